@@ -1,0 +1,13 @@
+//! Kernels and metrics of unirex.
+//!
+//! A pure core (no Python in it) and one thin binding module, [`python`], behind the feature of that name.
+//! Rows of unequal length travel as `values` and `offsets` (see [`ragged`]); every result is independent of the
+//! number of threads.
+
+pub mod error;
+pub mod ragged;
+
+#[cfg(feature = "python")]
+pub mod python;
+
+pub use error::{Error, Result};

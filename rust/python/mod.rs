@@ -1,0 +1,21 @@
+//! The only place that knows Python: arguments in, one call into the core with the GIL released, arrays out.
+//!
+//! One file a topic; each adds its functions in `register`. No arithmetic and no policy here.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::error::Error;
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        PyValueError::new_err(error.to_string())
+    }
+}
+
+/// The extension module `unirex._rust`.
+#[pymodule]
+fn _rust(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Rows of unequal length: `values` and `offsets`, the layout of Arrow's large list.
+
+use crate::error::{Error, Result};
+
+/// A borrowed ragged array whose offsets are known to be sound.
+///
+/// Row `i` is `values[offsets[i]..offsets[i + 1]]`. The first offset need not be zero and the last need not reach
+/// the end of the values, so a slice of a longer Arrow array needs no copy.
+#[derive(Debug, Clone, Copy)]
+pub struct Ragged<'a, T> {
+    values: &'a [T],
+    offsets: &'a [i64],
+}
+
+impl<'a, T> Ragged<'a, T> {
+    /// A ragged view, after checking that the offsets never go down and stay inside the values.
+    ///
+    /// `name` is the argument named in errors.
+    pub fn new(name: &'static str, values: &'a [T], offsets: &'a [i64]) -> Result<Self> {
+        let Some(&first) = offsets.first() else {
+            return Err(Error::OffsetsEmpty { name });
+        };
+        let high = values.len() as i64;
+        let mut low = 0;
+        if first < 0 || first > high {
+            return Err(Error::OffsetOutOfOrder { name, index: 0, found: first, low, high });
+        }
+        for (index, &found) in offsets.iter().enumerate() {
+            if found < low || found > high {
+                return Err(Error::OffsetOutOfOrder { name, index, found, low, high });
+            }
+            low = found;
+        }
+        Ok(Self { values, offsets })
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values of row `i`.
+    #[must_use]
+    pub fn row(&self, i: usize) -> &'a [T] {
+        &self.values[self.offsets[i] as usize..self.offsets[i + 1] as usize]
+    }
+
+    /// The offsets, one more than there are rows.
+    #[must_use]
+    pub fn offsets(&self) -> &'a [i64] {
+        self.offsets
+    }
+
+    /// Checks that `other` has the same number of rows, each of the same length.
+    pub fn same_shape<U>(&self, name: &'static str, other: &Ragged<'_, U>, other_name: &'static str) -> Result<()> {
+        if self.len() != other.len() {
+            return Err(Error::LengthMismatch {
+                name: other_name,
+                found: other.len(),
+                other: name,
+                expected: self.len(),
+            });
+        }
+        for row in 0..self.len() {
+            let (expected, found) = (self.row_len(row), other.row_len(row));
+            if expected != found {
+                return Err(Error::RowLengthMismatch { row, name: other_name, found, other: name, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// Length of row `i`.
+    #[must_use]
+    pub fn row_len(&self, i: usize) -> usize {
+        (self.offsets[i + 1] - self.offsets[i]) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_slice() -> Result<()> {
+        let ragged = Ragged::new("scores", &[0, 1, 2, 3, 4], &[1, 3, 3, 4])?;
+        assert_eq!(ragged.len(), 3);
+        assert_eq!(ragged.row(0), [1, 2]);
+        assert!(ragged.row(1).is_empty());
+        assert_eq!(ragged.row(2), [3]);
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_unsound_offsets() {
+        let values = [0.0; 4];
+        for offsets in [&[][..], &[-1, 2], &[0, 3, 2], &[0, 5], &[5], &[0, i64::MAX], &[i64::MIN, 0]] {
+            assert!(Ragged::new("scores", &values, offsets).is_err(), "{offsets:?}");
+        }
+    }
+
+    #[test]
+    fn shapes_are_compared_row_by_row() -> Result<()> {
+        let a = Ragged::new("scores", &[0.0; 3], &[0, 1, 3])?;
+        let b = Ragged::new("gold", &[1_u8; 3], &[0, 2, 3])?;
+        let error = a.same_shape("scores", &b, "gold").err().map(|e| e.to_string());
+        assert_eq!(error.as_deref(), Some("row 0: gold has 2 values, expected 1 (as scores)"));
+        Ok(())
+    }
+}
