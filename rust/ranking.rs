@@ -5,6 +5,8 @@
 //! follow from those counts. Ties are equality of numbers: 0.3 and 0.1 + 0.2 differ, 0.0 and -0.0 tie.
 #![allow(clippy::float_cmp)]
 
+use std::hint::select_unpredictable;
+
 use crate::error::{Error, Result};
 use crate::pool;
 use crate::ragged::Ragged;
@@ -45,7 +47,7 @@ pub struct Rankings {
 }
 
 /// The positives that share one score, and the negatives around them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Group {
     positives: u32,
     tied: u32,
@@ -76,20 +78,26 @@ impl Ranker {
             return Ok(Ranking::UNDEFINED);
         }
         self.level();
-        let above = self.place();
-        Ok(self.sum(above))
+        self.place();
+        Ok(self.sum())
     }
 
     /// Parts gold from other scores; false if there is a NaN.
     fn split<S: Score>(&mut self, scores: &[S], gold: &[bool]) -> bool {
-        self.positives.clear();
-        self.negatives.clear();
-        let mut sound = true;
+        // Each score is written to both sides and kept on one: gold is unpredictable, and a branch on it costs more.
+        self.positives.resize(scores.len(), 0.0);
+        self.negatives.resize(scores.len(), 0.0);
+        let (mut positives, mut negatives, mut sound) = (0, 0, true);
         for (&score, &is_gold) in scores.iter().zip(gold) {
             let score: f64 = score.into();
             sound &= !score.is_nan();
-            if is_gold { self.positives.push(score) } else { self.negatives.push(score) }
+            self.positives[positives] = score;
+            self.negatives[negatives] = score;
+            positives += usize::from(is_gold);
+            negatives += usize::from(!is_gold);
         }
+        self.positives.truncate(positives);
+        self.negatives.truncate(negatives);
         sound
     }
 
@@ -109,34 +117,36 @@ impl Ranker {
         }
     }
 
-    /// Counts each negative in its place among the levels; returns how many lie above all of them.
-    fn place(&mut self) -> u32 {
-        let mut above = 0;
+    /// Counts each negative in its place among the levels.
+    fn place(&mut self) {
+        // Padded to a power of two by NaN, which is below nothing and equal to nothing: every search takes the same
+        // steps without a branch to mispredict.
+        let size = (self.levels.len() + 1).next_power_of_two();
+        self.levels.resize(size, f64::NAN);
+        self.groups.resize(size, Group::default());
         for &score in &self.negatives {
-            let at = self.levels.partition_point(|&level| level < score);
-            match (self.levels.get(at), self.groups.get_mut(at)) {
-                (Some(&level), Some(group)) => {
-                    let tied = level == score;
-                    group.tied += u32::from(tied);
-                    group.below += u32::from(!tied);
-                }
-                _ => above += 1,
+            let (mut at, mut step) = (0, size / 2);
+            while step > 0 {
+                at = select_unpredictable(self.levels[at + step - 1] < score, at + step, at);
+                step /= 2;
             }
+            let tied = self.levels[at] == score;
+            self.groups[at].tied += u32::from(tied);
+            self.groups[at].below += u32::from(!tied);
         }
-        above
     }
 
     /// Walks down the levels, from the highest score to the lowest.
-    fn sum(&self, above: u32) -> Ranking {
+    fn sum(&self) -> Ranking {
         let (all_positives, all_negatives) = (self.positives.len() as f64, self.negatives.len() as f64);
-        let (mut hits, mut misses) = (0.0, f64::from(above));
+        let (mut hits, mut misses) = (0.0, 0.0);
         let (mut trapezoid, mut steps, mut pairs) = (0.0, 0.0, 0.0);
         for group in self.groups.iter().rev() {
             let (gain, tied) = (f64::from(group.positives), f64::from(group.tied));
             let before = if hits + misses == 0.0 { 1.0 } else { hits / (hits + misses) };
             hits += gain;
             misses += tied;
-            let precision = hits / (hits + misses);
+            let precision = hits / (hits + misses).max(1.0);
             trapezoid += gain * (before + precision);
             steps += gain * precision;
             pairs += gain * (all_negatives - misses + 0.5 * tied);
