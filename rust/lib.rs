@@ -5,7 +5,9 @@
 //! number of threads.
 
 pub mod error;
+pub mod pool;
 pub mod ragged;
+pub mod ranking;
 
 #[cfg(feature = "python")]
 pub mod python;
