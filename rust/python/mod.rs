@@ -4,6 +4,7 @@
 // PyO3 hands arguments over by value.
 #![allow(clippy::needless_pass_by_value)]
 
+mod metrics;
 mod ranking;
 
 use pyo3::exceptions::PyValueError;
@@ -21,6 +22,7 @@ impl From<Error> for PyErr {
 #[pymodule]
 fn _rust(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    metrics::register(m)?;
     ranking::register(m)?;
     Ok(())
 }
