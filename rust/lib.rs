@@ -4,8 +4,15 @@
 //! Rows of unequal length travel as `values` and `offsets` (see [`ragged`]); every result is independent of the
 //! number of threads.
 
+pub mod bootstrap;
 pub mod error;
+pub mod faithfulness;
+pub mod plausibility;
+pub mod pool;
 pub mod ragged;
+pub mod ranking;
+pub mod relative_gain;
+pub mod sums;
 
 #[cfg(feature = "python")]
 pub mod python;

@@ -1,1 +1,88 @@
+import numpy as np
+from numpy.typing import NDArray
+
 __version__: str
+
+# ranking
+
+def rank_rows(
+    scores: NDArray[np.float32] | NDArray[np.float64],
+    gold: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    *,
+    threads: int | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+
+# metrics
+
+def class_probability(
+    probabilities: NDArray[np.float64], offsets: NDArray[np.int64], classes: NDArray[np.int64], n_fractions: int
+) -> NDArray[np.float64]: ...
+def comprehensiveness(p_full: NDArray[np.float64], p_remove: NDArray[np.float64]) -> NDArray[np.float64]: ...
+def sufficiency(p_full: NDArray[np.float64], p_keep: NDArray[np.float64]) -> NDArray[np.float64]: ...
+def log_odds(p_full: NDArray[np.float64], p_remove: NDArray[np.float64]) -> NDArray[np.float64]: ...
+def normalised_comprehensiveness(
+    p_full: NDArray[np.float64], p_remove: NDArray[np.float64], p_null: NDArray[np.float64]
+) -> NDArray[np.float64]: ...
+def normalised_sufficiency(
+    p_full: NDArray[np.float64], p_keep: NDArray[np.float64], p_null: NDArray[np.float64]
+) -> NDArray[np.float64]: ...
+def entropy_shift(
+    full: NDArray[np.float64],
+    full_offsets: NDArray[np.int64],
+    perturbed: NDArray[np.float64],
+    perturbed_offsets: NDArray[np.int64],
+    n_fractions: int,
+) -> NDArray[np.float64]: ...
+def kl_divergence(
+    full: NDArray[np.float64],
+    full_offsets: NDArray[np.int64],
+    perturbed: NDArray[np.float64],
+    perturbed_offsets: NDArray[np.int64],
+    n_fractions: int,
+) -> NDArray[np.float64]: ...
+def aopc(values: NDArray[np.float64], n_fractions: int, sum_over_one_more: bool) -> NDArray[np.float64]: ...
+def token_counts(
+    rationale: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    gold: NDArray[np.bool_],
+    gold_offsets: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+def token_agreement(
+    rationale: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    gold: NDArray[np.bool_],
+    gold_offsets: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def token_f1_both_classes(
+    rationale: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    gold: NDArray[np.bool_],
+    gold_offsets: NDArray[np.int64],
+) -> NDArray[np.float64]: ...
+def iou_agreement(
+    rationale: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    gold: NDArray[np.bool_],
+    gold_offsets: NDArray[np.int64],
+    thresholds: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def rationale_length(rationale: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]: ...
+def extremes(
+    values: NDArray[np.float64], counts: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def relative_gain(
+    values: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], lower_is_better: bool
+) -> NDArray[np.float64]: ...
+def column_sums(values: NDArray[np.float64], n_columns: int) -> tuple[list[int], list[int]]: ...
+def hash_ids(ids: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint64]: ...
+def weighted_sums(
+    rows: NDArray[np.uint64],
+    values: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    *,
+    replicates: int,
+    seed: int,
+    swap: bool = False,
+    threads: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...

@@ -1,6 +1,11 @@
 //! The only place that knows Python: arguments in, one call into the core with the GIL released, arrays out.
 //!
 //! One file a topic; each adds its functions in `register`. No arithmetic and no policy here.
+// PyO3 hands arguments over by value.
+#![allow(clippy::needless_pass_by_value)]
+
+mod metrics;
+mod ranking;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,5 +22,7 @@ impl From<Error> for PyErr {
 #[pymodule]
 fn _rust(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    metrics::register(m)?;
+    ranking::register(m)?;
     Ok(())
 }

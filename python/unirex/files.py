@@ -1,0 +1,60 @@
+"""Writing a file so that a reader never meets half of it."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "wb") -> Iterator[IO[Any]]:
+    r"""An open file that appears under `path` only once it is complete and on disk.
+
+    The content goes to a hidden temporary file in the same directory, is flushed to disk when the block ends, and is
+    renamed over `path`. If the block raises, `path` is as it was and the temporary file is gone; a killed process
+    leaves at most the temporary file. A link is followed; a device or pipe is written to directly.
+
+    Args:
+        path: where the file shall be.
+        mode: `wb`, or `w` for UTF-8 text with `\n` line ends.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_write(Path(folder) / "a.txt", "w") as file:
+    ...         _ = file.write("whole")
+    ...     Path(folder, "a.txt").read_text(), len(list(Path(folder).iterdir()))
+    ('whole', 1)
+    """
+    target = Path(path).resolve()
+    text = {"encoding": "utf-8", "newline": "\n"} if mode == "w" else {}
+    if target.exists() and not target.is_file():
+        if target.is_dir():
+            raise IsADirectoryError(f"{path} is a directory, expected a file name")
+        with target.open(mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+        return
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open(mode.replace("w", "x"), **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        _sync_directory(target.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sync_directory(directory: Path) -> None:
+    """Makes a rename in `directory` outlive a power cut, where the system can do that."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError:  # Windows opens no directories
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,319 @@
+//! Faithfulness of a rationale, from probabilities on the full input and with the rationale kept or removed.
+//!
+//! One value per instance and fraction, row-major `[N, K]`. Undefined is NaN.
+
+// p_full, p_keep, p_remove and p_null are the names of the definitions.
+#![allow(clippy::similar_names)]
+
+use crate::error::{Error, Result};
+use crate::ragged::Ragged;
+
+/// How the values at the fractions become one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aopc {
+    /// The mean over the fractions (ERASER, 2020).
+    Mean,
+    /// The sum divided by one more than there are fractions (UNIREX, 2022).
+    SumOverOneMore,
+}
+
+/// The probability of one class per row and fraction: row `i` of `probabilities` holds `n_fractions` blocks of equally
+/// many classes, and `classes[i]` is the class.
+pub fn class_probability(
+    name: &'static str,
+    probabilities: &Ragged<'_, f64>,
+    classes: &[i64],
+    n_fractions: usize,
+) -> Result<Vec<f64>> {
+    let other = "classes";
+    if probabilities.len() != classes.len() {
+        return Err(Error::LengthMismatch {
+            name: other,
+            found: classes.len(),
+            other: name,
+            expected: probabilities.len(),
+        });
+    }
+    let mut picked = Vec::with_capacity(classes.len() * n_fractions);
+    for (row, &class) in classes.iter().enumerate() {
+        let values = probabilities.row(row);
+        check_probabilities(name, row, values)?;
+        let width = block_width(name, row, values.len(), n_fractions)?;
+        let class = usize::try_from(class).ok().filter(|&c| c < width).ok_or(Error::BadValue {
+            row,
+            name: other,
+            index: 0,
+            found: class as f64,
+            expected: "the position of a class in the probabilities",
+        })?;
+        picked.extend(values.iter().skip(class).step_by(width));
+    }
+    Ok(picked)
+}
+
+/// p(full) − p(remove); higher is better, in [−1, 1].
+pub fn comprehensiveness(p_full: &[f64], p_remove: &[f64]) -> Result<Vec<f64>> {
+    per_fraction("p_full", p_full, "p_remove", p_remove, |full, remove| full - remove)
+}
+
+/// p(full) − p(keep); lower is better, in [−1, 1].
+pub fn sufficiency(p_full: &[f64], p_keep: &[f64]) -> Result<Vec<f64>> {
+    per_fraction("p_full", p_full, "p_keep", p_keep, |full, keep| full - keep)
+}
+
+/// log p(remove) − log p(full); lower is better; undefined where either is 0.
+pub fn log_odds(p_full: &[f64], p_remove: &[f64]) -> Result<Vec<f64>> {
+    per_fraction("p_full", p_full, "p_remove", p_remove, |full, remove| {
+        if full > 0.0 && remove > 0.0 { remove.ln() - full.ln() } else { f64::NAN }
+    })
+}
+
+/// Comprehensiveness relative to removing everything (Carton et al. 2020); higher is better, in [0, 1]; undefined
+/// where removing everything does not lower the probability.
+pub fn normalised_comprehensiveness(p_full: &[f64], p_remove: &[f64], p_null: &[f64]) -> Result<Vec<f64>> {
+    normalised(p_full, "p_remove", p_remove, p_null, |share| share)
+}
+
+/// One minus the sufficiency relative to removing everything (Carton et al. 2020); higher is better, in [0, 1];
+/// undefined where removing everything does not lower the probability.
+pub fn normalised_sufficiency(p_full: &[f64], p_keep: &[f64], p_null: &[f64]) -> Result<Vec<f64>> {
+    normalised(p_full, "p_keep", p_keep, p_null, |share| 1.0 - share)
+}
+
+/// Entropy of the full distribution minus that of the perturbed one, in nats; both are normalised to sum 1.
+pub fn entropy_shift(full: &Ragged<'_, f64>, perturbed: &Ragged<'_, f64>, n_fractions: usize) -> Result<Vec<f64>> {
+    per_distribution(full, perturbed, n_fractions, |full, perturbed| entropy(full) - entropy(perturbed))
+}
+
+/// KL(perturbed ‖ full) in nats, ≥ 0; both are normalised to sum 1; undefined (infinite) where the full distribution
+/// gives 0 to a class to which the perturbed one does not.
+pub fn kl_divergence(full: &Ragged<'_, f64>, perturbed: &Ragged<'_, f64>, n_fractions: usize) -> Result<Vec<f64>> {
+    per_distribution(full, perturbed, n_fractions, divergence)
+}
+
+/// One value per row from its values at the fractions; undefined where one of them is.
+pub fn aopc(values: &[f64], n_fractions: usize, rule: Aopc) -> Result<Vec<f64>> {
+    let rows = n_rows("values", values, n_fractions)?;
+    let divisor = match rule {
+        Aopc::Mean => n_fractions as f64,
+        Aopc::SumOverOneMore => n_fractions as f64 + 1.0,
+    };
+    Ok(values.chunks_exact(n_fractions).take(rows).map(|row| row.iter().sum::<f64>() / divisor).collect())
+}
+
+fn n_rows(name: &'static str, values: &[f64], n_fractions: usize) -> Result<usize> {
+    if n_fractions == 0 {
+        return Err(Error::BadParameter { name: "n_fractions", found: "0".into(), expected: "at least 1" });
+    }
+    if !values.len().is_multiple_of(n_fractions) {
+        return Err(Error::LengthMismatch {
+            name,
+            found: values.len(),
+            other: "rows times n_fractions",
+            expected: values.len() / n_fractions * n_fractions,
+        });
+    }
+    Ok(values.len() / n_fractions)
+}
+
+fn block_width(name: &'static str, row: usize, found: usize, n_fractions: usize) -> Result<usize> {
+    if n_fractions == 0 {
+        return Err(Error::BadParameter { name: "n_fractions", found: "0".into(), expected: "at least 1" });
+    }
+    let width = found / n_fractions;
+    if width == 0 || width * n_fractions != found {
+        let expected = width.max(1) * n_fractions;
+        return Err(Error::RowLengthMismatch { row, name, found, other: "n_fractions times classes", expected });
+    }
+    Ok(width)
+}
+
+fn check_probabilities(name: &'static str, row: usize, values: &[f64]) -> Result<()> {
+    match values.iter().position(|p| !(0.0..=1.0).contains(p)) {
+        None => Ok(()),
+        Some(index) => Err(Error::BadValue {
+            row,
+            name,
+            index,
+            found: values.get(index).copied().unwrap_or(f64::NAN),
+            expected: "a probability in [0, 1]",
+        }),
+    }
+}
+
+/// `f(full, perturbed)` for every row and fraction.
+fn per_fraction(
+    full_name: &'static str,
+    full: &[f64],
+    name: &'static str,
+    perturbed: &[f64],
+    f: impl Fn(f64, f64) -> f64,
+) -> Result<Vec<f64>> {
+    let n_fractions = if full.is_empty() { 1 } else { perturbed.len() / full.len() };
+    let expected = n_fractions * full.len();
+    if perturbed.len() != expected || n_fractions == 0 {
+        let expected = expected.max(full.len());
+        return Err(Error::LengthMismatch { name, found: perturbed.len(), other: full_name, expected });
+    }
+    let mut out = Vec::with_capacity(perturbed.len());
+    for (row, (p, block)) in full.iter().zip(perturbed.chunks_exact(n_fractions)).enumerate() {
+        check_probabilities(full_name, row, std::slice::from_ref(p))?;
+        check_probabilities(name, row, block)?;
+        out.extend(block.iter().map(|&q| f(*p, q)));
+    }
+    Ok(out)
+}
+
+fn normalised(
+    p_full: &[f64],
+    name: &'static str,
+    perturbed: &[f64],
+    p_null: &[f64],
+    finish: impl Fn(f64) -> f64,
+) -> Result<Vec<f64>> {
+    if p_null.len() != p_full.len() {
+        return Err(Error::LengthMismatch {
+            name: "p_null",
+            found: p_null.len(),
+            other: "p_full",
+            expected: p_full.len(),
+        });
+    }
+    let mut out = per_fraction("p_full", p_full, name, perturbed, |full, p| (full - p).max(0.0))?;
+    let null = per_fraction("p_full", p_full, "p_null", p_null, |full, p| (full - p).max(0.0))?;
+    let n_fractions = if p_full.is_empty() { 1 } else { out.len() / p_full.len() };
+    for (block, &most) in out.chunks_exact_mut(n_fractions).zip(&null) {
+        for value in block {
+            *value = if most > 0.0 { finish((*value / most).min(1.0)) } else { f64::NAN };
+        }
+    }
+    Ok(out)
+}
+
+/// `f(full, perturbed)` on the distributions of every row and fraction.
+fn per_distribution(
+    full: &Ragged<'_, f64>,
+    perturbed: &Ragged<'_, f64>,
+    n_fractions: usize,
+    f: impl Fn(&[f64], &[f64]) -> f64,
+) -> Result<Vec<f64>> {
+    if full.len() != perturbed.len() {
+        return Err(Error::LengthMismatch {
+            name: "perturbed",
+            found: perturbed.len(),
+            other: "full",
+            expected: full.len(),
+        });
+    }
+    let mut out = Vec::with_capacity(full.len() * n_fractions);
+    for row in 0..full.len() {
+        let (p, blocks) = (full.row(row), perturbed.row(row));
+        check_probabilities("full", row, p)?;
+        check_probabilities("perturbed", row, blocks)?;
+        let width = block_width("perturbed", row, blocks.len(), n_fractions)?;
+        if width != p.len() {
+            let (found, expected) = (blocks.len(), p.len() * n_fractions);
+            return Err(Error::RowLengthMismatch { row, name: "perturbed", found, other: "full", expected });
+        }
+        out.extend(blocks.chunks_exact(width).map(|q| f(p, q)));
+    }
+    Ok(out)
+}
+
+fn entropy(p: &[f64]) -> f64 {
+    let total: f64 = p.iter().sum();
+    if total > 0.0 { -p.iter().map(|&x| x / total).map(x_log_x).sum::<f64>() } else { f64::NAN }
+}
+
+fn x_log_x(x: f64) -> f64 {
+    if x > 0.0 { x * x.ln() } else { 0.0 }
+}
+
+fn divergence(full: &[f64], perturbed: &[f64]) -> f64 {
+    let (total_full, total) = (full.iter().sum::<f64>(), perturbed.iter().sum::<f64>());
+    if total_full <= 0.0 || total <= 0.0 {
+        return f64::NAN;
+    }
+    let mut sum = 0.0;
+    for (&q, &p) in full.iter().zip(perturbed) {
+        let (q, p) = (q / total_full, p / total);
+        if p > 0.0 {
+            if q <= 0.0 {
+                return f64::NAN;
+            }
+            sum += p * (p / q).ln();
+        }
+    }
+    // Rounding may leave a difference of equals a hair below zero.
+    sum.max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn hand_worked() -> Result<()> {
+        let (full, remove, null) = ([0.9, 0.5], [0.8, 0.3, 0.5, 0.7], [0.1, 0.5]);
+        assert_eq!(comprehensiveness(&full, &remove)?, [0.9 - 0.8, 0.9 - 0.3, 0.0, 0.5 - 0.7]);
+        let share = normalised_comprehensiveness(&full, &remove, &null)?;
+        assert!((share[1] - 0.75).abs() < 1e-15 && share[2].is_nan() && share[3].is_nan());
+        assert_eq!(aopc(&[1.0, 2.0, 3.0, 5.0], 2, Aopc::Mean)?, [1.5, 4.0]);
+        assert_eq!(aopc(&[1.0, 2.0], 2, Aopc::SumOverOneMore)?, [1.0]);
+        Ok(())
+    }
+
+    #[test]
+    fn picks_the_class_at_each_fraction() -> Result<()> {
+        let values = [0.1, 0.9, 0.2, 0.8, 0.3, 0.7];
+        let rows = Ragged::new("p", &values, &[0, 4, 6])?;
+        assert_eq!(class_probability("p", &rows, &[1, 0], 1)?, [0.9, 0.3]);
+        let one = Ragged::new("p", &values[..4], &[0, 4])?;
+        assert_eq!(class_probability("p", &one, &[1], 2)?, [0.9, 0.8]);
+        assert!(class_probability("p", &one, &[2], 2).is_err());
+        assert!(class_probability("p", &one, &[-1], 2).is_err());
+        assert!(class_probability("p", &one, &[0], 3).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_what_is_no_probability() {
+        for bad in [f64::NAN, -0.1, 1.5, f64::INFINITY] {
+            assert!(comprehensiveness(&[0.5], &[bad]).is_err());
+            assert!(sufficiency(&[bad], &[0.5]).is_err());
+        }
+        assert!(comprehensiveness(&[0.5, 0.5], &[0.5, 0.5, 0.5]).is_err());
+        assert!(comprehensiveness(&[0.5], &[]).is_err());
+    }
+
+    #[test]
+    fn log_odds_and_divergence_are_undefined_at_zero() -> Result<()> {
+        assert!(log_odds(&[0.5], &[0.0])?[0].is_nan());
+        assert!(log_odds(&[0.0], &[0.5])?[0].is_nan());
+        let full = Ragged::new("full", &[1.0, 0.0], &[0, 2])?;
+        let other = Ragged::new("perturbed", &[0.5, 0.5], &[0, 2])?;
+        assert!(kl_divergence(&full, &other, 1)?[0].is_nan());
+        assert!((kl_divergence(&other, &full, 1)?[0] - 2.0_f64.ln()).abs() < 1e-15);
+        assert!((entropy_shift(&full, &other, 1)?[0] + 2.0_f64.ln()).abs() < 1e-15);
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_hold(rows in prop::collection::vec((0.0..=1.0, prop::collection::vec(0.0..=1.0, 3), 0.0..=1.0), 1..20)) {
+            let full: Vec<f64> = rows.iter().map(|r| r.0).collect();
+            let other: Vec<f64> = rows.iter().flat_map(|r| r.1.clone()).collect();
+            let null: Vec<f64> = rows.iter().map(|r| r.2).collect();
+            for value in comprehensiveness(&full, &other)? {
+                prop_assert!((-1.0..=1.0).contains(&value));
+            }
+            let a = normalised_comprehensiveness(&full, &other, &null)?;
+            let b = normalised_sufficiency(&full, &other, &null)?;
+            for (a, b) in a.iter().zip(&b) {
+                prop_assert!(a.is_nan() == b.is_nan());
+                prop_assert!(a.is_nan() || ((0.0..=1.0).contains(a) && (a + b - 1.0).abs() < 1e-12));
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! How well scores rank the gold tokens of a row first: AUPRC, average precision and ROC AUC from one pass.
+//!
+//! Only the positives are sorted; each negative is then placed among them by binary search. That gives, for every
+//! group of tied scores that holds a positive, how many negatives lie above and inside it, and all three metrics
+//! follow from those counts. Ties are equality of numbers: 0.3 and 0.1 + 0.2 differ, 0.0 and -0.0 tie.
+#![allow(clippy::float_cmp)]
+
+use std::hint::select_unpredictable;
+
+use crate::error::{Error, Result};
+use crate::pool;
+use crate::ragged::Ragged;
+
+/// Rows one task takes: enough to hide what a task costs, few enough to keep both cores busy.
+const ROWS_PER_TASK: usize = 1024;
+
+/// A type of score: compared as the f64 it stands for.
+pub trait Score: Copy + Into<f64> + Send + Sync {}
+impl Score for f32 {}
+impl Score for f64 {}
+
+/// The ranking metrics of one row, each in [0, 1], higher is better; all NaN where the row lacks gold or non-gold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ranking {
+    /// Trapezoid under the precision-recall curve with the end point (recall 0, precision 1).
+    pub auprc: f64,
+    /// Step sum under the precision-recall curve.
+    pub average_precision: f64,
+    /// Share of (gold, other) pairs in which the gold token scores higher; a tie counts half.
+    pub roc_auc: f64,
+}
+
+impl Ranking {
+    /// What a row of one class, or an empty one, has.
+    pub const UNDEFINED: Self = Self { auprc: f64::NAN, average_precision: f64::NAN, roc_auc: f64::NAN };
+}
+
+/// The ranking metrics of many rows, one entry a row (see [`Ranking`]).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rankings {
+    /// [`Ranking::auprc`] of each row.
+    pub auprc: Vec<f64>,
+    /// [`Ranking::average_precision`] of each row.
+    pub average_precision: Vec<f64>,
+    /// [`Ranking::roc_auc`] of each row.
+    pub roc_auc: Vec<f64>,
+}
+
+/// The positives that share one score, and the negatives around them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Group {
+    positives: u32,
+    tied: u32,
+    /// Negatives below this group and above the next lower one.
+    below: u32,
+}
+
+/// Memory that is used again from row to row.
+#[derive(Debug, Default)]
+pub struct Ranker {
+    positives: Vec<f64>,
+    negatives: Vec<f64>,
+    /// The distinct scores of the positives, ascending.
+    levels: Vec<f64>,
+    groups: Vec<Group>,
+}
+
+impl Ranker {
+    /// The metrics of one row, or the position of the first NaN.
+    ///
+    /// # Errors
+    /// The position of the first score that is NaN.
+    pub fn rank<S: Score>(&mut self, scores: &[S], gold: &[bool]) -> std::result::Result<Ranking, usize> {
+        if !self.split(scores, gold) {
+            return Err(scores.iter().position(|&s| s.into().is_nan()).unwrap_or_default());
+        }
+        if self.positives.is_empty() || self.negatives.is_empty() {
+            return Ok(Ranking::UNDEFINED);
+        }
+        self.level();
+        self.place();
+        Ok(self.sum())
+    }
+
+    /// Parts gold from other scores; false if there is a NaN.
+    fn split<S: Score>(&mut self, scores: &[S], gold: &[bool]) -> bool {
+        // Each score is written to both sides and kept on one: gold is unpredictable, and a branch on it costs more.
+        self.positives.resize(scores.len(), 0.0);
+        self.negatives.resize(scores.len(), 0.0);
+        let (mut positives, mut negatives, mut sound) = (0, 0, true);
+        for (&score, &is_gold) in scores.iter().zip(gold) {
+            let score: f64 = score.into();
+            sound &= !score.is_nan();
+            self.positives[positives] = score;
+            self.negatives[negatives] = score;
+            positives += usize::from(is_gold);
+            negatives += usize::from(!is_gold);
+        }
+        self.positives.truncate(positives);
+        self.negatives.truncate(negatives);
+        sound
+    }
+
+    /// Sorts the positives and makes one level of each distinct score.
+    fn level(&mut self) {
+        self.positives.sort_unstable_by(f64::total_cmp);
+        self.levels.clear();
+        self.groups.clear();
+        for &score in &self.positives {
+            match (self.levels.last(), self.groups.last_mut()) {
+                (Some(&level), Some(group)) if level == score => group.positives += 1,
+                _ => {
+                    self.levels.push(score);
+                    self.groups.push(Group { positives: 1, tied: 0, below: 0 });
+                }
+            }
+        }
+    }
+
+    /// Counts each negative in its place among the levels.
+    fn place(&mut self) {
+        // Padded to a power of two by NaN, which is below nothing and equal to nothing: every search takes the same
+        // steps without a branch to mispredict.
+        let size = (self.levels.len() + 1).next_power_of_two();
+        self.levels.resize(size, f64::NAN);
+        self.groups.resize(size, Group::default());
+        for &score in &self.negatives {
+            let (mut at, mut step) = (0, size / 2);
+            while step > 0 {
+                at = select_unpredictable(self.levels[at + step - 1] < score, at + step, at);
+                step /= 2;
+            }
+            let tied = self.levels[at] == score;
+            self.groups[at].tied += u32::from(tied);
+            self.groups[at].below += u32::from(!tied);
+        }
+    }
+
+    /// Walks down the levels, from the highest score to the lowest.
+    fn sum(&self) -> Ranking {
+        let (all_positives, all_negatives) = (self.positives.len() as f64, self.negatives.len() as f64);
+        let (mut hits, mut misses) = (0.0, 0.0);
+        let (mut trapezoid, mut steps, mut pairs) = (0.0, 0.0, 0.0);
+        for group in self.groups.iter().rev() {
+            let (gain, tied) = (f64::from(group.positives), f64::from(group.tied));
+            let before = if hits + misses == 0.0 { 1.0 } else { hits / (hits + misses) };
+            hits += gain;
+            misses += tied;
+            let precision = hits / (hits + misses).max(1.0);
+            trapezoid += gain * (before + precision);
+            steps += gain * precision;
+            pairs += gain * (all_negatives - misses + 0.5 * tied);
+            misses += f64::from(group.below);
+        }
+        Ranking {
+            auprc: trapezoid / (2.0 * all_positives),
+            average_precision: steps / all_positives,
+            roc_auc: pairs / (all_positives * all_negatives),
+        }
+    }
+}
+
+/// The ranking metrics of every row.
+///
+/// Rows are independent of each other, so the result is the same for any number of `threads` (none = one a core).
+pub fn rank_rows<S: Score>(
+    scores: &Ragged<'_, S>,
+    gold: &Ragged<'_, bool>,
+    threads: Option<usize>,
+) -> Result<Rankings> {
+    scores.same_shape("scores", gold, "gold")?;
+    let rows = scores.len();
+    let mut out = Rankings { auprc: vec![0.0; rows], average_precision: vec![0.0; rows], roc_auc: vec![0.0; rows] };
+    let tasks = out
+        .auprc
+        .chunks_mut(ROWS_PER_TASK)
+        .zip(out.average_precision.chunks_mut(ROWS_PER_TASK))
+        .zip(out.roc_auc.chunks_mut(ROWS_PER_TASK))
+        .enumerate()
+        .collect();
+    pool::each(threads, tasks, |(task, ((auprc, average_precision), roc_auc))| {
+        let mut ranker = Ranker::default();
+        for (i, ((area, steps), pairs)) in auprc.iter_mut().zip(average_precision).zip(roc_auc).enumerate() {
+            let row = task * ROWS_PER_TASK + i;
+            let found = ranker.rank(scores.row(row), gold.row(row)).map_err(|index| Error::BadValue {
+                row,
+                name: "scores",
+                index,
+                found: f64::NAN,
+                expected: "a number",
+            })?;
+            (*area, *steps, *pairs) = (found.auprc, found.average_precision, found.roc_auc);
+        }
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definitions, point by point, on every distinct threshold.
+    fn slow(scores: &[f64], gold: &[bool]) -> Ranking {
+        let positives = gold.iter().filter(|&&g| g).count() as f64;
+        let negatives = gold.len() as f64 - positives;
+        if positives == 0.0 || negatives == 0.0 {
+            return Ranking::UNDEFINED;
+        }
+        let mut thresholds = scores.to_vec();
+        thresholds.sort_by(f64::total_cmp);
+        thresholds.reverse();
+        thresholds.dedup();
+        let (mut recall, mut precision) = (0.0, 1.0);
+        let (mut auprc, mut average_precision, mut pairs) = (0.0, 0.0, 0.0);
+        for t in thresholds {
+            let taken: Vec<bool> = scores.iter().zip(gold).filter(|&(&s, _)| s >= t).map(|(_, &g)| g).collect();
+            let hits = taken.iter().filter(|&&g| g).count() as f64;
+            let (r, p) = (hits / positives, hits / taken.len() as f64);
+            auprc += (r - recall) * (p + precision) / 2.0;
+            average_precision += (r - recall) * p;
+            (recall, precision) = (r, p);
+        }
+        for (&a, _) in scores.iter().zip(gold).filter(|&(_, &g)| g) {
+            for (&b, _) in scores.iter().zip(gold).filter(|&(_, &g)| !g) {
+                pairs += if a > b { 1.0 } else { f64::from(u8::from(a == b)) / 2.0 };
+            }
+        }
+        Ranking { auprc, average_precision, roc_auc: pairs / (positives * negatives) }
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a.is_nan() && b.is_nan()) || (a - b).abs() < 1e-12
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_definitions(row in prop::collection::vec((-3_i8..4, any::<bool>()), 0..40)) {
+            // Few distinct values, so most scores tie, and zeros of both signs.
+            let scores: Vec<f64> = row.iter().map(|&(s, g)| f64::from(s) * if g { 0.1 } else { -0.1 }).collect();
+            let gold: Vec<bool> = row.iter().map(|&(_, g)| g).collect();
+            let found = Ranker::default().rank(&scores, &gold);
+            let expected = slow(&scores, &gold);
+            prop_assert!(found.is_ok_and(|f| close(f.auprc, expected.auprc)
+                && close(f.average_precision, expected.average_precision)
+                && close(f.roc_auc, expected.roc_auc)), "{found:?} {expected:?}");
+        }
+
+        #[test]
+        fn threads_change_no_bit(values in prop::collection::vec((0_u8..9, any::<bool>()), 3000..4000), width in 1_usize..5) {
+            let scores: Vec<f32> = values.iter().map(|&(s, _)| f32::from(s)).collect();
+            let gold: Vec<bool> = values.iter().map(|&(_, g)| g).collect();
+            let offsets: Vec<i64> = (0..=values.len() / width).map(|i| (i * width) as i64).collect();
+            let scores = Ragged::new("scores", &scores, &offsets)?;
+            let gold = Ragged::new("gold", &gold, &offsets)?;
+            let (one, three) = (rank_rows(&scores, &gold, Some(1))?, rank_rows(&scores, &gold, Some(3))?);
+            let bits = |r: &Rankings| -> Vec<u64> {
+                [&r.auprc, &r.average_precision, &r.roc_auc].into_iter().flatten().map(|x| x.to_bits()).collect()
+            };
+            prop_assert_eq!(bits(&one), bits(&three));
+        }
+    }
+
+    #[test]
+    fn all_equal_scores_give_one_plus_prevalence_over_two() {
+        let found = Ranker::default().rank(&[0.5_f32; 4], &[true, false, false, false]);
+        assert_eq!(found, Ok(Ranking { auprc: 0.625, average_precision: 0.25, roc_auc: 0.5 }));
+    }
+
+    #[test]
+    fn zeros_of_both_signs_tie_and_sums_do_not() {
+        let tie = Ranker::default().rank(&[0.0, -0.0], &[true, false]);
+        assert_eq!(tie.map(|r| r.roc_auc), Ok(0.5));
+        let apart = Ranker::default().rank(&[0.1 + 0.2, 0.3], &[true, false]);
+        assert_eq!(apart.map(|r| r.roc_auc), Ok(1.0));
+    }
+
+    #[test]
+    fn infinities_rank_and_nan_is_refused() -> Result<()> {
+        let found = Ranker::default().rank(&[f64::INFINITY, f64::NEG_INFINITY, 0.0], &[true, false, false]);
+        assert_eq!(found.map(|r| r.auprc), Ok(1.0));
+        let scores = Ragged::new("scores", &[0.0, f64::NAN], &[0, 2])?;
+        let gold = Ragged::new("gold", &[true, false], &[0, 2])?;
+        let message = rank_rows(&scores, &gold, None).map_err(|e| e.to_string());
+        assert_eq!(message, Err("row 0: scores[1] is NaN, expected a number".to_owned()));
+        Ok(())
+    }
+}
