@@ -73,6 +73,12 @@ pub enum Error {
         /// What is allowed, in words.
         expected: &'static str,
     },
+    /// The system gave no threads.
+    #[error("could not start threads: {reason}")]
+    NoThreads {
+        /// What the system said.
+        reason: String,
+    },
 }
 
 /// A result of a kernel.

@@ -5,6 +5,7 @@
 //! number of threads.
 
 pub mod error;
+pub mod pool;
 pub mod ragged;
 
 #[cfg(feature = "python")]

@@ -1,0 +1,99 @@
+//! Threads: one pool, built when first needed and never used across a `fork`.
+//!
+//! The workers of a pool do not exist in a forked child, and waiting for them hangs (data loaders fork). So the pool
+//! belongs to the process that built it; any other process that finds it goes on with one thread of its own.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::error::{Error, Result};
+
+/// More threads than any machine has use for; a guard against a typing error.
+const MOST_THREADS: usize = 1024;
+
+/// The process that owns [`POOL`]; 0 = none yet. Asked before the pool is touched: a fork may come while it is built.
+static OWNER: AtomicU32 = AtomicU32::new(0);
+static POOL: OnceLock<Result<ThreadPool>> = OnceLock::new();
+
+/// Runs `op`, so that rayon's parallel iterators in it use `threads` threads (none = one a core).
+///
+/// In a process forked from one that has used the pool, `op` runs on one thread.
+pub fn run<T: Send>(threads: Option<usize>, op: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    check(threads)?;
+    match threads {
+        Some(n) => build(n)?.install(op),
+        None if forked() => build(1)?.install(op),
+        None => match POOL.get_or_init(|| build(0)) {
+            Ok(pool) => pool.install(op),
+            Err(error) => Err(error.clone()),
+        },
+    }
+}
+
+/// Runs `op` on every task and returns the error of the first task that fails, whichever thread ran it.
+///
+/// With one thread or one task nothing leaves the calling thread.
+pub fn each<T: Send>(threads: Option<usize>, tasks: Vec<T>, op: impl Fn(T) -> Result<()> + Sync + Send) -> Result<()> {
+    check(threads)?;
+    if threads == Some(1) || tasks.len() < 2 || (threads.is_none() && forked()) {
+        return tasks.into_iter().try_for_each(op);
+    }
+    let outcomes: Vec<_> = run(threads, || Ok(tasks.into_par_iter().map(op).collect()))?;
+    outcomes.into_iter().collect()
+}
+
+fn check(threads: Option<usize>) -> Result<()> {
+    match threads {
+        Some(n) if n == 0 || n > MOST_THREADS => {
+            Err(Error::BadParameter { name: "threads", found: n.to_string(), expected: "1 to 1024" })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the pool belongs to another process; makes this one its owner if nobody is.
+fn forked() -> bool {
+    let me = std::process::id();
+    match OWNER.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => false,
+        Err(owner) => owner != me,
+    }
+}
+
+fn build(threads: usize) -> Result<ThreadPool> {
+    ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("unirex-{i}"))
+        .build()
+        .map_err(|e| Error::NoThreads { reason: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_on_as_many_threads_as_asked() {
+        assert_eq!(run(Some(3), || Ok(rayon::current_num_threads())), Ok(3));
+        assert!(run(None, || Ok(rayon::current_num_threads())).is_ok_and(|n| n >= 1));
+    }
+
+    #[test]
+    fn the_first_failing_task_names_the_error() {
+        let fail = |i: usize| if i % 7 == 3 { Err(Error::OffsetsEmpty { name: NAMES[i / 7] }) } else { Ok(()) };
+        for threads in [Some(1), Some(2), None] {
+            assert_eq!(each(threads, (0..100).collect(), fail), Err(Error::OffsetsEmpty { name: "0" }));
+        }
+    }
+
+    const NAMES: [&str; 15] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14"];
+
+    #[test]
+    fn refuses_impossible_thread_counts() {
+        assert!(run(Some(0), || Ok(())).is_err());
+        assert!(each(Some(1025), vec![()], |()| Ok(())).is_err());
+    }
+}
