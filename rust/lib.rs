@@ -4,9 +4,11 @@
 //! Rows of unequal length travel as `values` and `offsets` (see [`ragged`]); every result is independent of the
 //! number of threads.
 
+pub mod align;
 pub mod error;
 pub mod pool;
 pub mod ragged;
+pub mod topk;
 
 #[cfg(feature = "python")]
 pub mod python;

@@ -7,6 +7,9 @@ use pyo3::prelude::*;
 
 use crate::error::Error;
 
+mod arrays;
+mod selection;
+
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         PyValueError::new_err(error.to_string())
@@ -17,5 +20,6 @@ impl From<Error> for PyErr {
 #[pymodule]
 fn _rust(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    selection::register(m)?;
     Ok(())
 }
