@@ -52,6 +52,12 @@ impl<'a, T> Ragged<'a, T> {
         &self.values[self.offsets[i] as usize..self.offsets[i + 1] as usize]
     }
 
+    /// All values, those that lie in no row included.
+    #[must_use]
+    pub fn values(&self) -> &'a [T] {
+        self.values
+    }
+
     /// The offsets, one more than there are rows.
     #[must_use]
     pub fn offsets(&self) -> &'a [i64] {
@@ -82,6 +88,12 @@ impl<'a, T> Ragged<'a, T> {
     pub fn row_len(&self, i: usize) -> usize {
         (self.offsets[i + 1] - self.offsets[i]) as usize
     }
+}
+
+/// The offsets of `rows` rows of `width` values: a dense array as a ragged one.
+#[must_use]
+pub fn even_offsets(rows: usize, width: usize) -> Vec<i64> {
+    (0..=rows).map(|row| (row * width) as i64).collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use pyo3::prelude::*;
 
 use crate::error::Error;
 
+mod arrays;
+mod selection;
+
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         PyValueError::new_err(error.to_string())
@@ -24,5 +27,6 @@ fn _rust(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     metrics::register(m)?;
     ranking::register(m)?;
+    selection::register(m)?;
     Ok(())
 }
