@@ -1,0 +1,297 @@
+"""Rows of a prediction file as checked numpy arrays: every fault is named by file, row id and field."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from unirex import _rust
+from unirex.metrics.definitions import Layout
+from unirex.metrics.ragged import Ragged, bool_values, float_values, is_number, list_offsets, value_type
+from unirex.schema import perturbed_column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Known:
+    """Ragged rows of which some are unknown (null): those are empty in `rows`."""
+
+    rows: Ragged
+    known: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """N rows, whatever file they come from. A field is None where the files have no such column.
+
+    Attributes:
+        hashes: uint64 [N, 2], what a row's id becomes.
+        label, prediction: int64 [N], positions in the layout's labels; -1 = the label is unknown.
+        probabilities: on the full input, one row of classes each; rows without any are unknown.
+        perturbed: (kind, perturbation) -> probabilities, fraction after fraction in each row.
+        scores: one per word; minus infinity where the model never saw the word.
+        rationale: one flag per word.
+        gold: the human rationale, one number per word in [0, 1].
+        words_cut, gold_cut: int64 [N].
+    """
+
+    hashes: NDArray[np.uint64]
+    label: NDArray[np.int64] | None = None
+    prediction: NDArray[np.int64] | None = None
+    probabilities: Ragged | None = None
+    perturbed: dict[tuple[str, str], Known] = field(default_factory=dict)
+    scores: Ragged | None = None
+    rationale: Ragged | None = None
+    gold: Known | None = None
+    words_cut: NDArray[np.int64] | None = None
+    gold_cut: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.hashes)
+
+
+def hash_ids(ids: pa.Array) -> NDArray[np.uint64]:
+    """The 128-bit FNV-1a hash of each id in UTF-8, uint64 [N, 2].
+
+    >>> hash_ids(pa.array(["a", "b"])).shape
+    (2, 2)
+    """
+    binary = ids.cast(pa.large_binary())
+    _, positions, content = binary.buffers()
+    offsets = np.frombuffer(positions, dtype=np.int64, count=len(binary) + 1, offset=8 * binary.offset)
+    return _rust.hash_ids(np.frombuffer(content or b"", dtype=np.uint8), offsets).reshape(-1, 2)
+
+
+class Parser:
+    """Turns record batches into `Batch`es.
+
+    Args:
+        layout: what the rows offer.
+        scorer: the model that gave the perturbed probabilities.
+        choice: whether a row may have fewer probabilities than there are labels.
+    """
+
+    def __init__(self, layout: Layout, *, scorer: str = "self", choice: bool = False) -> None:
+        self.layout = layout
+        self.scorer = scorer
+        self.choice = choice
+        self.labels = pa.array(layout.labels, pa.string())
+
+    def columns(self) -> list[str]:
+        """The columns that `parse` needs."""
+        layout = self.layout
+        names = ["id"]
+        names += ["label"] * layout.has_label
+        names += ["prediction"] * (layout.has_label or bool(layout.perturbations))
+        names += [self._full(), "fractions"] * bool(layout.perturbations)
+        names += [
+            perturbed_column(kind, how, self.scorer) for how, kinds in layout.perturbations for kind in sorted(kinds)
+        ]
+        names += ["scores"] * layout.has_scores + ["rationale"] * layout.has_rationale + ["gold"] * layout.has_gold
+        return names + ["words_cut", "gold_cut"] * layout.has_cuts
+
+    def _full(self) -> str:
+        return "probabilities" if self.scorer == "self" else f"full.{self.scorer}"
+
+    def parse(self, batch: pa.RecordBatch, where: str) -> Batch:
+        """The rows of a record batch that has the columns of `columns()`; `where` is the file, for messages."""
+        rows = _Rows(batch, where)
+        layout = self.layout
+        full = self._probabilities(rows) if layout.perturbations else None
+        parsed = Batch(
+            hashes=hash_ids(rows.ids),
+            label=rows.classes("label", self.labels, nulls=True) if layout.has_label else None,
+            prediction=rows.classes("prediction", self.labels) if "prediction" in rows.names else None,
+            probabilities=full,
+            perturbed={} if full is None else self._perturbed(rows, full),
+            scores=rows.scores() if layout.has_scores else None,
+            rationale=rows.flags("rationale") if layout.has_rationale else None,
+            gold=rows.gold() if layout.has_gold else None,
+            words_cut=rows.integers("words_cut") if layout.has_cuts else None,
+            gold_cut=rows.integers("gold_cut") if layout.has_cuts else None,
+        )
+        _check_lengths(rows, parsed)
+        return parsed
+
+    def _probabilities(self, rows: "_Rows") -> Ragged:
+        name = self._full()
+        known = rows.probabilities(name, depth=1)
+        rows.all_known(name, known.known)
+        found, classes = known.rows.lengths, len(self.layout.labels)
+        fits = (found >= 1) & (found <= classes) if self.choice else found == classes
+        rows.require(fits, lambda i: f"{name} has {found[i]} values, expected {classes} (as labels)")
+        return known.rows
+
+    def _perturbed(self, rows: "_Rows", full: Ragged) -> dict[tuple[str, str], Known]:
+        rows.fractions(self.layout.fractions)
+        found = {}
+        for how, kinds in self.layout.perturbations:
+            for kind in kinds:
+                name = perturbed_column(kind, how, self.scorer)
+                blocks = 1 if kind == "null" else len(self.layout.fractions)
+                known = rows.probabilities(name, depth=1 if kind == "null" else 2, blocks=blocks)
+                lengths, expected = known.rows.lengths, full.lengths * blocks
+                fits = ~known.known | (lengths == expected)
+                rows.require(
+                    fits, lambda i, n=name, a=lengths, b=expected: f"{n} has {a[i]} probabilities, expected {b[i]}"
+                )
+                found[kind, how] = known
+        return found
+
+
+def _check_lengths(rows: "_Rows", batch: Batch) -> None:
+    """Scores, rationale and gold of a row have one length."""
+    present = [(name, r) for name, r in (("scores", batch.scores), ("rationale", batch.rationale)) if r is not None]
+    if batch.gold is not None:
+        present.append(("gold", batch.gold.rows))
+    for name, ragged in present[1:]:
+        first, other = present[0][0], present[0][1].lengths
+        found = ragged.lengths
+        fits = found == other
+        if name == "gold" and batch.gold is not None:
+            fits |= ~batch.gold.known
+        rows.require(
+            fits, lambda i, n=name, a=found, o=other, f=first: f"{n} has {a[i]} values, expected {o[i]} (as {f})"
+        )
+
+
+class _Rows:
+    """Checked access to the columns of one record batch."""
+
+    def __init__(self, batch: pa.RecordBatch, where: str) -> None:
+        self.batch = batch
+        self.where = where
+        self.names = batch.schema.names
+        ids = batch.column("id")
+        if ids.null_count:
+            raise ValueError(f"{where}: column 'id' is null in {ids.null_count} rows, expected an id in every row")
+        self.ids = self._text("id", ids)
+
+    def _text(self, name: str, array: pa.Array) -> pa.Array:
+        kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind):
+            return array.cast(kind).cast(pa.large_string())
+        raise self._wrong_type(name, "text")
+
+    def _wrong_type(self, name: str, expected: str) -> ValueError:
+        return ValueError(f"{self.where}: column {name!r} holds {self.batch.column(name).type}, expected {expected}")
+
+    def fail(self, row: int, message: str) -> ValueError:
+        """The error for a row, which it names by its id."""
+        return ValueError(f"{self.where}: row id {self.ids[int(row)].as_py()!r}: {message}")
+
+    def require(self, fits: NDArray[np.bool_], message) -> None:  # type: ignore[no-untyped-def]
+        """Fails on the first row that does not fit."""
+        if not fits.all():
+            row = int(np.argmin(fits))
+            raise self.fail(row, message(row))
+
+    def all_known(self, name: str, known: NDArray[np.bool_]) -> None:
+        """Fails on the first null row."""
+        self.require(known, lambda _: f"{name} is null, expected a list")
+
+    def classes(self, name: str, labels: pa.Array, *, nulls: bool = False) -> NDArray[np.int64]:
+        """Positions in `labels`, -1 where null."""
+        values = self._text(name, self.batch.column(name)).cast(pa.string())
+        found = pc.index_in(values, value_set=labels)
+        strange = np.asarray(pc.is_null(found)) & (np.asarray(pc.is_valid(values)) if nulls else True)
+        self.require(~strange, lambda i: f"{name} is {values[i].as_py()!r}, expected one of {labels.to_pylist()}")
+        return np.asarray(pc.fill_null(found, -1), dtype=np.int64)
+
+    def _ragged(self, name: str, *, flag: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:
+        """A list column: its values in Arrow and numpy, and which rows are known."""
+        array = self.batch.column(name)
+        inner = value_type(array.type)
+        if not (is_number(inner) or (flag and inner is not None and pa.types.is_boolean(inner))):
+            raise self._wrong_type(name, "lists of true and false" if flag else "lists of numbers")
+        values = array.flatten()
+        plain = bool_values(values) if flag else float_values(values)
+        return values, Ragged(plain, list_offsets(array)), np.asarray(pc.is_valid(array))
+
+    def _first(self, ragged: Ragged, bad: NDArray[np.bool_], name: str, expected: str) -> None:
+        """Fails on the first value marked bad."""
+        if bad.any():
+            at = int(np.argmax(bad))
+            row = int(np.searchsorted(ragged.offsets, at, side="right")) - 1
+            place = f"{name}[{at - ragged.offsets[row]}]"
+            raise self.fail(row, f"{place} is {ragged.values[at]}, expected {expected}")
+
+    def scores(self) -> Ragged:
+        """Scores, minus infinity where null."""
+        values, ragged, known = self._ragged("scores")
+        self.all_known("scores", known)
+        cut = np.asarray(pc.is_null(values))
+        self._first(
+            ragged, ~np.isfinite(ragged.values) & ~cut, "scores", "a finite number, or null for a word never seen"
+        )
+        if cut.any():
+            ragged = Ragged(np.where(cut, -np.inf, ragged.values), ragged.offsets)
+        return ragged
+
+    def flags(self, name: str) -> Ragged:
+        """A list of true and false in every row."""
+        values, ragged, known = self._ragged(name, flag=True)
+        self.all_known(name, known)
+        self._first(ragged, np.asarray(pc.is_null(values)), name, "true or false, not null")
+        return ragged
+
+    def gold(self) -> Known:
+        """The human rationale where one is known."""
+        _, ragged, known = self._ragged("gold")
+        self._first(ragged, ~((ragged.values >= 0) & (ragged.values <= 1)), "gold", "a number in [0, 1]")
+        return Known(rows=ragged, known=known)
+
+    def probabilities(self, name: str, *, depth: int, blocks: int = 1) -> Known:
+        """Lists (depth 1) or lists of `blocks` lists (depth 2) of probabilities, the lists of a row joined."""
+        array = self.batch.column(name)
+        known = np.asarray(pc.is_valid(array))
+        offsets = list_offsets(array) if value_type(array.type) else np.zeros(0, dtype=np.int64)
+        inner = value_type(array.type)
+        if depth == 2:
+            if inner is None or not is_number(value_type(inner)):
+                raise self._wrong_type(name, "lists of lists of numbers")
+            lists = array.flatten()
+            counts = np.diff(offsets)
+            self.require(
+                ~known | (counts == blocks), lambda i: f"{name} has {counts[i]} lists, expected {blocks} (as fractions)"
+            )
+            within = list_offsets(lists)
+            sizes = np.diff(within).reshape(-1, blocks)
+            even = np.ones(len(known), dtype=bool)
+            even[known] = (sizes == sizes[:, :1]).all(axis=1)
+            self.require(
+                even, lambda _: f"{name} has lists of different lengths, expected one probability per class in each"
+            )
+            ragged = Ragged(float_values(lists.flatten()), within[offsets])
+        elif is_number(inner):
+            ragged = Ragged(float_values(array.flatten()), offsets)
+        else:
+            raise self._wrong_type(name, "lists of numbers")
+        self._first(ragged, ~((ragged.values >= 0) & (ragged.values <= 1)), name, "a probability in [0, 1]")
+        return Known(rows=ragged, known=known)
+
+    def fractions(self, expected: tuple[float, ...]) -> None:
+        """Fails unless every row has these fractions."""
+        _, ragged, known = self._ragged("fractions")
+        self.all_known("fractions", known)
+        same = ragged.lengths == len(expected)
+        if same.all():
+            same = (ragged.values.reshape(-1, len(expected)) == np.array(expected)).all(axis=1)
+        self.require(
+            same,
+            lambda i: (
+                f"fractions are {ragged.values[ragged.offsets[i] : ragged.offsets[i + 1]].tolist()}, "
+                f"expected {list(expected)} as in the first row"
+            ),
+        )
+
+    def integers(self, name: str) -> NDArray[np.int64]:
+        """A count in every row."""
+        array = self.batch.column(name)
+        if not pa.types.is_integer(array.type):
+            raise self._wrong_type(name, "integers")
+        values = np.asarray(pc.fill_null(array, -1), dtype=np.int64)
+        self.require(values >= 0, lambda i: f"{name} is {array[i].as_py()}, expected a count of 0 or more")
+        return values

@@ -1,0 +1,66 @@
+"""The command `unirex-metrics`: finds the subcommand's module, reads its options and runs it.
+
+Only the chosen subcommand is imported, so that help comes at once.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "score": ("unirex.metrics.score_command", "metrics of one system, or of several side by side"),
+}
+"""Subcommand -> its module, which has `arguments(parser)` and `run(...)`, and one line about it."""
+
+PROGRAM = "unirex-metrics"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0, or 2 with one line on stderr if the input or an option is wrong."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(_usage())  # noqa: T201
+        return 0 if arguments else 2
+    name, *rest = arguments
+    try:
+        return _run(name, rest)
+    except (ValueError, OSError) as error:
+        return _fail(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(name: str, rest: list[str]) -> int:
+    if name == "--version":
+        from unirex import __version__
+
+        print(__version__)  # noqa: T201
+        return 0
+    if name not in COMMANDS:
+        from unirex.metrics.names import near
+
+        return _fail(f"no command {name!r}, expected one of {', '.join(COMMANDS)}{near(name, COMMANDS)}")
+    from unirex.metrics.options import parse
+
+    module_name, about = COMMANDS[name]
+    module = importlib.import_module(module_name)
+    options = parse(f"{PROGRAM} {name}", about, module.arguments, rest)
+    return int(module.run(**options) or 0)
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name.ljust(width)}  {about}" for name, (_, about) in COMMANDS.items())
+    return (
+        f"usage: {PROGRAM} COMMAND ...\n\nScores rationales and explanations from prediction files.\n\n"
+        f"commands:\n{commands}\n\n{PROGRAM} COMMAND --help shows the options of a command."
+    )
+
+
+def _fail(message: str) -> int:
+    print(f"{PROGRAM}: error: {message}", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

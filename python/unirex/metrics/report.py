@@ -1,0 +1,199 @@
+"""The result of an evaluation, and how it is shown: table, plain text, JSON."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from unirex.metrics.definitions import Convention, Direction, Group
+from unirex.metrics.names import near
+
+ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "none": ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One number and what it takes to read it.
+
+    Attributes:
+        name: the metric; a faithfulness metric of another than the default perturbation has its name in brackets.
+        value: NaN if it is undefined in every row.
+        direction: which way is better; `none` for a description.
+        range: lowest and highest possible value.
+        convention: whose definition it follows.
+        n: rows that count.
+        n_undefined: rows left out because the metric is undefined there.
+        group: the heading.
+        low, high: bounds of the bootstrap interval, None where none was asked for.
+        perturbation: how tokens were hidden, for faithfulness.
+        main: whether it stands in the short table.
+    """
+
+    name: str
+    value: float
+    direction: Direction
+    range: tuple[float, float]
+    convention: Convention
+    n: int
+    n_undefined: int
+    group: Group
+    low: float | None = None
+    high: float | None = None
+    perturbation: str | None = None
+    main: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The metrics of one system.
+
+    Attributes:
+        metrics: in the order of the table.
+        n_rows: rows scored.
+        headline: the name of the metric that the data set is judged by.
+        convention: whose definitions the metrics follow.
+        fractions: shares of the units kept or removed.
+        resampling: replicates, seed and confidence of the intervals.
+        about: where the rows came from: source, model, data, scores_from, unit, rationale_rule, perturbation.
+    """
+
+    metrics: tuple[Metric, ...]
+    n_rows: int
+    headline: str | None
+    convention: Convention
+    fractions: tuple[float, ...] = ()
+    resampling: Mapping[str, float] | None = None
+    about: Mapping[str, str | None] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Metric:
+        """The metric of this name; `headline` is the one the data set is judged by."""
+        wanted = self.headline if name == "headline" else name
+        for metric in self.metrics:
+            if metric.name == wanted:
+                return metric
+        raise KeyError(f"no metric {name!r}{near(name, [m.name for m in self.metrics])}")
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is such a metric."""
+        return any(m.name == (self.headline if name == "headline" else name) for m in self.metrics)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `to_json` writes: an undefined value is None."""
+        metrics = [
+            {
+                "name": m.name,
+                "value": _finite(m.value),
+                "direction": m.direction,
+                "range": [_finite(bound) for bound in m.range],
+                "n": m.n,
+                "n_undefined": m.n_undefined,
+                "group": m.group,
+                "low": m.low,
+                "high": m.high,
+                "perturbation": m.perturbation,
+            }
+            for m in self.metrics
+        ]
+        return {
+            "about": dict(self.about),
+            "convention": self.convention,
+            "rows": self.n_rows,
+            "headline": self.headline,
+            "fractions": list(self.fractions),
+            "resampling": None if self.resampling is None else dict(self.resampling),
+            "metrics": metrics,
+        }
+
+    def to_json(self) -> str:
+        """The report as JSON text; an undefined value or an infinite bound is null."""
+        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
+
+    def to_text(self, *, all_metrics: bool = False) -> str:
+        """The report as a table."""
+        return to_text([self], all_metrics=all_metrics)
+
+
+def to_json(reports: Sequence[Report]) -> str:
+    """One report as its own JSON text, several as `{"systems": [...]}` in the order given."""
+    if len(reports) == 1:
+        return reports[0].to_json()
+    return json.dumps({"systems": [report.as_dict() for report in reports]}, indent=2, ensure_ascii=False)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequence[str] | None = None) -> str:
+    """Reports side by side, one column each, metrics below each other; `-` = not available, `nan` = undefined.
+
+    Args:
+        reports: one per system.
+        all_metrics: also the metrics of single fractions, classes and pooled counts.
+        names: headings of the columns.
+    """
+    first = reports[0]
+    shown: dict[str, Metric] = {}
+    for report in reports:
+        for metric in report.metrics:
+            if all_metrics or metric.main or metric.name == first.headline:
+                shown.setdefault(metric.name, metric)
+    heads = list(names or [str(report.about.get("source") or "value") for report in reports])
+    single = len(reports) == 1
+    table = [["", "", *(["value"] if single else heads)] + (["interval", "rows", "undefined"] if single else [])]
+    group = None
+    for name, metric in sorted(shown.items(), key=lambda item: _GROUPS.index(item[1].group)):
+        if metric.group != group:
+            group = metric.group
+            table.append([f"{group}"])
+        label = f"  {name}" + (" *" if name == first.headline else "")
+        table.append([label, ARROWS[metric.direction], *_cells(name, reports)])
+    lines = [_about(report, head) for report, head in zip(reports, heads, strict=True)]
+    return "\n".join([*lines, "", *_aligned(table), "", _footnote(first)])
+
+
+_GROUPS: list[Group] = ["task", "faithfulness", "plausibility", "rationale"]
+
+
+def _cells(name: str, reports: Sequence[Report]) -> list[str]:
+    cells = []
+    for report in reports:
+        if name not in report:
+            cells.append("-")
+            continue
+        metric = report[name]
+        interval = "" if metric.low is None or metric.high is None else f"[{metric.low:.4f}, {metric.high:.4f}]"
+        if len(reports) == 1:
+            return [f"{metric.value:.4f}", interval, str(metric.n), str(metric.n_undefined)]
+        half = "" if metric.low is None or metric.high is None else f" ±{(metric.high - metric.low) / 2:.4f}"
+        undefined = f" ({metric.n_undefined} undefined)" if metric.n_undefined else ""
+        cells.append(f"{metric.value:.4f}{half}{undefined}")
+    return cells
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    width = max(len(row) for row in table)
+    widths = [max((len(row[i]) for row in table if i < len(row)), default=0) for i in range(width)]
+    lines = []
+    for row in table:
+        cells = [
+            cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=False))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _about(report: Report, head: str) -> str:
+    facts = [f"{key.replace('_', ' ')} {value}" for key, value in report.about.items() if value and key != "source"]
+    return f"{head}: {report.n_rows} rows" + "".join(f", {fact}" for fact in facts)
+
+
+def _footnote(report: Report) -> str:
+    parts = [f"convention {report.convention}", "↑ higher is better, ↓ lower is better"]
+    if report.headline:
+        parts.append("* the task score of this data set")
+    if report.resampling:
+        percent = 100 * report.resampling["confidence"]
+        parts.append(f"intervals: {percent:g} % bootstrap, {report.resampling['replicates']} replicates")
+    return "; ".join(parts)

@@ -1,0 +1,219 @@
+"""From the rows of a system to its report."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast, get_args
+
+import numpy as np
+
+from unirex.metrics.batch import Parser, hash_ids
+from unirex.metrics.definitions import Convention, Layout
+from unirex.metrics.names import near
+from unirex.metrics.report import Report
+from unirex.metrics.source import Source, System, missing_column, open_source
+from unirex.metrics.state import Resampling, State
+from unirex.schema import perturbed_column
+
+KINDS = ("keep", "remove", "null")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A source with the decisions about it: all that a worker needs to score a part of it."""
+
+    source: Source
+    layout: Layout
+    resampling: Resampling
+    scorer: str = "self"
+
+    def state(self) -> State:
+        """An empty state."""
+        parser = Parser(self.layout, scorer=self.scorer, choice=self.source.header.choice)
+        return State(self.layout, self.resampling, parser)
+
+
+def score(
+    system: System,
+    convention: Convention = "strict",
+    perturbation: str | Sequence[str] | None = None,
+    scorer: str = "self",
+    iou_thresholds: Sequence[float] = (0.5,),
+    *,
+    resampling: Resampling | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """The report on one system's predictions: every metric with direction, counts and bootstrap interval.
+
+    Rows are read in batches, so files may be larger than memory.
+
+    Args:
+        system: a prediction file (docs/predictions.md), a directory or glob pattern of its shards, a list of shards,
+            or a table in memory.
+        convention: `strict`, or `unirex` for the definitions of Chan et al. 2022.
+        perturbation: which of the file's perturbations, the default one first; None = all, `attention` first.
+        scorer: the model whose probabilities are used: `self` or a check model of the file.
+        iou_thresholds: a span matches from this intersection over union on, each in (0, 1].
+        resampling: replicates, seed and confidence of the intervals; 1000 replicates by default.
+        columns: our column name -> name in the file, for files that others wrote.
+        labels: class names in the order of the probabilities, for files without our header.
+        progress: called with the rows done and the rows in all.
+
+    Raises:
+        ValueError: what is wrong, with file, row id and field.
+        FileNotFoundError: no such file.
+
+    >>> import pyarrow as pa
+    >>> table = pa.table({"id": ["a"], "scores": [[0.9, 0.1]], "gold": [[1.0, 0.0]]})
+    >>> score(table)["auprc"].value
+    1.0
+    """
+    source = open_source(system, columns=columns, labels=labels)
+    plan = make_plan(
+        source,
+        convention=convention,
+        perturbation=perturbation,
+        scorer=scorer,
+        iou_thresholds=iou_thresholds,
+        resampling=resampling or Resampling(),
+    )
+    return finish(plan, run_plan(plan, progress))
+
+
+def make_plan(
+    source: Source,
+    *,
+    convention: Convention = "strict",
+    perturbation: str | Sequence[str] | None = None,
+    scorer: str = "self",
+    iou_thresholds: Sequence[float] = (0.5,),
+    resampling: Resampling,
+) -> Plan:
+    """The plan for scoring a source: which metrics its columns allow."""
+    if convention not in get_args(Convention):
+        hint = near(convention, get_args(Convention))
+        raise ValueError(f"convention is {convention!r}, expected one of {list(get_args(Convention))}{hint}")
+    for threshold in iou_thresholds:
+        if not 0 < threshold <= 1:
+            raise ValueError(f"iou_thresholds has {threshold}, expected numbers in (0, 1]")
+    header = source.header
+    perturbations = _perturbations(source, perturbation, scorer)
+    layout = Layout(
+        labels=header.labels,
+        fractions=_fractions(source) if perturbations else (),
+        perturbations=perturbations,
+        has_label=source.has("label") and source.has("prediction"),
+        has_gold=source.has("gold") and (source.has("scores") or source.has("rationale")),
+        has_scores=source.has("scores"),
+        has_rationale=source.has("rationale"),
+        has_cuts=source.has("words_cut") and source.has("gold_cut") and source.has("scores"),
+        iou_thresholds=tuple(dict.fromkeys(float(t) for t in iou_thresholds)),
+        convention=convention,
+    )
+    if not layout.definitions:
+        raise ValueError(f"{source.name}: nothing to score in columns {source.names()}")
+    names = [definition.name for definition in layout.definitions]
+    if layout.has_label and header.headline is not None and header.headline not in names:
+        raise ValueError(
+            f"{source.name}: headline is {header.headline!r}, expected a task metric{near(header.headline, names)}"
+        )
+    layout = replace(layout, headline=header.headline if layout.has_label else None)
+    return Plan(source=source, layout=layout, resampling=resampling, scorer=scorer)
+
+
+def run_plan(plan: Plan, progress: Progress | None = None) -> State:
+    """The state after all rows of the plan's source."""
+    state = plan.state()
+    total = plan.source.n_rows()
+    for where, batch in plan.source.batches(state.parser.columns()):
+        state.update(batch, where)
+        if progress is not None:
+            progress(state.n_rows, total)
+    return state
+
+
+def finish(plan: Plan, state: State) -> Report:
+    """The report, with what is known about the source; names an id that occurs twice."""
+    source = plan.source
+    if not state.n_rows:
+        raise ValueError(f"{source.name}: no rows")
+    duplicate = state.duplicate()
+    if duplicate is not None:
+        raise ValueError(f"{source.name}: {_name_duplicate(source, duplicate)}")
+    about: dict[str, str | None] = {"source": source.name, **_constants(source)}
+    about |= {key: getattr(source.header, key) for key in ("scores_from", "unit", "rationale_rule")}
+    if plan.layout.perturbations:
+        about["perturbation"] = plan.layout.perturbations[0][0]
+        about["scorer"] = None if plan.scorer == "self" else plan.scorer
+    return replace(state.compute(), about=about)
+
+
+def _perturbations(
+    source: Source, wanted: str | Sequence[str] | None, scorer: str
+) -> tuple[tuple[str, frozenset[str]], ...]:
+    """The perturbations to report and the kinds of columns each has, the default one first."""
+    found: dict[str, set[str]] = {}
+    scorers: set[str] = set()
+    for name in source.names():
+        kind, _, rest = name.partition(".")
+        how, _, by = rest.partition(".")
+        if kind in KINDS and how and by:
+            scorers.add(by)
+            if by == scorer:
+                found.setdefault(how, set()).add(kind)
+    if scorer not in {"self", *scorers}:
+        raise ValueError(f"{source.name}: no columns of scorer {scorer!r}, expected one of {sorted(scorers)}")
+    names = [how for how, kinds in found.items() if kinds & {"keep", "remove"}]
+    names.sort(key=lambda how: how != "attention")
+    if wanted is not None:
+        asked = [wanted] if isinstance(wanted, str) else list(wanted)
+        for how in asked:
+            if how not in names:
+                raise ValueError(f"{source.name}: no perturbation {how!r}, expected one of {names}{near(how, names)}")
+        names = asked
+    if names:
+        full = "probabilities" if scorer == "self" else f"full.{scorer}"
+        for column in (full, "prediction", "fractions"):
+            if not source.has(column):
+                raise ValueError(
+                    f"{missing_column(source, column)} ({perturbed_column('keep', names[0], scorer)} needs it)"
+                )
+    return tuple((how, frozenset(found[how])) for how in names)
+
+
+def _first(source: Source, columns: list[str]) -> dict[str, Any]:
+    for _, batch in source.batches(columns, rows=1):
+        if batch.num_rows:
+            return cast("dict[str, Any]", batch.slice(0, 1).to_pylist()[0])
+    raise ValueError(f"{source.name}: no rows")
+
+
+def _fractions(source: Source) -> tuple[float, ...]:
+    found = _first(source, ["fractions"])["fractions"]
+    numbers = isinstance(found, list) and all(isinstance(f, int | float) for f in found)
+    if not numbers or not found or not all(0 < f <= 1 for f in found) or sorted(set(found)) != found:
+        raise ValueError(f"{source.name}: fractions are {found!r}, expected ascending numbers in (0, 1]")
+    return tuple(float(f) for f in found)
+
+
+def _constants(source: Source) -> dict[str, str | None]:
+    columns = [column for column in ("model", "data") if source.has(column)]
+    return (
+        {column: None if value is None else str(value) for column, value in _first(source, columns).items()}
+        if columns
+        else {}
+    )
+
+
+def _name_duplicate(source: Source, duplicate: np.ndarray[Any, np.dtype[np.uint64]]) -> str:
+    files = []
+    name = ""
+    for where, batch in source.batches(["id"]):
+        ids = batch.column("id").cast("string")
+        for row in np.flatnonzero((hash_ids(ids) == duplicate).all(axis=1)):
+            name = ids[int(row)].as_py()
+            files.append(where)
+    places = " and ".join(dict.fromkeys(files))
+    return f"row id {name!r} occurs {len(files)} times in {places}, expected once"

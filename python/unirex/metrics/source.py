@@ -1,0 +1,237 @@
+"""Where the rows of one system come from: files, their header and columns, read in batches."""
+
+import glob
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from unirex.metrics.names import near
+from unirex.schema import PREDICTIONS_KEY
+
+BATCH_ROWS = 2048
+"""Rows held at a time."""
+
+PathLike = str | os.PathLike[str]
+System: TypeAlias = PathLike | Sequence[PathLike] | pa.Table | pa.RecordBatch
+"""One system: a file, a directory or glob pattern of shards, a list of shards, or a table in memory."""
+
+REQUIRED = ("id", "prediction", "probabilities", "scores", "rationale", "fractions")
+"""Columns that a file with our header must have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """The header of a prediction file (docs/predictions.md), or what stands for it where there is none.
+
+    Attributes:
+        labels: class names in the order of the probabilities.
+        choice: multiple choice: a row may have fewer choices than there are labels.
+        headline: the task metric of the data set.
+        unit, scores_from, rationale_rule: how the rationale came about, for display.
+    """
+
+    labels: tuple[str, ...] = ()
+    choice: bool = False
+    headline: str | None = None
+    unit: str | None = None
+    scores_from: str | None = None
+    rationale_rule: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The rows of one system.
+
+    Attributes:
+        parts: files, or one table in memory, with the name used in messages.
+        schema: the Arrow schema of the first part.
+        header: of the first part; the others agree with it.
+        columns: our column name -> the name in the file, where they differ.
+        foreign: whether the files carry no header of ours.
+    """
+
+    parts: tuple[tuple[str, Path | pa.Table], ...]
+    schema: pa.Schema
+    header: Header
+    columns: Mapping[str, str] = field(default_factory=dict)
+    foreign: bool = False
+
+    @property
+    def name(self) -> str:
+        """A short name: the file, or the directory or pattern."""
+        return self.parts[0][0] if len(self.parts) == 1 else f"{self.parts[0][0]} and {len(self.parts) - 1} more"
+
+    def has(self, column: str) -> bool:
+        """Whether the rows have this column of ours."""
+        return self.columns.get(column, column) in self.schema.names
+
+    def names(self) -> list[str]:
+        """The columns by our names."""
+        back = {theirs: ours for ours, theirs in self.columns.items()}
+        return [back.get(name, name) for name in self.schema.names]
+
+    def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Each part's name and rows, with these columns of ours under our names, at most `rows` at a time."""
+        theirs = [self.columns.get(column, column) for column in columns]
+        for name, part in self.parts:
+            for batch in _batches(name, part, theirs, rows):
+                yield name, pa.RecordBatch.from_arrays([batch.column(t) for t in theirs], names=list(columns))
+
+    def n_rows(self) -> int:
+        """Number of rows, from the files' footers."""
+        return sum(_n_rows(name, part) for name, part in self.parts)
+
+
+def open_source(
+    system: System, *, columns: Mapping[str, str] | None = None, labels: Sequence[str] | None = None
+) -> Source:
+    """The source for a file, a directory or glob pattern of shards, a list of them, or a table in memory.
+
+    Args:
+        system: where the rows are.
+        columns: our column name -> name in the file, for files that others wrote.
+        labels: class names in the order of the probabilities, for files without our header.
+
+    Raises:
+        FileNotFoundError: no such file, or a pattern or directory that holds none.
+        ValueError: not Parquet, an unknown or missing column, headers that differ.
+    """
+    if isinstance(system, pa.Table | pa.RecordBatch):
+        table = system if isinstance(system, pa.Table) else pa.Table.from_batches([system])
+        parts: tuple[tuple[str, Path | pa.Table], ...] = (("table", table),)
+    else:
+        parts = tuple((str(path), path) for path in _files(system))
+    schemas = [_schema(name, part) for name, part in parts]
+    mapping = _mapping(columns or {}, schemas[0], parts[0][0])
+    headers = [_header(name, schema) for (name, _), schema in zip(parts, schemas, strict=True)]
+    for (name, _), schema, header in zip(parts[1:], schemas[1:], headers[1:], strict=True):
+        if header != headers[0]:
+            raise ValueError(f"{name}: header {header} differs from that of {parts[0][0]}: {headers[0]}")
+        missing = [c for c in schemas[0].names if c not in schema.names]
+        if missing:
+            raise ValueError(f"{name}: column {missing[0]!r} is missing, {parts[0][0]} has it")
+    header = headers[0]
+    source = Source(parts=parts, schema=schemas[0], header=header or Header(), columns=mapping, foreign=header is None)
+    if header is not None:
+        for column in REQUIRED:
+            if not source.has(column):
+                raise ValueError(missing_column(source, column))
+        return source
+    return _foreign(source, labels)
+
+
+def missing_column(source: Source, column: str) -> str:
+    """The message for a column that is not there, with a near name if there is one."""
+    return f"{source.name}: column {column!r} is missing{near(column, source.schema.names)}"
+
+
+def _files(system: PathLike | Sequence[PathLike]) -> list[Path]:
+    if not isinstance(system, str | os.PathLike):
+        paths = [path for part in system for path in _files(part)]
+        if not paths:
+            raise ValueError("no prediction file given")
+        return paths
+    path = Path(system)
+    if path.is_dir():
+        found = sorted(path.glob("*.parquet"))
+        if not found:
+            raise FileNotFoundError(f"{path}: no *.parquet in this directory")
+        return found
+    if not path.exists():
+        found = sorted(Path(p) for p in glob.glob(str(system), recursive=True))  # noqa: PTH207 (absolute patterns)
+        if not found:
+            raise FileNotFoundError(f"{path}: no such file")
+        return found
+    return [path]
+
+
+def _schema(name: str, part: Path | pa.Table) -> pa.Schema:
+    if isinstance(part, pa.Table):
+        return part.schema
+    with _reading(name):
+        return pq.read_schema(part)
+
+
+def _n_rows(name: str, part: Path | pa.Table) -> int:
+    if isinstance(part, pa.Table):
+        return int(part.num_rows)
+    with _reading(name):
+        return int(pq.read_metadata(part).num_rows)
+
+
+def _batches(name: str, part: Path | pa.Table, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+    if isinstance(part, pa.Table):
+        yield from part.select(columns).to_batches(max_chunksize=rows)
+        return
+    with _reading(name), pq.ParquetFile(part, pre_buffer=False) as file:
+        yield from file.iter_batches(batch_size=rows, columns=columns)
+
+
+class _reading:  # noqa: N801 (used like a function)
+    """Turns what Arrow says about a broken file into one line that names it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, pa.ArrowException | OSError) and not isinstance(error, FileNotFoundError):
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{self.name}: not a readable Parquet file ({reason})") from error
+
+
+def _mapping(columns: Mapping[str, str], schema: pa.Schema, name: str) -> dict[str, str]:
+    for ours, theirs in columns.items():
+        if theirs not in schema.names:
+            hint = near(theirs, schema.names)
+            raise ValueError(f"{name}: column {theirs!r} (for {ours!r}) is missing{hint}")
+    return dict(columns)
+
+
+def _header(name: str, schema: pa.Schema) -> Header | None:
+    raw = (schema.metadata or {}).get(PREDICTIONS_KEY)
+    if raw is None:
+        return None
+    try:
+        fields: Any = json.loads(raw)
+    except ValueError as error:
+        raise ValueError(f"{name}: the header is not JSON ({error})") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"{name}: the header is {type(fields).__name__}, expected a JSON object")
+    labels = fields.get("labels")
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels) or not labels:
+        raise ValueError(f"{name}: header field 'labels' is {labels!r}, expected a list of class names")
+    if len(set(labels)) != len(labels):
+        raise ValueError(f"{name}: header field 'labels' names a class twice: {labels!r}")
+    text = {key: None if fields.get(key) is None else str(fields[key]) for key in _TEXT_FIELDS}
+    return Header(labels=tuple(labels), choice=bool(fields.get("choice", False)), **text)
+
+
+_TEXT_FIELDS = ("headline", "unit", "scores_from", "rationale_rule")
+
+
+def _foreign(source: Source, labels: Sequence[str] | None) -> Source:
+    """A source of files that others wrote: the classes are given, or those found if no order is needed."""
+    if not source.has("id"):
+        raise ValueError(missing_column(source, "id"))
+    if labels is None:
+        if source.has("probabilities"):
+            message = "has probabilities but no header that names the classes, expected labels in their order"
+            raise ValueError(f"{source.name}: {message}")
+        named = [column for column in ("label", "prediction") if source.has(column)]
+        found: set[str] = set()
+        for _, batch in source.batches(named) if named else ():
+            for column in batch.columns:
+                found.update(pc.unique(column.cast(pa.string())).drop_null().to_pylist())
+        labels = sorted(found)
+    header = Header(labels=tuple(labels), headline="accuracy" if source.has("label") else None)
+    return Source(parts=source.parts, schema=source.schema, header=header, columns=source.columns, foreign=True)

@@ -1,0 +1,201 @@
+"""A mergeable state: rows go in by batches, in any order and on any machine, and metrics come out."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unirex import _rust
+from unirex.metrics.batch import Batch, Parser
+from unirex.metrics.definitions import Definition, Layout, Sums
+from unirex.metrics.report import Metric, Report
+from unirex.metrics.rows import row_values
+
+MAX_REPLICATES = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resampling:
+    """How uncertainty is found.
+
+    Attributes:
+        replicates: number of resamples; 0 = none.
+        seed: of the draws. A row's draws depend on the seed, its id and the replicate alone.
+        confidence: share of the replicates that an interval holds.
+        swap: draw swaps between two systems (approximate randomization) instead of bootstrap weights.
+    """
+
+    replicates: int = 1000
+    seed: int = 0
+    confidence: float = 0.95
+    swap: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if not 0 <= self.replicates <= MAX_REPLICATES:
+            raise ValueError(f"replicates is {self.replicates}, expected 0 to {MAX_REPLICATES}")
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed is {self.seed}, expected 0 to 2^64 - 1")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence is {self.confidence}, expected a number between 0 and 1")
+
+
+class State:
+    """Sums over the rows seen so far.
+
+    All sums are sums of integers (multiples of 2^-64, and of a column's step under resampling), so the result is the
+    same to the last bit for any order of rows, batches, shards and merges. Memory does not grow with the number of
+    rows but for 16 bytes a row, which find duplicate ids.
+
+    Args:
+        layout: what the rows offer and how they are read.
+        resampling: how intervals are found.
+        parser: reads record batches, for `update`.
+    """
+
+    def __init__(self, layout: Layout, resampling: Resampling, parser: Parser | None = None) -> None:
+        self.layout = layout
+        self.resampling = resampling
+        self.parser = parser or Parser(layout)
+        self.n_rows = 0
+        n = len(layout.columns)
+        self._sums = [0] * n
+        self._counts = [0] * n
+        self._resampled = np.zeros((2, n, resampling.replicates), dtype=np.int64)
+        self._hashes: list[NDArray[np.uint64]] = []
+
+    def update(self, rows: Batch | pa.RecordBatch, where: str = "table") -> None:
+        """Adds rows; `where` names their file in messages."""
+        batch = rows if isinstance(rows, Batch) else self.parser.parse(rows, where)
+        if not len(batch):
+            return
+        self.add(batch.hashes, row_values(batch, self.layout))
+
+    def add(self, hashes: NDArray[np.uint64], values: NDArray[np.float64]) -> None:
+        """Adds row values, [columns, N], of rows with these id hashes, uint64 [N, 2]."""
+        flat = np.ascontiguousarray(values).reshape(-1)
+        sums, counts = _rust.column_sums(flat, len(values))
+        self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)]
+        self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
+        if self.resampling.replicates:
+            self._resampled += self._resample(hashes, flat)
+        self._hashes.append(hashes)
+        self.n_rows += len(hashes)
+
+    def _resample(self, hashes: NDArray[np.uint64], flat: NDArray[np.float64]) -> NDArray[np.int64]:
+        how = self.resampling
+        found = _rust.weighted_sums(
+            np.ascontiguousarray(hashes).reshape(-1),
+            flat,
+            np.array([column.step for column in self.layout.columns]),
+            replicates=how.replicates,
+            seed=how.seed,
+            swap=how.swap,
+        )
+        return np.stack(found).reshape(2, -1, how.replicates)
+
+    def merge(self, other: "State") -> None:
+        """Adds what another state has seen; it must have been made with the same layout and resampling."""
+        if other.layout != self.layout:
+            raise ValueError(f"states of different layouts do not merge: {other.layout} and {self.layout}")
+        if other.resampling != self.resampling:
+            raise ValueError(f"states of different resampling do not merge: {other.resampling} and {self.resampling}")
+        self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
+        self._counts = [a + b for a, b in zip(self._counts, other._counts, strict=True)]
+        self._resampled += other._resampled
+        self._hashes += other._hashes
+        self.n_rows += other.n_rows
+
+    def hashes(self) -> NDArray[np.uint64]:
+        """The id hashes of all rows, sorted, uint64 [N, 2]."""
+        if not self._hashes:
+            return np.zeros((0, 2), dtype=np.uint64)
+        found = np.concatenate(self._hashes)
+        return found[np.lexsort((found[:, 1], found[:, 0]))]
+
+    def duplicate(self) -> NDArray[np.uint64] | None:
+        """The hash of an id that occurs twice, or None."""
+        found = self.hashes()
+        twice = (found[1:] == found[:-1]).all(axis=1)
+        return found[int(np.argmax(twice))] if twice.any() else None
+
+    def sums(self) -> Sums:
+        """The columns' sums over the data."""
+        names = [column.name for column in self.layout.columns]
+        # Python divides integers with correct rounding.
+        return Sums(
+            {name: np.float64(total / 2**64) for name, total in zip(names, self._sums, strict=True)},  # type: ignore[misc]
+            {name: np.float64(count) for name, count in zip(names, self._counts, strict=True)},  # type: ignore[misc]
+        )
+
+    def resampled(self) -> Sums:
+        """The columns' sums under every replicate."""
+        sums, counts = {}, {}
+        for i, column in enumerate(self.layout.columns):
+            sums[column.name] = self._resampled[0, i] * column.step
+            counts[column.name] = self._resampled[1, i].astype(np.float64)
+        return Sums(sums, counts)
+
+    def compute(self) -> Report:
+        """The metrics of all rows seen.
+
+        Raises:
+            ValueError: an id occurred twice.
+        """
+        if self.duplicate() is not None:
+            raise ValueError("an id occurs twice, expected unique ids")
+        sums = self.sums()
+        resampled = self.resampled() if self.resampling.replicates and not self.resampling.swap else None
+        metrics = tuple(self._metric(definition, sums, resampled) for definition in self.layout.definitions)
+        return Report(
+            metrics=metrics,
+            n_rows=self.n_rows,
+            headline=self.layout.headline,
+            convention=self.layout.convention,
+            fractions=self.layout.fractions,
+            resampling=None if resampled is None else _described(self.resampling),
+        )
+
+    def _metric(self, definition: Definition, sums: Sums, resampled: Sums | None) -> Metric:
+        n = int(sums.counts[definition.columns[0].name])
+        low, high = (
+            (None, None) if resampled is None else interval(definition.value(resampled), self.resampling.confidence)
+        )
+        return Metric(
+            name=definition.name,
+            value=float(definition.value(sums)),
+            direction=definition.direction,
+            range=definition.range,
+            convention=self.layout.convention,
+            n=n,
+            n_undefined=self.n_rows - n,
+            group=definition.group,
+            low=low,
+            high=high,
+            perturbation=definition.perturbation,
+            main=definition.main,
+        )
+
+
+def interval(replicates: NDArray[np.float64], confidence: float) -> tuple[float | None, float | None]:
+    """The percentile interval of the replicates that are defined, or (None, None) if none is.
+
+    >>> interval(np.arange(101.0), 0.5)
+    (25.0, 75.0)
+    """
+    defined = replicates[~np.isnan(replicates)]
+    if not len(defined):
+        return None, None
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _described(resampling: Resampling) -> dict[str, float]:
+    return {name: getattr(resampling, name) for name in ("replicates", "seed", "confidence")}
+
+
+def without_draws(resampling: Resampling) -> Resampling:
+    """The same, drawing nothing."""
+    return replace(resampling, replicates=0)
