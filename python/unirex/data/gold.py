@@ -69,13 +69,13 @@ def vote(golds: Sequence[NDArray[np.float32]], rule: Vote) -> NDArray[np.float32
 def unmark(text: str, marks: Marks) -> tuple[str, list[tuple[int, int]]]:
     r"""The text without its marks, and where in it the marked stretches lie.
 
-    A backslash before a mark, or before another backslash, makes it an ordinary character.
+    A backslash before a character of a mark, or before another backslash, makes that an ordinary character.
 
     >>> unmark(r"a *very fine* film, 3\*4", ("*", "*"))
     ('a very fine film, 3*4', [(2, 11)])
     """
     opening, closing = marks
-    special = "|".join(re.escape(s) for s in ("\\\\", "\\" + opening, "\\" + closing, opening, closing))
+    special = rf"\\[{re.escape(opening + closing)}\\]|{re.escape(opening)}|{re.escape(closing)}"
     parts: list[str] = []
     spans: list[tuple[int, int]] = []
     start: int | None = None
@@ -85,9 +85,9 @@ def unmark(text: str, marks: Marks) -> tuple[str, list[tuple[int, int]]]:
         length += match.start() - end
         end = match.end()
         found = match.group()
-        if found.startswith("\\") and found not in marks:
-            parts.append(found[1:])
-            length += len(found) - 1
+        if found.startswith("\\"):
+            parts.append(found[1])
+            length += 1
         elif start is None and found == opening:
             start = length
         elif start is not None and found == closing:

@@ -84,8 +84,12 @@ class HubConfig:
             raise ValueError(f"data.hub.query is {self.query!r}, expected none beside choices (use text or text_pair)")
         if self.gold_format == "marked" and self.words == "list":
             raise ValueError("data.hub.gold_format is 'marked', expected another one for words: list")
-        if not all(mark and "\\" not in mark for mark in self.marks):
-            raise ValueError(f"data.hub.marks is {list(self.marks)}, expected two texts without a backslash")
+        opening, closing = self.marks
+        nested = opening != closing and (opening in closing or closing in opening)
+        if nested or not all(mark and "\\" not in mark for mark in self.marks):
+            raise ValueError(
+                f"data.hub.marks is {list(self.marks)}, expected two texts without a backslash, none inside the other"
+            )
 
 
 def read_hub(path: str, split: str, *, query: QueryUse, config: HubConfig) -> Iterator[Record]:
