@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex.data.errors import DataError, wrong
-from unirex.data.record import QueryUse, Record
+from unirex.data.record import QueryUse, Record, query_text
 from unirex.data.rows import decode, json_lines, take
 from unirex.schema import Segment
 
@@ -71,16 +71,9 @@ def _record(where: str, row: dict[str, Any], documents: "_Documents", query: Que
         id=name,
         label=take(where, row, "classification", (str, type(None)), "text or null"),
         texts=tuple(Segment.from_words(found[docid].words) for docid in docids),
-        query=None if query == "ignore" else _query(where, row),
+        query=None if query == "ignore" else query_text(where, "query", row.get("query")),
         gold=gold if gold.any() or config.empty_gold == "zeros" else None,
     )
-
-
-def _query(where: str, row: dict[str, Any]) -> str:
-    query: str | None = take(where, row, "query", (str, type(None)), "text")
-    if query is None or not query.strip():
-        raise wrong(where, "query", query, "text (query: ignore leaves it out)")
-    return query
 
 
 def _evidences(where: str, row: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,5 +1,8 @@
 """The one error of the readers: a line that says where, what was found and what was expected."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 LONGEST = 60
 """Characters of a found value that a message repeats."""
 
@@ -25,3 +28,18 @@ def wrong(where: str, field: str, found: object, expected: str) -> DataError:
     'val.jsonl:3: classification is null, expected text'
     """
     return DataError(f"{where}: {field} is {shown(found)}, expected {expected}")
+
+
+@contextmanager
+def located(where: str, field: str) -> Iterator[None]:
+    """Puts place and field in front of what goes wrong inside.
+
+    >>> with located("val.csv: row 3", "rationale"):
+    ...     raise DataError("word number 9, expected 0 to 4")
+    Traceback (most recent call last):
+    unirex.data.errors.DataError: val.csv: row 3: rationale: word number 9, expected 0 to 4
+    """
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{where}: {field}: {error}") from None

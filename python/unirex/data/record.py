@@ -50,6 +50,13 @@ def split_words(text: str, *, selectable: bool = True) -> Segment:
     return Segment(text=text, starts=bounds[:, 0].copy(), ends=bounds[:, 1].copy(), selectable=selectable)
 
 
+def query_text(where: str, field: str, value: object) -> str:
+    """A query that is asked for must have words."""
+    if not isinstance(value, str) or not value.strip():
+        raise wrong(where, field, value, "text (query: ignore leaves it out)")
+    return value
+
+
 def join_segments(segments: Sequence[Segment]) -> Segment:
     """One selectable segment: the texts joined by one space.
 
@@ -78,6 +85,8 @@ def to_example(
     query two documents are a pair; more, or documents beside a query, are joined by one space.
     """
     label = record.label if record.label is None else rename.get(record.label, record.label)
+    if label is not None and not label.strip():
+        raise wrong(record.where, "the label", label, "text, or null where it is unknown")
     choices = record.choices or _cut(record, separator)
     if choices:
         names = _choice_labels(record, choices, labels)

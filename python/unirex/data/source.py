@@ -10,6 +10,7 @@ import numpy as np
 from unirex.data.eraser import EraserConfig, read_eraser
 from unirex.data.errors import DataError
 from unirex.data.gold import keep_gold_share
+from unirex.data.hub import HubConfig, read_hub
 from unirex.data.record import QueryUse, Record, to_example
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.schema import Example
@@ -22,12 +23,14 @@ class DataConfig:
     """A data set: where it is, what is done with its fields, which score is its headline.
 
     Attributes:
-        source: `toy` = made in code, `eraser` = a folder in the layout of the ERASER benchmark.
-        path: the folder.
+        source: `toy` = made in code, `eraser` = a folder in the layout of the ERASER benchmark, `hub` = anything the
+            `datasets` library knows, and local CSV, TSV, JSON, JSONL and Parquet files.
+        path: eraser: the folder. hub: a file, several by a pattern or by `{split}`, a folder of files, a folder
+            written by `save_to_disk`, or the name of a data set on the Hugging Face Hub.
         name: short name in tables and files; default: the last part of `path`, or `toy`.
         query: the query of an instance: `ignore` = left out, `fixed` = kept in every input and never selected,
-            `selectable` = may be selected, its gold being 0. (eraser)
-        choices: what separates the choices inside a query; makes a multiple-choice task. (eraser)
+            `selectable` = may be selected, its gold being 0. (eraser, hub)
+        choices: what separates the choices inside a query; makes a multiple-choice task. (eraser, hub)
         labels: the classes in order; default: those of the training split, sorted. Multiple choice: the names of the
             choices in order; default: A, B, C and so on.
         rename_labels: other names for classes, as when a model is tried on data that calls its classes otherwise.
@@ -36,10 +39,11 @@ class DataConfig:
         gold_share: share of the training instances with gold that keep it, drawn by class.
         seed: of the toy corpus, of `limit` and of `gold_share`; apart from the seed of training.
         eraser: what ERASER files leave open.
+        hub: which columns hold what.
         toy: how large the toy corpus is and of what kind.
     """
 
-    source: Literal["toy", "eraser"] = "toy"
+    source: Literal["toy", "eraser", "hub"] = "toy"
     path: str | None = None
     name: str | None = None
     query: QueryUse = "fixed"
@@ -51,6 +55,7 @@ class DataConfig:
     gold_share: float = 1.0
     seed: int = 0
     eraser: EraserConfig = field(default_factory=EraserConfig)
+    hub: HubConfig = field(default_factory=HubConfig)
     toy: ToyConfig = field(default_factory=ToyConfig)
 
     def __post_init__(self) -> None:
@@ -63,6 +68,8 @@ class DataConfig:
             raise ValueError("data.choices is '', expected the text between two choices, such as ' [sep] '")
         if self.choices is not None and self.query != "fixed":
             raise ValueError(f"data.query is {self.query!r}, expected 'fixed' where data.choices cuts it into choices")
+        if self.choices is not None and self.hub.choices:
+            raise ValueError(f"data.choices is {self.choices!r}, expected none beside data.hub.choices")
         if self.labels is not None and (len(set(self.labels)) < max(2, len(self.labels))):
             raise ValueError(f"data.labels is {list(self.labels)}, expected two or more different names")
         kind, _, name = self.headline.partition(":")
@@ -124,7 +131,9 @@ def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]
 
 def _records(config: DataConfig, split: Split) -> Iterable[Record]:
     assert config.path is not None
-    return read_eraser(config.path, split, query=config.query, config=config.eraser)
+    if config.source == "eraser":
+        return read_eraser(config.path, split, query=config.query, config=config.eraser)
+    return read_hub(config.path, split, query=config.query, config=config.hub)
 
 
 def _examples(records: Iterable[Record], config: DataConfig) -> list[Example]:
