@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoConfig, PreTrainedTokenizerFast
+from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerFast
 
+from unirex.backbone import position_offset
 from unirex.config import ModelConfig, RunConfig
 from unirex.data.align import encode
 from unirex.data.collate import EncodedSet
@@ -136,6 +137,8 @@ def make_tools(config: ModelConfig, train: Sequence[Example]) -> Tools:
     if own is not None and own.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str():
         own = None
     length = config.max_length or min(LONGEST, tokenizer.model_max_length)
+    if config.max_length is None and config.backbone is not None:
+        length = min(length, _longest(AutoConfig.from_pretrained(resolve_path(config.backbone))) or LONGEST)
     return Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=length)
 
 
@@ -146,7 +149,9 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
     own_path = path if model.extractor_backbone is None else resolve_path(model.extractor_backbone)
     backbone = _random_backbone(model, tools) if path is None else AutoConfig.from_pretrained(path).to_dict()
     own = None if own_path is None or own_path == path else AutoConfig.from_pretrained(own_path).to_dict()
-    longest = backbone.get("max_position_embeddings")
+    for part in (backbone, own or {}):
+        part.update({key: model.backbone_dropout for key in part if "dropout" in key and model.backbone_dropout is not None})
+    longest = _longest(AutoConfig.for_model(**backbone))
     if longest is not None and tools.max_length > longest:
         raise ValueError(f"model.max_length is {tools.max_length}, expected at most {longest} for this backbone")
     choice = any(example.choices for example in splits.train)
@@ -203,6 +208,12 @@ def _pooling(config: ModelConfig, backbone: dict[str, Any]) -> str:
         return "pooler"
     causal = AutoConfig.for_model(**backbone)
     return "last" if getattr(causal, "is_decoder", False) or _is_causal(backbone["model_type"]) else "first"
+
+
+def _longest(config: PretrainedConfig) -> int | None:
+    """Most tokens that the backbone's positions allow."""
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    return None if positions is None else positions - (position_offset(config) or 0)
 
 
 def _is_causal(model_type: str) -> bool:

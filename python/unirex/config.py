@@ -47,7 +47,8 @@ class ModelConfig:
         extractor_backbone: pretrained encoder of a dual extractor, which may have another vocabulary; None = backbone.
         head, head_width, head_layers: the extractor's head; UNIREX's MLP is 2 layers of 2048.
         pooling: how the task model pools a row; `auto` takes the pooler where the backbone has one.
-        dropout: before the task head; None = 0.1.
+        dropout: before the task head.
+        backbone_dropout: everywhere inside the backbones; None = what their configurations say.
         max_length: most tokens of a row; None = what the tokenizer and the backbone allow, at most 512.
     """
 
@@ -60,12 +61,15 @@ class ModelConfig:
     head_layers: int = 2
     pooling: Literal["auto", "pooler", "first", "mean", "last"] = "auto"
     dropout: float = 0.1
+    backbone_dropout: float | None = None
     max_length: int | None = None
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"model.dropout is {self.dropout}, expected 0 up to but not 1")
+        for name in ("dropout", "backbone_dropout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"model.{name} is {value}, expected 0 up to but not 1")
         if self.max_length is not None and self.max_length < 8:
             raise ValueError(f"model.max_length is {self.max_length}, expected at least 8")
         if self.extractor_backbone is not None and self.extractor != "dual":

@@ -10,9 +10,12 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
-from unirex import metrics
 from unirex.data.collate import EncodedSet
+from unirex.files import atomic_write
 from unirex.inference import OWN, Explainable, Judging, predict
+from unirex.metrics.report import Report, to_json, to_text
+from unirex.metrics.score import score
+from unirex.metrics.state import Resampling
 from unirex.predictions import Header, Prediction, to_table, write_table
 
 
@@ -80,7 +83,7 @@ def dev_metrics(accelerator: Accelerator, tables: dict[str, pa.Table], chosen: s
     values: list[Any] = [None]
     if accelerator.is_main_process:
         try:
-            values = [_values(metrics.score(tables[OWN]), chosen)]
+            values = [_values(score(tables[OWN], resampling=Resampling(replicates=0)), chosen)]
         except ValueError as error:
             values = [error]
     if accelerator.num_processes > 1:
@@ -91,21 +94,19 @@ def dev_metrics(accelerator: Accelerator, tables: dict[str, pa.Table], chosen: s
     return result
 
 
-def _values(report: metrics.Report, chosen: str) -> dict[str, float]:
-    by_name = {metric.name: metric for metric in report.metrics}
-    values = {name: metric.value for name, metric in by_name.items()}
-    values["headline"] = report.headline.value
+def _values(report: Report, chosen: str) -> dict[str, float]:
+    values = {metric.name: metric.value for metric in report.metrics if metric.main}
+    values["headline"] = report["headline"].value
     if chosen == "composite":
         parts = [values["headline"], values["csd"]] + ([values["auprc"]] if "auprc" in values else [])
         values["best"] = sum(parts) / len(parts)
         return values
-    if chosen not in values:
-        raise ValueError(
-            f"train.best_metric is {chosen!r}, expected headline, composite or one of {', '.join(by_name)}"
-        )
-    # Every metric is turned so that more is better.
-    sign = -1.0 if chosen in by_name and by_name[chosen].direction == "lower" else 1.0
-    values["best"] = sign * values[chosen]
+    if chosen not in report:
+        known = ", ".join(metric.name for metric in report.metrics)
+        raise ValueError(f"train.best_metric is {chosen!r}, expected headline, composite or one of {known}")
+    # Whatever the direction, training goes by the highest `best`.
+    metric = report[chosen]
+    values["best"] = -metric.value if metric.direction == "lower" else metric.value
     return values
 
 
@@ -125,6 +126,7 @@ _CONTROLS = ("random", "gold", "inverse")
 
 def print_tables(tables: dict[str, pa.Table], folder: Path) -> None:
     """Prints the metrics of all sources side by side and saves them as `metrics.json`."""
-    reports = {source: metrics.score(table) for source, table in tables.items()}
-    print(metrics.render(reports))  # noqa: T201
-    metrics.write_json(reports, folder / "metrics.json")
+    reports = [score(table) for table in tables.values()]
+    print(to_text(reports, names=list(tables)))  # noqa: T201
+    with atomic_write(folder / "metrics.json", "w") as file:
+        file.write(to_json(reports))
