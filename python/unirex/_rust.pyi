@@ -89,7 +89,6 @@ def weighted_sums(
     threads: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
 
-
 # Selection (rust/topk.rs)
 def rationale_counts(n: NDArray[np.int64], fractions: Sequence[float]) -> NDArray[np.int64]: ...
 def rationales(
