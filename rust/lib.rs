@@ -15,6 +15,7 @@ pub mod ranking;
 pub mod relative_gain;
 pub mod sums;
 pub mod topk;
+pub mod word_scores;
 
 #[cfg(feature = "python")]
 pub mod python;

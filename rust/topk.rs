@@ -7,13 +7,13 @@
 
 use std::ops::Range;
 
-use crate::align::{Pooled, Pooling};
 use crate::error::{Error, Result};
 use crate::pool;
-use crate::ragged::Ragged;
+use crate::ragged::{Ragged, blocks, split_planes};
+use crate::word_scores::{Pooled, Pooling};
 
 /// Scores a thread should have to itself: below it a hand-over costs more than it saves.
-const SCORES_A_TASK: usize = 1 << 15;
+const SCORES_A_TASK: i64 = 1 << 15;
 
 /// A score that can be ranked: a float with an integer that sorts like it.
 pub trait Score: Copy + Send + Sync + Into<f64> {
@@ -81,7 +81,7 @@ pub fn rationales<S: Score>(
         if fill_keys(scores.row(row), marks, &mut work.keys) {
             return Err(not_a_number(row, first_nan(scores.row(row), marks)));
         }
-        work.cut(S::LOWEST, &out.fractions);
+        work.cut(S::LOWEST, out.fractions);
         for &(plane, cut) in &work.cuts {
             mark(&work.keys, cut, out.row(plane, &at));
         }
@@ -104,7 +104,7 @@ pub fn word_rationales<W: Copy + Into<i64> + Send + Sync>(
     same_length("words", words.len(), scores)?;
     by_row(scores, fractions, threads, |row, at, work: &mut Work<i32>, out| {
         let word_of = pool_row(row, scores.row(row), &words[at.clone()], how, &mut work.keys)?;
-        work.cut(f32::LOWEST, &out.fractions);
+        work.cut(f32::LOWEST, out.fractions);
         let mut chosen = vec![false; work.keys.len()];
         for &(plane, cut) in &work.cuts {
             mark(&work.keys, cut, &mut chosen);
@@ -162,7 +162,11 @@ fn pool_row<W: Copy + Into<i64>>(
                 return Err(Error::BadValue { row, name: "words", index: i, found: word as f64, expected });
             }
             Some((last, _, word_score)) if word == *last => word_score.add(score.into(), how),
-            _ => pooled.push((word, i, Pooled::new(score.into()))),
+            _ => {
+                let mut word_score = Pooled::default();
+                word_score.add(score.into(), how);
+                pooled.push((word, i, word_score));
+            }
         }
         word_of[i] = pooled.len() - 1;
     }
@@ -237,7 +241,7 @@ struct Out<'a> {
     /// Position among the values that the planes start with.
     start: usize,
     /// The fractions and their planes, largest first.
-    fractions: Vec<(usize, f64)>,
+    fractions: &'a [(usize, f64)],
 }
 
 impl Out<'_> {
@@ -257,22 +261,12 @@ fn by_row<T: Sync, K: Copy + Ord + Send>(
     let mut largest_first: Vec<(usize, f64)> = fractions.iter().copied().enumerate().collect();
     largest_first.sort_by(|a, b| b.1.total_cmp(&a.1));
     let mut out = vec![false; fractions.len() * rows.values().len()];
-    let mut rest: Vec<&mut [bool]> = out.chunks_mut(rows.values().len().max(1)).collect();
-    rest.resize_with(fractions.len(), Default::default);
-    let mut tasks = Vec::new();
-    let mut start = 0;
-    for rows_of_task in blocks(rows.offsets()) {
-        let end = rows.offsets()[rows_of_task.end] as usize;
-        let mut planes = Vec::with_capacity(fractions.len());
-        for plane in &mut rest {
-            let (head, tail) = std::mem::take(plane).split_at_mut(end - start);
-            planes.push(head);
-            *plane = tail;
-        }
-        tasks.push((rows_of_task, Out { planes, start, fractions: largest_first.clone() }));
-        start = end;
-    }
-    pool::each(threads, tasks, |(rows_of_task, mut out)| {
+    let blocks = blocks(rows.offsets(), SCORES_A_TASK);
+    let pieces = split_planes(&mut out, rows.values().len(), rows.offsets(), &blocks);
+    let tasks = blocks.into_iter().zip(pieces).collect();
+    pool::each(threads, tasks, |(rows_of_task, planes): (Range<usize>, _)| {
+        let start = rows.offsets()[rows_of_task.start] as usize;
+        let mut out = Out { planes, start, fractions: &largest_first };
         let mut work = Work { keys: Vec::new(), top: Vec::new(), cuts: Vec::new() };
         for row in rows_of_task {
             let at = rows.offsets()[row] as usize..rows.offsets()[row + 1] as usize;
@@ -281,19 +275,6 @@ fn by_row<T: Sync, K: Copy + Ord + Send>(
         Ok(())
     })?;
     Ok(out)
-}
-
-/// Cuts rows into blocks that are worth a thread.
-fn blocks(offsets: &[i64]) -> Vec<Range<usize>> {
-    let mut blocks = Vec::new();
-    let mut first = 0;
-    for end in 1..offsets.len() {
-        if (offsets[end] - offsets[first]) as usize >= SCORES_A_TASK || end + 1 == offsets.len() {
-            blocks.push(first..end);
-            first = end;
-        }
-    }
-    blocks
 }
 
 fn check_fractions(fractions: &[f64]) -> Result<()> {

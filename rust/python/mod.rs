@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 
 use crate::error::Error;
 
+mod align;
 mod arrays;
 mod selection;
 
@@ -25,6 +26,7 @@ impl From<Error> for PyErr {
 #[pymodule]
 fn _rust(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    align::register(m)?;
     metrics::register(m)?;
     ranking::register(m)?;
     selection::register(m)?;

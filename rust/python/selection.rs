@@ -7,9 +7,9 @@ use numpy::{IntoPyArray, Ix1, Ix2, PyArray2, PyArray3, PyArrayMethods, PyUntyped
 use pyo3::prelude::*;
 
 use super::arrays::{array, holds, marks, same_shape};
-use crate::align::Pooling;
 use crate::ragged::{Ragged, even_offsets};
 use crate::topk::{self, Score};
+use crate::word_scores::Pooling;
 
 /// Adds the functions of this file to the module.
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
