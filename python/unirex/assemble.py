@@ -11,7 +11,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerFast
 from unirex.backbone import position_offset
 from unirex.config import ModelConfig, RunConfig
 from unirex.data.align import encode
-from unirex.data.collate import EncodedSet
+from unirex.data.collate import EncodedSet, make_set
 from unirex.data.source import DataConfig, label_names, load_split
 from unirex.methods import METHODS
 from unirex.modeling import UnirexConfig, UnirexModel, with_pretrained
@@ -51,15 +51,14 @@ class Tools:
 
     def encode(self, examples: Sequence[Example], labels: Sequence[str]) -> EncodedSet:
         """A data set ready for the model."""
-        encoded = encode(self.tokenizer, examples, self.max_length)
-        own = None if self.extractor_tokenizer is None else encode(self.extractor_tokenizer, examples, self.max_length)
-        return EncodedSet(
-            examples=examples,
-            encoded=encoded,
-            label_ids=np.array([_label_id(example, labels) for example in examples], dtype=np.int64),
-            pad_id=self.tokenizer.pad_token_id,
-            extractor=own,
-            extractor_pad_id=0 if self.extractor_tokenizer is None else self.extractor_tokenizer.pad_token_id,
+        own = self.extractor_tokenizer
+        return make_set(
+            examples,
+            encode(self.tokenizer, examples, self.max_length),
+            np.array([_label_id(example, labels) for example in examples], dtype=np.int64),
+            self.tokenizer.pad_token_id,
+            extractor=None if own is None else encode(own, examples, self.max_length),
+            extractor_pad_id=0 if own is None else own.pad_token_id,
         )
 
     def save(self, folder: Path) -> None:

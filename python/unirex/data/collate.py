@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unirex.data.align import Encoded
+from unirex.data.align import Encoded, Links, link, words_to_tokens
 from unirex.schema import Example
 
 
@@ -117,17 +117,23 @@ class EncodedSet:
     Attributes:
         examples: in order.
         encoded: tokens for the task model.
+        token_gold: float32, the human rationale at each token of `encoded`, 0 where there is none.
+        has_gold: bool [N].
         label_ids: int64 [N], -1 where unknown.
         pad_id: the tokenizer's padding id.
         extractor, extractor_pad_id: tokens for an extractor with its own tokenizer, and its padding id.
+        links: which tokens of the extractor each token of the task model shares characters with.
     """
 
     examples: Sequence[Example]
     encoded: Encoded
+    token_gold: NDArray[np.float32]
+    has_gold: NDArray[np.bool_]
     label_ids: NDArray[np.int64]
     pad_id: int
     extractor: Encoded | None = None
     extractor_pad_id: int = 0
+    links: Links | None = None
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -140,42 +146,85 @@ class EncodedSet:
 
     def collate(self, index: NDArray[np.int64]) -> Batch:
         """The instances at `index`, padded on the right to the longest of their rows."""
-        encoded = self.encoded
-        n_choices = int(encoded.example_rows[1] - encoded.example_rows[0])
-        row_index = (encoded.example_rows[index][:, None] + np.arange(n_choices)).reshape(-1)
-        starts, ends = encoded.row_offsets[row_index], encoded.row_offsets[row_index + 1]
-        width = int((ends - starts).max())
-        place_BL = starts[:, None] + np.arange(width)
-        inside_BL = place_BL < ends[:, None]
-        place_BL = np.where(inside_BL, place_BL, starts[:, None])
-        words_BL = np.where(inside_BL, encoded.token_words[place_BL], -1).astype(np.int64)
-        gold_BL, has_gold_I = self._gold(index, words_BL, n_choices)
+        n_choices = int(self.encoded.example_rows[1] - self.encoded.example_rows[0])
+        row_index = (self.encoded.example_rows[index][:, None] + np.arange(n_choices)).reshape(-1)
+        place_BL, inside_BL = _places(self.encoded, row_index)
         return Batch(
-            rows=Rows(
-                input_ids_BL=torch.from_numpy(
-                    np.where(inside_BL, encoded.input_ids[place_BL], self.pad_id).astype(np.int64)
-                ),
-                visible_BL=torch.from_numpy(inside_BL),
-                token_types_BL=torch.from_numpy(np.where(inside_BL, encoded.token_types[place_BL], 0).astype(np.int64)),
-            ),
-            words_BL=torch.from_numpy(words_BL),
-            gold_BL=torch.from_numpy(gold_BL),
-            has_gold_B=torch.from_numpy(np.repeat(has_gold_I, n_choices)),
+            rows=_gather(self.encoded, place_BL, inside_BL, self.pad_id),
+            words_BL=torch.from_numpy(np.where(inside_BL, self.encoded.token_words[place_BL], -1).astype(np.int64)),
+            gold_BL=torch.from_numpy(np.where(inside_BL, self.token_gold[place_BL], np.float32(0))),
+            has_gold_B=torch.from_numpy(np.repeat(self.has_gold[index], n_choices)),
             labels_I=torch.from_numpy(self.label_ids[index]),
             n_choices=n_choices,
             index_I=torch.from_numpy(index.astype(np.int64)),
+            extractor=self._extractor_view(row_index, place_BL.shape[1]),
         )
 
-    def _gold(
-        self, index: NDArray[np.int64], words_BL: NDArray[np.int64], n_choices: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        gold_BL = np.zeros(words_BL.shape, dtype=np.float32)
-        has_gold_I = np.zeros(len(index), dtype=np.bool_)
-        for i, example in enumerate(self.examples[j] for j in index.tolist()):
-            if example.gold is None or len(example.gold) == 0:
-                continue
-            has_gold_I[i] = True
-            rows = slice(i * n_choices, (i + 1) * n_choices)
-            words = words_BL[rows]
-            gold_BL[rows] = np.where(words >= 0, example.gold[np.maximum(words, 0)], 0)
-        return gold_BL, has_gold_I
+    def _extractor_view(self, row_index: NDArray[np.int64], width: int) -> ExtractorView | None:
+        if self.extractor is None or self.links is None:
+            return None
+        place_BL, inside_BL = _places(self.extractor, row_index)
+        rows = _gather(self.extractor, place_BL, inside_BL, self.extractor_pad_id)
+        target, source, weight = [], [], []
+        for b, row in enumerate(row_index.tolist()):
+            first, last = self.encoded.row_offsets[row : row + 2]
+            bounds = self.links.offsets[first : last + 1]
+            linked = slice(int(bounds[0]), int(bounds[-1]))
+            target.append(b * width + np.repeat(np.arange(last - first), np.diff(bounds)))
+            source.append(b * place_BL.shape[1] + self.links.sources[linked].astype(np.int64))
+            weight.append(self.links.weights[linked])
+        return ExtractorView(
+            rows=rows,
+            target=torch.from_numpy(np.concatenate(target)),
+            source=torch.from_numpy(np.concatenate(source)),
+            weight=torch.from_numpy(np.concatenate(weight)),
+        )
+
+
+def make_set(
+    examples: Sequence[Example],
+    encoded: Encoded,
+    label_ids: NDArray[np.int64],
+    pad_id: int,
+    *,
+    extractor: Encoded | None = None,
+    extractor_pad_id: int = 0,
+) -> EncodedSet:
+    """A data set from its encoding: gold is spread over tokens, and two vocabularies are linked, once."""
+    rows_each = np.diff(encoded.example_rows)
+    if len(np.unique(rows_each)) > 1:
+        odd = int(np.flatnonzero(rows_each != rows_each[0])[0])
+        raise ValueError(f"instance {examples[odd].id}: {rows_each[odd]} choices, expected {rows_each[0]} as before")
+    has_gold = np.array([example.gold is not None and example.n_words > 0 for example in examples], dtype=np.bool_)
+    words = [np.zeros(e.n_words, np.float32) if e.gold is None else e.gold for e in examples]
+    per_row = [words[i] for i in np.repeat(np.arange(len(examples)), rows_each).tolist()]
+    word_offsets = np.concatenate(([0], np.cumsum([len(values) for values in per_row], dtype=np.int64)))
+    return EncodedSet(
+        examples=examples,
+        encoded=encoded,
+        token_gold=words_to_tokens(
+            np.concatenate([np.zeros(0, np.float32), *per_row]), word_offsets, encoded.token_words, encoded.row_offsets
+        ),
+        has_gold=has_gold,
+        label_ids=label_ids,
+        pad_id=pad_id,
+        extractor=extractor,
+        extractor_pad_id=extractor_pad_id,
+        links=None if extractor is None else link(encoded, extractor),
+    )
+
+
+def _places(encoded: Encoded, row_index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where the tokens of the rows stand in the columns, [B, L], and which of the places are tokens."""
+    starts, ends = encoded.row_offsets[row_index], encoded.row_offsets[row_index + 1]
+    place_BL = starts[:, None] + np.arange(int((ends - starts).max()))
+    inside_BL = place_BL < ends[:, None]
+    return np.where(inside_BL, place_BL, starts[:, None]), inside_BL
+
+
+def _gather(encoded: Encoded, place_BL: NDArray[np.int64], inside_BL: NDArray[np.bool_], pad_id: int) -> Rows:
+    return Rows(
+        input_ids_BL=torch.from_numpy(np.where(inside_BL, encoded.input_ids[place_BL], pad_id).astype(np.int64)),
+        visible_BL=torch.from_numpy(inside_BL),
+        token_types_BL=torch.from_numpy(np.where(inside_BL, encoded.token_types[place_BL], 0).astype(np.int64)),
+    )
