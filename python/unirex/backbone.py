@@ -42,12 +42,19 @@ def can_drop(config: PretrainedConfig) -> bool:
     return position_offset(config) is not None and not getattr(config, "is_decoder", False)
 
 
-def encode(backbone: PreTrainedModel, rows: Rows) -> tuple[Tensor, Tensor | None]:
+def encode(
+    backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """The last hidden states float [B, L, D] and, where the backbone has a pooler, its output [B, D].
 
-    Values at tokens that are not visible are meaningless.
+    Values at tokens that are not visible are meaningless. `embeddings_BLD`, where given, stand in for those of the
+    rows' ids.
     """
-    inputs: dict[str, Tensor] = {"input_ids": rows.input_ids_BL, "attention_mask": rows.visible_BL.long()}
+    inputs: dict[str, Tensor] = {"attention_mask": rows.visible_BL.long()}
+    if embeddings_BLD is None:
+        inputs["input_ids"] = rows.input_ids_BL
+    else:
+        inputs["inputs_embeds"] = embeddings_BLD
     offset = position_offset(backbone.config)
     if offset is not None:
         positions_BL = rows.positions_BL

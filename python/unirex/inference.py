@@ -101,7 +101,7 @@ def batches(lengths: NDArray[np.int64], size: int, rank: int = 0, processes: int
             yield share
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(
     method: Explainable,
     data: EncodedSet,

@@ -16,6 +16,7 @@ from transformers.modeling_outputs import ModelOutput
 
 from unirex.backbone import Pooling, encode, encode_pooled, pool
 from unirex.data.collate import Batch, Rows
+from unirex.extractors.attribution import Attribution, attribute
 from unirex.extractors.head import HeadKind, ScoreHead, init_linear
 
 ExtractorKind = Literal["shared", "dual", "none"]
@@ -140,6 +141,22 @@ class UnirexModel(PreTrainedModel):
         if isinstance(self.extractor, DualExtractor):
             return logits, self._dual_scores(self.extractor, batch)
         return logits, self.extractor(hidden_BLD).float()
+
+    def attributions(self, batch: Batch, logits_IC: Tensor, how: Attribution, steps: int, pad_id: int) -> Tensor:
+        """Scores float32 [B, L] from the gradient of the predicted class's logit (multiple choice: of each row's own).
+
+        The baseline has the padding token at every selectable token and keeps all others.
+        """
+        embed = self.backbone.get_input_embeddings()
+        rows, answer_I = batch.rows, logits_IC.argmax(1, keepdim=True)
+        blank_BL = rows.input_ids_BL.masked_fill(batch.selectable_BL, pad_id)
+
+        def logit(embeddings_BLD: Tensor) -> Tensor:
+            hidden_BLD, pooler_BD = encode(self.backbone, rows, embeddings_BLD)
+            logits = self._logits(pool(hidden_BLD, pooler_BD, rows.visible_BL, self.pooling), batch.n_choices)
+            return logits.reshape(-1) if self.config.choice else logits.gather(1, answer_I).squeeze(1)
+
+        return attribute(logit, embed(rows.input_ids_BL), embed(blank_BL), how, steps).float()
 
     def _dual_scores(self, extractor: DualExtractor, batch: Batch) -> Tensor:
         if batch.extractor is None:

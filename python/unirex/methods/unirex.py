@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, Rows
+from unirex.extractors.attribution import Attribution
 from unirex.methods.method import Counts, Explanation
 from unirex.modeling import UnirexModel
 from unirex.objectives import (
@@ -39,6 +40,7 @@ class UnirexMethodConfig:
         comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.objectives`.
         detach_full: whether the full-input cross-entropy inside the comprehensiveness and sufficiency terms is a
             constant. In the paper it carries gradient.
+        attribution, ig_steps: where scores come from without an extractor; see `unirex.extractors.attribution`.
         class_weights: weight of each class in the task term (classes in label order); None = all 1.
     """
 
@@ -57,6 +59,8 @@ class UnirexMethodConfig:
     suff_margin: float = 0.1
     plaus_criterion: PlausCriterion = "bce"
     detach_full: bool = False
+    attribution: Attribution = "input_x_grad"
+    ig_steps: int = 3
     class_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -191,10 +195,11 @@ class Unirex(nn.Module):
         return tuple(c.fractions[i] for i in drawn.tolist())
 
     def explain(self, batch: Batch) -> Explanation:
-        """Logits on the full input and the extractor's scores, in one pass for a shared extractor."""
+        """Logits on the full input and scores: the extractor's, or the gradient's where there is no extractor."""
         logits_IC, scores_BL = self.model.full(batch)
         if scores_BL is None:
-            raise ValueError("model.extractor is none, expected shared or dual: this model has no scores of its own")
+            c = self.config
+            scores_BL = self.model.attributions(batch, logits_IC, c.attribution, c.ig_steps, self.fill.pad_id)
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
