@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from unirex.data import DataConfig, DataError, EraserConfig, load_split
 from unirex.schema import Example
 

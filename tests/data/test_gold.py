@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from unirex.data.errors import DataError
 from unirex.data.gold import cell_list, keep_gold_share, read_gold, unmark, vote
 from unirex.data.record import split_words

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+
 from unirex.data import DataConfig, HubConfig, load_split
 from unirex.schema import Example
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from unirex.data import DataConfig, ToyConfig, load_split, toy, toy_vocabulary
 from unirex.data.toy import CUES, INTENSIFIERS, NEUTRAL, OPPOSITES, TOPICS
 from unirex.schema import Example
