@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from unirex.data import DataConfig, DataError, EraserConfig, load_split
 from unirex.schema import Example
 
@@ -150,6 +151,7 @@ class TestSegments:
         row = annotation(docids=["d3", "d2", "d1"], evidences=[[evidence("d2", 0, 1)]])
         example = one(tmp_path, row)
         assert [segment.text for segment in example.segments] == ["third seen twice a fine film not dull"]
+        assert example.words == ["third", "seen", "twice", "a", "fine", "film", "not", "dull"]
         assert gold(example) == [0, 1, 0, 0, 0, 0, 0, 0]
 
     @pytest.mark.parametrize(("query", "marks"), [("fixed", []), ("selectable", [0.0] * 4)])
@@ -256,6 +258,10 @@ BAD_ROWS: list[tuple[Any, str]] = [
     (
         annotation("i2", evidences=[[evidence(start=-2, end=1)]]),
         "train.jsonl:2: the span in document 'd1' is [-2, 1], expected 0 <= start <= end <= 7 (tokens)",
+    ),
+    (
+        annotation("i2", evidences=[[evidence(start=-1, end=1)]]),
+        "train.jsonl:2: the span in document 'd1' is [-1, 1], expected 0 <= start <= end <= 7 (tokens)",
     ),
     (
         annotation("i2", evidences=[[evidence("d2", 0, 1)]]),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from unirex.data.errors import DataError
 from unirex.data.gold import cell_list, keep_gold_share, read_gold, unmark, vote
 from unirex.data.record import split_words
@@ -168,6 +169,13 @@ class TestVote:
     )
     def test_four(self, rule: Any, expected: list[float]) -> None:
         assert vote(self.GOLDS, rule).tolist() == expected
+
+    def test_shares_are_cut_like_marks(self) -> None:
+        shares = [np.array(g, dtype=np.float32) for g in ([0.2, 1, 0], [0, 0.5, 0])]
+        assert vote(shares, "any").tolist() == [1, 1, 0]
+        assert vote(shares, "all").tolist() == [0, 0, 0]
+        assert vote(shares, "majority").tolist() == [0, 1, 0]
+        assert vote(shares, "soft").tolist() == pytest.approx([0.1, 0.75, 0])
 
     def test_majority_is_more_than_half(self) -> None:
         assert vote(self.GOLDS[:3], "majority").tolist() == [1, 1, 0, 0]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from unirex.data import DataConfig, DataError, HubConfig, load_split
 from unirex.schema import Example
 

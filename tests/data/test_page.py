@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from jsonargparse import ArgumentParser
+
 from unirex.data import DataConfig, label_names, load_split
 from unirex.schema import Example
 

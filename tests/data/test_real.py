@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
-from unirex.data import DataConfig, load_split
+
+from unirex.data import DataConfig, HubConfig, load_split
+from unirex.schema import Example
 
 DATA = os.environ.get("UNIREX_DATA")
 pytestmark = pytest.mark.skipif(not DATA, reason="UNIREX_DATA does not name a folder of data sets")
@@ -146,3 +151,42 @@ def test_a_selectable_query_adds_words_without_gold() -> None:
         assert other.gold is not None
         assert one.gold is not None
         assert other.gold.tolist() == [0] * asked + one.gold.tolist()
+
+
+def as_row(example: Example) -> dict[str, Any]:
+    """The instance as a row of a table, its gold written in each of the forms."""
+    text = " ".join(example.words)
+    row: dict[str, Any] = {"id": example.id, "text": text, "label": example.label}
+    if example.gold is None:
+        return {**row, "mask": None, "indices": None, "char_spans": None, "marked": None}
+    spans, marked, at = [], [], 0
+    for word, mark in zip(example.words, example.gold, strict=True):
+        escaped = word.replace("\\", "\\\\").replace("*", "\\*")
+        marked.append(f"*{escaped}*" if mark else escaped)
+        if mark:
+            spans.append([at, at + len(word)])
+        at += len(word) + 1
+    return {
+        **row,
+        "mask": example.gold.astype(int).tolist(),
+        "indices": np.flatnonzero(example.gold).tolist(),
+        "char_spans": spans,
+        "marked": " ".join(marked),
+    }
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_same_through_tables(name: str, tmp_path: Path) -> None:
+    examples = load_split(config(name, query="ignore", choices=None, limit=150), "test")
+    rows = [as_row(example) for example in examples]
+    pa.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "test.parquet")
+    texts = [{key: value if value is None else str(value) for key, value in row.items()} for row in rows]
+    pa.csv.write_csv(pa.Table.from_pylist(texts), tmp_path / "test.csv")
+    for file in ("test.parquet", "test.csv"):
+        for form in ("mask", "indices", "char_spans", "marked"):
+            hub = HubConfig(id="id", gold=(form,), gold_format=form, splits={"test": "train"})
+            again = load_split(DataConfig(source="hub", path=str(tmp_path / file), hub=hub), "test")
+            assert [(e.id, e.label, e.words) for e in again] == [(e.id, e.label, e.words) for e in examples]
+            for one, other in zip(examples, again, strict=True):
+                assert (one.gold is None) == (other.gold is None)
+                assert one.gold is None or np.array_equal(one.gold, other.gold)

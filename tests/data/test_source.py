@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import unirex.data
 from jsonargparse import ArgumentParser
+
+import unirex.data
 from unirex.data import DataConfig, DataError, HubConfig, ToyConfig, label_names, load_split
 from unirex.schema import Example
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from unirex.data.errors import DataError
 from unirex.data.tables import Table, read_table
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from unirex.data import DataConfig, ToyConfig, load_split, toy_vocabulary
+
+from unirex.data import DataConfig, ToyConfig, load_split, toy, toy_vocabulary
 from unirex.data.toy import CUES, INTENSIFIERS, NEUTRAL, OPPOSITES, TOPICS
 from unirex.schema import Example
 
@@ -106,6 +107,13 @@ def test_choice_the_cues_belong_to_the_right_choice_only() -> None:
         assert {topic[cue] for cue in cues} == {right}
         assert marked(example) == cues
         assert len(example.segments) == 1
+
+
+def test_no_text_comes_twice_even_where_few_are_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toy, "NEUTRAL", ("word",))
+    splits = corpus("pair", n_train=1500, n_val=500, n_test=500)
+    texts = [tuple(segment.text for segment in example.segments) for split in SPLITS for example in splits[split]]
+    assert len(set(texts)) == len(texts) == 2500
 
 
 def test_cues_are_never_neutral_words() -> None:

@@ -132,8 +132,8 @@ def keep_gold_share(examples: Sequence[Example], share: float, *, seed: int) -> 
             by_label.setdefault(example.label, []).append(index)
     rng = np.random.default_rng(seed)
     kept: set[int] = set()
-    for label in sorted(by_label, key=str):
-        order = rng.permutation(by_label[label]).tolist()
+    for members in by_label.values():
+        order = rng.permutation(members).tolist()
         kept.update(order[: max(1, round(share * len(order)))])
     return [example if index in kept else replace(example, gold=None) for index, example in enumerate(examples)]
 

@@ -181,7 +181,7 @@ def _text(where: str, row: Mapping[str, Any], column: str, config: HubConfig) ->
         return Segment.from_words([str(word) for word in words])
     if not isinstance(value, str):
         raise wrong(where, column, value, "text (hub.words: list reads lists of words)")
-    if config.gold_format == "marked" and column in (*config.gold, *config.gold_pair):
+    if column in (*config.gold, *config.gold_pair):
         with located(where, column):
             value, _ = unmark(value, config.marks)
     segment = split_words(value)

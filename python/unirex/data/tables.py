@@ -68,7 +68,7 @@ def _files(paths: Sequence[Path]) -> Table:
             raise DataError(f"{path}: the file's name ends in {path.suffix!r}, expected one of {', '.join(_READERS)}")
         tables.append(_READERS[path.suffix](path))
     columns = dict.fromkeys(column for table in tables for column in table.columns)
-    class_names = {column: names for table in reversed(tables) for column, names in table.class_names.items()}
+    class_names = {column: names for table in tables for column, names in table.class_names.items()}
     return Table([row for table in tables for row in table.rows], tuple(columns), class_names)
 
 
@@ -84,7 +84,7 @@ def _folder(folder: Path, names: Sequence[str]) -> Table | None:
         files = [
             file
             for place in (folder, folder / "data")
-            for file in sorted(place.glob(f"{glob.escape(name)}*"))
+            for file in sorted(place.glob("*"))
             if file.suffix in _READERS and pattern.fullmatch(file.stem)
         ]
         if len({file.suffix for file in files}) > 1:
@@ -101,8 +101,8 @@ def _csv(path: Path) -> Table:
     if not content.strip():
         return Table([], ())
     parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
-    # The block must hold the longest row; with the whole file in memory there is nothing to gain from smaller ones.
-    read = pa.csv.ReadOptions(block_size=len(content) + 1)
+    # A block must hold the longest row; the file is in memory already, so one block may be as large.
+    read = pa.csv.ReadOptions(block_size=min(len(content) + 1, 2**31 - 1))
     try:
         header = pa.csv.open_csv(pa.BufferReader(content), read_options=read, parse_options=parse).schema.names
         convert = pa.csv.ConvertOptions(
