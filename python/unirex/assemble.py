@@ -149,7 +149,8 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
     backbone = _random_backbone(model, tools) if path is None else AutoConfig.from_pretrained(path).to_dict()
     own = None if own_path is None or own_path == path else AutoConfig.from_pretrained(own_path).to_dict()
     for part in (backbone, own or {}):
-        part.update({key: model.backbone_dropout for key in part if "dropout" in key and model.backbone_dropout is not None})
+        if model.backbone_dropout is not None:
+            part.update({key: model.backbone_dropout for key in part if "dropout" in key})
     longest = _longest(AutoConfig.for_model(**backbone))
     if longest is not None and tools.max_length > longest:
         raise ValueError(f"model.max_length is {tools.max_length}, expected at most {longest} for this backbone")

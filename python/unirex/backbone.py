@@ -17,7 +17,7 @@ from unirex.data.collate import Rows, drop_padding
 from unirex.perturb import drop_hidden
 
 Pooling = Literal["pooler", "first", "mean", "last"]
-"""How a row becomes one vector: the backbone's own pooler, the first token, the mean of the visible ones, the last one."""
+"""How a row becomes one vector: by the backbone's pooler, its first token, the mean of the visible, or the last."""
 
 # Full attention, learned absolute positions given by `position_ids`; the number is where positions start
 # (RoBERTa-like models count from the padding id + 1). Checked against masking in tests for every entry.
@@ -42,9 +42,7 @@ def can_drop(config: PretrainedConfig) -> bool:
     return position_offset(config) is not None and not getattr(config, "is_decoder", False)
 
 
-def encode(
-    backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None = None
-) -> tuple[Tensor, Tensor | None]:
+def encode(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
     """The last hidden states float [B, L, D] and, where the backbone has a pooler, its output [B, D].
 
     Values at tokens that are not visible are meaningless. `embeddings_BLD`, where given, stand in for those of the

@@ -137,9 +137,10 @@ def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]
         )
     settings = config.run
     tools = Tools.load(request.model, settings)
-    method_settings = dict(settings["method"])
-    kind = METHODS[method_settings.pop("name")]
-    method_config = kind.config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in method_settings.items()})
+    method_settings = settings["method"]
+    kind = METHODS[method_settings["name"]]
+    saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in method_settings.items()}
+    method_config = kind.config_class(**saved)
     method = kind(UnirexModel.from_pretrained(request.model), method_config, tools.fill)
     labels = tuple(config.id2label[i] for i in sorted(config.id2label))
     return (

@@ -111,7 +111,7 @@ def predict(
     rank: int = 0,
     processes: int = 1,
     autocast: Callable[[], Any] = nullcontext,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], object] = lambda _: None,
 ) -> dict[str, list[tuple[int, Prediction]]]:
     """Prediction rows with their place in the data set, by score source.
 

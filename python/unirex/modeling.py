@@ -12,7 +12,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
 )
-from transformers.modeling_outputs import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from unirex.backbone import Pooling, encode, encode_pooled, pool
 from unirex.data.collate import Batch, Rows
@@ -56,7 +56,7 @@ class UnirexConfig(PretrainedConfig):
 
 
 @dataclass
-class UnirexOutput(ModelOutput):  # type: ignore[misc]
+class UnirexOutput(ModelOutput):
     """What `UnirexModel` returns.
 
     Attributes:
@@ -109,7 +109,7 @@ class UnirexModel(PreTrainedModel):
         self.backbone = _bare(config.backbone)
         self.dropout = nn.Dropout(config.dropout)
         width = self.backbone.config.hidden_size
-        self.classifier = nn.Linear(width, 1 if config.choice else config.num_labels)
+        self.classifier = nn.Linear(width, 1 if config.choice else int(config.num_labels or 2))
         self.extractor: nn.Module | None = None
         head: HeadKind = "mlp" if config.head == "mlp" else "linear"
         if config.extractor == "shared":
@@ -140,7 +140,8 @@ class UnirexModel(PreTrainedModel):
             return logits, None
         if isinstance(self.extractor, DualExtractor):
             return logits, self._dual_scores(self.extractor, batch)
-        return logits, self.extractor(hidden_BLD).float()
+        scores_BL: Tensor = self.extractor(hidden_BLD)
+        return logits, scores_BL.float()
 
     def attributions(self, batch: Batch, logits_IC: Tensor, how: Attribution, steps: int, pad_id: int) -> Tensor:
         """Scores float32 [B, L] from the gradient of the predicted class's logit (multiple choice: of each row's own).
@@ -160,9 +161,11 @@ class UnirexModel(PreTrainedModel):
 
     def _dual_scores(self, extractor: DualExtractor, batch: Batch) -> Tensor:
         if batch.extractor is None:
-            return extractor(batch.rows).float()
+            own_BL: Tensor = extractor(batch.rows)
+            return own_BL.float()
         shape = (batch.words_BL.shape[0], batch.words_BL.shape[1])
-        return batch.extractor.transfer(extractor(batch.extractor.rows).float(), shape)
+        foreign_BL: Tensor = extractor(batch.extractor.rows)
+        return batch.extractor.transfer(foreign_BL.float(), shape)
 
     def perturbed(self, rows: Rows, n_choices: int = 1, max_tokens: int | None = None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""

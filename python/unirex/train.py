@@ -19,7 +19,7 @@ from unirex.data.collate import EncodedSet
 from unirex.inference import OWN, Judging
 from unirex.judging import About, dev_metrics, judge, print_tables, write_all
 from unirex.modeling import UnirexModel
-from unirex.training import Interruption, Training
+from unirex.training import StoppedError, Training
 
 # What may differ between a run and its resumption without changing the result.
 _FREE = ("resume", "overwrite", "output")
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FloatingPointError as error:
         fail(error)
         return 3
-    except (Interruption, KeyboardInterrupt) as error:
+    except (StoppedError, KeyboardInterrupt) as error:
         if speaks:
             print(f"{error or 'stopped'}; the same command with --resume true goes on from there", file=sys.stderr)  # noqa: T201
         return 130
@@ -184,15 +184,17 @@ def _describe(parts: Assembly, train: EncodedSet, dev: EncodedSet) -> None:
     parameters = sum(p.numel() for p in parts.model.parameters())
     with_gold = sum(example.gold is not None for example in parts.splits.train)
     lines = [
-        f"train {len(train)} instances ({with_gold} with gold), dev {len(dev)}, classes {', '.join(parts.splits.labels)}",
+        f"train {len(train)} instances ({with_gold} with gold), dev {len(dev)}, "
+        f"classes {', '.join(parts.splits.labels)}",
         f"model {parts.model.config.backbone['model_type']}, {parameters / 1e6:.1f} M parameters, "
         f"hard rationales: top {parts.rationale_fraction:.3f} of the words",
     ]
     cut = int(train.encoded.words_cut.sum())
     if cut:
         lines.append(
-            f"truncation at {parts.tools.max_length} tokens takes {cut} words of "
-            f"{int((train.encoded.words_cut > 0).sum())} training instances, {int(train.encoded.gold_cut.sum())} of them gold"
+            f"truncation at {parts.tools.max_length} tokens takes {cut} words from "
+            f"{int((train.encoded.words_cut > 0).sum())} training instances, "
+            f"{int(train.encoded.gold_cut.sum())} of them marked by gold"
         )
     print("\n".join(lines), flush=True)  # noqa: T201
 

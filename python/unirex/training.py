@@ -25,7 +25,7 @@ from unirex.data.collate import Batch, EncodedSet
 from unirex.methods.method import Counts
 
 
-class Interruption(Exception):
+class StoppedError(Exception):
     """Training was asked to stop (Ctrl-C) and has saved its state."""
 
 
@@ -122,7 +122,7 @@ class Training:
             keep_best: saves the model as the best so far (called in the main process).
 
         Raises:
-            Interruption: on Ctrl-C, after the state was saved.
+            StoppedError: on Ctrl-C, after the state was saved.
             FloatingPointError: a loss is not finite.
         """
         progress = self.progress
@@ -149,7 +149,7 @@ class Training:
                 self._log_step(terms, lr, time.perf_counter() - started, batches, bar)
             if stop:
                 self.save()
-                raise Interruption(f"stopped after step {self.progress.step}")
+                raise StoppedError(f"stopped after step {self.progress.step}")
             if self.config.save_every and self.progress.step % self.config.save_every == 0:
                 self.save()
 

@@ -43,11 +43,13 @@ def attribute(
         return ((embeddings_BLD - baseline_BLD) * total_BLD / steps).sum(-1)
     gradient_BLD = _gradient(logit, embeddings_BLD)
     if how == "grad":
-        return gradient_BLD.norm(dim=-1)
+        length_BL: Tensor = torch.linalg.vector_norm(gradient_BLD, dim=-1)
+        return length_BL
     return (embeddings_BLD * gradient_BLD).sum(-1)
 
 
 def _gradient(logit: Callable[[Tensor], Tensor], point_BLD: Tensor) -> Tensor:
     with torch.enable_grad():
         point_BLD = point_BLD.requires_grad_()
-        return torch.autograd.grad(logit(point_BLD).sum(), point_BLD)[0]
+        gradient_BLD: Tensor = torch.autograd.grad(logit(point_BLD).sum(), point_BLD)[0]
+        return gradient_BLD

@@ -103,7 +103,7 @@ class Unirex(nn.Module):
         if model.extractor is not None and config.plaus_weight == 0:
             raise ValueError(
                 "method.plaus_weight is 0, expected more: through the hard top-k selection no gradient of "
-                "comprehensiveness or sufficiency reaches a learned extractor (use model.extractor: none to train without)"
+                "comprehensiveness or sufficiency reaches a learned extractor (model.extractor: none trains without)"
             )
         self.model = model
         self.config = config

@@ -1,0 +1,91 @@
+"""Checkpoints: complete, checked, and equal to what was saved."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from unirex import checkpoint
+
+
+def trained(steps: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.ones(4, 3)).square().sum().backward()
+        optimizer.step()
+    return model, optimizer
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    model, optimizer = trained(3)
+    folder = checkpoint.save(tmp_path, 3, model.state_dict(), optimizer, {"progress": {"step": 3}})
+    assert checkpoint.latest(tmp_path) == folder
+    assert {p.suffix for p in folder.iterdir()} == {".json", ".safetensors"}
+    other, fresh = trained(0)
+    weights, state = checkpoint.load(folder, fresh)
+    other.load_state_dict(weights)
+    assert state["progress"] == {"step": 3}
+    for a, b in zip(optimizer.state.values(), fresh.state.values(), strict=True):
+        assert all(torch.equal(torch.as_tensor(a[k]), torch.as_tensor(b[k])) for k in a)
+    for m, o in ((model, optimizer), (other, fresh)):
+        o.zero_grad()
+        m(torch.ones(4, 3)).square().sum().backward()
+        o.step()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_older_checkpoints_go_once_the_new_one_stands(tmp_path: Path) -> None:
+    model, optimizer = trained(1)
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, model.state_dict(), optimizer, {})
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000002"]
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_cut, "weights.safetensors: .* bytes, expected .*: the checkpoint is damaged"),
+        (_flip, "weights.safetensors: SHA-256 differs from the manifest"),
+        (Path.unlink, "weights.safetensors: missing, expected"),
+    ],
+)
+def test_damage_is_named(damage: object, message: str, tmp_path: Path) -> None:
+    model, optimizer = trained(1)
+    folder = checkpoint.save(tmp_path, 1, model.state_dict(), optimizer, {})
+    damage(folder / "weights.safetensors")  # type: ignore[operator]
+    with pytest.raises(ValueError, match=message):
+        checkpoint.load(folder, optimizer)
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    model, optimizer = trained(1)
+    folder = checkpoint.save(tmp_path, 1, model.state_dict(), optimizer, {})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "version": 7}))
+    with pytest.raises(ValueError, match=r"manifest\.json: version is 7, expected 1"):
+        checkpoint.load(folder, optimizer)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    with checkpoint.atomic_folder(folder) as temporary:
+        (temporary / "a").write_text("old")
+    with pytest.raises(OSError, match="disk full"), checkpoint.atomic_folder(folder) as temporary:
+        (temporary / "a").write_text("half")
+        raise OSError("disk full")
+    assert (folder / "a").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]

@@ -1,0 +1,153 @@
+"""The model as a citizen of the transformers library: saved, loaded, found by the Auto classes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+from unirex.assemble import Tools
+from unirex.backbone import pool
+from unirex.data.collate import Batch, EncodedSet, Rows
+from unirex.modeling import UnirexConfig, UnirexModel
+from unirex.schema import Example, Segment
+from unirex.tokenization import build_tokenizer
+
+TEXTS = ["a fine film with a poor end", "poor film", "what a fine , fine day it was in the end", "unbelievable"]
+WORDS = [text.split() for text in TEXTS]
+
+
+def small_bert(**settings: object) -> dict[str, object]:
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = AutoConfig.for_model("bert", **shape, max_position_embeddings=64, **settings)
+    return config.to_dict()
+
+
+def tools(**other: object) -> Tools:
+    return Tools(tokenizer=build_tokenizer(TEXTS), extractor_tokenizer=None, max_length=32, **other)
+
+
+def model_of(extractor: str, **settings: object) -> UnirexModel:
+    torch.manual_seed(1)
+    vocab = len(build_tokenizer(TEXTS))
+    config = UnirexConfig(backbone=small_bert(vocab_size=vocab), extractor=extractor, num_labels=3, **settings)
+    return UnirexModel(config).eval()
+
+
+def data(choices: bool = False) -> EncodedSet:
+    rng = np.random.default_rng(0)
+    examples = [
+        Example(
+            id=str(i),
+            segments=(Segment.from_words(words),),
+            label="b",
+            gold=None if i == 1 else rng.integers(0, 2, len(words)).astype(np.float32),
+            choices=("fine", "poor day") if choices else (),
+            choice_labels=("a", "b") if choices else (),
+        )
+        for i, words in enumerate(WORDS)
+    ]
+    return tools().encode(examples, ["a", "b", "c"])
+
+
+def batch(choices: bool = False) -> Batch:
+    return data(choices).collate(np.arange(len(WORDS)))
+
+
+@pytest.mark.parametrize("extractor", ["shared", "dual", "none"])
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_round_trip_is_bit_equal(extractor: str, head: str, tmp_path: Path) -> None:
+    model = model_of(extractor, head=head, head_width=16)
+    model.save_pretrained(tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
+    for kind in (UnirexModel, AutoModel, AutoModelForSequenceClassification):
+        again = kind.from_pretrained(tmp_path).eval()
+        assert isinstance(again, UnirexModel)
+        before, after = model.state_dict(), again.state_dict()
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+        with torch.no_grad():
+            for x, y in zip(model.full(batch()), again.full(batch()), strict=True):
+                assert (x is None and y is None) or torch.equal(x, y)
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path) -> None:
+    model_of("shared").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "checkpoint_version": 99}))
+    with pytest.raises(ValueError, match=r"checkpoint_version is 99, expected 1: the checkpoint was written by another"):
+        UnirexModel.from_pretrained(tmp_path)
+
+
+def test_forward_agrees_with_full() -> None:
+    model, full = model_of("shared"), batch()
+    with torch.no_grad():
+        logits, scores = model.full(full)
+        output = model(
+            full.rows.input_ids_BL, full.rows.visible_BL, full.rows.token_types_BL, labels=full.labels_I
+        )
+    assert torch.equal(output.logits, logits)
+    assert torch.equal(output.scores, scores)
+    assert output.loss.item() == pytest.approx(torch.nn.functional.cross_entropy(logits, full.labels_I).item())
+
+
+def test_scores_come_from_the_shared_states_and_logits_from_the_same_pass() -> None:
+    model, full = model_of("shared"), batch()
+    calls = []
+    model.backbone.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        model.full(full)
+    assert len(calls) == 1
+
+
+def test_multiple_choice_is_one_softmax_over_rows() -> None:
+    model, full = model_of("shared", choice=True), batch(choices=True)
+    with torch.no_grad():
+        logits, scores = model.full(full)
+    assert logits.shape == (4, 2)
+    assert scores is not None
+    assert scores.shape == full.words_BL.shape
+    assert len(full.words_BL) == 8
+    # The words of an instance are the same in every choice's row, the choice itself is never selectable.
+    for first, second in zip(full.words_BL[::2], full.words_BL[1::2], strict=True):
+        assert first[first >= 0].tolist() == second[second >= 0].tolist()
+
+
+def test_a_decoder_pools_its_last_token() -> None:
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = AutoConfig.for_model("llama", vocab_size=60, max_position_embeddings=64, **shape)
+    model = UnirexModel(UnirexConfig(backbone=config.to_dict(), pooling="last", num_labels=2)).eval()
+    rows = batch().rows
+    with torch.no_grad():
+        alone = model.perturbed(
+            Rows(
+                input_ids_BL=rows.input_ids_BL[1:2, : int(rows.visible_BL[1].sum())],
+                visible_BL=rows.visible_BL[1:2, : int(rows.visible_BL[1].sum())],
+                token_types_BL=rows.token_types_BL[1:2, : int(rows.visible_BL[1].sum())],
+            )
+        )
+        together = model.perturbed(rows)[1:2]
+    torch.testing.assert_close(alone, together)
+    assert pool(torch.eye(3)[None], None, torch.tensor([[True, True, False]]), "last").tolist() == [[0, 1, 0]]
+
+
+@pytest.mark.parametrize("how", ["grad", "input_x_grad", "ig"])
+def test_attributions_of_a_model(how: str) -> None:
+    model, full = model_of("none"), batch()
+    with torch.no_grad():
+        logits, none = model.full(full)
+        assert none is None
+        scores = model.attributions(full, logits, how, steps=200, pad_id=0)  # type: ignore[arg-type]
+        blank = full.rows.input_ids_BL.masked_fill(full.selectable_BL, 0)
+        baseline = model.perturbed(
+            Rows(input_ids_BL=blank, visible_BL=full.rows.visible_BL, token_types_BL=full.rows.token_types_BL)
+        )
+    if how == "grad":
+        assert (scores[full.rows.visible_BL] >= 0).all()
+    if how == "ig":  # completeness: scores sum to the change of the predicted class's logit
+        answer = logits.argmax(1, keepdim=True)
+        change = (logits - baseline).gather(1, answer).squeeze(1)
+        torch.testing.assert_close(scores.sum(1), change, atol=2e-4, rtol=1e-2)
+        assert (scores[~full.selectable_BL] == 0).all()
