@@ -113,6 +113,9 @@ class Parser:
             gold_cut=rows.integers("gold_cut") if layout.has_cuts else None,
         )
         _check_lengths(rows, parsed)
+        if parsed.words_cut is not None and parsed.gold_cut is not None and parsed.scores is not None:
+            rows.at_most("words_cut", parsed.words_cut, "words", parsed.scores.lengths)
+            rows.at_most("gold_cut", parsed.gold_cut, "words_cut", parsed.words_cut)
         return parsed
 
     def _probabilities(self, rows: "_Rows") -> Ragged:
@@ -165,6 +168,10 @@ class _Rows:
         self.where = where
         self.names = batch.schema.names
         ids = batch.column("id")
+        try:
+            batch.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{where}: broken content ({' '.join(str(error).split())[:200]})") from error
         if ids.null_count:
             raise ValueError(f"{where}: column 'id' is null in {ids.null_count} rows, expected an id in every row")
         self.ids = self._text("id", ids)
@@ -191,6 +198,10 @@ class _Rows:
     def all_known(self, name: str, known: NDArray[np.bool_]) -> None:
         """Fails on the first null row."""
         self.require(known, lambda _: f"{name} is null, expected a list")
+
+    def at_most(self, name: str, found: NDArray[np.int64], limit_name: str, limit: NDArray[np.int64]) -> None:
+        """Fails on the first row whose count exceeds its limit."""
+        self.require(found <= limit, lambda i: f"{name} is {found[i]}, expected at most {limit[i]} ({limit_name})")
 
     def classes(self, name: str, labels: pa.Array, *, nulls: bool = False) -> NDArray[np.int64]:
         """Positions in `labels`, -1 where null."""

@@ -156,7 +156,9 @@ def _schema(name: str, part: Path | pa.Table) -> pa.Schema:
     if isinstance(part, pa.Table):
         return part.schema
     with _reading(name):
-        return pq.read_schema(part)
+        schema = pq.read_schema(part)
+        _ = schema.names  # fails here, inside the guard, if a name is not UTF-8
+        return schema
 
 
 def _n_rows(name: str, part: Path | pa.Table) -> int:
@@ -170,7 +172,7 @@ def _batches(name: str, part: Path | pa.Table, columns: list[str], rows: int) ->
     if isinstance(part, pa.Table):
         yield from part.select(columns).to_batches(max_chunksize=rows)
         return
-    with _reading(name), pq.ParquetFile(part, pre_buffer=False) as file:
+    with _reading(name), pq.ParquetFile(part, pre_buffer=False, page_checksum_verification=True) as file:
         yield from file.iter_batches(batch_size=rows, columns=columns)
 
 
@@ -184,7 +186,9 @@ class _reading:  # noqa: N801 (used like a function)
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pa.ArrowException | OSError) and not isinstance(error, FileNotFoundError):
+        if isinstance(error, pa.ArrowException | OSError | UnicodeDecodeError) and not isinstance(
+            error, FileNotFoundError
+        ):
             reason = " ".join(str(error).split())[:200]
             raise ValueError(f"{self.name}: not a readable Parquet file ({reason})") from error
 
