@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unirex.metrics.report import Metric, Report
-    from unirex.metrics.score import score
+    from unirex.metrics.score import Plan, finish, plan, score
     from unirex.metrics.state import Resampling, State
 
-__all__ = ["Metric", "Report", "Resampling", "State", "score"]
+__all__ = ["Metric", "Plan", "Report", "Resampling", "State", "finish", "plan", "score"]
 
 _HOME = {
     "Metric": "report",
     "Report": "report",
     "Resampling": "state",
     "State": "state",
+    "Plan": "score",
+    "finish": "score",
+    "plan": "score",
     "score": "score",
 }
 

@@ -70,28 +70,45 @@ def score(
     >>> score(table)["auprc"].value
     1.0
     """
-    source = open_source(system, columns=columns, labels=labels)
-    plan = make_plan(
-        source,
-        convention=convention,
-        perturbation=perturbation,
-        scorer=scorer,
-        iou_thresholds=iou_thresholds,
-        resampling=resampling or Resampling(),
+    made = plan(
+        system,
+        convention,
+        perturbation,
+        scorer,
+        iou_thresholds,
+        resampling=resampling,
+        columns=columns,
+        labels=labels,
     )
-    return finish(plan, run_plan(plan, progress))
+    return finish(made, run_plan(made, progress))
 
 
-def make_plan(
-    source: Source,
-    *,
+def plan(
+    system: System,
     convention: Convention = "strict",
     perturbation: str | Sequence[str] | None = None,
     scorer: str = "self",
     iou_thresholds: Sequence[float] = (0.5,),
-    resampling: Resampling,
+    *,
+    resampling: Resampling | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: Sequence[str] | None = None,
 ) -> Plan:
-    """The plan for scoring a source: which metrics its columns allow."""
+    """The plan for scoring a system: which metrics its columns allow. The arguments are those of `score`.
+
+    `plan(...).state()` makes states that shards, wherever they are scored, are added to and that are then merged.
+
+    >>> import pyarrow as pa
+    >>> table = pa.table({"id": ["a", "b"], "scores": [[0.9, 0.1], [0.0, 0.2]], "gold": [[1, 0], [1, 0]]})
+    >>> made = plan(table)
+    >>> first, second = made.state(), made.state()
+    >>> first.update(table[:1].to_batches()[0])
+    >>> second.update(table[1:].to_batches()[0])
+    >>> first.merge(second)
+    >>> finish(made, first)["auprc"].value
+    0.625
+    """
+    source = open_source(system, columns=columns, labels=labels)
     if convention not in get_args(Convention):
         hint = near(convention, get_args(Convention))
         raise ValueError(f"convention is {convention!r}, expected one of {list(get_args(Convention))}{hint}")
@@ -120,23 +137,23 @@ def make_plan(
             f"{source.name}: headline is {header.headline!r}, expected a task metric{near(header.headline, names)}"
         )
     layout = replace(layout, headline=header.headline if layout.has_label else None)
-    return Plan(source=source, layout=layout, resampling=resampling, scorer=scorer)
+    return Plan(source=source, layout=layout, resampling=resampling or Resampling(), scorer=scorer)
 
 
-def run_plan(plan: Plan, progress: Progress | None = None) -> State:
+def run_plan(made: Plan, progress: Progress | None = None) -> State:
     """The state after all rows of the plan's source."""
-    state = plan.state()
-    total = plan.source.n_rows()
-    for where, batch in plan.source.batches(state.parser.columns()):
+    state = made.state()
+    total = made.source.n_rows()
+    for where, batch in made.source.batches(state.parser.columns()):
         state.update(batch, where)
         if progress is not None:
             progress(state.n_rows, total)
     return state
 
 
-def finish(plan: Plan, state: State) -> Report:
+def finish(made: Plan, state: State) -> Report:
     """The report, with what is known about the source; names an id that occurs twice."""
-    source = plan.source
+    source = made.source
     if not state.n_rows:
         raise ValueError(f"{source.name}: no rows")
     duplicate = state.duplicate()
@@ -144,9 +161,9 @@ def finish(plan: Plan, state: State) -> Report:
         raise ValueError(f"{source.name}: {_name_duplicate(source, duplicate)}")
     about: dict[str, str | None] = {"source": source.name, **_constants(source)}
     about |= {key: getattr(source.header, key) for key in ("scores_from", "unit", "rationale_rule")}
-    if plan.layout.perturbations:
-        about["perturbation"] = plan.layout.perturbations[0][0]
-        about["scorer"] = None if plan.scorer == "self" else plan.scorer
+    if made.layout.perturbations:
+        about["perturbation"] = made.layout.perturbations[0][0]
+        about["scorer"] = None if made.scorer == "self" else made.scorer
     return replace(state.compute(), about=about)
 
 
