@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unirex.metrics.report import Metric, Report
-    from unirex.metrics.score import Plan, finish, plan, score
+    from unirex.metrics.scoring import Plan, finish, plan, score
     from unirex.metrics.state import Resampling, State
 
 __all__ = ["Metric", "Plan", "Report", "Resampling", "State", "finish", "plan", "score"]
@@ -20,10 +20,10 @@ _HOME = {
     "Report": "report",
     "Resampling": "state",
     "State": "state",
-    "Plan": "score",
-    "finish": "score",
-    "plan": "score",
-    "score": "score",
+    "Plan": "scoring",
+    "finish": "scoring",
+    "plan": "scoring",
+    "score": "scoring",
 }
 
 

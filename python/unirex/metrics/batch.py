@@ -4,12 +4,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unirex import _rust
 from unirex.metrics.definitions import Layout
-from unirex.metrics.ragged import Ragged, bool_values, float_values, is_number, list_offsets, value_type
+from unirex.metrics.ragged import (
+    Ragged,
+    bool_values,
+    float_values,
+    integer_values,
+    is_number,
+    list_offsets,
+    valid,
+    value_type,
+)
 from unirex.schema import perturbed_column
 
 
@@ -77,7 +85,7 @@ class Parser:
         self.layout = layout
         self.scorer = scorer
         self.choice = choice
-        self.labels = pa.array(layout.labels, pa.string())
+        self.labels = {label: position for position, label in enumerate(layout.labels)}
 
     def columns(self) -> list[str]:
         """The columns that `parse` needs."""
@@ -203,13 +211,17 @@ class _Rows:
         """Fails on the first row whose count exceeds its limit."""
         self.require(found <= limit, lambda i: f"{name} is {found[i]}, expected at most {limit[i]} ({limit_name})")
 
-    def classes(self, name: str, labels: pa.Array, *, nulls: bool = False) -> NDArray[np.int64]:
-        """Positions in `labels`, -1 where null."""
-        values = self._text(name, self.batch.column(name)).cast(pa.string())
-        found = pc.index_in(values, value_set=labels)
-        strange = np.asarray(pc.is_null(found)) & (np.asarray(pc.is_valid(values)) if nulls else True)
-        self.require(~strange, lambda i: f"{name} is {values[i].as_py()!r}, expected one of {labels.to_pylist()}")
-        return np.asarray(pc.fill_null(found, -1), dtype=np.int64)
+    def classes(self, name: str, labels: dict[str, int], *, nulls: bool = False) -> NDArray[np.int64]:
+        """Positions of the labels, -1 where null."""
+        encoded = self._text(name, self.batch.column(name)).dictionary_encode()
+        found = encoded.dictionary.to_pylist()
+        # One entry more: a null has index -1 here, the last.
+        table = np.array([labels.get(text, -2) for text in found] + [-1 if nulls else -2], dtype=np.int64)
+        index = integer_values(encoded.indices, null=-1)
+        positions = table[index]
+        texts = [*found, None]
+        self.require(positions != -2, lambda i: f"{name} is {texts[index[i]]!r}, expected one of {list(labels)}")
+        return positions
 
     def _ragged(self, name: str, *, flag: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:
         """A list column: its values in Arrow and numpy, and which rows are known."""
@@ -219,7 +231,7 @@ class _Rows:
             raise self._wrong_type(name, "lists of true and false" if flag else "lists of numbers")
         values = array.flatten()
         plain = bool_values(values) if flag else float_values(values)
-        return values, Ragged(plain, list_offsets(array)), np.asarray(pc.is_valid(array))
+        return values, Ragged(plain, list_offsets(array)), valid(array)
 
     def _first(self, ragged: Ragged, bad: NDArray[np.bool_], name: str, expected: str) -> None:
         """Fails on the first value marked bad."""
@@ -233,7 +245,7 @@ class _Rows:
         """Scores, minus infinity where null."""
         values, ragged, known = self._ragged("scores")
         self.all_known("scores", known)
-        cut = np.asarray(pc.is_null(values))
+        cut = ~valid(values)
         self._first(
             ragged, ~np.isfinite(ragged.values) & ~cut, "scores", "a finite number, or null for a word never seen"
         )
@@ -245,7 +257,7 @@ class _Rows:
         """A list of true and false in every row."""
         values, ragged, known = self._ragged(name, flag=True)
         self.all_known(name, known)
-        self._first(ragged, np.asarray(pc.is_null(values)), name, "true or false, not null")
+        self._first(ragged, ~valid(values), name, "true or false, not null")
         return ragged
 
     def gold(self) -> Known:
@@ -257,7 +269,7 @@ class _Rows:
     def probabilities(self, name: str, *, depth: int, blocks: int = 1) -> Known:
         """Lists (depth 1) or lists of `blocks` lists (depth 2) of probabilities, the lists of a row joined."""
         array = self.batch.column(name)
-        known = np.asarray(pc.is_valid(array))
+        known = valid(array)
         offsets = list_offsets(array) if value_type(array.type) else np.zeros(0, dtype=np.int64)
         inner = value_type(array.type)
         if depth == 2:
@@ -303,6 +315,6 @@ class _Rows:
         array = self.batch.column(name)
         if not pa.types.is_integer(array.type):
             raise self._wrong_type(name, "integers")
-        values = np.asarray(pc.fill_null(array, -1), dtype=np.int64)
+        values = integer_values(array, null=-1)
         self.require(values >= 0, lambda i: f"{name} is {array[i].as_py()}, expected a count of 0 or more")
         return values

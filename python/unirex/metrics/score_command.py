@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 from unirex.metrics.definitions import Convention
 from unirex.metrics.progress import progress
 from unirex.metrics.report import Report, to_json, to_text
-from unirex.metrics.score import score
+from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 
 
