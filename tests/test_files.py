@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from unirex.files import atomic_write
 
 

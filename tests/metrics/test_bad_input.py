@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reference import predictions
 from unirex.metrics import Report, Resampling, score
 from unirex.metrics.cli import main

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from reference import predictions
 from unirex.metrics import score
 from unirex.metrics.cli import main

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reference import predictions
 from reference.metrics import metrics as slow_metrics
 from reference.metrics import undefined as slow_undefined

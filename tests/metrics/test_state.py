@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reference import predictions
 from unirex import _rust
 from unirex.metrics import Report, Resampling, finish, plan, score

@@ -9,13 +9,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unirex.metrics.comparison import Comparison, Difference, compare
     from unirex.metrics.report import Metric, Report
     from unirex.metrics.scoring import Plan, finish, plan, score
     from unirex.metrics.state import Resampling, State
 
-__all__ = ["Metric", "Plan", "Report", "Resampling", "State", "finish", "plan", "score"]
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Metric",
+    "Plan",
+    "Report",
+    "Resampling",
+    "State",
+    "compare",
+    "finish",
+    "plan",
+    "score",
+]
 
 _HOME = {
+    "Comparison": "comparison",
+    "Difference": "comparison",
+    "compare": "comparison",
     "Metric": "report",
     "Report": "report",
     "Resampling": "state",
