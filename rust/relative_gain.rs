@@ -3,6 +3,9 @@
 use crate::error::{Error, Result};
 use crate::sums::n_rows;
 
+/// Ends that are closer than this, relative to the larger, count as equal.
+const EQUAL: f64 = 1e-12;
+
 /// The worst and best value that a set of methods reaches, per column; NaN is left out, NaN if nothing is left.
 ///
 /// `values` is `[methods, columns]`; only methods with `counts[m]` set enter.
@@ -19,7 +22,7 @@ pub fn extremes(values: &[f64], counts: &[bool]) -> Result<(Vec<f64>, Vec<f64>)>
     Ok((low, high))
 }
 
-/// `(z − low)/(high − low)`, or `(high − z)/(high − low)` where lower is better; 0.5 where high = low.
+/// `(z − low)/(high − low)`, or `(high − z)/(high − low)` where lower is better; 0.5 where high = low (to 1e-12, relatively).
 ///
 /// `values` is `[methods, columns]`, `low` and `high` have one entry per column. A method that was not among those
 /// that set the ends may fall outside [0, 1].
@@ -30,7 +33,9 @@ pub fn relative_gain(values: &[f64], low: &[f64], high: &[f64], lower_is_better:
     n_rows(values, low.len())?;
     let gain = |(&z, (&low, &high)): (&f64, (&f64, &f64))| {
         let range = high - low;
-        match (range == 0.0 && !z.is_nan(), lower_is_better) {
+        // Means of equal values over different numbers of seeds may differ in the last bit.
+        let equal = range <= EQUAL * low.abs().max(high.abs());
+        match (equal && !z.is_nan(), lower_is_better) {
             (true, _) => 0.5,
             (false, false) => (z - low) / range,
             (false, true) => (high - z) / range,
@@ -52,6 +57,7 @@ mod tests {
         assert_eq!(relative_gain(&values[..4], &low, &high, false)?, [0.0, 0.5, 1.0, 0.5]);
         assert_eq!(relative_gain(&values[..4], &low, &high, true)?, [1.0, 0.5, 0.0, 0.5]);
         assert!(relative_gain(&values[4..], &low, &high, false)?[1].is_nan());
+        assert_eq!(relative_gain(&[0.3], &[0.1 + 0.2], &[0.3], false)?, [0.5]);
         assert!(extremes(&values, &[true; 4]).is_err());
         assert!(relative_gain(&values, &low, &high[..1], true).is_err());
         Ok(())
