@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
@@ -11,7 +11,7 @@ from unirex.metrics.definitions import Convention
 from unirex.metrics.options import add_output, add_reading, save
 from unirex.metrics.progress import progress
 from unirex.metrics.report import Report, to_json, to_text
-from unirex.metrics.scoring import score
+from unirex.metrics.scoring import Engine, score
 from unirex.metrics.state import Resampling
 
 
@@ -22,6 +22,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("systems", nargs="+", type=str, help=help_systems)
     add_reading(parser)
     add("--all", action="store_true", help="also single fractions, classes and pooled counts in the table")
+    add("--engine", type=Literal["local", "ray"], default="local", help="ray: score the row groups on a Ray cluster")
     add_output(parser)
 
 
@@ -37,6 +38,7 @@ def run(
     confidence: float,
     columns: Mapping[str, str] | None,
     labels: Sequence[str] | None,
+    engine: Engine,
     json: bool,
     output: str | None,
     **options: Any,
@@ -57,6 +59,7 @@ def run(
                     columns=columns,
                     labels=labels,
                     progress=show,
+                    engine=engine,
                 )
             )
     text = to_json(reports)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -10,12 +10,13 @@ from unirex.metrics.batch import Parser, hash_ids
 from unirex.metrics.definitions import Convention, Layout
 from unirex.metrics.names import near
 from unirex.metrics.report import Report
-from unirex.metrics.source import Source, System, missing_column, open_source
+from unirex.metrics.source import Shard, Source, System, missing_column, open_source
 from unirex.metrics.state import Resampling, State
 from unirex.schema import perturbed_column
 
 KINDS = ("keep", "remove", "null")
 Progress = Callable[[int, int], None]
+Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ def score(
     columns: Mapping[str, str] | None = None,
     labels: Sequence[str] | None = None,
     progress: Progress | None = None,
+    engine: Engine = "local",
 ) -> Report:
     """The report on one system's predictions: every metric with direction, counts and bootstrap interval.
 
@@ -60,6 +62,7 @@ def score(
         columns: our column name -> name in the file, for files that others wrote.
         labels: class names in the order of the probabilities, for files without our header.
         progress: called with the rows done and the rows in all.
+        engine: `local`, or `ray` to score the row groups on a Ray cluster (extra `ray`); the result is the same.
 
     Raises:
         ValueError: what is wrong, with file, row id and field.
@@ -80,6 +83,10 @@ def score(
         columns=columns,
         labels=labels,
     )
+    if engine == "ray":
+        from unirex.metrics.ray_engine import run_on_ray
+
+        return finish(made, run_on_ray(made, progress))
     return finish(made, run_plan(made, progress))
 
 
@@ -140,11 +147,11 @@ def plan(
     return Plan(source=source, layout=layout, resampling=resampling or Resampling(), scorer=scorer)
 
 
-def run_plan(made: Plan, progress: Progress | None = None) -> State:
-    """The state after all rows of the plan's source."""
+def run_plan(made: Plan, progress: Progress | None = None, *, shard: Shard | None = None) -> State:
+    """The state after all rows of the plan's source, or of a shard of it."""
     state = made.state()
     total = made.source.n_rows()
-    for where, batch in made.source.batches(state.parser.columns()):
+    for where, batch in made.source.batches(state.parser.columns(), shard=shard):
         state.update(batch, where)
         if progress is not None:
             progress(state.n_rows, total)

@@ -17,6 +17,8 @@ from unirex.schema import PREDICTIONS_KEY
 
 BATCH_ROWS = 2048
 """Rows held at a time."""
+READ_AHEAD = 1 << 20
+"""Bytes of a column read at a time; without it Arrow reads a whole row group's column at once."""
 
 PathLike = str | os.PathLike[str]
 System: TypeAlias = PathLike | Sequence[PathLike] | pa.Table | pa.RecordBatch
@@ -43,6 +45,10 @@ class Header:
     unit: str | None = None
     scores_from: str | None = None
     rationale_rule: str | None = None
+
+
+Shard: TypeAlias = tuple[tuple[int, int], ...]
+"""Row groups of a source: the part's position and the group's position in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +83,24 @@ class Source:
         back = {theirs: ours for ours, theirs in self.columns.items()}
         return [back.get(name, name) for name in self.schema.names]
 
-    def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Each part's name and rows, with these columns of ours under our names, at most `rows` at a time."""
+    def batches(
+        self, columns: Sequence[str], rows: int = BATCH_ROWS, shard: Shard | None = None
+    ) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Each part's name and rows, with these columns of ours under our names, at most `rows` at a time.
+
+        With a shard only its rows.
+        """
         theirs = [self.columns.get(column, column) for column in columns]
-        for name, part in self.parts:
-            for batch in _batches(name, part, theirs, rows):
+        for i, (name, part) in enumerate(self.parts):
+            groups = None if shard is None else [group for p, group in shard if p == i]
+            for batch in _batches(name, part, theirs, rows, groups):
                 yield name, pa.RecordBatch.from_arrays([batch.column(t) for t in theirs], names=list(columns))
+
+    def shards(self, most: int) -> list[Shard]:
+        """At most `most` shards of about equally many row groups that together are all rows."""
+        groups = [(i, group) for i, (name, part) in enumerate(self.parts) for group in range(_n_groups(name, part))]
+        n = max(1, min(most, len(groups)))
+        return [tuple(groups[len(groups) * k // n : len(groups) * (k + 1) // n]) for k in range(n)]
 
     def n_rows(self) -> int:
         """Number of rows, from the files' footers."""
@@ -168,12 +186,26 @@ def _n_rows(name: str, part: Path | pa.Table) -> int:
         return int(pq.read_metadata(part).num_rows)
 
 
-def _batches(name: str, part: Path | pa.Table, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+def _n_groups(name: str, part: Path | pa.Table) -> int:
+    if isinstance(part, pa.Table):
+        return 1
+    with _reading(name):
+        return int(pq.read_metadata(part).num_row_groups)
+
+
+def _batches(
+    name: str, part: Path | pa.Table, columns: list[str], rows: int, groups: list[int] | None
+) -> Iterator[pa.RecordBatch]:
+    if groups == []:
+        return
     if isinstance(part, pa.Table):
         yield from part.select(columns).to_batches(max_chunksize=rows)
         return
-    with _reading(name), pq.ParquetFile(part, pre_buffer=False, page_checksum_verification=True) as file:
-        yield from file.iter_batches(batch_size=rows, columns=columns)
+    with (
+        _reading(name),
+        pq.ParquetFile(part, pre_buffer=False, buffer_size=READ_AHEAD, page_checksum_verification=True) as file,
+    ):
+        yield from file.iter_batches(batch_size=rows, columns=columns, row_groups=groups)
 
 
 class _reading:  # noqa: N801 (used like a function)
