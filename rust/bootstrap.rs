@@ -36,6 +36,7 @@ const REPLICATES: usize = 128;
 const LANES: usize = 16;
 /// Rows of a batch whose sums stay whole numbers below 2⁵³ (2³¹ a value, weight ≤ 8).
 const MOST_ROWS: usize = 1 << 18;
+const MOST_REPLICATES: usize = 1_000_000;
 /// Largest value, in units of the column's step.
 const LARGEST: f64 = 2_147_483_648.0;
 
@@ -46,6 +47,16 @@ pub fn hash_ids(ids: &Ragged<'_, u8>) -> Vec<RowHash> {
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     let hash = |row| ids.row(row).iter().fold(OFFSET, |h, &byte| (h ^ u128::from(byte)).wrapping_mul(PRIME));
     (0..ids.len()).map(hash).map(|h| [(h >> 64) as u64, h as u64]).collect()
+}
+
+/// Pairs of words as hashes.
+pub fn row_hashes(words: &[u64]) -> Result<&[RowHash]> {
+    let (hashes, rest) = words.as_chunks();
+    if rest.is_empty() {
+        return Ok(hashes);
+    }
+    let expected = 2 * hashes.len();
+    Err(Error::LengthMismatch { name: "rows", found: words.len(), other: "two words a row", expected })
 }
 
 /// Sums of every column under every replicate.
@@ -71,6 +82,10 @@ pub fn weighted_sums(
             found: n.to_string(),
             expected: "at most 262144 in one batch",
         });
+    }
+    if replicates > MOST_REPLICATES {
+        let found = replicates.to_string();
+        return Err(Error::BadParameter { name: "replicates", found, expected: "at most 1000000" });
     }
     if n == 0 {
         let zeros = vec![0; steps.len() * replicates];
@@ -265,6 +280,8 @@ mod tests {
         }
         assert!(weighted_sums(Weights::Poisson, 0, &ids(1), &[1.0], &[0.0], 4, None).is_err());
         assert!(weighted_sums(Weights::Poisson, 0, &ids(2), &[1.0], &[1.0], 4, None).is_err());
+        assert!(weighted_sums(Weights::Poisson, 0, &ids(1), &[1.0], &[1.0], usize::MAX, None).is_err());
+        assert!(row_hashes(&[1, 2, 3]).is_err());
     }
 
     #[test]

@@ -286,9 +286,8 @@ fn weighted_sums<'py>(
     swap: bool,
     threads: Option<usize>,
 ) -> PyResult<(Out<'py, i64>, Out<'py, i64>)> {
-    let (rows, values, steps) = (rows.as_slice()?, values.as_slice()?, steps.as_slice()?);
+    let (rows, values, steps) = (bootstrap::row_hashes(rows.as_slice()?)?, values.as_slice()?, steps.as_slice()?);
     let kind = if swap { Weights::Swap } else { Weights::Poisson };
-    let out =
-        py.detach(|| bootstrap::weighted_sums(kind, seed, rows.as_chunks().0, values, steps, replicates, threads))?;
+    let out = py.detach(|| bootstrap::weighted_sums(kind, seed, rows, values, steps, replicates, threads))?;
     Ok((out.sums.to_pyarray(py), out.counts.to_pyarray(py)))
 }

@@ -115,7 +115,7 @@ class Parser:
             probabilities=full,
             perturbed={} if full is None else self._perturbed(rows, full),
             scores=rows.scores() if layout.has_scores else None,
-            rationale=rows.flags("rationale") if layout.has_rationale else None,
+            rationale=rows.rationale() if layout.has_rationale else None,
             gold=rows.gold() if layout.has_gold else None,
             words_cut=rows.integers("words_cut") if layout.has_cuts else None,
             gold_cut=rows.integers("gold_cut") if layout.has_cuts else None,
@@ -223,14 +223,14 @@ class _Rows:
         self.require(positions != -2, lambda i: f"{name} is {texts[index[i]]!r}, expected one of {list(labels)}")
         return positions
 
-    def _ragged(self, name: str, *, flag: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:
+    def _ragged(self, name: str, *, flags: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:
         """A list column: its values in Arrow and numpy, and which rows are known."""
         array = self.batch.column(name)
         inner = value_type(array.type)
-        if not (is_number(inner) or (flag and inner is not None and pa.types.is_boolean(inner))):
-            raise self._wrong_type(name, "lists of true and false" if flag else "lists of numbers")
+        if not (is_number(inner) or (flags and inner is not None and pa.types.is_boolean(inner))):
+            raise self._wrong_type(name, "lists of numbers" + (" or of true and false" if flags else ""))
         values = array.flatten()
-        plain = bool_values(values) if flag else float_values(values)
+        plain = bool_values(values) if name == "rationale" else float_values(values)
         return values, Ragged(plain, list_offsets(array)), valid(array)
 
     def _first(self, ragged: Ragged, bad: NDArray[np.bool_], name: str, expected: str) -> None:
@@ -253,16 +253,16 @@ class _Rows:
             ragged = Ragged(np.where(cut, -np.inf, ragged.values), ragged.offsets)
         return ragged
 
-    def flags(self, name: str) -> Ragged:
+    def rationale(self) -> Ragged:
         """A list of true and false in every row."""
-        values, ragged, known = self._ragged(name, flag=True)
-        self.all_known(name, known)
-        self._first(ragged, ~valid(values), name, "true or false, not null")
+        values, ragged, known = self._ragged("rationale", flags=True)
+        self.all_known("rationale", known)
+        self._first(ragged, ~valid(values), "rationale", "true or false, not null")
         return ragged
 
     def gold(self) -> Known:
         """The human rationale where one is known."""
-        _, ragged, known = self._ragged("gold")
+        _, ragged, known = self._ragged("gold", flags=True)
         self._first(ragged, ~((ragged.values >= 0) & (ragged.values <= 1)), "gold", "a number in [0, 1]")
         return Known(rows=ragged, known=known)
 
