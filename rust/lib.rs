@@ -4,6 +4,7 @@
 //! Rows of unequal length travel as `values` and `offsets` (see [`ragged`]); every result is independent of the
 //! number of threads.
 
+pub mod align;
 pub mod bootstrap;
 pub mod error;
 pub mod faithfulness;
@@ -13,6 +14,8 @@ pub mod ragged;
 pub mod ranking;
 pub mod relative_gain;
 pub mod sums;
+pub mod topk;
+pub mod word_scores;
 
 #[cfg(feature = "python")]
 pub mod python;

@@ -33,16 +33,26 @@ pub fn run<T: Send>(threads: Option<usize>, op: impl FnOnce() -> Result<T> + Sen
     }
 }
 
-/// Runs `op` on every task and returns the error of the first task that fails, whichever thread ran it.
+/// What `op` makes of every task, in the order of the tasks, or the error of the first task that fails, whichever
+/// thread ran it.
 ///
 /// With one thread or one task nothing leaves the calling thread.
-pub fn each<T: Send>(threads: Option<usize>, tasks: Vec<T>, op: impl Fn(T) -> Result<()> + Sync + Send) -> Result<()> {
+pub fn map<T: Send, R: Send>(
+    threads: Option<usize>,
+    tasks: Vec<T>,
+    op: impl Fn(T) -> Result<R> + Sync + Send,
+) -> Result<Vec<R>> {
     check(threads)?;
     if threads == Some(1) || tasks.len() < 2 || (threads.is_none() && forked()) {
-        return tasks.into_iter().try_for_each(op);
+        return tasks.into_iter().map(op).collect();
     }
     let outcomes: Vec<_> = run(threads, || Ok(tasks.into_par_iter().map(op).collect()))?;
     outcomes.into_iter().collect()
+}
+
+/// [`map`] for tasks that write where they were told to and return nothing.
+pub fn each<T: Send>(threads: Option<usize>, tasks: Vec<T>, op: impl Fn(T) -> Result<()> + Sync + Send) -> Result<()> {
+    map(threads, tasks, op).map(drop)
 }
 
 fn check(threads: Option<usize>) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Rows of unequal length: `values` and `offsets`, the layout of Arrow's large list.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 
 /// A borrowed ragged array whose offsets are known to be sound.
@@ -52,22 +54,27 @@ impl<'a, T> Ragged<'a, T> {
         &self.values[self.offsets[i] as usize..self.offsets[i + 1] as usize]
     }
 
+    /// All values, those that lie in no row included.
+    #[must_use]
+    pub fn values(&self) -> &'a [T] {
+        self.values
+    }
+
     /// The offsets, one more than there are rows.
     #[must_use]
     pub fn offsets(&self) -> &'a [i64] {
         self.offsets
     }
 
+    /// Checks the number of rows against that of another argument.
+    pub fn as_many_rows(&self, name: &'static str, expected: usize, other: &'static str) -> Result<()> {
+        let found = self.len();
+        if found == expected { Ok(()) } else { Err(Error::LengthMismatch { name, found, other, expected }) }
+    }
+
     /// Checks that `other` has the same number of rows, each of the same length.
     pub fn same_shape<U>(&self, name: &'static str, other: &Ragged<'_, U>, other_name: &'static str) -> Result<()> {
-        if self.len() != other.len() {
-            return Err(Error::LengthMismatch {
-                name: other_name,
-                found: other.len(),
-                other: name,
-                expected: self.len(),
-            });
-        }
+        other.as_many_rows(other_name, self.len(), name)?;
         for row in 0..self.len() {
             let (expected, found) = (self.row_len(row), other.row_len(row));
             if expected != found {
@@ -84,6 +91,57 @@ impl<'a, T> Ragged<'a, T> {
     }
 }
 
+/// The offsets of `rows` rows of `width` values: a dense array as a ragged one.
+#[must_use]
+pub fn even_offsets(rows: usize, width: usize) -> Vec<i64> {
+    (0..=rows).map(|row| (row * width) as i64).collect()
+}
+
+/// Blocks of rows with at least `size` values each (the last may have fewer): what one thread takes at a time.
+#[must_use]
+pub fn blocks(offsets: &[i64], size: i64) -> Vec<Range<usize>> {
+    let mut blocks = Vec::new();
+    let mut first = 0;
+    for end in 1..offsets.len() {
+        if offsets[end] - offsets[first] >= size || end + 1 == offsets.len() {
+            blocks.push(first..end);
+            first = end;
+        }
+    }
+    blocks
+}
+
+/// The values of each block, to be written to.
+///
+/// `offsets` and `blocks` as in [`blocks`]; `values` at least as long as the last offset.
+pub fn split<'a, T>(mut values: &'a mut [T], offsets: &[i64], blocks: &[Range<usize>]) -> Vec<&'a mut [T]> {
+    let mut at = 0;
+    let mut pieces = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let (start, end) = (offsets[block.start] as usize, offsets[block.end] as usize);
+        let (piece, rest) = std::mem::take(&mut values).split_at_mut(end - at);
+        pieces.push(&mut piece[start - at..]);
+        (values, at) = (rest, end);
+    }
+    pieces
+}
+
+/// The values of each block in each plane of `out`, which holds several arrays of `n` values one after another.
+pub fn split_planes<'a, T>(
+    out: &'a mut [T],
+    n: usize,
+    offsets: &[i64],
+    blocks: &[Range<usize>],
+) -> Vec<Vec<&'a mut [T]>> {
+    let mut pieces: Vec<Vec<_>> = blocks.iter().map(|_| Vec::new()).collect();
+    for plane in out.chunks_mut(n.max(1)) {
+        for (pieces, piece) in pieces.iter_mut().zip(split(plane, offsets, blocks)) {
+            pieces.push(piece);
+        }
+    }
+    pieces
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +154,16 @@ mod tests {
         assert!(ragged.row(1).is_empty());
         assert_eq!(ragged.row(2), [3]);
         Ok(())
+    }
+
+    #[test]
+    fn blocks_cover_every_row_once() {
+        let offsets = [1, 3, 3, 4, 9];
+        assert_eq!(blocks(&offsets, 3), [0..3, 3..4]);
+        assert_eq!(blocks(&offsets, 100).first(), Some(&(0..4)));
+        assert!(blocks(&[5], 1).is_empty());
+        let mut values = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+        assert_eq!(split(&mut values, &offsets, &[0..3, 3..4]), [&[1, 2, 3][..], &[4, 5, 6, 7, 8]]);
     }
 
     #[test]

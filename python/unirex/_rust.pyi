@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,3 +88,61 @@ def weighted_sums(
     swap: bool = False,
     threads: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+
+# Selection (rust/topk.rs)
+def rationale_counts(n: NDArray[np.int64], fractions: Sequence[float]) -> NDArray[np.int64]: ...
+def rationales(
+    scores: NDArray[np.float32],
+    selectable: NDArray[np.bool_ | np.uint8],
+    fractions: Sequence[float],
+    *,
+    threads: int | None = None,
+) -> NDArray[np.bool_]: ...
+def word_rationales(
+    scores: NDArray[np.float32],
+    words: NDArray[np.int32 | np.int64],
+    pooling: str,
+    fractions: Sequence[float],
+    *,
+    threads: int | None = None,
+) -> NDArray[np.bool_]: ...
+def ragged_rationales(
+    values: NDArray[np.float32 | np.float64],
+    offsets: NDArray[np.int64],
+    selectable: NDArray[np.bool_ | np.uint8] | None,
+    fractions: Sequence[float],
+    *,
+    threads: int | None = None,
+) -> NDArray[np.bool_]: ...
+
+# Alignment (rust/align.rs, rust/word_scores.rs). Spans are starts, ends and row offsets.
+_Spans = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+def align_tokens(
+    tokens: _Spans,
+    text: NDArray[np.uint32],
+    text_offsets: NDArray[np.int64],
+    words: _Spans,
+    *,
+    threads: int | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+def link_tokens(
+    targets: _Spans, sources: _Spans, *, threads: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]: ...
+def marked_words(marked: _Spans, words: _Spans, threshold: float) -> NDArray[np.bool_]: ...
+def scores_to_words(
+    scores: NDArray[np.float32],
+    words: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    word_offsets: NDArray[np.int64],
+    pooling: str,
+    *,
+    threads: int | None = None,
+) -> NDArray[np.float32]: ...
+def words_to_tokens(
+    values: NDArray[np.float32],
+    word_offsets: NDArray[np.int64],
+    words: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    fill: float,
+) -> NDArray[np.float32]: ...

@@ -12,6 +12,10 @@ use pyo3::prelude::*;
 
 use crate::error::Error;
 
+mod align;
+mod arrays;
+mod selection;
+
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         PyValueError::new_err(error.to_string())
@@ -22,7 +26,9 @@ impl From<Error> for PyErr {
 #[pymodule]
 fn _rust(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    align::register(m)?;
     metrics::register(m)?;
     ranking::register(m)?;
+    selection::register(m)?;
     Ok(())
 }

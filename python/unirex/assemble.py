@@ -1,0 +1,224 @@
+"""From a configuration to data sets, tokenizers, model and method."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerFast
+
+from unirex.backbone import position_offset
+from unirex.config import ModelConfig, RunConfig
+from unirex.data.align import encode
+from unirex.data.collate import EncodedSet, make_set
+from unirex.data.source import DataConfig, label_names, load_split
+from unirex.methods import METHODS
+from unirex.modeling import UnirexConfig, UnirexModel, with_pretrained
+from unirex.perturb import FillTokens
+from unirex.schema import Example
+from unirex.tokenization import build_tokenizer, load_tokenizer, resolve_path
+
+LONGEST = 512
+OWN_TOKENIZER = "extractor_tokenizer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """A data set's examples by split, and its class names in the order of the model's outputs."""
+
+    train: list[Example]
+    val: list[Example]
+    test: list[Example]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What turns examples into model input: tokenizers and the longest row."""
+
+    tokenizer: PreTrainedTokenizerFast
+    extractor_tokenizer: PreTrainedTokenizerFast | None
+    max_length: int
+
+    @property
+    def fill(self) -> FillTokens:
+        """The ids that replace hidden tokens."""
+        mask_id = self.tokenizer.mask_token_id
+        return FillTokens(
+            mask_id=self.tokenizer.unk_token_id if mask_id is None else mask_id, pad_id=self.tokenizer.pad_token_id
+        )
+
+    def encode(self, examples: Sequence[Example], labels: Sequence[str]) -> EncodedSet:
+        """A data set ready for the model."""
+        own = self.extractor_tokenizer
+        return make_set(
+            examples,
+            encode(self.tokenizer, examples, self.max_length),
+            np.array([_label_id(example, labels) for example in examples], dtype=np.int64),
+            self.tokenizer.pad_token_id,
+            extractor=None if own is None else encode(own, examples, self.max_length),
+            extractor_pad_id=0 if own is None else own.pad_token_id,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Saves the tokenizers beside a model."""
+        self.tokenizer.save_pretrained(folder)
+        if self.extractor_tokenizer is not None:
+            self.extractor_tokenizer.save_pretrained(folder / OWN_TOKENIZER)
+
+    @classmethod
+    def load(cls, folder: str, settings: dict[str, Any]) -> "Tools":
+        """The tools saved beside a model, with the settings in its configuration."""
+        own = load_tokenizer(str(Path(folder) / OWN_TOKENIZER)) if settings["own_extractor_tokenizer"] else None
+        return cls(tokenizer=load_tokenizer(folder), extractor_tokenizer=own, max_length=settings["max_length"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembly:
+    """All that a run is made of."""
+
+    splits: Splits
+    tools: Tools
+    model: UnirexModel
+    method: Any
+    rationale_fraction: float
+
+
+def assemble(config: RunConfig) -> Assembly:
+    """Reads the data and builds tokenizers, model and method."""
+    splits = load_splits(config.data)
+    tools = make_tools(config.model, splits.train)
+    fraction = config.eval.rationale_fraction or gold_fraction(splits.train)
+    model = make_model(config, tools, splits, fraction)
+    method = METHODS[config.method.name](model, config.method, tools.fill)
+    return Assembly(splits=splits, tools=tools, model=model, method=method, rationale_fraction=fraction)
+
+
+def _label_id(example: Example, labels: Sequence[str]) -> int:
+    names = example.choice_labels or labels
+    if example.label is None:
+        return -1
+    if example.label not in names:
+        raise ValueError(f"instance {example.id}: label is {example.label!r}, expected one of {', '.join(names)}")
+    return list(names).index(example.label)
+
+
+def load_splits(config: DataConfig) -> Splits:
+    """All splits of a data set; every training instance must have a label."""
+    train = load_split(config, "train")
+    labels = label_names(config, train)
+    known = config if any(example.choices for example in train) else replace(config, labels=labels)
+    for example in train:
+        if example.label is None:
+            raise ValueError(
+                f"instance {example.id}: label is missing, expected one of {', '.join(labels)} in training"
+            )
+    return Splits(train=train, val=load_split(known, "val"), test=load_split(known, "test"), labels=labels)
+
+
+def gold_fraction(examples: Sequence[Example]) -> float:
+    """Mean share of marked words over the instances with gold: the f* of hard rationales; 0.2 where there is none."""
+    shares = [float((e.gold > 0.5).mean()) for e in examples if e.gold is not None and len(e.gold)]
+    mean = float(np.mean(shares)) if shares else 0.2
+    return mean if mean > 0 else 0.2
+
+
+def make_tools(config: ModelConfig, train: Sequence[Example]) -> Tools:
+    """Tokenizers of the backbones, or one built from the training set for a random encoder."""
+    if config.backbone is None:
+        texts = (segment.text for example in train for segment in example.segments)
+        choices = (choice for example in train for choice in example.choices)
+        tokenizer = build_tokenizer([*texts, *choices], size=config.random.vocabulary)
+    else:
+        tokenizer = load_tokenizer(resolve_path(config.backbone))
+    own = None if config.extractor_backbone is None else load_tokenizer(resolve_path(config.extractor_backbone))
+    if own is not None and own.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str():
+        own = None
+    length = config.max_length or min(LONGEST, tokenizer.model_max_length)
+    if config.max_length is None and config.backbone is not None:
+        length = min(length, _longest(AutoConfig.from_pretrained(resolve_path(config.backbone))) or LONGEST)
+    return Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=length)
+
+
+def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fraction: float) -> UnirexModel:
+    """The model, its backbones pretrained or random, with everything in its configuration to explain itself later."""
+    model = config.model
+    path = None if model.backbone is None else resolve_path(model.backbone)
+    own_path = path if model.extractor_backbone is None else resolve_path(model.extractor_backbone)
+    backbone = _random_backbone(model, tools) if path is None else AutoConfig.from_pretrained(path).to_dict()
+    own = None if own_path is None or own_path == path else AutoConfig.from_pretrained(own_path).to_dict()
+    for part in (backbone, own or {}):
+        part.update({key: model.backbone_dropout for key in part if "dropout" in key and model.backbone_dropout is not None})
+    longest = _longest(AutoConfig.for_model(**backbone))
+    if longest is not None and tools.max_length > longest:
+        raise ValueError(f"model.max_length is {tools.max_length}, expected at most {longest} for this backbone")
+    choice = any(example.choices for example in splits.train)
+    settings = UnirexConfig(
+        backbone=backbone,
+        extractor=model.extractor,
+        extractor_backbone=own,
+        head=model.head,
+        head_width=model.head_width,
+        head_layers=model.head_layers,
+        pooling=_pooling(model, backbone),
+        dropout=model.dropout,
+        choice=choice,
+        id2label=dict(enumerate(splits.labels)),
+        label2id={label: i for i, label in enumerate(splits.labels)},
+        run=run_settings(config, tools, rationale_fraction),
+    )
+    return with_pretrained(settings, path, own_path if model.extractor == "dual" else None)
+
+
+def run_settings(config: RunConfig, tools: Tools, rationale_fraction: float) -> dict[str, Any]:
+    """What evaluation needs to know of training, kept in the model's configuration."""
+    return {
+        "method": asdict(config.method),
+        "data": config.data.short_name,
+        "headline": config.data.headline,
+        "rationale_fraction": rationale_fraction,
+        "max_length": tools.max_length,
+        "own_extractor_tokenizer": tools.extractor_tokenizer is not None,
+    }
+
+
+def _random_backbone(config: ModelConfig, tools: Tools) -> dict[str, Any]:
+    random = config.random
+    settings = AutoConfig.for_model(
+        random.model_type,
+        vocab_size=len(tools.tokenizer),
+        hidden_size=random.hidden_size,
+        num_hidden_layers=random.num_hidden_layers,
+        num_attention_heads=random.num_attention_heads,
+        intermediate_size=random.intermediate_size,
+        max_position_embeddings=tools.max_length + 8,
+        pad_token_id=tools.tokenizer.pad_token_id,
+    )
+    content: dict[str, Any] = settings.to_dict()
+    return content
+
+
+def _pooling(config: ModelConfig, backbone: dict[str, Any]) -> str:
+    """`auto`: the pooler where the backbone has one, the last token of a decoder, else the first token."""
+    if config.pooling != "auto":
+        return config.pooling
+    if backbone["model_type"] in {"bert", "roberta", "xlm-roberta", "camembert", "albert", "ernie", "big_bird"}:
+        return "pooler"
+    causal = AutoConfig.for_model(**backbone)
+    return "last" if getattr(causal, "is_decoder", False) or _is_causal(backbone["model_type"]) else "first"
+
+
+def _longest(config: PretrainedConfig) -> int | None:
+    """Most tokens that the backbone's positions allow."""
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    return None if positions is None else positions - (position_offset(config) or 0)
+
+
+def _is_causal(model_type: str) -> bool:
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    return model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES

@@ -1,0 +1,151 @@
+"""Resumable checkpoints and saved models: safetensors and JSON, complete or not there at all.
+
+A checkpoint is a folder `checkpoints/step-N` that appears by a rename once every file in it is on disk; its manifest
+lists the size and SHA-256 of each. No random state is kept: each step draws from (seed, step, process).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+VERSION = 1
+_MANIFEST = "manifest.json"
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the name `folder` once it is complete and on disk, replacing what stood there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    spare = folder.with_name(f".{folder.name}.old")
+    if spare.exists() and not folder.exists():
+        spare.rename(folder)  # a kill fell between the two renames below
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for path in (*temporary.rglob("*"), temporary):
+            _sync(path)
+        shutil.rmtree(spare, ignore_errors=True)
+        if folder.exists():
+            folder.rename(spare)
+        temporary.rename(folder)
+        _sync(folder.parent)
+        shutil.rmtree(spare, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def save(run: Path, step: int, weights: dict[str, Tensor], optimizer: Optimizer, state: dict[str, Any]) -> Path:
+    """Saves a checkpoint and removes the older ones; returns its folder.
+
+    Args:
+        run: the run's folder.
+        step: optimizer steps done.
+        weights: the method's state dict.
+        optimizer: with whatever state it has.
+        state: everything else, as JSON: progress, best value, scaler.
+    """
+    folder = run / "checkpoints" / f"step-{step:08d}"
+    packed = optimizer.state_dict()
+    tensors, numbers = {}, {}
+    for index, entries in packed["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{name}"] = value.detach().cpu().contiguous()
+            else:
+                numbers[f"{index}.{name}"] = value
+    with atomic_folder(folder) as temporary:
+        save_file(
+            {name: value.detach().cpu().clone() for name, value in weights.items()}, temporary / "weights.safetensors"
+        )
+        save_file(tensors, temporary / "optimizer.safetensors")
+        content = {"version": VERSION, "step": step, "groups": packed["param_groups"], "numbers": numbers, **state}
+        (temporary / "state.json").write_text(json.dumps(content))
+        _write_manifest(temporary)
+    for other in folder.parent.glob("step-*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder
+
+
+def _write_manifest(folder: Path) -> None:
+    entries = {p.name: {"bytes": p.stat().st_size, "sha256": _digest(p)} for p in sorted(folder.iterdir())}
+    (folder / _MANIFEST).write_text(json.dumps({"version": VERSION, "files": entries}, indent=1))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def latest(run: Path) -> Path | None:
+    """The newest checkpoint of a run, or None."""
+    return max((run / "checkpoints").glob("step-*"), default=None)
+
+
+def check(folder: Path) -> None:
+    """Raises ValueError naming the first file of a checkpoint that is missing or differs from the manifest."""
+    manifest = folder / _MANIFEST
+    if not manifest.is_file():
+        raise ValueError(f"{manifest}: missing, expected the manifest of a complete checkpoint")
+    content = json.loads(manifest.read_text())
+    if content.get("version") != VERSION:
+        raise ValueError(f"{manifest}: version is {content.get('version')}, expected {VERSION}")
+    for name, entry in content["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise ValueError(f"{path}: missing, expected {entry['bytes']} bytes")
+        if path.stat().st_size != entry["bytes"]:
+            raise ValueError(
+                f"{path}: {path.stat().st_size} bytes, expected {entry['bytes']}: the checkpoint is damaged"
+            )
+        if _digest(path) != entry["sha256"]:
+            raise ValueError(f"{path}: SHA-256 differs from the manifest: the checkpoint is damaged")
+
+
+def load(folder: Path, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights and the state of a checkpoint, after checking it; the optimizer is filled in place."""
+    check(folder)
+    state = json.loads((folder / "state.json").read_text())
+    packed: dict[int, dict[str, Any]] = {}
+    flat = {**load_file(folder / "optimizer.safetensors"), **state.pop("numbers")}
+    for name, value in flat.items():
+        index, _, entry = name.partition(".")
+        packed.setdefault(int(index), {})[entry] = value
+    optimizer.load_state_dict({"state": packed, "param_groups": state.pop("groups")})
+    return load_file(folder / "weights.safetensors"), state
+
+
+def rng_seed(*parts: int) -> int:
+    """A seed of 63 bits that mixes the parts (seed, step, process …).
+
+    >>> rng_seed(0, 1) == rng_seed(0, 1), rng_seed(0, 1) == rng_seed(1, 0)
+    (True, False)
+    """
+    digest = hashlib.blake2b(",".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Makes everything that torch draws in a step depend on (seed, step, process) alone."""
+    torch.manual_seed(rng_seed(seed, step, rank))

@@ -1,0 +1,299 @@
+"""The configuration of a run: dataclasses, YAML in, YAML out, an unknown key is an error."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from unirex.data.source import DataConfig
+from unirex.inference import EvalConfig
+from unirex.methods import METHODS
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomBackbone:
+    """A small encoder with random weights, for trying things out without any download.
+
+    Attributes:
+        model_type: of the transformers library.
+        hidden_size, num_hidden_layers, num_attention_heads, intermediate_size: its shape.
+        vocabulary: most pieces in the vocabulary built from the training set.
+    """
+
+    model_type: str = "bert"
+    hidden_size: int = 64
+    num_hidden_layers: int = 2
+    num_attention_heads: int = 4
+    intermediate_size: int = 128
+    vocabulary: int = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The task model and its extractor.
+
+    Attributes:
+        backbone: folder or hub name of a pretrained encoder, `package:NAME/SUB` for one inside an installed Python
+            package; None = `random`, with a tokenizer built from the training set.
+        random: shape of the random encoder.
+        extractor: `shared` (SLM), `dual` (DLM) or `none`.
+        extractor_backbone: pretrained encoder of a dual extractor, which may have another vocabulary; None = backbone.
+        head, head_width, head_layers: the extractor's head; UNIREX's MLP is 2 layers of 2048.
+        pooling: how the task model pools a row; `auto` takes the pooler where the backbone has one.
+        dropout: before the task head.
+        backbone_dropout: everywhere inside the backbones; None = what their configurations say.
+        max_length: most tokens of a row; None = what the tokenizer and the backbone allow, at most 512.
+    """
+
+    backbone: str | None = None
+    random: RandomBackbone = field(default_factory=RandomBackbone)
+    extractor: Literal["shared", "dual", "none"] = "shared"
+    extractor_backbone: str | None = None
+    head: Literal["linear", "mlp"] = "linear"
+    head_width: int = 2048
+    head_layers: int = 2
+    pooling: Literal["auto", "pooler", "first", "mean", "last"] = "auto"
+    dropout: float = 0.1
+    backbone_dropout: float | None = None
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for name in ("dropout", "backbone_dropout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"model.{name} is {value}, expected 0 up to but not 1")
+        if self.max_length is not None and self.max_length < 8:
+            raise ValueError(f"model.max_length is {self.max_length}, expected at least 8")
+        if self.extractor_backbone is not None and self.extractor != "dual":
+            raise ValueError(f"model.extractor_backbone is set, expected model.extractor dual, found {self.extractor}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The optimisation.
+
+    Attributes:
+        epochs: most passes over the training set.
+        batch_size: instances per optimizer step over all processes and accumulated micro-batches together.
+        accumulation: micro-batches per step in each process.
+        lr, weight_decay, betas, eps: of AdamW; biases and norms do not decay.
+        warmup: share of the steps in which the learning rate rises linearly; it then falls linearly to 0.
+        clip: largest norm of the gradient, 0 = no clipping.
+        precision: `no`, `bf16` or `fp16`; None = what `accelerate launch` was told.
+        best_metric: metric of the dev split that picks the saved model: `headline` (the data set's task score),
+            `composite` (mean of headline, comprehensiveness - sufficiency, and AUPRC) or any metric's name.
+        patience: epochs without a better value before training stops; None = never.
+        length_grouping: instances of like length into one batch.
+        log_every: steps between lines of the log.
+        save_every: steps between checkpoints beside the one after each epoch; None = none.
+        dev_limit: most dev instances scored after each epoch; None = all.
+        trackers: tensorboard, wandb, trackio: whatever accelerate knows and is installed.
+    """
+
+    epochs: int = 10
+    batch_size: int = 32
+    accumulation: int = 1
+    lr: float = 2e-5
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    warmup: float = 0.1
+    clip: float = 1.0
+    precision: Literal["no", "bf16", "fp16"] | None = None
+    best_metric: str = "headline"
+    patience: int | None = 5
+    length_grouping: bool = True
+    log_every: int = 10
+    save_every: int | None = None
+    dev_limit: int | None = None
+    trackers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for name in ("epochs", "batch_size", "accumulation", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name} is {getattr(self, name)}, expected at least 1")
+        if not self.lr > 0:
+            raise ValueError(f"train.lr is {self.lr}, expected more than 0")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"train.warmup is {self.warmup}, expected 0 to 1")
+        if self.clip < 0:
+            raise ValueError(f"train.clip is {self.clip}, expected at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """All of a run.
+
+    Attributes:
+        output: folder of the run.
+        seed: of everything that is drawn.
+        resume: go on from the newest checkpoint in `output`.
+        overwrite: replace the run that `output` holds.
+        method: settings of the method, its name among them.
+    """
+
+    output: str
+    seed: int
+    resume: bool
+    overwrite: bool
+    data: DataConfig
+    model: ModelConfig
+    method: Any
+    train: TrainConfig
+    eval: EvalConfig
+
+
+def build_parser(method: str, *, prog: str, description: str) -> ArgumentParser:
+    """The command line of a run whose method is known."""
+    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, default_env=False)
+    parser.add_argument("--config", action="config", help="YAML file; arguments beside it win, wherever they stand")
+    parser.add_argument("--output", type=str, default="runs/toy", help="folder of the run")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
+    parser.add_argument("--resume", type=bool, default=False, help="go on from the newest checkpoint in output")
+    parser.add_argument("--overwrite", type=bool, default=False, help="replace the run that output holds")
+    parser.add_class_arguments(DataConfig, "data")
+    parser.add_class_arguments(ModelConfig, "model")
+    parser.add_class_arguments(METHODS[method].config_class, "method")
+    parser.add_class_arguments(TrainConfig, "train")
+    parser.add_class_arguments(EvalConfig, "eval")
+    return parser
+
+
+def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
+    """The configuration that a command line asks for.
+
+    Raises:
+        ValueError: one line naming the key, what was found and what was expected.
+    """
+    arguments = config_first(list(argv))
+    parser = build_parser(_method_name(arguments), prog=prog, description=description)
+    try:
+        namespace = parser.parse_args(arguments)
+    except ArgumentError as error:
+        raise ValueError(one_line(str(error), parser)) from None
+    return from_namespace(parser, namespace)
+
+
+def from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
+    """The dataclasses of a parsed namespace; environment variables in paths are replaced."""
+    made = parser.instantiate(namespace)
+    data, model = made.data, made.model
+    return RunConfig(
+        output=expand(made.output, "output"),
+        seed=made.seed,
+        resume=made.resume,
+        overwrite=made.overwrite,
+        data=replace(data, path=expand(data.path, "data.path")),
+        model=replace(model, backbone=expand(model.backbone, "model.backbone")),
+        method=made.method,
+        train=made.train,
+        eval=made.eval,
+    )
+
+
+def config_first(arguments: list[str]) -> list[str]:
+    """The arguments with every `--config FILE` in front.
+
+    jsonargparse applies arguments from left to right, so that a file given last would override the command line.
+
+    >>> config_first(["--seed", "1", "--config", "a.yaml"])
+    ['--config', 'a.yaml', '--seed', '1']
+    """
+    front, rest = [], []
+    iterator = iter(arguments)
+    for argument in iterator:
+        if argument == "--config":
+            front += [argument, *([value] if (value := next(iterator, None)) is not None else [])]
+        elif argument.startswith("--config="):
+            front.append(argument)
+        else:
+            rest.append(argument)
+    return front + rest
+
+
+def _method_name(arguments: list[str]) -> str:
+    """The method asked for, read ahead since it decides which settings exist."""
+    name = "unirex"
+    for argument, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument.startswith("--config"):
+            path = argument.partition("=")[2] or value
+            if not Path(path).is_file():
+                raise ValueError(f"--config {path}: no such file")
+            name = _named_in(path) or name
+        if argument.startswith("--method.name"):
+            name = argument.partition("=")[2] or value
+    if name not in METHODS:
+        raise ValueError(f"method.name is {name!r}, expected {' or '.join(METHODS)}{_suggest(name, METHODS)}")
+    return name
+
+
+def _named_in(path: str) -> str | None:
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if content is not None and not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, expected keys and values")
+    method = (content or {}).get("method")
+    return method.get("name") if isinstance(method, dict) else None
+
+
+def expand(path: str | None, key: str) -> Any:
+    """`path` with `$NAME` and `~` replaced; a variable that is not set is an error naming the key."""
+    if path is None:
+        return None
+    full = os.path.expandvars(Path(path).expanduser()) if path.startswith("~") else os.path.expandvars(path)
+    missing = re.search(r"\$\{?(\w+)", full)
+    if missing:
+        raise ValueError(f"{key} is {path!r}: the environment variable {missing[1]} is not set")
+    return full
+
+
+def _keys(parser: ArgumentParser) -> list[str]:
+    return [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
+
+
+def _suggest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def one_line(message: str, parser: ArgumentParser) -> str:
+    """A parser's complaint in one line, with the nearest known key where it is about an unknown one."""
+    line = " ".join(message.split())
+    unknown = re.search(
+        r"(?:[Uu]nrecognized arguments: --|Key '|unexpected key: |does not accept nested key ')([\w.-]+)", line
+    )
+    if unknown is None:
+        return line
+    key = unknown[1].strip("'")
+    return f"unknown configuration key {key!r}{_suggest(key, _keys(parser))}"
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The configuration as YAML that `--config` reads back."""
+    content = asdict(config)
+    return yaml.safe_dump(_plain(content), sort_keys=False, allow_unicode=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+def fail(error: Exception) -> int:
+    """Prints an error as one line on standard error; returns the exit code of bad input."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+    return 2

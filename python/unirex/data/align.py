@@ -1,0 +1,364 @@
+"""Words, characters and tokens brought together: examples encoded for a model, and scores carried back to words.
+
+Everything goes through characters: a tokenizer says where its tokens lie in the text, an example where its words lie.
+White space at the ends of a token is taken off before they are compared, and a token belongs to the word it shares
+most characters with (the earlier of equals), so special symbols of a tokenizer family never matter.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unirex import _rust
+from unirex.schema import Example, Segment
+
+Pooling = Literal["max", "mean", "sum", "first"]
+Spans = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""Starts, ends and row offsets."""
+
+EXAMPLES_AT_ONCE = 1024
+"""A tokenizer's own results take a hundred times the memory of what is kept of them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Encoded:
+    """Token rows of a data set: R rows one after another, N examples.
+
+    Attributes:
+        input_ids: int32, the tokens of all rows.
+        token_types: int8, which text of a pair a token belongs to, as the tokenizer's template says.
+        token_words: int32, the index of the example's selectable word; -1 for special tokens, for words that may not
+            be selected and for what is no word.
+        token_starts, token_ends: int32, the characters of each token, counted in the row's texts put end to end, white
+            space at both ends taken off; equal for special tokens and for pieces without a character of their own.
+        row_offsets: int64 [R + 1], row r is `row_offsets[r]:row_offsets[r + 1]` of the columns above.
+        example_rows: int64 [N + 1], example i owns rows `example_rows[i]:example_rows[i + 1]`: one, or one per choice.
+        n_words: int32 [N], selectable words.
+        words_cut: int32 [N], selectable words that had a token and lost all of them to truncation, in every row of the
+            example (a word that one of the choices' rows still shows is not cut).
+        gold_cut: int32 [N], those of them that gold marks (above 0.5); 0 without gold.
+        unaligned_chars: int64 [N], characters of selectable words that no token covers, truncation apart (a tokenizer
+            may drop control characters, for instance).
+    """
+
+    input_ids: NDArray[np.int32]
+    token_types: NDArray[np.int8]
+    token_words: NDArray[np.int32]
+    token_starts: NDArray[np.int32]
+    token_ends: NDArray[np.int32]
+    row_offsets: NDArray[np.int64]
+    example_rows: NDArray[np.int64]
+    n_words: NDArray[np.int32]
+    words_cut: NDArray[np.int32]
+    gold_cut: NDArray[np.int32]
+    unaligned_chars: NDArray[np.int64]
+
+
+def encode(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Encoded:
+    """Token rows of at most `max_length` tokens for every example.
+
+    The segments of an example are text and text pair of the tokenizer; of a multiple choice, its segment and one
+    choice a row. Special tokens come from the tokenizer's own template. Rows that are too long lose tokens on the
+    right, one by one from the longer text (from the pair where both are equal). But a text that may not be selected - a
+    choice, a fixed query - stays whole beside one that may, as long as it is shorter than half of `max_length`. Gold
+    plays no part in it.
+
+    Args:
+        tokenizer: a fast tokenizer (`PreTrainedTokenizerFast`).
+        examples: one or two segments each; one where there are choices.
+        max_length: tokens of a row, special tokens included. A ValueError where those alone leave no room.
+
+    >>> from tokenizers import Tokenizer, models, pre_tokenizers
+    >>> from transformers import PreTrainedTokenizerFast
+    >>> backend = Tokenizer(models.WordPiece({"[UNK]": 0, "good": 1, "film": 2, "##s": 3}, unk_token="[UNK]"))
+    >>> backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
+    >>> example = Example(id="a", segments=(Segment.from_words(["good", "films"]),), label=None)
+    >>> encode(tokenizer, [example], max_length=8).token_words.tolist()
+    [0, 1, 1]
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise ValueError(f"tokenizer is {type(tokenizer).__name__}, expected a fast one (its offsets are needed)")
+    starts = range(0, max(len(examples), 1), EXAMPLES_AT_ONCE)
+    with _untruncated(tokenizer.backend_tokenizer) as backend:
+        return _join([_encode(backend, examples[i : i + EXAMPLES_AT_ONCE], max_length) for i in starts])
+
+
+class Links(NamedTuple):
+    """For each target token the source tokens that share characters with it.
+
+    Attributes:
+        offsets: int64, one more than there are target tokens.
+        sources: int32, source tokens counted in their row, ascending for each target.
+        weights: float32, characters in common divided by the sum over the target's links, so they sum to 1.
+    """
+
+    offsets: NDArray[np.int64]
+    sources: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+
+def link(target: Encoded, source: Encoded, *, threads: int | None = None) -> Links:
+    """Links from the tokens of one tokenizer to those of another, for the same examples in the same order.
+
+    A target token has no link where no source token shares a character with it: special tokens, and what truncation
+    left to one of the two alone.
+    """
+    if not np.array_equal(target.example_rows, source.example_rows):
+        n_target, n_source = target.example_rows[-1], source.example_rows[-1]
+        raise ValueError(f"source has {n_source} rows, expected the {n_target} rows of the same examples as target")
+    return Links(*_rust.link_tokens(_spans(target), _spans(source), threads=threads))
+
+
+def scores_to_words(
+    scores: NDArray[np.float32],
+    words: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    word_offsets: NDArray[np.int64],
+    how: Pooling,
+    *,
+    threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Word scores from token scores, float32, the words of all rows one after another; NaN for a word without tokens.
+
+    Sums are taken in float64 in the order of the tokens. A NaN on a token of a word is a ValueError.
+
+    Args:
+        scores: one a token.
+        words: the word of each token, counted in its row; negative = none, and its score is ignored.
+        offsets: of the rows of tokens.
+        word_offsets: of the rows of words.
+        how: `max`, `mean`, `sum`, or the score of the `first` token.
+        threads: none = one a core.
+
+    >>> f, i, o = np.float32, np.int32, np.int64
+    >>> scores_to_words(f([9, 1, 3, 5]), i([-1, 0, 0, 2]), o([0, 4]), o([0, 3]), "mean").tolist()
+    [2.0, nan, 5.0]
+    """
+    return _rust.scores_to_words(scores, words, offsets, word_offsets, how, threads=threads)
+
+
+def words_to_tokens(
+    values: NDArray[np.float32],
+    word_offsets: NDArray[np.int64],
+    words: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    *,
+    fill: float = 0.0,
+) -> NDArray[np.float32]:
+    """The value of each token's word, float32; `fill` for a token of no word. Arguments as in `scores_to_words`.
+
+    >>> f, i, o = np.float32, np.int32, np.int64
+    >>> words_to_tokens(f([1, 0, 0.5]), o([0, 3]), i([-1, 0, 0, 2]), o([0, 4])).tolist()
+    [0.0, 1.0, 1.0, 0.5]
+    """
+    return _rust.words_to_tokens(values, word_offsets, words, offsets, fill)
+
+
+def spans_to_words(marked: Spans, words: Spans, *, threshold: float = 0.5) -> NDArray[np.bool_]:
+    """Which words are marked, given marked stretches of characters; bool, one a word.
+
+    A word is marked if more than `threshold` (in [0, 1)) of its characters are.
+
+    Args:
+        marked: starts, ends and row offsets, in any order, overlaps allowed.
+        words: the same for words, which are in order and apart.
+        threshold: share of the characters that must be exceeded; 0 = any character.
+
+    >>> o = np.int64
+    >>> spans_to_words((o([0]), o([4]), o([0, 1])), (o([0, 2, 7]), o([1, 6, 11]), o([0, 3]))).tolist()
+    [True, False, False]
+    """
+    return _rust.marked_words(marked, words, threshold)
+
+
+@contextmanager
+def _untruncated(backend: Any) -> Iterator[Any]:
+    """The backend tokenizer without truncation and padding, as it was afterwards."""
+    truncation, padding = backend.truncation, backend.padding
+    backend.no_truncation()
+    backend.no_padding()
+    try:
+        yield backend
+    finally:
+        if truncation is not None:
+            backend.enable_truncation(**truncation)
+        if padding is not None:
+            backend.enable_padding(**padding)
+
+
+def _encode(backend: Any, examples: Sequence[Example], max_length: int) -> Encoded:
+    rows = [row for example in examples for row in _rows(example)]
+    example_rows = _offsets(len(example.choices) or 1 for example in examples)
+    tokens = _tokenize(backend, rows)
+    words, word_offsets, text, text_offsets = _characters(rows)
+    spans = (tokens.starts, tokens.ends, tokens.offsets)
+    (token_words, starts, ends), uncovered = _rust.align_tokens(spans, text, text_offsets, (*words, word_offsets))
+    keep, row_lengths = _truncate(rows, tokens, max_length)
+    first_rows = example_rows[:-1]
+    n_words = np.diff(word_offsets)[first_rows]
+    cut = _cut_words(token_words, keep, tokens.offsets, example_rows, n_words)
+    word_starts = np.concatenate([[0], np.cumsum(n_words)])
+    golden = np.zeros(len(examples), np.int32)
+    words_cut = np.diff(np.concatenate([[0], np.cumsum(cut)])[word_starts])
+    for i in np.flatnonzero(words_cut).tolist():
+        gold = examples[i].gold
+        if gold is not None:
+            golden[i] = np.count_nonzero(cut[word_starts[i] : word_starts[i + 1]] & (gold > 0.5))
+    return Encoded(
+        input_ids=tokens.ids[keep],
+        token_types=tokens.types[keep],
+        token_words=token_words[keep],
+        token_starts=starts[keep],
+        token_ends=ends[keep],
+        row_offsets=np.concatenate([[0], np.cumsum(row_lengths)]),
+        example_rows=example_rows,
+        n_words=n_words.astype(np.int32),
+        words_cut=words_cut.astype(np.int32),
+        gold_cut=golden,
+        unaligned_chars=uncovered[first_rows],
+    )
+
+
+def _rows(example: Example) -> list[tuple[Segment, ...]]:
+    n_allowed = 1 if example.choices else 2
+    if not 1 <= len(example.segments) <= n_allowed:
+        expected = "1 beside choices" if example.choices else "1 or 2"
+        raise ValueError(f"instance {example.id}: it has {len(example.segments)} segments, expected {expected}")
+    if not example.choices:
+        return [example.segments]
+    none = np.zeros(0, np.int64)
+    return [
+        (example.segments[0], Segment(text=choice, starts=none, ends=none, selectable=False))
+        for choice in example.choices
+    ]
+
+
+class _Tokens(NamedTuple):
+    """Tokens of all rows; `side` = which text of the row, -1 for special tokens. Places count in the row's texts."""
+
+    ids: NDArray[np.int32]
+    types: NDArray[np.int8]
+    side: NDArray[np.int8]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+
+def _tokenize(backend: Any, rows: list[tuple[Segment, ...]]) -> _Tokens:
+    texts = [row[0].text if len(row) == 1 else (row[0].text, row[1].text) for row in rows]
+    encodings = backend.encode_batch(texts)
+    offsets = _offsets(len(encoding) for encoding in encodings)
+    n = int(offsets[-1])
+
+    def column(name: str, dtype: type[np.signedinteger[Any]]) -> NDArray[Any]:
+        return np.fromiter(chain.from_iterable(getattr(encoding, name) for encoding in encodings), dtype, n)
+
+    places = chain.from_iterable(chain.from_iterable(encoding.offsets for encoding in encodings))
+    starts, ends = np.ascontiguousarray(np.fromiter(places, np.int64, 2 * n).reshape(n, 2).T)
+    side = -column("special_tokens_mask", np.int8)
+    for i, row in enumerate(rows):
+        if len(row) == 2:
+            sides = [-1 if side_of is None else side_of for side_of in encodings[i].sequence_ids]
+            side[offsets[i] : offsets[i + 1]] = sides
+            second = np.flatnonzero(side[offsets[i] : offsets[i + 1]] == 1) + offsets[i]
+            starts[second] += len(row[0].text)
+            ends[second] += len(row[0].text)
+    starts[side < 0] = 0
+    ends[side < 0] = 0
+    return _Tokens(column("ids", np.int32), column("type_ids", np.int8), side, starts, ends, offsets)
+
+
+def _characters(
+    rows: list[tuple[Segment, ...]],
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
+    """Spans of the selectable words with their row offsets, and the texts as code points with theirs."""
+    segments = [segment for row in rows for segment in row]
+    row_of_segment = _offsets(map(len, rows))
+    text = np.frombuffer("".join(segment.text for segment in segments).encode("utf-32-le", "surrogatepass"), "<u4")
+    ends_of_text = _offsets(len(segment.text) for segment in segments)
+    text_offsets = ends_of_text[row_of_segment]
+    base = ends_of_text[:-1] - np.repeat(text_offsets[:-1], np.diff(row_of_segment))
+    chosen = [segment if segment.selectable else None for segment in segments]
+    word_ends = _offsets(0 if segment is None else len(segment.starts) for segment in chosen)
+    shift = np.repeat(base, np.diff(word_ends))
+    none = np.zeros(0, np.int64)
+    starts = np.concatenate([none, *(segment.starts for segment in chosen if segment is not None)]) + shift
+    ends = np.concatenate([none, *(segment.ends for segment in chosen if segment is not None)]) + shift
+    return (starts, ends), word_ends[row_of_segment], text.astype(np.uint32, copy=False), text_offsets
+
+
+def _truncate(
+    rows: list[tuple[Segment, ...]], tokens: _Tokens, max_length: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which tokens stay, and how many in each row."""
+    lengths = np.diff(tokens.offsets)
+    keep = np.ones(len(tokens.ids), np.bool_)
+    for i in np.flatnonzero(lengths > max_length).tolist():
+        side = tokens.side[tokens.offsets[i] : tokens.offsets[i + 1]]
+        places = [np.flatnonzero(side == text) for text in (0, 1)]
+        n_special = len(side) - len(places[0]) - len(places[1])
+        if n_special >= max_length:
+            raise ValueError(f"max_length is {max_length}, expected more than the {n_special} special tokens of a row")
+        fixed = {text for text, segment in enumerate(rows[i]) if not segment.selectable}
+        whole = fixed.pop() if len(fixed) == 1 and len(rows[i]) == 2 else None
+        sizes = _share(len(places[0]), len(places[1]), max_length - n_special, whole, max_length)
+        for of_text, size in zip(places, sizes, strict=True):
+            keep[tokens.offsets[i] + of_text[size:]] = False
+        lengths[i] = max_length
+    return keep, lengths
+
+
+def _share(first: int, second: int, room: int, whole: int | None, max_length: int) -> tuple[int, int]:
+    """Tokens left to each text of a row that is too long; `whole` is the text to spare."""
+    if whole == 0 and 2 * first < max_length:
+        return min(first, room), max(room - first, 0)
+    if whole == 1 and 2 * second < max_length:
+        return max(room - second, 0), min(second, room)
+    first = min(first, max(room - second, (room + 1) // 2))
+    return first, room - first
+
+
+def _cut_words(
+    token_words: NDArray[np.int32],
+    keep: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    example_rows: NDArray[np.int64],
+    n_words: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """The words of all examples that truncation took from every row."""
+    had, has = np.zeros(n_words.sum(), np.bool_), np.zeros(n_words.sum(), np.bool_)
+    if keep.all():
+        return had
+    first_word = np.repeat(np.cumsum(n_words) - n_words, np.diff(offsets[example_rows]))
+    inside = token_words >= 0
+    words = first_word + token_words
+    had[words[inside]] = True
+    has[words[inside & keep]] = True
+    return had & ~has
+
+
+def _join(parts: list[Encoded]) -> Encoded:
+    columns: dict[str, NDArray[Any]] = {}
+    for field in fields(Encoded):
+        arrays = [getattr(part, field.name) for part in parts]
+        if field.name in {"row_offsets", "example_rows"}:
+            bases = np.concatenate([[0], np.cumsum([array[-1] for array in arrays])])
+            arrays = [arrays[0][:1], *(array[1:] + base for array, base in zip(arrays, bases, strict=False))]
+        columns[field.name] = np.concatenate(arrays)
+    return Encoded(**columns)
+
+
+def _spans(encoded: Encoded) -> Spans:
+    return encoded.token_starts.astype(np.int64), encoded.token_ends.astype(np.int64), encoded.row_offsets
+
+
+def _offsets(lengths: Any) -> NDArray[np.int64]:
+    """Offsets from lengths."""
+    ends: NDArray[np.int64] = np.cumsum(np.fromiter(chain([0], lengths), np.int64))
+    return ends

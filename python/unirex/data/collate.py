@@ -1,0 +1,230 @@
+"""Batches of tensors from encoded examples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unirex.data.align import Encoded, Links, link, words_to_tokens
+from unirex.schema import Example
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Rows:
+    """Token rows as a backbone takes them, padded on the right.
+
+    Attributes:
+        input_ids_BL: int64.
+        visible_BL: bool, the tokens that may be attended to; false for padding and for hidden tokens.
+        token_types_BL: int64, which text of a pair a token belongs to.
+        positions_BL: int64, position of each token in its row counted from 0, or None where that is 0, 1, 2, ...
+    """
+
+    input_ids_BL: Tensor
+    visible_BL: Tensor
+    token_types_BL: Tensor
+    positions_BL: Tensor | None = None
+
+    def take(self, index: Tensor) -> "Rows":
+        """The rows at `index` (int64), in that order, repeats allowed."""
+        return Rows(
+            input_ids_BL=self.input_ids_BL[index],
+            visible_BL=self.visible_BL[index],
+            token_types_BL=self.token_types_BL[index],
+            positions_BL=None if self.positions_BL is None else self.positions_BL[index],
+        )
+
+
+def drop_padding(rows: Rows, width: int) -> Rows:
+    """The rows cut on the right to `width` tokens."""
+    return Rows(
+        input_ids_BL=rows.input_ids_BL[:, :width],
+        visible_BL=rows.visible_BL[:, :width],
+        token_types_BL=rows.token_types_BL[:, :width],
+        positions_BL=None if rows.positions_BL is None else rows.positions_BL[:, :width],
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ExtractorView:
+    """The same rows in the vocabulary of an extractor that has its own tokenizer, and the way back.
+
+    Token t of the task model's flattened rows [B x L] takes weight[j] of the score of token source[j] of the
+    extractor's flattened rows, for every j with target[j] = t; the weights of a target sum to 1.
+    """
+
+    rows: Rows
+    target: Tensor
+    source: Tensor
+    weight: Tensor
+
+    def transfer(self, scores_BL: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Scores of the task model's tokens, float [B, L]; 0 where no token of the extractor overlaps."""
+        values = scores_BL.reshape(-1)[self.source] * self.weight.to(scores_BL.dtype)
+        flat = torch.zeros(shape[0] * shape[1], dtype=values.dtype, device=values.device)
+        return flat.index_add(0, self.target, values).view(shape)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Batch:
+    """Instances as a method sees them. With n choices an instance owns n rows in a run, and B = instances x n.
+
+    Attributes:
+        rows: the full input.
+        words_BL: int64, the index of the selectable word a token belongs to, -1 for every other token.
+        gold_BL: float32, the human rationale spread over the tokens of its words, 0 elsewhere.
+        has_gold_B: bool, whether a human rationale is known.
+        labels_I: int64 [instances], -1 where unknown.
+        n_choices: rows per instance: 1, or the number of choices.
+        index_I: int64 [instances], place in the data set.
+        extractor: the same rows for an extractor with another vocabulary.
+    """
+
+    rows: Rows
+    words_BL: Tensor
+    gold_BL: Tensor
+    has_gold_B: Tensor
+    labels_I: Tensor
+    n_choices: int
+    index_I: Tensor
+    extractor: ExtractorView | None = None
+
+    @property
+    def selectable_BL(self) -> Tensor:
+        """Bool, the tokens that may enter a rationale."""
+        return self.words_BL >= 0
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on another device."""
+
+        def move(value: object) -> object:
+            if isinstance(value, Tensor):
+                return value.to(device, non_blocking=True)
+            if isinstance(value, (Rows, ExtractorView)):
+                return replace(value, **{name: move(getattr(value, name)) for name in value.__slots__})
+            return value
+
+        return replace(self, **{name: move(getattr(self, name)) for name in self.__slots__})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class EncodedSet:
+    """A data set ready for a model: examples, their tokens and their labels as numbers.
+
+    Attributes:
+        examples: in order.
+        encoded: tokens for the task model.
+        token_gold: float32, the human rationale at each token of `encoded`, 0 where there is none.
+        has_gold: bool [N].
+        label_ids: int64 [N], -1 where unknown.
+        pad_id: the tokenizer's padding id.
+        extractor, extractor_pad_id: tokens for an extractor with its own tokenizer, and its padding id.
+        links: which tokens of the extractor each token of the task model shares characters with.
+    """
+
+    examples: Sequence[Example]
+    encoded: Encoded
+    token_gold: NDArray[np.float32]
+    has_gold: NDArray[np.bool_]
+    label_ids: NDArray[np.int64]
+    pad_id: int
+    extractor: Encoded | None = None
+    extractor_pad_id: int = 0
+    links: Links | None = None
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each instance's longest row, int64 [N]."""
+        row_lengths = np.diff(self.encoded.row_offsets)
+        return np.maximum.reduceat(row_lengths, self.encoded.example_rows[:-1]) if len(self) else row_lengths
+
+    def collate(self, index: NDArray[np.int64]) -> Batch:
+        """The instances at `index`, padded on the right to the longest of their rows."""
+        n_choices = int(self.encoded.example_rows[1] - self.encoded.example_rows[0])
+        row_index = (self.encoded.example_rows[index][:, None] + np.arange(n_choices)).reshape(-1)
+        place_BL, inside_BL = _places(self.encoded, row_index)
+        return Batch(
+            rows=_gather(self.encoded, place_BL, inside_BL, self.pad_id),
+            words_BL=torch.from_numpy(np.where(inside_BL, self.encoded.token_words[place_BL], -1).astype(np.int64)),
+            gold_BL=torch.from_numpy(np.where(inside_BL, self.token_gold[place_BL], np.float32(0))),
+            has_gold_B=torch.from_numpy(np.repeat(self.has_gold[index], n_choices)),
+            labels_I=torch.from_numpy(self.label_ids[index]),
+            n_choices=n_choices,
+            index_I=torch.from_numpy(index.astype(np.int64)),
+            extractor=self._extractor_view(row_index, place_BL.shape[1]),
+        )
+
+    def _extractor_view(self, row_index: NDArray[np.int64], width: int) -> ExtractorView | None:
+        if self.extractor is None or self.links is None:
+            return None
+        place_BL, inside_BL = _places(self.extractor, row_index)
+        rows = _gather(self.extractor, place_BL, inside_BL, self.extractor_pad_id)
+        target, source, weight = [], [], []
+        for b, row in enumerate(row_index.tolist()):
+            first, last = self.encoded.row_offsets[row : row + 2]
+            bounds = self.links.offsets[first : last + 1]
+            linked = slice(int(bounds[0]), int(bounds[-1]))
+            target.append(b * width + np.repeat(np.arange(last - first), np.diff(bounds)))
+            source.append(b * place_BL.shape[1] + self.links.sources[linked].astype(np.int64))
+            weight.append(self.links.weights[linked])
+        return ExtractorView(
+            rows=rows,
+            target=torch.from_numpy(np.concatenate(target)),
+            source=torch.from_numpy(np.concatenate(source)),
+            weight=torch.from_numpy(np.concatenate(weight)),
+        )
+
+
+def make_set(
+    examples: Sequence[Example],
+    encoded: Encoded,
+    label_ids: NDArray[np.int64],
+    pad_id: int,
+    *,
+    extractor: Encoded | None = None,
+    extractor_pad_id: int = 0,
+) -> EncodedSet:
+    """A data set from its encoding: gold is spread over tokens, and two vocabularies are linked, once."""
+    rows_each = np.diff(encoded.example_rows)
+    if len(np.unique(rows_each)) > 1:
+        odd = int(np.flatnonzero(rows_each != rows_each[0])[0])
+        raise ValueError(f"instance {examples[odd].id}: {rows_each[odd]} choices, expected {rows_each[0]} as before")
+    has_gold = np.array([example.gold is not None and example.n_words > 0 for example in examples], dtype=np.bool_)
+    words = [np.zeros(e.n_words, np.float32) if e.gold is None else e.gold for e in examples]
+    per_row = [words[i] for i in np.repeat(np.arange(len(examples)), rows_each).tolist()]
+    word_offsets = np.concatenate(([0], np.cumsum([len(values) for values in per_row], dtype=np.int64)))
+    return EncodedSet(
+        examples=examples,
+        encoded=encoded,
+        token_gold=words_to_tokens(
+            np.concatenate([np.zeros(0, np.float32), *per_row]), word_offsets, encoded.token_words, encoded.row_offsets
+        ),
+        has_gold=has_gold,
+        label_ids=label_ids,
+        pad_id=pad_id,
+        extractor=extractor,
+        extractor_pad_id=extractor_pad_id,
+        links=None if extractor is None else link(encoded, extractor),
+    )
+
+
+def _places(encoded: Encoded, row_index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where the tokens of the rows stand in the columns, [B, L], and which of the places are tokens."""
+    starts, ends = encoded.row_offsets[row_index], encoded.row_offsets[row_index + 1]
+    place_BL = starts[:, None] + np.arange(int((ends - starts).max()))
+    inside_BL = place_BL < ends[:, None]
+    return np.where(inside_BL, place_BL, starts[:, None]), inside_BL
+
+
+def _gather(encoded: Encoded, place_BL: NDArray[np.int64], inside_BL: NDArray[np.bool_], pad_id: int) -> Rows:
+    return Rows(
+        input_ids_BL=torch.from_numpy(np.where(inside_BL, encoded.input_ids[place_BL], pad_id).astype(np.int64)),
+        visible_BL=torch.from_numpy(inside_BL),
+        token_types_BL=torch.from_numpy(np.where(inside_BL, encoded.token_types[place_BL], 0).astype(np.int64)),
+    )

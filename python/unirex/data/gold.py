@@ -1,0 +1,196 @@
+"""Human rationales: from how a file writes them to one number per word, from several annotators to one, and fewer.
+
+A word is marked when at least one of its characters is.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unirex.data.errors import DataError, shown
+from unirex.schema import Example, Segment
+
+GoldFormat = Literal["mask", "indices", "char_spans", "marked"]
+Vote = Literal["majority", "any", "all", "soft"]
+Marks = tuple[str, str]
+
+
+def read_gold(cell: object, segment: Segment, *, form: GoldFormat, marks: Marks = ("*", "*")) -> NDArray[np.float32]:
+    """One annotator's gold over the words of a segment, float32 [words], from one cell of a file.
+
+    The cell holds a number from 0 to 1 for each word (`mask`), the numbers of the marked words counted from 0
+    (`indices`), `[start, end]` pairs of characters, the end exclusive (`char_spans`), or the text itself with marks in
+    it (`marked`). Lists may be written as JSON, flat ones also as numbers between commas or spaces.
+
+    >>> read_gold("[1, 3]", Segment.from_words(["a", "very", "fine", "film"]), form="indices").tolist()
+    [0.0, 1.0, 0.0, 1.0]
+    """
+    if form == "mask":
+        return _mask(cell_list(cell), len(segment.starts))
+    if form == "indices":
+        return _indices(cell_list(cell), len(segment.starts))
+    if form == "char_spans":
+        return _cover(segment, _char_spans(cell_list(cell), len(segment.text)))
+    return _marked(cell, segment, marks)
+
+
+def vote(golds: Sequence[NDArray[np.float32]], rule: Vote) -> NDArray[np.float32]:
+    """The gold of several annotators, float32 [words]; that of a single one stays as it is.
+
+    `soft` is the share of annotators who marked the word; `majority` is 1 where this is above a half, `any` where it
+    is above 0, `all` where it is 1.
+
+    >>> votes = [np.array(v, dtype=np.float32) for v in ([1, 1, 0], [1, 0, 0], [1, 1, 0])]
+    >>> vote(votes, "majority").tolist(), vote(votes, "all").tolist()
+    ([1.0, 1.0, 0.0], [1.0, 0.0, 0.0])
+    """
+    if len(golds) == 1:
+        return golds[0]
+    stacked = np.stack(golds)
+    marked: NDArray[np.bool_]
+    if rule == "any":
+        marked = stacked.max(axis=0) > 0
+    elif rule == "all":
+        marked = stacked.min(axis=0) == 1
+    else:
+        share: NDArray[np.float32] = stacked.mean(axis=0, dtype=np.float64).astype(np.float32)
+        if rule == "soft":
+            return share
+        marked = share > 0.5
+    return marked.astype(np.float32)
+
+
+def unmark(text: str, marks: Marks) -> tuple[str, list[tuple[int, int]]]:
+    r"""The text without its marks, and where in it the marked stretches lie.
+
+    A backslash before a character of a mark, or before another backslash, makes that an ordinary character.
+
+    >>> unmark(r"a *very fine* film, 3\*4", ("*", "*"))
+    ('a very fine film, 3*4', [(2, 11)])
+    """
+    opening, closing = marks
+    special = rf"\\[{re.escape(opening + closing)}\\]|{re.escape(opening)}|{re.escape(closing)}"
+    parts: list[str] = []
+    spans: list[tuple[int, int]] = []
+    start: int | None = None
+    end = length = 0
+    for match in re.finditer(special, text):
+        parts.append(text[end : match.start()])
+        length += match.start() - end
+        end = match.end()
+        found = match.group()
+        if found.startswith("\\"):
+            parts.append(found[1])
+            length += 1
+        elif start is None and found == opening:
+            start = length
+        elif start is not None and found == closing:
+            spans.append((start, length))
+            start = None
+        else:
+            expected = opening if start is None else closing
+            raise DataError(f"mark {found!r} at character {match.start()}, expected {expected!r} or an escaped mark")
+    if start is not None:
+        raise DataError(f"{len(spans) + 1} marks {opening!r} and {len(spans)} to end them, expected as many")
+    return "".join([*parts, text[end:]]), spans
+
+
+def cell_list(cell: object) -> list[object]:
+    """A list that a cell holds, or that its text stands for: JSON, or numbers between commas or spaces (`{}`: none)."""
+    if isinstance(cell, str):
+        text = cell.strip()
+        if text.startswith("["):
+            try:
+                cell = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{shown(text)} is bad JSON at character {error.pos + 1}, expected a list") from None
+        else:
+            parts = [] if text == "{}" else re.split(r"[,\s]+", text)
+            try:
+                return [float(part) if "." in part else int(part) for part in parts]
+            except ValueError:
+                raise DataError(f"{shown(text)}, expected a list") from None
+    if not isinstance(cell, list):
+        raise DataError(f"{shown(cell)}, expected a list")
+    return cell
+
+
+def keep_gold_share(examples: Sequence[Example], share: float, *, seed: int) -> list[Example]:
+    """The examples, only a share of those with gold keeping it: a seeded sample of each class, at least one of each.
+
+    A larger share with the same seed keeps what a smaller one kept. Shares of a class round half to even.
+    """
+    by_label: dict[str | None, list[int]] = {}
+    for index, example in enumerate(examples):
+        if example.gold is not None:
+            by_label.setdefault(example.label, []).append(index)
+    rng = np.random.default_rng(seed)
+    kept: set[int] = set()
+    for members in by_label.values():
+        order = rng.permutation(members).tolist()
+        kept.update(order[: max(1, round(share * len(order)))])
+    return [example if index in kept else replace(example, gold=None) for index, example in enumerate(examples)]
+
+
+def _mask(values: Sequence[object], n_words: int) -> NDArray[np.float32]:
+    if len(values) != n_words:
+        raise DataError(f"a mask of {len(values)} values, expected {n_words} (one for each word)")
+    for value in values:
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise DataError(f"value {shown(value)} in a mask, expected 0 to 1")
+    return np.array(values, dtype=np.float32)
+
+
+def _indices(values: Iterable[object], n_words: int) -> NDArray[np.float32]:
+    gold = np.zeros(n_words, dtype=np.float32)
+    for value in values:
+        index = _whole(value)
+        if index is None or not 0 <= index < n_words:
+            raise DataError(f"word number {shown(value)}, expected 0 to {n_words - 1}")
+        gold[index] = 1
+    return gold
+
+
+def _char_spans(values: Iterable[object], length: int) -> list[tuple[int, int]]:
+    spans = []
+    for value in values:
+        bounds = [_whole(bound) for bound in value] if isinstance(value, list) and len(value) == 2 else [None, None]
+        start, end = bounds
+        if start is None or end is None or not 0 <= start <= end <= length:
+            raise DataError(
+                f"span {shown(value)}, expected [start, end] with 0 <= start <= end <= {length} (characters)"
+            )
+        spans.append((start, end))
+    return spans
+
+
+def _whole(value: object) -> int | None:
+    """The whole number that a cell holds; a column with nulls may have made it a float."""
+    if isinstance(value, float) and math.isfinite(value) and value == int(value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _marked(cell: object, segment: Segment, marks: Marks) -> NDArray[np.float32]:
+    if not isinstance(cell, str):
+        raise DataError(f"{shown(cell)}, expected the text with marks in it")
+    text, spans = unmark(cell, marks)
+    words = [(match.group(), match.span()) for match in re.finditer(r"\S+", text)]
+    if [word for word, _ in words] != segment.words:
+        raise DataError(f"without its marks {shown(text)}, expected the words of {shown(segment.text)}")
+    bounds = np.array([span for _, span in words], dtype=np.int64).reshape(-1, 2)
+    return _cover(Segment(text=text, starts=bounds[:, 0], ends=bounds[:, 1]), spans)
+
+
+def _cover(segment: Segment, spans: Iterable[tuple[int, int]]) -> NDArray[np.float32]:
+    """Which words share a character with a span."""
+    gold = np.zeros(len(segment.starts), dtype=np.float32)
+    for start, end in spans:
+        gold[(segment.starts < end) & (segment.ends > start) & (start < end)] = 1
+    return gold

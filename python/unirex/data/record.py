@@ -1,0 +1,137 @@
+"""An instance as a reader found it, and the example it becomes: what is done with its query, its choices, its label."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unirex.data.errors import DataError, wrong
+from unirex.schema import Example, Segment
+
+QueryUse = Literal["ignore", "fixed", "selectable"]
+"""What becomes of a query: left out, kept in every input, or part of what a rationale may select."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Record:
+    """One instance of a file.
+
+    Attributes:
+        where: file and line (or row), for messages.
+        id: unique inside its data set.
+        label: the class as the file names it, None where it is unknown.
+        texts: the documents, in reading order; each has words.
+        query: the question about them, None where there is none or it is not used.
+        gold: the human rationale over the words of `texts`, None where none is known.
+        choices: the answers of a multiple-choice question, where they have fields of their own.
+    """
+
+    where: str
+    id: str
+    label: str | None
+    texts: tuple[Segment, ...]
+    query: str | None = None
+    gold: NDArray[np.float32] | None = None
+    choices: tuple[str, ...] = ()
+
+
+def split_words(text: str, *, selectable: bool = True) -> Segment:
+    """A segment with this very text, whose words are what white space separates.
+
+    >>> split_words(" a  fine film").words
+    ['a', 'fine', 'film']
+    """
+    spans = [match.span() for match in re.finditer(r"\S+", text)]
+    bounds = np.array(spans, dtype=np.int64).reshape(-1, 2)
+    return Segment(text=text, starts=bounds[:, 0].copy(), ends=bounds[:, 1].copy(), selectable=selectable)
+
+
+def query_text(where: str, field: str, value: object) -> str:
+    """A query that is asked for must have words."""
+    if not isinstance(value, str) or not value.strip():
+        raise wrong(where, field, value, "text (query: ignore leaves it out)")
+    return value
+
+
+def join_segments(segments: Sequence[Segment]) -> Segment:
+    """One selectable segment: the texts joined by one space.
+
+    >>> join_segments([split_words("a b"), split_words("c")]).words
+    ['a', 'b', 'c']
+    """
+    shifts = np.cumsum([0] + [len(segment.text) + 1 for segment in segments])[:-1]
+    return Segment(
+        text=" ".join(segment.text for segment in segments),
+        starts=np.concatenate([segment.starts + shift for segment, shift in zip(segments, shifts, strict=True)]),
+        ends=np.concatenate([segment.ends + shift for segment, shift in zip(segments, shifts, strict=True)]),
+    )
+
+
+def to_example(
+    record: Record,
+    *,
+    query: QueryUse,
+    separator: str | None,
+    labels: Sequence[str] | None,
+    rename: Mapping[str, str],
+) -> Example:
+    """The example: one segment, or two for a pair of documents or a query and its document(s).
+
+    With choices (fields of their own, or the query cut at `separator`) the documents are the one segment. Without a
+    query two documents are a pair; more, or documents beside a query, are joined by one space.
+    """
+    label = record.label if record.label is None else rename.get(record.label, record.label)
+    if label is not None and not label.strip():
+        raise wrong(record.where, "the label", label, "text, or null where it is unknown")
+    choices = record.choices or _cut(record, separator)
+    if choices:
+        names = _choice_labels(record, choices, labels)
+        return Example(
+            id=record.id,
+            segments=(join_segments(record.texts),),
+            label=_choice(record.where, label, names),
+            gold=record.gold,
+            choices=choices,
+            choice_labels=names,
+        )
+    if label is not None and labels is not None and label not in labels:
+        raise wrong(record.where, "the label", label, f"one of {', '.join(labels)}")
+    gold, segments = record.gold, record.texts
+    if record.query is not None:
+        asked = split_words(record.query, selectable=query == "selectable")
+        segments = (asked, join_segments(segments))
+        if gold is not None and asked.selectable:
+            gold = np.concatenate([np.zeros(len(asked.starts), dtype=np.float32), gold])
+    elif len(segments) > 2:
+        segments = (join_segments(segments),)
+    return Example(id=record.id, segments=segments, label=label, gold=gold)
+
+
+def _cut(record: Record, separator: str | None) -> tuple[str, ...]:
+    if separator is None or record.query is None:
+        return ()
+    return tuple(record.query.split(separator))
+
+
+def _choice_labels(record: Record, choices: Sequence[str], labels: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the choices in order: the first of `labels`, or A, B, C and so on."""
+    names = tuple(ascii_uppercase) if labels is None else tuple(labels)
+    if not 2 <= len(choices) <= len(names):
+        raise DataError(f"{record.where}: {len(choices)} choices, expected 2 to {len(names)}")
+    for choice in choices:
+        if not choice.strip():
+            raise wrong(record.where, "a choice", choice, "text")
+    return names[: len(choices)]
+
+
+def _choice(where: str, label: str | None, names: Sequence[str]) -> str | None:
+    """The name of the right choice; a number counts the choices from 0 unless it is a name."""
+    if label is None or label in names:
+        return label
+    if label.isdecimal() and int(label) < len(names):
+        return names[int(label)]
+    raise wrong(where, "the label", label, f"one of the choices {', '.join(names)}")

@@ -1,0 +1,157 @@
+"""Where instances come from: the configuration of a data set, and its splits as examples."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from unirex.data.eraser import EraserConfig, read_eraser
+from unirex.data.errors import DataError
+from unirex.data.gold import keep_gold_share
+from unirex.data.hub import HubConfig, read_hub
+from unirex.data.record import QueryUse, Record, to_example
+from unirex.data.toy import ToyConfig, toy_examples
+from unirex.schema import Example
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """A data set: where it is, what is done with its fields, which score is its headline.
+
+    Attributes:
+        source: `toy` = made in code, `eraser` = a folder in the layout of the ERASER benchmark, `hub` = anything the
+            `datasets` library knows, and local CSV, TSV, JSON, JSONL and Parquet files.
+        path: eraser: the folder. hub: a file, several by a pattern or by `{split}`, a folder of files, a folder
+            written by `save_to_disk`, or the name of a data set on the Hugging Face Hub.
+        name: short name in tables and files; default: the last part of `path`, or `toy`.
+        query: the query of an instance: `ignore` = left out, `fixed` = kept in every input and never selected,
+            `selectable` = may be selected, its gold being 0. (eraser, hub)
+        choices: what separates the choices inside a query; makes a multiple-choice task. (eraser, hub)
+        labels: the classes in order; default: those of the training split, sorted. Multiple choice: the names of the
+            choices in order; default: A, B, C and so on.
+        rename_labels: other names for classes, as when a model is tried on data that calls its classes otherwise.
+        headline: the task score to report first: `accuracy`, `macro_f1`, or `f1:CLASS` (binary F1 of that class).
+        limit: at most so many instances of each split, a seeded sample in the order of the file.
+        gold_share: share of the training instances with gold that keep it, drawn by class.
+        seed: of the toy corpus, of `limit` and of `gold_share`; apart from the seed of training.
+        eraser: what ERASER files leave open.
+        hub: which columns hold what.
+        toy: how large the toy corpus is and of what kind.
+    """
+
+    source: Literal["toy", "eraser", "hub"] = "toy"
+    path: str | None = None
+    name: str | None = None
+    query: QueryUse = "fixed"
+    choices: str | None = None
+    labels: tuple[str, ...] | None = None
+    rename_labels: dict[str, str] = field(default_factory=dict)
+    headline: str = "accuracy"
+    limit: int | None = None
+    gold_share: float = 1.0
+    seed: int = 0
+    eraser: EraserConfig = field(default_factory=EraserConfig)
+    hub: HubConfig = field(default_factory=HubConfig)
+    toy: ToyConfig = field(default_factory=ToyConfig)
+
+    def __post_init__(self) -> None:
+        if (self.path is None) != (self.source == "toy"):
+            expected = (
+                "none (source: toy is made in code)" if self.source == "toy" else f"one for source: {self.source}"
+            )
+            raise ValueError(f"data.path is {self.path!r}, expected {expected}")
+        if self.choices == "":
+            raise ValueError("data.choices is '', expected the text between two choices, such as ' [sep] '")
+        if self.choices is not None and self.query != "fixed":
+            raise ValueError(f"data.query is {self.query!r}, expected 'fixed' where data.choices cuts it into choices")
+        if self.choices is not None and self.hub.choices:
+            raise ValueError(f"data.choices is {self.choices!r}, expected none beside data.hub.choices")
+        if self.labels is not None and (len(set(self.labels)) < max(2, len(self.labels))):
+            raise ValueError(f"data.labels is {list(self.labels)}, expected two or more different names")
+        kind, _, name = self.headline.partition(":")
+        if self.headline not in {"accuracy", "macro_f1"} and not (kind == "f1" and name):
+            raise ValueError(f"data.headline is {self.headline!r}, expected 'accuracy', 'macro_f1' or 'f1:CLASS'")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"data.limit is {self.limit}, expected 1 or more")
+        if not 0 < self.gold_share <= 1:
+            raise ValueError(f"data.gold_share is {self.gold_share}, expected more than 0 and at most 1")
+        if self.seed < 0:
+            raise ValueError(f"data.seed is {self.seed}, expected 0 or more")
+
+    @property
+    def short_name(self) -> str:
+        """`name`, or what stands for it: the last part of `path` without what is behind its dot, or `toy`."""
+        return self.name or (Path(self.path).stem if self.path else self.source)
+
+
+def load_split(config: DataConfig, split: Split) -> list[Example]:
+    """The examples of one split, in file order. A val or test split that the source lacks is empty.
+
+    A label that `config.labels` does not name is an error. Where `labels` is not set, those of the training split can
+    be: `load_split(replace(config, labels=label_names(config, train)), "val")`.
+
+    >>> len(load_split(DataConfig(toy=ToyConfig(n_train=20, n_val=5, n_test=5)), "train"))
+    20
+    """
+    if config.source == "toy":
+        examples = toy_examples(split, config=config.toy, seed=config.seed)
+    else:
+        examples = _examples(_records(config, split), config)
+    if split == "train" and not examples:
+        raise DataError(f"{config.path or config.source}: the training split is empty, expected at least one instance")
+    if config.limit is not None and config.limit < len(examples):
+        chosen = np.random.default_rng(config.seed).permutation(len(examples))[: config.limit]
+        examples = [examples[index] for index in np.sort(chosen).tolist()]
+    if split == "train" and config.gold_share < 1:
+        examples = keep_gold_share(examples, config.gold_share, seed=config.seed)
+    return examples
+
+
+def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]:
+    """The classes in the order of the model's outputs: `config.labels`, else the training labels, sorted.
+
+    Multiple choice: the names of the choices, of as many as the longest instance has.
+    """
+    names = config.labels
+    if names is None:
+        longest = max((example.choice_labels for example in train), key=len, default=())
+        names = longest or tuple(sorted({example.label for example in train if example.label is not None}))
+    where = config.path or config.source
+    if len(names) < 2:
+        raise DataError(f"{where}: the training labels are {list(names)}, expected two or more classes")
+    headline = config.headline.removeprefix("f1:")
+    if headline != config.headline and headline not in names:
+        raise DataError(f"{where}: headline is {config.headline!r}, expected f1: and one of {', '.join(names)}")
+    return names
+
+
+def _records(config: DataConfig, split: Split) -> Iterable[Record]:
+    assert config.path is not None
+    if config.source == "eraser":
+        return read_eraser(config.path, split, query=config.query, config=config.eraser)
+    return read_hub(config.path, split, query=config.query, config=config.hub)
+
+
+def _examples(records: Iterable[Record], config: DataConfig) -> list[Example]:
+    first: dict[str, str] = {}
+    examples = []
+    for record in records:
+        if record.id in first:
+            raise DataError(
+                f"{record.where}: id {record.id!r} is a duplicate, expected it once (first at {first[record.id]})"
+            )
+        first[record.id] = record.where
+        examples.append(
+            to_example(
+                record,
+                query=config.query,
+                separator=config.choices,
+                labels=config.labels,
+                rename=config.rename_labels,
+            )
+        )
+    return examples

@@ -1,0 +1,1 @@
+"""Rationale extractors: from hidden states or a model to one score per token."""

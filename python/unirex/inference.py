@@ -1,0 +1,257 @@
+"""From a model and a data set to prediction rows: scores, rationales and probabilities under perturbation."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unirex import _rust
+from unirex.data.collate import Batch, EncodedSet, Rows
+from unirex.methods.method import Explanation
+from unirex.methods.unirex import select
+from unirex.perturb import FillTokens, How, Kind, perturb, perturbed_logits
+from unirex.predictions import Prediction
+from unirex.schema import FRACTIONS, Example, perturbed_column
+from unirex.selection import Pooling, pool_words
+
+OWN = "extractor"
+"""Name of the score source that is the method's own extractor."""
+
+
+class Explainable(Protocol):
+    """What a method offers to be evaluated."""
+
+    fill: FillTokens
+
+    def explain(self, batch: Batch) -> Explanation:
+        """Logits and scores."""
+
+    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
+        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """How rationales are judged.
+
+    Attributes:
+        fractions: shares of the selectable units kept or removed.
+        how: the perturbations, the first one being the headline: attention, delete, mask_token, pad_token.
+        rationale_fraction: share f* of the words in the saved hard rationale; None = mean gold share of the training
+            set (0.2 where there is no gold).
+        references: control scores judged on the same model: random, gold, inverse.
+        max_tokens: most tokens, padding included, in one pass.
+        batch_size: instances scored together.
+        split: which split the run ends with; an empty one falls back to val.
+        seed: of the random reference.
+    """
+
+    fractions: tuple[float, ...] = FRACTIONS
+    how: tuple[How, ...] = ("attention",)
+    rationale_fraction: float | None = None
+    references: tuple[Literal["random", "gold", "inverse"], ...] = ("random", "gold", "inverse")
+    max_tokens: int = 16384
+    batch_size: int = 64
+    split: Literal["train", "val", "test"] = "test"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for fraction in (*self.fractions, *([] if self.rationale_fraction is None else [self.rationale_fraction])):
+            if not 0 < fraction <= 1:
+                raise ValueError(f"eval.fractions or eval.rationale_fraction holds {fraction}, expected (0, 1]")
+        if not self.fractions or list(self.fractions) != sorted(set(self.fractions)):
+            raise ValueError(f"eval.fractions is {self.fractions}, expected ascending values without repeats")
+        if not self.how:
+            raise ValueError("eval.how is empty, expected at least one perturbation")
+        for name in ("max_tokens", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"eval.{name} is {getattr(self, name)}, expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judging:
+    """The settings that one pass over a data set needs beside the model.
+
+    `sources` names what is scored: `extractor` (the method's own scores), `random`, `gold`, `inverse`, or any name
+    found in `given`, which maps it to word scores by instance id.
+    """
+
+    config: EvalConfig
+    unit: Literal["token", "word"]
+    word_score: Pooling
+    rationale_fraction: float
+    labels: Sequence[str]
+    sources: Sequence[str] = (OWN,)
+    given: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
+
+
+def batches(lengths: NDArray[np.int64], size: int, rank: int = 0, processes: int = 1) -> Iterator[NDArray[np.int64]]:
+    """Index arrays that partition a data set among processes, instances of like length together."""
+    order = np.argsort(-lengths, kind="stable")
+    for start in range(0, len(order), size * processes):
+        share = order[start : start + size * processes][rank::processes]
+        if len(share):
+            yield share
+
+
+@torch.no_grad()
+def predict(
+    method: Explainable,
+    data: EncodedSet,
+    judging: Judging,
+    *,
+    device: torch.device | str = "cpu",
+    rank: int = 0,
+    processes: int = 1,
+    autocast: Callable[[], Any] = nullcontext,
+    progress: Callable[[int], None] = lambda _: None,
+) -> dict[str, list[tuple[int, Prediction]]]:
+    """Prediction rows with their place in the data set, by score source.
+
+    Every process handles its own share of the instances; together they cover each instance once. Sources that need
+    gold skip the instances without.
+    """
+    found: dict[str, list[tuple[int, Prediction]]] = {source: [] for source in judging.sources}
+    for index in batches(data.lengths, judging.config.batch_size, rank, processes):
+        batch = data.collate(index).to(device)
+        with autocast():
+            explanation = method.explain(batch)
+            for source in judging.sources:
+                scores_BL, instances = _scores(source, explanation, batch, data, judging)
+                for place, row in _judge(method, data, batch, explanation, scores_BL, judging):
+                    if instances[place]:
+                        found[source].append((int(index[place]), row))
+        progress(len(index))
+    return found
+
+
+def _scores(
+    source: str, explanation: Explanation, batch: Batch, data: EncodedSet, judging: Judging
+) -> tuple[Tensor, list[bool]]:
+    """Scores [B, L] of a source and which instances it can score."""
+    index = batch.index_I.tolist()
+    examples = [data.examples[i] for i in index]
+    has_gold = batch.has_gold_B[:: batch.n_choices].tolist()
+    if source == OWN:
+        return explanation.scores_BL.float(), [True] * len(index)
+    if source == "gold":
+        return batch.gold_BL, has_gold
+    if source == "inverse":
+        return 1 - batch.gold_BL, has_gold
+    if source == "random":
+        width = batch.words_BL.shape[1]
+        drawn = [np.repeat(_random(judging.config.seed, e.id, width)[None], batch.n_choices, 0) for e in examples]
+        return torch.from_numpy(np.concatenate(drawn)).to(batch.words_BL.device), [True] * len(index)
+    by_id = (judging.given or {})[source]
+    scores = [
+        _on_tokens(by_id[e.id], batch.words_BL[i * batch.n_choices :][: batch.n_choices])
+        for i, e in enumerate(examples)
+    ]
+    return torch.cat(scores), [True] * len(index)
+
+
+def _random(seed: int, instance: str, width: int) -> NDArray[np.float32]:
+    """Scores that depend on the seed, the instance's id and the place of a token only."""
+    digest = hashlib.blake2b(f"{seed}\0{instance}".encode(), digest_size=8).digest()
+    return np.random.default_rng(int.from_bytes(digest, "little")).random(width, dtype=np.float32)
+
+
+def _on_tokens(scores_W: NDArray[np.float32], words_BL: Tensor) -> Tensor:
+    values = torch.from_numpy(np.append(scores_W, np.float32(0))).to(words_BL.device)
+    return values[words_BL]
+
+
+def _judge(
+    method: Explainable, data: EncodedSet, batch: Batch, explanation: Explanation, scores_BL: Tensor, judging: Judging
+) -> Iterator[tuple[int, Prediction]]:
+    """Perturbs by the scores and cuts the results into rows."""
+    config = judging.config
+    rationale_KBL = select(scores_BL, batch.words_BL, config.fractions, judging.unit, judging.word_score)
+    perturbed: dict[str, NDArray[np.float64]] = {}
+
+    def run(rows: Rows) -> Tensor:
+        return method.perturbed(rows, batch.n_choices, config.max_tokens)
+
+    kinds: tuple[Kind, ...] = ("keep", "remove")
+    for how in config.how:
+        logits = perturbed_logits(
+            run,
+            batch.rows,
+            rationale_KBL,
+            batch.selectable_BL,
+            kinds=kinds,
+            how=how,
+            fill=method.fill,
+            n_choices=batch.n_choices,
+        )
+        for kind, logits_KIC in zip(kinds, logits, strict=True):
+            perturbed[perturbed_column(kind, how, "self")] = _probabilities(logits_KIC).transpose(1, 0, 2)
+        nothing = run(perturb(batch.rows, batch.selectable_BL, how, method.fill))
+        perturbed[perturbed_column("null", how, "self")] = _probabilities(nothing)
+    yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, perturbed, judging)
+
+
+def _probabilities(logits: Tensor) -> NDArray[np.float64]:
+    probabilities: NDArray[np.float64] = torch.softmax(logits.double(), dim=-1).cpu().numpy()
+    return probabilities
+
+
+def _rows(
+    data: EncodedSet,
+    batch: Batch,
+    probabilities_IC: NDArray[np.float64],
+    scores_BL: Tensor,
+    perturbed: dict[str, NDArray[np.float64]],
+    judging: Judging,
+) -> Iterator[tuple[int, Prediction]]:
+    examples = [data.examples[i] for i in batch.index_I.tolist()]
+    answer_I = probabilities_IC.argmax(1)
+    row_I = np.arange(len(examples)) * batch.n_choices + (answer_I if batch.n_choices > 1 else 0)
+    words_IL, lengths = batch.words_BL[row_I], np.array([example.n_words for example in examples], dtype=np.int64)
+    width = max(1, int(lengths.max(initial=1)))
+    pooled_IW = pool_words(scores_BL[row_I], words_IL, width, judging.word_score).cpu().numpy()
+    seen_IW = np.zeros((len(examples), width + 1), dtype=np.bool_)
+    np.put_along_axis(seen_IW, words_IL.cpu().numpy(), True, axis=1)  # -1, no word, marks the spare last column
+    inside_IW = np.arange(width) < lengths[:, None]
+    flat, seen = pooled_IW[inside_IW], seen_IW[:, :width][inside_IW]
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    chosen = _rust.ragged_rationales(flat, offsets, seen, [judging.rationale_fraction])[0]
+    flat = np.where(seen, flat, np.float32(np.nan))
+    for i, example in enumerate(examples):
+        words = slice(int(offsets[i]), int(offsets[i + 1]))
+        yield (
+            i,
+            Prediction(
+                id=example.id,
+                label=example.label,
+                prediction=_name(example, judging.labels, int(answer_I[i])),
+                probabilities=probabilities_IC[i],
+                words=example.words,
+                context=_context(example, int(answer_I[i])),
+                scores=flat[words],
+                rationale=chosen[words],
+                gold=example.gold,
+                words_cut=int(data.encoded.words_cut[batch.index_I[i]]),
+                gold_cut=int(data.encoded.gold_cut[batch.index_I[i]]),
+                perturbed={name: values[i] for name, values in perturbed.items()},
+            ),
+        )
+
+
+def _name(example: Example, labels: Sequence[str], answer: int) -> str:
+    return (example.choice_labels or labels)[answer]
+
+
+def _context(example: Example, answer: int) -> str | None:
+    """What the model saw beside the selectable words."""
+    parts = [segment.text for segment in example.segments if not segment.selectable]
+    if example.choices:
+        parts.append(example.choices[answer])
+    return "\n".join(parts) or None

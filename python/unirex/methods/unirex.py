@@ -1,0 +1,207 @@
+"""UNIREX: A Unified Learning Framework for Language Model Rationale Extraction (Chan et al., ICML 2022)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from unirex.data.collate import Batch, Rows
+from unirex.extractors.attribution import Attribution
+from unirex.methods.method import Counts, Explanation
+from unirex.modeling import UnirexModel
+from unirex.objectives import (
+    CompCriterion,
+    PlausCriterion,
+    SuffCriterion,
+    comprehensiveness_loss,
+    plausibility_loss,
+    sufficiency_loss,
+    task_loss,
+)
+from unirex.perturb import FillTokens, How, perturbed_logits
+from unirex.schema import FRACTIONS
+from unirex.selection import Pooling, top_k_masks, top_k_word_masks
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnirexMethodConfig:
+    """Settings of the UNIREX losses. A weight of 0 switches a term, and the passes it needs, off.
+
+    Attributes:
+        name: of the method.
+        fractions: shares of the selectable units that a rationale holds, in (0, 1].
+        fractions_per_step: how many of them each step draws, without replacement; the mean over the drawn is an
+            unbiased estimate of the mean over all. None = all, as in the paper.
+        unit: what is selected, `token` or `word` (the tokens of a word move together).
+        word_score: score of a word from its tokens, for unit word and for saved word scores.
+        how: how hidden tokens are hidden.
+        comp_weight, suff_weight, plaus_weight: weights of the terms beside the task loss.
+        comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.objectives`.
+        detach_full: whether the full-input cross-entropy inside the comprehensiveness and sufficiency terms is a
+            constant. In the paper it carries gradient.
+        attribution, ig_steps: where scores come from without an extractor; see `unirex.extractors.attribution`.
+        class_weights: weight of each class in the task term (classes in label order); None = all 1.
+    """
+
+    name: Literal["unirex"] = "unirex"
+    fractions: tuple[float, ...] = FRACTIONS
+    fractions_per_step: int | None = None
+    unit: Literal["token", "word"] = "token"
+    word_score: Pooling = "max"
+    how: How = "attention"
+    comp_weight: float = 0.5
+    suff_weight: float = 0.5
+    plaus_weight: float = 0.5
+    comp_criterion: CompCriterion = "margin"
+    comp_margin: float = 1.0
+    suff_criterion: SuffCriterion = "margin"
+    suff_margin: float = 0.1
+    plaus_criterion: PlausCriterion = "bce"
+    detach_full: bool = False
+    attribution: Attribution = "input_x_grad"
+    ig_steps: int = 3
+    class_weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for fraction in self.fractions:
+            if not 0 < fraction <= 1:
+                raise ValueError(f"method.fractions holds {fraction}, expected values in (0, 1]")
+        if not self.fractions or list(self.fractions) != sorted(set(self.fractions)):
+            raise ValueError(f"method.fractions is {self.fractions}, expected ascending values without repeats")
+        if self.fractions_per_step is not None and not 1 <= self.fractions_per_step <= len(self.fractions):
+            raise ValueError(
+                f"method.fractions_per_step is {self.fractions_per_step}, expected 1 to {len(self.fractions)} or null"
+            )
+        for name in ("comp_weight", "suff_weight", "plaus_weight", "comp_margin", "suff_margin"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"method.{name} is {value}, expected a finite number of at least 0")
+
+
+def select(
+    scores_BL: Tensor,
+    words_BL: Tensor,
+    fractions: tuple[float, ...],
+    unit: Literal["token", "word"],
+    word_score: Pooling,
+) -> Tensor:
+    """The rationale at each fraction, bool [K, B, L], without gradient."""
+    if unit == "word":
+        return top_k_word_masks(scores_BL, words_BL, fractions, pooling=word_score)
+    return top_k_masks(scores_BL, words_BL >= 0, fractions)
+
+
+class Unirex(nn.Module):
+    """The paper's joint training of a task model and a learned extractor (DLM, SLM; F, P and FP by the weights)."""
+
+    config_class = UnirexMethodConfig
+
+    def __init__(self, model: UnirexModel, config: UnirexMethodConfig, fill: FillTokens) -> None:
+        super().__init__()
+        if model.extractor is not None and config.plaus_weight == 0:
+            raise ValueError(
+                "method.plaus_weight is 0, expected more: through the hard top-k selection no gradient of "
+                "comprehensiveness or sufficiency reaches a learned extractor (use model.extractor: none to train without)"
+            )
+        self.model = model
+        self.config = config
+        self.fill = fill
+        self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """What each term counts for in the total."""
+        c = self.config
+        return {"task": 1.0, "comp": c.comp_weight, "suff": c.suff_weight, "plaus": c.plaus_weight}
+
+    def forward(self, batch: Batch, counts: Counts, seed: int) -> dict[str, Tensor]:
+        """This batch's share of every term's mean over the global batch (a scalar each).
+
+        Args:
+            batch: labelled instances.
+            counts: of the global batch.
+            seed: of the step, the same in every process: draws the fractions.
+        """
+        logits_IC, scores_BL = self.model.full(batch)
+        ce_full_I = task_loss(logits_IC, batch.labels_I)
+        weighted_I = ce_full_I
+        if self.class_weights is not None:
+            weighted_I = ce_full_I * self.class_weights.to(ce_full_I.device)[batch.labels_I]
+        terms = {"task": weighted_I.sum() / counts.instances}
+        if scores_BL is None:
+            return terms
+        terms |= self._faithfulness(batch, counts, seed, logits_IC, ce_full_I, scores_BL)
+        terms["plaus"] = self._plausibility(batch, counts, scores_BL)
+        return terms
+
+    def _faithfulness(
+        self, batch: Batch, counts: Counts, seed: int, logits_IC: Tensor, ce_full_I: Tensor, scores_BL: Tensor
+    ) -> dict[str, Tensor]:
+        c = self.config
+        kinds = [kind for kind, weight in (("remove", c.comp_weight), ("keep", c.suff_weight)) if weight > 0]
+        if not kinds:
+            return {}
+        fractions = self._draw(seed)
+        rationale_KBL = select(scores_BL.detach(), batch.words_BL, fractions, c.unit, c.word_score)
+        logits = perturbed_logits(
+            lambda rows: self.model.perturbed(rows, batch.n_choices),
+            batch.rows,
+            rationale_KBL,
+            batch.selectable_BL,
+            kinds=kinds,  # type: ignore[arg-type]
+            how=c.how,
+            fill=self.fill,
+            n_choices=batch.n_choices,
+        )
+        by_kind = dict(zip(kinds, logits, strict=True))
+        reference_I = ce_full_I.detach() if c.detach_full else ce_full_I
+        share = 1.0 / (len(fractions) * counts.instances)
+        terms = {}
+        if "remove" in by_kind:
+            ce_remove_KI = task_loss(by_kind["remove"], batch.labels_I)
+            loss_KI = comprehensiveness_loss(
+                reference_I, ce_remove_KI, criterion=c.comp_criterion, margin=c.comp_margin
+            )
+            terms["comp"] = loss_KI.sum() * share
+        if "keep" in by_kind:
+            loss_KI = sufficiency_loss(
+                logits_IC.detach() if c.detach_full else logits_IC,
+                by_kind["keep"],
+                batch.labels_I,
+                criterion=c.suff_criterion,
+                margin=c.suff_margin,
+                ce_full_B=reference_I,
+            )
+            terms["suff"] = loss_KI.sum() * share
+        return terms
+
+    def _plausibility(self, batch: Batch, counts: Counts, scores_BL: Tensor) -> Tensor:
+        counted_BL = batch.selectable_BL & batch.has_gold_B[:, None]
+        loss_BL = plausibility_loss(
+            scores_BL, batch.gold_BL, counted_BL, criterion=self.config.plaus_criterion, pos_weight=counts.pos_weight
+        )
+        # A batch without gold still sends a (zero) gradient to the extractor, which data-parallel training waits for.
+        divisor = counts.gold_rows if self.config.plaus_criterion == "kl" else counts.gold_tokens
+        return loss_BL.sum() / max(divisor, 1.0)
+
+    def _draw(self, seed: int) -> tuple[float, ...]:
+        c = self.config
+        if c.fractions_per_step is None:
+            return c.fractions
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.randperm(len(c.fractions), generator=generator)[: c.fractions_per_step].sort().values
+        return tuple(c.fractions[i] for i in drawn.tolist())
+
+    def explain(self, batch: Batch) -> Explanation:
+        """Logits on the full input and scores: the extractor's, or the gradient's where there is no extractor."""
+        logits_IC, scores_BL = self.model.full(batch)
+        if scores_BL is None:
+            c = self.config
+            scores_BL = self.model.attributions(batch, logits_IC, c.attribution, c.ig_steps, self.fill.pad_id)
+        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
+
+    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
+        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
+        return self.model.perturbed(rows, n_choices, max_tokens)

@@ -1,0 +1,142 @@
+"""The losses: pure functions from logits and scores to one number per instance, fraction or token.
+
+They do not average. The caller divides by counts taken over the whole global batch (all processes and all
+accumulated micro-batches), so that a mean means the same however the batch was cut up.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CompCriterion = Literal["margin", "diff"]
+SuffCriterion = Literal["margin", "diff", "mae", "mse", "kl", "kl_mean_reversed"]
+PlausCriterion = Literal["bce", "kl", "mse", "mae", "margin"]
+
+
+def task_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
+    """Cross-entropy of the labels in nats, float [..., B], at least 0.
+
+    Args:
+        logits_BC: float [..., B, C]; leading dimensions (fractions) share the labels.
+        labels_B: int64 [B].
+
+    >>> task_loss(torch.zeros(1, 2), torch.tensor([1])).round(decimals=4).tolist()
+    [0.6931]
+    """
+    log_probs = torch.log_softmax(logits_BC.float(), dim=-1)
+    labels = labels_B.expand(log_probs.shape[:-1]).unsqueeze(-1)
+    return -log_probs.gather(-1, labels).squeeze(-1)
+
+
+def comprehensiveness_loss(
+    ce_full_B: Tensor, ce_remove_KB: Tensor, *, criterion: CompCriterion = "margin", margin: float = 1.0
+) -> Tensor:
+    """How little the cross-entropy rises when the rationale is removed, float [K, B]; lower = more comprehensive.
+
+    `diff` is CE(full) - CE(remove); `margin` is max(-m, diff) + m, at least 0, which stops pushing once removing the
+    rationale costs m nats. Source: UNIREX (Chan et al. 2022), section 4.1.
+
+    >>> full, removed = torch.tensor([0.5]), torch.tensor([[0.7], [2.5]])
+    >>> comprehensiveness_loss(full, removed, margin=1.0).tolist()
+    [[0.800000011920929], [0.0]]
+    """
+    diff_KB = ce_full_B - ce_remove_KB
+    if criterion == "diff":
+        return diff_KB
+    if criterion == "margin":
+        return diff_KB.clamp(min=-margin) + margin
+    message = f"comprehensiveness criterion is {criterion!r}, expected margin or diff"
+    raise ValueError(message)
+
+
+def sufficiency_loss(
+    logits_full_BC: Tensor,
+    logits_keep_KBC: Tensor,
+    labels_B: Tensor,
+    *,
+    criterion: SuffCriterion = "margin",
+    margin: float = 0.1,
+    ce_full_B: Tensor | None = None,
+) -> Tensor:
+    """How much worse the prediction gets when only the rationale is kept, float [K, B]; lower = more sufficient.
+
+    `diff` is CE(keep) - CE(full); `margin` is max(-m, diff) + m, at least 0; `mae` and `mse` compare the two
+    cross-entropies; `kl` is KL(full || keep) summed over classes with the full side detached; `kl_mean_reversed` is
+    KL(keep || full) averaged over classes, which is what the paper's code minimises. Source: UNIREX, section 4.1.
+
+    Args:
+        logits_full_BC: on the full input.
+        logits_keep_KBC: on the rationale alone, per fraction.
+        labels_B: gold classes.
+        criterion: see above.
+        margin: m, in nats.
+        ce_full_B: the cross-entropy on the full input where the caller has it (detached, perhaps).
+    """
+    if criterion == "kl":
+        log_full_BC = torch.log_softmax(logits_full_BC.detach().float(), dim=-1)
+        log_keep_KBC = torch.log_softmax(logits_keep_KBC.float(), dim=-1)
+        return (log_full_BC.exp() * (log_full_BC - log_keep_KBC)).sum(-1)
+    if criterion == "kl_mean_reversed":
+        log_full_BC = torch.log_softmax(logits_full_BC.float(), dim=-1)
+        log_keep_KBC = torch.log_softmax(logits_keep_KBC.float(), dim=-1)
+        return (log_keep_KBC.exp() * (log_keep_KBC - log_full_BC)).mean(-1)
+    full_B = task_loss(logits_full_BC, labels_B) if ce_full_B is None else ce_full_B
+    diff_KB = task_loss(logits_keep_KBC, labels_B) - full_B
+    if criterion == "diff":
+        return diff_KB
+    if criterion == "margin":
+        return diff_KB.clamp(min=-margin) + margin
+    if criterion == "mae":
+        return diff_KB.abs()
+    if criterion == "mse":
+        return diff_KB.square()
+    message = f"sufficiency criterion is {criterion!r}, expected margin, diff, mae, mse, kl or kl_mean_reversed"
+    raise ValueError(message)
+
+
+def plausibility_loss(
+    scores_BL: Tensor,
+    gold_BL: Tensor,
+    counts_BL: Tensor,
+    *,
+    criterion: PlausCriterion = "bce",
+    pos_weight: float = 1.0,
+    margin: float = 1.0,
+) -> Tensor:
+    """Disagreement of scores with the human rationale, float [B, L], 0 where `counts_BL` is false.
+
+    Per token, with s the score and g the gold value in [0, 1]: `bce` is the cross-entropy of sigmoid(s) with weight
+    `pos_weight` on the marked side; `mse` and `mae` compare sigmoid(s) with g; `margin` is the hinge
+    max(0, m - (2g - 1) s). `kl` compares distributions over the row, KL(g / sum g || softmax s), and stands at the
+    tokens as its summands, so that a row's sum is the divergence; a row without any marked token gives 0.
+    Source: UNIREX, section 4.2.
+
+    Args:
+        scores_BL: the extractor's scores (logits).
+        gold_BL: float, 1 = marked.
+        counts_BL: bool, the selectable tokens of instances with gold.
+        criterion: see above.
+        pos_weight: weight of marked tokens, #negative / #positive of the global batch.
+        margin: m of the hinge.
+    """
+    scores_BL = scores_BL.float()
+    if criterion == "bce":
+        weight = torch.as_tensor(pos_weight, dtype=scores_BL.dtype, device=scores_BL.device)
+        loss_BL = F.binary_cross_entropy_with_logits(scores_BL, gold_BL, reduction="none", pos_weight=weight)
+    elif criterion == "mse":
+        loss_BL = (scores_BL.sigmoid() - gold_BL).square()
+    elif criterion == "mae":
+        loss_BL = (scores_BL.sigmoid() - gold_BL).abs()
+    elif criterion == "margin":
+        loss_BL = (margin - (2 * gold_BL - 1) * scores_BL).clamp(min=0)
+    elif criterion == "kl":
+        log_share_BL = torch.log_softmax(scores_BL.masked_fill(~counts_BL, -1e30), dim=-1)
+        gold_share_BL = gold_BL * counts_BL
+        gold_share_BL = gold_share_BL / gold_share_BL.sum(-1, keepdim=True).clamp(min=1e-12)
+        loss_BL = torch.xlogy(gold_share_BL, gold_share_BL) - gold_share_BL * log_share_BL
+    else:
+        message = f"plausibility criterion is {criterion!r}, expected bce, kl, mse, mae or margin"
+        raise ValueError(message)
+    return loss_BL.masked_fill(~counts_BL, 0.0)

@@ -1,0 +1,201 @@
+"""`accelerate launch -m unirex.train --config X.yaml`: trains a model that explains itself, and judges it."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+
+from unirex import checkpoint
+from unirex.assemble import Assembly, assemble
+from unirex.config import RunConfig, fail, parse, to_yaml
+from unirex.data.collate import EncodedSet
+from unirex.inference import OWN, Judging
+from unirex.judging import About, dev_metrics, judge, print_tables, write_all
+from unirex.modeling import UnirexModel
+from unirex.training import Interruption, Training
+
+# What may differ between a run and its resumption without changing the result.
+_FREE = ("resume", "overwrite", "output")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code: 0, 2 for bad input, 3 for a loss that is not finite, 130 for Ctrl-C."""
+    speaks = os.environ.get("RANK", "0") == "0"
+    try:
+        run(parse(sys.argv[1:] if argv is None else argv, prog="unirex.train", description=__doc__ or ""))
+    except (ValueError, OSError) as error:
+        return fail(error) if speaks else 2
+    except FloatingPointError as error:
+        fail(error)
+        return 3
+    except (Interruption, KeyboardInterrupt) as error:
+        if speaks:
+            print(f"{error or 'stopped'}; the same command with --resume true goes on from there", file=sys.stderr)  # noqa: T201
+        return 130
+    return 0
+
+
+def run(config: RunConfig) -> None:
+    """Trains, keeps the best model by the dev metric, and judges it on the chosen split."""
+    folder = Path(config.output)
+    accelerator = Accelerator(
+        mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder
+    )
+    _open_run(accelerator, config, folder)
+    set_seed(config.seed)
+    parts = assemble(config)
+    judging = Judging(
+        config=config.eval,
+        unit=config.method.unit,
+        word_score=config.method.word_score,
+        rationale_fraction=parts.rationale_fraction,
+        labels=parts.splits.labels,
+    )
+    about = About(
+        model=config.output,
+        data=config.data.short_name,
+        headline=config.data.headline,
+        choice=parts.model.config.choice,
+    )
+    if config.train.trackers:
+        accelerator.init_trackers("unirex", config={"yaml": to_yaml(config)})
+    started = time.perf_counter()
+    training = _fit(accelerator, config, folder, parts, judging, about)
+    _finish(accelerator, training, config, folder, parts, judging, about, time.perf_counter() - started)
+    accelerator.end_training()
+
+
+def _open_run(accelerator: Accelerator, config: RunConfig, folder: Path) -> None:
+    """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
+    stored = folder / "config.yaml"
+    if stored.exists() and config.resume:
+        _check_same(yaml.safe_load(stored.read_text(encoding="utf-8")), yaml.safe_load(to_yaml(config)), stored)
+    elif stored.exists() and not config.overwrite:
+        raise ValueError(f"output {folder} holds a run, expected a new folder, --resume true or --overwrite true")
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        if config.overwrite and not config.resume:
+            for name in ("checkpoints", "model", "reference"):
+                shutil.rmtree(folder / name, ignore_errors=True)
+            for name in ("log.jsonl", "predictions.parquet", "metrics.json"):
+                (folder / name).unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        stored.write_text(to_yaml(config), encoding="utf-8")
+    accelerator.wait_for_everyone()
+
+
+def _check_same(before: dict[str, object], now: dict[str, object], stored: Path) -> None:
+    for key in sorted({*before, *now} - set(_FREE)):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            for name in sorted({*old, *new}):
+                if old.get(name) != new.get(name):
+                    raise ValueError(
+                        f"--resume: {key}.{name} is {new.get(name)!r}, expected {old.get(name)!r} as in {stored}"
+                    )
+        elif old != new:
+            raise ValueError(f"--resume: {key} is {new!r}, expected {old!r} as in {stored}")
+
+
+def _fit(
+    accelerator: Accelerator, config: RunConfig, folder: Path, parts: Assembly, judging: Judging, about: About
+) -> Training:
+    """Trains to the end, from the newest checkpoint where asked to."""
+    splits, tools = parts.splits, parts.tools
+    train = tools.encode(splits.train, splits.labels)
+    if not splits.val:
+        raise ValueError(
+            f"data {config.data.short_name}: the val split is empty, expected instances to choose the model by"
+        )
+    dev = tools.encode(splits.val[: config.train.dev_limit], splits.labels)
+    training = Training(accelerator, parts.method, train, config.train, folder, config.seed)
+    if accelerator.is_main_process:
+        _describe(parts, train, dev)
+    newest = checkpoint.latest(folder) if config.resume else None
+    if newest is not None:
+        training.resume(newest)
+
+    def score_dev(epoch: int) -> dict[str, float]:
+        tables = judge(accelerator, training.method, dev, judging, about, title=f"dev {epoch}")
+        return dev_metrics(accelerator, tables, config.train.best_metric)
+
+    def keep_best() -> None:
+        save_model(training.bare_method.model, parts, folder / "model")
+
+    training.fit(score_dev, keep_best)
+    return training
+
+
+def save_model(model: UnirexModel, parts: Assembly, folder: Path) -> None:
+    """Saves model and tokenizers so that the folder is complete or as it was before."""
+    with checkpoint.atomic_folder(folder) as temporary:
+        model.save_pretrained(temporary)
+        parts.tools.save(temporary)
+
+
+def _finish(
+    accelerator: Accelerator,
+    training: Training,
+    config: RunConfig,
+    folder: Path,
+    parts: Assembly,
+    judging: Judging,
+    about: About,
+    seconds: float,
+) -> None:
+    """Judges the best model beside the controls on the chosen split, and writes and prints the result."""
+    progress = training.progress
+    best = UnirexModel.from_pretrained(folder / "model")
+    training.bare_method.model.load_state_dict(best.state_dict())
+    split = config.eval.split if getattr(parts.splits, config.eval.split) else "val"
+    data = parts.tools.encode(getattr(parts.splits, split), parts.splits.labels)
+    with_controls = replace(judging, sources=(OWN, *config.eval.references))
+    started = time.perf_counter()
+    tables = judge(accelerator, training.method, data, with_controls, about, title=split)
+    if not accelerator.is_main_process:
+        return
+    paths = write_all(tables, folder)
+    training.log(
+        {
+            "event": "end",
+            "step": progress.step,
+            "best_epoch": progress.best_epoch,
+            "train_seconds": seconds,
+            "judge_seconds": time.perf_counter() - started,
+            "split": split,
+        }
+    )
+    print_tables(tables, folder)
+    print(  # noqa: T201
+        f"\n{config.data.short_name} {split}: {len(data)} instances; best epoch {progress.best_epoch} of "
+        f"{progress.epoch}; trained in {seconds:.0f} s\nmodel        {folder / 'model'}\npredictions  {paths[0]}"
+    )
+
+
+def _describe(parts: Assembly, train: EncodedSet, dev: EncodedSet) -> None:
+    """Prints what is about to be trained, and what truncation takes from it."""
+    parameters = sum(p.numel() for p in parts.model.parameters())
+    with_gold = sum(example.gold is not None for example in parts.splits.train)
+    lines = [
+        f"train {len(train)} instances ({with_gold} with gold), dev {len(dev)}, classes {', '.join(parts.splits.labels)}",
+        f"model {parts.model.config.backbone['model_type']}, {parameters / 1e6:.1f} M parameters, "
+        f"hard rationales: top {parts.rationale_fraction:.3f} of the words",
+    ]
+    cut = int(train.encoded.words_cut.sum())
+    if cut:
+        lines.append(
+            f"truncation at {parts.tools.max_length} tokens takes {cut} words of "
+            f"{int((train.encoded.words_cut > 0).sum())} training instances, {int(train.encoded.gold_cut.sum())} of them gold"
+        )
+    print("\n".join(lines), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,301 @@
+"""The optimisation: global batches, counts taken over all of them, exact resume."""
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from unirex import checkpoint
+from unirex.checkpoint import rng_seed
+from unirex.config import TrainConfig
+from unirex.data.collate import Batch, EncodedSet
+from unirex.methods.method import Counts
+
+
+class Interruption(Exception):
+    """Training was asked to stop (Ctrl-C) and has saved its state."""
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where training stands: what a resumed run starts from.
+
+    Attributes:
+        step: optimizer steps done.
+        epoch: epochs done.
+        batch: batches of the running epoch done.
+        best: best value of the chosen dev metric, None before the first.
+        best_epoch: the epoch (from 1) that reached it.
+        history: dev metrics by epoch.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best: float | None = None
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def epoch_batches(lengths: NDArray[np.int64], config: TrainConfig, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """The global batches of an epoch: index arrays whose sizes differ by one at most.
+
+    With length grouping, instances are shuffled, sorted by length inside windows of 50 batches, cut into batches, and
+    the batches shuffled. Depends on seed and epoch only, never on the number of processes.
+    """
+    rng = np.random.default_rng(rng_seed(seed, epoch))
+    order = rng.permutation(len(lengths))
+    if config.length_grouping:
+        window = 50 * config.batch_size
+        order = np.concatenate(
+            [
+                part[np.argsort(-lengths[part], kind="stable")]
+                for part in (order[i : i + window] for i in range(0, len(order), window))
+            ]
+        )
+    batches = np.array_split(order, max(1, math.ceil(len(order) / config.batch_size)))
+    if config.length_grouping:
+        return [batches[i] for i in rng.permutation(len(batches))]
+    return batches
+
+
+def learning_rate(step: int, total: int, config: TrainConfig) -> float:
+    """Learning rate of a step (from 0): linear warm-up, then linear decay to 0 after the last."""
+    warm = round(config.warmup * total)
+    if step < warm:
+        return config.lr * (step + 1) / warm
+    return config.lr * (total - step) / max(1, total - warm)
+
+
+def adamw(method: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW in two groups: matrices decay, biases and norms do not."""
+    parameters = [p for p in method.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+
+
+class Training:
+    """Trains a method on one set and asks for the dev metrics after each epoch."""
+
+    def __init__(
+        self, accelerator: Accelerator, method: nn.Module, data: EncodedSet, config: TrainConfig, run: Path, seed: int
+    ) -> None:
+        if len(data) < accelerator.num_processes:
+            raise ValueError(f"the training set has {len(data)} instances, expected at least one per process")
+        self.accelerator = accelerator
+        self.weights: dict[str, float] = method.weights  # type: ignore[assignment]
+        self.data = data
+        self.config = config
+        self.run = run
+        self.seed = seed
+        self.progress = Progress()
+        self.method, self.optimizer = accelerator.prepare(method, adamw(method, config))
+        self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0))
+        self._stop = False
+
+    @property
+    def bare_method(self) -> Any:
+        """The method without what accelerate wrapped around it."""
+        return self.accelerator.unwrap_model(self.method)
+
+    def fit(self, score_dev: Callable[[int], dict[str, float]], keep_best: Callable[[], None]) -> Progress:
+        """Trains to the end or to the end of patience; returns where it ended.
+
+        Args:
+            score_dev: dev metrics after an epoch, the same in every process; the metric to go by under `best`.
+            keep_best: saves the model as the best so far (called in the main process).
+
+        Raises:
+            Interruption: on Ctrl-C, after the state was saved.
+            FloatingPointError: a loss is not finite.
+        """
+        progress = self.progress
+        with self._interruptible(), self._bar() as bar:
+            while progress.epoch < self.config.epochs and not self._out_of_patience():
+                self._epoch(bar)
+                progress.epoch, progress.batch = progress.epoch + 1, 0
+                metrics = score_dev(progress.epoch)
+                self._judge(metrics, keep_best)
+                self.save()
+        return progress
+
+    def _epoch(self, bar: Any) -> None:
+        batches = epoch_batches(self.data.lengths, self.config, self.seed, self.progress.epoch)
+        self.method.train()
+        while self.progress.batch < len(batches):
+            started = time.perf_counter()
+            lr = self._set_lr()
+            terms, stop = self._step(batches[self.progress.batch])
+            self.progress.step += 1
+            self.progress.batch += 1
+            bar.update(1)
+            if self.progress.step % self.config.log_every == 0 or self.progress.step == 1:
+                self._log_step(terms, lr, time.perf_counter() - started, batches, bar)
+            if stop:
+                self.save()
+                raise Interruption(f"stopped after step {self.progress.step}")
+            if self.config.save_every and self.progress.step % self.config.save_every == 0:
+                self.save()
+
+    def _step(self, index: NDArray[np.int64]) -> tuple[dict[str, Tensor], bool]:
+        """One optimizer step on a global batch: this process's share of each term's mean, and whether to stop."""
+        accelerator, config, step = self.accelerator, self.config, self.progress.step
+        share = index[accelerator.process_index :: accelerator.num_processes]
+        parts = [part for part in np.array_split(share, config.accumulation) if len(part)]
+        # A process without a share of a small last batch takes part with one instance that counts for nothing.
+        idle = not parts
+        micro = [self.data.collate(part) for part in parts or [index[:1]]]
+        counts, stop = self._counts([] if idle else micro)
+        checkpoint.seed_step(self.seed, step, accelerator.process_index)
+        sums: dict[str, Tensor] = {}
+        for number, batch in enumerate(micro):
+            last = number == len(micro) - 1
+            with nullcontext() if last else accelerator.no_sync(self.method):
+                terms = self.method(batch.to(accelerator.device), counts, rng_seed(self.seed, step))
+                loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+                # Data-parallel training averages gradients over processes; the terms are shares of one mean.
+                accelerator.backward(loss * (0 if idle else accelerator.num_processes))
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0) + term.detach() * (0 if idle else 1)
+        if config.clip > 0:
+            accelerator.clip_grad_norm_(self.method.parameters(), config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return sums, stop
+
+    def _counts(self, micro: list[Batch]) -> tuple[Counts, bool]:
+        """The counts of the global batch, and whether any process was asked to stop."""
+        local = torch.zeros(5, dtype=torch.float64)
+        for batch in micro:
+            local[:4] += Counts.of(batch)
+        local[4] = self._stop
+        if self.accelerator.num_processes > 1:
+            local = self.accelerator.reduce(local.to(self.accelerator.device), "sum").cpu()
+        instances, tokens, positive, rows, stop = local.tolist()
+        return Counts(instances=instances, gold_tokens=tokens, gold_positive=positive, gold_rows=rows), stop > 0
+
+    def _set_lr(self) -> float:
+        lr = learning_rate(self.progress.step, self.total_steps, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def _log_step(
+        self, terms: dict[str, Tensor], lr: float, seconds: float, batches: list[NDArray[np.int64]], bar: Any
+    ) -> None:
+        names = sorted(terms)
+        values = torch.stack([terms[name].double() for name in names])
+        if self.accelerator.num_processes > 1:
+            values = self.accelerator.reduce(values, "sum")
+        entry = dict(zip(names, values.tolist(), strict=True))
+        index = batches[self.progress.batch - 1]
+        for name, value in entry.items():
+            if not math.isfinite(value):
+                ids = ", ".join(self.data.examples[i].id for i in index[:8].tolist())
+                raise FloatingPointError(
+                    f"step {self.progress.step}: loss term {name} is {value}, expected a finite number; "
+                    f"batch of {len(index)} instances: {ids}…"
+                )
+        total = sum(self.weights[name] * value for name, value in entry.items())
+        record = {
+            "step": self.progress.step,
+            "epoch": self.progress.epoch,
+            "loss": total,
+            **entry,
+            "lr": lr,
+            "seconds": round(seconds, 4),
+        }
+        self.log(record)
+        bar.set_postfix(loss=f"{total:.4f}")
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Appends a line to the run's log and tells the trackers."""
+        if self.accelerator.is_main_process:
+            with (self.run / "log.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
+        numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
+        self.accelerator.log(numbers, step=self.progress.step)
+
+    def _judge(self, metrics: dict[str, float], keep_best: Callable[[], None]) -> None:
+        progress = self.progress
+        progress.history.append(metrics)
+        self.log({"event": "dev", "step": progress.step, "epoch": progress.epoch, **metrics})
+        value = metrics["best"]
+        if math.isnan(value):
+            raise ValueError(f"train.best_metric is {self.config.best_metric!r}, which is undefined on the dev split")
+        if progress.best is None or value > progress.best:
+            progress.best, progress.best_epoch = value, progress.epoch
+            if self.accelerator.is_main_process:
+                keep_best()
+        self.accelerator.wait_for_everyone()
+
+    def _out_of_patience(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.progress.epoch - self.progress.best_epoch >= max(1, patience) > 0
+
+    def save(self) -> None:
+        """Writes a checkpoint from the main process."""
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            scaler = self.accelerator.scaler
+            state = {"progress": asdict(self.progress), "scaler": None if scaler is None else scaler.state_dict()}
+            checkpoint.save(self.run, self.progress.step, self.bare_method.state_dict(), self.optimizer, state)
+        self.accelerator.wait_for_everyone()
+
+    def resume(self, folder: Path) -> None:
+        """Goes on from a checkpoint: weights, optimizer, progress; later lines of the log are dropped."""
+        weights, state = checkpoint.load(folder, self.optimizer)
+        self.bare_method.load_state_dict(weights)
+        self.progress = Progress(**state["progress"])
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        if self.accelerator.is_main_process:
+            log = self.run / "log.jsonl"
+            lines = [line for line in log.read_text().splitlines() if line.endswith("}")] if log.exists() else []
+            kept = [line for line in lines if json.loads(line).get("step", 0) <= self.progress.step]
+            log.write_text("".join(f"{line}\n" for line in kept))
+        self.accelerator.wait_for_everyone()
+
+    def _bar(self) -> Any:
+        return tqdm(
+            total=self.total_steps,
+            initial=self.progress.step,
+            unit="step",
+            desc="train",
+            disable=None if self.accelerator.is_main_process else True,
+        )
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C ends the running step and saves; a second one ends at once."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self._stop:
+                raise KeyboardInterrupt
+            self._stop = True
+
+        try:
+            before = signal.signal(signal.SIGINT, handle)
+        except ValueError:  # not in the main thread: nobody can press Ctrl-C here
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)

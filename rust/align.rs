@@ -1,0 +1,358 @@
+//! Words, tokens and marked stretches of a text, brought together through its characters.
+//!
+//! Tokenizers say where their tokens lie, in characters, and say it loosely: a leading space may be inside, a piece may
+//! be empty, the bytes of one character share its place, and a normaliser may change the order. Places are tidied
+//! before anything is joined: white space at both ends is taken off, and what is then empty belongs nowhere.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::pool;
+use crate::ragged::{Ragged, blocks, even_offsets, split, split_planes};
+
+/// Tokens a thread should have to itself: below it a hand-over costs more than it saves.
+const TOKENS_A_TASK: i64 = 1 << 14;
+
+/// Stretches of the texts of many rows, from a first character to one past the last.
+#[derive(Debug, Clone, Copy)]
+pub struct Spans<'a> {
+    name: &'static str,
+    starts: Ragged<'a, i64>,
+    ends: Ragged<'a, i64>,
+}
+
+impl<'a> Spans<'a> {
+    /// Spans from their starts, their ends and the offsets of the rows, after checking that there are as many ends as
+    /// starts and that no span starts below zero or ends before it starts. `name` is what errors call them.
+    pub fn new(name: &'static str, [starts, ends, offsets]: [&'a [i64]; 3]) -> Result<Self> {
+        let spans = Self { name, starts: Ragged::new(name, starts, offsets)?, ends: Ragged::new(name, ends, offsets)? };
+        if starts.len() != ends.len() {
+            return Err(Error::LengthMismatch {
+                name,
+                found: ends.len(),
+                other: "their starts",
+                expected: starts.len(),
+            });
+        }
+        for row in 0..spans.len() {
+            let (starts, ends) = spans.row(row);
+            for (index, (&start, &end)) in starts.iter().zip(ends).enumerate() {
+                if start < 0 {
+                    return Err(spans.refuse(row, index, start, "a start of 0 or more"));
+                }
+                if end < start {
+                    return Err(spans.refuse(row, index, end, "an end no lower than the start"));
+                }
+            }
+        }
+        Ok(spans)
+    }
+
+    /// Checks that the spans of each row are in order, not empty and apart.
+    pub fn apart(self) -> Result<Self> {
+        for row in 0..self.len() {
+            let (starts, ends) = self.row(row);
+            let mut reach = 0;
+            for (index, (&start, &end)) in starts.iter().zip(ends).enumerate() {
+                if start < reach {
+                    return Err(self.refuse(row, index, start, "a start no lower than the end of the one before"));
+                }
+                if end == start {
+                    return Err(self.refuse(row, index, end, "an end above the start"));
+                }
+                reach = end;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Checks that there are as many rows as texts and that every span lies in its text.
+    fn inside(&self, text: &Ragged<'_, u32>) -> Result<()> {
+        self.as_many_rows(text.len(), "text")?;
+        for row in 0..self.len() {
+            let length = text.row_len(row) as i64;
+            if length > i64::from(i32::MAX) {
+                let expected = "fewer than 2147483648 characters";
+                return Err(Error::BadValue { row, name: "text length", index: 0, found: length as f64, expected });
+            }
+            if let Some((index, &end)) = self.row(row).1.iter().enumerate().find(|&(_, &end)| end > length) {
+                return Err(self.refuse(row, index, end, "an end inside the text"));
+            }
+        }
+        Ok(())
+    }
+
+    fn as_many_rows(&self, expected: usize, other: &'static str) -> Result<()> {
+        self.starts.as_many_rows(self.name, expected, other)
+    }
+
+    fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    fn row(&self, row: usize) -> (&'a [i64], &'a [i64]) {
+        (self.starts.row(row), self.ends.row(row))
+    }
+
+    fn refuse(&self, row: usize, index: usize, found: i64, expected: &'static str) -> Error {
+        Error::BadValue { row, name: self.name, index, found: found as f64, expected }
+    }
+}
+
+/// What [`align`] finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aligned {
+    /// Three arrays as long as the tokens, one after another: the word of each token, counted in its row (-1 = none);
+    /// where the token starts and where it ends, white space taken off (equal if nothing is left).
+    pub tokens: Vec<i32>,
+    /// For each row the characters of words, white space apart, that no token covers.
+    pub uncovered: Vec<i64>,
+}
+
+/// Finds the word of each token.
+///
+/// A token belongs to the word that it shares most characters with, the earlier of equals; to none if it shares none.
+/// `text` holds the characters of each row as code points; `words` are [`Spans::apart`]. Tokens may overlap and come
+/// in any order.
+pub fn align(tokens: &Spans<'_>, text: &Ragged<'_, u32>, words: &Spans<'_>, threads: Option<usize>) -> Result<Aligned> {
+    tokens.inside(text)?;
+    words.inside(text)?;
+    let (n, offsets) = (tokens.starts.values().len(), tokens.starts.offsets());
+    let mut out = Aligned { tokens: vec![-1; 3 * n], uncovered: vec![0; tokens.len()] };
+    let blocks = blocks(offsets, TOKENS_A_TASK);
+    let pieces = split_planes(&mut out.tokens, n, offsets, &blocks);
+    let uncovered = split(&mut out.uncovered, &even_offsets(tokens.len(), 1), &blocks);
+    let tasks = blocks.into_iter().zip(pieces).zip(uncovered).collect();
+    pool::each(threads, tasks, |((rows, mut planes), uncovered): ((Range<usize>, Vec<_>), _)| {
+        let first = offsets[rows.start] as usize;
+        for (row, uncovered) in rows.zip(uncovered) {
+            let at = offsets[row] as usize - first..offsets[row + 1] as usize - first;
+            if let [word_of, starts, ends] = &mut planes[..] {
+                let mut places =
+                    Places { word_of: &mut word_of[at.clone()], starts: &mut starts[at.clone()], ends: &mut ends[at] };
+                *uncovered = places.fill(tokens.row(row), text.row(row), words.row(row));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// The output of one row.
+struct Places<'a> {
+    word_of: &'a mut [i32],
+    starts: &'a mut [i32],
+    ends: &'a mut [i32],
+}
+
+impl Places<'_> {
+    /// Aligns one row and returns how many characters of words are uncovered.
+    fn fill(&mut self, (from, to): (&[i64], &[i64]), text: &[u32], words: (&[i64], &[i64])) -> i64 {
+        let mut word = 0;
+        let mut last = 0;
+        let mut reach = 0;
+        let mut uncovered = 0;
+        let mut in_order = true;
+        let spans = from.iter().zip(to);
+        let out = self.word_of.iter_mut().zip(&mut *self.starts).zip(&mut *self.ends);
+        for ((&start, &end), ((word_of, start_out), end_out)) in spans.zip(out) {
+            let (start, end) = trim(text, start as usize, end as usize);
+            (*start_out, *end_out) = (start as i32, end as i32);
+            if start == end {
+                continue;
+            }
+            if start < last {
+                in_order = false;
+                word = words.1.partition_point(|&word_end| word_end <= start as i64);
+            }
+            while word < words.1.len() && words.1[word] <= start as i64 {
+                word += 1;
+            }
+            *word_of = most_shared(words, word, start as i64, end as i64);
+            if start > reach {
+                uncovered += letters_of_words(text, words, reach..start);
+            }
+            (last, reach) = (start, reach.max(end));
+        }
+        if in_order {
+            uncovered + letters_of_words(text, words, reach..text.len())
+        } else {
+            self.count_uncovered(text, words)
+        }
+    }
+
+    /// The slow way, for tokens that go back.
+    fn count_uncovered(&self, text: &[u32], words: (&[i64], &[i64])) -> i64 {
+        let mut covered = vec![false; text.len()];
+        for (&start, &end) in self.starts.iter().zip(&*self.ends) {
+            covered[start as usize..end as usize].fill(true);
+        }
+        let letters = words.0.iter().zip(words.1).flat_map(|(&start, &end)| start as usize..end as usize);
+        letters.filter(|&i| !covered[i] && !is_space(text[i])).count() as i64
+    }
+}
+
+/// The word that shares most with `start..end`, looking from `word` on; -1 if none shares anything.
+#[inline]
+fn most_shared((starts, ends): (&[i64], &[i64]), word: usize, start: i64, end: i64) -> i32 {
+    let (mut best, mut most) = (-1, 0);
+    for (i, (&word_start, &word_end)) in starts.iter().zip(ends).enumerate().skip(word) {
+        if word_start >= end {
+            break;
+        }
+        let shared = word_end.min(end) - word_start.max(start);
+        if shared > most {
+            (best, most) = (i as i32, shared);
+        }
+    }
+    best
+}
+
+/// The characters in `gap` that belong to words and are not white space.
+#[inline]
+fn letters_of_words(text: &[u32], (starts, ends): (&[i64], &[i64]), gap: Range<usize>) -> i64 {
+    if text[gap.clone()].iter().all(|&c| is_space(c)) {
+        return 0;
+    }
+    let mut word = ends.partition_point(|&end| end <= gap.start as i64);
+    let in_word = |&i: &usize| {
+        while word < ends.len() && ends[word] <= i as i64 {
+            word += 1;
+        }
+        starts.get(word).is_some_and(|&start| start <= i as i64) && !is_space(text[i])
+    };
+    gap.filter(in_word).count() as i64
+}
+
+/// A span without the white space at its ends.
+#[inline]
+fn trim(text: &[u32], mut start: usize, mut end: usize) -> (usize, usize) {
+    while start < end && is_space(text[start]) {
+        start += 1;
+    }
+    while start < end && is_space(text[end - 1]) {
+        end -= 1;
+    }
+    (start, end)
+}
+
+/// White space as Python's `str.split` sees it: Unicode's, and the four separators of ASCII.
+#[inline]
+fn is_space(c: u32) -> bool {
+    match c {
+        0x21..0x7f => false,
+        0x1c..=0x20 | 0x09..=0x0d => true,
+        _ => char::from_u32(c).is_some_and(char::is_whitespace),
+    }
+}
+
+/// For each token of one tokenizer the tokens of another that share characters with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Links {
+    /// One more than there are target tokens: whose links lie where.
+    pub offsets: Vec<i64>,
+    /// Source tokens, counted in their row, ascending for each target token.
+    pub sources: Vec<i32>,
+    /// The share of each: the characters in common, divided by the sum over the links of the target token.
+    pub weights: Vec<f32>,
+}
+
+/// Links the tokens of two tokenizers of the same texts, by the characters they share.
+///
+/// Spans as [`align`] leaves them. A target token that shares nothing has no links; the weights of any other sum to 1.
+pub fn link(targets: &Spans<'_>, sources: &Spans<'_>, threads: Option<usize>) -> Result<Links> {
+    sources.as_many_rows(targets.len(), "the target tokens")?;
+    let offsets = targets.starts.offsets();
+    let parts = pool::map(threads, blocks(offsets, TOKENS_A_TASK), |rows| {
+        let mut part = Links { offsets: Vec::new(), sources: Vec::new(), weights: Vec::new() };
+        for row in rows {
+            let sources = Ordered::new(sources.row(row));
+            let (starts, ends) = targets.row(row);
+            for (&start, &end) in starts.iter().zip(ends) {
+                sources.link(start, end, &mut part);
+            }
+        }
+        Ok(part)
+    })?;
+    let mut out = Links { offsets: vec![0], sources: Vec::new(), weights: Vec::new() };
+    for part in parts {
+        let base = out.sources.len() as i64;
+        out.offsets.extend(part.offsets.iter().map(|&offset| base + offset));
+        out.sources.extend(part.sources);
+        out.weights.extend(part.weights);
+    }
+    Ok(out)
+}
+
+/// The source tokens of a row by where they start.
+struct Ordered {
+    /// Start, end and number of each token.
+    tokens: Vec<(i64, i64, i32)>,
+    /// The furthest end of a token and those before it: what lies before a place can be left out.
+    reach: Vec<i64>,
+}
+
+impl Ordered {
+    fn new((starts, ends): (&[i64], &[i64])) -> Self {
+        let mut tokens: Vec<_> = starts.iter().zip(ends).zip(0..).map(|((&start, &end), i)| (start, end, i)).collect();
+        tokens.retain(|&(start, end, _)| start < end);
+        tokens.sort_unstable();
+        let reach = tokens
+            .iter()
+            .scan(0, |reach, &(_, end, _)| {
+                *reach = end.max(*reach);
+                Some(*reach)
+            })
+            .collect();
+        Self { tokens, reach }
+    }
+
+    /// Adds the links of one target token.
+    fn link(&self, start: i64, end: i64, out: &mut Links) {
+        let first = self.reach.partition_point(|&reach| reach <= start);
+        let near = self.tokens[first..].iter().take_while(|&&(from, _, _)| from < end);
+        let mut links: Vec<(i32, i64)> =
+            near.map(|&(from, to, i)| (i, to.min(end) - from.max(start))).filter(|&(_, shared)| shared > 0).collect();
+        links.sort_unstable();
+        let total: i64 = links.iter().map(|&(_, shared)| shared).sum();
+        for (source, shared) in links {
+            out.sources.push(source);
+            out.weights.push((shared as f64 / total as f64) as f32);
+        }
+        out.offsets.push(out.sources.len() as i64);
+    }
+}
+
+/// Which words are marked, given marked stretches of the text: those of whose characters a share above `threshold`
+/// (0 or more, below 1) is marked.
+///
+/// `words` are [`Spans::apart`]; the marked stretches may overlap and come in any order.
+pub fn marked_words(marked: &Spans<'_>, words: &Spans<'_>, threshold: f64) -> Result<Vec<bool>> {
+    marked.as_many_rows(words.len(), "words")?;
+    if !(0.0..1.0).contains(&threshold) {
+        let expected = "0 or more and below 1";
+        return Err(Error::BadParameter { name: "threshold", found: threshold.to_string(), expected });
+    }
+    let mut out = vec![false; words.starts.values().len()];
+    for row in 0..words.len() {
+        let (starts, ends) = marked.row(row);
+        let mut stretches: Vec<(i64, i64)> = starts.iter().copied().zip(ends.iter().copied()).collect();
+        stretches.sort_unstable();
+        stretches.dedup_by(|next, kept| {
+            let touches = next.0 <= kept.1;
+            if touches {
+                kept.1 = kept.1.max(next.1);
+            }
+            touches
+        });
+        let first = words.starts.offsets()[row] as usize;
+        let (starts, ends) = words.row(row);
+        for ((out, &start), &end) in out[first..].iter_mut().zip(starts).zip(ends) {
+            let from = stretches.partition_point(|stretch| stretch.1 <= start);
+            let near = stretches[from..].iter().take_while(|stretch| stretch.0 < end);
+            let letters: i64 = near.map(|stretch| stretch.1.min(end) - stretch.0.max(start)).sum();
+            *out = letters as f64 > threshold * (end - start) as f64;
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,50 @@
+//! Numpy arrays at the border: read in place, refused with one line where they are not what the kernel reads.
+
+use numpy::ndarray::Dimension;
+use numpy::{
+    Element, PyArray, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray, PyUntypedArray, PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+/// The argument as a C-contiguous array of `T` with the dimensions of `D`, without a copy.
+///
+/// `TypeError` for another type, dtype or rank; `ValueError` where a copy would be needed.
+pub(super) fn array<'py, T: Element, D: Dimension>(
+    name: &str,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<PyReadonlyArray<'py, T, D>> {
+    let wanted = || format!("a {} array of {} dimension(s)", numpy::dtype::<T>(value.py()), D::NDIM.unwrap_or(0));
+    let Ok(typed) = value.cast::<PyArray<T, D>>() else {
+        let found = match value.cast::<PyUntypedArray>() {
+            Ok(other) => format!("{} of {} dimension(s)", other.dtype(), other.ndim()),
+            Err(_) => value.get_type().name()?.to_string(),
+        };
+        return Err(PyTypeError::new_err(format!("{name} is {found}, expected {}", wanted())));
+    };
+    if !(typed.is_c_contiguous() && typed.is_aligned()) {
+        return Err(PyValueError::new_err(format!("{name} is not C-contiguous, expected {}", wanted())));
+    }
+    typed.try_readonly().map_err(|_| PyValueError::new_err(format!("{name} is being written to by another call")))
+}
+
+/// The argument as an array of marks, `bool` or `uint8`, read as bytes (a `bool` array may hold any byte).
+pub(super) fn marks<'py, D: Dimension>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray<'py, u8, D>> {
+    if holds::<bool>(value) {
+        return array(name, &value.call_method1("view", ("uint8",))?);
+    }
+    array(name, value)
+}
+
+/// Whether the argument is an array of `T`.
+pub(super) fn holds<T: Element>(value: &Bound<'_, PyAny>) -> bool {
+    value.cast::<PyUntypedArray>().is_ok_and(|a| a.dtype().is_equiv_to(&numpy::dtype::<T>(value.py())))
+}
+
+/// Rows and columns of two arrays that must have the same.
+pub(super) fn same_shape(name: &str, found: &[usize], scores: &[usize]) -> PyResult<(usize, usize)> {
+    if found == scores {
+        return Ok((scores[0], scores[1]));
+    }
+    Err(PyValueError::new_err(format!("{name} has shape {found:?}, expected {scores:?} (as scores)")))
+}

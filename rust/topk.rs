@@ -1,0 +1,408 @@
+//! Hard rationales from scores: the top share of each row, for several shares from one pass.
+//!
+//! Scores are compared as integers that sort like the floats. A row is partitioned once around its largest count and
+//! the part on top again around the next, so that a smaller share costs less than the larger one before it. What lies
+//! at or above the last score taken is then marked by plain comparison, and only where scores tie around that point
+//! are positions looked at.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::pool;
+use crate::ragged::{Ragged, blocks, split_planes};
+use crate::word_scores::{Pooled, Pooling};
+
+/// Scores a thread should have to itself: below it a hand-over costs more than it saves.
+const SCORES_A_TASK: i64 = 1 << 15;
+
+/// A score that can be ranked: a float with an integer that sorts like it.
+pub trait Score: Copy + Send + Sync + Into<f64> {
+    /// The integer. Its smallest value belongs to no number, only to a NaN.
+    type Key: Copy + Ord + Send + Sync;
+    /// Below the key of every number, −∞ included: a position that cannot be selected.
+    const LOWEST: Self::Key;
+    /// The key; 0.0 and −0.0 have the same one.
+    fn key(self) -> Self::Key;
+    /// Whether the score is not a number.
+    fn nan(self) -> bool;
+}
+
+macro_rules! score {
+    ($float:ty, $int:ty) => {
+        impl Score for $float {
+            type Key = $int;
+            const LOWEST: $int = <$int>::MIN;
+            #[inline]
+            fn key(self) -> $int {
+                let bits = self.to_bits() as $int;
+                let bits = if bits == <$int>::MIN { 0 } else { bits };
+                bits ^ ((bits >> (<$int>::BITS - 1)) & <$int>::MAX)
+            }
+            #[inline]
+            fn nan(self) -> bool {
+                self.is_nan()
+            }
+        }
+    };
+}
+score!(f32, i32);
+score!(f64, i64);
+
+/// How many of `n` units a rationale of this fraction has: `max(1, round_half_even(fraction · n))`, 0 if `n` is 0.
+#[must_use]
+pub fn count(n: usize, fraction: f64) -> usize {
+    ((fraction * n as f64).round_ties_even() as usize).clamp(usize::from(n > 0), n)
+}
+
+/// [`count`] for every fraction and every `n`: `[fraction, n]`, flattened.
+pub fn counts(n: &[i64], fractions: &[f64]) -> Result<Vec<i64>> {
+    check_fractions(fractions)?;
+    if let Some((index, &found)) = n.iter().enumerate().find(|&(_, &n)| n < 0) {
+        return Err(Error::BadValue { row: index, name: "n", index: 0, found: found as f64, expected: "0 or more" });
+    }
+    Ok(fractions.iter().flat_map(|&f| n.iter().map(move |&n| count(n as usize, f) as i64)).collect())
+}
+
+/// Rationales: for every fraction one mark a score, `[fraction, position]`, flattened.
+///
+/// `selectable` (0 = no) is as long as the values of `scores`; none = every score. A NaN that cannot be selected is
+/// ignored. Positions are those of the values; what lies in no row is not marked.
+pub fn rationales<S: Score>(
+    scores: &Ragged<'_, S>,
+    selectable: Option<&[u8]>,
+    fractions: &[f64],
+    threads: Option<usize>,
+) -> Result<Vec<bool>> {
+    if let Some(selectable) = selectable {
+        same_length("selectable", selectable.len(), scores)?;
+    }
+    by_row(scores, fractions, threads, |row, at, work: &mut Work<S::Key>, out| {
+        let marks = selectable.map(|marks| &marks[at.clone()]);
+        if fill_keys(scores.row(row), marks, &mut work.keys) {
+            return Err(not_a_number(row, first_nan(scores.row(row), marks)));
+        }
+        work.cut(S::LOWEST, out.fractions);
+        for &(plane, cut) in &work.cuts {
+            mark(&work.keys, cut, out.row(plane, &at));
+        }
+        Ok(())
+    })
+}
+
+/// Rationales whose units are words: all tokens of a word are marked or none. `[fraction, position]`, flattened.
+///
+/// `words` has the shape of `scores` and names the word of each token; a negative id = no word. In a row ids never go
+/// down, and tokens of one id are one word, wherever they stand. The score of a word is pooled in `f64` and rounded
+/// to `f32`, which is how word scores are stored.
+pub fn word_rationales<W: Copy + Into<i64> + Send + Sync>(
+    scores: &Ragged<'_, f32>,
+    words: &[W],
+    how: Pooling,
+    fractions: &[f64],
+    threads: Option<usize>,
+) -> Result<Vec<bool>> {
+    same_length("words", words.len(), scores)?;
+    by_row(scores, fractions, threads, |row, at, work: &mut Work<i32>, out| {
+        let word_of = pool_row(row, scores.row(row), &words[at.clone()], how, &mut work.keys)?;
+        work.cut(f32::LOWEST, out.fractions);
+        let mut chosen = vec![false; work.keys.len()];
+        for &(plane, cut) in &work.cuts {
+            mark(&work.keys, cut, &mut chosen);
+            for (out, &word) in out.row(plane, &at).iter_mut().zip(&word_of) {
+                *out = chosen.get(word).copied().unwrap_or(false);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Fills `keys` from the scores, and says whether a score that may be selected is not a number.
+fn fill_keys<S: Score>(scores: &[S], marks: Option<&[u8]>, keys: &mut Vec<S::Key>) -> bool {
+    keys.resize(scores.len(), S::LOWEST);
+    let pairs = keys.iter_mut().zip(scores);
+    match marks {
+        Some(marks) => pairs.zip(marks).fold(false, |nan, ((key, &score), &mark)| {
+            *key = if mark == 0 { S::LOWEST } else { score.key() };
+            nan | (score.nan() && mark != 0)
+        }),
+        None => pairs.fold(false, |nan, (key, &score)| {
+            *key = score.key();
+            nan | score.nan()
+        }),
+    }
+}
+
+fn first_nan<S: Score>(scores: &[S], marks: Option<&[u8]>) -> usize {
+    let bad = |&i: &usize| scores[i].nan() && marks.is_none_or(|marks| marks[i] != 0);
+    (0..scores.len()).find(bad).unwrap_or(0)
+}
+
+/// Fills `keys` with those of the words of a row and returns the word of each token (`usize::MAX` = none).
+fn pool_row<W: Copy + Into<i64>>(
+    row: usize,
+    scores: &[f32],
+    words: &[W],
+    how: Pooling,
+    keys: &mut Vec<i32>,
+) -> Result<Vec<usize>> {
+    let mut word_of = vec![usize::MAX; scores.len()];
+    // Id and first token of each word, and its score so far.
+    let mut pooled: Vec<(i64, usize, Pooled)> = Vec::with_capacity(scores.len());
+    for (i, (&score, &word)) in scores.iter().zip(words).enumerate() {
+        let word: i64 = word.into();
+        if word < 0 {
+            continue;
+        }
+        if score.is_nan() {
+            return Err(not_a_number(row, i));
+        }
+        match pooled.last_mut() {
+            Some((last, _, _)) if word < *last => {
+                let expected = "an id no lower than that of the word before";
+                return Err(Error::BadValue { row, name: "words", index: i, found: word as f64, expected });
+            }
+            Some((last, _, word_score)) if word == *last => word_score.add(score.into(), how),
+            _ => {
+                let mut word_score = Pooled::default();
+                word_score.add(score.into(), how);
+                pooled.push((word, i, word_score));
+            }
+        }
+        word_of[i] = pooled.len() - 1;
+    }
+    keys.clear();
+    for &(_, first_token, word_score) in &pooled {
+        let score = word_score.score(how) as f32;
+        if score.is_nan() {
+            return Err(not_a_number(row, first_token));
+        }
+        keys.push(score.key());
+    }
+    Ok(word_of)
+}
+
+/// The last score that is taken, and how many are.
+#[derive(Clone, Copy)]
+struct Cut<K> {
+    key: K,
+    count: usize,
+}
+
+/// Buffers that a thread uses again for every row.
+struct Work<K> {
+    keys: Vec<K>,
+    top: Vec<K>,
+    cuts: Vec<(usize, Cut<K>)>,
+}
+
+impl<K: Copy + Ord> Work<K> {
+    /// Finds the cut of every fraction in `keys`; `fractions` come with their place in the output, largest first.
+    fn cut(&mut self, lowest: K, fractions: &[(usize, f64)]) {
+        self.cuts.clear();
+        self.top.resize(self.keys.len(), lowest);
+        let mut n = 0;
+        for &key in &self.keys {
+            self.top[n] = key;
+            n += usize::from(key != lowest);
+        }
+        let mut top = &mut self.top[..n];
+        let mut last: Option<Cut<K>> = None;
+        for &(plane, fraction) in fractions {
+            let cut = match (last, count(n, fraction)) {
+                (_, 0) => return,
+                (Some(cut), count) if cut.count == count => cut,
+                (_, count) => {
+                    let (_, &mut key, _) = top.select_nth_unstable_by(count - 1, |a, b| b.cmp(a));
+                    top = &mut top[..count];
+                    Cut { key, count }
+                }
+            };
+            self.cuts.push((plane, cut));
+            last = Some(cut);
+        }
+    }
+}
+
+/// Marks what lies at or above the cut, of equals the earlier.
+fn mark<K: Copy + Ord>(keys: &[K], cut: Cut<K>, out: &mut [bool]) {
+    for (out, &key) in out.iter_mut().zip(keys) {
+        *out = key >= cut.key;
+    }
+    let marked = out.iter().map(|&mark| u32::from(mark)).sum::<u32>() as usize;
+    let equals = out.iter_mut().zip(keys).rev().filter(|&(_, &key)| key == cut.key);
+    if marked > cut.count {
+        equals.take(marked - cut.count).for_each(|(out, _)| *out = false);
+    }
+}
+
+/// The part of the output that one task writes: the same rows of every fraction.
+struct Out<'a> {
+    planes: Vec<&'a mut [bool]>,
+    /// Position among the values that the planes start with.
+    start: usize,
+    /// The fractions and their planes, largest first.
+    fractions: &'a [(usize, f64)],
+}
+
+impl Out<'_> {
+    fn row(&mut self, plane: usize, at: &Range<usize>) -> &mut [bool] {
+        &mut self.planes[plane][at.start - self.start..at.end - self.start]
+    }
+}
+
+/// Calls `op` for every row, with the row's place among the values, buffers, and the output.
+fn by_row<T: Sync, K: Copy + Ord + Send>(
+    rows: &Ragged<'_, T>,
+    fractions: &[f64],
+    threads: Option<usize>,
+    op: impl Fn(usize, Range<usize>, &mut Work<K>, &mut Out<'_>) -> Result<()> + Sync + Send,
+) -> Result<Vec<bool>> {
+    check_fractions(fractions)?;
+    let mut largest_first: Vec<(usize, f64)> = fractions.iter().copied().enumerate().collect();
+    largest_first.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let mut out = vec![false; fractions.len() * rows.values().len()];
+    let blocks = blocks(rows.offsets(), SCORES_A_TASK);
+    let pieces = split_planes(&mut out, rows.values().len(), rows.offsets(), &blocks);
+    let tasks = blocks.into_iter().zip(pieces).collect();
+    pool::each(threads, tasks, |(rows_of_task, planes): (Range<usize>, _)| {
+        let start = rows.offsets()[rows_of_task.start] as usize;
+        let mut out = Out { planes, start, fractions: &largest_first };
+        let mut work = Work { keys: Vec::new(), top: Vec::new(), cuts: Vec::new() };
+        for row in rows_of_task {
+            let at = rows.offsets()[row] as usize..rows.offsets()[row + 1] as usize;
+            op(row, at, &mut work, &mut out)?;
+        }
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+fn check_fractions(fractions: &[f64]) -> Result<()> {
+    match fractions.iter().find(|&&f| !(f > 0.0 && f <= 1.0)) {
+        None => Ok(()),
+        Some(found) => {
+            let expected = "above 0 and at most 1";
+            Err(Error::BadParameter { name: "fraction", found: found.to_string(), expected })
+        }
+    }
+}
+
+fn same_length<T>(name: &'static str, found: usize, scores: &Ragged<'_, T>) -> Result<()> {
+    let expected = scores.values().len();
+    if found == expected { Ok(()) } else { Err(Error::LengthMismatch { name, found, other: "scores", expected }) }
+}
+
+fn not_a_number(row: usize, index: usize) -> Error {
+    Error::BadValue { row, name: "scores", index, found: f64::NAN, expected: "a number" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ragged::even_offsets;
+    use proptest::prelude::*;
+
+    /// Sort all positions of a row, take the first ones.
+    fn slow(scores: &[f32], selectable: &[u8], fraction: f64) -> Vec<bool> {
+        let mut order: Vec<usize> = (0..scores.len()).filter(|&i| selectable[i] != 0).collect();
+        order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap_or(std::cmp::Ordering::Equal));
+        let mut marks = vec![false; scores.len()];
+        for &i in &order[..count(order.len(), fraction)] {
+            marks[i] = true;
+        }
+        marks
+    }
+
+    fn score() -> impl Strategy<Value = f32> {
+        prop_oneof![
+            prop::sample::select(vec![0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, 1e-45, -1e-45]),
+            any::<f32>().prop_filter("a number", |x| !x.is_nan()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn equals_sorting(
+            rows in 0_usize..6,
+            width in 0_usize..40,
+            cells in prop::collection::vec((score(), 0_u8..3), 240),
+            fractions in prop::collection::vec(0.001_f64..=1.0, 0..5),
+        ) {
+            let cells = &cells[..rows * width];
+            let scores: Vec<f32> = cells.iter().map(|c| c.0).collect();
+            let selectable: Vec<u8> = cells.iter().map(|c| c.1).collect();
+            let offsets = even_offsets(rows, width);
+            let found = rationales(&Ragged::new("scores", &scores, &offsets)?, Some(&selectable), &fractions, Some(1))?;
+            for (f, &fraction) in fractions.iter().enumerate() {
+                for row in 0..rows {
+                    let at = row * width..(row + 1) * width;
+                    let plane = &found[f * scores.len()..(f + 1) * scores.len()];
+                    prop_assert_eq!(&plane[at.clone()], slow(&scores[at.clone()], &selectable[at], fraction));
+                }
+            }
+        }
+
+        #[test]
+        fn keys_sort_like_floats(a in score(), b in score()) {
+            prop_assert_eq!(Some(a.key().cmp(&b.key())), a.partial_cmp(&b));
+            prop_assert!(a.key() > f32::LOWEST);
+            prop_assert_eq!(Some(f64::from(a).key().cmp(&f64::from(b).key())), a.partial_cmp(&b));
+        }
+    }
+
+    #[test]
+    fn threads_change_nothing() -> Result<()> {
+        let scores: Vec<f32> = (0..100_000_u64).map(|i| (i * 7_919 % 1_009) as f32).collect();
+        let offsets = even_offsets(1000, 100);
+        let rows = Ragged::new("scores", &scores, &offsets)?;
+        let one = rationales(&rows, None, &[0.5, 0.05], Some(1))?;
+        assert_eq!(one, rationales(&rows, None, &[0.5, 0.05], Some(3))?);
+        assert_eq!(one, rationales(&rows, None, &[0.5, 0.05], None)?);
+        Ok(())
+    }
+
+    #[test]
+    fn counts_round_half_to_even_and_never_to_nothing() {
+        assert_eq!(counts(&[0, 1, 5, 25, 50], &[0.1, 0.5]), Ok(vec![0, 1, 1, 2, 5, 0, 1, 2, 12, 25]));
+        assert!(counts(&[-1], &[0.1]).is_err());
+        for bad in [0.0, -0.1, 1.01, f64::NAN, f64::INFINITY] {
+            assert!(counts(&[1], &[bad]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_slice_of_a_longer_array_keeps_its_positions() -> Result<()> {
+        let rows = Ragged::new("scores", &[9.0_f32, 1.0, 2.0, 3.0, 9.0], &[1, 3, 3, 4])?;
+        assert_eq!(rationales(&rows, None, &[0.5], None)?, [false, false, true, true, false]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_word_moves_as_a_whole() -> Result<()> {
+        let scores = [5.0, 0.0, 1.0, 4.0, 9.0, 1.0];
+        let words = [-1, 0, 0, 2, -1, 2];
+        let rows = Ragged::new("scores", &scores, &[0, 6])?;
+        let chosen = |how, fraction| word_rationales(&rows, &words, how, &[fraction], None);
+        assert_eq!(chosen(Pooling::Max, 0.5)?, [false, false, false, true, false, true]);
+        assert_eq!(chosen(Pooling::First, 1.0)?, [false, true, true, true, false, true]);
+        let tie = Ragged::new("scores", &[1.0, 2.0, 3.0], &[0, 3])?;
+        assert_eq!(word_rationales(&tie, &[0, 0, 1], Pooling::Sum, &[0.5], None)?, [true, true, false]);
+        assert_eq!(word_rationales(&tie, &[0, 0, 1], Pooling::Mean, &[0.5], None)?, [false, false, true]);
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_what_has_no_order() -> Result<()> {
+        let scores = [0.0, f32::NAN, 1.0, f32::NAN];
+        let rows = Ragged::new("scores", &scores, &[0, 2, 4])?;
+        assert!(rationales(&rows, Some(&[1, 0, 1, 0]), &[0.5], None).is_ok());
+        let error = rationales(&rows, Some(&[1, 0, 1, 1]), &[0.5], None).err().map(|e| e.to_string());
+        assert_eq!(error.as_deref(), Some("row 1: scores[1] is NaN, expected a number"));
+        assert!(word_rationales(&rows, &[0, -1, 1, 1], Pooling::First, &[0.5], None).is_err());
+        let infinite = Ragged::new("scores", &[f32::INFINITY, f32::NEG_INFINITY], &[0, 2])?;
+        assert!(word_rationales(&infinite, &[0, 0], Pooling::Sum, &[0.5], None).is_err());
+        assert!(word_rationales(&infinite, &[1, 0], Pooling::Sum, &[0.5], None).is_err());
+        assert!(word_rationales(&infinite, &[0], Pooling::Sum, &[0.5], None).is_err());
+        Ok(())
+    }
+}

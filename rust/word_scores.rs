@@ -1,0 +1,151 @@
+//! Scores carried from tokens to words and back.
+
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::pool;
+use crate::ragged::{Ragged, blocks, split};
+
+/// Tokens a thread should have to itself: below it a hand-over costs more than it saves.
+const TOKENS_A_TASK: i64 = 1 << 14;
+
+/// How the scores of a word's tokens become the score of the word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// The highest.
+    Max,
+    /// The mean.
+    Mean,
+    /// The sum.
+    Sum,
+    /// That of the first token.
+    First,
+}
+
+impl FromStr for Pooling {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "max" => Ok(Self::Max),
+            "mean" => Ok(Self::Mean),
+            "sum" => Ok(Self::Sum),
+            "first" => Ok(Self::First),
+            _ => Err(Error::BadParameter {
+                name: "pooling",
+                found: format!("'{name}'"),
+                expected: "max, mean, sum or first",
+            }),
+        }
+    }
+}
+
+/// The score of a word in the making. Sums are in `f64` and in reading order, so they are the same everywhere.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pooled {
+    value: f64,
+    tokens: u32,
+}
+
+impl Pooled {
+    /// One more token.
+    #[inline]
+    pub fn add(&mut self, score: f64, how: Pooling) {
+        self.value = match how {
+            _ if self.tokens == 0 => score,
+            Pooling::Max => self.value.max(score),
+            Pooling::Mean | Pooling::Sum => self.value + score,
+            Pooling::First => self.value,
+        };
+        self.tokens += 1;
+    }
+
+    /// The score of the word; NaN if it has no token.
+    #[inline]
+    #[must_use]
+    pub fn score(self, how: Pooling) -> f64 {
+        match (self.tokens, how) {
+            (0, _) => f64::NAN,
+            (n, Pooling::Mean) => self.value / f64::from(n),
+            _ => self.value,
+        }
+    }
+}
+
+/// Word scores from token scores, the words of all rows one after another; NaN for a word without tokens.
+///
+/// `words` has the shape of `scores` and holds the word of each token, negative = none; row i has
+/// `word_offsets[i + 1] - word_offsets[i]` words. Scores of no word are ignored, NaN included.
+pub fn to_words(
+    scores: &Ragged<'_, f32>,
+    words: &Ragged<'_, i32>,
+    word_offsets: &[i64],
+    how: Pooling,
+    threads: Option<usize>,
+) -> Result<Vec<f32>> {
+    scores.same_shape("scores", words, "words")?;
+    let mut out = Vec::new();
+    let n_words = word_offsets.last().copied().unwrap_or(0).max(0) as usize;
+    out.try_reserve_exact(n_words).map_err(|_| {
+        let expected = "as many words as fit into memory";
+        Error::BadParameter { name: "word_offsets", found: n_words.to_string(), expected }
+    })?;
+    out.resize(n_words, f32::NAN);
+    Ragged::new("word_offsets", &out, word_offsets)?.as_many_rows("word_offsets", scores.len(), "scores")?;
+    let blocks = blocks(scores.offsets(), TOKENS_A_TASK);
+    let tasks = blocks.iter().cloned().zip(split(&mut out, word_offsets, &blocks)).collect();
+    pool::each(threads, tasks, |(rows, mut out): (_, &mut [f32])| {
+        let mut pooled = Vec::new();
+        for row in rows {
+            let n = (word_offsets[row + 1] - word_offsets[row]) as usize;
+            let (here, rest) = std::mem::take(&mut out).split_at_mut(n);
+            out = rest;
+            pooled.clear();
+            pooled.resize(n, Pooled::default());
+            pool_row(row, scores.row(row), words.row(row), how, &mut pooled)?;
+            for (out, word) in here.iter_mut().zip(&pooled) {
+                *out = word.score(how) as f32;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+fn pool_row(row: usize, scores: &[f32], words: &[i32], how: Pooling, pooled: &mut [Pooled]) -> Result<()> {
+    for (index, (&score, &word)) in scores.iter().zip(words).enumerate() {
+        if word < 0 {
+            continue;
+        }
+        let Some(pooled) = pooled.get_mut(word as usize) else {
+            let expected = "a word of the row";
+            return Err(Error::BadValue { row, name: "words", index, found: f64::from(word), expected });
+        };
+        if score.is_nan() {
+            return Err(Error::BadValue { row, name: "scores", index, found: f64::NAN, expected: "a number" });
+        }
+        pooled.add(f64::from(score), how);
+    }
+    Ok(())
+}
+
+/// Every token's value, that of its word; `fill` for a token of no word.
+///
+/// `words` as in [`to_words`].
+pub fn to_tokens(values: &Ragged<'_, f32>, words: &Ragged<'_, i32>, fill: f32) -> Result<Vec<f32>> {
+    values.as_many_rows("values", words.len(), "words")?;
+    let mut out = vec![fill; words.values().len()];
+    for row in 0..words.len() {
+        let (values, words_here) = (values.row(row), words.row(row));
+        let first = words.offsets()[row] as usize;
+        for (index, (out, &word)) in out[first..].iter_mut().zip(words_here).enumerate() {
+            if word >= 0 {
+                *out = *values.get(word as usize).ok_or_else(|| {
+                    let expected = "a word of the row";
+                    Error::BadValue { row, name: "words", index, found: f64::from(word), expected }
+                })?;
+            }
+        }
+    }
+    Ok(out)
+}

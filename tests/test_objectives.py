@@ -1,0 +1,138 @@
+"""Every loss against numbers worked by hand, and against a float64 numpy twin."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unirex.objectives import comprehensiveness_loss, plausibility_loss, sufficiency_loss, task_loss
+
+LN2, LN4 = math.log(2), math.log(4)
+
+
+def logits(*probabilities: float) -> torch.Tensor:
+    return torch.tensor([[math.log(p) for p in probabilities]])
+
+
+def test_task_loss_by_hand() -> None:
+    assert task_loss(logits(0.25, 0.75), torch.tensor([0])).item() == pytest.approx(LN4)
+    per_fraction = task_loss(torch.stack([logits(0.5, 0.5), logits(0.25, 0.75)]), torch.tensor([0]))
+    assert per_fraction.flatten().tolist() == pytest.approx([LN2, LN4])
+
+
+@pytest.mark.parametrize(
+    ("criterion", "margin", "expected"),
+    [
+        ("diff", 1.0, [LN2 - LN4, LN2 - math.log(20)]),
+        # ln 2 - ln 20 = -2.30 is capped at -1; ln 2 - ln 4 = -0.69 is not.
+        ("margin", 1.0, [LN2 - LN4 + 1, 0.0]),
+        ("margin", 0.0, [0.0, 0.0]),
+    ],
+)
+def test_comprehensiveness_by_hand(criterion: str, margin: float, expected: list[float]) -> None:
+    full, removed = torch.tensor([LN2]), torch.tensor([[LN4], [math.log(20)]])
+    loss = comprehensiveness_loss(full, removed, criterion=criterion, margin=margin)
+    assert loss.flatten().tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_comprehensiveness_margin_punishes_a_removal_that_helps() -> None:
+    loss = comprehensiveness_loss(torch.tensor([LN4]), torch.tensor([[LN2]]), margin=1.0)
+    assert loss.item() == pytest.approx(LN2 + 1)
+
+
+FULL, KEEP = (0.5, 0.5), (0.25, 0.75)
+KL_FULL_KEEP = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
+KL_KEEP_FULL = 0.25 * math.log(0.25 / 0.5) + 0.75 * math.log(0.75 / 0.5)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "label", "expected"),
+    [
+        ("diff", 0, LN4 - LN2),
+        ("margin", 0, LN4 - LN2 + 0.1),
+        ("margin", 1, 0.0),  # ln(4/3) - ln 2 = -0.41, capped at -0.1
+        ("mae", 1, LN2 - math.log(4 / 3)),
+        ("mse", 0, (LN4 - LN2) ** 2),
+        ("kl", 0, KL_FULL_KEEP),
+        ("kl_mean_reversed", 0, KL_KEEP_FULL / 2),
+    ],
+)
+def test_sufficiency_by_hand(criterion: str, label: int, expected: float) -> None:
+    loss = sufficiency_loss(logits(*FULL), logits(*KEEP)[None], torch.tensor([label]), criterion=criterion, margin=0.1)
+    assert loss.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_kl_sends_no_gradient_to_the_reference() -> None:
+    full, keep = logits(*FULL).requires_grad_(), logits(*KEEP)[None].requires_grad_()
+    sufficiency_loss(full, keep, torch.tensor([0]), criterion="kl").sum().backward()
+    assert full.grad is None
+    assert keep.grad is not None
+
+
+def test_the_full_side_carries_gradient_unless_detached() -> None:
+    ce_full = torch.tensor([LN2], requires_grad=True)
+    comprehensiveness_loss(ce_full, torch.tensor([[LN4]]), criterion="diff").sum().backward()
+    assert ce_full.grad is not None
+    assert ce_full.grad.item() == 1
+
+
+SIGMOID_1 = 1 / (1 + math.exp(-1))
+
+
+@pytest.mark.parametrize(
+    ("criterion", "expected"),
+    [
+        ("bce", [-3 * math.log(SIGMOID_1), -math.log(1 - SIGMOID_1), 0]),
+        ("mse", [(SIGMOID_1 - 1) ** 2, SIGMOID_1**2, 0]),
+        ("mae", [1 - SIGMOID_1, SIGMOID_1, 0]),
+        ("margin", [0.5, 2.5, 0]),
+        # All of the gold share stands on the first of two equally scored tokens: KL = ln 2.
+        ("kl", [LN2, 0, 0]),
+    ],
+)
+def test_plausibility_by_hand(criterion: str, expected: list[float]) -> None:
+    loss = plausibility_loss(
+        torch.tensor([[1.0, 1.0, 9.0]]),
+        torch.tensor([[1.0, 0.0, 1.0]]),
+        torch.tensor([[True, True, False]]),
+        criterion=criterion,
+        pos_weight=3.0,
+        margin=1.5,
+    )
+    assert loss[0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("criterion", ["bce", "kl", "mse", "mae", "margin"])
+def test_plausibility_without_gold_is_zero_with_zero_gradient(criterion: str) -> None:
+    scores = torch.randn(2, 5, requires_grad=True)
+    loss = plausibility_loss(scores, torch.zeros(2, 5), torch.zeros(2, 5, dtype=torch.bool), criterion=criterion)
+    loss.sum().backward()
+    assert loss.abs().sum() == 0
+    assert scores.grad is not None
+    assert scores.grad.abs().sum() == 0
+
+
+@pytest.mark.parametrize("function", [comprehensiveness_loss, sufficiency_loss, plausibility_loss])
+def test_unknown_criterion_is_named(function: object) -> None:
+    arguments = {
+        comprehensiveness_loss: (torch.zeros(1), torch.zeros(1, 1)),
+        sufficiency_loss: (torch.zeros(1, 2), torch.zeros(1, 1, 2), torch.zeros(1, dtype=torch.long)),
+        plausibility_loss: (torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool)),
+    }[function]
+    with pytest.raises(ValueError, match="criterion is 'hinge', expected"):
+        function(*arguments, criterion="hinge")
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10_000), n_classes=st.integers(2, 5), label=st.integers(0, 1))
+def test_cross_entropies_agree_with_numpy(seed: int, n_classes: int, label: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(scale=8, size=(3, 4, n_classes))
+    labels = np.full(4, label)
+    expected = np.log(np.exp(values - values.max(-1, keepdims=True)).sum(-1)) + values.max(-1) - values[..., label]
+    found = task_loss(torch.tensor(values, dtype=torch.float32), torch.tensor(labels))
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
+    assert (found >= 0).all()

@@ -1,0 +1,113 @@
+"""Hiding tokens: by hand, and against a row-by-row twin."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unirex.data.collate import Rows
+from unirex.perturb import FillTokens, drop_hidden, hidden_tokens, perturb, perturbed_logits
+
+FILL = FillTokens(mask_id=7, pad_id=0)
+
+
+def rows_of(*ids: list[int]) -> Rows:
+    width = max(map(len, ids))
+    padded = torch.tensor([row + [0] * (width - len(row)) for row in ids])
+    visible = torch.tensor([[True] * len(row) + [False] * (width - len(row)) for row in ids])
+    return Rows(input_ids_BL=padded, visible_BL=visible, token_types_BL=torch.zeros_like(padded))
+
+
+ROWS = rows_of([1, 11, 12, 13, 2], [1, 21, 2])
+HIDDEN = torch.tensor([[False, False, True, False, False], [False, True, False, False, False]])
+
+
+def test_attention_hides_in_place() -> None:
+    out = perturb(ROWS, HIDDEN, "attention", FILL)
+    assert out.input_ids_BL.tolist() == ROWS.input_ids_BL.tolist()
+    assert out.visible_BL.int().tolist() == [[1, 1, 0, 1, 1], [1, 0, 1, 0, 0]]
+
+
+def test_delete_closes_up_and_counts_anew() -> None:
+    out = perturb(ROWS, HIDDEN, "delete", FILL)
+    assert out.positions_BL is None
+    assert [row[keep].tolist() for row, keep in zip(out.input_ids_BL, out.visible_BL, strict=True)] == [
+        [1, 11, 13, 2],
+        [1, 2],
+    ]
+
+
+@pytest.mark.parametrize(("how", "token"), [("mask_token", 7), ("pad_token", 0)])
+def test_replaced_tokens_stay_visible(how: str, token: int) -> None:
+    out = perturb(ROWS, HIDDEN, how, FILL)
+    assert out.input_ids_BL.tolist() == [[1, 11, token, 13, 2], [1, token, 2, 0, 0]]
+    assert out.visible_BL.tolist() == ROWS.visible_BL.tolist()
+
+
+def test_dropping_keeps_positions() -> None:
+    out = drop_hidden(perturb(ROWS, HIDDEN, "attention", FILL), keep_positions=True)
+    assert out.positions_BL is not None
+    found = [
+        list(zip(ids[keep].tolist(), places[keep].tolist(), strict=True))
+        for ids, places, keep in zip(out.input_ids_BL, out.positions_BL, out.visible_BL, strict=True)
+    ]
+    assert found == [[(1, 0), (11, 1), (13, 3), (2, 4)], [(1, 0), (2, 2)]]
+
+
+def test_unknown_how_is_named() -> None:
+    with pytest.raises(ValueError, match="how is 'blur', expected attention, delete"):
+        perturb(ROWS, HIDDEN, "blur", FILL)  # type: ignore[arg-type]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), n_choices=st.sampled_from([1, 3]), how=st.sampled_from(["attention", "delete"]))
+def test_perturbed_logits_equal_one_run_per_mask(seed: int, n_choices: int, how: str) -> None:
+    """Whatever is run once and shared must be what running every fraction alone gives."""
+    rng = np.random.default_rng(seed)
+    n_rows, width, n_fractions = 4 * n_choices, 9, 5
+    lengths = rng.integers(1, width + 1, n_rows)
+    visible = torch.from_numpy(np.arange(width) < lengths[:, None])
+    rows = Rows(
+        input_ids_BL=torch.from_numpy(rng.integers(1, 50, (n_rows, width))) * visible,
+        visible_BL=visible,
+        token_types_BL=torch.zeros(n_rows, width, dtype=torch.int64),
+    )
+    selectable = visible & torch.from_numpy(rng.random((n_rows, width)) < 0.8)
+    order = torch.from_numpy(rng.random((n_rows, width)))
+    cuts = np.sort(rng.choice([0.1, 0.3, 0.3, 0.5, 0.9], n_fractions))
+    rationale = torch.stack([(order < cut) & selectable for cut in cuts])
+    calls = []
+
+    def run(part: Rows) -> torch.Tensor:
+        calls.append(len(part.input_ids_BL))
+        weight = torch.arange(1, part.input_ids_BL.shape[1] + 1)
+        value = (part.input_ids_BL * part.visible_BL * weight).sum(1).double()
+        return value.view(-1, n_choices) if n_choices > 1 else torch.stack([value, -value], 1)
+
+    keep, remove = perturbed_logits(
+        run, rows, rationale, selectable, kinds=("keep", "remove"), how=how, fill=FILL, n_choices=n_choices
+    )
+    assert len(calls) == 1
+    assert calls[0] <= 2 * n_fractions * n_rows
+    for kind, logits in (("keep", keep), ("remove", remove)):
+        for k in range(n_fractions):
+            alone = run(perturb(rows, hidden_tokens(rationale[k], selectable, kind), how, FILL))
+            assert torch.equal(logits[k], alone)
+    assert all((a | b).equal(b) for a, b in pairwise(rationale))
+
+
+def test_identical_masks_run_once() -> None:
+    selectable = torch.tensor([[False, True, True, True, False], [False, True, False, False, False]])
+    one = torch.tensor([[False, True, False, False, False], [False, True, False, False, False]])
+    two = torch.tensor([[False, True, True, False, False], [False, True, False, False, False]])
+    ran = []
+
+    def run(part: Rows) -> torch.Tensor:
+        ran.append(len(part.input_ids_BL))
+        return torch.zeros(len(part.input_ids_BL), 2)
+
+    perturbed_logits(run, ROWS, torch.stack([one, one, two]), selectable, kinds=("remove",), how="attention", fill=FILL)
+    assert ran == [3]
