@@ -8,11 +8,11 @@ const EQUAL: f64 = 1e-12;
 
 /// The worst and best value that a set of methods reaches, per column; NaN is left out, NaN if nothing is left.
 ///
-/// `values` is `[methods, columns]`; only methods with `counts[m]` set enter.
-pub fn extremes(values: &[f64], counts: &[bool]) -> Result<(Vec<f64>, Vec<f64>)> {
+/// `values` is `[methods, columns]`; only methods whose `counts[m]` is not 0 enter.
+pub fn extremes(values: &[f64], counts: &[u8]) -> Result<(Vec<f64>, Vec<f64>)> {
     let columns = n_rows(values, counts.len())?;
     let (mut low, mut high) = (vec![f64::NAN; columns], vec![f64::NAN; columns]);
-    for (row, _) in values.chunks_exact(columns.max(1)).zip(counts).filter(|(_, enters)| **enters) {
+    for (row, _) in values.chunks_exact(columns.max(1)).zip(counts).filter(|(_, enters)| **enters != 0) {
         for ((&value, low), high) in row.iter().zip(&mut low).zip(&mut high) {
             // f64::min and max pass over a NaN.
             *low = low.min(value);
@@ -52,13 +52,13 @@ mod tests {
     #[test]
     fn by_hand() -> Result<()> {
         let values = [1.0, 5.0, 3.0, 5.0, 9.0, f64::NAN];
-        let (low, high) = extremes(&values, &[true, true, false])?;
+        let (low, high) = extremes(&values, &[1, 2, 0])?;
         assert_eq!((low.as_slice(), high.as_slice()), (&[1.0, 5.0][..], &[3.0, 5.0][..]));
         assert_eq!(relative_gain(&values[..4], &low, &high, false)?, [0.0, 0.5, 1.0, 0.5]);
         assert_eq!(relative_gain(&values[..4], &low, &high, true)?, [1.0, 0.5, 0.0, 0.5]);
         assert!(relative_gain(&values[4..], &low, &high, false)?[1].is_nan());
         assert_eq!(relative_gain(&[0.3], &[0.1 + 0.2], &[0.3], false)?, [0.5]);
-        assert!(extremes(&values, &[true; 4]).is_err());
+        assert!(extremes(&values, &[1; 4]).is_err());
         assert!(relative_gain(&values, &low, &high[..1], true).is_err());
         Ok(())
     }
@@ -66,7 +66,7 @@ mod tests {
     proptest! {
         #[test]
         fn inside_the_set_all_is_between_0_and_1(values in prop::collection::vec(-10.0..10.0, 1..20)) {
-            let (low, high) = extremes(&values, &vec![true; values.len()])?;
+            let (low, high) = extremes(&values, &vec![1; values.len()])?;
             let up = relative_gain(&values, &low, &high, false)?;
             let down = relative_gain(&values, &low, &high, true)?;
             for (a, b) in up.iter().zip(&down) {
