@@ -3,6 +3,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ import pytest
 from reference import predictions
 from unirex.metrics import score
 from unirex.metrics.cli import main
+from unirex.metrics.report import heads, to_text
 
 
 @pytest.fixture
@@ -62,6 +64,14 @@ def test_several_systems_are_columns(file: Path, capsys: pytest.CaptureFixture[s
     assert main(["score", str(file), str(other), "--json"]) == 0
     systems = json.loads(capsys.readouterr().out)["systems"]
     assert [s["about"]["scores_from"] for s in systems] == ["extractor", "random"]
+
+
+def test_columns_are_named_by_what_tells_their_paths_apart(file: Path) -> None:
+    reports = [score(file), score(file)]
+    assert "ours" in to_text(reports, names=["ours", "theirs"])
+    apart = [replace(r, about={"source": f"runs/{n}/p.parquet"}) for r, n in zip(reports, "ab", strict=True)]
+    assert heads(apart) == ["a/p.parquet", "b/p.parquet"]
+    assert heads(apart[:1]) == ["p.parquet"]
 
 
 def test_options_reach_the_score(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

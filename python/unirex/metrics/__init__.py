@@ -31,34 +31,12 @@ if TYPE_CHECKING:
         token_precision,
         token_recall,
     )
-    from unirex.metrics.comparison import (
-        Comparison,
-        Difference,
-        compare,
-    )
-    from unirex.metrics.nrg import (
-        Cell,
-        GainTable,
-        gain_table,
-    )
-    from unirex.metrics.report import (
-        Metric,
-        Report,
-    )
-    from unirex.metrics.runs import (
-        Run,
-        read_runs,
-    )
-    from unirex.metrics.scoring import (
-        Plan,
-        finish,
-        plan,
-        score,
-    )
-    from unirex.metrics.state import (
-        Resampling,
-        State,
-    )
+    from unirex.metrics.comparison import Comparison, Difference, compare
+    from unirex.metrics.nrg import Cell, GainTable, gain_table
+    from unirex.metrics.report import Metric, Report
+    from unirex.metrics.runs import Run, read_runs
+    from unirex.metrics.scoring import Plan, finish, plan, score
+    from unirex.metrics.state import Resampling, State
 
 __all__ = [
     "Cell",

@@ -126,12 +126,13 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def to_text(reports: Sequence[Report], *, all_metrics: bool = False) -> str:
+def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequence[str] | None = None) -> str:
     """Reports side by side, one column each, metrics below each other; `-` = not available, `nan` = undefined.
 
     Args:
         reports: one per system.
         all_metrics: also the metrics of single fractions, classes and pooled counts.
+        names: headings of the columns; by default the ends of the sources' paths that differ.
     """
     first = reports[0]
     shown: dict[str, Metric] = {}
@@ -139,7 +140,7 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False) -> str:
         for metric in report.metrics:
             if all_metrics or metric.main or metric.name == first.headline:
                 shown.setdefault(metric.name, metric)
-    names = heads(reports)
+    names = names or heads(reports)
     single = len(reports) == 1
     table = [["", "", *(["value"] if single else names)] + (["interval", "rows", "undefined"] if single else [])]
     group = None

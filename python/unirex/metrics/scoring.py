@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unirex.metrics.batch import Parser, hash_ids
 from unirex.metrics.definitions import Convention, Layout
@@ -122,10 +123,21 @@ def plan(
     for threshold in iou_thresholds:
         if not 0 < threshold <= 1:
             raise ValueError(f"iou_thresholds has {threshold}, expected numbers in (0, 1]")
-    header = source.header
-    perturbations = _perturbations(source, perturbation, scorer)
+    thresholds = tuple(dict.fromkeys(float(t) for t in iou_thresholds))
+    layout = _layout(source, convention, _perturbations(source, perturbation, scorer), thresholds)
+    return Plan(source=source, layout=layout, resampling=resampling or Resampling(), scorer=scorer)
+
+
+def _layout(
+    source: Source,
+    convention: Convention,
+    perturbations: tuple[tuple[str, frozenset[str]], ...],
+    iou_thresholds: tuple[float, ...],
+) -> Layout:
+    """What the source's columns allow, with a task metric that exists."""
+    headline = source.header.headline
     layout = Layout(
-        labels=header.labels,
+        labels=source.header.labels,
         fractions=_fractions(source) if perturbations else (),
         perturbations=perturbations,
         has_label=source.has("label") and source.has("prediction"),
@@ -133,18 +145,16 @@ def plan(
         has_scores=source.has("scores"),
         has_rationale=source.has("rationale"),
         has_cuts=source.has("words_cut") and source.has("gold_cut") and source.has("scores"),
-        iou_thresholds=tuple(dict.fromkeys(float(t) for t in iou_thresholds)),
+        iou_thresholds=iou_thresholds,
         convention=convention,
     )
-    if not layout.definitions:
-        raise ValueError(f"{source.name}: nothing to score in columns {source.names()}")
     names = [definition.name for definition in layout.definitions]
-    if layout.has_label and header.headline is not None and header.headline not in names:
-        raise ValueError(
-            f"{source.name}: headline is {header.headline!r}, expected a task metric{near(header.headline, names)}"
-        )
-    layout = replace(layout, headline=header.headline if layout.has_label else None)
-    return Plan(source=source, layout=layout, resampling=resampling or Resampling(), scorer=scorer)
+    if not names:
+        raise ValueError(f"{source.name}: nothing to score in columns {source.names()}")
+    if layout.has_label and headline is not None and headline not in names:
+        hint = near(headline, names)
+        raise ValueError(f"{source.name}: headline is {headline!r}, expected a task metric{hint}")
+    return replace(layout, headline=headline if layout.has_label else None)
 
 
 def run_plan(made: Plan, progress: Progress | None = None, *, shard: Shard | None = None) -> State:
@@ -224,14 +234,11 @@ def _fractions(source: Source) -> tuple[float, ...]:
 
 def _constants(source: Source) -> dict[str, str | None]:
     columns = [column for column in ("model", "data") if source.has(column)]
-    return (
-        {column: None if value is None else str(value) for column, value in _first(source, columns).items()}
-        if columns
-        else {}
-    )
+    found = _first(source, columns) if columns else {}
+    return {column: None if value is None else str(value) for column, value in found.items()}
 
 
-def _name_duplicate(source: Source, duplicate: np.ndarray[Any, np.dtype[np.uint64]]) -> str:
+def _name_duplicate(source: Source, duplicate: NDArray[np.uint64]) -> str:
     files = []
     name = ""
     for where, batch in source.batches(["id"]):

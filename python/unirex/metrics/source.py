@@ -206,7 +206,7 @@ def _batches(
         return
     columns = schema.names
     if isinstance(part, pa.Table):
-        yield from part.select(columns).to_batches(max_chunksize=rows)
+        yield from part.select(columns).to_reader(max_chunksize=rows)
         return
     if jsonl.is_jsonl(part):
         with _reading(name):
