@@ -259,6 +259,19 @@ def test_bad_patterns(pattern: str, message: str, capsys: pytest.CaptureFixture[
     assert err.count("\n") == 1
 
 
+def test_only_a_control_may_lack_instances(tmp_path: Path) -> None:
+    for method in ("a", "b"):
+        write_run(tmp_path / method / "sst.parquet", 0, ord(method))
+    path = tmp_path / "b" / "sst.parquet"
+    pq.write_table(pq.read_table(path).slice(3), path)
+    runs = read_runs(f"{tmp_path}/{{method}}/{{data}}.parquet")
+    with pytest.raises(ValueError, match="its ids differ"):
+        gain_table(runs, resampling=QUICK)
+    assert gain_table(runs, controls=["b"], resampling=QUICK).cells["sst", "b"].values["auprc"] > 0
+    with pytest.raises(ValueError, match="its ids differ"):
+        gain_table(runs, controls=["a"], resampling=QUICK)
+
+
 def test_runs_of_a_data_set_must_fit_together(tmp_path: Path) -> None:
     write_run(tmp_path / "a/sst.parquet", 0, 1)
     pattern = f"{tmp_path}/{{method}}/{{data}}.parquet"

@@ -1,6 +1,7 @@
 """Rows of a prediction file as checked numpy arrays: every fault is named by file, row id and field."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -70,6 +71,11 @@ def hash_ids(ids: pa.Array) -> NDArray[np.uint64]:
     _, positions, content = binary.buffers()
     offsets = np.frombuffer(positions, dtype=np.int64, count=len(binary) + 1, offset=8 * binary.offset)
     return _rust.hash_ids(np.frombuffer(content or b"", dtype=np.uint8), offsets).reshape(-1, 2)
+
+
+def as_keys(hashes: NDArray[np.uint64]) -> NDArray[Any]:
+    """Hashes [N, 2] as N values that numpy can sort and look up."""
+    return np.ascontiguousarray(hashes).view([("high", np.uint64), ("low", np.uint64)]).reshape(-1)
 
 
 class Parser:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unirex.metrics.batch import hash_ids
+from unirex.metrics.batch import as_keys, hash_ids
 from unirex.metrics.definitions import Definition, Direction, Sums
 from unirex.metrics.names import near
 from unirex.metrics.report import Report
@@ -159,7 +159,7 @@ def _narrowed(plans: Sequence[Plan], metrics: Sequence[str] | None) -> list[Plan
 def _common(sources: Sequence[Source], *, intersect: bool) -> tuple[list[NDArray[np.bool_] | None], tuple[int, ...]]:
     """For each system which of its rows all systems have (None = all rows)."""
     ids = [_ids(source) for source in sources]
-    keys = [_sortable(i) for i in ids]
+    keys = [as_keys(i) for i in ids]
     everywhere = keys[0]
     for other in keys[1:]:
         if len(other) != len(everywhere) or not (np.sort(other) == np.sort(everywhere)).all():
@@ -180,10 +180,6 @@ def _common(sources: Sequence[Source], *, intersect: bool) -> tuple[list[NDArray
 def _ids(source: Source) -> Hashes:
     found = [hash_ids(batch.column("id").cast("string")) for _, batch in source.batches(["id"], rows=65_536)]
     return np.concatenate([np.zeros((0, 2), np.uint64), *found])
-
-
-def _sortable(hashes: Hashes) -> NDArray[Any]:
-    return np.ascontiguousarray(hashes).view([("high", np.uint64), ("low", np.uint64)]).reshape(-1)
 
 
 def _named(source: Source, mask: NDArray[np.bool_], limit: int = 5) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
+from unirex.metrics.batch import as_keys
 from unirex.metrics.names import near
 from unirex.metrics.report import Report
 from unirex.metrics.runs import Run
@@ -176,7 +177,7 @@ def _score(run: Run, resampling: Resampling, reading: Mapping[str, Any]) -> _Sco
 def _data_set(
     data: str, runs: Sequence[_Scored], controls: Sequence[str], frozen: Ends | None, resampling: Resampling
 ) -> _DataSet:
-    _check_same(runs)
+    _check_same(runs, controls)
     if frozen is not None and data not in frozen:
         raise ValueError(f"the frozen ends have no data set {data!r}, expected one of {sorted(frozen)}")
     by_method: dict[str, list[_Scored]] = {}
@@ -200,15 +201,20 @@ def _data_set(
     return _DataSet(cells=cells, draws=draws, ends=ends)
 
 
-def _check_same(runs: Sequence[_Scored]) -> None:
-    """Runs of one data set have the same instances and are judged by the same metrics."""
-    first = runs[0]
-    for other in runs[1:]:
+def _check_same(runs: Sequence[_Scored], controls: Sequence[str]) -> None:
+    """Runs of one data set have the same instances and are judged by the same metrics.
+
+    A control may lack instances: where there is no gold, gold explains nothing.
+    """
+    first = next((one for one in runs if one.run.method not in controls), runs[0])
+    for other in runs:
         for what in ("headline", "fractions"):
             ours, theirs = getattr(first.report, what), getattr(other.report, what)
             if ours != theirs:
                 raise ValueError(f"{other.run.path}: {what} {theirs!r} differs from {ours!r} of {first.run.path}")
-        if len(first.hashes) != len(other.hashes) or (first.hashes != other.hashes).any():
+        known = np.isin(as_keys(other.hashes), as_keys(first.hashes))
+        lacks = len(other.hashes) < len(first.hashes) and other.run.method not in controls
+        if lacks or not known.all():
             raise ValueError(f"{other.run.path}: its ids differ from those of {first.run.path}, expected the same")
         missing = sorted(first.draws.keys() ^ other.draws.keys())
         if missing:
