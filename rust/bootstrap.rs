@@ -33,8 +33,10 @@ pub struct WeightedSums {
 
 const ROWS: usize = 32;
 const REPLICATES: usize = 128;
+const LANES: usize = 16;
 /// Rows of a batch whose sums stay whole numbers below 2⁵³ (2³¹ a value, weight ≤ 8).
 const MOST_ROWS: usize = 1 << 18;
+const MOST_REPLICATES: usize = 1_000_000;
 /// Largest value, in units of the column's step.
 const LARGEST: f64 = 2_147_483_648.0;
 
@@ -45,6 +47,16 @@ pub fn hash_ids(ids: &Ragged<'_, u8>) -> Vec<RowHash> {
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     let hash = |row| ids.row(row).iter().fold(OFFSET, |h, &byte| (h ^ u128::from(byte)).wrapping_mul(PRIME));
     (0..ids.len()).map(hash).map(|h| [(h >> 64) as u64, h as u64]).collect()
+}
+
+/// Pairs of words as hashes.
+pub fn row_hashes(words: &[u64]) -> Result<&[RowHash]> {
+    let (hashes, rest) = words.as_chunks();
+    if rest.is_empty() {
+        return Ok(hashes);
+    }
+    let expected = 2 * hashes.len();
+    Err(Error::LengthMismatch { name: "rows", found: words.len(), other: "two words a row", expected })
 }
 
 /// Sums of every column under every replicate.
@@ -70,6 +82,10 @@ pub fn weighted_sums(
             found: n.to_string(),
             expected: "at most 262144 in one batch",
         });
+    }
+    if replicates > MOST_REPLICATES {
+        let found = replicates.to_string();
+        return Err(Error::BadParameter { name: "replicates", found, expected: "at most 1000000" });
     }
     if n == 0 {
         let zeros = vec![0; steps.len() * replicates];
@@ -141,28 +157,42 @@ impl Batch {
     }
 }
 
+/// Weights of a tile of rows under one lane of replicates, side by side in memory.
+type Tile = [[f64; LANES]; ROWS];
+
 /// Sums `[width, REPLICATES]` under the replicates from `start` on.
 fn block(kind: Weights, keys: &[u64], batch: &Batch, start: usize) -> Vec<f64> {
     let mut sums = vec![0.0; batch.width() * REPLICATES];
-    let mut tile = vec![[0.0_f64; REPLICATES]; ROWS];
+    let mut tiles = vec![[[0.0; LANES]; ROWS]; REPLICATES / LANES];
     for (tile_index, keys) in keys.chunks(ROWS).enumerate() {
-        for (weights, &key) in tile.iter_mut().zip(keys) {
-            match kind {
-                Weights::Poisson => poisson(key, start, weights),
-                Weights::Swap => swap(key, start, weights),
+        for (row, &key) in keys.iter().enumerate() {
+            let weights = match kind {
+                Weights::Poisson => poisson(key, start),
+                Weights::Swap => swap(key, start),
+            };
+            for (tile, lane) in tiles.iter_mut().zip(weights.as_chunks().0) {
+                tile[row] = lane.map(f64::from);
             }
         }
-        let columns = batch.columns.chunks_exact(batch.n).zip(sums.chunks_exact_mut(REPLICATES));
-        for (column, sums) in columns {
-            let values = column.iter().skip(tile_index * ROWS).take(ROWS);
-            for (weights, &value) in tile.iter().zip(values) {
-                for (sum, &weight) in sums.iter_mut().zip(weights) {
-                    *sum += weight * value;
-                }
+        for (column, sums) in batch.columns.chunks_exact(batch.n).zip(sums.chunks_exact_mut(REPLICATES)) {
+            let values = column.get(tile_index * ROWS..).unwrap_or_default();
+            for (tile, sums) in tiles.iter().zip(sums.as_chunks_mut().0) {
+                add_rows(sums, tile, values);
             }
         }
     }
     sums
+}
+
+/// Adds value times weight to the sums, row after row, with the sums in registers.
+fn add_rows(sums: &mut [f64; LANES], tile: &Tile, values: &[f64]) {
+    let mut local = *sums;
+    for (weights, &value) in tile.iter().zip(values) {
+        for (sum, &weight) in local.iter_mut().zip(weights) {
+            *sum += weight * value;
+        }
+    }
+    *sums = local;
 }
 
 /// The finaliser of `SplitMix64`: every bit of the result depends on every bit of `z`.
@@ -177,26 +207,37 @@ fn word(key: u64, index: usize) -> u64 {
     mix(key.wrapping_add((index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
-/// A 16-bit draw below `2^16 · P(X ≥ k + 1)` counts for `k + 1`, `k` = 0 … 7. Rounded so that the mean is exactly 1.
-const POISSON: [u16; 8] = [41427, 17317, 5263, 1244, 240, 39, 5, 1];
+/// A 16-bit draw counts once for each of these it is below: 2^16 · P(X ≥ 1), P(X ≥ 2), … P(X ≥ 8), rounded so that
+/// the mean is exactly 1, less 2^15 because the draws are signed.
+const POISSON: [i16; 8] = [8659, -15451, -27505, -31524, -32528, -32729, -32763, -32767];
 
-fn poisson(key: u64, start: usize, weights: &mut [f64; REPLICATES]) {
-    for (quad, weights) in weights.chunks_exact_mut(4).enumerate() {
+/// Weights under the replicates from `start` on.
+fn poisson(key: u64, start: usize) -> [i16; REPLICATES] {
+    // Signed draws and limits, and eight comparisons each without a branch: what vector units compare best.
+    let mut draws = [0_i16; REPLICATES];
+    for (quad, draws) in draws.as_chunks_mut::<4>().0.iter_mut().enumerate() {
         let bits = word(key, start / 4 + quad);
-        for (lane, weight) in weights.iter_mut().enumerate() {
-            let draw = (bits >> (16 * lane)) as u16;
-            *weight = f64::from(POISSON.iter().map(|&t| u8::from(draw < t)).sum::<u8>());
+        *draws = [bits as i16, (bits >> 16) as i16, (bits >> 32) as i16, (bits >> 48) as i16];
+    }
+    let mut weights = [0_i16; REPLICATES];
+    for limit in POISSON {
+        for (weight, &draw) in weights.iter_mut().zip(&draws) {
+            *weight += i16::from(draw < limit);
         }
     }
+    weights
 }
 
-fn swap(key: u64, start: usize, weights: &mut [f64; REPLICATES]) {
-    for (part, weights) in weights.chunks_exact_mut(64).enumerate() {
+/// Swaps under the replicates from `start` on.
+fn swap(key: u64, start: usize) -> [i16; REPLICATES] {
+    let mut weights = [0_i16; REPLICATES];
+    for (part, weights) in weights.as_chunks_mut::<64>().0.iter_mut().enumerate() {
         let bits = word(key, start / 64 + part);
         for (lane, weight) in weights.iter_mut().enumerate() {
-            *weight = f64::from((bits >> lane) as u8 & 1);
+            *weight = (bits >> lane) as i16 & 1;
         }
     }
+    weights
 }
 
 #[cfg(test)]
@@ -218,12 +259,10 @@ mod tests {
 
     #[test]
     fn poisson_has_mean_one_and_variance_one() {
-        assert_eq!(POISSON.iter().map(|&t| u32::from(t)).sum::<u32>(), 65536);
+        assert_eq!(POISSON.iter().map(|&t| i32::from(t) + 32768).sum::<i32>(), 65536);
         let (mut sum, mut squares, mut n) = (0.0, 0.0, 0.0);
-        let mut weights = [0.0; REPLICATES];
         for key in 0..2000 {
-            poisson(mix(key), 0, &mut weights);
-            for w in weights {
+            for w in poisson(mix(key), 0).map(f64::from) {
                 sum += w;
                 squares += w * w;
                 n += 1.0;
@@ -241,6 +280,8 @@ mod tests {
         }
         assert!(weighted_sums(Weights::Poisson, 0, &ids(1), &[1.0], &[0.0], 4, None).is_err());
         assert!(weighted_sums(Weights::Poisson, 0, &ids(2), &[1.0], &[1.0], 4, None).is_err());
+        assert!(weighted_sums(Weights::Poisson, 0, &ids(1), &[1.0], &[1.0], usize::MAX, None).is_err());
+        assert!(row_hashes(&[1, 2, 3]).is_err());
     }
 
     #[test]
@@ -265,11 +306,10 @@ mod tests {
             for r in [0, replicates / 2, replicates - 1] {
                 let (mut sum, mut count) = (0, 0);
                 for (row, &value) in rows.iter().zip(&values) {
-                    let mut weights = [0.0; REPLICATES];
                     let key = mix(row[1] ^ mix(row[0] ^ mix(seed)));
                     let start = r / REPLICATES * REPLICATES;
-                    if swapped { swap(key, start, &mut weights) } else { poisson(key, start, &mut weights) }
-                    let weight = weights[r - start] as i64;
+                    let weights = if swapped { swap(key, start) } else { poisson(key, start) };
+                    let weight = i64::from(weights[r - start]);
                     if !value.is_nan() {
                         sum += weight * value.round_ties_even() as i64;
                         count += weight;

@@ -241,7 +241,8 @@ fn divergence(full: &[f64], perturbed: &[f64]) -> f64 {
             if q <= 0.0 {
                 return f64::NAN;
             }
-            sum += p * (p / q).ln();
+            // Not ln(p / q), which overflows for tiny q.
+            sum += p * (p.ln() - q.ln());
         }
     }
     // Rounding may leave a difference of equals a hair below zero.

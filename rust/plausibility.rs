@@ -1,7 +1,7 @@
 //! Agreement of a hard rationale with a human one: token precision, recall and F1, and spans by intersection over
 //! union.
 //!
-//! Rows whose gold rationale marks nothing are undefined (NaN). Gold but nothing selected: precision is NaN, recall
+//! A mark is any byte but 0. Rows whose gold rationale marks nothing are undefined (NaN). Gold but nothing selected: precision is NaN, recall
 //! and F1 are 0.
 
 use crate::error::{Error, Result};
@@ -53,7 +53,7 @@ pub struct TokenCounts {
 }
 
 /// How many tokens of each row are selected, are gold, and are both.
-pub fn token_counts(rationale: &Ragged<'_, bool>, gold: &Ragged<'_, bool>) -> Result<TokenCounts> {
+pub fn token_counts(rationale: &Ragged<'_, u8>, gold: &Ragged<'_, u8>) -> Result<TokenCounts> {
     rationale.same_shape("rationale", gold, "gold")?;
     let rows = rationale.len();
     let column = || Vec::with_capacity(rows);
@@ -68,7 +68,7 @@ pub fn token_counts(rationale: &Ragged<'_, bool>, gold: &Ragged<'_, bool>) -> Re
 }
 
 /// Token precision, recall and F1 of the marked class, one entry per row.
-pub fn token_agreement(rationale: &Ragged<'_, bool>, gold: &Ragged<'_, bool>) -> Result<Agreement> {
+pub fn token_agreement(rationale: &Ragged<'_, u8>, gold: &Ragged<'_, u8>) -> Result<Agreement> {
     rationale.same_shape("rationale", gold, "gold")?;
     let mut out = Agreement::with_capacity(rationale.len());
     for row in 0..rationale.len() {
@@ -80,7 +80,7 @@ pub fn token_agreement(rationale: &Ragged<'_, bool>, gold: &Ragged<'_, bool>) ->
 
 /// Token F1 averaged over the classes "in" and "out" that occur in the row (Chan et al. 2022); 0 where gold marks
 /// nothing.
-pub fn token_f1_both_classes(rationale: &Ragged<'_, bool>, gold: &Ragged<'_, bool>) -> Result<Vec<f64>> {
+pub fn token_f1_both_classes(rationale: &Ragged<'_, u8>, gold: &Ragged<'_, u8>) -> Result<Vec<f64>> {
     rationale.same_shape("rationale", gold, "gold")?;
     let f1 = |both: u64, a: u64, b: u64| if a + b == 0 { None } else { Some(2.0 * both as f64 / (a + b) as f64) };
     let one = |row: usize| {
@@ -101,7 +101,7 @@ pub fn token_f1_both_classes(rationale: &Ragged<'_, bool>, gold: &Ragged<'_, boo
 
 /// Precision, recall and F1 over spans (maximal runs): a span matches if its best intersection over union with a span
 /// of the other side reaches the threshold. Entries are row-major `[N, thresholds]`.
-pub fn iou_agreement(rationale: &Ragged<'_, bool>, gold: &Ragged<'_, bool>, thresholds: &[f64]) -> Result<Agreement> {
+pub fn iou_agreement(rationale: &Ragged<'_, u8>, gold: &Ragged<'_, u8>, thresholds: &[f64]) -> Result<Agreement> {
     rationale.same_shape("rationale", gold, "gold")?;
     if let Some(bad) = thresholds.iter().find(|t| !(**t > 0.0 && **t <= 1.0)) {
         let found = bad.to_string();
@@ -123,24 +123,25 @@ pub fn iou_agreement(rationale: &Ragged<'_, bool>, gold: &Ragged<'_, bool>, thre
 
 /// Number of true values in each row.
 #[must_use]
-pub fn rationale_length(rationale: &Ragged<'_, bool>) -> Vec<i64> {
-    (0..rationale.len()).map(|row| rationale.row(row).iter().map(|&b| i64::from(b)).sum()).collect()
+pub fn rationale_length(rationale: &Ragged<'_, u8>) -> Vec<i64> {
+    (0..rationale.len()).map(|row| rationale.row(row).iter().map(|&b| i64::from(b != 0)).sum()).collect()
 }
 
 /// Both, selected, gold.
-fn count_row(rationale: &[bool], gold: &[bool]) -> (u64, u64, u64) {
+fn count_row(rationale: &[u8], gold: &[u8]) -> (u64, u64, u64) {
     let (mut both, mut selected, mut marked) = (0, 0, 0);
     // Counts of a block fit a byte, which lets the loop run on whole vectors of bytes.
     for (r, g) in rationale.chunks(255).zip(gold.chunks(255)) {
-        let (mut b, mut s, mut m) = (0_u8, 0_u8, 0_u8);
+        let mut block = [0_u8; 3];
         for (&r, &g) in r.iter().zip(g) {
-            b += u8::from(r & g);
-            s += u8::from(r);
-            m += u8::from(g);
+            let (r, g) = (u8::from(r != 0), u8::from(g != 0));
+            block[0] += r & g;
+            block[1] += r;
+            block[2] += g;
         }
-        both += u64::from(b);
-        selected += u64::from(s);
-        marked += u64::from(m);
+        both += u64::from(block[0]);
+        selected += u64::from(block[1]);
+        marked += u64::from(block[2]);
     }
     (both, selected, marked)
 }
@@ -157,11 +158,11 @@ impl Spans {
         self.runs.len() as u64
     }
 
-    fn read(&mut self, row: &[bool]) {
+    fn read(&mut self, row: &[u8]) {
         self.runs.clear();
         let mut start = None;
-        for (i, &inside) in row.iter().enumerate() {
-            match (inside, start) {
+        for (i, &byte) in row.iter().enumerate() {
+            match (byte != 0, start) {
                 (true, None) => start = Some(i),
                 (false, Some(s)) => {
                     self.runs.push((s, i));
@@ -202,14 +203,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn row(text: &str) -> Vec<bool> {
-        text.chars().map(|c| c == '1').collect()
+    fn row(text: &str) -> Vec<u8> {
+        text.chars().map(|c| u8::from(c == '1') * 7).collect()
     }
 
     fn one(
         rationale: &str,
         gold: &str,
-        f: impl Fn(&Ragged<'_, bool>, &Ragged<'_, bool>) -> Result<Agreement>,
+        f: impl Fn(&Ragged<'_, u8>, &Ragged<'_, u8>) -> Result<Agreement>,
     ) -> Result<(f64, f64, f64)> {
         let (rationale, gold) = (row(rationale), row(gold));
         let (a, b) = ([0, rationale.len() as i64], [0, gold.len() as i64]);
@@ -230,11 +231,11 @@ mod tests {
 
     #[test]
     fn two_halves_of_one_gold_span_recall_it_once() -> Result<()> {
-        let iou = |a: &Ragged<'_, bool>, b: &Ragged<'_, bool>| iou_agreement(a, b, &[0.45]);
+        let iou = |a: &Ragged<'_, u8>, b: &Ragged<'_, u8>| iou_agreement(a, b, &[0.45]);
         assert_eq!(one("111101111", "111111111", iou)?, (0.0, 0.0, 0.0));
-        let iou = |a: &Ragged<'_, bool>, b: &Ragged<'_, bool>| iou_agreement(a, b, &[0.4]);
+        let iou = |a: &Ragged<'_, u8>, b: &Ragged<'_, u8>| iou_agreement(a, b, &[0.4]);
         assert_eq!(one("111101111", "111111111", iou)?, (1.0, 1.0, 1.0));
-        let iou = |a: &Ragged<'_, bool>, b: &Ragged<'_, bool>| iou_agreement(a, b, &[0.5]);
+        let iou = |a: &Ragged<'_, u8>, b: &Ragged<'_, u8>| iou_agreement(a, b, &[0.5]);
         assert_eq!(one("1100", "1111", iou)?, (1.0, 1.0, 1.0));
         assert_eq!(one("110001", "111100", iou)?, (0.5, 1.0, 2.0 / 3.0));
         Ok(())
@@ -259,7 +260,7 @@ mod tests {
     }
 
     /// Every pair of spans, as the definition says it.
-    fn naive(rationale: &[bool], gold: &[bool], t: f64) -> (u64, u64) {
+    fn naive(rationale: &[u8], gold: &[u8], t: f64) -> (u64, u64) {
         let (mut a, mut b) = (Spans::default(), Spans::default());
         a.read(rationale);
         b.read(gold);
@@ -273,8 +274,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn spans_agree_with_all_pairs(row in prop::collection::vec((any::<bool>(), any::<bool>()), 0..40), t in 0.05..1.0) {
-            let (rationale, gold): (Vec<bool>, Vec<bool>) = row.into_iter().unzip();
+        fn spans_agree_with_all_pairs(row in prop::collection::vec((0_u8..2, 0_u8..2), 0..40), t in 0.05..1.0) {
+            let (rationale, gold): (Vec<u8>, Vec<u8>) = row.into_iter().unzip();
             let (mut a, mut b) = (Spans::default(), Spans::default());
             a.read(&rationale);
             b.read(&gold);
@@ -284,10 +285,10 @@ mod tests {
         }
 
         #[test]
-        fn counts_agree_with_counting(row in prop::collection::vec((any::<bool>(), any::<bool>()), 0..700)) {
-            let (a, b): (Vec<bool>, Vec<bool>) = row.iter().copied().unzip();
-            let count = |f: fn(&(bool, bool)) -> bool| row.iter().filter(|x| f(x)).count() as u64;
-            prop_assert_eq!(count_row(&a, &b), (count(|x| x.0 && x.1), count(|x| x.0), count(|x| x.1)));
+        fn counts_agree_with_counting(row in prop::collection::vec((0_u8..2, 0_u8..2), 0..700)) {
+            let (a, b): (Vec<u8>, Vec<u8>) = row.iter().copied().unzip();
+            let count = |f: fn(&(u8, u8)) -> bool| row.iter().filter(|x| f(x)).count() as u64;
+            prop_assert_eq!(count_row(&a, &b), (count(|x| x.0 > 0 && x.1 > 0), count(|x| x.0 > 0), count(|x| x.1 > 0)));
         }
     }
 }

@@ -5,7 +5,9 @@ use crate::error::{Error, Result};
 /// Values are added as multiples of 2⁻⁶⁴ in 128 bits.
 const STEP: f64 = 1.0 / 18_446_744_073_709_551_616.0;
 /// Values beyond this would leave too few bits for adding many of them.
-const LARGEST: f64 = 1_099_511_627_776.0;
+const LARGEST: f64 = 4_294_967_296.0;
+/// So many values of that size stay below 2^127.
+const MOST_ROWS: usize = 1 << 30;
 
 /// The sum of a column's defined (not NaN) values in multiples of 2⁻⁶⁴, and how many they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +24,9 @@ pub struct ColumnSum {
 /// any error, so sums of parts add up to the sum of all.
 pub fn column_sums(values: &[f64], n_columns: usize) -> Result<Vec<ColumnSum>> {
     let rows = n_rows(values, n_columns)?;
+    if rows > MOST_ROWS {
+        return Err(Error::BadParameter { name: "rows", found: rows.to_string(), expected: "at most 2^30 at once" });
+    }
     let mut sums = Vec::with_capacity(n_columns);
     for column in 0..n_columns {
         let mut sum = ColumnSum::default();
@@ -30,7 +35,7 @@ pub fn column_sums(values: &[f64], n_columns: usize) -> Result<Vec<ColumnSum>> {
                 continue;
             }
             if value.abs() > LARGEST {
-                let expected = "a number between -2^40 and 2^40";
+                let expected = "a number between -2^32 and 2^32";
                 return Err(Error::BadValue { row, name: "values", index: column, found: value, expected });
             }
             sum.scaled += (value / STEP).round_ties_even() as i128;

@@ -14,7 +14,7 @@ from unirex.data.collate import EncodedSet
 from unirex.files import atomic_write
 from unirex.inference import OWN, Explainable, Judging, predict
 from unirex.metrics.report import Report, to_json, to_text
-from unirex.metrics.score import score
+from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.predictions import Header, Prediction, to_table, write_table
 

@@ -3,18 +3,17 @@
 // p_full, p_keep, p_remove and p_null are the names of the definitions.
 #![allow(clippy::similar_names)]
 
-use numpy::{PyArray1, PyReadonlyArray1, ToPyArray};
+use numpy::{Element, Ix1, PyArray1, PyReadonlyArray1, ToPyArray};
 use pyo3::prelude::*;
 
+use super::arrays::{array, marks};
 use crate::bootstrap::{self, Weights};
 use crate::faithfulness::{self, Aopc};
-use crate::plausibility;
+use crate::plausibility::{self, Agreement};
 use crate::ragged::Ragged;
 use crate::{Error, Result, relative_gain, sums};
 
-type Floats<'py> = PyReadonlyArray1<'py, f64>;
-type Flags<'py> = PyReadonlyArray1<'py, bool>;
-type Offsets<'py> = PyReadonlyArray1<'py, i64>;
+type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 type Out<'py, T> = Bound<'py, PyArray1<T>>;
 type Triple<'py, T> = (Out<'py, T>, Out<'py, T>, Out<'py, T>);
 
@@ -40,16 +39,21 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(weighted_sums, m)?)
 }
 
+fn one<'py, T: Element>(name: &str, value: Any<'_, 'py>) -> PyResult<PyReadonlyArray1<'py, T>> {
+    array::<T, Ix1>(name, value)
+}
+
 /// Probability of one class per row and fraction.
 #[pyfunction]
 fn class_probability<'py>(
-    py: Python<'py>,
-    probabilities: Floats<'py>,
-    offsets: Offsets<'py>,
-    classes: PyReadonlyArray1<'py, i64>,
+    probabilities: Any<'_, 'py>,
+    offsets: Any<'_, 'py>,
+    classes: Any<'_, 'py>,
     n_fractions: usize,
 ) -> PyResult<Out<'py, f64>> {
-    let (values, offsets, classes) = (probabilities.as_slice()?, offsets.as_slice()?, classes.as_slice()?);
+    let (py, values) = (probabilities.py(), one("probabilities", probabilities)?);
+    let (offsets, classes) = (one("offsets", offsets)?, one("classes", classes)?);
+    let (values, offsets, classes) = (values.as_slice()?, offsets.as_slice()?, classes.as_slice()?);
     let picked = py.detach(|| {
         let rows = Ragged::new("probabilities", values, offsets)?;
         faithfulness::class_probability("probabilities", &rows, classes, n_fractions)
@@ -59,21 +63,24 @@ fn class_probability<'py>(
 
 /// p(full) - p(remove) per row and fraction.
 #[pyfunction]
-fn comprehensiveness<'py>(py: Python<'py>, p_full: Floats<'py>, p_remove: Floats<'py>) -> PyResult<Out<'py, f64>> {
+fn comprehensiveness<'py>(p_full: Any<'_, 'py>, p_remove: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
+    let (py, p_full, p_remove) = (p_full.py(), one("p_full", p_full)?, one("p_remove", p_remove)?);
     let (p_full, p_remove) = (p_full.as_slice()?, p_remove.as_slice()?);
     Ok(py.detach(|| faithfulness::comprehensiveness(p_full, p_remove))?.to_pyarray(py))
 }
 
 /// p(full) - p(keep) per row and fraction.
 #[pyfunction]
-fn sufficiency<'py>(py: Python<'py>, p_full: Floats<'py>, p_keep: Floats<'py>) -> PyResult<Out<'py, f64>> {
+fn sufficiency<'py>(p_full: Any<'_, 'py>, p_keep: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
+    let (py, p_full, p_keep) = (p_full.py(), one("p_full", p_full)?, one("p_keep", p_keep)?);
     let (p_full, p_keep) = (p_full.as_slice()?, p_keep.as_slice()?);
     Ok(py.detach(|| faithfulness::sufficiency(p_full, p_keep))?.to_pyarray(py))
 }
 
 /// log p(remove) - log p(full) per row and fraction.
 #[pyfunction]
-fn log_odds<'py>(py: Python<'py>, p_full: Floats<'py>, p_remove: Floats<'py>) -> PyResult<Out<'py, f64>> {
+fn log_odds<'py>(p_full: Any<'_, 'py>, p_remove: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
+    let (py, p_full, p_remove) = (p_full.py(), one("p_full", p_full)?, one("p_remove", p_remove)?);
     let (p_full, p_remove) = (p_full.as_slice()?, p_remove.as_slice()?);
     Ok(py.detach(|| faithfulness::log_odds(p_full, p_remove))?.to_pyarray(py))
 }
@@ -81,11 +88,12 @@ fn log_odds<'py>(py: Python<'py>, p_full: Floats<'py>, p_remove: Floats<'py>) ->
 /// Comprehensiveness relative to removing everything.
 #[pyfunction]
 fn normalised_comprehensiveness<'py>(
-    py: Python<'py>,
-    p_full: Floats<'py>,
-    p_remove: Floats<'py>,
-    p_null: Floats<'py>,
+    p_full: Any<'_, 'py>,
+    p_remove: Any<'_, 'py>,
+    p_null: Any<'_, 'py>,
 ) -> PyResult<Out<'py, f64>> {
+    let (py, p_full) = (p_full.py(), one("p_full", p_full)?);
+    let (p_remove, p_null) = (one("p_remove", p_remove)?, one("p_null", p_null)?);
     let (p_full, p_remove, p_null) = (p_full.as_slice()?, p_remove.as_slice()?, p_null.as_slice()?);
     Ok(py.detach(|| faithfulness::normalised_comprehensiveness(p_full, p_remove, p_null))?.to_pyarray(py))
 }
@@ -93,11 +101,12 @@ fn normalised_comprehensiveness<'py>(
 /// One minus the sufficiency relative to removing everything.
 #[pyfunction]
 fn normalised_sufficiency<'py>(
-    py: Python<'py>,
-    p_full: Floats<'py>,
-    p_keep: Floats<'py>,
-    p_null: Floats<'py>,
+    p_full: Any<'_, 'py>,
+    p_keep: Any<'_, 'py>,
+    p_null: Any<'_, 'py>,
 ) -> PyResult<Out<'py, f64>> {
+    let (py, p_full) = (p_full.py(), one("p_full", p_full)?);
+    let (p_keep, p_null) = (one("p_keep", p_keep)?, one("p_null", p_null)?);
     let (p_full, p_keep, p_null) = (p_full.as_slice()?, p_keep.as_slice()?, p_null.as_slice()?);
     Ok(py.detach(|| faithfulness::normalised_sufficiency(p_full, p_keep, p_null))?.to_pyarray(py))
 }
@@ -107,136 +116,135 @@ type PerDistribution = fn(&Ragged<'_, f64>, &Ragged<'_, f64>, usize) -> Result<V
 /// Entropy of the full minus that of the perturbed distribution.
 #[pyfunction]
 fn entropy_shift<'py>(
-    full: Floats<'py>,
-    full_offsets: Offsets<'py>,
-    perturbed: Floats<'py>,
-    perturbed_offsets: Offsets<'py>,
+    full: Any<'_, 'py>,
+    full_offsets: Any<'_, 'py>,
+    perturbed: Any<'_, 'py>,
+    perturbed_offsets: Any<'_, 'py>,
     n_fractions: usize,
 ) -> PyResult<Out<'py, f64>> {
-    shift(faithfulness::entropy_shift, &full, &full_offsets, &perturbed, &perturbed_offsets, n_fractions)
+    shift(faithfulness::entropy_shift, (full, full_offsets), (perturbed, perturbed_offsets), n_fractions)
 }
 
 /// KL(perturbed || full).
 #[pyfunction]
 fn kl_divergence<'py>(
-    full: Floats<'py>,
-    full_offsets: Offsets<'py>,
-    perturbed: Floats<'py>,
-    perturbed_offsets: Offsets<'py>,
+    full: Any<'_, 'py>,
+    full_offsets: Any<'_, 'py>,
+    perturbed: Any<'_, 'py>,
+    perturbed_offsets: Any<'_, 'py>,
     n_fractions: usize,
 ) -> PyResult<Out<'py, f64>> {
-    shift(faithfulness::kl_divergence, &full, &full_offsets, &perturbed, &perturbed_offsets, n_fractions)
+    shift(faithfulness::kl_divergence, (full, full_offsets), (perturbed, perturbed_offsets), n_fractions)
 }
 
 fn shift<'py>(
     f: PerDistribution,
-    full: &Floats<'py>,
-    full_offsets: &Offsets<'py>,
-    perturbed: &Floats<'py>,
-    perturbed_offsets: &Offsets<'py>,
+    full: (Any<'_, 'py>, Any<'_, 'py>),
+    perturbed: (Any<'_, 'py>, Any<'_, 'py>),
     n_fractions: usize,
 ) -> PyResult<Out<'py, f64>> {
-    let (py, full, full_offsets) = (full.py(), full.as_slice()?, full_offsets.as_slice()?);
-    let (perturbed, perturbed_offsets) = (perturbed.as_slice()?, perturbed_offsets.as_slice()?);
+    let (py, values, offsets) = (full.0.py(), one("full", full.0)?, one("full_offsets", full.1)?);
+    let (others, other_offsets) = (one("perturbed", perturbed.0)?, one("perturbed_offsets", perturbed.1)?);
+    let (values, offsets) = (values.as_slice()?, offsets.as_slice()?);
+    let (others, other_offsets) = (others.as_slice()?, other_offsets.as_slice()?);
     let out = py.detach(|| {
-        let rows = Ragged::new("full", full, full_offsets)?;
-        f(&rows, &Ragged::new("perturbed", perturbed, perturbed_offsets)?, n_fractions)
+        f(&Ragged::new("full", values, offsets)?, &Ragged::new("perturbed", others, other_offsets)?, n_fractions)
     })?;
     Ok(out.to_pyarray(py))
 }
 
 /// One value per row from its values at the fractions.
 #[pyfunction]
-fn aopc<'py>(
-    py: Python<'py>,
-    values: Floats<'py>,
-    n_fractions: usize,
-    sum_over_one_more: bool,
-) -> PyResult<Out<'py, f64>> {
+fn aopc<'py>(values: Any<'_, 'py>, n_fractions: usize, sum_over_one_more: bool) -> PyResult<Out<'py, f64>> {
+    let (py, values) = (values.py(), one("values", values)?);
     let values = values.as_slice()?;
     let rule = if sum_over_one_more { Aopc::SumOverOneMore } else { Aopc::Mean };
     Ok(py.detach(|| faithfulness::aopc(values, n_fractions, rule))?.to_pyarray(py))
 }
 
-/// Calls `f` on a rationale and a gold rationale that share their offsets or have each their own.
+/// Calls `f` on a rationale and a gold rationale, each with its offsets.
 fn on_pair<'py, T: Send>(
-    rationale: (&Flags<'py>, &Offsets<'py>),
-    gold: (&Flags<'py>, &Offsets<'py>),
-    f: impl FnOnce(&Ragged<'_, bool>, &Ragged<'_, bool>) -> Result<T> + Send,
+    rationale: (Any<'_, 'py>, Any<'_, 'py>),
+    gold: (Any<'_, 'py>, Any<'_, 'py>),
+    f: impl FnOnce(&Ragged<'_, u8>, &Ragged<'_, u8>) -> Result<T> + Send,
 ) -> PyResult<T> {
-    let py = rationale.0.py();
-    let (values, offsets) = (rationale.0.as_slice()?, rationale.1.as_slice()?);
-    let (gold_values, gold_offsets) = (gold.0.as_slice()?, gold.1.as_slice()?);
-    Ok(py.detach(|| f(&Ragged::new("rationale", values, offsets)?, &Ragged::new("gold", gold_values, gold_offsets)?))?)
+    let (py, values, offsets) =
+        (rationale.0.py(), marks::<Ix1>("rationale", rationale.0)?, one("offsets", rationale.1)?);
+    let (others, other_offsets) = (marks::<Ix1>("gold", gold.0)?, one("gold_offsets", gold.1)?);
+    let (values, offsets) = (values.as_slice()?, offsets.as_slice()?);
+    let (others, other_offsets) = (others.as_slice()?, other_offsets.as_slice()?);
+    Ok(py.detach(|| f(&Ragged::new("rationale", values, offsets)?, &Ragged::new("gold", others, other_offsets)?))?)
 }
 
 /// Tokens selected and gold, selected, and gold, of each row.
 #[pyfunction]
 fn token_counts<'py>(
-    py: Python<'py>,
-    rationale: Flags<'py>,
-    offsets: Offsets<'py>,
-    gold: Flags<'py>,
-    gold_offsets: Offsets<'py>,
+    rationale: Any<'_, 'py>,
+    offsets: Any<'_, 'py>,
+    gold: Any<'_, 'py>,
+    gold_offsets: Any<'_, 'py>,
 ) -> PyResult<Triple<'py, i64>> {
-    let counts = on_pair((&rationale, &offsets), (&gold, &gold_offsets), plausibility::token_counts)?;
+    let (py, counts) = (gold.py(), on_pair((rationale, offsets), (gold, gold_offsets), plausibility::token_counts)?);
     Ok((counts.both.to_pyarray(py), counts.selected.to_pyarray(py), counts.gold.to_pyarray(py)))
 }
 
 /// Token precision, recall and F1 of each row.
 #[pyfunction]
 fn token_agreement<'py>(
-    py: Python<'py>,
-    rationale: Flags<'py>,
-    offsets: Offsets<'py>,
-    gold: Flags<'py>,
-    gold_offsets: Offsets<'py>,
+    rationale: Any<'_, 'py>,
+    offsets: Any<'_, 'py>,
+    gold: Any<'_, 'py>,
+    gold_offsets: Any<'_, 'py>,
 ) -> PyResult<Triple<'py, f64>> {
-    let rows = on_pair((&rationale, &offsets), (&gold, &gold_offsets), plausibility::token_agreement)?;
-    Ok((rows.precision.to_pyarray(py), rows.recall.to_pyarray(py), rows.f1.to_pyarray(py)))
+    let rows = on_pair((rationale, offsets), (gold, gold_offsets), plausibility::token_agreement)?;
+    Ok(three(gold.py(), &rows))
 }
 
 /// Token F1 averaged over the classes "in" and "out" of each row.
 #[pyfunction]
 fn token_f1_both_classes<'py>(
-    py: Python<'py>,
-    rationale: Flags<'py>,
-    offsets: Offsets<'py>,
-    gold: Flags<'py>,
-    gold_offsets: Offsets<'py>,
+    rationale: Any<'_, 'py>,
+    offsets: Any<'_, 'py>,
+    gold: Any<'_, 'py>,
+    gold_offsets: Any<'_, 'py>,
 ) -> PyResult<Out<'py, f64>> {
-    let rows = on_pair((&rationale, &offsets), (&gold, &gold_offsets), plausibility::token_f1_both_classes)?;
-    Ok(rows.to_pyarray(py))
+    let rows = on_pair((rationale, offsets), (gold, gold_offsets), plausibility::token_f1_both_classes)?;
+    Ok(rows.to_pyarray(gold.py()))
 }
 
 /// Span precision, recall and F1 of each row and threshold.
 #[pyfunction]
 fn iou_agreement<'py>(
-    py: Python<'py>,
-    rationale: Flags<'py>,
-    offsets: Offsets<'py>,
-    gold: Flags<'py>,
-    gold_offsets: Offsets<'py>,
-    thresholds: Floats<'py>,
+    rationale: Any<'_, 'py>,
+    offsets: Any<'_, 'py>,
+    gold: Any<'_, 'py>,
+    gold_offsets: Any<'_, 'py>,
+    thresholds: Any<'_, 'py>,
 ) -> PyResult<Triple<'py, f64>> {
+    let thresholds = one("thresholds", thresholds)?;
     let thresholds = thresholds.as_slice()?;
-    let f = |a: &Ragged<'_, bool>, b: &Ragged<'_, bool>| plausibility::iou_agreement(a, b, thresholds);
-    let rows = on_pair((&rationale, &offsets), (&gold, &gold_offsets), f)?;
-    Ok((rows.precision.to_pyarray(py), rows.recall.to_pyarray(py), rows.f1.to_pyarray(py)))
+    let f = |a: &Ragged<'_, u8>, b: &Ragged<'_, u8>| plausibility::iou_agreement(a, b, thresholds);
+    let rows = on_pair((rationale, offsets), (gold, gold_offsets), f)?;
+    Ok(three(gold.py(), &rows))
+}
+
+fn three<'py>(py: Python<'py>, rows: &Agreement) -> Triple<'py, f64> {
+    (rows.precision.to_pyarray(py), rows.recall.to_pyarray(py), rows.f1.to_pyarray(py))
 }
 
 /// Number of selected tokens of each row.
 #[pyfunction]
-fn rationale_length<'py>(py: Python<'py>, rationale: Flags<'py>, offsets: Offsets<'py>) -> PyResult<Out<'py, i64>> {
-    let (values, offsets) = (rationale.as_slice()?, offsets.as_slice()?);
-    let lengths =
-        py.detach(|| Ok::<_, Error>(plausibility::rationale_length(&Ragged::new("rationale", values, offsets)?)))?;
-    Ok(lengths.to_pyarray(py))
+fn rationale_length<'py>(rationale: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<Out<'py, i64>> {
+    let (py, values, offsets) = (rationale.py(), marks::<Ix1>("rationale", rationale)?, one("offsets", offsets)?);
+    let (values, offsets) = (values.as_slice()?, offsets.as_slice()?);
+    let count = || Ok::<_, Error>(plausibility::rationale_length(&Ragged::new("rationale", values, offsets)?));
+    Ok(py.detach(count)?.to_pyarray(py))
 }
 
 /// Lowest and highest value of each column over the methods that count.
 #[pyfunction]
-fn extremes<'py>(py: Python<'py>, values: Floats<'py>, counts: Flags<'py>) -> PyResult<(Out<'py, f64>, Out<'py, f64>)> {
+fn extremes<'py>(values: Any<'_, 'py>, counts: Any<'_, 'py>) -> PyResult<(Out<'py, f64>, Out<'py, f64>)> {
+    let (py, values, counts) = (values.py(), one("values", values)?, marks::<Ix1>("counts", counts)?);
     let (values, counts) = (values.as_slice()?, counts.as_slice()?);
     let (low, high) = py.detach(|| relative_gain::extremes(values, counts))?;
     Ok((low.to_pyarray(py), high.to_pyarray(py)))
@@ -246,19 +254,21 @@ fn extremes<'py>(py: Python<'py>, values: Floats<'py>, counts: Flags<'py>) -> Py
 #[pyfunction]
 #[pyo3(name = "relative_gain")]
 fn relative_gain_of<'py>(
-    py: Python<'py>,
-    values: Floats<'py>,
-    low: Floats<'py>,
-    high: Floats<'py>,
+    values: Any<'_, 'py>,
+    low: Any<'_, 'py>,
+    high: Any<'_, 'py>,
     lower_is_better: bool,
 ) -> PyResult<Out<'py, f64>> {
+    let (py, values) = (values.py(), one("values", values)?);
+    let (low, high) = (one("low", low)?, one("high", high)?);
     let (values, low, high) = (values.as_slice()?, low.as_slice()?, high.as_slice()?);
     Ok(py.detach(|| relative_gain::relative_gain(values, low, high, lower_is_better))?.to_pyarray(py))
 }
 
 /// Exact sum, as a multiple of 2^-64, and number of the defined values of each column.
 #[pyfunction]
-fn column_sums(py: Python<'_>, values: Floats<'_>, n_columns: usize) -> PyResult<(Vec<i128>, Vec<i64>)> {
+fn column_sums(values: Any<'_, '_>, n_columns: usize) -> PyResult<(Vec<i128>, Vec<i64>)> {
+    let (py, values) = (values.py(), one("values", values)?);
     let values = values.as_slice()?;
     let sums = py.detach(|| sums::column_sums(values, n_columns))?;
     Ok(sums.into_iter().map(|sum| (sum.scaled, sum.n)).unzip())
@@ -266,7 +276,8 @@ fn column_sums(py: Python<'_>, values: Floats<'_>, n_columns: usize) -> PyResult
 
 /// 128-bit hash of each row of bytes, as pairs.
 #[pyfunction]
-fn hash_ids<'py>(py: Python<'py>, ids: PyReadonlyArray1<'py, u8>, offsets: Offsets<'py>) -> PyResult<Out<'py, u64>> {
+fn hash_ids<'py>(ids: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<Out<'py, u64>> {
+    let (py, ids, offsets) = (ids.py(), one("ids", ids)?, one("offsets", offsets)?);
     let (ids, offsets) = (ids.as_slice()?, offsets.as_slice()?);
     let hashes = py.detach(|| Ok::<_, Error>(bootstrap::hash_ids(&Ragged::new("ids", ids, offsets)?)))?;
     Ok(hashes.as_flattened().to_pyarray(py))
@@ -274,21 +285,19 @@ fn hash_ids<'py>(py: Python<'py>, ids: PyReadonlyArray1<'py, u8>, offsets: Offse
 
 /// Weighted sums and weights of each column under each replicate.
 #[pyfunction]
-#[allow(clippy::too_many_arguments)] // keyword arguments in Python
 #[pyo3(signature = (rows, values, steps, *, replicates, seed, swap = false, threads = None))]
 fn weighted_sums<'py>(
-    py: Python<'py>,
-    rows: PyReadonlyArray1<'py, u64>,
-    values: Floats<'py>,
-    steps: Floats<'py>,
+    rows: Any<'_, 'py>,
+    values: Any<'_, 'py>,
+    steps: Any<'_, 'py>,
     replicates: usize,
     seed: u64,
     swap: bool,
     threads: Option<usize>,
 ) -> PyResult<(Out<'py, i64>, Out<'py, i64>)> {
-    let (rows, values, steps) = (rows.as_slice()?, values.as_slice()?, steps.as_slice()?);
+    let (py, rows, values, steps) = (rows.py(), one("rows", rows)?, one("values", values)?, one("steps", steps)?);
+    let (rows, values, steps) = (bootstrap::row_hashes(rows.as_slice()?)?, values.as_slice()?, steps.as_slice()?);
     let kind = if swap { Weights::Swap } else { Weights::Poisson };
-    let out =
-        py.detach(|| bootstrap::weighted_sums(kind, seed, rows.as_chunks().0, values, steps, replicates, threads))?;
+    let out = py.detach(|| bootstrap::weighted_sums(kind, seed, rows, values, steps, replicates, threads))?;
     Ok((out.sums.to_pyarray(py), out.counts.to_pyarray(py)))
 }

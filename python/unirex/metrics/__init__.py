@@ -1,33 +1,122 @@
 """Score explanations of any origin: exact metrics with uncertainty, from files larger than memory.
 
-`score` reads a prediction file (docs/predictions.md) and returns a `Report`; docs/metrics.md defines every metric.
-Nothing here imports a deep-learning library, and nothing is imported before it is used, so that the command's help
-comes at once.
+`score` reads a prediction file (docs/predictions.md) and returns a `Report`; `compare` says whether two systems differ
+by more than chance; `gain_table` puts many methods and data sets into one table; the other functions work on arrays.
+docs/metrics.md defines every metric. Nothing here imports a deep-learning library, and nothing is imported before it is
+used, so that the command's help comes at once.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unirex.metrics.arrays import (
+        aopc,
+        auprc,
+        average_precision,
+        comprehensiveness,
+        entropy_shift,
+        iou_agreement,
+        kl_divergence,
+        log_odds,
+        normalised_comprehensiveness,
+        normalised_sufficiency,
+        rank_rows,
+        rationale_length,
+        relative_gain,
+        roc_auc,
+        sufficiency,
+        token_f1,
+        token_f1_both_classes,
+        token_precision,
+        token_recall,
+    )
+    from unirex.metrics.comparison import Comparison, Difference, compare
+    from unirex.metrics.nrg import Cell, GainTable, gain_table
     from unirex.metrics.report import Metric, Report
-    from unirex.metrics.score import score
+    from unirex.metrics.runs import Run, read_runs
+    from unirex.metrics.scoring import Plan, finish, plan, score
     from unirex.metrics.state import Resampling, State
 
-__all__ = ["Metric", "Report", "Resampling", "State", "score"]
+__all__ = [
+    "Cell",
+    "Comparison",
+    "Difference",
+    "GainTable",
+    "Metric",
+    "Plan",
+    "Report",
+    "Resampling",
+    "Run",
+    "State",
+    "aopc",
+    "auprc",
+    "average_precision",
+    "compare",
+    "comprehensiveness",
+    "entropy_shift",
+    "finish",
+    "gain_table",
+    "iou_agreement",
+    "kl_divergence",
+    "log_odds",
+    "normalised_comprehensiveness",
+    "normalised_sufficiency",
+    "plan",
+    "rank_rows",
+    "rationale_length",
+    "read_runs",
+    "relative_gain",
+    "roc_auc",
+    "score",
+    "sufficiency",
+    "token_f1",
+    "token_f1_both_classes",
+    "token_precision",
+    "token_recall",
+]
 
 _HOME = {
-    "Metric": "report",
-    "Report": "report",
-    "Resampling": "state",
-    "State": "state",
-    "score": "score",
+    "arrays": (
+        "aopc",
+        "auprc",
+        "average_precision",
+        "comprehensiveness",
+        "entropy_shift",
+        "iou_agreement",
+        "kl_divergence",
+        "log_odds",
+        "normalised_comprehensiveness",
+        "normalised_sufficiency",
+        "rank_rows",
+        "rationale_length",
+        "relative_gain",
+        "roc_auc",
+        "sufficiency",
+        "token_f1",
+        "token_f1_both_classes",
+        "token_precision",
+        "token_recall",
+    ),
+    "comparison": ("Comparison", "Difference", "compare"),
+    "nrg": ("Cell", "GainTable", "gain_table"),
+    "report": ("Metric", "Report"),
+    "runs": ("Run", "read_runs"),
+    "scoring": ("Plan", "finish", "plan", "score"),
+    "state": ("Resampling", "State"),
 }
 
 
 def __getattr__(name: str) -> Any:
     """The public name, imported on first use."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'unirex.metrics' has no attribute {name!r}")
-    found = getattr(import_module(f"unirex.metrics.{_HOME[name]}"), name)
-    globals()[name] = found
-    return found
+    for module, names in _HOME.items():
+        if name in names:
+            found = getattr(import_module(f"unirex.metrics.{module}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module 'unirex.metrics' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

@@ -1,15 +1,24 @@
 """Rows of a prediction file as checked numpy arrays: every fault is named by file, row id and field."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unirex import _rust
 from unirex.metrics.definitions import Layout
-from unirex.metrics.ragged import Ragged, bool_values, float_values, is_number, list_offsets, value_type
+from unirex.metrics.ragged import (
+    Ragged,
+    bool_values,
+    float_values,
+    integer_values,
+    is_number,
+    list_offsets,
+    valid,
+    value_type,
+)
 from unirex.schema import perturbed_column
 
 
@@ -64,6 +73,11 @@ def hash_ids(ids: pa.Array) -> NDArray[np.uint64]:
     return _rust.hash_ids(np.frombuffer(content or b"", dtype=np.uint8), offsets).reshape(-1, 2)
 
 
+def as_keys(hashes: NDArray[np.uint64]) -> NDArray[Any]:
+    """Hashes [N, 2] as N values that numpy can sort and look up."""
+    return np.ascontiguousarray(hashes).view([("high", np.uint64), ("low", np.uint64)]).reshape(-1)
+
+
 class Parser:
     """Turns record batches into `Batch`es.
 
@@ -77,7 +91,7 @@ class Parser:
         self.layout = layout
         self.scorer = scorer
         self.choice = choice
-        self.labels = pa.array(layout.labels, pa.string())
+        self.labels = {label: position for position, label in enumerate(layout.labels)}
 
     def columns(self) -> list[str]:
         """The columns that `parse` needs."""
@@ -107,12 +121,15 @@ class Parser:
             probabilities=full,
             perturbed={} if full is None else self._perturbed(rows, full),
             scores=rows.scores() if layout.has_scores else None,
-            rationale=rows.flags("rationale") if layout.has_rationale else None,
+            rationale=rows.rationale() if layout.has_rationale else None,
             gold=rows.gold() if layout.has_gold else None,
             words_cut=rows.integers("words_cut") if layout.has_cuts else None,
             gold_cut=rows.integers("gold_cut") if layout.has_cuts else None,
         )
         _check_lengths(rows, parsed)
+        if parsed.words_cut is not None and parsed.gold_cut is not None and parsed.scores is not None:
+            rows.at_most("words_cut", parsed.words_cut, "words", parsed.scores.lengths)
+            rows.at_most("gold_cut", parsed.gold_cut, "words_cut", parsed.words_cut)
         return parsed
 
     def _probabilities(self, rows: "_Rows") -> Ragged:
@@ -165,6 +182,10 @@ class _Rows:
         self.where = where
         self.names = batch.schema.names
         ids = batch.column("id")
+        try:
+            batch.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{where}: broken content ({' '.join(str(error).split())[:200]})") from error
         if ids.null_count:
             raise ValueError(f"{where}: column 'id' is null in {ids.null_count} rows, expected an id in every row")
         self.ids = self._text("id", ids)
@@ -192,23 +213,31 @@ class _Rows:
         """Fails on the first null row."""
         self.require(known, lambda _: f"{name} is null, expected a list")
 
-    def classes(self, name: str, labels: pa.Array, *, nulls: bool = False) -> NDArray[np.int64]:
-        """Positions in `labels`, -1 where null."""
-        values = self._text(name, self.batch.column(name)).cast(pa.string())
-        found = pc.index_in(values, value_set=labels)
-        strange = np.asarray(pc.is_null(found)) & (np.asarray(pc.is_valid(values)) if nulls else True)
-        self.require(~strange, lambda i: f"{name} is {values[i].as_py()!r}, expected one of {labels.to_pylist()}")
-        return np.asarray(pc.fill_null(found, -1), dtype=np.int64)
+    def at_most(self, name: str, found: NDArray[np.int64], limit_name: str, limit: NDArray[np.int64]) -> None:
+        """Fails on the first row whose count exceeds its limit."""
+        self.require(found <= limit, lambda i: f"{name} is {found[i]}, expected at most {limit[i]} ({limit_name})")
 
-    def _ragged(self, name: str, *, flag: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:
+    def classes(self, name: str, labels: dict[str, int], *, nulls: bool = False) -> NDArray[np.int64]:
+        """Positions of the labels, -1 where null."""
+        encoded = self._text(name, self.batch.column(name)).dictionary_encode()
+        found = encoded.dictionary.to_pylist()
+        # One entry more: a null has index -1 here, the last.
+        table = np.array([labels.get(text, -2) for text in found] + [-1 if nulls else -2], dtype=np.int64)
+        index = integer_values(encoded.indices, null=-1)
+        positions = table[index]
+        texts = [*found, None]
+        self.require(positions != -2, lambda i: f"{name} is {texts[index[i]]!r}, expected one of {list(labels)}")
+        return positions
+
+    def _ragged(self, name: str, *, flags: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:
         """A list column: its values in Arrow and numpy, and which rows are known."""
         array = self.batch.column(name)
         inner = value_type(array.type)
-        if not (is_number(inner) or (flag and inner is not None and pa.types.is_boolean(inner))):
-            raise self._wrong_type(name, "lists of true and false" if flag else "lists of numbers")
+        if not (is_number(inner) or (flags and inner is not None and pa.types.is_boolean(inner))):
+            raise self._wrong_type(name, "lists of numbers" + (" or of true and false" if flags else ""))
         values = array.flatten()
-        plain = bool_values(values) if flag else float_values(values)
-        return values, Ragged(plain, list_offsets(array)), np.asarray(pc.is_valid(array))
+        plain = bool_values(values) if name == "rationale" else float_values(values)
+        return values, Ragged(plain, list_offsets(array)), valid(array)
 
     def _first(self, ragged: Ragged, bad: NDArray[np.bool_], name: str, expected: str) -> None:
         """Fails on the first value marked bad."""
@@ -222,7 +251,7 @@ class _Rows:
         """Scores, minus infinity where null."""
         values, ragged, known = self._ragged("scores")
         self.all_known("scores", known)
-        cut = np.asarray(pc.is_null(values))
+        cut = ~valid(values)
         self._first(
             ragged, ~np.isfinite(ragged.values) & ~cut, "scores", "a finite number, or null for a word never seen"
         )
@@ -230,23 +259,23 @@ class _Rows:
             ragged = Ragged(np.where(cut, -np.inf, ragged.values), ragged.offsets)
         return ragged
 
-    def flags(self, name: str) -> Ragged:
+    def rationale(self) -> Ragged:
         """A list of true and false in every row."""
-        values, ragged, known = self._ragged(name, flag=True)
-        self.all_known(name, known)
-        self._first(ragged, np.asarray(pc.is_null(values)), name, "true or false, not null")
+        values, ragged, known = self._ragged("rationale", flags=True)
+        self.all_known("rationale", known)
+        self._first(ragged, ~valid(values), "rationale", "true or false, not null")
         return ragged
 
     def gold(self) -> Known:
         """The human rationale where one is known."""
-        _, ragged, known = self._ragged("gold")
+        _, ragged, known = self._ragged("gold", flags=True)
         self._first(ragged, ~((ragged.values >= 0) & (ragged.values <= 1)), "gold", "a number in [0, 1]")
         return Known(rows=ragged, known=known)
 
     def probabilities(self, name: str, *, depth: int, blocks: int = 1) -> Known:
         """Lists (depth 1) or lists of `blocks` lists (depth 2) of probabilities, the lists of a row joined."""
         array = self.batch.column(name)
-        known = np.asarray(pc.is_valid(array))
+        known = valid(array)
         offsets = list_offsets(array) if value_type(array.type) else np.zeros(0, dtype=np.int64)
         inner = value_type(array.type)
         if depth == 2:
@@ -292,6 +321,6 @@ class _Rows:
         array = self.batch.column(name)
         if not pa.types.is_integer(array.type):
             raise self._wrong_type(name, "integers")
-        values = np.asarray(pc.fill_null(array, -1), dtype=np.int64)
+        values = integer_values(array, null=-1)
         self.require(values >= 0, lambda i: f"{name} is {array[i].as_py()}, expected a count of 0 or more")
         return values

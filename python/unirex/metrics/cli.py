@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("unirex.metrics.score_command", "metrics of one system, or of several side by side"),
+    "compare": ("unirex.metrics.compare_command", "whether one system differs from others by more than chance"),
+    "nrg": ("unirex.metrics.nrg_command", "many methods on many data sets as normalized relative gain"),
 }
 """Subcommand -> its module, which has `arguments(parser)` and `run(...)`, and one line about it."""
 

@@ -97,6 +97,7 @@ class Layout:
         has_label, has_gold, has_scores, has_rationale, has_cuts: which other columns exist.
         iou_thresholds: for span precision, recall and F1.
         convention: `strict` or `unirex`.
+        only: names of the metrics to compute; None = all.
         definitions: the metrics that follow from all this.
     """
 
@@ -111,12 +112,14 @@ class Layout:
     has_cuts: bool = False
     iou_thresholds: tuple[float, ...] = (0.5,)
     convention: Convention = "strict"
+    only: frozenset[str] | None = None
     definitions: tuple[Definition, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Lists the metrics once."""
         found = (*_task(self), *_faithfulness(self), *_plausibility(self), *_rationale(self))
-        object.__setattr__(self, "definitions", found)
+        wanted = tuple(d for d in found if self.only is None or d.name in self.only)
+        object.__setattr__(self, "definitions", wanted)
 
     def __reduce__(self) -> tuple[Callable[..., "Layout"], tuple[dict[str, object]]]:
         """Pickles what was given; the definitions hold functions and are listed again."""

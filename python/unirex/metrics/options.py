@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from unirex.files import atomic_write
 from unirex.metrics.names import near
 
 
@@ -34,3 +35,42 @@ def _one_line(message: str, parser: ArgumentParser) -> str:
     unknown = re.search(r"(--[\w.-]+)", message) if "nrecognized" in message else None
     known = [option for action in parser._actions for option in action.option_strings]
     return " ".join(message.split()) + (near(unknown[1], known) if unknown else "")
+
+
+def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:
+    """Adds the options about how predictions are read and resampled, the same in every command that does."""
+    add = parser.add_argument
+    add("--convention", type=Literal["strict", "unirex"], default="strict", help="whose definitions (docs/metrics.md)")
+    add("--perturbation", type=str, nargs="+", help="which of the file's, the default one first")
+    add("--scorer", type=str, default="self", help="whose probabilities: self or a check model of the file")
+    add(
+        "--iou_thresholds",
+        "--iou-thresholds",
+        type=float,
+        nargs="+",
+        default=[0.5],
+        help="for span F1, in (0, 1]",
+    )
+    add("--replicates", type=int, default=replicates, help="bootstrap replicates")
+    add("--seed", type=int, default=0, help="of the resampling")
+    add("--confidence", type=float, default=0.95, help="share of the replicates inside an interval")
+    add("--columns", type=dict[str, str] | None, help='our column -> name in the file, e.g. {"scores": "attributions"}')
+    add(
+        "--labels",
+        type=str,
+        nargs="+",
+        help="classes in the order of the probabilities, for foreign files",
+    )
+
+
+def add_output(parser: ArgumentParser) -> None:
+    """Adds the options about the result."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--output", type=str | None, help="also write JSON to this file")
+
+
+def save(output: str | None, text: str) -> None:
+    """Writes text and a line end to the file `output`, whole or not at all; nothing for None."""
+    if output is not None:
+        with atomic_write(output, "w") as file:
+            file.write(text + "\n")

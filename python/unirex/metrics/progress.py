@@ -11,8 +11,8 @@ PAUSE = 0.2
 
 
 @contextmanager
-def progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A function of the rows done and the rows in all that keeps one line up to date, or None without a terminal."""
+def progress(name: str, unit: str = "rows") -> Iterator[Callable[[int, int], None] | None]:
+    """A function of the rows done and in all (0 = unknown) that keeps one line up to date; None without a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -24,7 +24,8 @@ def progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
         now = time.monotonic()
         if now - start > PATIENCE and now - shown > PAUSE:
             shown = now
-            sys.stderr.write(f"\r\x1b[K{name}: {done:,} of {total:,} rows, {done / (now - start):,.0f} a second")
+            of = f" of {total:,}" if total else ""
+            sys.stderr.write(f"\r\x1b[K{name}: {done:,}{of} {unit}, {done / (now - start):,.0f} a second")
             sys.stderr.flush()
 
     try:

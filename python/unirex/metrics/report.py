@@ -83,9 +83,9 @@ class Report:
         metrics = [
             {
                 "name": m.name,
-                "value": _finite(m.value),
+                "value": finite(m.value),
                 "direction": m.direction,
-                "range": [_finite(bound) for bound in m.range],
+                "range": [finite(bound) for bound in m.range],
                 "n": m.n,
                 "n_undefined": m.n_undefined,
                 "group": m.group,
@@ -121,7 +121,8 @@ def to_json(reports: Sequence[Report]) -> str:
     return json.dumps({"systems": [report.as_dict() for report in reports]}, indent=2, ensure_ascii=False)
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """The value, or None (JSON null) if it is not finite."""
     return value if math.isfinite(value) else None
 
 
@@ -131,7 +132,7 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
     Args:
         reports: one per system.
         all_metrics: also the metrics of single fractions, classes and pooled counts.
-        names: headings of the columns.
+        names: headings of the columns; by default the ends of the sources' paths that differ.
     """
     first = reports[0]
     shown: dict[str, Metric] = {}
@@ -139,9 +140,9 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
         for metric in report.metrics:
             if all_metrics or metric.main or metric.name == first.headline:
                 shown.setdefault(metric.name, metric)
-    heads = list(names or [str(report.about.get("source") or "value") for report in reports])
+    names = names or heads(reports)
     single = len(reports) == 1
-    table = [["", "", *(["value"] if single else heads)] + (["interval", "rows", "undefined"] if single else [])]
+    table = [["", "", *(["value"] if single else names)] + (["interval", "rows", "undefined"] if single else [])]
     group = None
     for name, metric in sorted(shown.items(), key=lambda item: _GROUPS.index(item[1].group)):
         if metric.group != group:
@@ -149,8 +150,18 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
             table.append([f"{group}"])
         label = f"  {name}" + (" *" if name == first.headline else "")
         table.append([label, ARROWS[metric.direction], *_cells(name, reports)])
-    lines = [_about(report, head) for report, head in zip(reports, heads, strict=True)]
-    return "\n".join([*lines, "", *_aligned(table), "", _footnote(first)])
+    lines = [_about(report, head) for report, head in zip(reports, names, strict=True)]
+    return "\n".join([*lines, "", *aligned(table), "", _footnote(first)])
+
+
+def heads(reports: Sequence[Report]) -> list[str]:
+    """Headings: the shortest ends of the sources' paths that differ."""
+    paths = [str(report.about.get("source") or "value").split("/") for report in reports]
+    for length in range(1, max(map(len, paths)) + 1):
+        ends = ["/".join(path[-length:]) for path in paths]
+        if len(set(ends)) == len(set(map(tuple, paths))):
+            return ends
+    return ["/".join(path) for path in paths]
 
 
 _GROUPS: list[Group] = ["task", "faithfulness", "plausibility", "rationale"]
@@ -172,7 +183,8 @@ def _cells(name: str, reports: Sequence[Report]) -> list[str]:
     return cells
 
 
-def _aligned(table: list[list[str]]) -> list[str]:
+def aligned(table: list[list[str]]) -> list[str]:
+    """The rows as lines: two columns to the left, the others to the right."""
     width = max(len(row) for row in table)
     widths = [max((len(row[i]) for row in table if i < len(row)), default=0) for i in range(width)]
     lines = []

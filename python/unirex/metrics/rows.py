@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
+from unirex.metrics.arrays import aopc
 from unirex.metrics.batch import Batch, Known
 from unirex.metrics.definitions import FAMILIES, NEEDS, Layout
 from unirex.metrics.ragged import Ragged
@@ -44,18 +45,6 @@ def _faithfulness(batch: Batch, layout: Layout) -> dict[str, Floats]:
                 for column, fraction in zip(values.T, layout.fractions, strict=True):
                     found[layout.name(family, how, fraction)] = column
     return found
-
-
-def aopc(values: Floats, convention: str = "strict") -> Floats:
-    """One value per row from float64 [N, K] values at K fractions; NaN where one of them is.
-
-    `strict` takes the mean (ERASER); `unirex` divides the sum by K + 1.
-
-    >>> aopc(np.array([[0.1, 0.2, 0.3]]), "strict").round(3), aopc(np.array([[0.1, 0.2, 0.3]]), "unirex").round(3)
-    (array([0.2]), array([0.15]))
-    """
-    values = np.ascontiguousarray(values, dtype=np.float64)
-    return _rust.aopc(values.reshape(-1), values.shape[1], convention == "unirex")
 
 
 def _family(

@@ -12,11 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from unirex.metrics import jsonl
 from unirex.metrics.names import near
 from unirex.schema import PREDICTIONS_KEY
 
 BATCH_ROWS = 2048
 """Rows held at a time."""
+READ_AHEAD = 1 << 20
+"""Bytes of a column read at a time; without it Arrow reads a whole row group's column at once."""
 
 PathLike = str | os.PathLike[str]
 System: TypeAlias = PathLike | Sequence[PathLike] | pa.Table | pa.RecordBatch
@@ -43,6 +46,10 @@ class Header:
     unit: str | None = None
     scores_from: str | None = None
     rationale_rule: str | None = None
+
+
+Shard: TypeAlias = tuple[tuple[int, int], ...]
+"""Row groups of a source: the part's position and the group's position in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +84,28 @@ class Source:
         back = {theirs: ours for ours, theirs in self.columns.items()}
         return [back.get(name, name) for name in self.schema.names]
 
-    def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Each part's name and rows, with these columns of ours under our names, at most `rows` at a time."""
+    def batches(
+        self, columns: Sequence[str], rows: int = BATCH_ROWS, shard: Shard | None = None
+    ) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Each part's name and rows, with these columns of ours under our names, at most `rows` at a time.
+
+        With a shard only its rows.
+        """
         theirs = [self.columns.get(column, column) for column in columns]
-        for name, part in self.parts:
-            for batch in _batches(name, part, theirs, rows):
+        schema = pa.schema([self.schema.field(t) for t in dict.fromkeys(theirs)])
+        for i, (name, part) in enumerate(self.parts):
+            groups = None if shard is None else [group for p, group in shard if p == i]
+            for batch in _batches(name, part, schema, rows, groups):
                 yield name, pa.RecordBatch.from_arrays([batch.column(t) for t in theirs], names=list(columns))
 
+    def shards(self, most: int) -> list[Shard]:
+        """At most `most` shards of about equally many row groups that together are all rows."""
+        groups = [(i, group) for i, (name, part) in enumerate(self.parts) for group in range(_n_groups(name, part))]
+        n = max(1, min(most, len(groups)))
+        return [tuple(groups[len(groups) * k // n : len(groups) * (k + 1) // n]) for k in range(n)]
+
     def n_rows(self) -> int:
-        """Number of rows, from the files' footers."""
+        """Number of rows, from the files' footers; JSON lines count as none."""
         return sum(_n_rows(name, part) for name, part in self.parts)
 
 
@@ -108,7 +128,7 @@ def open_source(
         parts: tuple[tuple[str, Path | pa.Table], ...] = (("table", table),)
     else:
         parts = tuple((str(path), path) for path in _files(system))
-    schemas = [_schema(name, part) for name, part in parts]
+    schemas = [_schema(name, part, columns or {}) for name, part in parts]
     mapping = _mapping(columns or {}, schemas[0], parts[0][0])
     headers = [_header(name, schema) for (name, _), schema in zip(parts, schemas, strict=True)]
     for (name, _), schema, header in zip(parts[1:], schemas[1:], headers[1:], strict=True):
@@ -140,9 +160,9 @@ def _files(system: PathLike | Sequence[PathLike]) -> list[Path]:
         return paths
     path = Path(system)
     if path.is_dir():
-        found = sorted(path.glob("*.parquet"))
+        found = sorted(path.glob("*.parquet")) or sorted(p for p in path.iterdir() if jsonl.is_jsonl(p))
         if not found:
-            raise FileNotFoundError(f"{path}: no *.parquet in this directory")
+            raise FileNotFoundError(f"{path}: no *.parquet and no *.jsonl in this directory")
         return found
     if not path.exists():
         found = sorted(Path(p) for p in glob.glob(str(system), recursive=True))  # noqa: PTH207 (absolute patterns)
@@ -152,26 +172,51 @@ def _files(system: PathLike | Sequence[PathLike]) -> list[Path]:
     return [path]
 
 
-def _schema(name: str, part: Path | pa.Table) -> pa.Schema:
+def _schema(name: str, part: Path | pa.Table, columns: Mapping[str, str]) -> pa.Schema:
     if isinstance(part, pa.Table):
         return part.schema
     with _reading(name):
-        return pq.read_schema(part)
+        if jsonl.is_jsonl(part):
+            return jsonl.read_schema(part, columns)
+        schema = pq.read_schema(part)
+        _ = schema.names  # fails here, inside the guard, if a name is not UTF-8
+        return schema
 
 
 def _n_rows(name: str, part: Path | pa.Table) -> int:
     if isinstance(part, pa.Table):
         return int(part.num_rows)
+    if jsonl.is_jsonl(part):
+        return 0
     with _reading(name):
         return int(pq.read_metadata(part).num_rows)
 
 
-def _batches(name: str, part: Path | pa.Table, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-    if isinstance(part, pa.Table):
-        yield from part.select(columns).to_batches(max_chunksize=rows)
+def _n_groups(name: str, part: Path | pa.Table) -> int:
+    if isinstance(part, pa.Table) or jsonl.is_jsonl(part):
+        return 1
+    with _reading(name):
+        return int(pq.read_metadata(part).num_row_groups)
+
+
+def _batches(
+    name: str, part: Path | pa.Table, schema: pa.Schema, rows: int, groups: list[int] | None
+) -> Iterator[pa.RecordBatch]:
+    if groups == []:
         return
-    with _reading(name), pq.ParquetFile(part, pre_buffer=False) as file:
-        yield from file.iter_batches(batch_size=rows, columns=columns)
+    columns = schema.names
+    if isinstance(part, pa.Table):
+        yield from part.select(columns).to_reader(max_chunksize=rows)
+        return
+    if jsonl.is_jsonl(part):
+        with _reading(name):
+            yield from jsonl.batches(part, schema, rows)
+        return
+    with (
+        _reading(name),
+        pq.ParquetFile(part, pre_buffer=False, buffer_size=READ_AHEAD, page_checksum_verification=True) as file,
+    ):
+        yield from file.iter_batches(batch_size=rows, columns=columns, row_groups=groups)
 
 
 class _reading:  # noqa: N801 (used like a function)
@@ -184,9 +229,11 @@ class _reading:  # noqa: N801 (used like a function)
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pa.ArrowException | OSError) and not isinstance(error, FileNotFoundError):
+        if isinstance(error, pa.ArrowException | OSError | UnicodeDecodeError) and not isinstance(
+            error, FileNotFoundError
+        ):
             reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{self.name}: not a readable Parquet file ({reason})") from error
+            raise ValueError(f"{self.name}: not a readable file of predictions ({reason})") from error
 
 
 def _mapping(columns: Mapping[str, str], schema: pa.Schema, name: str) -> dict[str, str]:

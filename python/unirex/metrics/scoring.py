@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unirex.metrics.batch import Parser, hash_ids
 from unirex.metrics.definitions import Convention, Layout
 from unirex.metrics.names import near
 from unirex.metrics.report import Report
-from unirex.metrics.source import Source, System, missing_column, open_source
+from unirex.metrics.source import Shard, Source, System, missing_column, open_source
 from unirex.metrics.state import Resampling, State
 from unirex.schema import perturbed_column
 
 KINDS = ("keep", "remove", "null")
 Progress = Callable[[int, int], None]
+Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ def score(
     columns: Mapping[str, str] | None = None,
     labels: Sequence[str] | None = None,
     progress: Progress | None = None,
+    engine: Engine = "local",
 ) -> Report:
     """The report on one system's predictions: every metric with direction, counts and bootstrap interval.
 
@@ -60,6 +63,7 @@ def score(
         columns: our column name -> name in the file, for files that others wrote.
         labels: class names in the order of the probabilities, for files without our header.
         progress: called with the rows done and the rows in all.
+        engine: `local`, or `ray` to score the row groups on a Ray cluster (extra `ray`); the result is the same.
 
     Raises:
         ValueError: what is wrong, with file, row id and field.
@@ -70,38 +74,70 @@ def score(
     >>> score(table)["auprc"].value
     1.0
     """
-    source = open_source(system, columns=columns, labels=labels)
-    plan = make_plan(
-        source,
-        convention=convention,
-        perturbation=perturbation,
-        scorer=scorer,
-        iou_thresholds=iou_thresholds,
-        resampling=resampling or Resampling(),
+    made = plan(
+        system,
+        convention,
+        perturbation,
+        scorer,
+        iou_thresholds,
+        resampling=resampling,
+        columns=columns,
+        labels=labels,
     )
-    return finish(plan, run_plan(plan, progress))
+    if engine == "ray":
+        from unirex.metrics.ray_engine import run_on_ray
+
+        return finish(made, run_on_ray(made, progress))
+    return finish(made, run_plan(made, progress))
 
 
-def make_plan(
-    source: Source,
-    *,
+def plan(
+    system: System,
     convention: Convention = "strict",
     perturbation: str | Sequence[str] | None = None,
     scorer: str = "self",
     iou_thresholds: Sequence[float] = (0.5,),
-    resampling: Resampling,
+    *,
+    resampling: Resampling | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: Sequence[str] | None = None,
 ) -> Plan:
-    """The plan for scoring a source: which metrics its columns allow."""
+    """The plan for scoring a system: which metrics its columns allow. The arguments are those of `score`.
+
+    `plan(...).state()` makes states that shards, wherever they are scored, are added to and that are then merged.
+
+    >>> import pyarrow as pa
+    >>> table = pa.table({"id": ["a", "b"], "scores": [[0.9, 0.1], [0.0, 0.2]], "gold": [[1, 0], [1, 0]]})
+    >>> made = plan(table)
+    >>> first, second = made.state(), made.state()
+    >>> first.update(table[:1].to_batches()[0])
+    >>> second.update(table[1:].to_batches()[0])
+    >>> first.merge(second)
+    >>> finish(made, first)["auprc"].value
+    0.625
+    """
+    source = open_source(system, columns=columns, labels=labels)
     if convention not in get_args(Convention):
         hint = near(convention, get_args(Convention))
         raise ValueError(f"convention is {convention!r}, expected one of {list(get_args(Convention))}{hint}")
     for threshold in iou_thresholds:
         if not 0 < threshold <= 1:
             raise ValueError(f"iou_thresholds has {threshold}, expected numbers in (0, 1]")
-    header = source.header
-    perturbations = _perturbations(source, perturbation, scorer)
+    thresholds = tuple(dict.fromkeys(float(t) for t in iou_thresholds))
+    layout = _layout(source, convention, _perturbations(source, perturbation, scorer), thresholds)
+    return Plan(source=source, layout=layout, resampling=resampling or Resampling(), scorer=scorer)
+
+
+def _layout(
+    source: Source,
+    convention: Convention,
+    perturbations: tuple[tuple[str, frozenset[str]], ...],
+    iou_thresholds: tuple[float, ...],
+) -> Layout:
+    """What the source's columns allow, with a task metric that exists."""
+    headline = source.header.headline
     layout = Layout(
-        labels=header.labels,
+        labels=source.header.labels,
         fractions=_fractions(source) if perturbations else (),
         perturbations=perturbations,
         has_label=source.has("label") and source.has("prediction"),
@@ -109,34 +145,32 @@ def make_plan(
         has_scores=source.has("scores"),
         has_rationale=source.has("rationale"),
         has_cuts=source.has("words_cut") and source.has("gold_cut") and source.has("scores"),
-        iou_thresholds=tuple(dict.fromkeys(float(t) for t in iou_thresholds)),
+        iou_thresholds=iou_thresholds,
         convention=convention,
     )
-    if not layout.definitions:
-        raise ValueError(f"{source.name}: nothing to score in columns {source.names()}")
     names = [definition.name for definition in layout.definitions]
-    if layout.has_label and header.headline is not None and header.headline not in names:
-        raise ValueError(
-            f"{source.name}: headline is {header.headline!r}, expected a task metric{near(header.headline, names)}"
-        )
-    layout = replace(layout, headline=header.headline if layout.has_label else None)
-    return Plan(source=source, layout=layout, resampling=resampling, scorer=scorer)
+    if not names:
+        raise ValueError(f"{source.name}: nothing to score in columns {source.names()}")
+    if layout.has_label and headline is not None and headline not in names:
+        hint = near(headline, names)
+        raise ValueError(f"{source.name}: headline is {headline!r}, expected a task metric{hint}")
+    return replace(layout, headline=headline if layout.has_label else None)
 
 
-def run_plan(plan: Plan, progress: Progress | None = None) -> State:
-    """The state after all rows of the plan's source."""
-    state = plan.state()
-    total = plan.source.n_rows()
-    for where, batch in plan.source.batches(state.parser.columns()):
+def run_plan(made: Plan, progress: Progress | None = None, *, shard: Shard | None = None) -> State:
+    """The state after all rows of the plan's source, or of a shard of it."""
+    state = made.state()
+    total = made.source.n_rows()
+    for where, batch in made.source.batches(state.parser.columns(), shard=shard):
         state.update(batch, where)
         if progress is not None:
             progress(state.n_rows, total)
     return state
 
 
-def finish(plan: Plan, state: State) -> Report:
+def finish(made: Plan, state: State) -> Report:
     """The report, with what is known about the source; names an id that occurs twice."""
-    source = plan.source
+    source = made.source
     if not state.n_rows:
         raise ValueError(f"{source.name}: no rows")
     duplicate = state.duplicate()
@@ -144,9 +178,9 @@ def finish(plan: Plan, state: State) -> Report:
         raise ValueError(f"{source.name}: {_name_duplicate(source, duplicate)}")
     about: dict[str, str | None] = {"source": source.name, **_constants(source)}
     about |= {key: getattr(source.header, key) for key in ("scores_from", "unit", "rationale_rule")}
-    if plan.layout.perturbations:
-        about["perturbation"] = plan.layout.perturbations[0][0]
-        about["scorer"] = None if plan.scorer == "self" else plan.scorer
+    if made.layout.perturbations:
+        about["perturbation"] = made.layout.perturbations[0][0]
+        about["scorer"] = None if made.scorer == "self" else made.scorer
     return replace(state.compute(), about=about)
 
 
@@ -200,14 +234,11 @@ def _fractions(source: Source) -> tuple[float, ...]:
 
 def _constants(source: Source) -> dict[str, str | None]:
     columns = [column for column in ("model", "data") if source.has(column)]
-    return (
-        {column: None if value is None else str(value) for column, value in _first(source, columns).items()}
-        if columns
-        else {}
-    )
+    found = _first(source, columns) if columns else {}
+    return {column: None if value is None else str(value) for column, value in found.items()}
 
 
-def _name_duplicate(source: Source, duplicate: np.ndarray[Any, np.dtype[np.uint64]]) -> str:
+def _name_duplicate(source: Source, duplicate: NDArray[np.uint64]) -> str:
     files = []
     name = ""
     for where, batch in source.batches(["id"]):

@@ -1,0 +1,98 @@
+"""`unirex-metrics compare`: the first system against each of the others."""
+
+import json as json_module
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from unirex.metrics.comparison import Comparison, Difference, compare
+from unirex.metrics.options import add_output, add_reading, save
+from unirex.metrics.progress import progress
+from unirex.metrics.report import ARROWS, aligned, finite, heads
+from unirex.metrics.state import Resampling
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Adds the arguments of `compare`."""
+    parser.add_argument("systems", nargs="+", type=str, help="two or more files, directories or patterns, ours first")
+    parser.add_argument("--metrics", type=str, nargs="+", help="which to test; default: the main ones")
+    parser.add_argument("--intersect", action="store_true", help="compare the ids that all systems have")
+    add_reading(parser, replicates=10_000)
+    add_output(parser)
+
+
+def run(
+    systems: Sequence[str],
+    *,
+    metrics: Sequence[str] | None,
+    intersect: bool,
+    replicates: int,
+    seed: int,
+    confidence: float,
+    json: bool,
+    output: str | None,
+    **reading: Any,
+) -> int:
+    """Compares the systems, prints the table and writes the result; 0."""
+    resampling = Resampling(replicates=replicates, seed=seed, confidence=confidence)
+    with progress("compare") as show:
+        found = compare(systems, metrics=metrics, intersect=intersect, resampling=resampling, progress=show, **reading)
+    text = json_module.dumps(_as_dict(found), indent=2, ensure_ascii=False)
+    save(output, text)
+    sys.stdout.write((text if json else _table(found)) + "\n")
+    return 0
+
+
+def _as_dict(found: Comparison) -> dict[str, Any]:
+    pairs = [
+        {"other": report.about["source"], "metrics": [_plain(row) for row in rows]}
+        for report, rows in zip(found.reports[1:], found.differences, strict=True)
+    ]
+    first = found.reports[0]
+    return {
+        "first": first.about["source"],
+        "convention": first.convention,
+        "rows": found.n_rows,
+        "left_out": list(found.left_out),
+        "resampling": None if first.resampling is None else dict(first.resampling),
+        "pairs": pairs,
+    }
+
+
+def _plain(row: Difference) -> dict[str, Any]:
+    return {key: finite(value) if isinstance(value, float) else value for key, value in asdict(row).items()}
+
+
+def _table(found: Comparison) -> str:
+    names = heads(found.reports)
+    lines = [f"{found.n_rows} instances" + _left_out(found, names)]
+    for name, rows in zip(names[1:], found.differences, strict=True):
+        table = [["", "", names[0], name, "difference", "interval", "p", "p (Holm)", ""]]
+        for row in rows:
+            interval = "" if row.low is None or row.high is None else f"[{row.low:+.4f}, {row.high:+.4f}]"
+            values = [f"{row.first:.4f}", f"{row.other:.4f}", f"{row.difference:+.4f}", interval]
+            cells = [*values, _p(row.p), _p(row.p_holm), _verdict(row)]
+            table.append([row.metric, ARROWS[row.direction], *cells])
+        lines += ["", *aligned(table)]
+    first = found.reports[0]
+    count = 0 if first.resampling is None else first.resampling["replicates"]
+    lines += ["", f"convention {first.convention}; p: approximate randomization, {count} swaps, Holm over all rows"]
+    return "\n".join(lines)
+
+
+def _left_out(found: Comparison, names: Sequence[str]) -> str:
+    parts = [f"{n} of {name}" for name, n in zip(names, found.left_out, strict=True) if n]
+    return f" (left out: {', '.join(parts)})" if parts else ""
+
+
+def _p(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _verdict(row: Difference) -> str:
+    if not row.p_holm < 0.05 or row.direction == "none":
+        return ""
+    return "better" if (row.difference > 0) == (row.direction == "higher") else "worse"

@@ -1,0 +1,105 @@
+"""Rows from JSON lines: one object a line, plain or compressed (.gz, .zst), with the columns of prediction files."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json as pj
+
+SUFFIXES = (".jsonl", ".ndjson", ".json")
+BLOCK = 8 << 20
+"""Bytes read at a time; a line must be shorter."""
+
+_NUMBERS = pa.list_(pa.float64())
+_TYPES: dict[str, pa.DataType] = {
+    "probabilities": _NUMBERS,
+    "scores": _NUMBERS,
+    "gold": _NUMBERS,
+    "fractions": _NUMBERS,
+    "words_cut": pa.int64(),
+    "gold_cut": pa.int64(),
+}
+_KINDS: dict[str, pa.DataType] = {
+    "keep": pa.list_(_NUMBERS),
+    "remove": pa.list_(_NUMBERS),
+    "null": _NUMBERS,
+    "full": _NUMBERS,
+}
+
+
+def is_jsonl(path: Path) -> bool:
+    """Whether a file's name says that it holds JSON lines.
+
+    >>> is_jsonl(Path("a.jsonl.gz")), is_jsonl(Path("a.parquet"))
+    (True, False)
+    """
+    return any(suffix in SUFFIXES for suffix in path.suffixes[-2:])
+
+
+def read_schema(path: Path, columns: Mapping[str, str]) -> pa.Schema:
+    """The columns of the first line's object that we know, `columns` giving other names for ours.
+
+    Raises:
+        ValueError: no line, or the first one is no JSON object.
+    """
+    ours = dict(zip(columns.values(), columns.keys(), strict=True))
+    with pa.input_stream(path, compression="detect") as stream:
+        lines = (line for line in _lines(stream) if line.strip())
+        first = next(lines, None)
+    if first is None:
+        raise ValueError(f"{path}: no rows")
+    try:
+        found: Any = json.loads(first)
+    except ValueError as error:
+        raise ValueError(f"{path}: line 1: not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: line 1: holds {type(found).__name__}, expected an object")
+    typed = ((key, _type(ours.get(str(key), str(key)), value)) for key, value in found.items())
+    return pa.schema([(key, data_type) for key, data_type in typed if data_type is not None])
+
+
+def batches(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows with the columns of `schema`, at most `rows` at a time; a field that a line lacks is null.
+
+    Raises:
+        ValueError: what is wrong, with the line.
+    """
+    options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+    done = 0
+    try:
+        with pa.input_stream(path, compression="detect") as stream:
+            reading = pj.ReadOptions(use_threads=False, block_size=BLOCK)
+            for block in pj.open_json(stream, read_options=reading, parse_options=options):
+                for start in range(0, block.num_rows, rows):
+                    yield block.slice(start, rows)
+                done += block.num_rows
+    except pa.ArrowInvalid as error:
+        reason = " ".join(str(error).split())[:200]
+        row = re.search(r" in row (\d+)$", reason)
+        where = f"{path}: line {done + int(row[1]) + 1}" if row else str(path)
+        raise ValueError(f"{where}: {reason[: row.start()] if row else reason}") from error
+
+
+def _lines(stream: pa.NativeFile) -> Iterator[bytes]:
+    """The lines of a stream, read in blocks."""
+    rest = b""
+    while content := stream.read(1 << 16):
+        *whole, rest = (rest + content).split(b"\n")
+        yield from whole
+    yield rest
+
+
+def _type(name: str, value: object) -> pa.DataType | None:
+    """The Arrow type of a column of ours, None for a column we do not know."""
+    if name in {"id", "label", "prediction", "model", "data"}:
+        return pa.int64() if isinstance(value, int) else pa.string()
+    if name == "rationale":
+        flags = not isinstance(value, list) or not value or isinstance(value[0], bool)
+        return pa.list_(pa.bool_()) if flags else pa.list_(pa.int64())
+    if name == "gold" and isinstance(value, list) and value and isinstance(value[0], bool):
+        return pa.list_(pa.bool_())
+    kind, dot, _ = name.partition(".")
+    return _KINDS.get(kind) if dot else _TYPES.get(name)

@@ -1,0 +1,203 @@
+"""A table of relative gains as text, Markdown, LaTeX, CSV and JSON, and the file of its ends."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unirex.metrics.nrg import COMPOSITES, METRICS, TASK, Cell, Ends, GainTable, Mean
+from unirex.metrics.report import aligned, finite
+
+LOWER = frozenset({"sufficiency"})
+Rows = list[list[str]]
+
+
+def to_text(table: GainTable) -> str:
+    """Plain text: a block per data set, one for the means, and what the set of methods is."""
+    blocks = [f"{title}\n" + "\n".join(aligned(_padded(rows))) for title, rows in _blocks(table, "↑", "↓", " ± ")]
+    return "\n\n".join([*blocks, _note(table)])
+
+
+def to_markdown(table: GainTable) -> str:
+    """Markdown tables."""
+    blocks = []
+    for title, (head, *rows) in _blocks(table, "↑", "↓", " ± "):
+        lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+        cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+        blocks.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells))
+    return "\n\n".join([*blocks, _note(table)])
+
+
+def to_latex(table: GainTable) -> str:
+    """LaTeX `tabular`s, with booktabs rules."""
+    blocks = []
+    for title, (head, *rows) in _blocks(table, r"$\uparrow$", r"$\downarrow$", r" $\pm$ "):
+        lines = [" & ".join(map(_escaped, row)) + r" \\" for row in (head, *rows)]
+        body = [lines[0], r"\midrule", *lines[1:]]
+        columns = "l" + "r" * (len(head) - 1)
+        blocks.append(
+            "\n".join(
+                [f"% {title}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]
+            )
+        )
+    return "\n\n".join([*blocks, f"% {_note(table)}"])
+
+
+def to_csv(table: GainTable) -> str:
+    """One line per data set and method, `mean` for the means over data sets; full precision, empty = not available."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    raw = [f"{name}{end}" for name in METRICS for end in ("", "_sd", "_nrg")]
+    writer.writerow(["data", "method", "control", "seeds", "task_metric", *raw, *COMPOSITES, "CNRG_low", "CNRG_high"])
+    for data, method, cell in _cells(table):
+        numbers = [_number(part.get(n)) for n in METRICS for part in (cell.values, cell.deviations, cell.gains)]
+        start = [data, method, str(method in table.controls).lower(), " ".join(cell.seeds), table.headlines[data]]
+        writer.writerow([*start, *numbers, *_composite_cells(cell)])
+    for method, mean in table.means.items():
+        start = ["mean", method, str(method in table.controls).lower(), "", ""]
+        writer.writerow([*start, *[""] * len(raw), *_composite_cells(mean)])
+    return out.getvalue().rstrip("\n")
+
+
+def to_json(table: GainTable) -> str:
+    """Everything, with null for what is undefined."""
+    content = {
+        "convention": table.convention,
+        "methods": list(table.methods),
+        "controls": list(table.controls),
+        "frozen": table.frozen,
+        "ends": ends_as_dict(table.ends),
+        "data": [
+            {
+                "data": data,
+                "task_metric": table.headlines[data],
+                "methods": [{"method": m, **_plain(asdict(c))} for d, m, c in _cells(table) if d == data],
+            }
+            for data in table.data
+        ],
+        "mean": [{"method": method, **_plain(asdict(mean))} for method, mean in table.means.items()],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+FORMATS: Mapping[str, Callable[[GainTable], str]] = {
+    "text": to_text,
+    "markdown": to_markdown,
+    "latex": to_latex,
+    "csv": to_csv,
+    "json": to_json,
+}
+
+
+def ends_as_dict(ends: Ends) -> dict[str, dict[str, dict[str, float | None]]]:
+    """The ends as plain JSON content."""
+    return {
+        data: {name: {"low": finite(low), "high": finite(high)} for name, (low, high) in metrics.items()}
+        for data, metrics in ends.items()
+    }
+
+
+def ends_to_json(table: GainTable) -> str:
+    """The file that freezes this table's ends: they, the convention, and the methods that set them."""
+    methods = [method for method in table.methods if method not in table.controls]
+    content = {"convention": table.convention, "methods": methods, "ends": ends_as_dict(table.ends)}
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def read_ends(path: str, convention: str) -> Ends:
+    """The ends from a file that `ends_to_json` wrote, for the same convention."""
+    try:
+        content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        ends = {
+            str(data): {str(name): (float(end["low"]), float(end["high"])) for name, end in metrics.items()}
+            for data, metrics in content["ends"].items()
+        }
+        frozen_for = content["convention"]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: not a file of frozen ends ({reason})") from error
+    if frozen_for != convention:
+        raise ValueError(f"{path}: ends of convention {frozen_for!r}, expected {convention!r}")
+    return ends
+
+
+def _blocks(table: GainTable, up: str, down: str, pm: str) -> list[tuple[str, Rows]]:
+    """Title and rows of each block: first the head, then a row per method."""
+    blocks = []
+    for data in table.data:
+        names = [name for name in METRICS if name in table.ends[data]]
+        composites = [c for c in COMPOSITES if any(c in cell.composites for d, _, cell in _cells(table) if d == data)]
+        shown = [table.headlines[data] if name == TASK else name for name in names]
+        head = [
+            "method",
+            *(f"{s} {down if n in LOWER else up}" for s, n in zip(shown, names, strict=True)),
+            *composites,
+            "",
+        ]
+        rows: Rows = [head]
+        for d, method, cell in _cells(table):
+            if d == data:
+                raw = [_spread(cell.values[n], cell.deviations[n], pm) for n in names]
+                rows.append([_label(table, method), *raw, *_shown(cell, composites)])
+        blocks.append((data, rows))
+    if len(table.data) > 1 and table.means:
+        composites = [c for c in COMPOSITES if any(c in mean.composites for mean in table.means.values())]
+        rows = [["method", *composites, ""]]
+        rows += [[_label(table, method), *_shown(mean, composites)] for method, mean in table.means.items()]
+        blocks.append((f"mean over {len(table.data)} data sets", rows))
+    return blocks
+
+
+def _cells(table: GainTable) -> list[tuple[str, str, Cell]]:
+    return [
+        (data, method, table.cells[data, method])
+        for data in table.data
+        for method in table.methods
+        if (data, method) in table.cells
+    ]
+
+
+def _label(table: GainTable, method: str) -> str:
+    return f"{method} (control)" if method in table.controls else method
+
+
+def _spread(value: float, deviation: float, pm: str) -> str:
+    return f"{value:.3f}" + ("" if math.isnan(deviation) else f"{pm}{deviation:.3f}")
+
+
+def _shown(row: Cell | Mean, composites: Sequence[str]) -> list[str]:
+    interval = "" if row.low is None or row.high is None else f"[{row.low:.3f}, {row.high:.3f}]"
+    return [*(f"{row.composites[c]:.3f}" if c in row.composites else "-" for c in composites), interval]
+
+
+def _composite_cells(row: Cell | Mean) -> list[str]:
+    return [*(_number(row.composites.get(c)) for c in COMPOSITES), _number(row.low), _number(row.high)]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else repr(float(value))
+
+
+def _plain(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items()}
+    return finite(content) if isinstance(content, float) else content
+
+
+def _padded(rows: Rows) -> Rows:
+    """An empty second column, which `aligned` keeps for arrows."""
+    return [[row[0], "", *row[1:]] for row in rows]
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&").replace("#", r"\#")
+
+
+def _note(table: GainTable) -> str:
+    methods = ", ".join(method for method in table.methods if method not in table.controls)
+    whose = "frozen ends of an earlier table" if table.frozen else f"0 and 1 are the worst and best of: {methods}"
+    return f"convention {table.convention}; {whose}; ± standard deviation over seeds; intervals of CNRG by bootstrap"

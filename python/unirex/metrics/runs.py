@@ -1,0 +1,109 @@
+"""The runs that a table is made of: which method, data set and seed each prediction file belongs to."""
+
+import csv
+import glob
+import io
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FIELDS = ("method", "data", "seed", "path")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One prediction file (or directory or pattern of shards) and where it belongs."""
+
+    method: str
+    data: str
+    seed: str
+    path: str
+
+
+def read_runs(where: str) -> list[Run]:
+    """The runs named by a path pattern or by a listing.
+
+    A pattern has `{method}` and `{data}` and may have `{seed}` in it, each a part of a name without `/`, as in
+    `runs/{method}/{data}/{seed}/predictions.parquet`. A listing is a YAML, JSON or CSV file with the fields method,
+    data, path and optionally seed; its paths are relative to it.
+
+    Raises:
+        ValueError: no run, a field missing, or two files for one method, data set and seed.
+        FileNotFoundError: no such listing.
+    """
+    runs = _matching(where) if "{" in where else _listed(Path(where))
+    if not runs:
+        raise ValueError(f"{where}: no run found")
+    known: dict[tuple[str, str, str], str] = {}
+    for run in runs:
+        key = (run.method, run.data, run.seed)
+        if key in known:
+            raise ValueError(
+                f"{where}: method, data, seed {key} belong to {known[key]} and to {run.path}, expected one"
+            )
+        known[key] = run.path
+    return runs
+
+
+def _matching(pattern: str) -> list[Run]:
+    names = re.findall(r"\{(\w*)\}", pattern)
+    for name in names:
+        if name not in FIELDS[:3]:
+            raise ValueError(f"{pattern}: placeholder {{{name}}}, expected {{method}}, {{data}} or {{seed}}")
+    for name in FIELDS[:2]:
+        if name not in names:
+            raise ValueError(f"{pattern}: placeholder {{{name}}} is missing")
+    expression, seen = "", set()
+    for part in re.split(r"(\{\w*\})", pattern):
+        name = part[1:-1]
+        if not part.startswith("{"):
+            expression += re.escape(part)
+        elif name in seen:
+            expression += f"(?P={name})"
+        else:
+            expression += f"(?P<{name}>[^/]+)"
+            seen.add(name)
+    star = "*".join(glob.escape(part) for part in re.split(r"\{\w*\}", pattern))
+    found = ((path, re.fullmatch(expression, path)) for path in sorted(glob.glob(star)))  # noqa: PTH207
+    return [Run(**({"seed": "0"} | match.groupdict()), path=path) for path, match in found if match]
+
+
+def _listed(path: Path) -> list[Run]:
+    text = path.read_text(encoding="utf-8")
+    try:
+        entries: Any = _parse(path.suffix.lower(), text)
+    except (yaml.YAMLError, ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: not a readable listing ({' '.join(str(error).split())[:200]})") from error
+    if not isinstance(entries, Iterable) or isinstance(entries, str | dict):
+        raise ValueError(f"{path}: holds {type(entries).__name__}, expected a list of runs")
+    return [_run(path, number, entry) for number, entry in enumerate(entries, start=1)]
+
+
+def _parse(suffix: str, text: str) -> Any:
+    if suffix == ".csv":
+        return list(csv.DictReader(io.StringIO(text)))
+    if suffix == ".json":
+        return json.loads(text)
+    if suffix in {".yaml", ".yml"}:
+        return yaml.safe_load(text)
+    raise ValueError(f"suffix {suffix!r}, expected .yaml, .json or .csv, or a pattern with {{method}} in it")
+
+
+def _run(path: Path, number: int, entry: object) -> Run:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{path}: run {number} is {type(entry).__name__}, expected fields {', '.join(FIELDS)}")
+    for field in ("method", "data", "path"):
+        if entry.get(field) in {None, ""}:
+            raise ValueError(f"{path}: run {number}: field {field!r} is missing")
+    seed = entry.get("seed")
+    return Run(
+        method=str(entry["method"]),
+        data=str(entry["data"]),
+        seed="0" if seed in {None, ""} else str(seed),
+        path=str(path.parent / str(entry["path"])),
+    )

@@ -1,0 +1,210 @@
+"""The array functions against slow twins, however the rows are handed over."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import entropy
+from sklearn.metrics import f1_score
+
+from reference.metrics import iou_prf, prf, ranking
+from unirex import metrics
+
+Row = tuple[list[float], list[bool], list[float]]
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> list[Row]:
+    found = []
+    for _ in range(draw(st.integers(1, 6))):
+        n = draw(st.integers(0, 9))
+        scores = draw(
+            st.lists(st.sampled_from([-1.0, -0.0, 0.0, 0.1 + 0.2, 0.3, 1e300, 5e-324]), min_size=n, max_size=n)
+        )
+        rationale = draw(st.lists(st.booleans(), min_size=n, max_size=n))
+        gold = draw(st.lists(st.sampled_from([0.0, 0.5, 0.51, 1.0]), min_size=n, max_size=n))
+        found.append((scores, rationale, gold))
+    return found
+
+
+def pair(column: list[list[Any]], dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.cumsum([0, *map(len, column)])
+    return np.array([x for row in column for x in row], dtype=dtype), offsets
+
+
+def padded_slice(column: list[list[Any]], inner: pa.DataType) -> pa.Array:
+    """A slice in the middle of a longer array, with values before and after it."""
+    junk = [[pa.types.is_boolean(inner) or 1.0] * 3]
+    return pa.array(junk + column + junk, pa.list_(inner)).slice(1, len(column))
+
+
+FORMS: dict[str, Callable[[list[list[Any]], type, pa.DataType], Any]] = {
+    "values and offsets": lambda column, dtype, _: pair(column, dtype),
+    "arrow": lambda column, _, inner: pa.array(column, pa.large_list(inner)),
+    "sliced arrow": lambda column, _, inner: padded_slice(column, inner),
+    "chunked arrow": lambda column, _, inner: pa.chunked_array(
+        [pa.array(column[:1], pa.list_(inner)), pa.array(column[1:], pa.list_(inner))]
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(rows=rows())
+@settings(max_examples=25, deadline=None)
+def test_plausibility_agrees_with_its_slow_twin(form: str, rows: list[Row]) -> None:
+    scores, rationale, gold = (list(column) for column in zip(*rows, strict=True))
+    as_scores = FORMS[form](scores, float, pa.float64())
+    as_rationale = FORMS[form](rationale, bool, pa.bool_())
+    as_gold = FORMS[form](gold, float, pa.float64())
+    expected = np.array([ranking(s, g) for s, g in zip(scores, gold, strict=True)])
+    np.testing.assert_allclose(np.array(metrics.rank_rows(as_scores, as_gold)).T, expected, atol=1e-12)
+    np.testing.assert_allclose(metrics.auprc(as_scores, as_gold), expected[:, 0], atol=1e-12)
+    np.testing.assert_allclose(metrics.average_precision(as_scores, as_gold), expected[:, 1], atol=1e-12)
+    np.testing.assert_allclose(metrics.roc_auc(as_scores, as_gold), expected[:, 2], atol=1e-12)
+    tokens = np.array([prf(r, g) for r, g in zip(rationale, gold, strict=True)])
+    for i, function in enumerate((metrics.token_precision, metrics.token_recall, metrics.token_f1)):
+        np.testing.assert_allclose(function(as_rationale, as_gold), tokens[:, i], atol=1e-12)
+    spans = np.array([iou_prf(r, g, 0.4) for r, g in zip(rationale, gold, strict=True)])
+    np.testing.assert_allclose(np.array(metrics.iou_agreement(as_rationale, as_gold, 0.4)).T, spans, atol=1e-12)
+    both = [
+        f1_score([x > 0.5 for x in g], r, average="macro") if any(x > 0.5 for x in g) else 0.0
+        for r, g in zip(rationale, gold, strict=True)
+    ]
+    np.testing.assert_allclose(metrics.token_f1_both_classes(as_rationale, as_gold), both, atol=1e-12)
+    assert metrics.rationale_length(as_rationale).tolist() == [sum(r) for r in rationale]
+
+
+def test_null_rows_are_undefined_and_null_scores_rank_last() -> None:
+    scores = pa.array([[0.1, None, None], None, [-5.0, None], [1.0]])
+    gold = pa.array([[0, 1, 0], [1], [0, 1], None])
+    found = metrics.auprc(scores, gold)
+    expected = ranking([0.1, -9.0, -9.0], [0, 1, 0])[0], ranking([-5.0, -9.0], [0, 1])[0]
+    assert found[[0, 2]] == pytest.approx(expected)
+    assert np.isnan(found[[1, 3]]).all()
+
+
+def test_a_null_row_may_hide_values() -> None:
+    hidden = pa.ListArray.from_arrays(
+        pa.array([0, 2, 4, 6], pa.int32()),
+        pa.array([1.0, 0.0, 9.0, 9.0, 0.0, 1.0]),
+        mask=pa.array([False, True, False]),
+    )
+    found = metrics.auprc(hidden, pa.array([[1, 0], [1, 0], [1, 0]]))
+    assert found[0] == 1.0
+    assert np.isnan(found[1])
+    assert found[2] < 1.0
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda c: st.lists(
+            st.tuples(
+                st.lists(st.floats(0, 1), min_size=c, max_size=c).filter(lambda p: sum(p) > 1e-6),
+                st.lists(st.floats(0, 1), min_size=c, max_size=c).filter(lambda p: sum(p) > 1e-6),
+                st.lists(st.floats(0, 1), min_size=c, max_size=c).filter(lambda p: sum(p) > 1e-6),
+            ),
+            min_size=1,
+            max_size=5,
+        )
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_distributions_agree_with_scipy(rows: list[tuple[list[float], list[float], list[float]]]) -> None:
+    full = np.array([row[0] for row in rows])
+    other = np.array([row[1:] for row in rows])
+    shift, divergence = metrics.entropy_shift(full, other), metrics.kl_divergence(full, other)
+    for i, (p, *perturbed) in enumerate(rows):
+        for k, q in enumerate(perturbed):
+            assert shift[i, k] == pytest.approx(entropy(p) - entropy(q), abs=1e-9)
+            kl = entropy(q, p)
+            if np.isfinite(kl):
+                assert divergence[i, k] == pytest.approx(kl, abs=1e-9)
+            else:
+                assert np.isnan(divergence[i, k]) or kl > 600
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=9))
+def test_faithfulness_by_its_formulas(rows: list[tuple[float, float, float, float]]) -> None:
+    full, null = np.array([r[0] for r in rows]), np.array([r[3] for r in rows])
+    other = np.array([r[1:3] for r in rows])
+    assert (metrics.comprehensiveness(full, other) == full[:, None] - other).all()
+    assert (metrics.sufficiency(full, other) == metrics.comprehensiveness(full, other)).all()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        odds = np.log(other) - np.log(full[:, None])
+        share = np.clip(np.maximum(0, full[:, None] - other) / np.maximum(0, full - null)[:, None], 0, 1)
+    np.testing.assert_allclose(metrics.log_odds(full, other), np.where(np.isfinite(odds), odds, np.nan), atol=1e-12)
+    share[full <= null] = np.nan
+    np.testing.assert_allclose(metrics.normalised_comprehensiveness(full, other, null), share, atol=1e-12)
+    np.testing.assert_allclose(metrics.normalised_sufficiency(full, other, null), 1 - share, atol=1e-12)
+    np.testing.assert_allclose(metrics.aopc(other), other.mean(axis=1), atol=1e-15)
+    np.testing.assert_allclose(metrics.aopc(other, "unirex"), other.sum(axis=1) / 3, atol=1e-15)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=6))
+def test_relative_gain_is_antisymmetric(values: list[float]) -> None:
+    up, down = metrics.relative_gain(values, "higher"), metrics.relative_gain(values, "lower")
+    np.testing.assert_allclose(up + down, 1.0)
+    if max(values) - min(values) > 1e-9:
+        assert (up.min(), up.max()) == (0, 1)
+
+
+BAD: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
+    "p out of range": (lambda: metrics.comprehensiveness([0.5], [[1.5]]), ValueError, r"p_remove\[0\] is 1.5"),
+    "p NaN": (lambda: metrics.sufficiency([np.nan], [[0.5]]), ValueError, r"p_full\[0\] is NaN"),
+    "shape": (lambda: metrics.comprehensiveness([0.5], [0.5]), ValueError, r"expected \[N\] and \[N, K\]"),
+    "null shape": (lambda: metrics.normalised_sufficiency([0.5], [[0.5]], [0.1, 0.2]), ValueError, "p_null"),
+    "classes": (lambda: metrics.kl_divergence([[0.5, 0.5]], [[[1.0]]]), ValueError, r"expected \[N, C\]"),
+    "rows": (lambda: metrics.auprc(np.zeros((2, 3)), np.zeros((1, 3))), ValueError, "gold has 1 rows, expected 2"),
+    "lengths": (
+        lambda: metrics.auprc(pa.array([[1.0], [1.0, 2.0]]), pa.array([[1], [1]])),
+        ValueError,
+        "row 1: gold has 1 values, expected 2",
+    ),
+    "token lengths": (
+        lambda: metrics.token_f1(pa.array([[1], [1, 0]]), pa.array([[1], [1]])),
+        ValueError,
+        "row 1: gold has 1 values, expected 2",
+    ),
+    "NaN score": (
+        lambda: metrics.auprc(np.array([[np.nan, 1]]), np.array([[0, 1]])),
+        ValueError,
+        r"scores\[0\] is NaN",
+    ),
+    "NaN gold": (lambda: metrics.token_f1(np.array([[1]]), np.array([[np.nan]])), ValueError, "gold.* is nan"),
+    "null in gold": (
+        lambda: metrics.auprc(pa.array([[1.0]]), pa.array([[None]], pa.list_(pa.int8()))),
+        ValueError,
+        "null",
+    ),
+    "text": (lambda: metrics.auprc(pa.array([["a"]]), pa.array([[1]])), TypeError, "expected lists of numbers"),
+    "one dimension": (lambda: metrics.auprc(np.zeros(3), np.zeros(3)), TypeError, "has 1 dimensions"),
+    "offsets": (lambda: metrics.auprc((np.zeros(3), [0, 4]), (np.zeros(3), [0, 3])), ValueError, "scores: offsets"),
+    "descending": (lambda: metrics.rationale_length((np.zeros(3), [0, 3, 2])), ValueError, "rationale: offsets"),
+    "no offsets": (lambda: metrics.rationale_length((np.zeros(3), [])), ValueError, "rationale: offsets"),
+    "threshold": (
+        lambda: metrics.iou_agreement(np.ones((1, 1)), np.ones((1, 1)), 0.0),
+        ValueError,
+        "iou_thresholds is 0",
+    ),
+    "aopc": (lambda: metrics.aopc([0.1]), TypeError, "expected 2"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arguments_say_what_is_expected(case: str) -> None:
+    call, error, message = BAD[case]
+    with pytest.raises(error, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_every_public_name_can_be_imported() -> None:
+    for name in metrics.__all__:
+        assert getattr(metrics, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nope'"):
+        metrics.nope  # noqa: B018
+    assert dir(metrics) == sorted(metrics.__all__)

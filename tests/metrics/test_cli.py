@@ -1,0 +1,112 @@
+import json
+import os
+import pty
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from reference import predictions
+from unirex.metrics import score
+from unirex.metrics.cli import main
+from unirex.metrics.report import heads, to_text
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "predictions.parquet"
+    pq.write_table(predictions.table(0, 30), path)
+    return path
+
+
+def test_the_table_holds_every_main_metric(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "\x1b" not in out
+    report = score(file)
+    for metric in report.metrics:
+        line = [line.split() for line in out.splitlines() if line.split()[:1] == [metric.name]]
+        assert bool(line) == metric.main
+        if line:
+            assert f"{metric.value:.4f}" in line[0]
+            assert line[0][-2:] == [str(metric.n), str(metric.n_undefined)]
+            assert {"higher": "↑", "lower": "↓"}.get(metric.direction, line[0][1]) in line[0]
+    assert "macro_f1 *" in out
+
+
+def test_all_shows_single_fractions_and_classes(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(file), "--all", "--replicates", "0"]) == 0
+    out = capsys.readouterr().out
+    for metric in score(file).metrics:
+        assert f"  {metric.name} " in out
+
+
+def test_json_and_output_hold_the_same_report(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = file.parent / "scores.json"
+    assert main(["score", str(file), "--json", "--output", str(output)]) == 0
+    printed, saved = json.loads(capsys.readouterr().out), json.loads(output.read_text())
+    assert printed == saved == score(file).as_dict()
+    assert {m["name"]: m["direction"] for m in saved["metrics"]}["sufficiency"] == "lower"
+
+
+def test_several_systems_are_columns(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = file.parent / "random.parquet"
+    pq.write_table(predictions.table(1, 25, hows=("attention",), scores_from="random"), other)
+    assert main(["score", str(file), str(other)]) == 0
+    out = capsys.readouterr().out
+    line = next(line.split() for line in out.splitlines() if "comprehensiveness[delete]" in line)
+    assert line[-1] == "-"
+    assert f"{score(other)['auprc'].value:.4f}" in next(line for line in out.splitlines() if "  auprc " in line)
+    assert main(["score", str(file), str(other), "--json"]) == 0
+    systems = json.loads(capsys.readouterr().out)["systems"]
+    assert [s["about"]["scores_from"] for s in systems] == ["extractor", "random"]
+
+
+def test_columns_are_named_by_what_tells_their_paths_apart(file: Path) -> None:
+    reports = [score(file), score(file)]
+    assert "ours" in to_text(reports, names=["ours", "theirs"])
+    apart = [replace(r, about={"source": f"runs/{n}/p.parquet"}) for r, n in zip(reports, "ab", strict=True)]
+    assert heads(apart) == ["a/p.parquet", "b/p.parquet"]
+    assert heads(apart[:1]) == ["p.parquet"]
+
+
+def test_options_reach_the_score(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--convention", "unirex", "--perturbation", "delete", "--iou-thresholds", "0.3", "0.7", "--seed", "3"]
+    assert main(["score", str(file), *arguments, "--replicates", "20", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["convention"] == "unirex"
+    assert found["about"]["perturbation"] == "delete"
+    assert found["resampling"] == {"replicates": 20, "seed": 3, "confidence": 0.95}
+    assert "iou_f1@0.7" in {m["name"] for m in found["metrics"]}
+
+
+def test_help_and_scoring_load_no_heavy_library(file: Path) -> None:
+    code = (
+        "import sys; from unirex.metrics.cli import main\n"
+        "main(['--help']); assert 'pyarrow' not in sys.modules and 'jsonargparse' not in sys.modules\n"
+        f"assert main(['score', {str(file)!r}]) == 0\n"
+        "heavy = {'torch', 'transformers', 'accelerate', 'datasets', 'pandas', 'scipy', 'sklearn'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_progress_is_for_terminals_only(file: Path) -> None:
+    code = (
+        "import sys, unirex.metrics.progress as p; p.PATIENCE = p.PAUSE = 0.0\n"
+        "from unirex.metrics.cli import main; main(['score', sys.argv[1], '--replicates', '0'])"
+    )
+    command = [sys.executable, "-c", code, str(file)]
+    piped = subprocess.run(command, capture_output=True, check=True)
+    assert piped.stderr == b""
+    controller, terminal = pty.openpty()
+    subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=True)
+    os.close(terminal)
+    shown = os.read(controller, 10_000).decode()
+    os.close(controller)
+    assert "30 of 30 rows" in shown
+    assert shown.endswith("\r\x1b[K")

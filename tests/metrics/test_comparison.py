@@ -1,0 +1,183 @@
+"""Comparison of systems: p-values against all swaps, intervals against a plain paired bootstrap."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reference import predictions
+from reference.metrics import metrics as slow_metrics
+from reference.metrics import row_metrics
+from unirex.metrics import Resampling, compare, score
+from unirex.metrics.cli import main
+from unirex.metrics.comparison import holm
+
+LABELS = ["neg", "pos", "neutral"]
+MEASURES = ("scores", "rationale", "prediction", "probabilities", "keep.attention.self", "remove.attention.self")
+
+
+def pair(seed: int, n: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Two systems on the same instances: same ids, labels, words and gold."""
+    first = predictions.rows(seed, n, hows=("attention",))
+    other = predictions.rows(seed, n, hows=("attention",))
+    rng = np.random.default_rng(seed)
+    for row in other:
+        row["scores"] = [None if s is None else float(np.round(rng.normal())) for s in row["scores"]]
+        row["rationale"] = [s is not None and bool(rng.random() < 0.3) for s in row["scores"]]
+        row["prediction"] = str(rng.choice(LABELS))
+    return first, other
+
+
+def tables(seed: int, n: int) -> tuple[pa.Table, pa.Table]:
+    first, other = pair(seed, n)
+    return predictions.as_table(first, hows=("attention",)), predictions.as_table(other, hows=("attention",))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_p_values_are_those_of_all_swaps(seed: int) -> None:
+    n = 9
+    first, other = pair(seed, n)
+    names = ["accuracy", "macro_f1", "comprehensiveness", "auprc", "token_precision", "token_f1_micro"]
+    found = compare(tables(seed, n), metrics=names, resampling=Resampling(replicates=20_000, seed=seed)).differences[0]
+    needed = [slow_metrics(rows, LABELS, ["attention"]) for rows in (first, other)]
+    for rows in (first, other):
+        for row, values in zip(rows, per_row(rows), strict=True):
+            row["values"] = values
+    far: dict[str, list[float]] = {name: [] for name in names}
+    for swaps in itertools.product([False, True], repeat=n):
+        a = [o if s else f for f, o, s in zip(first, other, swaps, strict=True)]
+        b = [f if s else o for f, o, s in zip(first, other, swaps, strict=True)]
+        one, two = fast(a), fast(b)
+        for name in names:
+            far[name].append(one[name] - two[name])
+    for row in found:
+        expected = needed[0][row.metric] - needed[1][row.metric]
+        assert row.difference == pytest.approx(expected, abs=1e-12)
+        drawn = np.abs(far[row.metric])
+        p = np.mean((drawn >= abs(expected) - 1e-9) | np.isnan(drawn))
+        assert row.p == pytest.approx(p, abs=0.015), row.metric
+
+
+def per_row(rows: list[dict[str, Any]]) -> list[dict[str, float]]:
+    return [row_metrics(row, LABELS, ["attention"], "strict", [0.5]) for row in rows]
+
+
+def fast(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The six metrics of the test above, from row values found before."""
+    values = [row["values"] for row in rows]
+    out = {}
+    for name in ("accuracy", "comprehensiveness", "auprc", "token_precision"):
+        column = [v[name] for v in values if not np.isnan(v[name])]
+        out[name] = float(np.mean(column)) if column else float("nan")
+    known = [r for r in rows if r["label"] is not None]
+    f1s = []
+    for label in LABELS:
+        hit = sum(r["label"] == r["prediction"] == label for r in known)
+        both = sum((r["label"] == label) + (r["prediction"] == label) for r in known)
+        f1s += [2 * hit / both] if both else []
+    out["macro_f1"] = float(np.mean(f1s))
+    with_gold = [r for r in rows if r["gold"] is not None]
+    hit = sum(g > 0.5 and c for r in with_gold for g, c in zip(r["gold"], r["rationale"], strict=True))
+    total = sum((g > 0.5) + c for r in with_gold for g, c in zip(r["gold"], r["rationale"], strict=True))
+    out["token_f1_micro"] = 2 * hit / total if total else float("nan")
+    return out
+
+
+def test_the_interval_is_that_of_a_paired_bootstrap() -> None:
+    first, other = pair(5, 100)
+    row = compare(tables(5, 100), metrics=["comprehensiveness"], resampling=Resampling(replicates=4000)).differences[0][
+        0
+    ]
+    a, b = ([values["comprehensiveness"] for values in per_row(rows)] for rows in (first, other))
+    gaps = np.array(a) - np.array(b)
+    plain = np.quantile(np.random.default_rng(0).choice(gaps, (4000, 100)).mean(axis=1), [0.025, 0.975])
+    assert row.low == pytest.approx(plain[0], abs=0.01)
+    assert row.high == pytest.approx(plain[1], abs=0.01)
+
+
+def test_a_system_against_itself_differs_in_nothing() -> None:
+    table = predictions.table(3, 40)
+    found = compare([table, table, table], resampling=Resampling(replicates=200))
+    assert len(found.differences) == 2
+    for row in itertools.chain(*found.differences):
+        assert (row.difference, row.low, row.high, row.p, row.p_holm) == (0, 0, 0, 1, 1)
+
+
+def test_a_clearly_better_system_is_called_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = tables(7, 60)
+    gold = [g if g is None else [x > 0.5 for x in g] for g in good["gold"].to_pylist()]
+    perfect = [[False] * len(r) if g is None else g for g, r in zip(gold, good["rationale"].to_pylist(), strict=True)]
+    column = good.schema.names.index("rationale")
+    pq.write_table(good.set_column(column, "rationale", pa.array(perfect)), tmp_path / "good.parquet")
+    pq.write_table(bad, tmp_path / "bad.parquet")
+    names = [str(tmp_path / name) for name in ("good.parquet", "bad.parquet")]
+    assert main(["compare", *names, "--metrics", "token_f1", "auprc"]) == 0
+    out = capsys.readouterr().out
+    assert "60 instances" in out
+    assert next(line for line in out.splitlines() if line.startswith("token_f1")).endswith("better")
+    assert main(["compare", *names[::-1], "--metrics", "token_f1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    row = found["pairs"][0]["metrics"][0]
+    assert row["difference"] < 0
+    assert row["p"] == row["p_holm"] < 0.001
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    first, other = tables(9, 50)
+    shuffled = other.take(pa.array(np.random.default_rng(0).permutation(50)))
+    setting = Resampling(replicates=300)
+    assert repr(compare([first, other], resampling=setting)) == repr(compare([first, shuffled], resampling=setting))
+
+
+def test_different_ids_are_an_error_or_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = predictions.table(0, 30)
+    pq.write_table(table.slice(0, 25), tmp_path / "a.parquet")
+    pq.write_table(table.slice(7), tmp_path / "b.parquet")
+    names = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
+    assert main(["compare", *names]) == 2
+    err = capsys.readouterr().err
+    assert "7 ids only in" in err
+    assert "5 ids only in" in err
+    assert "'row-0-1'" in err
+    assert err.count("\n") == 1
+    assert main(["compare", *names, "--intersect"]) == 0
+    assert "18 instances (left out: 7 of a.parquet, 5 of b.parquet)" in capsys.readouterr().out
+    found = compare([Path(name) for name in names], intersect=True, resampling=Resampling(replicates=10))
+    middle = score(table.slice(7, 18), resampling=Resampling(replicates=0))
+    assert found.reports[1]["auprc"].value == middle["auprc"].value
+    with pytest.raises(ValueError, match="no id in common"):
+        compare([table.slice(0, 5), table.slice(5)], intersect=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metrics": ["auprcc"]}, "did you mean 'auprc'"),
+        ({"resampling": Resampling(replicates=0)}, "replicates is 0, expected at least 1"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    table = predictions.table(0, 5)
+    with pytest.raises(ValueError, match=message):
+        compare([table, table], **options)
+
+
+def test_systems_must_be_comparable() -> None:
+    table = predictions.table(0, 5)
+    with pytest.raises(ValueError, match="at least 2"):
+        compare([table])
+    with pytest.raises(ValueError, match=r"labels .* differ from those of"):
+        compare([table, predictions.table(0, 5, labels=("neg", "pos"))])
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, float("nan"), 0.02, 0.9, 0.02]) == pytest.approx(
+        [0.04, float("nan"), 0.06, 0.9, 0.06], nan_ok=True
+    )
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []

@@ -1,0 +1,320 @@
+"""Relative gains against the definition in plain Python, and every format against the table it shows."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from reference import predictions
+from unirex import _rust
+from unirex.metrics import Resampling, score
+from unirex.metrics.cli import main
+from unirex.metrics.nrg import GainTable, gain_table
+from unirex.metrics.runs import Run, read_runs
+
+QUICK = Resampling(replicates=100)
+MEASURES = ("scores", "rationale", "prediction", "keep.attention.self", "remove.attention.self")
+
+
+def write_run(path: Path, data: int, system: int, *, gold: bool = True, headline: str = "macro_f1") -> None:
+    """A system's predictions on a data set: ids, labels and gold follow from `data`, the rest from `system`."""
+    rows = predictions.rows(data, 30, hows=("attention",))
+    rng = np.random.default_rng(1000 + system)
+    for row, other in zip(rows, predictions.rows(5000 + system, 30, hows=("attention",)), strict=True):
+        row |= {name: other[name] for name in MEASURES[2:]}
+        row["scores"] = [None if s is None else float(rng.normal()) for s in row["scores"]]
+        row["rationale"] = [s is not None and s > 0.5 for s in row["scores"]]
+        row["gold"] = row["gold"] if gold else None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(predictions.as_table(rows, hows=("attention",), headline=headline), path)
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """3 methods and a control, 2 data sets (one without gold), 2 seeds."""
+    root = tmp_path_factory.mktemp("runs")
+    for d, data in enumerate(("sst", "stf")):
+        for m, method in enumerate(("aa", "dlm", "slm", "random")):
+            for seed in (0, 1):
+                path = root / method / data / str(seed) / "predictions.parquet"
+                write_run(path, d, 100 * d + 10 * m + seed, gold=data == "sst")
+    return root
+
+
+def runs_of(suite: Path) -> list[Run]:
+    return read_runs(f"{suite}/{{method}}/{{data}}/{{seed}}/predictions.parquet")
+
+
+def slow_gains(suite: Path, data: str, methods: list[str], compared: list[str]) -> dict[str, dict[str, float]]:
+    names = ["comprehensiveness", "sufficiency", "macro_f1"] + ["auprc", "token_f1"] * (data == "sst")
+    values = {
+        m: {
+            n: (
+                sum(
+                    score(suite / m / data / s / "predictions.parquet", resampling=Resampling(replicates=0))[n].value
+                    for s in "01"
+                )
+                / 2
+            )
+            for n in names
+        }
+        for m in methods
+    }
+    out: dict[str, dict[str, float]] = {}
+    for m in methods:
+        gain = {}
+        for n in names:
+            low, high = min(values[c][n] for c in compared), max(values[c][n] for c in compared)
+            gain[n] = (values[m][n] - low) / (high - low)
+            if n == "sufficiency":
+                gain[n] = (high - values[m][n]) / (high - low)
+        parts = {"FNRG": (gain["comprehensiveness"] + gain["sufficiency"]) / 2, "TNRG": gain["macro_f1"]}
+        if data == "sst":
+            parts["PNRG"] = (gain["auprc"] + gain["token_f1"]) / 2
+        out[m] = {**parts, "CNRG": sum(parts.values()) / len(parts)}
+    return out
+
+
+def test_composites_follow_the_definition(suite: Path) -> None:
+    table = gain_table(runs_of(suite), controls=["random"], resampling=QUICK)
+    compared = ["aa", "dlm", "slm"]
+    slow = {data: slow_gains(suite, data, [*compared, "random"], compared) for data in ("sst", "stf")}
+    for (data, method), cell in table.cells.items():
+        assert cell.composites == pytest.approx(slow[data][method], abs=1e-9)
+        assert cell.seeds == ("0", "1")
+    for method, mean in table.means.items():
+        both = (slow["sst"][method]["CNRG"] + slow["stf"][method]["CNRG"]) / 2
+        assert mean.composites["CNRG"] == pytest.approx(both, abs=1e-9)
+        assert mean.composites["PNRG"] == pytest.approx(slow["sst"][method]["PNRG"], abs=1e-9)
+    for method in compared:
+        cell = table.cells["sst", method]
+        assert all(0 <= gain <= 1 for gain in cell.gains.values())
+        assert cell.low is not None
+        assert cell.high is not None
+        assert 0 <= cell.low <= cell.high <= 1
+
+
+def test_seeds_give_mean_and_deviation(suite: Path) -> None:
+    cell = gain_table(runs_of(suite), resampling=QUICK).cells["sst", "aa"]
+    auprc = [score(suite / "aa" / "sst" / s / "predictions.parquet")["auprc"].value for s in "01"]
+    assert cell.values["auprc"] == pytest.approx(np.mean(auprc))
+    assert cell.deviations["auprc"] == pytest.approx(np.std(auprc, ddof=1))
+
+
+def test_a_control_never_moves_the_others(suite: Path) -> None:
+    runs = runs_of(suite)
+    with_control = gain_table(runs, controls=["random"], resampling=QUICK)
+    without = gain_table([run for run in runs if run.method != "random"], resampling=QUICK)
+    for key, cell in without.cells.items():
+        assert repr(with_control.cells[key]) == repr(cell)
+    assert with_control.ends == without.ends
+
+
+def test_frozen_ends_give_the_same_numbers_for_fewer_methods(suite: Path, tmp_path: Path) -> None:
+    pattern, ends = f"{suite}/{{method}}/{{data}}/{{seed}}/predictions.parquet", str(tmp_path / "ends.json")
+    assert main(["nrg", pattern, "--controls", "random", "--freeze", ends, "--replicates", "5"]) == 0
+    alone = tmp_path / "alone.yaml"
+    entries = [
+        {"method": "slm", "data": d, "seed": s, "path": str(suite / "slm" / d / str(s) / "predictions.parquet")}
+        for d in ("sst", "stf")
+        for s in (0, 1)
+    ]
+    alone.write_text(yaml.safe_dump(entries))
+    whole, part = tmp_path / "whole.json", tmp_path / "part.json"
+    assert main(["nrg", pattern, "--controls", "random", "--format", "json", "--output", str(whole)]) == 0
+    assert main(["nrg", str(alone), "--frozen", ends, "--format", "json", "--output", str(part)]) == 0
+    expected = {m["method"]: m["composites"] for m in json.loads(whole.read_text())["mean"]}
+    found = json.loads(part.read_text())
+    assert found["frozen"] is True
+    assert found["mean"][0]["composites"] == pytest.approx(expected["slm"])
+
+
+def test_equal_methods_stand_in_the_middle(tmp_path: Path) -> None:
+    for method in ("a", "b"):
+        write_run(tmp_path / method / "sst.parquet", 0, 7)
+    table = gain_table(read_runs(f"{tmp_path}/{{method}}/{{data}}.parquet"), resampling=QUICK)
+    for cell in table.cells.values():
+        assert cell.seeds == ("0",)
+        assert set(cell.gains.values()) == {0.5}
+        assert (cell.composites["CNRG"], cell.low, cell.high) == (0.5, 0.5, 0.5)
+        assert all(np.isnan(d) for d in cell.deviations.values())
+
+
+@pytest.fixture(scope="module")
+def table(suite: Path) -> GainTable:
+    return gain_table(runs_of(suite), controls=["random"])
+
+
+def shown(suite: Path, form: str, capsys: pytest.CaptureFixture[str]) -> str:
+    pattern = f"{suite}/{{method}}/{{data}}/{{seed}}/predictions.parquet"
+    assert main(["nrg", pattern, "--controls", "random", "--format", form]) == 0
+    return capsys.readouterr().out
+
+
+def test_csv_holds_full_precision(suite: Path, table: GainTable, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = list(csv.DictReader(io.StringIO(shown(suite, "csv", capsys))))
+    assert len(rows) == 2 * 4 + 4
+    for row in rows[:8]:
+        cell = table.cells[row["data"], row["method"]]
+        assert row["control"] == str(row["method"] == "random").lower()
+        assert float(row["sufficiency"]) == cell.values["sufficiency"]
+        assert float(row["CNRG"]) == cell.composites["CNRG"]
+        assert (row["auprc"] == "") == (row["data"] == "stf")
+    assert rows[8]["data"] == "mean"
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "latex"])
+def test_tables_show_every_method(form: str, suite: Path, table: GainTable, capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(suite, form, capsys)
+    for (data, method), cell in table.cells.items():
+        assert data in out
+        line = [x for x in out.splitlines() if method in x and f"{cell.values['comprehensiveness']:.3f}" in x]
+        assert len(line) == 1
+        for composite in cell.composites.values():
+            assert f"{composite:.3f}" in line[0]
+    assert "random (control)" in out
+    assert "worst and best of: aa, dlm, slm" in out
+    if form == "markdown":
+        lines = [line for line in out.splitlines() if line.startswith("|")]
+        assert len({line.count("|") for line in lines[:6]}) == 1
+    if form == "latex":
+        assert out.count(r"\begin{tabular}") == out.count(r"\end{tabular}") == 3
+        assert r"macro\_f1" in out
+
+
+def test_json_is_strict_json(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(constant: str) -> Any:
+        raise AssertionError(constant)
+
+    found = json.loads(shown(suite, "json", capsys), parse_constant=refuse)
+    assert {d["data"] for d in found["data"]} == {"sst", "stf"}
+    assert found["controls"] == ["random"]
+
+
+LISTINGS = {
+    "runs.csv": "method,data,seed,path\nm,d,3,p.parquet\nm,d,,q.parquet\n",
+    "runs.json": json.dumps(
+        [
+            {"method": "m", "data": "d", "seed": 3, "path": "p.parquet"},
+            {"method": "m", "data": "d", "path": "q.parquet"},
+        ]
+    ),
+    "runs.yaml": "- {method: m, data: d, seed: 3, path: p.parquet}\n- {method: m, data: d, path: q.parquet}\n",
+}
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_listings_name_paths_relative_to_themselves(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(LISTINGS[name])
+    runs = read_runs(str(tmp_path / name))
+    assert [(r.method, r.data, r.seed) for r in runs] == [("m", "d", "3"), ("m", "d", "0")]
+    assert runs[1].path == str(tmp_path / "q.parquet")
+
+
+def test_patterns_take_names_apart(tmp_path: Path) -> None:
+    for name in ("a-b/sst/0", "a.b/sst/12", "a-b/sst/deep/0"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "p.parquet").touch()
+    runs = read_runs(f"{tmp_path}/{{method}}/{{data}}/{{seed}}/p.parquet")
+    assert [(r.method, r.data, r.seed) for r in runs] == [("a-b", "sst", "0"), ("a.b", "sst", "12")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("- {method: m, data: d}", "run 1: field 'path' is missing"),
+        ("- 3", "run 1 is int, expected fields"),
+        ("a: b", "holds dict, expected a list of runs"),
+        ("- {", "not a readable listing"),
+        ("[]", "no run found"),
+        ("- {method: m, data: d, path: a}\n- {method: m, data: d, path: b}", "expected one"),
+    ],
+)
+def test_bad_listings(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "runs.yaml").write_text(content)
+    with pytest.raises(ValueError, match=r"runs\.yaml") as error:
+        read_runs(str(tmp_path / "runs.yaml"))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("x/{method}/p.parquet", "placeholder {data} is missing"),
+        ("x/{method}/{data}/{sed}", "placeholder {sed}, expected"),
+        ("x/{method}/{data}", "no run found"),
+        ("nowhere.txt", "No such file"),
+    ],
+)
+def test_bad_patterns(pattern: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nrg", pattern]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_only_a_control_may_lack_instances(tmp_path: Path) -> None:
+    for method in ("a", "b"):
+        write_run(tmp_path / method / "sst.parquet", 0, ord(method))
+    path = tmp_path / "b" / "sst.parquet"
+    pq.write_table(pq.read_table(path).slice(3), path)
+    runs = read_runs(f"{tmp_path}/{{method}}/{{data}}.parquet")
+    with pytest.raises(ValueError, match="its ids differ"):
+        gain_table(runs, resampling=QUICK)
+    assert gain_table(runs, controls=["b"], resampling=QUICK).cells["sst", "b"].values["auprc"] > 0
+    with pytest.raises(ValueError, match="its ids differ"):
+        gain_table(runs, controls=["a"], resampling=QUICK)
+
+
+def test_runs_of_a_data_set_must_fit_together(tmp_path: Path) -> None:
+    write_run(tmp_path / "a/sst.parquet", 0, 1)
+    pattern = f"{tmp_path}/{{method}}/{{data}}.parquet"
+    write_run(tmp_path / "b/sst.parquet", 1, 1)
+    with pytest.raises(ValueError, match="its ids differ from those of"):
+        gain_table(read_runs(pattern), resampling=QUICK)
+    write_run(tmp_path / "b/sst.parquet", 0, 1, headline="accuracy")
+    with pytest.raises(ValueError, match="headline 'accuracy' differs from 'macro_f1'"):
+        gain_table(read_runs(pattern), resampling=QUICK)
+    write_run(tmp_path / "b/sst.parquet", 0, 1)
+    with pytest.raises(ValueError, match="did you mean 'a'"):
+        gain_table(read_runs(pattern), controls=["aa"])
+    with pytest.raises(ValueError, match="expected one more that is compared"):
+        gain_table(read_runs(pattern), controls=["a", "b"])
+    with pytest.raises(ValueError, match="no data set 'sst'"):
+        gain_table(read_runs(pattern), frozen={}, resampling=QUICK)
+    with pytest.raises(ValueError, match="lack 'comprehensiveness'"):
+        gain_table(read_runs(pattern), frozen={"sst": {}}, resampling=QUICK)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "{}", '{"convention": "strict", "ends": {"sst": {"auprc": {"low": null}}}}']
+)
+def test_broken_files_of_ends(content: str, suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ends.json").write_text(content)
+    pattern = f"{suite}/{{method}}/{{data}}/{{seed}}/predictions.parquet"
+    assert main(["nrg", pattern, "--frozen", str(tmp_path / "ends.json")]) == 2
+    assert "not a file of frozen ends" in capsys.readouterr().err
+
+
+def test_ends_of_another_convention_are_refused(
+    suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ends.json").write_text('{"convention": "unirex", "ends": {}}')
+    pattern = f"{suite}/{{method}}/{{data}}/{{seed}}/predictions.parquet"
+    assert main(["nrg", pattern, "--frozen", str(tmp_path / "ends.json")]) == 2
+    assert "ends of convention 'unirex', expected 'strict'" in capsys.readouterr().err
+
+
+def test_nan_is_left_out_of_the_ends() -> None:
+    values = np.array([np.nan, 1.0, 3.0])
+    low, high = _rust.extremes(values, np.array([True, True, True]))
+    assert (low.tolist(), high.tolist()) == ([1.0], [3.0])
+    gains = _rust.relative_gain(values, low, high, False)
+    assert np.isnan(gains[0])
+    assert gains[1:].tolist() == [0.0, 1.0]

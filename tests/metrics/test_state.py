@@ -1,0 +1,132 @@
+"""States merge, whatever the split and the order, to the last bit; intervals are those of a plain bootstrap."""
+
+import pickle
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reference import predictions
+from unirex import _rust
+from unirex.metrics import Report, Resampling, finish, plan, score
+from unirex.metrics.batch import hash_ids
+
+
+def same(a: Report, b: Report) -> bool:
+    return repr(a) == repr(b)
+
+
+@given(seed=st.integers(0, 1000), parts=st.lists(st.integers(0, 5), min_size=60, max_size=60), backwards=st.booleans())
+@settings(max_examples=10, deadline=None)
+def test_merged_states_equal_one_state(seed: int, parts: list[int], backwards: bool) -> None:
+    table = predictions.table(seed, 60)
+    made = plan(table, resampling=Resampling(replicates=50))
+    expected = score(table, resampling=Resampling(replicates=50))
+    states = [made.state() for _ in range(6)]
+    order = range(59, -1, -1) if backwards else range(60)
+    for row in order:
+        states[parts[row]].update(table.slice(row, 1).to_batches()[0])
+    whole = states.pop()
+    for state in states:
+        whole.merge(pickle.loads(pickle.dumps(state)))
+    assert same(finish(made, whole), expected)
+
+
+def test_states_of_different_plans_do_not_merge() -> None:
+    table = predictions.table(0, 10)
+    strict, unirex = plan(table).state(), plan(table, "unirex").state()
+    with pytest.raises(ValueError, match="different layouts"):
+        strict.merge(unirex)
+    with pytest.raises(ValueError, match="different resampling"):
+        strict.merge(plan(table, resampling=Resampling(seed=1)).state())
+
+
+def test_an_id_in_two_shards_is_found() -> None:
+    table = predictions.table(0, 10)
+    first, second = plan(table).state(), plan(table).state()
+    first.update(table.to_batches()[0])
+    second.update(table.slice(4, 1).to_batches()[0])
+    first.merge(second)
+    with pytest.raises(ValueError, match="occurs twice"):
+        first.compute()
+
+
+def test_intervals_are_those_of_a_bootstrap_with_replacement() -> None:
+    rng = np.random.default_rng(0)
+    table = predictions.table(21, 400, max_words=6)
+    report = score(table, resampling=Resampling(replicates=4000))
+    values = np.array([p[0] for p in table["null.attention.self"].to_pylist()])
+    assert len(values) == 400
+    for name in ("accuracy", "macro_f1", "comprehensiveness", "token_f1", "token_f1_micro"):
+        metric = report[name]
+        assert metric.low is not None
+        assert metric.high is not None
+        assert metric.low < metric.value < metric.high
+    truth, predicted = np.array(table["label"].to_pylist()), np.array(table["prediction"].to_pylist())
+    hits = (truth == predicted)[[t is not None for t in truth]].astype(float)
+    plain = np.quantile(rng.choice(hits, (4000, len(hits))).mean(axis=1), [0.025, 0.975])
+    accuracy = report["accuracy"]
+    assert accuracy.low == pytest.approx(plain[0], abs=0.006)
+    assert accuracy.high == pytest.approx(plain[1], abs=0.006)
+
+
+def test_confidence_and_seed_and_replicates() -> None:
+    table = predictions.table(2, 80)
+    wide = score(table, resampling=Resampling(confidence=0.99))["token_f1"]
+    narrow = score(table, resampling=Resampling(confidence=0.5))["token_f1"]
+    assert wide.low is not None
+    assert narrow.low is not None
+    assert wide.low < narrow.low
+    assert wide.value == narrow.value
+    assert score(table, resampling=Resampling(seed=1))["token_f1"].low != score(table)["token_f1"].low
+    assert score(table, resampling=Resampling(replicates=0))["token_f1"].low is None
+
+
+def test_one_row_has_a_degenerate_interval_and_no_row_none() -> None:
+    rows = predictions.rows(0, 40)[:1]
+    rows[0] |= {"label": "pos", "gold": None}
+    report = score(predictions.as_table(rows))
+    accuracy = report["accuracy"]
+    assert accuracy.low == accuracy.value == accuracy.high
+    assert report["auprc"].low is None
+    assert np.isnan(report["auprc"].value)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_do_not_change_a_weight(threads: int) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 2**63, 2 * 500).astype(np.uint64)
+    values = rng.normal(size=3 * 500)
+    values[rng.random(1500) < 0.1] = np.nan
+    steps = np.full(3, 2.0**-20)
+    sums, counts = _rust.weighted_sums(rows, values, steps, replicates=300, seed=5)
+    again = _rust.weighted_sums(rows, values, steps, replicates=300, seed=5, threads=threads)
+    assert (sums == again[0]).all()
+    assert (counts == again[1]).all()
+    few = _rust.weighted_sums(rows, values, steps, replicates=7, seed=5)[0]
+    assert (sums.reshape(3, 300)[:, :7] == few.reshape(3, 7)).all()
+
+
+def test_exact_sums_are_those_of_fractions() -> None:
+    from fractions import Fraction
+
+    values = np.random.default_rng(0).normal(size=1000) * 10.0 ** np.random.default_rng(1).integers(-9, 9, 1000)
+    (total,), (n,) = _rust.column_sums(values, 1)
+    exact = sum((Fraction(float(v)) for v in values), Fraction(0))
+    assert n == 1000
+    assert abs(Fraction(total, 2**64) - exact) < Fraction(1, 2**50)
+
+
+def test_hashes_are_fnv_1a_of_utf8_and_respect_slices() -> None:
+    ids = pa.array(["skipped", "", "a", "é"])[1:]
+
+    def fnv(text: str) -> int:
+        found = 0x6C62272E07BB014262B821756295C58D
+        for byte in text.encode():
+            found = (found ^ byte) * 0x0000000001000000000000000000013B % 2**128
+        return found
+
+    high_low = hash_ids(ids)
+    assert [int(h) << 64 | int(low) for h, low in high_low] == [fnv(""), fnv("a"), fnv("é")]
