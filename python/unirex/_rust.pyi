@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,3 +147,24 @@ def words_to_tokens(
     offsets: NDArray[np.int64],
     fill: float,
 ) -> NDArray[np.float32]: ...
+
+# eraser
+
+def score_eraser(
+    results: list[Path],
+    data_dir: Path,
+    split: str,
+    *,
+    iou_thresholds: list[float],
+    aopc_thresholds: list[float],
+    threads: int | None = None,
+) -> str: ...
+def validate_eraser(
+    results: list[Path],
+    data_dir: Path,
+    split: str,
+    *,
+    limit: int,
+    aopc_thresholds: list[float] | None = None,
+    threads: int | None = None,
+) -> list[tuple[str, int | None, str, str, str]]: ...
