@@ -196,7 +196,9 @@ fn relative(p: f64, q: f64) -> f64 {
     if p.is_nan() || q.is_nan() {
         f64::NAN
     } else if p > 0.0 && q > 0.0 {
-        p * (p / q).ln()
+        let ratio = p / q;
+        // Beside the smallest numbers the ratio overflows or loses its digits.
+        p * if ratio.is_normal() { ratio.ln() } else { p.ln() - q.ln() }
     } else if p == 0.0 && q >= 0.0 {
         0.0
     } else {
