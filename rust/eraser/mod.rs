@@ -19,6 +19,8 @@ pub mod spans;
 pub mod sum;
 pub mod table;
 pub mod tally;
+#[cfg(test)]
+mod tests;
 
 use crate::error::Result;
 use crate::pool;
