@@ -9,7 +9,8 @@ use crate::eraser::json::{Fault, Outcome, Parser};
 use crate::eraser::lines::{self, Parsed, Sizes};
 use crate::eraser::problem::Problem;
 use crate::eraser::spans::{self, Span};
-use crate::eraser::table::{self, Entry, Table};
+pub use crate::eraser::table::Entry;
+use crate::eraser::table::{self, Table};
 
 /// All annotations of a split.
 #[derive(Debug)]

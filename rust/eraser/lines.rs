@@ -121,6 +121,39 @@ pub struct Parsed<T> {
     pub outcome: T,
 }
 
+/// A file of lines on its way through the parser.
+pub struct Stream {
+    reader: Reader,
+    current: Batch,
+    next: Batch,
+}
+
+impl Stream {
+    /// Opens a file and reads its first batch.
+    pub fn open(path: &Path, sizes: Sizes) -> Result<Self, Problem> {
+        let mut reader = Reader::open(path, sizes)?;
+        let (mut current, next) = (Batch::default(), Batch::default());
+        reader.fill(&mut current)?;
+        Ok(Self { reader, current, next })
+    }
+
+    /// What `parse` makes of the blocks of the next batch, in order; nothing at the end of the file.
+    ///
+    /// Blocks are parsed in parallel, and the batch after them is read at the same time: what is wrong with reading it
+    /// comes second. To be called inside a thread pool.
+    pub fn step<T: Send>(&mut self, parse: impl Fn(&[u8]) -> T + Sync) -> (Vec<T>, Result<(), Problem>) {
+        let Self { reader, current, next } = self;
+        if current.filled == 0 {
+            return (Vec::new(), Ok(()));
+        }
+        let blocks = cut(current.filled(), reader.sizes.block.max(1));
+        let (read, parsed) =
+            rayon::join(|| reader.fill(next), || blocks.par_iter().map(|&block| parse(block)).collect());
+        std::mem::swap(current, next);
+        (parsed, read)
+    }
+}
+
 /// Parses the lines of a file in parallel and hands the results on in order.
 ///
 /// `parse` gets a block of whole lines; `fold` gets the number of lines before the block and what came of it.
@@ -131,22 +164,19 @@ pub fn stream<T: Send>(
     parse: impl Fn(&[u8]) -> Parsed<T> + Sync,
     mut fold: impl FnMut(u64, T) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
-    let mut reader = Reader::open(path, sizes)?;
-    let (mut current, mut next) = (Batch::default(), Batch::default());
-    reader.fill(&mut current)?;
+    let mut stream = Stream::open(path, sizes)?;
     let mut lines_before = 0;
-    while current.filled > 0 {
-        let blocks = cut(current.filled(), sizes.block.max(1));
-        let (read, parsed) =
-            rayon::join(|| reader.fill(&mut next), || blocks.par_iter().map(|&block| parse(block)).collect::<Vec<_>>());
+    loop {
+        let (parsed, read) = stream.step(&parse);
+        if parsed.is_empty() {
+            return read;
+        }
         for Parsed { lines, outcome } in parsed {
             fold(lines_before, outcome)?;
             lines_before += lines;
         }
         read?;
-        std::mem::swap(&mut current, &mut next);
     }
-    Ok(())
 }
 
 /// The first line of a file, without its end; none if the file is empty.

@@ -5,6 +5,7 @@
 //! kept for the whole run is a few dozen bytes an annotation and a document, in a [`table`].
 
 pub mod annotations;
+pub mod check;
 pub mod classes;
 pub mod docs;
 pub mod hard;
@@ -13,6 +14,7 @@ pub mod json;
 pub mod lines;
 pub mod problem;
 pub mod report;
+pub mod rows;
 pub mod score;
 pub mod source;
 pub mod spans;
@@ -21,11 +23,13 @@ pub mod table;
 pub mod tally;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use crate::error::Result;
 use crate::pool;
 
 pub use problem::Problem;
+pub use rows::{RowReader, Rows};
 pub use score::{Input, Options};
 
 /// The scores of results as JSON in the reference scorer's structure, or the first problem.
