@@ -108,6 +108,18 @@ impl Annotations {
         self.table.iter()
     }
 
+    /// Number of ids.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// Number of bytes of all entries: above every [`Entry::at`].
     #[must_use]
     pub fn size(&self) -> usize {

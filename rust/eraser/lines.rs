@@ -3,6 +3,7 @@
 //! A block holds whole lines, so where blocks are cut changes nothing; while one batch of blocks is parsed the next
 //! is read. Memory is two batches, or two lines where lines are longer than a batch.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -122,7 +123,7 @@ pub struct Parsed<T> {
 }
 
 /// A file of lines on its way through the parser.
-pub struct Stream {
+struct Stream {
     reader: Reader,
     current: Batch,
     next: Batch,
@@ -130,7 +131,7 @@ pub struct Stream {
 
 impl Stream {
     /// Opens a file and reads its first batch.
-    pub fn open(path: &Path, sizes: Sizes) -> Result<Self, Problem> {
+    fn open(path: &Path, sizes: Sizes) -> Result<Self, Problem> {
         let mut reader = Reader::open(path, sizes)?;
         let (mut current, next) = (Batch::default(), Batch::default());
         reader.fill(&mut current)?;
@@ -140,8 +141,8 @@ impl Stream {
     /// What `parse` makes of the blocks of the next batch, in order; nothing at the end of the file.
     ///
     /// Blocks are parsed in parallel, and the batch after them is read at the same time: what is wrong with reading it
-    /// comes second. To be called inside a thread pool.
-    pub fn step<T: Send>(&mut self, parse: impl Fn(&[u8]) -> T + Sync) -> (Vec<T>, Result<(), Problem>) {
+    /// comes second.
+    fn step<T: Send>(&mut self, parse: impl Fn(&[u8]) -> T + Sync) -> (Vec<T>, Result<(), Problem>) {
         let Self { reader, current, next } = self;
         if current.filled == 0 {
             return (Vec::new(), Ok(()));
@@ -151,6 +152,65 @@ impl Stream {
             rayon::join(|| reader.fill(next), || blocks.par_iter().map(|&block| parse(block)).collect());
         std::mem::swap(current, next);
         (parsed, read)
+    }
+}
+
+/// Several files of lines, one after the other.
+pub struct Files {
+    waiting: VecDeque<PathBuf>,
+    open: Option<Open>,
+    sizes: Sizes,
+    /// What was wrong with reading on, told after what was read before.
+    failed: Option<Problem>,
+}
+
+/// The file that is being read, and the lines before the next batch.
+struct Open {
+    path: PathBuf,
+    stream: Stream,
+    lines_before: u64,
+}
+
+/// What came of a batch of a file.
+pub struct Step<T> {
+    /// The file.
+    pub path: PathBuf,
+    /// For each block the number of lines before it and what was made of it.
+    pub blocks: Vec<(u64, T)>,
+}
+
+impl Files {
+    /// Files to read.
+    #[must_use]
+    pub fn new(paths: &[PathBuf], sizes: Sizes) -> Self {
+        Self { waiting: paths.iter().cloned().collect(), open: None, sizes, failed: None }
+    }
+
+    /// What `parse` makes of the next batch; none at the end of the last file. To be called inside a thread pool.
+    pub fn step<T: Send>(&mut self, parse: impl Fn(&[u8]) -> Parsed<T> + Sync) -> Result<Option<Step<T>>, Problem> {
+        loop {
+            if let Some(problem) = self.failed.take() {
+                return Err(problem);
+            }
+            if self.open.is_none() {
+                let Some(path) = self.waiting.pop_front() else { return Ok(None) };
+                let stream = Stream::open(&path, self.sizes)?;
+                self.open = Some(Open { path, stream, lines_before: 0 });
+            }
+            let Some(open) = &mut self.open else { return Ok(None) };
+            let (parsed, read) = open.stream.step(&parse);
+            self.failed = read.err();
+            if parsed.is_empty() {
+                self.open = None;
+                continue;
+            }
+            let mut blocks = Vec::with_capacity(parsed.len());
+            for Parsed { lines, outcome } in parsed {
+                blocks.push((open.lines_before, outcome));
+                open.lines_before += lines;
+            }
+            return Ok(Some(Step { path: open.path.clone(), blocks }));
+        }
     }
 }
 
@@ -164,19 +224,13 @@ pub fn stream<T: Send>(
     parse: impl Fn(&[u8]) -> Parsed<T> + Sync,
     mut fold: impl FnMut(u64, T) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
-    let mut stream = Stream::open(path, sizes)?;
-    let mut lines_before = 0;
-    loop {
-        let (parsed, read) = stream.step(&parse);
-        if parsed.is_empty() {
-            return read;
-        }
-        for Parsed { lines, outcome } in parsed {
+    let mut files = Files::new(&[path.to_owned()], sizes);
+    while let Some(step) = files.step(&parse)? {
+        for (lines_before, outcome) in step.blocks {
             fold(lines_before, outcome)?;
-            lines_before += lines;
         }
-        read?;
     }
+    Ok(())
 }
 
 /// The first line of a file, without its end; none if the file is empty.

@@ -12,8 +12,8 @@ use crate::eraser::tally::{ClassCounts, Ranks, Tally};
 
 /// The scores as the text of one JSON object.
 #[must_use]
-pub fn json(scored: &Scored, options: &Options) -> String {
-    let Scored { blocks, tally, classes } = scored;
+pub fn json(scored: &Scored<'_>) -> String {
+    let Scored { options, blocks, tally, classes } = scored;
     let mut fields = Vec::new();
     if blocks.hard {
         let matched = options.iou_thresholds.iter().zip(tally.hard.matched());

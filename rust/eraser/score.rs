@@ -5,12 +5,12 @@
 use std::path::PathBuf;
 
 use crate::eraser::annotations::Annotations;
-use crate::eraser::check::{Checker, Profile};
+use crate::eraser::check::{Profile, Seen};
 use crate::eraser::classes::Wanted;
 use crate::eraser::docs::Docs;
 use crate::eraser::instance::Instance;
 use crate::eraser::json::Fault;
-use crate::eraser::lines::{self, Sizes};
+use crate::eraser::lines::{self, Files, Sizes};
 use crate::eraser::problem::Problem;
 use crate::eraser::tally::Tally;
 use crate::eraser::work::Work;
@@ -57,13 +57,15 @@ pub struct Blocks {
 
 /// Everything that was found.
 #[derive(Debug)]
-pub struct Scored {
+pub struct Scored<'s> {
+    /// How it was scored.
+    pub options: &'s Options,
     /// What the first instance asked for.
     pub blocks: Blocks,
     /// What it adds up to.
-    pub tally: Tally,
+    pub tally: &'s Tally,
     /// Names of the classes, in the order of their counts.
-    pub classes: Vec<String>,
+    pub classes: &'s [String],
 }
 
 /// The problems found so far, up to a limit.
@@ -83,32 +85,72 @@ impl Problems {
     }
 }
 
-/// Scores results, noting what is wrong with them. To be called inside a thread pool.
-///
-/// The scores mean something only where nothing is wrong. The error is the problem that ended the work: the last one
-/// noted, or one that leaves nothing to go on with.
-pub fn score(input: &Input, options: &Options, problems: &mut Problems) -> Result<Scored, Problem> {
-    let (first, blocks) = match first_instance(input, options) {
-        Ok((profile, blocks)) => (Some(profile), blocks),
-        // Where all problems are wanted the line is found bad again below, and the others need no profile.
-        Err(problem) if problem.line.is_some() && problems.limit > 1 => (None, Blocks::default()),
-        Err(problem) => return Err(problem),
-    };
-    let docs = Docs::open(&input.data_dir, options.sizes, |problem| problems.note(problem))?;
-    let checked_against = (problems.limit > 1).then_some(&docs);
-    let annotations = Annotations::open(
-        &input.data_dir,
-        &input.split,
-        blocks.sentences,
-        checked_against,
-        options.sizes,
-        |problem| problems.note(problem),
-    )?;
-    let work = Work::new(options, Checker { docs: &docs, first }, blocks, &annotations, problems.limit);
-    let (tally, seen) = work.results(input, problems)?;
-    let tally = work.unseen(tally, &seen, problems)?;
-    work.conclude(input, &tally, problems)?;
-    Ok(Scored { blocks, tally, classes: annotations.classes })
+/// Scores results batch by batch. All of it is to be called inside a thread pool.
+pub struct Scorer {
+    work: Work,
+    files: Files,
+    /// The first file.
+    path: PathBuf,
+    tally: Tally,
+    seen: Seen,
+}
+
+impl Scorer {
+    /// Reads documents and annotations. The error is the problem that leaves nothing to go on with, or the last that
+    /// `problems` takes.
+    pub fn open(input: &Input, options: Options, problems: &mut Problems) -> Result<Self, Problem> {
+        let (first, blocks) = match first_instance(input, &options) {
+            Ok((first, blocks)) => (Some(first), blocks),
+            // Where all problems are wanted the line is found bad again later, and the others are read without it.
+            Err(problem) if problem.line.is_some() && problems.limit > 1 => (None, Blocks::default()),
+            Err(problem) => return Err(problem),
+        };
+        let (folder, split, sizes) = (&input.data_dir, &input.split, options.sizes);
+        let docs = Docs::open(folder, sizes, |problem| problems.note(problem))?;
+        let checked_against = (problems.limit > 1).then_some(&docs);
+        let annotations = Annotations::open(folder, split, blocks.sentences, checked_against, sizes, |problem| {
+            problems.note(problem)
+        })?;
+        let indices = annotations.classes.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
+        let (files, seen) = (Files::new(&input.results, sizes), Seen::new(&annotations));
+        let path = input.results.first().unwrap_or(folder).clone();
+        let work = Work { options, first, blocks, docs, annotations, indices, limit: problems.limit };
+        Ok(Self { tally: work.tally(), work, files, path, seen })
+    }
+
+    /// Scores the next batch; false at the end.
+    pub fn step(&mut self, problems: &mut Problems) -> Result<bool, Problem> {
+        let Some(step) = self.files.step(|block| self.work.block(block))? else { return Ok(false) };
+        for (lines_before, block) in step.blocks {
+            self.tally.merge(&block.tally);
+            let mut faults = block.faults;
+            for (line, id) in &block.ids {
+                if let Err(fault) = self.seen.note(id, &self.work.annotations) {
+                    faults.push((*line, fault));
+                }
+            }
+            faults.sort_by_key(|(line, _)| *line);
+            for (line, fault) in faults {
+                problems.note(Problem::new(&step.path, Some(lines_before + line), fault))?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Instances scored, and annotations there are.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        (self.tally.instances, self.work.annotations.len() as u64)
+    }
+
+    /// What it all adds up to, once nothing is left to read.
+    pub fn finish(&mut self, problems: &mut Problems) -> Result<Scored<'_>, Problem> {
+        let tally = std::mem::take(&mut self.tally);
+        self.tally = self.work.unseen(tally, &self.seen, problems)?;
+        self.work.conclude(&self.path, &self.tally, problems)?;
+        let Work { options, blocks, annotations, .. } = &self.work;
+        Ok(Scored { options, blocks: *blocks, tally: &self.tally, classes: &annotations.classes })
+    }
 }
 
 impl Input {

@@ -72,6 +72,12 @@ fn world(instances: usize) -> [(&'static str, String); 3] {
     [("docs.jsonl", docs.concat()), ("test.jsonl", annotations.concat()), ("results.jsonl", results.concat())]
 }
 
+fn score(input: &Input, options: Options, threads: Option<usize>) -> Result<String> {
+    let mut scorer = super::EraserScorer::open(input, options, threads)?;
+    while scorer.step()? {}
+    scorer.json()
+}
+
 fn collect(path: &Path, sizes: Sizes) -> std::result::Result<Vec<(u64, Vec<u8>)>, super::Problem> {
     let mut found = Vec::new();
     let parse = |block: &[u8]| {
@@ -136,8 +142,8 @@ proptest! {
             let text = spoiled.map_or(text.clone(), |i| text.replace(&format!("\"docid\": \"d{i}\""), "\"docid\": \"?\""));
             folder.write(name, text.as_bytes());
         }
-        let whole = super::score(&folder.input(), &options(Sizes::default()), Some(1));
-        let cut = super::score(&folder.input(), &options(Sizes { batch, block }), Some(2));
+        let whole = score(&folder.input(), options(Sizes::default()), Some(1));
+        let cut = score(&folder.input(), options(Sizes { batch, block }), Some(2));
         if let (Err(error), Some(i)) = (&whole, spoiled) {
             let place = format!("results.jsonl:{}: rationales[0].docid: found \"?\"", i + 1);
             prop_assert!(error.to_string().contains(&place), "{error}");
@@ -163,10 +169,10 @@ proptest! {
             }
             folder.write(name, &text);
         }
-        if let Err(error) = super::score(&folder.input(), &options(Sizes { batch: 64, block: 16 }), Some(1)) {
+        if let Err(error) = score(&folder.input(), options(Sizes { batch: 64, block: 16 }), Some(1)) {
             prop_assert!(!error.to_string().contains('\n'), "{error}");
         }
-        let problems = super::validate(&folder.input(), &options(Sizes::default()), 5, Some(1))?;
+        let problems = super::validate(&folder.input(), options(Sizes::default()), 5, Some(1))?;
         prop_assert!(problems.len() <= 5);
     }
 
@@ -280,7 +286,7 @@ fn bytes_that_are_no_text_are_named_by_file_and_line() {
         bad.splice(at..=at, [0xff]);
         folder.write(name, if name == "results.jsonl" { &bad } else { &text });
     }
-    let error = super::score(&folder.input(), &options(Sizes::default()), Some(1)).err().map(|e| e.to_string());
+    let error = score(&folder.input(), options(Sizes::default()), Some(1)).err().map(|e| e.to_string());
     assert!(
         error.is_some_and(|e| e.contains("results.jsonl:3: column ") && e.ends_with("found byte 0xff, expected UTF-8"))
     );
@@ -292,13 +298,13 @@ fn damaged_compressed_files_are_refused() -> Result<()> {
     for (name, text) in world(200) {
         folder.write(name, text.as_bytes());
     }
-    let expected = super::score(&folder.input(), &options(Sizes::default()), Some(1))?;
+    let expected = score(&folder.input(), options(Sizes::default()), Some(1))?;
     let text = fs::read(folder.0.join("results.jsonl")).unwrap_or_default();
     for compressed in [zstd(&text), gzip(&text).unwrap_or_default()] {
         folder.write("results.jsonl", &compressed);
-        assert_eq!(super::score(&folder.input(), &options(Sizes::default()), Some(1)), Ok(expected.clone()));
+        assert_eq!(score(&folder.input(), options(Sizes::default()), Some(1)), Ok(expected.clone()));
         folder.write("results.jsonl", compressed.split_at(compressed.len() / 2).0);
-        assert!(matches!(super::score(&folder.input(), &options(Sizes::default()), Some(1)), Err(Error::Input(_))));
+        assert!(matches!(score(&folder.input(), options(Sizes::default()), Some(1)), Err(Error::Input(_))));
     }
     Ok(())
 }
@@ -316,7 +322,7 @@ fn validating_goes_on_after_a_bad_line() -> Result<()> {
         };
         folder.write(name, text.as_bytes());
     }
-    let found = super::validate(&folder.input(), &options(Sizes::default()), 100, Some(2))?;
+    let found = super::validate(&folder.input(), options(Sizes::default()), 100, Some(2))?;
     let places: Vec<(String, Option<u64>)> =
         found.iter().map(|p| (p.path.rsplit('/').next().unwrap_or_default().to_owned(), p.line)).collect();
     let expected =
@@ -326,6 +332,6 @@ fn validating_goes_on_after_a_bad_line() -> Result<()> {
         Some(expected.map(|(name, line)| (name.to_owned(), Some(line))).as_slice()),
         "{found:?}"
     );
-    assert_eq!(super::validate(&folder.input(), &options(Sizes::default()), 2, Some(2))?.len(), 2);
+    assert_eq!(super::validate(&folder.input(), options(Sizes::default()), 2, Some(2))?.len(), 2);
     Ok(())
 }

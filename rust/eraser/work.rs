@@ -1,38 +1,41 @@
 //! The work of scoring: lines of results in, tallies out.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use crate::eraser::annotations::{self, Annotation, Annotations};
-use crate::eraser::check::{Checker, Seen};
-use crate::eraser::docs::Lengths;
+use crate::eraser::check::{Checker, Profile, Seen};
+use crate::eraser::docs::{Docs, Lengths};
 use crate::eraser::hard;
 use crate::eraser::instance::{Instance, Rationale};
 use crate::eraser::json::{Fault, Outcome};
 use crate::eraser::lines::{self, Parsed};
 use crate::eraser::problem::Problem;
-use crate::eraser::score::{Blocks, Input, Options, Problems};
+use crate::eraser::score::{Blocks, Options, Problems};
 use crate::eraser::spans::{self, Span};
 use crate::eraser::tally::Tally;
 use crate::ranking::Ranker;
 
 /// What every part of the results is scored with.
-pub(super) struct Work<'w> {
-    options: &'w Options,
-    /// None where the first instance cannot be read.
-    checker: Checker<'w>,
-    blocks: Blocks,
-    annotations: &'w Annotations,
-    indices: HashMap<&'w str, usize>,
+pub(super) struct Work {
+    pub(super) options: Options,
+    /// What the first instance has; none where it cannot be read.
+    pub(super) first: Option<Profile>,
+    pub(super) blocks: Blocks,
+    pub(super) docs: Docs,
+    pub(super) annotations: Annotations,
+    /// The classes and their positions.
+    pub(super) indices: HashMap<String, usize>,
     /// Faults of a block after which the rest of it is not looked at.
-    limit: usize,
+    pub(super) limit: usize,
 }
 
 /// What came of a block of results.
-struct Block {
-    tally: Tally,
+pub(super) struct Block {
+    pub(super) tally: Tally,
     /// For each instance its line, and where its annotation is or, without one, its name.
-    ids: Vec<(u64, Result<usize, String>)>,
-    faults: Vec<(u64, Fault)>,
+    pub(super) ids: Vec<(u64, Result<usize, String>)>,
+    pub(super) faults: Vec<(u64, Fault)>,
 }
 
 /// Memory that is used again from line to line.
@@ -47,51 +50,15 @@ struct Scratch {
     order: Vec<usize>,
 }
 
-impl<'w> Work<'w> {
-    pub(super) fn new(
-        options: &'w Options,
-        checker: Checker<'w>,
-        blocks: Blocks,
-        annotations: &'w Annotations,
-        limit: usize,
-    ) -> Self {
-        let indices = annotations.classes.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
-        Self { options, checker, blocks, annotations, indices, limit }
-    }
-
-    fn tally(&self) -> Tally {
+impl Work {
+    /// An empty tally.
+    pub(super) fn tally(&self) -> Tally {
         let aopc_thresholds = self.options.aopc_thresholds.as_ref().map_or(0, Vec::len);
         Tally::new(self.options.iou_thresholds.len(), aopc_thresholds, self.annotations.classes.len())
     }
 
-    /// Scores every line of the results.
-    pub(super) fn results(&self, input: &Input, problems: &mut Problems) -> Result<(Tally, Seen), Problem> {
-        let mut tally = self.tally();
-        let mut seen = Seen::new(self.annotations);
-        for path in &input.results {
-            lines::stream(
-                path,
-                self.options.sizes,
-                |block| self.block(block),
-                |lines_before, block: Block| {
-                    tally.merge(&block.tally);
-                    let mut faults = block.faults;
-                    for (line, id) in &block.ids {
-                        if let Err(fault) = seen.note(id, self.annotations) {
-                            faults.push((*line, fault));
-                        }
-                    }
-                    faults.sort_by_key(|(line, _)| *line);
-                    faults.into_iter().try_for_each(|(line, fault)| {
-                        problems.note(Problem::new(path, Some(lines_before + line), fault))
-                    })
-                },
-            )?;
-        }
-        Ok((tally, seen))
-    }
-
-    fn block(&self, block: &[u8]) -> Parsed<Block> {
+    /// Scores a block of lines.
+    pub(super) fn block(&self, block: &[u8]) -> Parsed<Block> {
         let mut outcome = Block { tally: self.tally(), ids: Vec::new(), faults: Vec::new() };
         let (mut lines, mut instance, mut scratch) = (0, Instance::default(), Scratch::default());
         for line in lines::split(block) {
@@ -121,7 +88,8 @@ impl<'w> Work<'w> {
         fault: &mut impl FnMut(Fault),
     ) -> Option<usize> {
         tally.instances += 1;
-        self.checker.instance(instance, &mut scratch.lengths, &mut scratch.predicted, fault);
+        let checker = Checker { docs: &self.docs, first: self.first };
+        checker.instance(instance, &mut scratch.lengths, &mut scratch.predicted, fault);
         let entry = self.annotations.get(&instance.id);
         match &entry {
             Some(entry) => self.annotations.decode(entry, &mut scratch.annotation),
@@ -166,7 +134,7 @@ impl<'w> Work<'w> {
         if self.blocks.tokens_to_flip {
             let expected = "a number, and evidence in a document with tokens";
             let tokens: usize =
-                annotation.docs.iter().filter_map(|e| Some(self.checker.docs.lengths(&e.docid).ok()?.tokens)).sum();
+                annotation.docs.iter().filter_map(|e| Some(self.docs.lengths(&e.docid).ok()?.tokens)).sum();
             if instance.tokens_to_flip.given().is_none() || tokens == 0 {
                 let found = if tokens == 0 { "no evidence to divide by" } else { "none" };
                 return Err(Fault::new(found, expected).within("tokens_to_flip"));
@@ -179,7 +147,7 @@ impl<'w> Work<'w> {
     fn evidence(&self, annotation: &Annotation) -> Outcome<()> {
         // Where all problems are wanted the annotations were checked line by line.
         if self.limit == 1 && (self.blocks.soft || self.blocks.sentences || self.blocks.classes) {
-            annotations::check(annotation, self.checker.docs, self.blocks.soft)?;
+            annotations::check(annotation, &self.docs, self.blocks.soft)?;
         }
         Ok(())
     }
@@ -254,7 +222,7 @@ impl<'w> Work<'w> {
         let (mut scratch, mut missing) = (Scratch::default(), 0_u64);
         let mut annotation = Annotation::default();
         let mut first = String::new();
-        for entry in seen.missing(self.annotations) {
+        for entry in seen.missing(&self.annotations) {
             let name = String::from_utf8_lossy(entry.name);
             self.annotations.decode(&entry, &mut annotation);
             if let Err(fault) = self.evidence(&annotation) {
@@ -278,15 +246,15 @@ impl<'w> Work<'w> {
     }
 
     /// Notes what makes the reference scorer divide by zero.
-    pub(super) fn conclude(&self, input: &Input, tally: &Tally, problems: &mut Problems) -> Result<(), Problem> {
+    pub(super) fn conclude(&self, results: &Path, tally: &Tally, problems: &mut Problems) -> Result<(), Problem> {
         if self.blocks.classes && tally.classes.iter().all(|counts| counts.support == 0) {
             let fault = Fault::new("no annotation", "at least one");
             problems.note(Problem::new(&self.annotations.path, None, fault))?;
         }
-        match (tally.hard.lacks(), input.results.first()) {
-            (Some(lack), Some(path)) if self.blocks.hard => {
+        match tally.hard.lacks() {
+            Some(lack) if self.blocks.hard => {
                 let fault = Fault::new(format!("{lack} at all"), "at least one of both");
-                problems.note(Problem::new(path, None, fault.within("hard_rationale_predictions")))
+                problems.note(Problem::new(results, None, fault.within("hard_rationale_predictions")))
             }
             _ => Ok(()),
         }

@@ -1,38 +1,64 @@
 //! Bindings of `eraser`.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use numpy::ToPyArray;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::Result;
-use crate::eraser::rows::Shape;
-use crate::eraser::{self, Input, Options, Rows};
+use crate::eraser::{self, Input, Options, Rows, Shape};
 
 type Row = (String, Option<u64>, String, String, String);
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<EraserRows>()?;
-    m.add_function(wrap_pyfunction!(score_eraser, m)?)?;
+    m.add_class::<EraserScorer>()?;
     m.add_function(wrap_pyfunction!(validate_eraser, m)?)
 }
 
-/// The scores as JSON in the reference scorer's structure.
-#[pyfunction]
-#[pyo3(signature = (results, data_dir, split, *, iou_thresholds, aopc_thresholds, threads = None))]
-fn score_eraser(
-    py: Python<'_>,
-    results: Vec<PathBuf>,
-    data_dir: PathBuf,
-    split: String,
-    iou_thresholds: Vec<f64>,
-    aopc_thresholds: Vec<f64>,
-    threads: Option<usize>,
-) -> Result<String> {
-    let options = Options { iou_thresholds, aopc_thresholds: Some(aopc_thresholds), ..Options::default() };
-    py.detach(|| eraser::score(&Input { results, data_dir, split }, &options, threads))
+/// Scores results by the conventions of the ERASER benchmark's own scorer, batch by batch.
+#[pyclass(frozen, module = "unirex._rust")]
+struct EraserScorer(Mutex<eraser::EraserScorer>);
+
+#[pymethods]
+impl EraserScorer {
+    #[new]
+    #[pyo3(signature = (results, data_dir, split, *, iou_thresholds, aopc_thresholds, threads = None))]
+    fn new(
+        py: Python<'_>,
+        results: Vec<PathBuf>,
+        data_dir: PathBuf,
+        split: String,
+        iou_thresholds: Vec<f64>,
+        aopc_thresholds: Vec<f64>,
+        threads: Option<usize>,
+    ) -> Result<Self> {
+        let options = Options { iou_thresholds, aopc_thresholds: Some(aopc_thresholds), ..Options::default() };
+        let input = Input { results, data_dir, split };
+        py.detach(|| eraser::EraserScorer::open(&input, options, threads)).map(|scorer| Self(Mutex::new(scorer)))
+    }
+
+    /// Scores the next batch; False at the end.
+    fn step(&self, py: Python<'_>) -> Result<bool> {
+        py.detach(|| lock(&self.0).step())
+    }
+
+    /// Instances scored, and annotations there are.
+    fn progress(&self) -> (u64, u64) {
+        lock(&self.0).progress()
+    }
+
+    /// The scores as JSON in the reference scorer's structure.
+    fn json(&self, py: Python<'_>) -> Result<String> {
+        py.detach(|| lock(&self.0).json())
+    }
+}
+
+/// Another thread that panicked leaves sums behind that mean nothing, but no unsound state.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The problems of results and data: path, line, field, found, expected.
@@ -48,7 +74,7 @@ fn validate_eraser(
     threads: Option<usize>,
 ) -> Result<Vec<Row>> {
     let options = Options { aopc_thresholds, ..Options::default() };
-    let found = py.detach(|| eraser::validate(&Input { results, data_dir, split }, &options, limit, threads))?;
+    let found = py.detach(|| eraser::validate(&Input { results, data_dir, split }, options, limit, threads))?;
     Ok(found.into_iter().map(|p| (p.path, p.line, p.field, p.found, p.expected)).collect())
 }
 
@@ -85,6 +111,12 @@ impl EraserRows {
         self.shape.thresholds.clone()
     }
 
+    /// Number of annotations.
+    #[getter]
+    fn total(&self) -> usize {
+        lock(&self.reader).total()
+    }
+
     /// The fields that every instance has.
     #[getter]
     fn fields(&self) -> Vec<&'static str> {
@@ -93,10 +125,7 @@ impl EraserRows {
 
     /// The next rows as arrays by name; None at the end.
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let rows = py.detach(|| {
-            let mut reader = self.reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            reader.step()
-        })?;
+        let rows = py.detach(|| lock(&self.reader).step())?;
         rows.map(|rows| arrays(py, &rows)).transpose()
     }
 }

@@ -5,6 +5,7 @@ succeeds, `Refused` where that one fails. Everything is held in memory, in Pytho
 """
 
 import json
+import math
 import warnings
 from collections import defaultdict
 from pathlib import Path
@@ -36,7 +37,7 @@ def score(results, data_dir, split, iou_thresholds=(0.5,), aopc_thresholds=(0.01
 
 
 def _lines(path):
-    with open(path, encoding="utf-8") as file:
+    with Path(path).open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
@@ -49,7 +50,7 @@ def _documents(data_dir):
         return {name: [line.strip().split(" ") for line in text.split("\n")] for name, text in texts.items()}
     documents = {}
     for path in folder.iterdir():
-        with open(path, encoding="utf-8") as file:
+        with path.open(encoding="utf-8") as file:
             lines = [line.strip() for line in file]
         documents[path.name] = [[token for token in line.split(" ") if token] for line in lines if line]
     return documents
@@ -262,3 +263,22 @@ def _aopc(instances, thresholds):
         found[f"{part}_aopc"] = np.mean(rows)
         found[f"{part}_aopc_points"] = np.mean(rows, axis=0).tolist()
     return found
+
+
+def assert_same(found, expected, at="scores"):
+    """Equal structure, and numbers within 1e-9."""
+    if isinstance(expected, dict):
+        assert isinstance(found, dict), at
+        assert found.keys() == expected.keys(), at
+        for key in expected:
+            assert_same(found[key], expected[key], f"{at}.{key}")
+    elif isinstance(expected, list):
+        assert isinstance(found, list), at
+        assert len(found) == len(expected), at
+        for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+            assert_same(ours, theirs, f"{at}[{i}]")
+    elif expected is None:
+        assert found is None, at
+    else:
+        both_nan = math.isnan(found) and math.isnan(expected)
+        assert both_nan or found == expected or abs(found - expected) <= 1e-9, (at, found, expected)

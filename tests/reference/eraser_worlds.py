@@ -145,6 +145,11 @@ def _null(field):
     return lambda world: world["instances"][-1].update({field: None})
 
 
+def _evidence_beyond(world):
+    docid = world["instances"][0]["rationales"][0]["docid"]
+    world["annotations"][0]["evidences"].append([{"docid": docid, "text": "", "start_token": 0, "end_token": 99}])
+
+
 MISCHIEFS = [
     lambda world: world["annotations"].pop(),
     lambda world: world["annotations"].append(world["annotations"][0]),
@@ -177,10 +182,7 @@ MISCHIEFS = [
     _null("classification"),
     _null("comprehensiveness_classification_scores"),
     lambda world: world["annotations"][-1]["evidences"].append([{"docid": "nowhere", "text": ""}]),
-    lambda world: world["annotations"][0]["evidences"].append(
-        [{"docid": world["instances"][0]["rationales"][0]["docid"] if world["instances"] else "", "text": "",
-          "start_token": 0, "end_token": 99}]
-    ),  # fmt: skip
+    _evidence_beyond,
     lambda world: world["annotations"].clear(),
     lambda world: world["instances"].clear(),
 ]

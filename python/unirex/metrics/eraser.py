@@ -6,7 +6,7 @@ Imports nothing heavy: scoring ten thousand instances takes less time than impor
 import glob
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ def score_eraser(
     iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
     aopc_thresholds: Sequence[float] = AOPC_THRESHOLDS,
     threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """The scores of ERASER results in the structure and under the keys of the benchmark's own scorer.
 
@@ -39,6 +40,7 @@ def score_eraser(
         iou_thresholds: a predicted span matches from this intersection over union on.
         aopc_thresholds: which entries of `thresholded_scores` to average over.
         threads: how many; None = one a core. Scores do not depend on it.
+        progress: called with the instances done and the number of annotations.
 
     Raises:
         ValueError: what is wrong, in one line with file, line and field; also what makes the benchmark's scorer fail.
@@ -55,7 +57,7 @@ def score_eraser(
     ...     score_eraser(d / "results.jsonl", d, "test")
     {'token_soft_metrics': {'auprc': 1.0, 'average_precision': 1.0, 'roc_auc_score': 1.0}}
     """
-    text = _rust.score_eraser(
+    scorer = _rust.EraserScorer(
         files(results),
         Path(data_dir),
         split,
@@ -63,7 +65,10 @@ def score_eraser(
         aopc_thresholds=[float(threshold) for threshold in aopc_thresholds],
         threads=threads,
     )
-    found: dict[str, Any] = json.loads(text)
+    while scorer.step():
+        if progress is not None:
+            progress(*scorer.progress())
+    found: dict[str, Any] = json.loads(scorer.json())
     return found
 
 
