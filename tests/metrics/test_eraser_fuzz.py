@@ -73,7 +73,7 @@ def answer(folder):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_spoiled_input_is_answered_or_refused_in_one_line(seed, tmp_path):
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     whole = files()
     for name, content in whole.items():
         (tmp_path / name).write_bytes(content)
