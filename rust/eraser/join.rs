@@ -7,16 +7,17 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use crate::eraser::annotations::{self, Annotation, Annotations};
+use crate::eraser::annotations::Annotations;
 use crate::eraser::check::{Checker, Profile, Seen};
 use crate::eraser::docs::{Docs, Lengths};
+use crate::eraser::evidence::Annotation;
 use crate::eraser::instance::{Field, Instance, Rationale, Threshold};
 use crate::eraser::json::{Fault, Outcome};
 use crate::eraser::lines::{self, Files, Parsed, Sizes};
 use crate::eraser::problem::Problem;
 use crate::eraser::rows::{Rows, Shape};
 use crate::eraser::score::{Input, Problems};
-use crate::eraser::spans::Span;
+use crate::eraser::spans::{self, Span};
 use crate::error::Result;
 use crate::pool;
 
@@ -331,7 +332,7 @@ fn mark(out: &mut Vec<bool>, length: usize, spans: &[Span]) -> Outcome<()> {
         if span.start < 0 || span.start > span.end {
             return Err(Fault::new(format!("[{}, {})", span.start, span.end), "0 <= start <= end"));
         }
-        annotations::mark(span, out.get_mut(first..).unwrap_or_default())?;
+        spans::mark(span, out.get_mut(first..).unwrap_or_default())?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod annotations;
 pub mod check;
 pub mod classes;
 pub mod docs;
+pub mod evidence;
 pub mod hard;
 pub mod instance;
 pub mod join;

@@ -5,6 +5,8 @@
 
 use std::cmp::Ordering;
 
+use crate::eraser::json::{Fault, Outcome};
+
 /// The positions from `start` to `end`, `end` not included; none if `end <= start`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
@@ -40,6 +42,33 @@ impl Span {
         let union = u128::from(self.len()) + u128::from(other.len()) - u128::from(common);
         if union == 0 { 0.0 } else { common as f64 / union as f64 }
     }
+}
+
+/// A fault if a span has a position that a list of that length lacks; -1 is its last one, as in Python.
+pub fn inside(span: Span, length: usize) -> Outcome<()> {
+    let length = length as i64;
+    if span.is_empty() || (span.start >= -length && span.end <= length) {
+        return Ok(());
+    }
+    Err(Fault::new(format!("[{}, {})", span.start, span.end), format!("positions from {} to {length}", -length)))
+}
+
+/// Sets the positions of a span in a list, from its end where they are negative, as Python's indexing does.
+pub fn mark(span: Span, marks: &mut [bool]) -> Outcome<()> {
+    if span.is_empty() {
+        return Ok(());
+    }
+    inside(span, marks.len())?;
+    let length = marks.len() as i64;
+    let (from_end, from_start) = ((span.start, span.end.min(0)), (span.start.max(0), span.end));
+    for (start, end) in [(from_end.0 + length, from_end.1 + length), from_start] {
+        if start < end
+            && let Some(part) = marks.get_mut(start as usize..end as usize)
+        {
+            part.fill(true);
+        }
+    }
+    Ok(())
 }
 
 /// Sorts spans and drops repeated ones.

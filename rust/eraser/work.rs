@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::eraser::annotations::{self, Annotation, Annotations};
+use crate::eraser::annotations::Annotations;
 use crate::eraser::check::{Checker, Profile, Seen};
 use crate::eraser::docs::{Docs, Lengths};
+use crate::eraser::evidence::{self, Annotation};
 use crate::eraser::hard;
 use crate::eraser::instance::{Instance, Rationale};
 use crate::eraser::json::{Fault, Outcome};
@@ -147,7 +148,7 @@ impl Work {
     fn evidence(&self, annotation: &Annotation) -> Outcome<()> {
         // Where all problems are wanted the annotations were checked line by line.
         if self.limit == 1 && (self.blocks.soft || self.blocks.sentences || self.blocks.classes) {
-            annotations::check(annotation, &self.docs, self.blocks.soft)?;
+            evidence::check(annotation, &self.docs, self.blocks.soft)?;
         }
         Ok(())
     }
@@ -212,7 +213,7 @@ impl Work {
             scratch.marks.clear();
             scratch.marks.resize(scores.len(), false);
             // Spans outside the document were found before; an instance with them is not scored in the end.
-            let _ = gold.iter().try_for_each(|&span| annotations::mark(span, &mut scratch.marks));
+            let _ = gold.iter().try_for_each(|&span| spans::mark(span, &mut scratch.marks));
             ranks.add(&mut scratch.ranker, scores, &scratch.marks);
         }
     }

@@ -20,7 +20,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises what is wrong with an option."""
-        raise ValueError(message)
+        from unirex.metrics.names import near
+
+        unknown = next((word for word in message.split() if word.startswith("--")), "")
+        known = [option for action in self._actions for option in action.option_strings]
+        raise ValueError(message + (near(unknown, known) if unknown and "unrecognized" in message else ""))
 
 
 def run(argv: Sequence[str]) -> int:
@@ -50,9 +54,9 @@ def _parser() -> _Parser:
     add("--data-dir", "--data_dir", required=True, help="folder with SPLIT.jsonl and docs.jsonl or docs/")
     add("--split", default="test", help="the annotations to score against")
     add("--convention", choices=CONVENTIONS, default="strict", help="whose definitions (docs/metrics.md)")
-    thresholds = {"type": float, "nargs": "+"}
-    add("--iou-thresholds", "--iou_thresholds", default=list(IOU_THRESHOLDS), **thresholds, help="for span F1")
-    add("--aopc-thresholds", "--aopc_thresholds", **thresholds, help="which of thresholded_scores to average over")
+    iou, aopc = ("--iou-thresholds", "--iou_thresholds"), ("--aopc-thresholds", "--aopc_thresholds")
+    add(*iou, type=float, nargs="+", default=list(IOU_THRESHOLDS), help="for span F1")
+    add(*aopc, type=float, nargs="+", help="which of thresholded_scores to average over")
     add("--replicates", type=int, default=1000, help="bootstrap replicates; 0 = no intervals")
     add("--seed", type=int, default=0, help="of the resampling")
     add("--confidence", type=float, default=0.95, help="share of the replicates inside an interval")
@@ -67,7 +71,9 @@ def _as_the_benchmark(options: argparse.Namespace) -> tuple[str, str]:
     from unirex.metrics.progress import progress
 
     if len(options.systems) > 1:
-        raise ValueError(f"convention eraser scores one system, found {len(options.systems)} (quote a pattern of shards)")
+        raise ValueError(
+            f"convention eraser scores one system, found {len(options.systems)} (quote a pattern of shards)"
+        )
     with progress(options.systems[0]) as show:
         scores = score_eraser(
             options.systems[0],
