@@ -30,7 +30,7 @@ def score_eraser(
 ) -> dict[str, Any]:
     """The scores of ERASER results in the structure and under the keys of the benchmark's own scorer.
 
-    Its numbers to 1e-9, its quirks included (docs/metrics.md lists them): the first instance decides which blocks
+    Its numbers to 1e-9, its quirks included (docs/eraser.md lists them): the first instance decides which blocks
     appear, recall can exceed 1, an instance without evidence has an AUPRC of 0.5. NaN and infinities are floats here.
 
     Args:

@@ -57,7 +57,7 @@ def _parser() -> _Parser:
     add("systems", nargs="+", help="results of a system: a file, or a quoted glob pattern of shards; also .gz, .zst")
     add("--data-dir", "--data_dir", required=True, help="folder with SPLIT.jsonl and docs.jsonl or docs/")
     add("--split", default="test", help="the annotations to score against")
-    add("--convention", choices=CONVENTIONS, default="strict", help="whose definitions (docs/metrics.md)")
+    add("--convention", choices=CONVENTIONS, default="strict", help="whose definitions (docs/eraser.md)")
     iou, aopc = ("--iou-thresholds", "--iou_thresholds"), ("--aopc-thresholds", "--aopc_thresholds")
     add(*iou, type=float, nargs="+", default=list(IOU_THRESHOLDS), help="for span F1")
     add(*aopc, type=float, nargs="+", help="which of thresholded_scores to average over")
