@@ -56,6 +56,18 @@ def score_eraser_rows(
 
     Raises:
         ValueError: what is wrong, in one line with file, line and field.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     d = Path(folder)
+    ...     _ = (d / "docs.jsonl").write_text('{"docid": "a", "document": "good film"}')
+    ...     evidence = '{"docid": "a", "start_token": 0, "end_token": 1}'
+    ...     annotation = '{"annotation_id": "a", "classification": "POS", "evidences": [[%s]]}'
+    ...     _ = (d / "test.jsonl").write_text(annotation % evidence)
+    ...     rationale = '{"docid": "a", "soft_rationale_predictions": [0.2, 0.9]}'
+    ...     _ = (d / "results.jsonl").write_text('{"annotation_id": "a", "rationales": [%s]}' % rationale)
+    ...     score_eraser_rows(d / "results.jsonl", d, "test")["average_precision"].value
+    0.5
     """
     for threshold in iou_thresholds:
         if not 0 < threshold <= 1:
@@ -96,30 +108,12 @@ class _Part:
 
 
 def _parts(reader: _rust.EraserRows, convention: Convention, iou_thresholds: tuple[float, ...]) -> list[_Part]:
-    fields, labels = set(reader.fields), tuple(reader.labels)
-    has_classes = {"prediction", "probabilities"} <= fields
-    sides = {"remove", "keep"} & fields if has_classes else set()
-    thresholds = tuple(reader.thresholds) if has_classes else ()
-    main = Layout(
-        labels=labels,
-        fractions=thresholds,
-        perturbations=((UNSTATED, frozenset({"remove", "keep"})),) if thresholds else (),
-        has_label="prediction" in fields,
-        has_gold="scores" in fields or "rationale" in fields,
-        has_scores="scores" in fields,
-        has_rationale="rationale" in fields,
-        iou_thresholds=iou_thresholds,
-        convention=convention,
-    )
-    rationale = Layout(
-        labels=labels,
-        fractions=(1.0,),
-        perturbations=((UNSTATED, frozenset(sides)),) if sides else (),
-        convention=convention,
-    )
+    main = _main_layout(reader, convention, iou_thresholds)
+    rationale = _rationale_layout(reader, convention)
+    has_sentences = "sentences" in reader.fields
+    sentences = Layout(has_gold=has_sentences, has_scores=has_sentences, convention=convention)
     # At one fraction the metric of that fraction is the one wanted: the AOPC of `unirex` would halve it.
     at_rationale = frozenset(d.name for d in rationale.definitions if d.name.endswith("@1"))
-    sentences = Layout(has_gold="sentences" in fields, has_scores="sentences" in fields, convention=convention)
     ranked = frozenset({"auprc", "average_precision", "roc_auc"})
     return [
         _Part(layout=main, batch=lambda a, ids: _main(a, ids, main), renamed=lambda m: m),
@@ -134,6 +128,35 @@ def _parts(reader: _rust.EraserRows, convention: Convention, iou_thresholds: tup
             renamed=lambda m: replace(m, name=f"sentence_{m.name}"),
         ),
     ]
+
+
+def _main_layout(reader: _rust.EraserRows, convention: Convention, iou_thresholds: tuple[float, ...]) -> Layout:
+    """What prediction files have as well."""
+    fields = set(reader.fields)
+    thresholds = tuple(reader.thresholds) if {"prediction", "probabilities"} <= fields else ()
+    return Layout(
+        labels=tuple(reader.labels),
+        fractions=thresholds,
+        perturbations=((UNSTATED, frozenset({"remove", "keep"})),) if thresholds else (),
+        has_label="prediction" in fields,
+        has_gold="scores" in fields or "rationale" in fields,
+        has_scores="scores" in fields,
+        has_rationale="rationale" in fields,
+        iou_thresholds=iou_thresholds,
+        convention=convention,
+    )
+
+
+def _rationale_layout(reader: _rust.EraserRows, convention: Convention) -> Layout:
+    """The class scores at the hard rationale, as those of the one fraction 1."""
+    fields = set(reader.fields)
+    sides = {"remove", "keep"} & fields if {"prediction", "probabilities"} <= fields else set()
+    return Layout(
+        labels=tuple(reader.labels),
+        fractions=(1.0,),
+        perturbations=((UNSTATED, frozenset(sides)),) if sides else (),
+        convention=convention,
+    )
 
 
 _SHORT = ("comprehensiveness@1", "sufficiency@1", "csd@1")
