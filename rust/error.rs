@@ -73,6 +73,9 @@ pub enum Error {
         /// What is allowed, in words.
         expected: &'static str,
     },
+    /// A file is not what it should be.
+    #[error(transparent)]
+    Input(#[from] crate::eraser::Problem),
     /// The system gave no threads.
     #[error("could not start threads: {reason}")]
     NoThreads {

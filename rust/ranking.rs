@@ -3,7 +3,6 @@
 //! Only the positives are sorted; each negative is then placed among them by binary search. That gives, for every
 //! group of tied scores that holds a positive, how many negatives lie above and inside it, and all three metrics
 //! follow from those counts. Ties are equality of numbers: 0.3 and 0.1 + 0.2 differ, 0.0 and -0.0 tie.
-#![allow(clippy::float_cmp)]
 
 use std::hint::select_unpredictable;
 
@@ -50,18 +49,17 @@ pub struct Rankings {
 #[derive(Debug, Clone, Copy, Default)]
 struct Group {
     positives: u32,
-    tied: u32,
-    /// Negatives below this group and above the next lower one.
-    below: u32,
+    /// Negatives of that score, and negatives below it and above the next lower group.
+    negatives: [u32; 2],
 }
 
-/// Memory that is used again from row to row.
+/// Memory that is used again from row to row. Scores are held as keys: see [`key`].
 #[derive(Debug, Default)]
 pub struct Ranker {
-    positives: Vec<f64>,
-    negatives: Vec<f64>,
-    /// The distinct scores of the positives, ascending.
-    levels: Vec<f64>,
+    positives: Vec<i64>,
+    negatives: Vec<i64>,
+    /// The distinct keys of the positives, ascending.
+    levels: Vec<i64>,
     groups: Vec<Group>,
 }
 
@@ -85,14 +83,14 @@ impl Ranker {
     /// Parts gold from other scores; false if there is a NaN.
     fn split<S: Score>(&mut self, scores: &[S], gold: &[bool]) -> bool {
         // Each score is written to both sides and kept on one: gold is unpredictable, and a branch on it costs more.
-        self.positives.resize(scores.len(), 0.0);
-        self.negatives.resize(scores.len(), 0.0);
+        self.positives.resize(scores.len(), 0);
+        self.negatives.resize(scores.len(), 0);
         let (mut positives, mut negatives, mut sound) = (0, 0, true);
         for (&score, &is_gold) in scores.iter().zip(gold) {
             let score: f64 = score.into();
             sound &= !score.is_nan();
-            self.positives[positives] = score;
-            self.negatives[negatives] = score;
+            self.positives[positives] = key(score);
+            self.negatives[negatives] = key(score);
             positives += usize::from(is_gold);
             negatives += usize::from(!is_gold);
         }
@@ -103,7 +101,7 @@ impl Ranker {
 
     /// Sorts the positives and makes one level of each distinct score.
     fn level(&mut self) {
-        self.positives.sort_unstable_by(f64::total_cmp);
+        self.positives.sort_unstable();
         self.levels.clear();
         self.groups.clear();
         for &score in &self.positives {
@@ -111,7 +109,7 @@ impl Ranker {
                 (Some(&level), Some(group)) if level == score => group.positives += 1,
                 _ => {
                     self.levels.push(score);
-                    self.groups.push(Group { positives: 1, tied: 0, below: 0 });
+                    self.groups.push(Group { positives: 1, negatives: [0, 0] });
                 }
             }
         }
@@ -119,20 +117,22 @@ impl Ranker {
 
     /// Counts each negative in its place among the levels.
     fn place(&mut self) {
-        // Padded to a power of two by NaN, which is below nothing and equal to nothing: every search takes the same
-        // steps without a branch to mispredict.
+        // Padded to a power of two by a key above all others, so that every search takes the same steps.
         let size = (self.levels.len() + 1).next_power_of_two();
-        self.levels.resize(size, f64::NAN);
+        self.levels.resize(size, i64::MAX);
         self.groups.resize(size, Group::default());
-        for &score in &self.negatives {
-            let (mut at, mut step) = (0, size / 2);
-            while step > 0 {
-                at = select_unpredictable(self.levels[at + step - 1] < score, at + step, at);
-                step /= 2;
-            }
-            let tied = self.levels[at] == score;
-            self.groups[at].tied += u32::from(tied);
-            self.groups[at].below += u32::from(!tied);
+        let (levels, negatives, groups) = (&self.levels, &self.negatives, &mut self.groups);
+        // With a size that the compiler knows the steps of a search are laid out one after the other.
+        match size {
+            2 => place_among::<2>(levels, negatives, groups),
+            4 => place_among::<4>(levels, negatives, groups),
+            8 => place_among::<8>(levels, negatives, groups),
+            16 => place_among::<16>(levels, negatives, groups),
+            32 => place_among::<32>(levels, negatives, groups),
+            64 => place_among::<64>(levels, negatives, groups),
+            128 => place_among::<128>(levels, negatives, groups),
+            256 => place_among::<256>(levels, negatives, groups),
+            _ => negatives.iter().for_each(|&score| count(levels, score, size, groups)),
         }
     }
 
@@ -142,7 +142,8 @@ impl Ranker {
         let (mut hits, mut misses) = (0.0, 0.0);
         let (mut trapezoid, mut steps, mut pairs) = (0.0, 0.0, 0.0);
         for group in self.groups.iter().rev() {
-            let (gain, tied) = (f64::from(group.positives), f64::from(group.tied));
+            let [tied, below] = group.negatives.map(f64::from);
+            let gain = f64::from(group.positives);
             let before = if hits + misses == 0.0 { 1.0 } else { hits / (hits + misses) };
             hits += gain;
             misses += tied;
@@ -150,7 +151,7 @@ impl Ranker {
             trapezoid += gain * (before + precision);
             steps += gain * precision;
             pairs += gain * (all_negatives - misses + 0.5 * tied);
-            misses += f64::from(group.below);
+            misses += below;
         }
         Ranking {
             auprc: trapezoid / (2.0 * all_positives),
@@ -158,6 +159,31 @@ impl Ranker {
             roc_auc: pairs / (all_positives * all_negatives),
         }
     }
+}
+
+/// An integer that compares as the score does; zeros of both signs are one. Below `i64::MAX` but for NaN.
+fn key(score: f64) -> i64 {
+    let bits = (score + 0.0).to_bits() as i64;
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
+}
+
+fn place_among<const SIZE: usize>(levels: &[i64], negatives: &[i64], groups: &mut [Group]) {
+    let (Some(levels), Some(groups)) = (levels.first_chunk::<SIZE>(), groups.first_chunk_mut::<SIZE>()) else { return };
+    for &score in negatives {
+        count(levels, score, SIZE, groups);
+    }
+}
+
+/// Counts a negative at the lowest of `size` levels (a power of two) that is not below it.
+#[inline(always)]
+#[allow(clippy::inline_always)]
+fn count(levels: &[i64], score: i64, size: usize, groups: &mut [Group]) {
+    let (mut at, mut step) = (0, size / 2);
+    while step > 0 {
+        at = select_unpredictable(levels[at + step - 1] < score, at + step, at);
+        step /= 2;
+    }
+    groups[at].negatives[usize::from(levels[at] != score)] += 1;
 }
 
 /// The ranking metrics of every row.
@@ -202,6 +228,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// The definitions, point by point, on every distinct threshold.
+    #[allow(clippy::float_cmp)]
     fn slow(scores: &[f64], gold: &[bool]) -> Ranking {
         let positives = gold.iter().filter(|&&g| g).count() as f64;
         let negatives = gold.len() as f64 - positives;

@@ -1,4 +1,6 @@
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,3 +148,45 @@ def words_to_tokens(
     offsets: NDArray[np.int64],
     fill: float,
 ) -> NDArray[np.float32]: ...
+
+# Results in the format of the ERASER benchmark (rust/eraser)
+@final
+class EraserScorer:
+    def __new__(
+        cls,
+        results: Sequence[Path],
+        data_dir: Path,
+        split: str,
+        *,
+        iou_thresholds: Sequence[float],
+        aopc_thresholds: Sequence[float],
+        threads: int | None = None,
+    ) -> Self: ...
+    def step(self) -> bool: ...
+    def progress(self) -> tuple[int, int]: ...
+    def json(self) -> str: ...
+
+@final
+class EraserRows:
+    def __new__(
+        cls, results: Sequence[Path], data_dir: Path, split: str, *, thresholds: Sequence[float] | None = None
+    ) -> Self: ...
+    @property
+    def labels(self) -> list[str]: ...
+    @property
+    def thresholds(self) -> list[float]: ...
+    @property
+    def fields(self) -> list[str]: ...
+    @property
+    def total(self) -> int: ...
+    def step(self) -> dict[str, Any] | None: ...
+
+def validate_eraser(
+    results: Sequence[Path],
+    data_dir: Path,
+    split: str,
+    *,
+    limit: int,
+    aopc_thresholds: Sequence[float] | None = None,
+    threads: int | None = None,
+) -> list[tuple[str, int | None, str, str, str]]: ...

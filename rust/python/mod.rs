@@ -4,6 +4,7 @@
 // PyO3 hands arguments over by value.
 #![allow(clippy::needless_pass_by_value)]
 
+mod eraser;
 mod metrics;
 mod ranking;
 
@@ -27,6 +28,7 @@ impl From<Error> for PyErr {
 fn _rust(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     align::register(m)?;
+    eraser::register(m)?;
     metrics::register(m)?;
     ranking::register(m)?;
     selection::register(m)?;

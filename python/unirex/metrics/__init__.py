@@ -2,6 +2,7 @@
 
 `score` reads a prediction file (docs/predictions.md) and returns a `Report`; `compare` says whether two systems differ
 by more than chance; `gain_table` puts many methods and data sets into one table; the other functions work on arrays.
+`score_eraser` and `score_eraser_rows` read results in the format of the ERASER benchmark (docs/eraser.md).
 docs/metrics.md defines every metric. Nothing here imports a deep-learning library, and nothing is imported before it is
 used, so that the command's help comes at once.
 """
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
         token_recall,
     )
     from unirex.metrics.comparison import Comparison, Difference, compare
+    from unirex.metrics.eraser import score_eraser
+    from unirex.metrics.eraser_rows import score_eraser_rows
     from unirex.metrics.nrg import Cell, GainTable, gain_table
     from unirex.metrics.report import Metric, Report
     from unirex.metrics.runs import Run, read_runs
@@ -69,6 +72,8 @@ __all__ = [
     "relative_gain",
     "roc_auc",
     "score",
+    "score_eraser",
+    "score_eraser_rows",
     "sufficiency",
     "token_f1",
     "token_f1_both_classes",
@@ -99,6 +104,8 @@ _HOME = {
         "token_recall",
     ),
     "comparison": ("Comparison", "Difference", "compare"),
+    "eraser": ("score_eraser",),
+    "eraser_rows": ("score_eraser_rows",),
     "nrg": ("Cell", "GainTable", "gain_table"),
     "report": ("Metric", "Report"),
     "runs": ("Run", "read_runs"),

@@ -10,6 +10,10 @@ from collections.abc import Sequence
 COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("unirex.metrics.score_command", "metrics of one system, or of several side by side"),
     "compare": ("unirex.metrics.compare_command", "whether one system differs from others by more than chance"),
+    "validate": (
+        "unirex.metrics.validate",
+        "all that is wrong with predictions or ERASER files, without scoring",
+    ),
     "nrg": ("unirex.metrics.nrg_command", "many methods on many data sets as normalized relative gain"),
 }
 """Subcommand -> its module, which has `arguments(parser)` and `run(...)`, and one line about it."""
@@ -42,6 +46,10 @@ def _run(name: str, rest: list[str]) -> int:
         from unirex.metrics.names import near
 
         return _fail(f"no command {name!r}, expected one of {', '.join(COMMANDS)}{near(name, COMMANDS)}")
+    if name == "score" and any(word.partition("=")[0] in {"--data-dir", "--data_dir"} for word in rest):
+        from unirex.metrics import eraser_command
+
+        return eraser_command.run(rest)
     from unirex.metrics.options import parse
 
     module_name, about = COMMANDS[name]
@@ -55,7 +63,8 @@ def _usage() -> str:
     commands = "\n".join(f"  {name.ljust(width)}  {about}" for name, (_, about) in COMMANDS.items())
     return (
         f"usage: {PROGRAM} COMMAND ...\n\nScores rationales and explanations from prediction files.\n\n"
-        f"commands:\n{commands}\n\n{PROGRAM} COMMAND --help shows the options of a command."
+        f"commands:\n{commands}\n\n{PROGRAM} COMMAND --help shows the options of a command,\n"
+        f"{PROGRAM} score --data-dir D --help those for results in the format of the ERASER benchmark."
     )
 
 

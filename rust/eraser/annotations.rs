@@ -1,0 +1,234 @@
+//! The annotations of a split: for each id its class and its evidence, in a few bytes.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::eraser::docs::Docs;
+use crate::eraser::evidence::{self, Annotation, Item, encode_evidence};
+use crate::eraser::json::{Fault, Outcome, Parser};
+use crate::eraser::lines::{self, Parsed, Sizes};
+use crate::eraser::problem::Problem;
+use crate::eraser::spans::{Span, inside};
+pub use crate::eraser::table::Entry;
+use crate::eraser::table::{self, Table};
+
+/// All annotations of a split.
+#[derive(Debug)]
+pub struct Annotations {
+    /// Their file.
+    pub path: PathBuf,
+    /// The names of their classes, in order of appearance.
+    pub classes: Vec<String>,
+    table: Table,
+    has_sentences: bool,
+}
+
+impl Annotations {
+    /// Reads `SPLIT.jsonl` (also compressed). To be called inside a thread pool.
+    ///
+    /// Sentence spans are kept only where `sentences` asks for them. With `docs` the spans are compared with the
+    /// lengths of the documents line by line. `problem` is called for each bad line; it returns the error that ends
+    /// the reading.
+    pub fn open(
+        data_dir: &Path,
+        split: &str,
+        sentences: bool,
+        docs: Option<&Docs>,
+        sizes: Sizes,
+        mut problem: impl FnMut(Problem) -> Result<(), Problem>,
+    ) -> Result<Self, Problem> {
+        let name = data_dir.join(format!("{split}.jsonl"));
+        let path = lines::find(&name).unwrap_or(name);
+        let mut found =
+            Self { path: path.clone(), classes: Vec::new(), table: Table::default(), has_sentences: sentences };
+        let mut classes = HashMap::new();
+        lines::stream(
+            &path,
+            sizes,
+            |block| read_block(block, sentences, docs),
+            |lines_before, block: Block| {
+                found.add(&block.entries, &mut classes).map_err(|fault| Problem::new(&path, None, fault))?;
+                block
+                    .faults
+                    .into_iter()
+                    .try_for_each(|(line, fault)| problem(Problem::new(&path, Some(lines_before + line), fault)))
+            },
+        )?;
+        Ok(found)
+    }
+
+    /// The entry of an id; [`Annotations::decode`] reads it.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<Entry<'_>> {
+        self.table.get(id.as_bytes())
+    }
+
+    /// The id of the entry at a position.
+    #[must_use]
+    pub fn name(&self, at: usize) -> String {
+        self.table.at(at).map_or_else(String::new, |entry| String::from_utf8_lossy(entry.name).into_owned())
+    }
+
+    /// All entries, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.table.iter()
+    }
+
+    /// Number of ids.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Number of bytes of all entries: above every [`Entry::at`].
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.table.size()
+    }
+
+    /// Reads an entry into `out`, in place of what was there.
+    pub fn decode(&self, entry: &Entry<'_>, out: &mut Annotation) {
+        out.clear();
+        // Entries are written by `encode` alone, so they never end early.
+        let _ = evidence::decode(entry.name, entry.record, self.has_sentences, out);
+    }
+
+    /// Adds what was read from a block.
+    fn add(&mut self, mut entries: &[u8], indices: &mut HashMap<String, usize>) -> Outcome<()> {
+        let mut next = || {
+            Some((table::take_bytes(&mut entries)?, table::take_bytes(&mut entries)?, table::take_bytes(&mut entries)?))
+        };
+        let mut record = Vec::new();
+        while let Some((id, class, evidence)) = next() {
+            let class = match class.split_first() {
+                Some((_, name)) => self.class(&String::from_utf8_lossy(name), indices) + 1,
+                None => 0,
+            };
+            record.clear();
+            table::put(&mut record, 1);
+            table::put(&mut record, class as u64);
+            record.extend_from_slice(evidence);
+            if let Some(earlier) = self.table.get(id) {
+                let mut both = Annotation::default();
+                let _ = evidence::decode(id, earlier.record, self.has_sentences, &mut both);
+                let _ = evidence::decode(id, &record, self.has_sentences, &mut both);
+                record = evidence::encode(id, &both, self.has_sentences);
+            }
+            if !self.table.set(id, &record) {
+                return Err(Fault::new(table::TOO_MANY, "fewer annotations"));
+            }
+        }
+        Ok(())
+    }
+
+    fn class(&mut self, name: &str, indices: &mut HashMap<String, usize>) -> usize {
+        if let Some(&index) = indices.get(name) {
+            return index;
+        }
+        self.classes.push(name.to_owned());
+        indices.insert(name.to_owned(), self.classes.len() - 1);
+        self.classes.len() - 1
+    }
+}
+
+/// The annotations of a block of lines.
+#[derive(Default)]
+struct Block {
+    /// For each annotation its id, its class (empty = null, else a byte and the name) and its evidence.
+    entries: Vec<u8>,
+    faults: Vec<(u64, Fault)>,
+}
+
+fn read_block(block: &[u8], sentences: bool, docs: Option<&Docs>) -> Parsed<Block> {
+    let (mut lines, mut outcome) = (0, Block::default());
+    let mut spans = Vec::new();
+    for line in lines::split(block) {
+        lines += 1;
+        if let Err(fault) = read_line(line, sentences, docs, &mut spans, &mut outcome.entries) {
+            outcome.faults.push((lines, fault));
+        }
+    }
+    Parsed { lines, outcome }
+}
+
+fn read_line(
+    line: &[u8],
+    sentences: bool,
+    docs: Option<&Docs>,
+    items: &mut Vec<Item>,
+    out: &mut Vec<u8>,
+) -> Outcome<()> {
+    let (mut id, mut class, mut groups) = (None, None, None);
+    Parser::whole_object(lines::as_text(line)?, |p, key| {
+        match key.as_ref() {
+            "annotation_id" => id = Some(p.string()?),
+            "classification" => class = Some(if p.null() { None } else { Some(p.string()?) }),
+            "evidences" => {
+                items.clear();
+                let mut group = 0;
+                p.list(|p| {
+                    p.list(|evidence| {
+                        items.push(read_evidence(evidence, group, sentences)?);
+                        Ok(())
+                    })?;
+                    group += 1;
+                    Ok(())
+                })?;
+                groups = Some(group);
+            }
+            _ => p.skip()?,
+        }
+        Ok(())
+    })?;
+    let missing = |field: &str, expected: &str| Fault::new("nothing", expected).within(field);
+    let id = id.ok_or_else(|| missing("annotation_id", "text"))?;
+    let class = class.ok_or_else(|| missing("classification", "the name of a class"))?;
+    groups.ok_or_else(|| missing("evidences", "a list of lists of evidence"))?;
+    // An annotation of a wrong place is told and still there for the instance that belongs to it.
+    let places = docs.map_or(Ok(()), |docs| check_places(items, docs, sentences));
+    table::put_bytes(out, id.as_bytes());
+    table::put_bytes(out, class.map_or_else(String::new, |name| format!("={name}")).as_bytes());
+    table::put_bytes(out, &encode_evidence(id.as_bytes(), items, sentences));
+    places
+}
+
+fn read_evidence(p: &mut Parser<'_>, group: usize, sentences: bool) -> Outcome<Item> {
+    // An evidence that does not say where it is has -1 there, as in the reference reader.
+    let nowhere = Span { start: -1, end: -1 };
+    let (mut docid, mut at, mut sentence) = (None, nowhere, nowhere);
+    p.object(|p, key| {
+        match key.as_ref() {
+            "docid" => docid = Some(p.string()?.into_owned()),
+            "start_token" => at.start = p.integer()?,
+            "end_token" => at.end = p.integer()?,
+            "start_sentence" if sentences => sentence.start = p.integer()?,
+            "end_sentence" if sentences => sentence.end = p.integer()?,
+            _ => p.skip()?,
+        }
+        Ok(())
+    })?;
+    let docid = docid.ok_or_else(|| Fault::new("nothing", "the name of a document").within("docid"))?;
+    Ok(Item { group, docid, tokens: at, sentences: sentence })
+}
+
+/// A fault if an evidence is of no document or lies outside it.
+fn check_places(items: &[Item], docs: &Docs, sentences: bool) -> Outcome<()> {
+    for group in items.chunk_by(|a, b| a.group == b.group) {
+        for (i, item) in group.iter().enumerate() {
+            let check = || {
+                let lengths = docs.lengths(&item.docid).map_err(|fault| fault.within("docid"))?;
+                inside(item.tokens, lengths.tokens).map_err(|fault| fault.within("start_token, end_token"))?;
+                let check = if sentences { inside(item.sentences, lengths.sentences) } else { Ok(()) };
+                check.map_err(|fault| fault.within("start_sentence, end_sentence"))
+            };
+            check().map_err(|fault: Fault| fault.at(i).at(item.group).within("evidences"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! The scores of results by the conventions of the ERASER benchmark's own scorer, from one pass over the file.
+//!
+//! What is computed is decided by the first instance alone, as there; what makes that scorer fail is a [`Problem`].
+
+use std::path::PathBuf;
+
+use crate::eraser::annotations::Annotations;
+use crate::eraser::check::{Profile, Seen};
+use crate::eraser::classes::Wanted;
+use crate::eraser::docs::Docs;
+use crate::eraser::instance::Instance;
+use crate::eraser::json::Fault;
+use crate::eraser::lines::{self, Files, Sizes};
+use crate::eraser::problem::Problem;
+use crate::eraser::tally::Tally;
+use crate::eraser::work::Work;
+
+/// What to score.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Files of results, taken as one.
+    pub results: Vec<PathBuf>,
+    /// Folder of the annotations and documents.
+    pub data_dir: PathBuf,
+    /// Name of the annotation file without its ending.
+    pub split: String,
+}
+
+/// How to score.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Intersections over union from which spans match.
+    pub iou_thresholds: Vec<f64>,
+    /// Thresholds of `thresholded_scores` to average over; none = whichever there are, for checking alone.
+    pub aopc_thresholds: Option<Vec<f64>>,
+    /// How much is read and parsed at a time.
+    pub sizes: Sizes,
+}
+
+/// What is computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Blocks {
+    /// Scores of hard rationales.
+    pub hard: bool,
+    /// Scores of token scores.
+    pub soft: bool,
+    /// Scores of sentence scores.
+    pub sentences: bool,
+    /// Scores of classes.
+    pub classes: bool,
+    /// Of those, the ones that need class scores.
+    pub wanted: Wanted,
+    /// The share of tokens to flip, which is computed and not shown.
+    pub tokens_to_flip: bool,
+}
+
+/// Everything that was found.
+#[derive(Debug)]
+pub struct Scored<'s> {
+    /// How it was scored.
+    pub options: &'s Options,
+    /// What the first instance asked for.
+    pub blocks: Blocks,
+    /// What it adds up to.
+    pub tally: &'s Tally,
+    /// Names of the classes, in the order of their counts.
+    pub classes: &'s [String],
+}
+
+/// The problems found so far, up to a limit.
+#[derive(Debug)]
+pub struct Problems {
+    /// Problems in the order of the files.
+    pub found: Vec<Problem>,
+    /// How many are enough.
+    pub limit: usize,
+}
+
+impl Problems {
+    /// Notes a problem; an error once there are enough.
+    pub fn note(&mut self, problem: Problem) -> Result<(), Problem> {
+        self.found.push(problem.clone());
+        if self.found.len() < self.limit { Ok(()) } else { Err(problem) }
+    }
+}
+
+/// Scores results batch by batch. All of it is to be called inside a thread pool.
+pub struct Scorer {
+    work: Work,
+    files: Files,
+    /// The first file.
+    path: PathBuf,
+    tally: Tally,
+    seen: Seen,
+}
+
+impl Scorer {
+    /// Reads documents and annotations. The error is the problem that leaves nothing to go on with, or the last that
+    /// `problems` takes.
+    pub fn open(input: &Input, options: Options, problems: &mut Problems) -> Result<Self, Problem> {
+        let (first, blocks) = match first_instance(input, &options) {
+            Ok((first, blocks)) => (Some(first), blocks),
+            // Where all problems are wanted the line is found bad again later, and the others are read without it.
+            Err(problem) if problem.line.is_some() && problems.limit > 1 => (None, Blocks::default()),
+            Err(problem) => return Err(problem),
+        };
+        let (folder, split, sizes) = (&input.data_dir, &input.split, options.sizes);
+        let docs = Docs::open(folder, sizes, |problem| problems.note(problem))?;
+        let checked_against = (problems.limit > 1).then_some(&docs);
+        let annotations = Annotations::open(folder, split, blocks.sentences, checked_against, sizes, |problem| {
+            problems.note(problem)
+        })?;
+        let indices = annotations.classes.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
+        let (files, seen) = (Files::new(&input.results, sizes), Seen::new(&annotations));
+        let path = input.results.first().unwrap_or(folder).clone();
+        let work = Work { options, first, blocks, docs, annotations, indices, limit: problems.limit };
+        Ok(Self { tally: work.tally(), work, files, path, seen })
+    }
+
+    /// Scores the next batch; false at the end.
+    pub fn step(&mut self, problems: &mut Problems) -> Result<bool, Problem> {
+        let Some(step) = self.files.step(|block| self.work.block(block))? else { return Ok(false) };
+        for (lines_before, block) in step.blocks {
+            self.tally.merge(&block.tally);
+            let mut faults = block.faults;
+            for (line, id) in &block.ids {
+                if let Err(fault) = self.seen.note(id, &self.work.annotations) {
+                    faults.push((*line, fault));
+                }
+            }
+            faults.sort_by_key(|(line, _)| *line);
+            for (line, fault) in faults {
+                problems.note(Problem::new(&step.path, Some(lines_before + line), fault))?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Instances scored, and annotations there are.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        (self.tally.instances, self.work.annotations.len() as u64)
+    }
+
+    /// What it all adds up to, once nothing is left to read.
+    pub fn finish(&mut self, problems: &mut Problems) -> Result<Scored<'_>, Problem> {
+        let tally = std::mem::take(&mut self.tally);
+        self.tally = self.work.unseen(tally, &self.seen, problems)?;
+        self.work.conclude(&self.path, &self.tally, problems)?;
+        let Work { options, blocks, annotations, .. } = &self.work;
+        Ok(Scored { options, blocks: *blocks, tally: &self.tally, classes: &annotations.classes })
+    }
+}
+
+impl Input {
+    /// The first line of the first file.
+    pub fn first_line(&self, sizes: Sizes) -> Result<Vec<u8>, Problem> {
+        let Some(path) = self.results.first() else {
+            return Err(Problem::new(&self.data_dir, None, Fault::new("no file of results", "at least one")));
+        };
+        let empty = || Problem::new(path, None, Fault::new("no line", "one instance a line"));
+        lines::first_line(path, sizes)?.ok_or_else(empty)
+    }
+
+    /// What is wrong with the first line.
+    #[must_use]
+    pub fn first_problem(&self, fault: Fault) -> Problem {
+        Problem::new(self.results.first().unwrap_or(&self.data_dir), Some(1), fault)
+    }
+}
+
+/// What the first instance has, and so what is computed.
+fn first_instance(input: &Input, options: &Options) -> Result<(Profile, Blocks), Problem> {
+    let line = input.first_line(options.sizes)?;
+    let mut instance = Instance::default();
+    lines::as_text(&line).and_then(|line| instance.read(line)).map_err(|fault| input.first_problem(fault))?;
+    let first = instance.rationales.first();
+    let blocks = Blocks {
+        hard: first.is_some_and(|rationale| !instance.hard(rationale).is_empty()),
+        soft: first.is_some_and(|rationale| rationale.soft.given().is_some()),
+        sentences: first.is_some_and(|rationale| rationale.sentences.given().is_some()),
+        classes: instance.classification.given().is_some(),
+        wanted: Wanted {
+            comprehensiveness: instance.comprehensiveness.has_key(),
+            sufficiency: instance.sufficiency.has_key(),
+            thresholded: instance.thresholded.has_key(),
+        },
+        tokens_to_flip: instance.tokens_to_flip.has_key(),
+    };
+    Ok((Profile::of(&instance), blocks))
+}

@@ -1,0 +1,216 @@
+//! Spans of token positions, half-open as Python's `range(start, end)`: reversed ones are empty, negative positions
+//! are positions like any other.
+//!
+//! Nothing here walks over positions, so a span of a billion tokens costs no more than one of two.
+
+use std::cmp::Ordering;
+
+use crate::eraser::json::{Fault, Outcome};
+
+/// The positions from `start` to `end`, `end` not included; none if `end <= start`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// First position.
+    pub start: i64,
+    /// One past the last position.
+    pub end: i64,
+}
+
+impl Span {
+    /// Number of positions.
+    #[must_use]
+    pub fn len(self) -> u64 {
+        if self.is_empty() { 0 } else { self.end.abs_diff(self.start) }
+    }
+
+    /// Whether it holds no position.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.end <= self.start
+    }
+
+    /// Number of positions in both.
+    #[must_use]
+    pub fn common(self, other: Self) -> u64 {
+        Self { start: self.start.max(other.start), end: self.end.min(other.end) }.len()
+    }
+
+    /// Intersection over union, 0 where both are empty.
+    #[must_use]
+    pub fn iou(self, other: Self) -> f64 {
+        let common = if self.is_empty() || other.is_empty() { 0 } else { self.common(other) };
+        let union = u128::from(self.len()) + u128::from(other.len()) - u128::from(common);
+        if union == 0 { 0.0 } else { common as f64 / union as f64 }
+    }
+}
+
+/// A fault if a span has a position that a list of that length lacks; -1 is its last one, as in Python.
+pub fn inside(span: Span, length: usize) -> Outcome<()> {
+    let length = length as i64;
+    if span.is_empty() || (span.start >= -length && span.end <= length) {
+        return Ok(());
+    }
+    Err(Fault::new(format!("[{}, {})", span.start, span.end), format!("positions from {} to {length}", -length)))
+}
+
+/// Sets the positions of a span in a list, from its end where they are negative, as Python's indexing does.
+pub fn mark(span: Span, marks: &mut [bool]) -> Outcome<()> {
+    if span.is_empty() {
+        return Ok(());
+    }
+    inside(span, marks.len())?;
+    let length = marks.len() as i64;
+    let (from_end, from_start) = ((span.start, span.end.min(0)), (span.start.max(0), span.end));
+    for (start, end) in [(from_end.0 + length, from_end.1 + length), from_start] {
+        if start < end
+            && let Some(part) = marks.get_mut(start as usize..end as usize)
+        {
+            part.fill(true);
+        }
+    }
+    Ok(())
+}
+
+/// Sorts spans and drops repeated ones.
+pub fn sort(spans: &mut Vec<Span>) {
+    spans.sort_unstable();
+    spans.dedup();
+}
+
+/// The first two sorted, unequal spans that share a position.
+#[must_use]
+pub fn overlap(sorted: &[Span]) -> Option<(Span, Span)> {
+    let mut longest: Option<Span> = None;
+    for &span in sorted.iter().filter(|span| !span.is_empty()) {
+        match longest {
+            Some(before) if before.end > span.start => return Some((before, span)),
+            Some(before) if before.end >= span.end => {}
+            _ => longest = Some(span),
+        }
+    }
+    None
+}
+
+/// Number of spans that are in both sorted lists.
+#[must_use]
+pub fn shared(a: &[Span], b: &[Span]) -> u64 {
+    let (mut i, mut j, mut count) = (0, 0, 0);
+    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
+        let order = x.cmp(y);
+        i += usize::from(order != Ordering::Greater);
+        j += usize::from(order != Ordering::Less);
+        count += u64::from(order == Ordering::Equal);
+    }
+    count
+}
+
+/// The same positions as stretches that neither overlap nor touch, in order. `sorted` must be sorted.
+pub fn merge(sorted: &[Span], out: &mut Vec<Span>) {
+    out.clear();
+    for &span in sorted.iter().filter(|span| !span.is_empty()) {
+        match out.last_mut() {
+            Some(last) if last.end >= span.start => last.end = last.end.max(span.end),
+            _ => out.push(span),
+        }
+    }
+}
+
+/// Number of positions of merged stretches.
+#[must_use]
+pub fn positions(merged: &[Span]) -> u64 {
+    merged.iter().fold(0, |sum, span| sum.saturating_add(span.len()))
+}
+
+/// Number of positions in both of two merged lists.
+#[must_use]
+pub fn shared_positions(a: &[Span], b: &[Span]) -> u64 {
+    let (mut i, mut j, mut count) = (0, 0, 0_u64);
+    while let (Some(&x), Some(&y)) = (a.get(i), b.get(j)) {
+        count = count.saturating_add(x.common(y));
+        if x.end < y.end { i += 1 } else { j += 1 }
+    }
+    count
+}
+
+/// The best intersection over union of each predicted span with a gold one, 0 where none meets it.
+#[derive(Debug, Default)]
+pub struct Matcher {
+    /// For each gold span the furthest end of it and those before it.
+    reach: Vec<i64>,
+}
+
+impl Matcher {
+    /// Calls `found` with the best of each predicted span. `gold` must be sorted.
+    pub fn best(&mut self, predicted: &[Span], gold: &[Span], mut found: impl FnMut(f64)) {
+        self.reach.clear();
+        let mut furthest = i64::MIN;
+        self.reach.extend(gold.iter().map(|span| {
+            furthest = furthest.max(span.end);
+            furthest
+        }));
+        for span in predicted {
+            // Only gold spans between these two can share a position with it.
+            let first = self.reach.partition_point(|&end| end <= span.start);
+            let meeting = gold.iter().skip(first).take_while(|gold| gold.start < span.end);
+            found(meeting.map(|gold| span.iou(*gold)).fold(0.0, f64::max));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn set(spans: &[Span]) -> BTreeSet<i64> {
+        spans.iter().flat_map(|s| s.start..s.end).collect()
+    }
+
+    fn spans() -> impl Strategy<Value = Vec<Span>> {
+        let span = (-5_i64..15, -3_i64..8).prop_map(|(start, length)| Span { start, end: start + length });
+        prop::collection::vec(span, 0..8).prop_map(|mut spans| {
+            sort(&mut spans);
+            spans
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_those_of_sets(a in spans(), b in spans()) {
+            let (mut merged_a, mut merged_b) = (Vec::new(), Vec::new());
+            merge(&a, &mut merged_a);
+            merge(&b, &mut merged_b);
+            prop_assert_eq!(positions(&merged_a), set(&a).len() as u64);
+            prop_assert_eq!(shared_positions(&merged_a, &merged_b), set(&a).intersection(&set(&b)).count() as u64);
+            prop_assert_eq!(shared(&a, &b), a.iter().filter(|s| b.contains(s)).count() as u64);
+        }
+
+        #[test]
+        fn overlaps_are_those_of_pairs(a in spans()) {
+            let pair = |x: &Span, y: &Span| x != y && !set(&[*x]).is_disjoint(&set(&[*y]));
+            prop_assert_eq!(overlap(&a).is_some(), a.iter().any(|x| a.iter().any(|y| pair(x, y))));
+        }
+
+        #[test]
+        fn the_best_match_is_the_best_of_all(a in spans(), b in spans()) {
+            let mut found = Vec::new();
+            Matcher::default().best(&a, &b, |iou| found.push(iou));
+            let ratio = |x: &Span, y: &Span| {
+                let (x, y) = (set(&[*x]), set(&[*y]));
+                let union = x.union(&y).count();
+                if union == 0 { 0.0 } else { x.intersection(&y).count() as f64 / union as f64 }
+            };
+            let expected: Vec<f64> = a.iter().map(|x| b.iter().map(|y| ratio(x, y)).fold(0.0, f64::max)).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        let all = Span { start: i64::MIN, end: i64::MAX };
+        assert_eq!(all.len(), u64::MAX);
+        assert!((all.iou(all) - 1.0).abs() < 1e-12);
+        assert_eq!(Span { start: i64::MAX, end: i64::MIN }.len(), 0);
+    }
+}

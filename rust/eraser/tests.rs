@@ -1,0 +1,337 @@
+//! Tests of the reader as a whole: where it cuts, what it accepts, and that no bytes bring it down.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+
+use super::instance::{Field, Instance};
+use super::json::{Outcome, Parser};
+use super::lines::{self, Parsed, Sizes};
+use super::{Input, Options};
+use crate::error::{Error, Result};
+
+/// A folder that is gone when the test ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("unirex-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        assert!(fs::create_dir_all(&path).is_ok());
+        Self(path)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        assert!(fs::write(&path, bytes).is_ok());
+        path
+    }
+
+    fn input(&self) -> Input {
+        Input { results: vec![self.0.join("results.jsonl")], data_dir: self.0.clone(), split: "test".to_owned() }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn options(sizes: Sizes) -> Options {
+    Options { iou_thresholds: vec![0.1, 0.5], aopc_thresholds: Some(vec![0.1]), sizes }
+}
+
+/// Documents, annotations and results of some instances with all kinds of fields.
+fn world(instances: usize) -> [(&'static str, String); 3] {
+    let (mut docs, mut annotations, mut results) = (Vec::new(), Vec::new(), Vec::new());
+    for i in 0..instances {
+        let (n, class) = (i % 7 + 3, if i % 3 == 1 { "né\\u00e9" } else { "b" });
+        let scores: Vec<String> = (0..n).map(|t| format!("0.{}", (t * t + i) % 9)).collect();
+        docs.push(format!("{{\"docid\": \"d{i}\", \"document\": \"{}\"}}\n", vec!["w"; n].join(" ")));
+        annotations.push(format!(
+            "{{\"annotation_id\": \"d{i}\", \"classification\": \"{class}\", \"evidences\": \
+             [[{{\"docid\": \"d{i}\", \"start_token\": {}, \"end_token\": {n}}}]]}}\n",
+            i % 3
+        ));
+        results.push(format!(
+            "{{\"annotation_id\": \"d{i}\", \"classification\": \"b\", \"classification_scores\": {{\"b\": 0.7, \
+             \"n\": 0.3}}, \"thresholded_scores\": [{{\"threshold\": 0.1, \
+             \"comprehensiveness_classification_scores\": {{\"b\": 0.{i}, \"n\": 0}}, \
+             \"sufficiency_classification_scores\": {{\"b\": 1e-{i}}}}}], \"rationales\": [{{\"docid\": \"d{i}\", \
+             \"hard_rationale_predictions\": [{{\"start_token\": 0, \"end_token\": {}}}], \
+             \"soft_rationale_predictions\": [{}]}}]}}\n",
+            i % 3 + 1,
+            scores.join(", ")
+        ));
+    }
+    [("docs.jsonl", docs.concat()), ("test.jsonl", annotations.concat()), ("results.jsonl", results.concat())]
+}
+
+fn score(input: &Input, options: Options, threads: Option<usize>) -> Result<String> {
+    let mut scorer = super::EraserScorer::open(input, options, threads)?;
+    while scorer.step()? {}
+    scorer.json()
+}
+
+fn collect(path: &Path, sizes: Sizes) -> std::result::Result<Vec<(u64, Vec<u8>)>, super::Problem> {
+    let mut found = Vec::new();
+    let parse = |block: &[u8]| {
+        let lines: Vec<Vec<u8>> = lines::split(block).map(<[u8]>::to_vec).collect();
+        Parsed { lines: lines.len() as u64, outcome: lines }
+    };
+    lines::stream(path, sizes, parse, |before, block| {
+        found.extend((before + 1..).zip(block));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(bytes)?;
+    out.finish()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn lines_are_the_same_wherever_they_are_cut(
+        text in prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..400),
+        batch in 1_usize..500,
+        block in 1_usize..100,
+    ) {
+        let mut expected: Vec<&[u8]> = text.split(|&b| b == b'\n').collect();
+        if expected.last().is_some_and(|last| last.is_empty()) {
+            expected.pop();
+        }
+        let expected: Vec<(u64, Vec<u8>)> = (1..).zip(expected.into_iter().map(<[u8]>::to_vec)).collect();
+        let folder = Folder::new();
+        let (first, second) = text.split_at(text.len() / 2);
+        let frames = [zstd(first), vec![0x5a, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 7, 7], zstd(second)].concat();
+        let members = [gzip(first)?, gzip(second)?].concat();
+        let plain_is_compressed = text.starts_with(&[0x1f, 0x8b]) || text.starts_with(&[0x28, 0xb5]);
+        for (name, bytes) in [("plain", text.clone()), ("gzip", members), ("zstd", frames)] {
+            if name == "plain" && plain_is_compressed {
+                continue;
+            }
+            let found = collect(&folder.write(name, &bytes), Sizes { batch, block });
+            prop_assert_eq!(found.as_ref(), Ok(&expected), "{}", name);
+        }
+    }
+
+    #[test]
+    fn scores_and_errors_are_the_same_wherever_lines_are_cut(
+        instances in 1_usize..9,
+        batch in 1_usize..3000,
+        block in 1_usize..1000,
+        spoiled in prop::option::of(0_usize..9),
+    ) {
+        let folder = Folder::new();
+        for (name, text) in world(instances) {
+            let spoiled = spoiled.filter(|_| name == "results.jsonl");
+            let text = spoiled.map_or(text.clone(), |i| text.replace(&format!("\"docid\": \"d{i}\""), "\"docid\": \"?\""));
+            folder.write(name, text.as_bytes());
+        }
+        let whole = score(&folder.input(), options(Sizes::default()), Some(1));
+        let cut = score(&folder.input(), options(Sizes { batch, block }), Some(2));
+        if let (Err(error), Some(i)) = (&whole, spoiled) {
+            let place = format!("results.jsonl:{}: rationales[0].docid: found \"?\"", i + 1);
+            prop_assert!(error.to_string().contains(&place), "{error}");
+        }
+        prop_assert_eq!(whole.is_err(), spoiled.is_some_and(|i| i < instances));
+        prop_assert_eq!(whole, cut);
+    }
+
+    #[test]
+    fn hostile_bytes_never_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..60),
+        at in any::<prop::sample::Index>(),
+        which in 0_usize..3,
+        swap in any::<bool>(),
+    ) {
+        let folder = Folder::new();
+        for (i, (name, text)) in world(3).into_iter().enumerate() {
+            let mut text = text.into_bytes();
+            if i == which {
+                let at = at.index(text.len());
+                let end = if swap { (at + bytes.len()).min(text.len()) } else { at };
+                text.splice(at..end, bytes.clone());
+            }
+            folder.write(name, &text);
+        }
+        if let Err(error) = score(&folder.input(), options(Sizes { batch: 64, block: 16 }), Some(1)) {
+            prop_assert!(!error.to_string().contains('\n'), "{error}");
+        }
+        let problems = super::validate(&folder.input(), options(Sizes::default()), 5, Some(1))?;
+        prop_assert!(problems.len() <= 5);
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in "[\\[\\]{}:,\"\\\\uDd8-9a-e0-3.+NIf \t-]{0,40}") {
+        let _ = Parser::new(&text).skip();
+        let _ = Instance::default().read(&text);
+    }
+
+    #[test]
+    fn numbers_are_the_nearest(number in any::<f64>().prop_filter("finite", |x| x.is_finite()), digits in 0_usize..25) {
+        for text in [format!("{number:?}"), format!("{number:.digits$e}")] {
+            let found = Parser::new(&text).number().map(f64::to_bits);
+            prop_assert_eq!(found.ok(), text.parse::<f64>().ok().map(f64::to_bits));
+        }
+    }
+
+    #[test]
+    fn escaped_text_comes_back(text in "\\PC{0,20}|[\u{0}-\u{10ffff}]{0,20}") {
+        let escaped: Vec<String> = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+        let found = Parser::new(&format!("\"{}\"", escaped.concat())).string().map(std::borrow::Cow::into_owned);
+        prop_assert_eq!(found, Ok(text));
+    }
+}
+
+fn read_number(text: &str) -> Outcome<f64> {
+    let mut number = f64::NAN;
+    Parser::whole_object(&format!("{{\"x\": {text}}}"), |p, _| {
+        number = p.number()?;
+        Ok(())
+    })?;
+    Ok(number)
+}
+
+#[test]
+fn numbers_follow_the_grammar_of_python() {
+    for good in ["0", "-0", "12", "0.5", "1e5", "1E+5", "-1.25e-3", "NaN", "Infinity", "-Infinity", "1e999"] {
+        assert!(read_number(good).is_ok(), "{good}");
+    }
+    for bad in ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x1", "nan", "inf", "--1", "1.2.3", "true", "\"1\""] {
+        assert!(read_number(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_is_no_json_is_named_by_its_column() {
+    for (line, message) in [
+        ("", "`"),
+        ("[]", "an object"),
+        ("{\"a\": 1,}", "a field name in double quotes"),
+        ("{\"a\": 1} x", "the end of the line"),
+        ("{\"a\" 1}", "`:`"),
+        ("{\"a\": tru}", "a value"),
+        ("{\"a\": \"\\x\"}", "an escape sequence"),
+        ("{\"a\": \"\\u12\"}", "four hexadecimal digits"),
+        ("{\"a\": \"\t\"}", "no control character"),
+        ("{\"a\": [1 2]}", "`,` or `]`"),
+    ] {
+        let fault = Parser::whole_object(line, |p, _| p.skip()).err();
+        assert!(fault.is_some_and(|f| f.expected.contains(message) || message == "`"), "{line}");
+    }
+}
+
+#[test]
+fn nesting_is_bounded() {
+    for (depth, is_fine) in [(100, true), (127, true), (128, false), (1_000_000, false)] {
+        let line = format!("{{\"a\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(Parser::whole_object(&line, |p, _| p.skip()).is_ok(), is_fine, "{depth}");
+    }
+}
+
+#[test]
+fn missing_and_null_are_told_apart_and_the_last_of_equal_fields_wins() -> Outcome<()> {
+    let mut instance = Instance::default();
+    instance.read(
+        r#"{"rationales": [], "annotation_id": "a", "classification": null, "annotation_id": "b",
+            "classification_scores": {"x": 1, "y": 2, "x": 3}}"#,
+    )?;
+    assert_eq!(instance.id, "b");
+    assert_eq!(instance.classification, Field::Null);
+    assert_eq!(instance.sufficiency, Field::Missing);
+    let scores = instance.scores.given().map(|range| instance.distribution_in(range).to_vec());
+    assert_eq!(scores, Some(vec![("x".into(), 3.0), ("y".into(), 2.0)]));
+    Ok(())
+}
+
+#[test]
+fn many_classes_are_kept_apart() -> Outcome<()> {
+    let scores: Vec<String> = (0..100).map(|i| format!("\"c{}\": {i}", i % 60)).collect();
+    let line = format!(
+        "{{\"rationales\": [], \"annotation_id\": \"a\", \"classification_scores\": {{{}}}}}",
+        scores.join(",")
+    );
+    let mut instance = Instance::default();
+    instance.read(&line)?;
+    let found = instance.scores.given().map(|range| instance.distribution_in(range).to_vec()).unwrap_or_default();
+    assert_eq!(found.len(), 60);
+    assert!(found.iter().enumerate().all(|(i, (name, score))| {
+        *name == format!("c{i}") && score.total_cmp(&(if i < 40 { i + 60 } else { i } as f64)).is_eq()
+    }));
+    Ok(())
+}
+
+#[test]
+fn bytes_that_are_no_text_are_named_by_file_and_line() {
+    let folder = Folder::new();
+    for (name, text) in world(3) {
+        let text = text.into_bytes();
+        let at = text.iter().rposition(|&b| b == b'd').unwrap_or_default();
+        let mut bad = text.clone();
+        bad.splice(at..=at, [0xff]);
+        folder.write(name, if name == "results.jsonl" { &bad } else { &text });
+    }
+    let error = score(&folder.input(), options(Sizes::default()), Some(1)).err().map(|e| e.to_string());
+    assert!(
+        error.is_some_and(|e| e.contains("results.jsonl:3: column ") && e.ends_with("found byte 0xff, expected UTF-8"))
+    );
+}
+
+#[test]
+fn damaged_compressed_files_are_refused() -> Result<()> {
+    let folder = Folder::new();
+    for (name, text) in world(200) {
+        folder.write(name, text.as_bytes());
+    }
+    let expected = score(&folder.input(), options(Sizes::default()), Some(1))?;
+    let text = fs::read(folder.0.join("results.jsonl")).unwrap_or_default();
+    for compressed in [zstd(&text), gzip(&text).unwrap_or_default()] {
+        folder.write("results.jsonl", &compressed);
+        assert_eq!(score(&folder.input(), options(Sizes::default()), Some(1)), Ok(expected.clone()));
+        folder.write("results.jsonl", compressed.split_at(compressed.len() / 2).0);
+        assert!(matches!(score(&folder.input(), options(Sizes::default()), Some(1)), Err(Error::Input(_))));
+    }
+    Ok(())
+}
+
+#[test]
+fn validating_goes_on_after_a_bad_line() -> Result<()> {
+    let folder = Folder::new();
+    for (name, text) in world(6) {
+        let text = match name {
+            "results.jsonl" => {
+                text.replacen("{\"annotation_id\": \"d0\"", "{", 1).replace("\"end_token\": 3", "\"end_token\": 99")
+            }
+            "test.jsonl" => text.replacen("\"end_token\": 4", "\"end_token\": 99", 1) + "oops\n",
+            _ => text,
+        };
+        folder.write(name, text.as_bytes());
+    }
+    let found = super::validate(&folder.input(), options(Sizes::default()), 100, Some(2))?;
+    let places: Vec<(String, Option<u64>)> =
+        found.iter().map(|p| (p.path.rsplit('/').next().unwrap_or_default().to_owned(), p.line)).collect();
+    let expected =
+        [("test.jsonl", 2), ("test.jsonl", 7), ("results.jsonl", 1), ("results.jsonl", 3), ("results.jsonl", 6)];
+    assert_eq!(
+        places.get(..5),
+        Some(expected.map(|(name, line)| (name.to_owned(), Some(line))).as_slice()),
+        "{found:?}"
+    );
+    assert_eq!(super::validate(&folder.input(), options(Sizes::default()), 2, Some(2))?.len(), 2);
+    Ok(())
+}

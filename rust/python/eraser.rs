@@ -1,0 +1,154 @@
+//! Bindings of `eraser`.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use numpy::ToPyArray;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::Result;
+use crate::eraser::{self, Input, Options, Rows, Shape};
+
+type Row = (String, Option<u64>, String, String, String);
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<EraserRows>()?;
+    m.add_class::<EraserScorer>()?;
+    m.add_function(wrap_pyfunction!(validate_eraser, m)?)
+}
+
+/// Scores results by the conventions of the ERASER benchmark's own scorer, batch by batch.
+#[pyclass(frozen, module = "unirex._rust")]
+struct EraserScorer(Mutex<eraser::EraserScorer>);
+
+#[pymethods]
+impl EraserScorer {
+    #[new]
+    #[pyo3(signature = (results, data_dir, split, *, iou_thresholds, aopc_thresholds, threads = None))]
+    fn new(
+        py: Python<'_>,
+        results: Vec<PathBuf>,
+        data_dir: PathBuf,
+        split: String,
+        iou_thresholds: Vec<f64>,
+        aopc_thresholds: Vec<f64>,
+        threads: Option<usize>,
+    ) -> Result<Self> {
+        let options = Options { iou_thresholds, aopc_thresholds: Some(aopc_thresholds), ..Options::default() };
+        let input = Input { results, data_dir, split };
+        py.detach(|| eraser::EraserScorer::open(&input, options, threads)).map(|scorer| Self(Mutex::new(scorer)))
+    }
+
+    /// Scores the next batch; False at the end.
+    fn step(&self, py: Python<'_>) -> Result<bool> {
+        py.detach(|| lock(&self.0).step())
+    }
+
+    /// Instances scored, and annotations there are.
+    fn progress(&self) -> (u64, u64) {
+        lock(&self.0).progress()
+    }
+
+    /// The scores as JSON in the reference scorer's structure.
+    fn json(&self, py: Python<'_>) -> Result<String> {
+        py.detach(|| lock(&self.0).json())
+    }
+}
+
+/// Another thread that panicked leaves sums behind that mean nothing, but no unsound state.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The problems of results and data: path, line, field, found, expected.
+#[pyfunction]
+#[pyo3(signature = (results, data_dir, split, *, limit, aopc_thresholds = None, threads = None))]
+fn validate_eraser(
+    py: Python<'_>,
+    results: Vec<PathBuf>,
+    data_dir: PathBuf,
+    split: String,
+    limit: usize,
+    aopc_thresholds: Option<Vec<f64>>,
+    threads: Option<usize>,
+) -> Result<Vec<Row>> {
+    let options = Options { aopc_thresholds, ..Options::default() };
+    let found = py.detach(|| eraser::validate(&Input { results, data_dir, split }, options, limit, threads))?;
+    Ok(found.into_iter().map(|p| (p.path, p.line, p.field, p.found, p.expected)).collect())
+}
+
+/// Results joined with annotations, in batches of rows.
+#[pyclass(frozen, module = "unirex._rust")]
+struct EraserRows {
+    reader: Mutex<eraser::RowReader>,
+    shape: Shape,
+}
+
+#[pymethods]
+impl EraserRows {
+    #[new]
+    #[pyo3(signature = (results, data_dir, split, *, thresholds = None))]
+    fn new(
+        py: Python<'_>,
+        results: Vec<PathBuf>,
+        data_dir: PathBuf,
+        split: String,
+        thresholds: Option<Vec<f64>>,
+    ) -> Result<Self> {
+        let input = Input { results, data_dir, split };
+        let reader = py.detach(|| eraser::RowReader::open(&input, thresholds.as_deref()))?;
+        Ok(Self { shape: reader.shape().clone(), reader: Mutex::new(reader) })
+    }
+
+    #[getter]
+    fn labels(&self) -> Vec<String> {
+        self.shape.labels.clone()
+    }
+
+    #[getter]
+    fn thresholds(&self) -> Vec<f64> {
+        self.shape.thresholds.clone()
+    }
+
+    /// Number of annotations.
+    #[getter]
+    fn total(&self) -> usize {
+        lock(&self.reader).total()
+    }
+
+    /// The fields that every instance has.
+    #[getter]
+    fn fields(&self) -> Vec<&'static str> {
+        self.shape.fields()
+    }
+
+    /// The next rows as arrays by name; None at the end.
+    fn step<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let rows = py.detach(|| lock(&self.reader).step())?;
+        rows.map(|rows| arrays(py, &rows)).transpose()
+    }
+}
+
+fn arrays<'py>(py: Python<'py>, rows: &Rows) -> PyResult<Bound<'py, PyDict>> {
+    let out = PyDict::new(py);
+    out.set_item("ids", rows.ids.to_pyarray(py))?;
+    for (name, numbers) in [("rationale", &rows.rationale), ("gold_known", &rows.gold_known)] {
+        out.set_item(name, numbers.to_pyarray(py))?;
+    }
+    for (name, numbers) in [("id_offsets", &rows.id_offsets), ("label", &rows.label), ("prediction", &rows.prediction)]
+    {
+        out.set_item(name, numbers.to_pyarray(py))?;
+    }
+    for (name, numbers) in [("probabilities", &rows.probabilities), ("remove", &rows.remove), ("keep", &rows.keep)] {
+        out.set_item(name, numbers.to_pyarray(py))?;
+    }
+    for (name, numbers) in [("remove_at", &rows.remove_at), ("keep_at", &rows.keep_at)] {
+        out.set_item(name, numbers.to_pyarray(py))?;
+    }
+    for (name, units) in [("tokens", &rows.tokens), ("sentences", &rows.sentences)] {
+        let arrays = (units.offsets.to_pyarray(py), units.scores.to_pyarray(py), units.gold.to_pyarray(py));
+        out.set_item(name, arrays)?;
+    }
+    Ok(out)
+}
