@@ -120,7 +120,7 @@ pub fn align(tokens: &Spans<'_>, text: &Ragged<'_, u32>, words: &Spans<'_>, thre
     let (n, offsets) = (tokens.starts.values().len(), tokens.starts.offsets());
     let mut out = Aligned { tokens: vec![-1; 3 * n], uncovered: vec![0; tokens.len()] };
     let blocks = blocks(offsets, TOKENS_A_TASK);
-    let pieces = split_planes(&mut out.tokens, n, offsets, &blocks);
+    let pieces = split_planes(&mut out.tokens, 3, offsets, &blocks);
     let uncovered = split(&mut out.uncovered, &even_offsets(tokens.len(), 1), &blocks);
     let tasks = blocks.into_iter().zip(pieces).zip(uncovered).collect();
     pool::each(threads, tasks, |((rows, mut planes), uncovered): ((Range<usize>, Vec<_>), _)| {

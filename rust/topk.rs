@@ -262,7 +262,7 @@ fn by_row<T: Sync, K: Copy + Ord + Send>(
     largest_first.sort_by(|a, b| b.1.total_cmp(&a.1));
     let mut out = vec![false; fractions.len() * rows.values().len()];
     let blocks = blocks(rows.offsets(), SCORES_A_TASK);
-    let pieces = split_planes(&mut out, rows.values().len(), rows.offsets(), &blocks);
+    let pieces = split_planes(&mut out, fractions.len(), rows.offsets(), &blocks);
     let tasks = blocks.into_iter().zip(pieces).collect();
     pool::each(threads, tasks, |(rows_of_task, planes): (Range<usize>, _)| {
         let start = rows.offsets()[rows_of_task.start] as usize;

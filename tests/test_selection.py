@@ -5,8 +5,9 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from reference import topk as slow
 from torch.testing import assert_close
+
+from reference import topk as slow
 from unirex import _rust
 from unirex.selection import pool_words, top_k_masks, top_k_word_masks
 
