@@ -1,9 +1,9 @@
 //! Hard rationales from scores: the top share of each row, for several shares from one pass.
 //!
-//! Scores are compared as integers that sort like the floats. A row is partitioned once around its largest count and
-//! the part on top again around the next, so that a smaller share costs less than the larger one before it. What lies
-//! at or above the last score taken is then marked by plain comparison, and only where scores tie around that point
-//! are positions looked at.
+//! Scores are compared as integers that sort like the floats. The scores of a row are counted into buckets between its
+//! lowest and its highest; the last score that a share takes is then looked for in one bucket, of a few scores as a
+//! rule. What lies at or above it is marked by plain comparison, and only where scores tie around that point are
+//! positions looked at.
 
 use std::ops::Range;
 
@@ -15,16 +15,30 @@ use crate::word_scores::{Pooled, Pooling};
 /// Scores a thread should have to itself: below it a hand-over costs more than it saves.
 const SCORES_A_TASK: i64 = 1 << 15;
 
+/// Into how many buckets the scores of a row go. A bucket has a byte for a number.
+const BUCKETS: usize = 256;
+
+/// Rows with fewer scores are not worth buckets.
+const WORTH_BUCKETS: usize = 128;
+
 /// A score that can be ranked: a float with an integer that sorts like it.
 pub trait Score: Copy + Send + Sync + Into<f64> {
     /// The integer. Its smallest value belongs to no number, only to a NaN.
     type Key: Copy + Ord + Send + Sync;
     /// Below the key of every number, −∞ included: a position that cannot be selected.
     const LOWEST: Self::Key;
+    /// Above the key of every number.
+    const HIGHEST: Self::Key;
     /// The key; 0.0 and −0.0 have the same one.
     fn key(self) -> Self::Key;
+    /// The score of a key.
+    fn of(key: Self::Key) -> Self;
     /// Whether the score is not a number.
     fn nan(self) -> bool;
+    /// What to multiply distances from the highest score with to get buckets; none if the distances are not finite.
+    fn scale(low: Self, high: Self) -> Option<Self>;
+    /// The bucket, 0 = that of the highest score: never higher for a higher score. Anything for a NaN.
+    fn bucket(self, high: Self, scale: Self) -> u8;
 }
 
 macro_rules! score {
@@ -32,6 +46,7 @@ macro_rules! score {
         impl Score for $float {
             type Key = $int;
             const LOWEST: $int = <$int>::MIN;
+            const HIGHEST: $int = <$int>::MAX;
             #[inline]
             fn key(self) -> $int {
                 let bits = self.to_bits() as $int;
@@ -39,8 +54,22 @@ macro_rules! score {
                 bits ^ ((bits >> (<$int>::BITS - 1)) & <$int>::MAX)
             }
             #[inline]
+            fn of(key: $int) -> Self {
+                Self::from_bits((key ^ ((key >> (<$int>::BITS - 1)) & <$int>::MAX)) as _)
+            }
+            #[inline]
             fn nan(self) -> bool {
                 self.is_nan()
+            }
+            fn scale(low: Self, high: Self) -> Option<Self> {
+                let scale = (BUCKETS - 1) as Self / (high - low);
+                (scale.is_finite() && scale > 0.0).then_some(scale)
+            }
+            #[inline]
+            fn bucket(self, high: Self, scale: Self) -> u8 {
+                // Added to this, a number loses its fraction, and its integer is the low bits.
+                const WHOLE: $float = 1.0 / <$float>::EPSILON;
+                ((high - self) * scale + WHOLE).to_bits() as u8
             }
         }
     };
@@ -76,12 +105,12 @@ pub fn rationales<S: Score>(
     if let Some(selectable) = selectable {
         same_length("selectable", selectable.len(), scores)?;
     }
-    by_row(scores, fractions, threads, |row, at, work: &mut Work<S::Key>, out| {
+    by_row(scores, fractions, threads, |row, at, work: &mut Work<S>, out| {
         let marks = selectable.map(|marks| &marks[at.clone()]);
         if fill_keys(scores.row(row), marks, &mut work.keys) {
             return Err(not_a_number(row, first_nan(scores.row(row), marks)));
         }
-        work.cut(S::LOWEST, out.fractions);
+        work.cut(out.fractions);
         for &(plane, cut) in &work.cuts {
             mark(&work.keys, cut, out.row(plane, &at));
         }
@@ -102,9 +131,9 @@ pub fn word_rationales<W: Copy + Into<i64> + Send + Sync>(
     threads: Option<usize>,
 ) -> Result<Vec<bool>> {
     same_length("words", words.len(), scores)?;
-    by_row(scores, fractions, threads, |row, at, work: &mut Work<i32>, out| {
+    by_row(scores, fractions, threads, |row, at, work: &mut Work<f32>, out| {
         let word_of = pool_row(row, scores.row(row), &words[at.clone()], how, &mut work.keys)?;
-        work.cut(f32::LOWEST, out.fractions);
+        work.cut(out.fractions);
         let mut chosen = vec![false; work.keys.len()];
         for &(plane, cut) in &work.cuts {
             mark(&work.keys, cut, &mut chosen);
@@ -181,44 +210,105 @@ fn pool_row<W: Copy + Into<i64>>(
     Ok(word_of)
 }
 
-/// The last score that is taken, and how many are.
+/// The last score that a rationale takes.
 #[derive(Clone, Copy)]
 struct Cut<K> {
     key: K,
+    /// How many scores are taken.
     count: usize,
+    /// Whether scores that are not taken equal the last one.
+    tied: bool,
 }
 
 /// Buffers that a thread uses again for every row.
-struct Work<K> {
-    keys: Vec<K>,
-    top: Vec<K>,
-    cuts: Vec<(usize, Cut<K>)>,
+struct Work<S: Score> {
+    /// The keys of the row, `LOWEST` where nothing may be selected.
+    keys: Vec<S::Key>,
+    /// The keys that may be selected, bucket after bucket, the highest first.
+    sorted: Vec<S::Key>,
+    /// Where each bucket starts; the end of the last follows.
+    starts: Vec<usize>,
+    buckets: Vec<u8>,
+    cuts: Vec<(usize, Cut<S::Key>)>,
 }
 
-impl<K: Copy + Ord> Work<K> {
+impl<S: Score> Work<S> {
+    fn new() -> Self {
+        Self { keys: Vec::new(), sorted: Vec::new(), starts: Vec::new(), buckets: Vec::new(), cuts: Vec::new() }
+    }
+
     /// Finds the cut of every fraction in `keys`; `fractions` come with their place in the output, largest first.
-    fn cut(&mut self, lowest: K, fractions: &[(usize, f64)]) {
+    fn cut(&mut self, fractions: &[(usize, f64)]) {
         self.cuts.clear();
-        self.top.resize(self.keys.len(), lowest);
-        let mut n = 0;
-        for &key in &self.keys {
-            self.top[n] = key;
-            n += usize::from(key != lowest);
-        }
-        let mut top = &mut self.top[..n];
-        let mut last: Option<Cut<K>> = None;
+        let n = self.sort_into_buckets();
+        let mut bucket = self.starts.len() - 1;
+        let mut end = n;
         for &(plane, fraction) in fractions {
-            let cut = match (last, count(n, fraction)) {
-                (_, 0) => return,
-                (Some(cut), count) if cut.count == count => cut,
-                (_, count) => {
-                    let (_, &mut key, _) = top.select_nth_unstable_by(count - 1, |a, b| b.cmp(a));
-                    top = &mut top[..count];
-                    Cut { key, count }
-                }
-            };
-            self.cuts.push((plane, cut));
-            last = Some(cut);
+            let count = count(n, fraction);
+            if count == 0 {
+                return;
+            }
+            while self.starts[bucket] >= count {
+                bucket -= 1;
+            }
+            let start = self.starts[bucket];
+            let bucket_end = self.starts.get(bucket + 1).copied().unwrap_or(n);
+            let among = &mut self.sorted[start..bucket_end.min(end)];
+            let (_, &mut key, _) = among.select_nth_unstable_by(count - start - 1, |a, b| b.cmp(a));
+            let tied = self.sorted[count..bucket_end].contains(&key);
+            self.cuts.push((plane, Cut { key, count, tied }));
+            end = count;
+        }
+    }
+
+    /// Fills `sorted` and `starts`; returns the number of keys that may be selected.
+    fn sort_into_buckets(&mut self) -> usize {
+        let (mut n, mut low, mut high) = (0, S::HIGHEST, S::LOWEST);
+        for &key in &self.keys {
+            n += usize::from(key != S::LOWEST);
+            low = low.min(if key == S::LOWEST { S::HIGHEST } else { key });
+            high = high.max(key);
+        }
+        self.starts.clear();
+        self.sorted.resize(self.keys.len() + 1, S::LOWEST);
+        match S::scale(S::of(low), S::of(high)) {
+            Some(scale) if n >= WORTH_BUCKETS => self.fill_buckets(n, S::of(high), scale),
+            _ => self.fill_one_bucket(),
+        }
+        n
+    }
+
+    fn fill_one_bucket(&mut self) {
+        self.starts.push(0);
+        let mut place = 0;
+        for &key in &self.keys {
+            self.sorted[place] = key;
+            place += usize::from(key != S::LOWEST);
+        }
+    }
+
+    fn fill_buckets(&mut self, n: usize, high: S, scale: S) {
+        self.buckets.resize(self.keys.len(), 0);
+        for (bucket, &key) in self.buckets.iter_mut().zip(&self.keys) {
+            *bucket = S::of(key).bucket(high, scale);
+        }
+        // Two tables, so that neighbours in the same bucket do not wait for each other.
+        let mut sizes = [[0_usize; BUCKETS]; 2];
+        for (i, (&bucket, &key)) in self.buckets.iter().zip(&self.keys).enumerate() {
+            sizes[i % 2][usize::from(bucket)] += usize::from(key != S::LOWEST);
+        }
+        let mut places = [0; BUCKETS];
+        let mut start = 0;
+        for (bucket, place) in places.iter_mut().enumerate() {
+            *place = start;
+            start += sizes[0][bucket] + sizes[1][bucket];
+        }
+        self.starts.extend_from_slice(&places);
+        for (&bucket, &key) in self.buckets.iter().zip(&self.keys) {
+            let place = &mut places[usize::from(bucket)];
+            // What may not be selected goes behind the rest, where nobody looks.
+            self.sorted[if key == S::LOWEST { n } else { *place }] = key;
+            *place += usize::from(key != S::LOWEST);
         }
     }
 }
@@ -228,9 +318,9 @@ fn mark<K: Copy + Ord>(keys: &[K], cut: Cut<K>, out: &mut [bool]) {
     for (out, &key) in out.iter_mut().zip(keys) {
         *out = key >= cut.key;
     }
-    let marked = out.iter().map(|&mark| u32::from(mark)).sum::<u32>() as usize;
-    let equals = out.iter_mut().zip(keys).rev().filter(|&(_, &key)| key == cut.key);
-    if marked > cut.count {
+    if cut.tied {
+        let marked = out.iter().filter(|&&mark| mark).count();
+        let equals = out.iter_mut().zip(keys).rev().filter(|&(_, &key)| key == cut.key);
         equals.take(marked - cut.count).for_each(|(out, _)| *out = false);
     }
 }
@@ -251,11 +341,11 @@ impl Out<'_> {
 }
 
 /// Calls `op` for every row, with the row's place among the values, buffers, and the output.
-fn by_row<T: Sync, K: Copy + Ord + Send>(
+fn by_row<T: Sync, S: Score>(
     rows: &Ragged<'_, T>,
     fractions: &[f64],
     threads: Option<usize>,
-    op: impl Fn(usize, Range<usize>, &mut Work<K>, &mut Out<'_>) -> Result<()> + Sync + Send,
+    op: impl Fn(usize, Range<usize>, &mut Work<S>, &mut Out<'_>) -> Result<()> + Sync + Send,
 ) -> Result<Vec<bool>> {
     check_fractions(fractions)?;
     let mut largest_first: Vec<(usize, f64)> = fractions.iter().copied().enumerate().collect();
@@ -267,7 +357,7 @@ fn by_row<T: Sync, K: Copy + Ord + Send>(
     pool::each(threads, tasks, |(rows_of_task, planes): (Range<usize>, _)| {
         let start = rows.offsets()[rows_of_task.start] as usize;
         let mut out = Out { planes, start, fractions: &largest_first };
-        let mut work = Work { keys: Vec::new(), top: Vec::new(), cuts: Vec::new() };
+        let mut work = Work::new();
         for row in rows_of_task {
             let at = rows.offsets()[row] as usize..rows.offsets()[row + 1] as usize;
             op(row, at, &mut work, &mut out)?;
@@ -317,15 +407,17 @@ mod tests {
         prop_oneof![
             prop::sample::select(vec![0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, 1e-45, -1e-45]),
             any::<f32>().prop_filter("a number", |x| !x.is_nan()),
+            (-9_i8..9).prop_map(f32::from),
+            -1.0_f32..1.0,
         ]
     }
 
     proptest! {
         #[test]
         fn equals_sorting(
-            rows in 0_usize..6,
-            width in 0_usize..40,
-            cells in prop::collection::vec((score(), 0_u8..3), 240),
+            rows in 0_usize..4,
+            width in prop_oneof![0_usize..40, WORTH_BUCKETS..300],
+            cells in prop::collection::vec((score(), 0_u8..6), 900),
             fractions in prop::collection::vec(0.001_f64..=1.0, 0..5),
         ) {
             let cells = &cells[..rows * width];
@@ -339,6 +431,18 @@ mod tests {
                     let plane = &found[f * scores.len()..(f + 1) * scores.len()];
                     prop_assert_eq!(&plane[at.clone()], slow(&scores[at.clone()], &selectable[at], fraction));
                 }
+            }
+        }
+
+        #[test]
+        fn buckets_keep_the_order(scores in prop::collection::vec(score(), 2..9)) {
+            let mut keys: Vec<i32> = scores.iter().map(|score| score.key()).collect();
+            keys.sort_unstable_by(|a, b| b.cmp(a));
+            let (high, low) = (f32::of(keys[0]), f32::of(keys[keys.len() - 1]));
+            if let Some(scale) = f32::scale(low, high) {
+                let buckets: Vec<u8> = keys.iter().map(|&key| f32::of(key).bucket(high, scale)).collect();
+                prop_assert!(buckets.is_sorted());
+                prop_assert_eq!(buckets[0], 0);
             }
         }
 

@@ -62,6 +62,33 @@ def test_words_move_as_a_whole(block, fractions, how, dtype):
     assert found.tolist() == expected
 
 
+WIDE = {
+    "normal": lambda rng, size: rng.standard_normal(size),
+    "rounded": lambda rng, size: rng.standard_normal(size).round(1),
+    "heavy tail": lambda rng, size: np.exp(8 * rng.standard_normal(size)),
+    "one value": lambda rng, size: np.full(size, 0.25),
+    "one outlier": lambda rng, size: np.where(np.arange(size[1]) == 7, 1e30, rng.random(size)),
+    "infinities": lambda rng, size: rng.choice([-np.inf, np.inf, 0.0, 1.0], size),
+    "denormal": lambda rng, size: rng.integers(-5, 5, size) * 1e-45,
+    "both ends": lambda rng, size: rng.choice([-3.4e38, 3.4e38, 0.0, 1.0], size),
+}
+
+
+@pytest.mark.parametrize("kind", WIDE)
+@pytest.mark.parametrize("width", [127, 128, 700])
+def test_wide_rows(kind, width):
+    rng = np.random.default_rng(width)
+    scores = torch.from_numpy(WIDE[kind](rng, (20, width)).astype(np.float32))
+    selectable = torch.from_numpy(rng.random((20, width)) < np.linspace(0, 1, 20)[:, None])
+    fractions = [0.5, 0.01, 0.05, 1.0, 0.1, 0.2, 0.05]
+    found = top_k_masks(scores, selectable, fractions)
+    assert torch.equal(found, top_k_masks(scores, selectable, fractions, backend="torch"))
+    assert found[1, 4].tolist() == slow.marks(scores[4].tolist(), selectable[4].tolist(), 0.01)
+    offsets = np.arange(0, 20 * width + 1, width)
+    ragged = _rust.ragged_rationales(scores.double().numpy().ravel(), offsets, selectable.numpy().ravel(), fractions)
+    assert np.array_equal(ragged.reshape(found.shape), found.numpy())
+
+
 @given(st.lists(st.lists(scores_of, max_size=12), max_size=5), fractions_of, st.sampled_from([np.float32, np.float64]))
 def test_ragged_rows(rows, fractions, dtype):
     values = np.array([9.0, *(x for row in rows for x in row), 9.0], dtype)
