@@ -10,72 +10,14 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::pool;
 use crate::ragged::{Ragged, blocks, split_planes};
+use crate::score::{BUCKETS, Score};
 use crate::word_scores::{Pooled, Pooling};
 
 /// Scores a thread should have to itself: below it a hand-over costs more than it saves.
 const SCORES_A_TASK: i64 = 1 << 15;
 
-/// Into how many buckets the scores of a row go. A bucket has a byte for a number.
-const BUCKETS: usize = 256;
-
 /// Rows with fewer scores are not worth buckets.
 const WORTH_BUCKETS: usize = 128;
-
-/// A score that can be ranked: a float with an integer that sorts like it.
-pub trait Score: Copy + Send + Sync + Into<f64> {
-    /// The integer. Its smallest value belongs to no number, only to a NaN.
-    type Key: Copy + Ord + Send + Sync;
-    /// Below the key of every number, −∞ included: a position that cannot be selected.
-    const LOWEST: Self::Key;
-    /// Above the key of every number.
-    const HIGHEST: Self::Key;
-    /// The key; 0.0 and −0.0 have the same one.
-    fn key(self) -> Self::Key;
-    /// The score of a key.
-    fn of(key: Self::Key) -> Self;
-    /// Whether the score is not a number.
-    fn nan(self) -> bool;
-    /// What to multiply distances from the highest score with to get buckets; none if the distances are not finite.
-    fn scale(low: Self, high: Self) -> Option<Self>;
-    /// The bucket, 0 = that of the highest score: never higher for a higher score. Anything for a NaN.
-    fn bucket(self, high: Self, scale: Self) -> u8;
-}
-
-macro_rules! score {
-    ($float:ty, $int:ty) => {
-        impl Score for $float {
-            type Key = $int;
-            const LOWEST: $int = <$int>::MIN;
-            const HIGHEST: $int = <$int>::MAX;
-            #[inline]
-            fn key(self) -> $int {
-                let bits = self.to_bits() as $int;
-                let bits = if bits == <$int>::MIN { 0 } else { bits };
-                bits ^ ((bits >> (<$int>::BITS - 1)) & <$int>::MAX)
-            }
-            #[inline]
-            fn of(key: $int) -> Self {
-                Self::from_bits((key ^ ((key >> (<$int>::BITS - 1)) & <$int>::MAX)) as _)
-            }
-            #[inline]
-            fn nan(self) -> bool {
-                self.is_nan()
-            }
-            fn scale(low: Self, high: Self) -> Option<Self> {
-                let scale = (BUCKETS - 1) as Self / (high - low);
-                (scale.is_finite() && scale > 0.0).then_some(scale)
-            }
-            #[inline]
-            fn bucket(self, high: Self, scale: Self) -> u8 {
-                // Added to this, a number loses its fraction, and its integer is the low bits.
-                const WHOLE: $float = 1.0 / <$float>::EPSILON;
-                ((high - self) * scale + WHOLE).to_bits() as u8
-            }
-        }
-    };
-}
-score!(f32, i32);
-score!(f64, i64);
 
 /// How many of `n` units a rationale of this fraction has: `max(1, round_half_even(fraction · n))`, 0 if `n` is 0.
 #[must_use]
@@ -132,13 +74,13 @@ pub fn word_rationales<W: Copy + Into<i64> + Send + Sync>(
 ) -> Result<Vec<bool>> {
     same_length("words", words.len(), scores)?;
     by_row(scores, fractions, threads, |row, at, work: &mut Work<f32>, out| {
-        let word_of = pool_row(row, scores.row(row), &words[at.clone()], how, &mut work.keys)?;
+        work.pool(row, scores.row(row), &words[at.clone()], how)?;
         work.cut(out.fractions);
-        let mut chosen = vec![false; work.keys.len()];
+        work.chosen.resize(work.keys.len(), false);
         for &(plane, cut) in &work.cuts {
-            mark(&work.keys, cut, &mut chosen);
-            for (out, &word) in out.row(plane, &at).iter_mut().zip(&word_of) {
-                *out = chosen.get(word).copied().unwrap_or(false);
+            mark(&work.keys, cut, &mut work.chosen);
+            for (out, &word) in out.row(plane, &at).iter_mut().zip(&work.word_of) {
+                *out = work.chosen.get(word).copied().unwrap_or(false);
             }
         }
         Ok(())
@@ -166,50 +108,6 @@ fn first_nan<S: Score>(scores: &[S], marks: Option<&[u8]>) -> usize {
     (0..scores.len()).find(bad).unwrap_or(0)
 }
 
-/// Fills `keys` with those of the words of a row and returns the word of each token (`usize::MAX` = none).
-fn pool_row<W: Copy + Into<i64>>(
-    row: usize,
-    scores: &[f32],
-    words: &[W],
-    how: Pooling,
-    keys: &mut Vec<i32>,
-) -> Result<Vec<usize>> {
-    let mut word_of = vec![usize::MAX; scores.len()];
-    // Id and first token of each word, and its score so far.
-    let mut pooled: Vec<(i64, usize, Pooled)> = Vec::with_capacity(scores.len());
-    for (i, (&score, &word)) in scores.iter().zip(words).enumerate() {
-        let word: i64 = word.into();
-        if word < 0 {
-            continue;
-        }
-        if score.is_nan() {
-            return Err(not_a_number(row, i));
-        }
-        match pooled.last_mut() {
-            Some((last, _, _)) if word < *last => {
-                let expected = "an id no lower than that of the word before";
-                return Err(Error::BadValue { row, name: "words", index: i, found: word as f64, expected });
-            }
-            Some((last, _, word_score)) if word == *last => word_score.add(score.into(), how),
-            _ => {
-                let mut word_score = Pooled::default();
-                word_score.add(score.into(), how);
-                pooled.push((word, i, word_score));
-            }
-        }
-        word_of[i] = pooled.len() - 1;
-    }
-    keys.clear();
-    for &(_, first_token, word_score) in &pooled {
-        let score = word_score.score(how) as f32;
-        if score.is_nan() {
-            return Err(not_a_number(row, first_token));
-        }
-        keys.push(score.key());
-    }
-    Ok(word_of)
-}
-
 /// The last score that a rationale takes.
 #[derive(Clone, Copy)]
 struct Cut<K> {
@@ -230,11 +128,22 @@ struct Work<S: Score> {
     starts: Vec<usize>,
     buckets: Vec<u8>,
     cuts: Vec<(usize, Cut<S::Key>)>,
+    /// Where units are words: the unit of each token (`usize::MAX` = none), and whether it is chosen.
+    word_of: Vec<usize>,
+    chosen: Vec<bool>,
 }
 
 impl<S: Score> Work<S> {
     fn new() -> Self {
-        Self { keys: Vec::new(), sorted: Vec::new(), starts: Vec::new(), buckets: Vec::new(), cuts: Vec::new() }
+        Self {
+            keys: Vec::new(),
+            sorted: Vec::new(),
+            starts: Vec::new(),
+            buckets: Vec::new(),
+            cuts: Vec::new(),
+            word_of: Vec::new(),
+            chosen: Vec::new(),
+        }
     }
 
     /// Finds the cut of every fraction in `keys`; `fractions` come with their place in the output, largest first.
@@ -310,6 +219,50 @@ impl<S: Score> Work<S> {
             self.sorted[if key == S::LOWEST { n } else { *place }] = key;
             *place += usize::from(key != S::LOWEST);
         }
+    }
+}
+
+impl Work<f32> {
+    /// Fills `keys` with those of the words of a row, and `word_of`.
+    fn pool<W: Copy + Into<i64>>(&mut self, row: usize, scores: &[f32], words: &[W], how: Pooling) -> Result<()> {
+        self.keys.clear();
+        self.word_of.clear();
+        // The word in the making: its id, its first token, its score so far.
+        let mut open: Option<(i64, usize, Pooled)> = None;
+        for (i, (&score, &word)) in scores.iter().zip(words).enumerate() {
+            let word: i64 = word.into();
+            if word < 0 {
+                self.word_of.push(usize::MAX);
+                continue;
+            }
+            if score.is_nan() {
+                return Err(not_a_number(row, i));
+            }
+            match &mut open {
+                Some((id, _, pooled)) if *id == word => pooled.add(score.into(), how),
+                Some((id, _, _)) if word < *id => {
+                    let expected = "an id no lower than that of the word before";
+                    return Err(Error::BadValue { row, name: "words", index: i, found: word as f64, expected });
+                }
+                _ => {
+                    self.close(row, open, how)?;
+                    open = Some((word, i, Pooled::new(score.into())));
+                }
+            }
+            self.word_of.push(self.keys.len());
+        }
+        self.close(row, open, how)
+    }
+
+    fn close(&mut self, row: usize, open: Option<(i64, usize, Pooled)>, how: Pooling) -> Result<()> {
+        if let Some((_, first_token, pooled)) = open {
+            let score = pooled.score(how) as f32;
+            if score.is_nan() {
+                return Err(not_a_number(row, first_token));
+            }
+            self.keys.push(score.key());
+        }
+        Ok(())
     }
 }
 
@@ -390,6 +343,7 @@ fn not_a_number(row: usize, index: usize) -> Error {
 mod tests {
     use super::*;
     use crate::ragged::even_offsets;
+    use crate::score::tests::score;
     use proptest::prelude::*;
 
     /// Sort all positions of a row, take the first ones.
@@ -401,15 +355,6 @@ mod tests {
             marks[i] = true;
         }
         marks
-    }
-
-    fn score() -> impl Strategy<Value = f32> {
-        prop_oneof![
-            prop::sample::select(vec![0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, 1e-45, -1e-45]),
-            any::<f32>().prop_filter("a number", |x| !x.is_nan()),
-            (-9_i8..9).prop_map(f32::from),
-            -1.0_f32..1.0,
-        ]
     }
 
     proptest! {
@@ -432,25 +377,6 @@ mod tests {
                     prop_assert_eq!(&plane[at.clone()], slow(&scores[at.clone()], &selectable[at], fraction));
                 }
             }
-        }
-
-        #[test]
-        fn buckets_keep_the_order(scores in prop::collection::vec(score(), 2..9)) {
-            let mut keys: Vec<i32> = scores.iter().map(|score| score.key()).collect();
-            keys.sort_unstable_by(|a, b| b.cmp(a));
-            let (high, low) = (f32::of(keys[0]), f32::of(keys[keys.len() - 1]));
-            if let Some(scale) = f32::scale(low, high) {
-                let buckets: Vec<u8> = keys.iter().map(|&key| f32::of(key).bucket(high, scale)).collect();
-                prop_assert!(buckets.is_sorted());
-                prop_assert_eq!(buckets[0], 0);
-            }
-        }
-
-        #[test]
-        fn keys_sort_like_floats(a in score(), b in score()) {
-            prop_assert_eq!(Some(a.key().cmp(&b.key())), a.partial_cmp(&b));
-            prop_assert!(a.key() > f32::LOWEST);
-            prop_assert_eq!(Some(f64::from(a).key().cmp(&f64::from(b).key())), a.partial_cmp(&b));
         }
     }
 
