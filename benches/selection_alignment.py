@@ -15,7 +15,8 @@ from unirex import _rust
 from unirex.data.align import encode, scores_to_words
 from unirex.schema import Example, Segment
 
-ROWS, WIDTH, REPEATS = 4096, 512, 7
+ROWS, WIDTH, REPEATS = 4096, 512, 9
+ROWS_OF_WORDS = 512  # about what `encode` aligns at once
 FRACTIONS = [0.01, 0.05, 0.1, 0.2, 0.5]
 
 
@@ -121,7 +122,7 @@ def loop_over_words(scores, words, n_words):
 
 
 def alignment():
-    tokens, text, text_offsets, words = word_rows(ROWS)
+    tokens, text, text_offsets, words = word_rows(ROWS_OF_WORDS)
     few = 128
     lists = []
     for row in range(few):
@@ -131,7 +132,7 @@ def alignment():
         lists.append((token_list, "".join(map(chr, text[: text_offsets[1]].tolist())), word_list))
     word_of = _rust.align_tokens(tokens, text, text_offsets, words)[0][0].copy()
     assert loop_over_offsets(*lists[0]) == word_of[: tokens[2][1]].tolist()
-    n, n_few = ROWS * WIDTH, few * WIDTH
+    n, n_few = ROWS_OF_WORDS * WIDTH, few * WIDTH
     calls = {
         "unirex, one thread": lambda: _rust.align_tokens(tokens, text, text_offsets, words, threads=1),
         "unirex, all threads": lambda: _rust.align_tokens(tokens, text, text_offsets, words),

@@ -125,7 +125,7 @@ struct Work<S: Score> {
     /// The keys that may be selected, bucket after bucket, the highest first.
     sorted: Vec<S::Key>,
     /// Where each bucket starts; the end of the last follows.
-    starts: Vec<usize>,
+    starts: Vec<u32>,
     buckets: Vec<u8>,
     cuts: Vec<(usize, Cut<S::Key>)>,
     /// Where units are words: the unit of each token (`usize::MAX` = none), and whether it is chosen.
@@ -157,11 +157,11 @@ impl<S: Score> Work<S> {
             if count == 0 {
                 return;
             }
-            while self.starts[bucket] >= count {
+            while self.starts[bucket] as usize >= count {
                 bucket -= 1;
             }
-            let start = self.starts[bucket];
-            let bucket_end = self.starts.get(bucket + 1).copied().unwrap_or(n);
+            let start = self.starts[bucket] as usize;
+            let bucket_end = self.starts.get(bucket + 1).map_or(n, |&start| start as usize);
             let among = &mut self.sorted[start..bucket_end.min(end)];
             let (_, &mut key, _) = among.select_nth_unstable_by(count - start - 1, |a, b| b.cmp(a));
             let tied = self.sorted[count..bucket_end].contains(&key);
@@ -181,7 +181,7 @@ impl<S: Score> Work<S> {
         self.starts.clear();
         self.sorted.resize(self.keys.len() + 1, S::LOWEST);
         match S::scale(S::of(low), S::of(high)) {
-            Some(scale) if n >= WORTH_BUCKETS => self.fill_buckets(n, S::of(high), scale),
+            Some(scale) if n >= WORTH_BUCKETS && u32::try_from(n).is_ok() => self.fill_buckets(n, S::of(high), scale),
             _ => self.fill_one_bucket(),
         }
         n
@@ -202,22 +202,23 @@ impl<S: Score> Work<S> {
             *bucket = S::of(key).bucket(high, scale);
         }
         // Two tables, so that neighbours in the same bucket do not wait for each other.
-        let mut sizes = [[0_usize; BUCKETS]; 2];
+        let mut sizes = [[0_u32; BUCKETS]; 2];
         for (i, (&bucket, &key)) in self.buckets.iter().zip(&self.keys).enumerate() {
-            sizes[i % 2][usize::from(bucket)] += usize::from(key != S::LOWEST);
+            sizes[i % 2][usize::from(bucket)] += u32::from(key != S::LOWEST);
         }
-        let mut places = [0; BUCKETS];
+        let mut places = [0_u32; BUCKETS];
         let mut start = 0;
         for (bucket, place) in places.iter_mut().enumerate() {
             *place = start;
             start += sizes[0][bucket] + sizes[1][bucket];
         }
         self.starts.extend_from_slice(&places);
+        let sorted = &mut self.sorted[..];
         for (&bucket, &key) in self.buckets.iter().zip(&self.keys) {
             let place = &mut places[usize::from(bucket)];
             // What may not be selected goes behind the rest, where nobody looks.
-            self.sorted[if key == S::LOWEST { n } else { *place }] = key;
-            *place += usize::from(key != S::LOWEST);
+            sorted[if key == S::LOWEST { n } else { *place as usize }] = key;
+            *place += u32::from(key != S::LOWEST);
         }
     }
 }
