@@ -33,33 +33,46 @@ impl<'a> Spans<'a> {
 
     /// Starts and ends of a row, after checking that every span lies between 0 and `length`.
     fn row(&self, row: usize, length: i64) -> Result<(&'a [i64], &'a [i64])> {
-        let (starts, ends) = (self.starts.row(row), self.ends.row(row));
+        let (starts, ends) = self.unchecked(row);
         let bad = |(&start, &end): (&i64, &i64)| start < 0 || end < start || end > length;
-        let Some(index) = starts.iter().zip(ends).position(bad) else {
-            return Ok((starts, ends));
-        };
-        let (start, end) = (starts[index], ends[index]);
-        Err(match (start, end) {
-            _ if start < 0 => self.refuse(row, index, start, "a start of 0 or more"),
-            _ if end < start => self.refuse(row, index, end, "an end no lower than the start"),
-            _ => self.refuse(row, index, end, "an end inside the text"),
-        })
+        match starts.iter().zip(ends).position(bad) {
+            Some(index) => Err(self.fault(row, index)),
+            None => Ok((starts, ends)),
+        }
     }
 
     /// [`Self::row`] for words: in order, not empty and apart.
     fn words(&self, row: usize, length: i64) -> Result<(&'a [i64], &'a [i64])> {
-        let (starts, ends) = self.row(row, length)?;
+        let (starts, ends) = self.unchecked(row);
         let mut reach = 0;
         for (index, (&start, &end)) in starts.iter().zip(ends).enumerate() {
-            if start < reach {
-                return Err(self.refuse(row, index, start, "a start no lower than the end of the one before"));
-            }
-            if end == start {
-                return Err(self.refuse(row, index, end, "an end above the start"));
+            if start < reach || end <= start || end > length {
+                return Err(match (start, end) {
+                    _ if start >= 0 && start < reach => {
+                        self.refuse(row, index, start, "a start no lower than the end of the one before")
+                    }
+                    _ if end == start => self.refuse(row, index, end, "an end above the start"),
+                    _ => self.fault(row, index),
+                });
             }
             reach = end;
         }
         Ok((starts, ends))
+    }
+
+    /// Starts and ends of a row.
+    fn unchecked(&self, row: usize) -> (&'a [i64], &'a [i64]) {
+        (self.starts.row(row), self.ends.row(row))
+    }
+
+    /// What is wrong with a span that does not lie in its text.
+    fn fault(&self, row: usize, index: usize) -> Error {
+        let (starts, ends) = self.unchecked(row);
+        match (starts[index], ends[index]) {
+            (start, _) if start < 0 => self.refuse(row, index, start, "a start of 0 or more"),
+            (start, end) if end < start => self.refuse(row, index, end, "an end no lower than the start"),
+            (_, end) => self.refuse(row, index, end, "an end inside the text"),
+        }
     }
 
     fn as_many_rows(&self, expected: usize, other: &'static str) -> Result<()> {
@@ -105,10 +118,11 @@ pub fn align(tokens: &Spans<'_>, text: &Ragged<'_, u32>, words: &Spans<'_>, thre
             let at = offsets[row] as usize - first..offsets[row + 1] as usize - first;
             let text = text.row(row);
             let length = i32::try_from(text.len()).map_err(|_| too_long(row, text.len()))?;
-            let (tokens, words) = (tokens.row(row, length.into())?, words.words(row, length.into())?);
+            let words = words.words(row, length.into())?;
             if let [word_of, starts, ends] = &mut planes[..] {
                 let (word_of, starts, ends) = (&mut word_of[at.clone()], &mut starts[at.clone()], &mut ends[at]);
-                *uncovered = Places { word_of, starts, ends }.fill(tokens, text, words);
+                let found = Places { word_of, starts, ends }.fill(tokens.unchecked(row), text, words);
+                *uncovered = found.map_err(|index| tokens.fault(row, index))?;
             }
         }
         Ok(())
@@ -129,8 +143,14 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// Aligns one row and returns how many characters of words are uncovered.
-    fn fill(&mut self, (from, to): (&[i64], &[i64]), text: &[u32], words: (&[i64], &[i64])) -> i64 {
+    /// Aligns one row and returns how many characters of words are uncovered, or the first token that does not lie in
+    /// the text.
+    fn fill(
+        &mut self,
+        (from, to): (&[i64], &[i64]),
+        text: &[u32],
+        words: (&[i64], &[i64]),
+    ) -> std::result::Result<i64, usize> {
         let mut word = 0;
         let mut last = 0;
         let mut reach = 0;
@@ -138,7 +158,10 @@ impl Places<'_> {
         let mut in_order = true;
         let spans = from.iter().zip(to);
         let out = self.word_of.iter_mut().zip(&mut *self.starts).zip(&mut *self.ends);
-        for ((&start, &end), ((word_of, start_out), end_out)) in spans.zip(out) {
+        for (index, ((&start, &end), ((word_of, start_out), end_out))) in spans.zip(out).enumerate() {
+            if start < 0 || end < start || end > text.len() as i64 {
+                return Err(index);
+            }
             let (start, end) = trim(text, start as usize, end as usize);
             (*start_out, *end_out) = (start as i32, end as i32);
             if start == end {
@@ -158,11 +181,11 @@ impl Places<'_> {
             }
             (last, reach) = (start, reach.max(end));
         }
-        if in_order {
+        Ok(if in_order {
             uncovered + letters_of_words(text, words, reach..text.len())
         } else {
             self.count_uncovered(text, words)
-        }
+        })
     }
 
     /// The slow way, for tokens that go back.

@@ -11,7 +11,7 @@ from reference import topk as slow
 from unirex import _rust
 from unirex.selection import pool_words, top_k_masks, top_k_word_masks
 
-SPECIAL = [0.0, -0.0, 1.0, -1.0, float("inf"), float("-inf"), 1e-45, -1e-45, 3.4e38]
+SPECIAL = [float(np.float32(x)) for x in [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, 1e-45, -1e-45, 3.4e38]]
 scores_of = st.one_of(st.sampled_from(SPECIAL), st.floats(width=32, allow_nan=False))
 fractions_of = st.lists(st.floats(0, 1, exclude_min=True), min_size=1, max_size=5)
 HOWS = ["max", "mean", "sum", "first"]

@@ -343,6 +343,11 @@ def test_bad_examples_and_tokenizers():
         encode(tokenizer("wordpiece"), [replace(example([]), segments=(segment,) * 2, choices=("a",))], 16)
     with pytest.raises(ValueError, match="source has 1 rows, expected the 2 rows of the same examples"):
         link(*(encode(tokenizer("roberta"), [example(["film"])] * n, 16) for n in (2, 1)))
+    half = Segment.from_words(["film", "\ud83d"])
+    with pytest.raises(
+        ValueError, match=r"^instance x: its text has '\\ud83d' at character 5, expected whole characters$"
+    ):
+        encode(tokenizer("wordpiece"), [example(["film"]), replace(example([]), segments=(segment, half))], 16)
     beyond = replace(segment, ends=np.array([9], i64))
     with pytest.raises(ValueError, match=r"row 0: words\[0\] is 9, expected an end inside the text"):
         encode(tokenizer("wordpiece"), [replace(example([]), segments=(beyond,))], 16)

@@ -195,8 +195,12 @@ def _untruncated(backend: Any) -> Iterator[Any]:
 def _encode(backend: Any, examples: Sequence[Example], max_length: int) -> Encoded:
     rows = [row for example in examples for row in _rows(example)]
     example_rows = _offsets(len(example.choices) or 1 for example in examples)
+    try:
+        words, word_offsets, text, text_offsets = _characters(rows)
+    except UnicodeEncodeError:
+        _refuse_half_characters(examples)
+        raise
     tokens = _tokenize(backend, rows)
-    words, word_offsets, text, text_offsets = _characters(rows)
     spans = (tokens.starts, tokens.ends, tokens.offsets)
     (token_words, starts, ends), uncovered = _rust.align_tokens(spans, text, text_offsets, (*words, word_offsets))
     keep, row_lengths = _truncate(rows, tokens, max_length)
@@ -240,6 +244,17 @@ def _rows(example: Example) -> list[tuple[Segment, ...]]:
     ]
 
 
+def _refuse_half_characters(examples: Sequence[Example]) -> None:
+    """Names the example whose text no tokenizer takes: JSON can spell half of a surrogate pair."""
+    for example in examples:
+        for segment in chain.from_iterable(_rows(example)):
+            try:
+                segment.text.encode()
+            except UnicodeEncodeError as error:
+                found = f"{segment.text[error.start]!a} at character {error.start}"
+                raise ValueError(f"instance {example.id}: its text has {found}, expected whole characters") from None
+
+
 class _Tokens(NamedTuple):
     """Tokens of all rows; `side` = which text of the row, -1 for special tokens. Places count in the row's texts."""
 
@@ -276,7 +291,7 @@ def _characters(
     """Spans of the selectable words with their row offsets, and the texts as code points with theirs."""
     segments = [segment for row in rows for segment in row]
     row_of_segment = _offsets(map(len, rows))
-    text = np.frombuffer("".join(segment.text for segment in segments).encode("utf-32-le", "surrogatepass"), "<u4")
+    text = np.frombuffer("".join(segment.text for segment in segments).encode("utf-32-le"), "<u4")
     ends_of_text = _offsets(len(segment.text) for segment in segments)
     text_offsets = ends_of_text[row_of_segment]
     base = ends_of_text[:-1] - np.repeat(text_offsets[:-1], np.diff(row_of_segment))
