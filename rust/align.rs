@@ -22,64 +22,57 @@ pub struct Spans<'a> {
 }
 
 impl<'a> Spans<'a> {
-    /// Spans from their starts, their ends and the offsets of the rows, after checking that there are as many ends as
-    /// starts and that no span starts below zero or ends before it starts. `name` is what errors call them.
+    /// Spans from their starts, their ends and the offsets of the rows. `name` is what errors call them.
     pub fn new(name: &'static str, [starts, ends, offsets]: [&'a [i64]; 3]) -> Result<Self> {
-        let spans = Self { name, starts: Ragged::new(name, starts, offsets)?, ends: Ragged::new(name, ends, offsets)? };
         if starts.len() != ends.len() {
-            return Err(Error::LengthMismatch {
-                name,
-                found: ends.len(),
-                other: "their starts",
-                expected: starts.len(),
-            });
+            let (found, expected) = (ends.len(), starts.len());
+            return Err(Error::LengthMismatch { name, found, other: "their starts", expected });
         }
-        for row in 0..spans.len() {
-            let (starts, ends) = spans.row(row);
-            for (index, (&start, &end)) in starts.iter().zip(ends).enumerate() {
-                if start < 0 {
-                    return Err(spans.refuse(row, index, start, "a start of 0 or more"));
-                }
-                if end < start {
-                    return Err(spans.refuse(row, index, end, "an end no lower than the start"));
-                }
-            }
-        }
-        Ok(spans)
+        Ok(Self { name, starts: Ragged::new(name, starts, offsets)?, ends: Ragged::new(name, ends, offsets)? })
     }
 
-    /// Checks that the spans of each row are in order, not empty and apart.
-    pub fn apart(self) -> Result<Self> {
-        for row in 0..self.len() {
-            let (starts, ends) = self.row(row);
-            let mut reach = 0;
-            for (index, (&start, &end)) in starts.iter().zip(ends).enumerate() {
-                if start < reach {
-                    return Err(self.refuse(row, index, start, "a start no lower than the end of the one before"));
-                }
-                if end == start {
-                    return Err(self.refuse(row, index, end, "an end above the start"));
-                }
-                reach = end;
-            }
+    /// Starts and ends of a row, after checking that every span lies between 0 and `length`.
+    fn row(&self, row: usize, length: i64) -> Result<(&'a [i64], &'a [i64])> {
+        let (starts, ends) = self.unchecked(row);
+        let bad = |(&start, &end): (&i64, &i64)| start < 0 || end < start || end > length;
+        match starts.iter().zip(ends).position(bad) {
+            Some(index) => Err(self.fault(row, index)),
+            None => Ok((starts, ends)),
         }
-        Ok(self)
     }
 
-    /// Checks that there are as many rows as texts and that every span lies in its text.
-    fn inside(&self, text: &Ragged<'_, u32>) -> Result<()> {
-        self.as_many_rows(text.len(), "text")?;
-        for row in 0..self.len() {
-            let length = text.row_len(row) as i64;
-            if length > i64::from(i32::MAX) {
-                let expected = "fewer than 2147483648 characters";
-                return Err(Error::BadValue { row, name: "text length", index: 0, found: length as f64, expected });
+    /// [`Self::row`] for words: in order, not empty and apart.
+    fn words(&self, row: usize, length: i64) -> Result<(&'a [i64], &'a [i64])> {
+        let (starts, ends) = self.unchecked(row);
+        let mut reach = 0;
+        for (index, (&start, &end)) in starts.iter().zip(ends).enumerate() {
+            if start < reach || end <= start || end > length {
+                return Err(match (start, end) {
+                    _ if start >= 0 && start < reach => {
+                        self.refuse(row, index, start, "a start no lower than the end of the one before")
+                    }
+                    _ if end == start => self.refuse(row, index, end, "an end above the start"),
+                    _ => self.fault(row, index),
+                });
             }
-            if let Some((index, &end)) = self.row(row).1.iter().enumerate().find(|&(_, &end)| end > length) {
-                return Err(self.refuse(row, index, end, "an end inside the text"));
-            }
+            reach = end;
         }
-        Ok(())
+        Ok((starts, ends))
+    }
+
+    /// Starts and ends of a row.
+    fn unchecked(&self, row: usize) -> (&'a [i64], &'a [i64]) {
+        (self.starts.row(row), self.ends.row(row))
+    }
+
+    /// What is wrong with a span that does not lie in its text.
+    fn fault(&self, row: usize, index: usize) -> Error {
+        let (starts, ends) = self.unchecked(row);
+        match (starts[index], ends[index]) {
+            (start, _) if start < 0 => self.refuse(row, index, start, "a start of 0 or more"),
+            (start, end) if end < start => self.refuse(row, index, end, "an end no lower than the start"),
+            (_, end) => self.refuse(row, index, end, "an end inside the text"),
+        }
     }
 
     fn as_many_rows(&self, expected: usize, other: &'static str) -> Result<()> {
@@ -88,10 +81,6 @@ impl<'a> Spans<'a> {
 
     fn len(&self) -> usize {
         self.starts.len()
-    }
-
-    fn row(&self, row: usize) -> (&'a [i64], &'a [i64]) {
-        (self.starts.row(row), self.ends.row(row))
     }
 
     fn refuse(&self, row: usize, index: usize, found: i64, expected: &'static str) -> Error {
@@ -112,30 +101,38 @@ pub struct Aligned {
 /// Finds the word of each token.
 ///
 /// A token belongs to the word that it shares most characters with, the earlier of equals; to none if it shares none.
-/// `text` holds the characters of each row as code points; `words` are [`Spans::apart`]. Tokens may overlap and come
-/// in any order.
+/// `text` holds the characters of each row as code points. Words are in order, not empty and apart; tokens may overlap
+/// and come in any order.
 pub fn align(tokens: &Spans<'_>, text: &Ragged<'_, u32>, words: &Spans<'_>, threads: Option<usize>) -> Result<Aligned> {
-    tokens.inside(text)?;
-    words.inside(text)?;
+    tokens.as_many_rows(text.len(), "text")?;
+    words.as_many_rows(text.len(), "text")?;
     let (n, offsets) = (tokens.starts.values().len(), tokens.starts.offsets());
-    let mut out = Aligned { tokens: vec![-1; 3 * n], uncovered: vec![0; tokens.len()] };
+    let mut out = Aligned { tokens: vec![0; 3 * n], uncovered: vec![0; tokens.len()] };
     let blocks = blocks(offsets, TOKENS_A_TASK);
-    let pieces = split_planes(&mut out.tokens, n, offsets, &blocks);
+    let pieces = split_planes(&mut out.tokens, 3, offsets, &blocks);
     let uncovered = split(&mut out.uncovered, &even_offsets(tokens.len(), 1), &blocks);
     let tasks = blocks.into_iter().zip(pieces).zip(uncovered).collect();
     pool::each(threads, tasks, |((rows, mut planes), uncovered): ((Range<usize>, Vec<_>), _)| {
         let first = offsets[rows.start] as usize;
         for (row, uncovered) in rows.zip(uncovered) {
             let at = offsets[row] as usize - first..offsets[row + 1] as usize - first;
+            let text = text.row(row);
+            let length = i32::try_from(text.len()).map_err(|_| too_long(row, text.len()))?;
+            let words = words.words(row, length.into())?;
             if let [word_of, starts, ends] = &mut planes[..] {
-                let mut places =
-                    Places { word_of: &mut word_of[at.clone()], starts: &mut starts[at.clone()], ends: &mut ends[at] };
-                *uncovered = places.fill(tokens.row(row), text.row(row), words.row(row));
+                let (word_of, starts, ends) = (&mut word_of[at.clone()], &mut starts[at.clone()], &mut ends[at]);
+                let found = Places { word_of, starts, ends }.fill(tokens.unchecked(row), text, words);
+                *uncovered = found.map_err(|index| tokens.fault(row, index))?;
             }
         }
         Ok(())
     })?;
     Ok(out)
+}
+
+fn too_long(row: usize, length: usize) -> Error {
+    let expected = "fewer than 2147483648 characters";
+    Error::BadValue { row, name: "text length", index: 0, found: length as f64, expected }
 }
 
 /// The output of one row.
@@ -146,8 +143,14 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// Aligns one row and returns how many characters of words are uncovered.
-    fn fill(&mut self, (from, to): (&[i64], &[i64]), text: &[u32], words: (&[i64], &[i64])) -> i64 {
+    /// Aligns one row and returns how many characters of words are uncovered, or the first token that does not lie in
+    /// the text.
+    fn fill(
+        &mut self,
+        (from, to): (&[i64], &[i64]),
+        text: &[u32],
+        words: (&[i64], &[i64]),
+    ) -> std::result::Result<i64, usize> {
         let mut word = 0;
         let mut last = 0;
         let mut reach = 0;
@@ -155,10 +158,14 @@ impl Places<'_> {
         let mut in_order = true;
         let spans = from.iter().zip(to);
         let out = self.word_of.iter_mut().zip(&mut *self.starts).zip(&mut *self.ends);
-        for ((&start, &end), ((word_of, start_out), end_out)) in spans.zip(out) {
+        for (index, ((&start, &end), ((word_of, start_out), end_out))) in spans.zip(out).enumerate() {
+            if start < 0 || end < start || end > text.len() as i64 {
+                return Err(index);
+            }
             let (start, end) = trim(text, start as usize, end as usize);
             (*start_out, *end_out) = (start as i32, end as i32);
             if start == end {
+                *word_of = -1;
                 continue;
             }
             if start < last {
@@ -174,11 +181,11 @@ impl Places<'_> {
             }
             (last, reach) = (start, reach.max(end));
         }
-        if in_order {
+        Ok(if in_order {
             uncovered + letters_of_words(text, words, reach..text.len())
         } else {
             self.count_uncovered(text, words)
-        }
+        })
     }
 
     /// The slow way, for tokens that go back.
@@ -195,6 +202,12 @@ impl Places<'_> {
 /// The word that shares most with `start..end`, looking from `word` on; -1 if none shares anything.
 #[inline]
 fn most_shared((starts, ends): (&[i64], &[i64]), word: usize, start: i64, end: i64) -> i32 {
+    if starts.get(word).is_none_or(|&word_start| word_start >= end) {
+        return -1;
+    }
+    if ends[word] >= end {
+        return word as i32;
+    }
     let (mut best, mut most) = (-1, 0);
     for (i, (&word_start, &word_end)) in starts.iter().zip(ends).enumerate().skip(word) {
         if word_start >= end {
@@ -257,6 +270,16 @@ pub struct Links {
     pub weights: Vec<f32>,
 }
 
+impl Links {
+    /// Adds the links of one target token.
+    fn push(&mut self, links: &[(i32, i64)]) {
+        let total: i64 = links.iter().map(|&(_, shared)| shared).sum();
+        self.sources.extend(links.iter().map(|&(source, _)| source));
+        self.weights.extend(links.iter().map(|&(_, shared)| (shared as f64 / total as f64) as f32));
+        self.offsets.push(self.sources.len() as i64);
+    }
+}
+
 /// Links the tokens of two tokenizers of the same texts, by the characters they share.
 ///
 /// Spans as [`align`] leaves them. A target token that shares nothing has no links; the weights of any other sum to 1.
@@ -265,11 +288,15 @@ pub fn link(targets: &Spans<'_>, sources: &Spans<'_>, threads: Option<usize>) ->
     let offsets = targets.starts.offsets();
     let parts = pool::map(threads, blocks(offsets, TOKENS_A_TASK), |rows| {
         let mut part = Links { offsets: Vec::new(), sources: Vec::new(), weights: Vec::new() };
+        let mut buffer = Vec::new();
         for row in rows {
-            let sources = Ordered::new(sources.row(row));
-            let (starts, ends) = targets.row(row);
+            let sources = Ordered::new(sources.row(row, i64::MAX)?);
+            let (starts, ends) = targets.row(row, i64::MAX)?;
+            let mut first = 0;
             for (&start, &end) in starts.iter().zip(ends) {
-                sources.link(start, end, &mut part);
+                first = sources.first_beyond(start, first);
+                sources.link(first, start, end, &mut buffer);
+                part.push(&buffer);
             }
         }
         Ok(part)
@@ -307,26 +334,30 @@ impl Ordered {
         Self { tokens, reach }
     }
 
-    /// Adds the links of one target token.
-    fn link(&self, start: i64, end: i64, out: &mut Links) {
-        let first = self.reach.partition_point(|&reach| reach <= start);
-        let near = self.tokens[first..].iter().take_while(|&&(from, _, _)| from < end);
-        let mut links: Vec<(i32, i64)> =
-            near.map(|&(from, to, i)| (i, to.min(end) - from.max(start))).filter(|&(_, shared)| shared > 0).collect();
-        links.sort_unstable();
-        let total: i64 = links.iter().map(|&(_, shared)| shared).sum();
-        for (source, shared) in links {
-            out.sources.push(source);
-            out.weights.push((shared as f64 / total as f64) as f32);
+    /// The first token from which on something ends behind `start`, as for the target before it or further on.
+    fn first_beyond(&self, start: i64, mut first: usize) -> usize {
+        if first > 0 && self.reach[first - 1] > start {
+            return self.reach.partition_point(|&reach| reach <= start);
         }
-        out.offsets.push(out.sources.len() as i64);
+        while self.reach.get(first).is_some_and(|&reach| reach <= start) {
+            first += 1;
+        }
+        first
+    }
+
+    /// Collects the source tokens from `first` on that share characters with a target token, and how many.
+    fn link(&self, first: usize, start: i64, end: i64, out: &mut Vec<(i32, i64)>) {
+        let near = self.tokens[first..].iter().take_while(|&&(from, _, _)| from < end);
+        out.clear();
+        out.extend(near.map(|&(from, to, i)| (i, to.min(end) - from.max(start))).filter(|&(_, shared)| shared > 0));
+        out.sort_unstable();
     }
 }
 
 /// Which words are marked, given marked stretches of the text: those of whose characters a share above `threshold`
 /// (0 or more, below 1) is marked.
 ///
-/// `words` are [`Spans::apart`]; the marked stretches may overlap and come in any order.
+/// Words are in order, not empty and apart; the marked stretches may overlap and come in any order.
 pub fn marked_words(marked: &Spans<'_>, words: &Spans<'_>, threshold: f64) -> Result<Vec<bool>> {
     marked.as_many_rows(words.len(), "words")?;
     if !(0.0..1.0).contains(&threshold) {
@@ -335,7 +366,7 @@ pub fn marked_words(marked: &Spans<'_>, words: &Spans<'_>, threshold: f64) -> Re
     }
     let mut out = vec![false; words.starts.values().len()];
     for row in 0..words.len() {
-        let (starts, ends) = marked.row(row);
+        let (starts, ends) = marked.row(row, i64::MAX)?;
         let mut stretches: Vec<(i64, i64)> = starts.iter().copied().zip(ends.iter().copied()).collect();
         stretches.sort_unstable();
         stretches.dedup_by(|next, kept| {
@@ -346,7 +377,7 @@ pub fn marked_words(marked: &Spans<'_>, words: &Spans<'_>, threshold: f64) -> Re
             touches
         });
         let first = words.starts.offsets()[row] as usize;
-        let (starts, ends) = words.row(row);
+        let (starts, ends) = words.words(row, i64::MAX)?;
         for ((out, &start), &end) in out[first..].iter_mut().zip(starts).zip(ends) {
             let from = stretches.partition_point(|stretch| stretch.1 <= start);
             let near = stretches[from..].iter().take_while(|stretch| stretch.0 < end);
@@ -355,4 +386,84 @@ pub fn marked_words(marked: &Spans<'_>, words: &Spans<'_>, threshold: f64) -> Re
         }
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LENGTH: usize = 12;
+
+    fn spans() -> impl Strategy<Value = Vec<(i64, i64)>> {
+        let place = 0..=LENGTH as i64;
+        prop::collection::vec((place.clone(), place).prop_map(|(a, b)| (a.min(b), a.max(b))), 0..7)
+    }
+
+    fn words() -> impl Strategy<Value = Vec<(i64, i64)>> {
+        prop::collection::btree_set(0..=LENGTH as i64, 0..9).prop_map(|cuts| {
+            let cuts: Vec<i64> = cuts.into_iter().collect();
+            cuts.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
+        })
+    }
+
+    fn shared(a: (i64, i64), b: (i64, i64)) -> i64 {
+        (a.0..a.1).filter(|i| (b.0..b.1).contains(i)).count() as i64
+    }
+
+    /// Calls `op` with spans of one row.
+    fn with<T>(spans: &[(i64, i64)], op: impl FnOnce(&Spans<'_>) -> Result<T>) -> Result<T> {
+        let (starts, ends): (Vec<i64>, Vec<i64>) = spans.iter().copied().unzip();
+        op(&Spans::new("spans", [&starts, &ends, &[0, starts.len() as i64]])?)
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_belongs_to_the_word_it_shares_most_with(
+            tokens in spans(),
+            words in words(),
+            text in prop::collection::vec(prop::sample::select(vec![32_u32, 97, 0x1f, 0x3042, 0x3000, u32::MAX]), LENGTH),
+        ) {
+            let row = Ragged::new("text", &text, &[0, LENGTH as i64])?;
+            let found = with(&tokens, |tokens| with(&words, |words| align(tokens, &row, words, None)))?;
+            let n = tokens.len();
+            let mut covered = [false; LENGTH];
+            for (i, &(start, end)) in tokens.iter().enumerate() {
+                let (start, end) = trim(&text, start as usize, end as usize);
+                covered[start..end].fill(true);
+                let span = (start as i64, end as i64);
+                prop_assert_eq!((found.tokens[n + i], found.tokens[2 * n + i]), (start as i32, end as i32));
+                let most = words.iter().map(|&word| shared(span, word)).max().filter(|&most| most > 0);
+                let best = most.and_then(|most| words.iter().position(|&word| shared(span, word) == most));
+                prop_assert_eq!(found.tokens[i], best.map_or(-1, |word| word as i32));
+            }
+            let letters = words.iter().flat_map(|&(start, end)| start as usize..end as usize);
+            let uncovered = letters.filter(|&i| !covered[i] && !is_space(text[i])).count();
+            prop_assert_eq!(found.uncovered, vec![uncovered as i64]);
+        }
+
+        #[test]
+        fn links_share_characters(targets in spans(), sources in spans()) {
+            let found = with(&targets, |targets| with(&sources, |sources| link(targets, sources, None)))?;
+            for (i, &target) in targets.iter().enumerate() {
+                let at = found.offsets[i] as usize..found.offsets[i + 1] as usize;
+                let all: Vec<i64> = sources.iter().map(|&source| shared(target, source)).collect();
+                let expected: Vec<i32> = (0..).zip(&all).filter(|&(_, &n)| n > 0).map(|(source, _)| source).collect();
+                prop_assert_eq!(&found.sources[at.clone()], expected);
+                for (&source, &weight) in found.sources[at.clone()].iter().zip(&found.weights[at]) {
+                    let share = all[source as usize] as f64 / all.iter().sum::<i64>() as f64;
+                    prop_assert!((f64::from(weight) - share).abs() < 1e-6);
+                }
+            }
+        }
+
+        #[test]
+        fn a_word_is_marked_above_the_threshold(marked in spans(), words in words(), threshold in 0.0_f64..1.0) {
+            let found = with(&marked, |marked| with(&words, |words| marked_words(marked, words, threshold)))?;
+            for (&found, &(start, end)) in found.iter().zip(&words) {
+                let letters = (start..end).filter(|&i| marked.iter().any(|&(a, b)| a <= i && i < b)).count();
+                prop_assert_eq!(found, letters as f64 > threshold * (end - start) as f64);
+            }
+        }
+    }
 }

@@ -14,6 +14,7 @@ pub mod pool;
 pub mod ragged;
 pub mod ranking;
 pub mod relative_gain;
+pub mod score;
 pub mod sums;
 pub mod topk;
 pub mod word_scores;

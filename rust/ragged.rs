@@ -126,18 +126,21 @@ pub fn split<'a, T>(mut values: &'a mut [T], offsets: &[i64], blocks: &[Range<us
     pieces
 }
 
-/// The values of each block in each plane of `out`, which holds several arrays of `n` values one after another.
+/// The values of each block in each of `planes` arrays that lie one after another in `out`, all of the same length.
 pub fn split_planes<'a, T>(
-    out: &'a mut [T],
-    n: usize,
+    mut out: &'a mut [T],
+    planes: usize,
     offsets: &[i64],
     blocks: &[Range<usize>],
 ) -> Vec<Vec<&'a mut [T]>> {
-    let mut pieces: Vec<Vec<_>> = blocks.iter().map(|_| Vec::new()).collect();
-    for plane in out.chunks_mut(n.max(1)) {
+    let length = out.len() / planes.max(1);
+    let mut pieces: Vec<Vec<_>> = blocks.iter().map(|_| Vec::with_capacity(planes)).collect();
+    for _ in 0..planes {
+        let (plane, rest) = std::mem::take(&mut out).split_at_mut(length);
         for (pieces, piece) in pieces.iter_mut().zip(split(plane, offsets, blocks)) {
             pieces.push(piece);
         }
+        out = rest;
     }
     pieces
 }

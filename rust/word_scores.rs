@@ -48,6 +48,13 @@ pub struct Pooled {
 }
 
 impl Pooled {
+    /// A word with its first token.
+    #[inline]
+    #[must_use]
+    pub fn new(score: f64) -> Self {
+        Self { value: score, tokens: 1 }
+    }
+
     /// One more token.
     #[inline]
     pub fn add(&mut self, score: f64, how: Pooling) {
@@ -148,4 +155,50 @@ pub fn to_tokens(values: &Ragged<'_, f32>, words: &Ragged<'_, i32>, fill: f32) -
         }
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCORES: [f32; 6] = [f32::NAN, 1.0, 5.0, 3.0, -2.0, -4.0];
+    const WORDS: [i32; 6] = [-1, 0, 0, 0, 2, 1];
+    const OFFSETS: [i64; 3] = [0, 4, 6];
+    const WORD_OFFSETS: [i64; 3] = [0, 2, 5];
+
+    fn pooled(how: Pooling) -> Result<Vec<f32>> {
+        let scores = Ragged::new("scores", &SCORES, &OFFSETS)?;
+        to_words(&scores, &Ragged::new("words", &WORDS, &OFFSETS)?, &WORD_OFFSETS, how, None)
+    }
+
+    #[test]
+    fn pools_by_word_and_says_which_have_no_token() -> Result<()> {
+        for (how, first) in [(Pooling::Max, 5.0), (Pooling::Mean, 3.0), (Pooling::Sum, 9.0), (Pooling::First, 1.0)] {
+            let found = pooled(how)?;
+            assert_eq!((found[0], found[3], found[4]), (first, -4.0, -2.0));
+            assert!(found[1].is_nan() && found[2].is_nan());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn comes_back_to_the_tokens() -> Result<()> {
+        let values = pooled(Pooling::Max)?;
+        let words = Ragged::new("words", &WORDS, &OFFSETS)?;
+        let back = to_tokens(&Ragged::new("values", &values, &WORD_OFFSETS)?, &words, 0.0)?;
+        assert_eq!(back, [0.0, 5.0, 5.0, 5.0, -2.0, -4.0]);
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_words_that_are_not_there() -> Result<()> {
+        let scores = Ragged::new("scores", &[1.0_f32, 2.0], &[0, 2])?;
+        let words = Ragged::new("words", &[0, 1], &[0, 2])?;
+        let error = to_words(&scores, &words, &[0, 1], Pooling::Max, None).err().map(|e| e.to_string());
+        assert_eq!(error.as_deref(), Some("row 0: words[1] is 1, expected a word of the row"));
+        assert!(to_words(&scores, &words, &[0], Pooling::Max, None).is_err());
+        assert!(to_words(&scores, &words, &[0, i64::MAX], Pooling::Max, None).is_err());
+        assert!("median".parse::<Pooling>().is_err());
+        Ok(())
+    }
 }

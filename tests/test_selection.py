@@ -11,7 +11,7 @@ from reference import topk as slow
 from unirex import _rust
 from unirex.selection import pool_words, top_k_masks, top_k_word_masks
 
-SPECIAL = [0.0, -0.0, 1.0, -1.0, float("inf"), float("-inf"), 1e-45, -1e-45, 3.4e38]
+SPECIAL = [float(np.float32(x)) for x in [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, 1e-45, -1e-45, 3.4e38]]
 scores_of = st.one_of(st.sampled_from(SPECIAL), st.floats(width=32, allow_nan=False))
 fractions_of = st.lists(st.floats(0, 1, exclude_min=True), min_size=1, max_size=5)
 HOWS = ["max", "mean", "sum", "first"]
@@ -60,6 +60,33 @@ def test_words_move_as_a_whole(block, fractions, how, dtype):
         for f in fractions
     ]
     assert found.tolist() == expected
+
+
+WIDE = {
+    "normal": lambda rng, size: rng.standard_normal(size),
+    "rounded": lambda rng, size: rng.standard_normal(size).round(1),
+    "heavy tail": lambda rng, size: np.exp(8 * rng.standard_normal(size)),
+    "one value": lambda rng, size: np.full(size, 0.25),
+    "one outlier": lambda rng, size: np.where(np.arange(size[1]) == 7, 1e30, rng.random(size)),
+    "infinities": lambda rng, size: rng.choice([-np.inf, np.inf, 0.0, 1.0], size),
+    "denormal": lambda rng, size: rng.integers(-5, 5, size) * 1e-45,
+    "both ends": lambda rng, size: rng.choice([-3.4e38, 3.4e38, 0.0, 1.0], size),
+}
+
+
+@pytest.mark.parametrize("kind", WIDE)
+@pytest.mark.parametrize("width", [127, 128, 700])
+def test_wide_rows(kind, width):
+    rng = np.random.default_rng(width)
+    scores = torch.from_numpy(WIDE[kind](rng, (20, width)).astype(np.float32))
+    selectable = torch.from_numpy(rng.random((20, width)) < np.linspace(0, 1, 20)[:, None])
+    fractions = [0.5, 0.01, 0.05, 1.0, 0.1, 0.2, 0.05]
+    found = top_k_masks(scores, selectable, fractions)
+    assert torch.equal(found, top_k_masks(scores, selectable, fractions, backend="torch"))
+    assert found[1, 4].tolist() == slow.marks(scores[4].tolist(), selectable[4].tolist(), 0.01)
+    offsets = np.arange(0, 20 * width + 1, width)
+    ragged = _rust.ragged_rationales(scores.double().numpy().ravel(), offsets, selectable.numpy().ravel(), fractions)
+    assert np.array_equal(ragged.reshape(found.shape), found.numpy())
 
 
 @given(st.lists(st.lists(scores_of, max_size=12), max_size=5), fractions_of, st.sampled_from([np.float32, np.float64]))

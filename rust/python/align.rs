@@ -52,7 +52,7 @@ fn align_tokens<'py>(
         align::align(
             &Spans::new("tokens", tokens)?,
             &Ragged::new("text_offsets", text, text_offsets)?,
-            &Spans::new("words", words)?.apart()?,
+            &Spans::new("words", words)?,
             threads,
         )
     })?;
@@ -83,9 +83,8 @@ fn marked_words<'py>(
 ) -> PyResult<Array<'py, bool>> {
     let (marked, words) = (marked.read("marked")?, words.read("words")?);
     let (marked, words) = (slices(&marked)?, slices(&words)?);
-    let out = py.detach(|| {
-        align::marked_words(&Spans::new("marked", marked)?, &Spans::new("words", words)?.apart()?, threshold)
-    })?;
+    let out =
+        py.detach(|| align::marked_words(&Spans::new("marked", marked)?, &Spans::new("words", words)?, threshold))?;
     Ok(out.into_pyarray(py))
 }
 

@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 
 use super::arrays::{array, holds, marks, same_shape};
 use crate::ragged::{Ragged, even_offsets};
-use crate::topk::{self, Score};
+use crate::score::Score;
+use crate::topk;
 use crate::word_scores::Pooling;
 
 /// Adds the functions of this file to the module.
