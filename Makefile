@@ -1,6 +1,6 @@
 # The same targets serve a developer, .ci/run and GitHub Actions.
 .DEFAULT_GOAL := help
-.PHONY: help install build wheel format lint typecheck test test-rust test-two bench docs deny lock clean ci
+.PHONY: help install build wheel format lint typecheck test test-rust test-two test-oldest bench docs deny lock clean ci
 
 RUN ?= uv run
 SOURCES = '*.py' '*.pyi' '*.rs'
@@ -46,6 +46,12 @@ test-rust:  ## tests of the core, which need no Python
 test-two:  ## the quickstart on two processes, on the CPU
 	$(RUN) accelerate launch --cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no \
 		-m unirex.train --config recipes/quickstart.yaml --output runs/two-processes
+
+test-oldest:  ## the Python tests with the oldest versions of what pyproject.toml allows
+	uv venv --quiet --clear --python 3.11 target/oldest
+	uv pip install --quiet --no-config --python target/oldest --resolution lowest-direct \
+		--editable '.[train,report]' --group dev
+	target/oldest/bin/python -m pytest
 
 bench:  ## every benchmark
 	cargo bench --locked

@@ -26,9 +26,9 @@ _BUILD = re.compile(r"^build-constraint-dependencies = \[(.*?)\]\n", re.MULTILIN
 
 
 def pins(constraints: str) -> list[str]:
-    """The requirements of a constraints file, hashes left out: `name==version` or `name==version ; marker`.
+    r"""The requirements of a constraints file, hashes left out: `name==version` or `name==version ; marker`.
 
-    >>> pins("# by hand\\na==1 ; sys_platform == 'linux' \\\\\\n    --hash=sha256:00\\nb==2\\n")
+    >>> pins("# by hand\na==1 ; sys_platform == 'linux' \\\n    --hash=sha256:00\nb==2\n")
     ["a==1 ; sys_platform == 'linux'", 'b==2']
     """
     return [line.removesuffix("\\").strip() for line in constraints.splitlines() if line[:1].isalnum()]
