@@ -58,7 +58,7 @@ bench:  ## every benchmark
 	for file in benches/*.py; do $(RUN) python $$file || exit 1; done
 
 docs:  ## the core's documentation, with warnings as errors
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 
 deny:  ## licences, duplicates and sources of the crates
 	cargo deny --locked check bans licenses sources
