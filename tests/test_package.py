@@ -128,3 +128,22 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert [
         f"{path.relative_to(ROOT)}: {target}" for path, target in links if not (path.parent / target).exists()
     ] == []
+
+
+def test_the_architecture_page_names_every_part() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    parts = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for folder in (ROOT / "python" / "unirex", ROOT / "rust")
+        for path in folder.iterdir()
+        if path.suffix in {".py", ".rs"} or (path.is_dir() and not path.name.startswith("__"))
+    }
+    named = set(re.findall(r"(?m)^  (\w+(?:\.\w+|/))  ?", page))
+    assert parts - named == {"__init__.py"}
+    assert named - parts == {"_rust.pyi"}
+
+
+def test_the_architecture_page_shows_the_layers_that_are_checked() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "```\n" + "\n".join(project["tool"]["importlinter"]["contracts"][0]["layers"]) + "\n```" in page
