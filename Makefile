@@ -1,13 +1,14 @@
 # The same targets serve a developer, .ci/run and GitHub Actions.
 .DEFAULT_GOAL := help
-.PHONY: help install build wheel format lint typecheck test test-rust test-two test-oldest bench docs deny lock clean ci
+.PHONY: help install build wheel format lint lint-python lint-rust layers lengths pins typecheck types stub \
+	test test-rust test-two test-oldest bench docs deny lock clean ci
 
 RUN ?= uv run
 SOURCES = '*.py' '*.pyi' '*.rs'
 TOO_LONG = $$2 != "total" && $$1 > 500 { print $$2 ": " $$1 " lines, expected at most 500"; bad = 1 } END { exit bad }
 
 help:  ## what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F '## ' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install:  ## environment with everything for development; the extension is built when a Rust file changed
 	uv sync
@@ -23,18 +24,25 @@ format:  ## rewrites Python and Rust in the one style
 	$(RUN) ruff check --fix
 	cargo fmt
 
-lint:  ## ruff, rustfmt, clippy with and without the bindings, layers of imports, length of files, pins
+lint: lint-python lint-rust layers lengths pins  ## what follows, up to pins
+lint-python:  ## ruff, style and format
 	$(RUN) ruff check
 	$(RUN) ruff format --check
+lint-rust:  ## rustfmt, and clippy with and without the bindings
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --all-features -- -D warnings
+layers:  ## imports point one way, and scoring reaches no torch
 	$(RUN) lint-imports
+lengths:  ## no file over 500 lines
 	@git ls-files $(SOURCES) | xargs wc -l | awk '$(TOO_LONG)'
+pins:  ## constraints.txt, pyproject.toml and a fresh resolution agree
 	$(RUN) python tools/pin.py --check
 
-typecheck:  ## strict mypy, and the hand-written stub against the built extension
+typecheck: types stub  ## what follows
+types:  ## strict mypy
 	$(RUN) mypy
+stub:  ## the hand-written stub against the built extension
 	$(RUN) stubtest unirex._rust --mypy-config-file pyproject.toml --allowlist tools/stubtest-allowlist.txt
 
 test:  ## Python tests and doctests
