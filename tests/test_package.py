@@ -1,0 +1,149 @@
+"""What the package promises as a whole: light imports, one version, pins that agree, no addresses, no dead links."""
+
+import importlib.metadata
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import unirex
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("torch", "transformers", "accelerate", "datasets", "pandas", "ray", "matplotlib")
+# In pieces, so that this file passes its own test.
+REGISTRIES = (
+    "pypi" + ".org",
+    "pythonhosted" + ".org",
+    "crates" + ".io",
+    "deb" + "ian.org",
+    "conda" + ".io",
+    "npmjs" + ".org",
+)
+
+
+def tracked() -> list[Path]:
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git clone")
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [path for name in listing.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def text_of(path: Path) -> str:
+    content = path.read_bytes()
+    return "" if b"\0" in content else content.decode("utf-8")
+
+
+def loaded_by(code: str) -> set[str]:
+    """The heavy packages that a new interpreter has loaded after the code, which may end by SystemExit(0)."""
+    program = f"""
+import sys
+try:
+    {code}
+except SystemExit as end:
+    assert not end.code, end.code
+print("loaded:", *(name for name in {HEAVY!r} if name in sys.modules))
+"""
+    run = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True)
+    return set(run.stdout.rpartition("loaded:")[2].split())
+
+
+def test_scoring_imports_nothing_heavy() -> None:
+    folder = Path(unirex.__file__).parent / "metrics"
+    modules = sorted(f"unirex.metrics.{path.stem}" for path in folder.glob("*.py"))
+    assert "unirex.metrics.cli" in modules
+    assert loaded_by(f"import unirex, unirex.schema, {', '.join(modules)}") == set()
+
+
+def test_help_of_the_scoring_command_loads_nothing_heavy() -> None:
+    assert loaded_by("import unirex.metrics.cli as cli; sys.argv = ['unirex-metrics', '--help']; cli.main()") == set()
+
+
+def test_the_probe_for_heavy_packages_finds_one() -> None:
+    assert loaded_by("import accelerate.utils") >= {"accelerate", "torch"}
+
+
+def test_installed_command_answers() -> None:
+    command = Path(sys.executable).with_name("unirex-metrics")
+    run = subprocess.run([command, "--help"], check=True, stdout=subprocess.PIPE, text=True)
+    assert "score" in run.stdout
+
+
+def test_one_version() -> None:
+    crate = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["package"]["version"]
+    assert unirex.__version__ == importlib.metadata.version("unirex") == crate
+
+
+def test_pins_agree() -> None:
+    spec = importlib.util.spec_from_file_location("pin", ROOT / "tools" / "pin.py")
+    assert spec is not None
+    assert spec.loader is not None
+    pin = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pin)
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    uv = tomllib.loads(project)["tool"]["uv"]
+    assert pin.pins(constraints) == pin.obeyed(project) == uv["constraint-dependencies"]
+    assert set(uv["build-constraint-dependencies"]) <= set(uv["constraint-dependencies"])
+    assert pin.with_pins(project, pin.obeyed(project)) == project
+    blocks = re.split(r"^(?=[a-z0-9])", constraints, flags=re.MULTILINE)[1:]
+    assert len(blocks) == len(pin.pins(constraints))
+    assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
+
+
+def test_every_direct_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    direct = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    for extra in project["project"]["optional-dependencies"].values():
+        direct += extra
+    names = {re.split(r"[\[<>=~! ]", requirement)[0] for requirement in direct} - {"unirex"}
+    pinned = {requirement.partition("==")[0] for requirement in project["tool"]["uv"]["constraint-dependencies"]}
+    assert names <= pinned
+
+
+def test_no_file_names_a_registry() -> None:
+    # Cargo writes the index of its registry into the lock file, and that name is the same for everybody.
+    found = [
+        f"{path.relative_to(ROOT)}: {host}"
+        for path in tracked()
+        if path.name != "Cargo.lock"
+        for host in REGISTRIES
+        if host in text_of(path)
+    ]
+    assert found == []
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    links = [
+        (path, target)
+        for path in tracked()
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"(?ms)^```.*?^```", "", text_of(path)))
+        if "://" not in target
+    ]
+    assert [
+        f"{path.relative_to(ROOT)}: {target}" for path, target in links if not (path.parent / target).exists()
+    ] == []
+
+
+def test_the_architecture_page_names_every_part() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    parts = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for folder in (ROOT / "python" / "unirex", ROOT / "rust")
+        for path in folder.iterdir()
+        if path.suffix in {".py", ".rs"} or (path.is_dir() and not path.name.startswith("__"))
+    }
+    named = set(re.findall(r"(?m)^  (\w+(?:\.\w+|/))  ?", page))
+    assert parts - named == {"__init__.py"}
+    assert named - parts == {"_rust.pyi"}
+
+
+def test_the_architecture_page_shows_the_layers_that_are_checked() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "```\n" + "\n".join(project["tool"]["importlinter"]["contracts"][0]["layers"]) + "\n```" in page

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs a wheel alone into a new environment, with the pinned versions, and checks what a plain install promises.
+#     tools/try_wheel.sh dist/unirex-*.whl NEW_ENVIRONMENT PYTHON_VERSION
+set -euo pipefail
+wheel=$1 version=$3
+
+uv venv --quiet --clear --python "$version" "$2"
+environment=$(cd "$2" && pwd)
+bin=$environment/bin
+[ -d "$bin" ] || bin=$environment/Scripts
+uv pip install --quiet --python "$bin/python" --constraint "$(dirname "$0")/../constraints.txt" "$wheel"
+cd "$environment" # away from the sources
+"$bin/unirex-metrics" --help > /dev/null
+"$bin/python" - << 'PYTHON'
+import importlib.metadata
+import subprocess
+import sys
+import time
+
+start = time.perf_counter()
+import unirex.metrics.score
+
+imported = time.perf_counter()
+subprocess.run([sys.executable, "-m", "unirex.metrics.cli", "--help"], check=True, stdout=subprocess.DEVNULL)
+answered = time.perf_counter()
+heavy = {"torch", "transformers", "datasets", "pandas"} & set(sys.modules)
+installed = {distribution.name for distribution in importlib.metadata.distributions()}
+assert not heavy, f"import unirex.metrics.score loads {heavy}"
+assert "torch" not in installed, "a plain install brings torch"
+assert unirex.__version__ == importlib.metadata.version("unirex")
+print(
+    f"CPython {sys.version.split()[0]}, unirex {unirex.__version__}: "
+    f"unirex.metrics.score imports in {imported - start:.2f} s, unirex-metrics --help takes {answered - imported:.2f} s"
+)
+PYTHON
