@@ -77,7 +77,9 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path) -> None:
     model_of("shared").save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "checkpoint_version": 99}))
-    with pytest.raises(ValueError, match=r"checkpoint_version is 99, expected 1: the checkpoint was written by another"):
+    with pytest.raises(
+        ValueError, match=r"checkpoint_version is 99, expected 1: the checkpoint was written by another"
+    ):
         UnirexModel.from_pretrained(tmp_path)
 
 
@@ -85,9 +87,7 @@ def test_forward_agrees_with_full() -> None:
     model, full = model_of("shared"), batch()
     with torch.no_grad():
         logits, scores = model.full(full)
-        output = model(
-            full.rows.input_ids_BL, full.rows.visible_BL, full.rows.token_types_BL, labels=full.labels_I
-        )
+        output = model(full.rows.input_ids_BL, full.rows.visible_BL, full.rows.token_types_BL, labels=full.labels_I)
     assert torch.equal(output.logits, logits)
     assert torch.equal(output.scores, scores)
     assert output.loss.item() == pytest.approx(torch.nn.functional.cross_entropy(logits, full.labels_I).item())

@@ -36,7 +36,7 @@ def run_on_ray(made: Plan, progress: Progress | None = None) -> State:
         ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    shards = made.source.shards(SHARDS_PER_CPU * int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+    shards = made.source.shards(SHARDS_PER_CPU * int(ray.cluster_resources().get("CPU", 1)))
     items = [{"number": number} for number in range(len(shards))]
     results = ray.data.from_items(items, override_num_blocks=len(items)).map(_Worker(made, shards)).iter_rows()
     return _merged(made, sorted(results, key=lambda row: int(row["number"])), progress)
