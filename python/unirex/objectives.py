@@ -22,8 +22,8 @@ def task_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
         logits_BC: float [..., B, C]; leading dimensions (fractions) share the labels.
         labels_B: int64 [B].
 
-    >>> task_loss(torch.zeros(1, 2), torch.tensor([1])).round(decimals=4).tolist()
-    [0.6931]
+    >>> round(task_loss(torch.zeros(1, 2), torch.tensor([1])).item(), 4)
+    0.6931
     """
     log_probs = torch.log_softmax(logits_BC.float(), dim=-1)
     labels = labels_B.expand(log_probs.shape[:-1]).unsqueeze(-1)
