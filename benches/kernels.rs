@@ -28,11 +28,15 @@ fn selection(c: &mut Criterion) {
     let words: Vec<i32> = (0..scores.len()).map(|i| (i % WIDTH / 2) as i32).collect();
     let mut group = c.benchmark_group("top-k rationales, 4096 x 512, five fractions");
     group.throughput(Throughput::Elements(scores.len() as u64)).sample_size(30);
+    let mut out = vec![false; FRACTIONS.len() * scores.len()];
     group.bench_function("tokens", |b| {
-        b.iter(|| rationales(&Ragged::new("scores", &scores, &offsets)?, Some(&marks), &FRACTIONS, ONE));
+        b.iter(|| rationales(&Ragged::new("scores", &scores, &offsets)?, Some(&marks), &FRACTIONS, ONE, &mut out));
     });
     group.bench_function("words", |b| {
-        b.iter(|| word_rationales(&Ragged::new("scores", &scores, &offsets)?, &words, Pooling::Max, &FRACTIONS, ONE));
+        b.iter(|| {
+            let scores = Ragged::new("scores", &scores, &offsets)?;
+            word_rationales(&scores, &words, Pooling::Max, &FRACTIONS, ONE, &mut out)
+        });
     });
     group.finish();
 }

@@ -1,7 +1,10 @@
 //! Scores as things to be ranked: integers that sort like the floats, and buckets that keep their order.
 
-/// Into how many buckets the scores of a row go. A bucket has a byte for a number.
-pub const BUCKETS: usize = 256;
+/// Into how many buckets the scores of a row go.
+pub const BUCKETS: usize = 255;
+
+/// The number of a bucket is a byte; this one is left for what is in no bucket.
+pub const NOWHERE: u8 = 255;
 
 /// A score that can be ranked: a float with an integer that sorts like it.
 pub trait Score: Copy + Send + Sync + Into<f64> {

@@ -1,16 +1,15 @@
 //! Hard rationales from scores: the top share of each row, for several shares from one pass.
 //!
 //! Scores are compared as integers that sort like the floats. The scores of a row are counted into buckets between its
-//! lowest and its highest; the last score that a share takes is then looked for in one bucket, of a few scores as a
-//! rule. What lies at or above it is marked by plain comparison, and only where scores tie around that point are
-//! positions looked at.
+//! lowest and its highest. A share takes whole buckets and the first few of one more, by score and then by position:
+//! only that one is looked into.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::pool;
 use crate::ragged::{Ragged, blocks, split_planes};
-use crate::score::{BUCKETS, Score};
+use crate::score::{BUCKETS, NOWHERE, Score};
 use crate::word_scores::{Pooled, Pooling};
 
 /// Scores a thread should have to itself: below it a hand-over costs more than it saves.
@@ -34,7 +33,7 @@ pub fn counts(n: &[i64], fractions: &[f64]) -> Result<Vec<i64>> {
     Ok(fractions.iter().flat_map(|&f| n.iter().map(move |&n| count(n as usize, f) as i64)).collect())
 }
 
-/// Rationales: for every fraction one mark a score, `[fraction, position]`, flattened.
+/// Rationales: for every fraction one mark a score, `[fraction, position]`, written to `out`, which holds false.
 ///
 /// `selectable` (0 = no) is as long as the values of `scores`; none = every score. A NaN that cannot be selected is
 /// ignored. Positions are those of the values; what lies in no row is not marked.
@@ -43,24 +42,25 @@ pub fn rationales<S: Score>(
     selectable: Option<&[u8]>,
     fractions: &[f64],
     threads: Option<usize>,
-) -> Result<Vec<bool>> {
+    out: &mut [bool],
+) -> Result<()> {
     if let Some(selectable) = selectable {
         same_length("selectable", selectable.len(), scores)?;
     }
-    by_row(scores, fractions, threads, |row, at, work: &mut Work<S>, out| {
+    by_row(scores, fractions, threads, out, |row, at, work: &mut Work<S>, out| {
         let marks = selectable.map(|marks| &marks[at.clone()]);
         if fill_keys(scores.row(row), marks, &mut work.keys) {
             return Err(not_a_number(row, first_nan(scores.row(row), marks)));
         }
-        work.cut(out.fractions);
-        for &(plane, cut) in &work.cuts {
-            mark(&work.keys, cut, out.row(plane, &at));
+        work.sort_into_buckets();
+        for &(plane, fraction) in out.fractions {
+            work.choose(fraction, out.row(plane, &at));
         }
         Ok(())
     })
 }
 
-/// Rationales whose units are words: all tokens of a word are marked or none. `[fraction, position]`, flattened.
+/// Rationales whose units are words: all tokens of a word are marked or none. `out` as in [`rationales`].
 ///
 /// `words` has the shape of `scores` and names the word of each token; a negative id = no word. In a row ids never go
 /// down, and tokens of one id are one word, wherever they stand. The score of a word is pooled in `f64` and rounded
@@ -71,18 +71,21 @@ pub fn word_rationales<W: Copy + Into<i64> + Send + Sync>(
     how: Pooling,
     fractions: &[f64],
     threads: Option<usize>,
-) -> Result<Vec<bool>> {
+    out: &mut [bool],
+) -> Result<()> {
     same_length("words", words.len(), scores)?;
-    by_row(scores, fractions, threads, |row, at, work: &mut Work<f32>, out| {
+    by_row(scores, fractions, threads, out, |row, at, work: &mut Work<f32>, out| {
         work.pool(row, scores.row(row), &words[at.clone()], how)?;
-        work.cut(out.fractions);
-        work.chosen.resize(work.keys.len(), false);
-        for &(plane, cut) in &work.cuts {
-            mark(&work.keys, cut, &mut work.chosen);
+        work.sort_into_buckets();
+        let mut chosen = std::mem::take(&mut work.chosen);
+        chosen.resize(work.keys.len(), false);
+        for &(plane, fraction) in out.fractions {
+            work.choose(fraction, &mut chosen);
             for (out, &word) in out.row(plane, &at).iter_mut().zip(&work.word_of) {
-                *out = work.chosen.get(word).copied().unwrap_or(false);
+                *out = chosen.get(word).copied().unwrap_or(false);
             }
         }
+        work.chosen = chosen;
         Ok(())
     })
 }
@@ -108,26 +111,20 @@ fn first_nan<S: Score>(scores: &[S], marks: Option<&[u8]>) -> usize {
     (0..scores.len()).find(bad).unwrap_or(0)
 }
 
-/// The last score that a rationale takes.
-#[derive(Clone, Copy)]
-struct Cut<K> {
-    key: K,
-    /// How many scores are taken.
-    count: usize,
-    /// Whether scores that are not taken equal the last one.
-    tied: bool,
-}
-
 /// Buffers that a thread uses again for every row.
 struct Work<S: Score> {
     /// The keys of the row, `LOWEST` where nothing may be selected.
     keys: Vec<S::Key>,
-    /// The keys that may be selected, bucket after bucket, the highest first.
-    sorted: Vec<S::Key>,
-    /// Where each bucket starts; the end of the last follows.
-    starts: Vec<u32>,
+    /// The bucket of each, [`NOWHERE`] where nothing may be selected.
     buckets: Vec<u8>,
-    cuts: Vec<(usize, Cut<S::Key>)>,
+    /// Keys and their positions, bucket after bucket, the highest first.
+    sorted: Vec<(S::Key, u32)>,
+    /// Where each bucket ends in `sorted`.
+    ends: [u32; BUCKETS],
+    /// How many keys may be selected.
+    n: usize,
+    /// The first so many of `sorted` are known to be no lower than the rest.
+    top: usize,
     /// Where units are words: the unit of each token (`usize::MAX` = none), and whether it is chosen.
     word_of: Vec<usize>,
     chosen: Vec<bool>,
@@ -137,88 +134,87 @@ impl<S: Score> Work<S> {
     fn new() -> Self {
         Self {
             keys: Vec::new(),
-            sorted: Vec::new(),
-            starts: Vec::new(),
             buckets: Vec::new(),
-            cuts: Vec::new(),
+            sorted: Vec::new(),
+            ends: [0; BUCKETS],
+            n: 0,
+            top: 0,
             word_of: Vec::new(),
             chosen: Vec::new(),
         }
     }
 
-    /// Finds the cut of every fraction in `keys`; `fractions` come with their place in the output, largest first.
-    fn cut(&mut self, fractions: &[(usize, f64)]) {
-        self.cuts.clear();
-        let n = self.sort_into_buckets();
-        let mut bucket = self.starts.len() - 1;
-        let mut end = n;
-        for &(plane, fraction) in fractions {
-            let count = count(n, fraction);
-            if count == 0 {
-                return;
-            }
-            while self.starts[bucket] as usize >= count {
-                bucket -= 1;
-            }
-            let start = self.starts[bucket] as usize;
-            let bucket_end = self.starts.get(bucket + 1).map_or(n, |&start| start as usize);
-            let among = &mut self.sorted[start..bucket_end.min(end)];
-            let (_, &mut key, _) = among.select_nth_unstable_by(count - start - 1, |a, b| b.cmp(a));
-            let tied = self.sorted[count..bucket_end].contains(&key);
-            self.cuts.push((plane, Cut { key, count, tied }));
-            end = count;
-        }
-    }
-
-    /// Fills `sorted` and `starts`; returns the number of keys that may be selected.
-    fn sort_into_buckets(&mut self) -> usize {
+    /// Fills everything from `keys`.
+    fn sort_into_buckets(&mut self) {
         let (mut n, mut low, mut high) = (0, S::HIGHEST, S::LOWEST);
         for &key in &self.keys {
             n += usize::from(key != S::LOWEST);
             low = low.min(if key == S::LOWEST { S::HIGHEST } else { key });
             high = high.max(key);
         }
-        self.starts.clear();
-        self.sorted.resize(self.keys.len() + 1, S::LOWEST);
+        (self.n, self.top) = (n, n);
+        self.buckets.resize(self.keys.len(), 0);
+        self.sorted.resize(self.keys.len(), (S::LOWEST, 0));
         match S::scale(S::of(low), S::of(high)) {
-            Some(scale) if n >= WORTH_BUCKETS && u32::try_from(n).is_ok() => self.fill_buckets(n, S::of(high), scale),
+            Some(scale) if n >= WORTH_BUCKETS => self.fill_buckets(S::of(high), scale),
             _ => self.fill_one_bucket(),
         }
-        n
     }
 
     fn fill_one_bucket(&mut self) {
-        self.starts.push(0);
         let mut place = 0;
-        for &key in &self.keys {
-            self.sorted[place] = key;
-            place += usize::from(key != S::LOWEST);
+        for ((bucket, &key), i) in self.buckets.iter_mut().zip(&self.keys).zip(0..) {
+            *bucket = if key == S::LOWEST { NOWHERE } else { 0 };
+            if key != S::LOWEST {
+                self.sorted[place] = (key, i);
+                place += 1;
+            }
         }
+        self.ends.fill(place as u32);
     }
 
-    fn fill_buckets(&mut self, n: usize, high: S, scale: S) {
-        self.buckets.resize(self.keys.len(), 0);
+    fn fill_buckets(&mut self, high: S, scale: S) {
         for (bucket, &key) in self.buckets.iter_mut().zip(&self.keys) {
-            *bucket = S::of(key).bucket(high, scale);
+            *bucket = if key == S::LOWEST { NOWHERE } else { S::of(key).bucket(high, scale) };
         }
         // Two tables, so that neighbours in the same bucket do not wait for each other.
-        let mut sizes = [[0_u32; BUCKETS]; 2];
-        for (i, (&bucket, &key)) in self.buckets.iter().zip(&self.keys).enumerate() {
-            sizes[i % 2][usize::from(bucket)] += u32::from(key != S::LOWEST);
+        let mut sizes = [[0_u32; BUCKETS + 1]; 2];
+        for (i, &bucket) in self.buckets.iter().enumerate() {
+            sizes[i % 2][usize::from(bucket)] += 1;
         }
-        let mut places = [0_u32; BUCKETS];
+        let mut places = [0_u32; BUCKETS + 1];
         let mut start = 0;
         for (bucket, place) in places.iter_mut().enumerate() {
             *place = start;
             start += sizes[0][bucket] + sizes[1][bucket];
         }
-        self.starts.extend_from_slice(&places);
         let sorted = &mut self.sorted[..];
-        for (&bucket, &key) in self.buckets.iter().zip(&self.keys) {
+        for ((&bucket, &key), i) in self.buckets.iter().zip(&self.keys).zip(0..) {
             let place = &mut places[usize::from(bucket)];
-            // What may not be selected goes behind the rest, where nobody looks.
-            sorted[if key == S::LOWEST { n } else { *place as usize }] = key;
-            *place += u32::from(key != S::LOWEST);
+            sorted[*place as usize] = (key, i);
+            *place += 1;
+        }
+        self.ends.copy_from_slice(&places[..BUCKETS]);
+    }
+
+    /// Marks what a fraction takes. Fractions come largest first.
+    fn choose(&mut self, fraction: f64, out: &mut [bool]) {
+        let count = count(self.n, fraction);
+        if count == 0 {
+            return;
+        }
+        let bucket = self.ends.partition_point(|&end| (end as usize) < count);
+        let start = bucket.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        let end = self.ends[bucket] as usize;
+        let among = &mut self.sorted[start..end.min(self.top)];
+        among.select_nth_unstable_by(count - start - 1, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        self.top = count;
+        let last = bucket as u8;
+        for (out, &bucket) in out.iter_mut().zip(&self.buckets) {
+            *out = bucket <= last;
+        }
+        for &(_, i) in &self.sorted[count..end] {
+            out[i as usize] = false;
         }
     }
 }
@@ -267,18 +263,6 @@ impl Work<f32> {
     }
 }
 
-/// Marks what lies at or above the cut, of equals the earlier.
-fn mark<K: Copy + Ord>(keys: &[K], cut: Cut<K>, out: &mut [bool]) {
-    for (out, &key) in out.iter_mut().zip(keys) {
-        *out = key >= cut.key;
-    }
-    if cut.tied {
-        let marked = out.iter().filter(|&&mark| mark).count();
-        let equals = out.iter_mut().zip(keys).rev().filter(|&(_, &key)| key == cut.key);
-        equals.take(marked - cut.count).for_each(|(out, _)| *out = false);
-    }
-}
-
 /// The part of the output that one task writes: the same rows of every fraction.
 struct Out<'a> {
     planes: Vec<&'a mut [bool]>,
@@ -299,14 +283,19 @@ fn by_row<T: Sync, S: Score>(
     rows: &Ragged<'_, T>,
     fractions: &[f64],
     threads: Option<usize>,
+    out: &mut [bool],
     op: impl Fn(usize, Range<usize>, &mut Work<S>, &mut Out<'_>) -> Result<()> + Sync + Send,
-) -> Result<Vec<bool>> {
+) -> Result<()> {
     check_fractions(fractions)?;
     let mut largest_first: Vec<(usize, f64)> = fractions.iter().copied().enumerate().collect();
     largest_first.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let mut out = vec![false; fractions.len() * rows.values().len()];
+    let expected = fractions.len().saturating_mul(rows.values().len());
+    if out.len() != expected {
+        let other = "fractions times scores";
+        return Err(Error::LengthMismatch { name: "out", found: out.len(), other, expected });
+    }
     let blocks = blocks(rows.offsets(), SCORES_A_TASK);
-    let pieces = split_planes(&mut out, fractions.len(), rows.offsets(), &blocks);
+    let pieces = split_planes(out, fractions.len(), rows.offsets(), &blocks);
     let tasks = blocks.into_iter().zip(pieces).collect();
     pool::each(threads, tasks, |(rows_of_task, planes): (Range<usize>, _)| {
         let start = rows.offsets()[rows_of_task.start] as usize;
@@ -314,11 +303,14 @@ fn by_row<T: Sync, S: Score>(
         let mut work = Work::new();
         for row in rows_of_task {
             let at = rows.offsets()[row] as usize..rows.offsets()[row + 1] as usize;
+            if u32::try_from(at.len()).is_err() {
+                let (found, expected) = (at.len() as f64, "fewer than 4294967296 scores");
+                return Err(Error::BadValue { row, name: "row length", index: 0, found, expected });
+            }
             op(row, at, &mut work, &mut out)?;
         }
         Ok(())
-    })?;
-    Ok(out)
+    })
 }
 
 fn check_fractions(fractions: &[f64]) -> Result<()> {
@@ -346,6 +338,21 @@ mod tests {
     use crate::ragged::even_offsets;
     use crate::score::tests::score;
     use proptest::prelude::*;
+
+    fn rationales<S: Score>(
+        scores: &Ragged<'_, S>,
+        selectable: Option<&[u8]>,
+        fractions: &[f64],
+        threads: Option<usize>,
+    ) -> Result<Vec<bool>> {
+        let mut out = vec![false; fractions.len() * scores.values().len()];
+        super::rationales(scores, selectable, fractions, threads, &mut out).map(|()| out)
+    }
+
+    fn word_rationales(scores: &Ragged<'_, f32>, words: &[i32], how: Pooling, fraction: f64) -> Result<Vec<bool>> {
+        let mut out = vec![false; scores.values().len()];
+        super::word_rationales(scores, words, how, &[fraction], None, &mut out).map(|()| out)
+    }
 
     /// Sort all positions of a row, take the first ones.
     fn slow(scores: &[f32], selectable: &[u8], fraction: f64) -> Vec<bool> {
@@ -413,12 +420,12 @@ mod tests {
         let scores = [5.0, 0.0, 1.0, 4.0, 9.0, 1.0];
         let words = [-1, 0, 0, 2, -1, 2];
         let rows = Ragged::new("scores", &scores, &[0, 6])?;
-        let chosen = |how, fraction| word_rationales(&rows, &words, how, &[fraction], None);
+        let chosen = |how, fraction| word_rationales(&rows, &words, how, fraction);
         assert_eq!(chosen(Pooling::Max, 0.5)?, [false, false, false, true, false, true]);
         assert_eq!(chosen(Pooling::First, 1.0)?, [false, true, true, true, false, true]);
         let tie = Ragged::new("scores", &[1.0, 2.0, 3.0], &[0, 3])?;
-        assert_eq!(word_rationales(&tie, &[0, 0, 1], Pooling::Sum, &[0.5], None)?, [true, true, false]);
-        assert_eq!(word_rationales(&tie, &[0, 0, 1], Pooling::Mean, &[0.5], None)?, [false, false, true]);
+        assert_eq!(word_rationales(&tie, &[0, 0, 1], Pooling::Sum, 0.5)?, [true, true, false]);
+        assert_eq!(word_rationales(&tie, &[0, 0, 1], Pooling::Mean, 0.5)?, [false, false, true]);
         Ok(())
     }
 
@@ -427,13 +434,14 @@ mod tests {
         let scores = [0.0, f32::NAN, 1.0, f32::NAN];
         let rows = Ragged::new("scores", &scores, &[0, 2, 4])?;
         assert!(rationales(&rows, Some(&[1, 0, 1, 0]), &[0.5], None).is_ok());
+        assert!(super::rationales(&rows, Some(&[1, 0, 1, 0]), &[0.5], None, &mut [false; 3]).is_err());
         let error = rationales(&rows, Some(&[1, 0, 1, 1]), &[0.5], None).err().map(|e| e.to_string());
         assert_eq!(error.as_deref(), Some("row 1: scores[1] is NaN, expected a number"));
-        assert!(word_rationales(&rows, &[0, -1, 1, 1], Pooling::First, &[0.5], None).is_err());
+        assert!(word_rationales(&rows, &[0, -1, 1, 1], Pooling::First, 0.5).is_err());
         let infinite = Ragged::new("scores", &[f32::INFINITY, f32::NEG_INFINITY], &[0, 2])?;
-        assert!(word_rationales(&infinite, &[0, 0], Pooling::Sum, &[0.5], None).is_err());
-        assert!(word_rationales(&infinite, &[1, 0], Pooling::Sum, &[0.5], None).is_err());
-        assert!(word_rationales(&infinite, &[0], Pooling::Sum, &[0.5], None).is_err());
+        assert!(word_rationales(&infinite, &[0, 0], Pooling::Sum, 0.5).is_err());
+        assert!(word_rationales(&infinite, &[1, 0], Pooling::Sum, 0.5).is_err());
+        assert!(word_rationales(&infinite, &[0], Pooling::Sum, 0.5).is_err());
         Ok(())
     }
 }

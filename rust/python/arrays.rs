@@ -7,6 +7,8 @@ use numpy::{
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::error::Result;
+
 /// The argument as a C-contiguous array of `T` with the dimensions of `D`, without a copy.
 ///
 /// `TypeError` for another type, dtype or rank; `ValueError` where a copy would be needed.
@@ -39,6 +41,24 @@ pub(super) fn marks<'py, D: Dimension>(name: &str, value: &Bound<'py, PyAny>) ->
 /// Whether the argument is an array of `T`.
 pub(super) fn holds<T: Element>(value: &Bound<'_, PyAny>) -> bool {
     value.cast::<PyUntypedArray>().is_ok_and(|a| a.dtype().is_equiv_to(&numpy::dtype::<T>(value.py())))
+}
+
+/// A new array that `fill` writes to, with the GIL released; it starts as zeros.
+///
+/// Numpy allocates it and refuses what does not fit in memory, where a vector would end the process.
+pub(super) fn filled<T: Element, D: Dimension>(
+    py: Python<'_>,
+    shape: D,
+    fill: impl FnOnce(&mut [T]) -> Result<()> + Send,
+) -> PyResult<Bound<'_, PyArray<T, D>>> {
+    let shape = shape.slice().to_vec();
+    let out =
+        py.import("numpy")?.call_method1("zeros", (shape, numpy::dtype::<T>(py)))?.cast_into::<PyArray<T, D>>()?;
+    let mut writable = out.try_readwrite()?;
+    let values = writable.as_slice_mut()?;
+    py.detach(|| fill(values))?;
+    drop(writable);
+    Ok(out)
 }
 
 /// Rows and columns of two arrays that must have the same.

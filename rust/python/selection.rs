@@ -3,10 +3,10 @@
 // What Python passes arrives by value.
 #![allow(clippy::needless_pass_by_value)]
 
-use numpy::{IntoPyArray, Ix1, Ix2, PyArray2, PyArray3, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{IntoPyArray, Ix1, Ix2, Ix3, PyArray2, PyArray3, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use super::arrays::{array, holds, marks, same_shape};
+use super::arrays::{array, filled, holds, marks, same_shape};
 use crate::ragged::{Ragged, even_offsets};
 use crate::score::Score;
 use crate::topk;
@@ -41,8 +41,9 @@ fn rationales<'py>(
     let (values, selectable) = (scores.as_slice()?, selectable.as_slice()?);
     let offsets = even_offsets(rows, width);
     let ragged = Ragged::new("scores", values, &offsets)?;
-    let out = py.detach(|| topk::rationales(&ragged, Some(selectable), &fractions, threads))?;
-    out.into_pyarray(py).reshape([fractions.len(), rows, width])
+    filled(py, Ix3(fractions.len(), rows, width), |out| {
+        topk::rationales(&ragged, Some(selectable), &fractions, threads, out)
+    })
 }
 
 #[pyfunction]
@@ -72,8 +73,9 @@ fn words_of<'py, W: numpy::Element + Copy + Into<i64> + Sync>(
     let (values, words) = (scores.as_slice()?, words.as_slice()?);
     let offsets = even_offsets(rows, width);
     let ragged = Ragged::new("scores", values, &offsets)?;
-    let out = py.detach(|| topk::word_rationales(&ragged, words, pooling, fractions, threads))?;
-    out.into_pyarray(py).reshape([fractions.len(), rows, width])
+    filled(py, Ix3(fractions.len(), rows, width), |out| {
+        topk::word_rationales(&ragged, words, pooling, fractions, threads, out)
+    })
 }
 
 #[pyfunction]
@@ -103,6 +105,5 @@ fn rows_of<'py, S: numpy::Element + Score>(
     let selectable = selectable.map(|marked| marks::<Ix1>("selectable", marked)).transpose()?;
     let selectable = selectable.as_ref().map(|marked| marked.as_slice()).transpose()?;
     let ragged = Ragged::new("scores", values.as_slice()?, offsets.as_slice()?)?;
-    let out = py.detach(|| topk::rationales(&ragged, selectable, fractions, threads))?;
-    out.into_pyarray(py).reshape([fractions.len(), values.len()])
+    filled(py, Ix2(fractions.len(), values.len()), |out| topk::rationales(&ragged, selectable, fractions, threads, out))
 }
