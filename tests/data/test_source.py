@@ -1,4 +1,5 @@
 import ast
+import inspect
 import json
 import re
 from collections import Counter
@@ -168,7 +169,8 @@ class TestConfig:
     @pytest.mark.parametrize("config", [DataConfig, HubConfig, ToyConfig, unirex.data.EraserConfig])
     def test_every_field_is_explained(self, config: type[Any]) -> None:
         assert config.__doc__ is not None
-        explained = [line.strip().split(":")[0] for line in config.__doc__.splitlines() if line.startswith(" " * 8)]
+        lines = inspect.cleandoc(config.__doc__).splitlines()
+        explained = [line.strip().split(":")[0] for line in lines if line.startswith(" " * 4)]
         assert [name for name in (field.name for field in fields(config)) if name not in explained] == []
 
 
