@@ -18,18 +18,24 @@ import sys
 import time
 
 start = time.perf_counter()
-import unirex.metrics.score
+import unirex
+from unirex.metrics import score
 
 imported = time.perf_counter()
 subprocess.run([sys.executable, "-m", "unirex.metrics.cli", "--help"], check=True, stdout=subprocess.DEVNULL)
 answered = time.perf_counter()
 heavy = {"torch", "transformers", "datasets", "pandas"} & set(sys.modules)
 installed = {distribution.name for distribution in importlib.metadata.distributions()}
-assert not heavy, f"import unirex.metrics.score loads {heavy}"
+assert not heavy, f"unirex.metrics loads {heavy}"
 assert "torch" not in installed, "a plain install brings torch"
+files = {str(file) for file in importlib.metadata.files("unirex") or ()}
+missing = {"unirex/py.typed", "unirex/_rust.pyi"} - files
+assert not missing, f"the wheel lacks {missing}"
+assert any(file.endswith("/LICENSE") for file in files), "the wheel lacks its licence"
+assert all(file.startswith(("unirex/", "unirex-", "../")) for file in files), f"the wheel holds strangers: {files}"
 assert unirex.__version__ == importlib.metadata.version("unirex")
 print(
     f"CPython {sys.version.split()[0]}, unirex {unirex.__version__}: "
-    f"unirex.metrics.score imports in {imported - start:.2f} s, unirex-metrics --help takes {answered - imported:.2f} s"
+    f"unirex.metrics imports in {imported - start:.2f} s, unirex-metrics --help takes {answered - imported:.2f} s"
 )
 PYTHON
