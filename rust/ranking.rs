@@ -53,7 +53,7 @@ struct Group {
     negatives: [u32; 2],
 }
 
-/// Memory that is used again from row to row. Scores are held as keys: see [`key`].
+/// Memory that is used again from row to row. Scores are held as keys: see `key`.
 #[derive(Debug, Default)]
 pub struct Ranker {
     positives: Vec<i64>,

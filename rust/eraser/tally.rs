@@ -84,7 +84,7 @@ pub struct Tally {
     pub sentences: Ranks,
     /// Class scores.
     pub sums: ClassSums,
-    /// Classes, in the order of [`Annotations::classes`].
+    /// Classes, in the order of `Annotations::classes`.
     pub classes: Vec<ClassCounts>,
 }
 
