@@ -59,7 +59,7 @@ test-two:  ## the quickstart on two processes, on the CPU
 test-oldest:  ## the Python tests with the oldest versions of what pyproject.toml allows
 	uv venv --quiet --clear --python 3.11 target/oldest
 	uv pip install --quiet --no-config --python target/oldest --resolution lowest-direct \
-		--editable '.[train,report]' --group dev
+		--editable '.[train,report,ray]' --group dev
 	target/oldest/bin/python -m pytest
 
 bench:  ## every benchmark
