@@ -66,8 +66,12 @@ def test_two_processes_agree_with_one(plain: Path, tmp_path: Path) -> None:
     run = tmp_path / "two"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, "-m", "unirex.train", *TINY, f"--output={run}"], check=True, env=environment, timeout=280)
+    done = subprocess.run(
+        [*command, "-m", "unirex.train", *TINY, f"--output={run}"],
+        check=True, env=environment, timeout=280, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert losses(run) == pytest.approx(losses(plain), rel=1e-5)
+    assert "2 processes" in done.stdout
     one, two = (json.loads((folder / "metrics.json").read_text())["systems"] for folder in (plain, run))
     for a, b in zip(one, two, strict=True):
         assert a["rows"] == b["rows"]
@@ -117,3 +121,14 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(plain: Path, capsys: pytes
     assert train.main([*TINY, f"--output={plain}"]) == 2
     assert "holds a run, expected a new folder" in capsys.readouterr().err
     assert (plain / "log.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize("main", [train.main, evaluate.main])
+def test_processes_that_do_not_know_of_each_other_are_refused(
+    main: Any, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    model = [f"--model={plain / 'model'}"] if main is evaluate.main else []
+    assert main([*model, f"--output={tmp_path / 'run'}"]) == 2
+    assert "WORLD_SIZE is 2, expected 1" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -16,7 +16,7 @@ from unirex.config import config_first, expand, fail, one_line
 from unirex.data.source import DataConfig, load_split
 from unirex.foreign import Classifier, read_scores
 from unirex.inference import OWN, EvalConfig, Judging
-from unirex.judging import About, judge, print_tables, write_all
+from unirex.judging import About, check_processes, judge, print_tables, write_all
 from unirex.methods import METHODS
 from unirex.modeling import UnirexModel
 from unirex.tokenization import load_tokenizer, resolve_path
@@ -88,6 +88,7 @@ def _parse(argv: list[str]) -> Request:
 def run(request: Request) -> None:
     """Judges on `eval.split` and writes predictions, controls and metrics to the output folder."""
     accelerator = Accelerator()
+    check_processes(accelerator)
     method, tools, labels, settings = _load(request)
     known = replace(request.data, labels=request.data.labels or labels) if not request.data.choices else request.data
     examples = load_split(known, request.eval.split)

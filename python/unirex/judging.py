@@ -1,5 +1,6 @@
 """Judges a method on a data set over all processes: rows gathered with their place, each kept once, scored once."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,20 @@ class About:
     data: str
     headline: str
     choice: bool
+
+
+def check_processes(accelerator: Accelerator) -> None:
+    """Refuses processes that were started together but do not know of each other, and would write one run twice.
+
+    Raises:
+        ValueError: the launcher started several processes, and accelerate sees one.
+    """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:
+        raise ValueError(
+            f"WORLD_SIZE is {started}, expected {accelerator.num_processes}, the processes that accelerate sees; "
+            "to run several on the CPU set ACCELERATE_USE_CPU=true"
+        )
 
 
 def judge(

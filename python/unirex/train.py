@@ -17,7 +17,7 @@ from unirex.assemble import Assembly, assemble
 from unirex.config import RunConfig, fail, parse, to_yaml
 from unirex.data.collate import EncodedSet
 from unirex.inference import OWN, Judging
-from unirex.judging import About, dev_metrics, judge, print_tables, write_all
+from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, write_all
 from unirex.modeling import UnirexModel
 from unirex.training import StoppedError, Training
 
@@ -48,6 +48,7 @@ def run(config: RunConfig) -> None:
     accelerator = Accelerator(
         mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder
     )
+    check_processes(accelerator)
     _open_run(accelerator, config, folder)
     set_seed(config.seed)
     parts = assemble(config)
@@ -117,7 +118,7 @@ def _fit(
     dev = tools.encode(splits.val[: config.train.dev_limit], splits.labels)
     training = Training(accelerator, parts.method, train, config.train, folder, config.seed)
     if accelerator.is_main_process:
-        _describe(parts, train, dev)
+        _describe(parts, train, dev, accelerator.num_processes)
     newest = checkpoint.latest(folder) if config.resume else None
     if newest is not None:
         training.resume(newest)
@@ -179,13 +180,13 @@ def _finish(
     )
 
 
-def _describe(parts: Assembly, train: EncodedSet, dev: EncodedSet) -> None:
+def _describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: int) -> None:
     """Prints what is about to be trained, and what truncation takes from it."""
     parameters = sum(p.numel() for p in parts.model.parameters())
     with_gold = sum(example.gold is not None for example in parts.splits.train)
     lines = [
         f"train {len(train)} instances ({with_gold} with gold), dev {len(dev)}, "
-        f"classes {', '.join(parts.splits.labels)}",
+        f"classes {', '.join(parts.splits.labels)}; {processes} process{'es' if processes > 1 else ''}",
         f"model {parts.model.config.backbone['model_type']}, {parameters / 1e6:.1f} M parameters, "
         f"hard rationales: top {parts.rationale_fraction:.3f} of the words",
     ]
