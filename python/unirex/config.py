@@ -270,12 +270,13 @@ def _suggest(name: str, known: Any) -> str:
 def one_line(message: str, parser: ArgumentParser) -> str:
     """A parser's complaint in one line, with the nearest known key where it is about an unknown one."""
     line = " ".join(message.split())
+    inside = re.search(r"Group '([\w.-]+)' does not accept option '([\w.-]+)'", line)
     unknown = re.search(
-        r"(?:[Uu]nrecognized arguments: --|Key '|unexpected key: |does not accept nested key ')([\w.-]+)", line
+        r"(?:[Uu]nrecognized arguments: --|Key '|unexpected key: |does not accept nested key '|Option ')([\w.-]+)", line
     )
-    if unknown is None:
+    if inside is None and unknown is None:
         return line
-    key = unknown[1].strip("'")
+    key = ".".join(inside.groups()) if inside else unknown[1]  # type: ignore[index]
     return f"unknown configuration key {key!r}{_suggest(key, _keys(parser))}"
 
 

@@ -142,7 +142,11 @@ def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]
     kind = METHODS[method_settings["name"]]
     saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in method_settings.items()}
     method_config = kind.config_class(**saved)
-    method = kind(UnirexModel.from_pretrained(request.model), method_config, tools.fill)
+    try:
+        model = UnirexModel.from_pretrained(request.model)
+    except ValueError as error:
+        raise ValueError(f"{request.model}: {error}") from None
+    method = kind(model, method_config, tools.fill)
     labels = tuple(config.id2label[i] for i in sorted(config.id2label))
     return (
         method,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
 from accelerate.utils import set_seed
 
 from unirex import checkpoint
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(config: RunConfig) -> None:
     """Trains, keeps the best model by the dev metric, and judges it on the chosen split."""
     folder = Path(config.output)
+    _check_trackers(config.train.trackers)
     accelerator = Accelerator(
         mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder
     )
@@ -71,6 +73,15 @@ def run(config: RunConfig) -> None:
     training = _fit(accelerator, config, folder, parts, judging, about)
     _finish(accelerator, training, config, folder, parts, judging, about, time.perf_counter() - started)
     accelerator.end_training()
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    """Refuses a tracker that is not installed, which accelerate would leave out without a word."""
+    installed = [str(tracker) for tracker in get_available_trackers()]
+    for name in names:
+        if name not in installed:
+            found = ", ".join(installed) or "none"
+            raise ValueError(f"train.trackers holds {name!r}, expected one that is installed ({found})")
 
 
 def _open_run(accelerator: Accelerator, config: RunConfig, folder: Path) -> None:
