@@ -10,6 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 from jsonargparse import ArgumentError, ArgumentParser
 from transformers import AutoConfig
+from transformers.utils.logging import disable_progress_bar
 
 from unirex.assemble import Tools
 from unirex.config import config_first, expand, fail, one_line
@@ -46,6 +47,7 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 for bad input."""
     speaks = os.environ.get("RANK", "0") == "0"
+    disable_progress_bar()  # of loading and saving weights; the commands have their own
     try:
         run(_parse(list(sys.argv[1:] if argv is None else argv)))
     except (ValueError, OSError) as error:

@@ -89,4 +89,4 @@ def _nullable(scores: NDArray[np.float32]) -> list[float | None]:
 def write_table(table: pa.Table, path: str | Path) -> None:
     """Writes Parquet so that a file by this name is always complete."""
     with atomic_write(path) as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)

@@ -12,6 +12,7 @@ import yaml
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import set_seed
+from transformers.utils.logging import disable_progress_bar
 
 from unirex import checkpoint
 from unirex.assemble import Assembly, assemble
@@ -29,6 +30,7 @@ _FREE = ("resume", "overwrite", "output")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, 2 for bad input, 3 for a loss that is not finite, 130 for Ctrl-C."""
     speaks = os.environ.get("RANK", "0") == "0"
+    disable_progress_bar()  # of loading and saving weights; the commands have their own
     try:
         run(parse(sys.argv[1:] if argv is None else argv, prog="unirex.train", description=__doc__ or ""))
     except (ValueError, OSError) as error:

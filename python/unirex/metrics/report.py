@@ -151,7 +151,7 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
         label = f"  {name}" + (" *" if name == first.headline else "")
         table.append([label, ARROWS[metric.direction], *_cells(name, reports)])
     lines = [_about(report, head) for report, head in zip(reports, names, strict=True)]
-    return "\n".join([*lines, "", *aligned(table), "", _footnote(first)])
+    return "\n".join([*lines, "", *aligned(table), "", _footnote(first, several=not single)])
 
 
 def heads(reports: Sequence[Report]) -> list[str]:
@@ -177,8 +177,8 @@ def _cells(name: str, reports: Sequence[Report]) -> list[str]:
         interval = "" if metric.low is None or metric.high is None else f"[{metric.low:.4f}, {metric.high:.4f}]"
         if len(reports) == 1:
             return [f"{metric.value:.4f}", interval, str(metric.n), str(metric.n_undefined)]
-        half = "" if metric.low is None or metric.high is None else f" ±{(metric.high - metric.low) / 2:.4f}"
-        undefined = f" ({metric.n_undefined} undefined)" if metric.n_undefined else ""
+        half = "" if metric.low is None or metric.high is None else f" ±{(metric.high - metric.low) / 2:.3f}"
+        undefined = f" ({metric.n_undefined} out)" if metric.n_undefined else ""
         cells.append(f"{metric.value:.4f}{half}{undefined}")
     return cells
 
@@ -201,11 +201,13 @@ def _about(report: Report, head: str) -> str:
     return f"{head}: {report.n_rows} rows" + "".join(f", {fact}" for fact in facts)
 
 
-def _footnote(report: Report) -> str:
+def _footnote(report: Report, *, several: bool) -> str:
     parts = [f"convention {report.convention}", "↑ higher is better, ↓ lower is better"]
     if report.headline:
         parts.append("* the task score of this data set")
     if report.resampling:
         percent = 100 * report.resampling["confidence"]
         parts.append(f"intervals: {percent:g} % bootstrap, {report.resampling['replicates']} replicates")
+    if several:
+        parts.append("(n out): n rows where it is undefined are left out")
     return "; ".join(parts)
