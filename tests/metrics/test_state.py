@@ -1,7 +1,5 @@
 """States merge, whatever the split and the order, to the last bit; intervals are those of a plain bootstrap."""
 
-import pickle
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -30,8 +28,15 @@ def test_merged_states_equal_one_state(seed: int, parts: list[int], backwards: b
         states[parts[row]].update(table.slice(row, 1).to_batches()[0])
     whole = states.pop()
     for state in states:
-        whole.merge(pickle.loads(pickle.dumps(state)))
+        whole.merge_bytes(state.to_bytes())
     assert same(finish(made, whole), expected)
+
+
+def test_a_state_of_other_replicates_does_not_merge_from_bytes() -> None:
+    table = predictions.table(0, 10)
+    few, many = (plan(table, resampling=Resampling(replicates=n)).state() for n in (5, 6))
+    with pytest.raises(ValueError, match="the state has shape .*, 5.*, expected .*, 6"):
+        many.merge_bytes(few.to_bytes())
 
 
 def test_states_of_different_plans_do_not_merge() -> None:

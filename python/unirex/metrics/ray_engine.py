@@ -6,7 +6,6 @@ the files under the same paths.
 
 import logging
 import os
-import pickle
 from typing import Any
 
 from unirex.metrics.scoring import Plan, Progress, run_plan
@@ -55,7 +54,7 @@ class _Worker:
             state = run_plan(self.made, shard=self.shards[number])
         except (ValueError, OSError) as error:
             return {"number": number, "state": b"", "error": str(error)}
-        return {"number": number, "state": pickle.dumps(state), "error": ""}
+        return {"number": number, "state": state.to_bytes(), "error": ""}
 
 
 def _merged(made: Plan, results: list[dict[str, Any]], progress: Progress | None) -> State:
@@ -64,7 +63,7 @@ def _merged(made: Plan, results: list[dict[str, Any]], progress: Progress | None
     for row in results:
         if row["error"]:
             raise ValueError(str(row["error"]))
-        whole.merge(pickle.loads(row["state"]))  # noqa: S301 (written by our own workers)
+        whole.merge_bytes(row["state"])
         if progress is not None:
             progress(whole.n_rows, total)
     return whole
