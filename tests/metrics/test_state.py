@@ -35,7 +35,7 @@ def test_merged_states_equal_one_state(seed: int, parts: list[int], backwards: b
 def test_a_state_of_other_replicates_does_not_merge_from_bytes() -> None:
     table = predictions.table(0, 10)
     few, many = (plan(table, resampling=Resampling(replicates=n)).state() for n in (5, 6))
-    with pytest.raises(ValueError, match="the state has shape .*, 5.*, expected .*, 6"):
+    with pytest.raises(ValueError, match=r"the state has shape .*, 5.*, expected .*, 6"):
         many.merge_bytes(few.to_bytes())
 
 
