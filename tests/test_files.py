@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -70,3 +71,10 @@ def test_a_killed_writer_leaves_no_file_by_the_final_name(tmp_path: Path) -> Non
         child.send_signal(signal.SIGKILL)
         child.wait()
     assert not target.exists()
+
+
+def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a'"), atomic_write(tmp_path / "a") as file:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
