@@ -74,7 +74,10 @@ def test_a_killed_writer_leaves_no_file_by_the_final_name(tmp_path: Path) -> Non
 
 
 def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"No space left on device: '.*/a'"), atomic_write(tmp_path / "a") as file:
-        file.write(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def fill() -> None:
+        with atomic_write(tmp_path / "a"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a'"):
+        fill()
     assert not list(tmp_path.iterdir())
