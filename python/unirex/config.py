@@ -15,6 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from unirex.data.source import DataConfig
 from unirex.inference import EvalConfig
 from unirex.methods import METHODS
+from unirex.modeling import ExtractorKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,9 @@ class ModelConfig:
         backbone: folder or hub name of a pretrained encoder, `package:NAME/SUB` for one inside an installed Python
             package; None = `random`, with a tokenizer built from the training set.
         random: shape of the random encoder.
-        extractor: `shared` (SLM), `dual` (DLM) or `none`.
+        extractor: `shared` (SLM), `dual` (DLM), `attribution` (AA: the task model's gradient, in training too),
+            `support` (a classifier of its own: FRESH) or `none` (attribution after training); None = the first that the
+            method takes.
         extractor_backbone: pretrained encoder of a dual extractor, which may have another vocabulary; None = backbone.
         head, head_width, head_layers: the extractor's head; UNIREX's MLP is 2 layers of 2048.
         pooling: how the task model pools a row; `auto` takes the pooler where the backbone has one.
@@ -54,7 +57,7 @@ class ModelConfig:
 
     backbone: str | None = None
     random: RandomBackbone = field(default_factory=RandomBackbone)
-    extractor: Literal["shared", "dual", "none"] = "shared"
+    extractor: ExtractorKind | None = None
     extractor_backbone: str | None = None
     head: Literal["linear", "mlp"] = "linear"
     head_width: int = 2048
@@ -72,7 +75,7 @@ class ModelConfig:
                 raise ValueError(f"model.{name} is {value}, expected 0 up to but not 1")
         if self.max_length is not None and self.max_length < 8:
             raise ValueError(f"model.max_length is {self.max_length}, expected at least 8")
-        if self.extractor_backbone is not None and self.extractor != "dual":
+        if self.extractor_backbone is not None and self.extractor not in ("dual", None):
             raise ValueError(f"model.extractor_backbone is set, expected model.extractor dual, found {self.extractor}")
 
 
@@ -193,10 +196,24 @@ def from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
         resume=made.resume,
         overwrite=made.overwrite,
         data=replace(data, path=expand(data.path, "data.path")),
-        model=replace(model, backbone=expand(model.backbone, "model.backbone")),
+        model=_model(model, made.method.name),
         method=made.method,
         train=made.train,
         eval=made.eval,
+    )
+
+
+def _model(model: ModelConfig, method: str) -> ModelConfig:
+    """The model's settings with the extractor that the method takes, and paths without variables."""
+    taken: tuple[Any, ...] = METHODS[method].extractors
+    extractor = model.extractor or taken[0]
+    if extractor not in taken:
+        raise ValueError(f"model.extractor is {extractor!r}, expected {' or '.join(taken)} for method {method}")
+    return replace(
+        model,
+        extractor=extractor,
+        backbone=expand(model.backbone, "model.backbone"),
+        extractor_backbone=expand(model.extractor_backbone, "model.extractor_backbone"),
     )
 
 

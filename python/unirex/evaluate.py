@@ -19,6 +19,7 @@ from unirex.foreign import Classifier, read_scores
 from unirex.inference import OWN, EvalConfig, Judging
 from unirex.judging import About, check_processes, judge, print_tables, write_all
 from unirex.methods import METHODS
+from unirex.methods.method import saved_config
 from unirex.modeling import UnirexModel
 from unirex.tokenization import load_tokenizer, resolve_path
 
@@ -142,8 +143,7 @@ def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]
     tools = Tools.load(request.model, settings)
     method_settings = settings["method"]
     kind = METHODS[method_settings["name"]]
-    saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in method_settings.items()}
-    method_config = kind.config_class(**saved)
+    method_config = saved_config(kind.config_class, method_settings)
     try:
         model = UnirexModel.from_pretrained(request.model)
     except ValueError as error:
