@@ -157,7 +157,7 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
     choice = any(example.choices for example in splits.train)
     settings = UnirexConfig(
         backbone=backbone,
-        extractor=model.extractor,
+        extractor=model.extractor or "shared",
         extractor_backbone=own,
         **METHODS[config.method.name].model_settings(config.method),
         head=model.head,

@@ -5,7 +5,7 @@ encoder in which every token attends to every other and positions enter by `posi
 tokens are dropped; elsewhere they are masked in place.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -50,6 +50,12 @@ def encode(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None 
     """
     output = backbone(**_inputs(backbone, rows, embeddings_BLD))
     return output.last_hidden_state, getattr(output, "pooler_output", None)
+
+
+def embedding_width(backbone: PreTrainedModel) -> int:
+    """D of the input embeddings, which some backbones (ELECTRA, ALBERT) have narrower than their hidden states."""
+    table: Any = backbone.get_input_embeddings()
+    return int(table.embedding_dim)
 
 
 def encode_attentions(backbone: PreTrainedModel, rows: Rows) -> tuple[Tensor, ...]:

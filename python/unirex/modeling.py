@@ -14,7 +14,7 @@ from transformers import (
 )
 from transformers.utils.generic import ModelOutput
 
-from unirex.backbone import Pooling, encode, encode_pooled, pool
+from unirex.backbone import Pooling, embedding_width, encode, encode_pooled, pool
 from unirex.data.collate import Batch, Rows
 from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig, attribute, with_logits
 from unirex.extractors.head import HeadKind, ScoreHead, init_linear
@@ -109,6 +109,7 @@ class UnirexModel(PreTrainedModel):
         self.classifier = nn.Linear(width, self._n_outputs)
         self.extractor = self._make_extractor(width)
         self.post_init()
+        self.freeze_unused()
 
     @property
     def _n_outputs(self) -> int:
@@ -123,7 +124,7 @@ class UnirexModel(PreTrainedModel):
             own = _bare(config.extractor_backbone or config.backbone)
             return DualExtractor(own, self._head(own.config.hidden_size, config.extractor_outputs))
         if config.extractor == "attribution" and config.head == "mlp":
-            return VectorHead(self._head(self.backbone.get_input_embeddings().embedding_dim))
+            return VectorHead(self._head(embedding_width(self.backbone)))
         if config.extractor == "support":
             head = self._head(width) if config.support_head else None
             return SupportClassifier(_bare(config.backbone), nn.Linear(width, self._n_outputs), config.dropout, head)
@@ -155,6 +156,14 @@ class UnirexModel(PreTrainedModel):
             scores_BL: Tensor = self.extractor(hidden_BLD)
             return logits, scores_BL.float()
         return logits, None
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Scores float32 [B, L] of a learned extractor alone."""
+        if isinstance(self.extractor, DualExtractor):
+            return self._dual_scores(self.extractor, batch)
+        assert isinstance(self.extractor, ScoreHead)
+        scores_BL: Tensor = self.extractor(encode(self.backbone, batch.rows)[0])
+        return scores_BL.float()
 
     def support(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """What `full` gives, of the support classifier: logits, and scores where it has a score head."""
@@ -234,9 +243,31 @@ class UnirexModel(PreTrainedModel):
         if batch.extractor is None:
             own_BL: Tensor = extractor(batch.rows)
             return own_BL.float()
-        shape = (batch.words_BL.shape[0], batch.words_BL.shape[1])
         foreign_BL: Tensor = extractor(batch.extractor.rows)
-        return batch.extractor.transfer(foreign_BL.float(), shape)
+        return self._transferred(foreign_BL.float(), batch)
+
+    def extractor_outputs(self, batch: Batch) -> Tensor:
+        """What a dual extractor's head gives for the task model's tokens, float32 [B, L, outputs]."""
+        assert isinstance(self.extractor, DualExtractor)
+        if batch.extractor is None:
+            return self.extractor.outputs(batch.rows).float()
+        parts = self.extractor.outputs(batch.extractor.rows).float().unbind(-1)
+        return torch.stack([self._transferred(part, batch) for part in parts], -1)
+
+    def _transferred(self, foreign_BL: Tensor, batch: Batch) -> Tensor:
+        """Values at the extractor's tokens, taken to the task model's."""
+        assert batch.extractor is not None
+        return batch.extractor.transfer(foreign_BL, (batch.words_BL.shape[0], batch.words_BL.shape[1]))
+
+    def freeze_unused(self) -> None:
+        """Freezes the poolers that no output depends on, for which data-parallel training would wait in vain."""
+        parts: list[Any] = [] if self.pooling == "pooler" else [self.backbone]
+        if isinstance(self.extractor, DualExtractor) or (self.extractor is not None and parts):
+            parts.append(getattr(self.extractor, "backbone", None))
+        for part in parts:
+            pooler = getattr(part, "pooler", None)
+            if pooler is not None:
+                pooler.requires_grad_(False)
 
     def perturbed(self, rows: Rows, n_choices: int = 1, max_tokens: int | None = None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""

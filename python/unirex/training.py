@@ -90,6 +90,12 @@ def adamw(method: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
 
 
+def append_log(run: Path, record: dict[str, Any]) -> None:
+    """Appends a line to the log of the run's folder."""
+    with (run / "log.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
 class Training:
     """Trains a method on one set and asks for the dev metrics after each epoch."""
 
@@ -227,8 +233,7 @@ class Training:
     def log(self, record: dict[str, Any]) -> None:
         """Appends a line to the run's log and tells the trackers."""
         if self.accelerator.is_main_process:
-            with (self.run / "log.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            append_log(self.run, record)
         numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
         self.accelerator.log(numbers, step=self.progress.step)
 
@@ -271,6 +276,11 @@ class Training:
             kept = [line for line in lines if json.loads(line).get("step", 0) <= self.progress.step]
             log.write_text("".join(f"{line}\n" for line in kept))
         self.accelerator.wait_for_everyone()
+
+    def close(self) -> None:
+        """Takes off what accelerate put around the method, so that another stage can be prepared."""
+        self.accelerator.unwrap_model(self.method, keep_fp32_wrapper=False)
+        self.accelerator.free_memory()
 
     def _bar(self) -> Any:
         return tqdm(

@@ -1,4 +1,5 @@
 """Attributions beside captum's, on models small enough for both."""
+# ruff: noqa: NPY002  # captum draws from numpy's global state
 
 from dataclasses import replace
 

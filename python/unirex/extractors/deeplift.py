@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ _TORCH = (
 )  # fmt: skip
 ELEMENTWISE: tuple[type[nn.Module], ...] = (
     *_TORCH,
-    *{entry[0] if isinstance(entry, tuple) else entry for entry in ACT2CLS.values()},
+    *cast("set[type[nn.Module]]", {entry[0] if isinstance(entry, tuple) else entry for entry in ACT2CLS.values()}),
 )
 """Modules with one input and one output per number, which get the Rescale rule."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from unirex.backbone import embedding_width
 from unirex.extractors.target import Target
 
 Rule = Literal["midpoint", "gauss_legendre"]
@@ -90,7 +91,7 @@ def draw_shap(target: Target, samples: int, stdev: float, seed: int) -> tuple[Te
     A row's draws depend on `seed`, the row's own seed and its visible tokens, not on the batch around it.
     """
     n, width = target.rows.input_ids_BL.shape
-    depth = int(target.backbone.get_input_embeddings().embedding_dim)
+    depth = embedding_width(target.backbone)
     lengths = target.rows.visible_BL.sum(1).tolist()
     places_SB = torch.zeros(samples, n)
     noise_SBLD = torch.zeros(samples, n, width, depth) if stdev > 0 else None
