@@ -4,7 +4,7 @@ from typing import Any
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    # The published conventions of UNIREX (Chan et al. 2022, appendix A, and its code); docs/methods.md compares them with
+    # The published conventions of UNIREX (Chan et al. 2022, appendix, and its code); docs/methods.md compares them with
     # ours. Lengths, class weights and headline metrics belong to data sets and stand in their recipes.
     "paper": {
         "model.head": "mlp",
