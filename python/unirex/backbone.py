@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from unirex.data.collate import Rows, drop_padding
+from unirex.gates import Gate, take_gates
 from unirex.perturb import drop_hidden
 
 Pooling = Literal["pooler", "first", "mean", "last"]
@@ -46,9 +47,16 @@ def encode(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None 
     """The last hidden states float [B, L, D] and, where the backbone has a pooler, its output [B, D].
 
     Values at tokens that are not visible are meaningless. `embeddings_BLD`, where given, stand in for those of the
-    rows' ids.
+    rows' ids. Gates of the rows act on every attention weight.
     """
-    output = backbone(**_inputs(backbone, rows, embeddings_BLD))
+    inputs = _inputs(backbone, rows, embeddings_BLD)
+    if rows.gates_BL is None:
+        output = backbone(**inputs)
+    else:
+        take_gates(backbone)
+        gate = inputs["gate"] = Gate(rows.gates_BL)
+        output = backbone(**inputs)
+        gate.check_used(backbone)
     return output.last_hidden_state, getattr(output, "pooler_output", None)
 
 
@@ -67,9 +75,9 @@ def encode_attentions(backbone: PreTrainedModel, rows: Rows) -> tuple[Tensor, ..
     return weights
 
 
-def _inputs(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None) -> dict[str, Tensor]:
+def _inputs(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None) -> dict[str, Any]:
     """The arguments of the backbone's call."""
-    inputs: dict[str, Tensor] = {"attention_mask": rows.visible_BL.long()}
+    inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long()}
     if embeddings_BLD is None:
         inputs["input_ids"] = rows.input_ids_BL
     else:
@@ -113,7 +121,7 @@ def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, ma
     """
     if len(rows.input_ids_BL) == 0:
         return torch.zeros(0, backbone.config.hidden_size, device=rows.input_ids_BL.device)
-    drop = can_drop(backbone.config)
+    drop = rows.gates_BL is None and can_drop(backbone.config)
     lengths = (rows.visible_BL.sum(1) if drop else reach(rows.visible_BL)).cpu().numpy()
     passes = plan_passes(lengths, _PASS_OVERHEAD.get(rows.input_ids_BL.device.type, 128), max_tokens)
     pooled, order = [], []
@@ -122,7 +130,8 @@ def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, ma
         part = rows.take(index_P)
         part = drop_hidden(part, keep_positions=True) if drop else drop_padding(part, int(lengths[index].max()))
         hidden_BLD, pooler_BD = encode(backbone, part)
-        pooled.append(pool(hidden_BLD, pooler_BD, part.visible_BL, pooling))
+        visible_BL = part.visible_BL if part.gates_BL is None else part.visible_BL & (part.gates_BL > 0)
+        pooled.append(pool(hidden_BLD, pooler_BD, visible_BL, pooling))
         order.append(index_P)
     return torch.cat(pooled)[torch.cat(order).argsort()]
 

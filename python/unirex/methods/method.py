@@ -20,12 +20,14 @@ class Counts:
         gold_tokens: selectable tokens of rows with a human rationale.
         gold_positive: the gold mass among them (the number of marked tokens, where gold is 0 or 1).
         gold_rows: rows with a human rationale.
+        progress: share of the training's steps that are done, in [0, 1).
     """
 
     instances: float
     gold_tokens: float
     gold_positive: float
     gold_rows: float
+    progress: float = 0.0
 
     @classmethod
     def of(cls, batch: Batch) -> Tensor:
@@ -77,13 +79,14 @@ class Stage:
 
 
 def plausibility_term(scores_BL: Tensor, batch: Batch, counts: Counts, criterion: PlausCriterion = "bce") -> Tensor:
-    """This batch's share of the mean plausibility loss over the gold of the global batch (`kl`: over its rows).
+    """This batch's share of the mean plausibility loss over the gold of the global batch (`kl`, `ranking`: its rows).
 
     A batch without gold gives a zero that still has a gradient, which data-parallel training waits for.
     """
     counted_BL = batch.selectable_BL & batch.has_gold_B[:, None]
     loss_BL = plausibility_loss(scores_BL, batch.gold_BL, counted_BL, criterion=criterion, pos_weight=counts.pos_weight)
-    return loss_BL.sum() / max(counts.gold_rows if criterion == "kl" else counts.gold_tokens, 1.0)
+    by_row = criterion in ("kl", "ranking")
+    return loss_BL.sum() / max(counts.gold_rows if by_row else counts.gold_tokens, 1.0)
 
 
 def task_term(loss_I: Tensor, batch: Batch, counts: Counts, class_weights: Tensor | None) -> Tensor:
