@@ -18,9 +18,10 @@ from unirex.assemble import Tools
 from unirex.config import config_first, expand, fail, one_line
 from unirex.data.source import DataConfig, load_split
 from unirex.foreign import Classifier, read_scores
-from unirex.inference import OWN, EvalConfig, Judging
+from unirex.inference import EvalConfig, Judging, sources
 from unirex.judging import About, check_processes, judge, print_tables, write_all
 from unirex.methods import METHODS
+from unirex.methods.method import saved_config
 from unirex.modeling import UnirexModel
 from unirex.tokenization import load_tokenizer, resolve_path
 
@@ -108,14 +109,13 @@ def run(request: Request) -> None:
     examples = load_split(known, request.eval.split)
     if not examples:
         raise ValueError(f"data {request.data.short_name}: the {request.eval.split} split is empty, expected instances")
-    source = OWN if request.scores is None else FROM_FILE
     judging = Judging(
         config=request.eval,
         unit=settings["unit"],
         word_score=settings["word_score"],
         rationale_fraction=request.eval.rationale_fraction or settings["rationale_fraction"],
         labels=labels,
-        sources=(source, *request.eval.references),
+        sources=(FROM_FILE, *request.eval.references) if request.scores else sources(method, request.eval),
         given=None if request.scores is None else {FROM_FILE: read_scores(request.scores, examples)},
         checks=_load_checks(request, tools, labels, accelerator.device),
     )
@@ -170,8 +170,7 @@ def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]
     tools = Tools.load(request.model, settings)
     method_settings = settings["method"]
     kind = METHODS[method_settings["name"]]
-    saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in method_settings.items()}
-    method_config = kind.config_class(**saved)
+    method_config = saved_config(kind.config_class, method_settings)
     try:
         model = UnirexModel.from_pretrained(request.model)
     except ValueError as error:
