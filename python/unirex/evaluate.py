@@ -19,7 +19,7 @@ from unirex.config import config_first, expand, fail, one_line
 from unirex.data.source import DataConfig, load_split
 from unirex.foreign import Classifier, read_scores
 from unirex.inference import EvalConfig, Judging, sources
-from unirex.judging import About, check_processes, judge, print_tables, write_all
+from unirex.judging import About, check_processes, judge, print_tables, warn_of_collapse, write_all
 from unirex.methods import METHODS
 from unirex.methods.method import saved_config
 from unirex.modeling import UnirexModel
@@ -129,6 +129,7 @@ def run(request: Request) -> None:
     tables = judge(accelerator, method.to(accelerator.device), data, judging, about, title=request.eval.split)
     if accelerator.is_main_process:
         paths = write_all(tables, Path(request.output))
+        warn_of_collapse(tables[source], request.eval.split)
         print_tables(tables, Path(request.output))
         print(f"\npredictions  {paths[0]}")  # noqa: T201
 
