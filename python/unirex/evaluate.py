@@ -129,7 +129,7 @@ def run(request: Request) -> None:
     tables = judge(accelerator, method.to(accelerator.device), data, judging, about, title=request.eval.split)
     if accelerator.is_main_process:
         paths = write_all(tables, Path(request.output))
-        warn_of_collapse(tables[source], request.eval.split)
+        warn_of_collapse(tables[judging.sources[0]], request.eval.split)
         print_tables(tables, Path(request.output))
         print(f"\npredictions  {paths[0]}")  # noqa: T201
 

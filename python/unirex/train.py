@@ -18,7 +18,7 @@ from unirex import checkpoint
 from unirex.assemble import Assembly, assemble
 from unirex.config import RunConfig, fail, parse, to_yaml
 from unirex.data.collate import EncodedSet
-from unirex.inference import Judging, sources
+from unirex.inference import OWN, Judging, sources
 from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, warn_of_collapse, write_all
 from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel
