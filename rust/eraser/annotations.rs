@@ -12,6 +12,18 @@ use crate::eraser::spans::{Span, inside};
 pub use crate::eraser::table::Entry;
 use crate::eraser::table::{self, Table};
 
+/// How annotations are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reading<'d> {
+    /// Keep the spans of sentences too.
+    pub sentences: bool,
+    /// Refuse fields that the benchmark's format does not have, and the lack of those that it demands, as its own
+    /// scorer does.
+    pub exact: bool,
+    /// Compare the spans with the lengths of these documents, line by line.
+    pub docs: Option<&'d Docs>,
+}
+
 /// All annotations of a split.
 #[derive(Debug)]
 pub struct Annotations {
@@ -26,26 +38,23 @@ pub struct Annotations {
 impl Annotations {
     /// Reads `SPLIT.jsonl` (also compressed). To be called inside a thread pool.
     ///
-    /// Sentence spans are kept only where `sentences` asks for them. With `docs` the spans are compared with the
-    /// lengths of the documents line by line. `problem` is called for each bad line; it returns the error that ends
-    /// the reading.
+    /// `problem` is called for each bad line; it returns the error that ends the reading.
     pub fn open(
         data_dir: &Path,
         split: &str,
-        sentences: bool,
-        docs: Option<&Docs>,
+        reading: Reading<'_>,
         sizes: Sizes,
         mut problem: impl FnMut(Problem) -> Result<(), Problem>,
     ) -> Result<Self, Problem> {
         let name = data_dir.join(format!("{split}.jsonl"));
         let path = lines::find(&name).unwrap_or(name);
-        let mut found =
-            Self { path: path.clone(), classes: Vec::new(), table: Table::default(), has_sentences: sentences };
+        let has_sentences = reading.sentences;
+        let mut found = Self { path: path.clone(), classes: Vec::new(), table: Table::default(), has_sentences };
         let mut classes = HashMap::new();
         lines::stream(
             &path,
             sizes,
-            |block| read_block(block, sentences, docs),
+            |block| read_block(block, reading),
             |lines_before, block: Block| {
                 found.add(&block.entries, &mut classes).map_err(|fault| Problem::new(&path, None, fault))?;
                 block
@@ -145,26 +154,21 @@ struct Block {
     faults: Vec<(u64, Fault)>,
 }
 
-fn read_block(block: &[u8], sentences: bool, docs: Option<&Docs>) -> Parsed<Block> {
+fn read_block(block: &[u8], reading: Reading<'_>) -> Parsed<Block> {
     let (mut lines, mut outcome) = (0, Block::default());
     let mut spans = Vec::new();
     for line in lines::split(block) {
         lines += 1;
-        if let Err(fault) = read_line(line, sentences, docs, &mut spans, &mut outcome.entries) {
+        if let Err(fault) = read_line(line, reading, &mut spans, &mut outcome.entries) {
             outcome.faults.push((lines, fault));
         }
     }
     Parsed { lines, outcome }
 }
 
-fn read_line(
-    line: &[u8],
-    sentences: bool,
-    docs: Option<&Docs>,
-    items: &mut Vec<Item>,
-    out: &mut Vec<u8>,
-) -> Outcome<()> {
-    let (mut id, mut class, mut groups) = (None, None, None);
+fn read_line(line: &[u8], reading: Reading<'_>, items: &mut Vec<Item>, out: &mut Vec<u8>) -> Outcome<()> {
+    let Reading { sentences, exact, docs } = reading;
+    let (mut id, mut class, mut groups, mut query) = (None, None, None, !exact);
     Parser::whole_object(lines::as_text(line)?, |p, key| {
         match key.as_ref() {
             "annotation_id" => id = Some(p.string()?),
@@ -174,7 +178,7 @@ fn read_line(
                 let mut group = 0;
                 p.list(|p| {
                     p.list(|evidence| {
-                        items.push(read_evidence(evidence, group, sentences)?);
+                        items.push(read_evidence(evidence, group, reading)?);
                         Ok(())
                     })?;
                     group += 1;
@@ -182,6 +186,12 @@ fn read_line(
                 })?;
                 groups = Some(group);
             }
+            "query" => {
+                query = true;
+                p.skip()?;
+            }
+            "query_type" | "docids" => p.skip()?,
+            _ if exact => return Err(foreign("annotation")),
             _ => p.skip()?,
         }
         Ok(())
@@ -190,6 +200,9 @@ fn read_line(
     let id = id.ok_or_else(|| missing("annotation_id", "text"))?;
     let class = class.ok_or_else(|| missing("classification", "the name of a class"))?;
     groups.ok_or_else(|| missing("evidences", "a list of lists of evidence"))?;
+    if !query {
+        return Err(missing("query", "text"));
+    }
     // An annotation of a wrong place is told and still there for the instance that belongs to it.
     let places = docs.map_or(Ok(()), |docs| check_places(items, docs, sentences));
     table::put_bytes(out, id.as_bytes());
@@ -198,10 +211,16 @@ fn read_line(
     places
 }
 
-fn read_evidence(p: &mut Parser<'_>, group: usize, sentences: bool) -> Outcome<Item> {
+/// A fault of a field that the benchmark's format does not have.
+fn foreign(what: &str) -> Fault {
+    Fault::new("a field that the format does not have", format!("the fields of an {what} alone"))
+}
+
+fn read_evidence(p: &mut Parser<'_>, group: usize, reading: Reading<'_>) -> Outcome<Item> {
+    let Reading { sentences, exact, .. } = reading;
     // An evidence that does not say where it is has -1 there, as in the reference reader.
     let nowhere = Span { start: -1, end: -1 };
-    let (mut docid, mut at, mut sentence) = (None, nowhere, nowhere);
+    let (mut docid, mut at, mut sentence, mut text) = (None, nowhere, nowhere, !exact);
     p.object(|p, key| {
         match key.as_ref() {
             "docid" => docid = Some(p.string()?.into_owned()),
@@ -209,11 +228,24 @@ fn read_evidence(p: &mut Parser<'_>, group: usize, sentences: bool) -> Outcome<I
             "end_token" => at.end = p.integer()?,
             "start_sentence" if sentences => sentence.start = p.integer()?,
             "end_sentence" if sentences => sentence.end = p.integer()?,
+            "text" => {
+                text = true;
+                // Evidence is put into sets there, which a list cannot be.
+                if exact && p.is_nested() {
+                    return Err(p.wrong("text"));
+                }
+                p.skip()?;
+            }
+            "start_sentence" | "end_sentence" => p.skip()?,
+            _ if exact => return Err(foreign("evidence")),
             _ => p.skip()?,
         }
         Ok(())
     })?;
     let docid = docid.ok_or_else(|| Fault::new("nothing", "the name of a document").within("docid"))?;
+    if !text {
+        return Err(Fault::new("nothing", "text").within("text"));
+    }
     Ok(Item { group, docid, tokens: at, sentences: sentence })
 }
 

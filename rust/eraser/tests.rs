@@ -54,13 +54,14 @@ fn world(instances: usize) -> [(&'static str, String); 3] {
         let scores: Vec<String> = (0..n).map(|t| format!("0.{}", (t * t + i) % 9)).collect();
         docs.push(format!("{{\"docid\": \"d{i}\", \"document\": \"{}\"}}\n", vec!["w"; n].join(" ")));
         annotations.push(format!(
-            "{{\"annotation_id\": \"d{i}\", \"classification\": \"{class}\", \"evidences\": \
-             [[{{\"docid\": \"d{i}\", \"start_token\": {}, \"end_token\": {n}}}]]}}\n",
+            "{{\"annotation_id\": \"d{i}\", \"classification\": \"{class}\", \"query\": \"\", \"evidences\": \
+             [[{{\"text\": \"\", \"docid\": \"d{i}\", \"start_token\": {}, \"end_token\": {n}}}]]}}\n",
             i % 3
         ));
         results.push(format!(
             "{{\"annotation_id\": \"d{i}\", \"classification\": \"b\", \"classification_scores\": {{\"b\": 0.7, \
-             \"n\": 0.3}}, \"thresholded_scores\": [{{\"threshold\": 0.1, \
+             \"n\": 0.3}}, \"comprehensiveness_classification_scores\": {{\"b\": 0.2, \"n\": 0.8}}, \
+             \"sufficiency_classification_scores\": {{\"b\": 0.5, \"n\": 0.5}}, \"thresholded_scores\": [{{\"threshold\": 0.1, \
              \"comprehensiveness_classification_scores\": {{\"b\": 0.{i}, \"n\": 0}}, \
              \"sufficiency_classification_scores\": {{\"b\": 1e-{i}}}}}], \"rationales\": [{{\"docid\": \"d{i}\", \
              \"hard_rationale_predictions\": [{{\"start_token\": 0, \"end_token\": {}}}], \
