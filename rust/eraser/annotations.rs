@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::eraser::docs::Docs;
-use crate::eraser::evidence::{self, Annotation, Item, encode_evidence};
+use crate::eraser::evidence::{self, Annotation, Item, encode};
 use crate::eraser::json::{Fault, Outcome, Parser};
 use crate::eraser::lines::{self, Parsed, Sizes};
 use crate::eraser::problem::Problem;
@@ -101,11 +101,20 @@ impl Annotations {
         self.table.size()
     }
 
-    /// Reads an entry into `out`, in place of what was there.
+    /// Reads an entry into `out`, in place of what was there: the classes and the evidence of all annotations of its id.
     pub fn decode(&self, entry: &Entry<'_>, out: &mut Annotation) {
         out.clear();
-        // Entries are written by `encode` alone, so they never end early.
-        let _ = evidence::decode(entry.name, entry.record, self.has_sentences, out);
+        let (mut next, mut is_one) = (Some(*entry), true);
+        // Records are written by `add` alone, so they never end early.
+        while let Some(Entry { name, mut record, .. }) = next {
+            let earlier = table::take(&mut record).and_then(|at| (at as usize).checked_sub(1));
+            let _ = evidence::decode(name, record, self.has_sentences, out);
+            next = earlier.and_then(|at| self.table.at(at));
+            is_one &= next.is_none();
+        }
+        if !is_one {
+            out.unite();
+        }
     }
 
     /// Adds what was read from a block.
@@ -120,15 +129,10 @@ impl Annotations {
                 None => 0,
             };
             record.clear();
-            table::put(&mut record, 1);
+            // Several annotations of one id, which nobody forbids, are a chain of records: each leads to the one before.
+            table::put(&mut record, self.table.get(id).map_or(0, |earlier| earlier.at as u64 + 1));
             table::put(&mut record, class as u64);
             record.extend_from_slice(evidence);
-            if let Some(earlier) = self.table.get(id) {
-                let mut both = Annotation::default();
-                let _ = evidence::decode(id, earlier.record, self.has_sentences, &mut both);
-                let _ = evidence::decode(id, &record, self.has_sentences, &mut both);
-                record = evidence::encode(id, &both, self.has_sentences);
-            }
             if !self.table.set(id, &record) {
                 return Err(Fault::new(table::TOO_MANY, "fewer annotations"));
             }
@@ -207,7 +211,7 @@ fn read_line(line: &[u8], reading: Reading<'_>, items: &mut Vec<Item>, out: &mut
     let places = docs.map_or(Ok(()), |docs| check_places(items, docs, sentences));
     table::put_bytes(out, id.as_bytes());
     table::put_bytes(out, class.map_or_else(String::new, |name| format!("={name}")).as_bytes());
-    table::put_bytes(out, &encode_evidence(id.as_bytes(), items, sentences));
+    table::put_bytes(out, &encode(id.as_bytes(), items, sentences));
     places
 }
 

@@ -266,7 +266,7 @@ impl Join {
 
     /// Appends the human rationale in a document.
     fn document(&self, annotation: &Annotation, docid: &str, lengths: Lengths, rows: &mut Rows) -> Outcome<()> {
-        let evidence = annotation.docs.iter().find(|evidence| evidence.docid == docid);
+        let evidence = annotation.evidence(docid);
         let tokens = evidence.map(|evidence| annotation.tokens(evidence)).unwrap_or_default();
         mark(&mut rows.tokens.gold, lengths.tokens, tokens)?;
         if self.shape.profile.sentences {

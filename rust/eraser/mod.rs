@@ -99,7 +99,7 @@ pub fn validate(input: &Input, options: Options, limit: usize, threads: Option<u
 fn validate_data(input: &Input, sizes: Sizes, problems: &mut Problems) -> std::result::Result<(), Problem> {
     let docs = Docs::open(&input.data_dir, sizes, |problem| problems.note(problem))?;
     let note = |problem| problems.note(problem);
-    let reading = Reading { sentences: false, exact: true, docs: Some(&docs) };
+    let reading = Reading { docs: Some(&docs), ..Reading::default() };
     Annotations::open(&input.data_dir, &input.split, reading, sizes, note).map(drop)
 }
 

@@ -80,7 +80,9 @@ def by_hand(tmp_path, *, document="w w w w", spans=((0, 2),), instances):
     world = {
         "folder": False,
         "documents": {"d": document},
-        "annotations": [{"annotation_id": n, "evidences": [evidences], "classification": "x"} for n in names],
+        "annotations": [
+            {"annotation_id": n, "query": "", "evidences": [evidences], "classification": "x"} for n in names
+        ],
         "instances": [
             {"annotation_id": name, "rationales": [{"docid": "d", **rationale}], **more}
             for name, (rationale, more) in zip(names, instances, strict=True)

@@ -20,6 +20,7 @@ WORLD = {
     "annotations": [
         {
             "annotation_id": name,
+            "query": "",
             "classification": label,
             "evidences": [[{"docid": name, "start_token": 0, "end_token": 1, "text": "w"}]],
         }
@@ -29,6 +30,7 @@ WORLD = {
         {
             "annotation_id": name,
             "classification": "yes",
+            "classification_scores": {"yes": 0.75, "no": 0.25},
             "rationales": [
                 {
                     "docid": name,
