@@ -349,7 +349,7 @@ fn annotations_of_one_id_are_one_and_cost_no_more_than_their_lines() -> Result<(
         format!(
             "{{\"annotation_id\": \"a\", \"classification\": \"{}\", \"query\": \"\", \"evidences\": [[{{\"text\": \"\", \
              \"docid\": \"d\", \"start_token\": {}, \"end_token\": {}}}]]}}\n",
-            if i % 3 == 0 { "x" } else { "y" },
+            ["x", "y", "y"][i % 3],
             i / 2,
             i / 2 + 1
         )

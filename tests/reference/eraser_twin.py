@@ -298,20 +298,20 @@ def _aopc(instances, thresholds):
     return found
 
 
-def assert_same(found, expected, at="scores"):
-    """Equal structure, and numbers within 1e-9."""
+def assert_same(found, expected, at="scores", *, tolerance=1e-9):
+    """Equal structure, and numbers within the tolerance."""
     if isinstance(expected, dict):
         assert isinstance(found, dict), at
         assert found.keys() == expected.keys(), at
         for key in expected:
-            assert_same(found[key], expected[key], f"{at}.{key}")
+            assert_same(found[key], expected[key], f"{at}.{key}", tolerance=tolerance)
     elif isinstance(expected, list):
         assert isinstance(found, list), at
         assert len(found) == len(expected), at
         for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-            assert_same(ours, theirs, f"{at}[{i}]")
+            assert_same(ours, theirs, f"{at}[{i}]", tolerance=tolerance)
     elif expected is None:
         assert found is None, at
     else:
         both_nan = math.isnan(found) and math.isnan(expected)
-        assert both_nan or found == expected or abs(found - expected) <= 1e-9, (at, found, expected)
+        assert both_nan or found == expected or abs(found - expected) <= tolerance, (at, found, expected)
