@@ -18,8 +18,8 @@ from unirex import checkpoint
 from unirex.assemble import Assembly, assemble
 from unirex.config import RunConfig, fail, parse, to_yaml
 from unirex.data.collate import EncodedSet
-from unirex.inference import Judging, sources
-from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, write_all
+from unirex.inference import OWN, Judging, sources
+from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, warn_of_collapse, write_all
 from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel
 from unirex.training import Progress, StoppedError, Training, append_log
@@ -168,6 +168,8 @@ def _fit_stage(
 
     def score_dev(epoch: int) -> dict[str, float]:
         tables = judge(accelerator, training.method, sets[1], judging, about, title=f"dev {epoch}")
+        if accelerator.is_main_process:
+            warn_of_collapse(tables[OWN], f"dev {epoch}")
         return dev_metrics(accelerator, tables, config.train.best_metric)
 
     def keep_best() -> None:
