@@ -255,7 +255,7 @@ def config_first(arguments: list[str]) -> list[str]:
 def _ahead(arguments: list[str], key: str, default: str, known: Mapping[str, Any]) -> str:
     """What is asked for under a key that is read ahead, since it decides which settings and defaults exist."""
     value = default
-    for argument, after in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
         if argument.partition("=")[0] == "--config":
             path = argument.partition("=")[2] or after
             if not Path(path).is_file():

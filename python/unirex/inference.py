@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -141,7 +141,7 @@ def predict(
                 rows = _judge_by_construction if source == BY_CONSTRUCTION else _judge
                 for place, row in rows(method, data, batch, explanation, scores_BL, judging):
                     if instances[place]:
-                        found[source].append((int(index[place]), row))
+                        found[source].append((int(index[place]), _with_gap(row, place, explanation, source)))
         progress(len(index))
     return found
 
@@ -169,6 +169,13 @@ def _scores(
         for i, e in enumerate(examples)
     ]
     return torch.cat(scores), [True] * len(index)
+
+
+def _with_gap(row: Prediction, place: int, explanation: Explanation, source: str) -> Prediction:
+    """The row with what its own attributions miss of completeness (of several choices, the worst)."""
+    if explanation.gap_B is None or source not in (OWN, BY_CONSTRUCTION):
+        return row
+    return replace(row, completeness_gap=float(explanation.gap_B.view(len(explanation.logits_IC), -1)[place].max()))
 
 
 def _random(seed: int, instance: str, width: int) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
@@ -151,5 +152,10 @@ def print_tables(tables: dict[str, pa.Table], folder: Path) -> None:
     """Prints the metrics of all sources side by side and saves them as `metrics.json`."""
     reports = [score(table) for table in tables.values()]
     print(to_text(reports, names=list(tables)))  # noqa: T201
+    for source, table in tables.items():
+        if "completeness_gap" in table.column_names:
+            gaps = table["completeness_gap"].drop_null().to_numpy()
+            middle, high = np.quantile(gaps, (0.5, 0.95), method="inverted_cdf")
+            print(f"{source}: attributions miss {middle:.2%} of completeness (median; 95th percentile {high:.2%})")  # noqa: T201
     with atomic_write(folder / "metrics.json", "w") as file:
         file.write(to_json(reports))

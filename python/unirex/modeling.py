@@ -190,10 +190,11 @@ class UnirexModel(PreTrainedModel):
 
     def attributions(
         self, batch: Batch, logits_IC: Tensor, how: Attribution, config: AttributionConfig, fill: FillTokens
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
         """Scores float32 [B, L] of the predicted class's logit (multiple choice: of each row's own), without gradient.
 
-        With a support classifier it is the one explained.
+        Beside them what they miss of completeness, where that means something; see `attribute`. With a support
+        classifier it is the one explained.
         """
         target = self.target(batch, logits_IC.argmax(1), config.max_tokens, fill)
         return attribute(target, batch.words_BL, how, config, self._vector_head)
@@ -215,7 +216,7 @@ class UnirexModel(PreTrainedModel):
         target = self.target(batch, class_I, config.max_tokens, fill)
         if not train_scores and how not in IN_TRAINING:
             logits_IC = self._logits(encode_pooled(self.backbone, batch.rows, self.pooling), batch.n_choices)
-            return logits_IC, attribute(target, batch.words_BL, how, config, self._vector_head)
+            return logits_IC, attribute(target, batch.words_BL, how, config, self._vector_head)[0]
         logits_BC, scores_BL = with_logits(target, how, config.pooling, self._vector_head, train_scores=train_scores)
         return self._by_instance(logits_BC, batch.n_choices), scores_BL
 

@@ -49,6 +49,7 @@ class Prediction:
     gold: NDArray[np.float32] | None
     words_cut: int
     gold_cut: int
+    completeness_gap: float | None = None
     perturbed: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
@@ -78,6 +79,8 @@ def to_table(
         )
     columns["words_cut"] = pa.array([row.words_cut for row in rows], pa.int32())
     columns["gold_cut"] = pa.array([row.gold_cut for row in rows], pa.int32())
+    if any(row.completeness_gap is not None for row in rows):
+        columns["completeness_gap"] = pa.array([row.completeness_gap for row in rows], pa.float64())
     columns["model"] = pa.array([model] * n, pa.string()).dictionary_encode()
     columns["data"] = pa.array([data] * n, pa.string()).dictionary_encode()
     return pa.table(columns).replace_schema_metadata({PREDICTIONS_KEY: json.dumps(asdict(header))})

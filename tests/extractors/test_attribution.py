@@ -94,8 +94,8 @@ def test_gradients_equal_captums(family: str) -> None:
     saliency = Saliency(Embedded(of)).attribute(inputs.clone().requires_grad_(), of.class_B, abs=False)
     product = InputXGradient(Embedded(of)).attribute(inputs.clone().requires_grad_(), of.class_B)
     config = AttributionConfig()
-    torch.testing.assert_close(attribute(of, words(of), "grad", config), saliency.norm(dim=-1), atol=1e-6, rtol=1e-5)
-    ours = attribute(of, words(of), "input_x_grad", config)
+    torch.testing.assert_close(attribute(of, words(of), "grad", config)[0], saliency.norm(dim=-1), atol=1e-6, rtol=1e-5)
+    ours = attribute(of, words(of), "input_x_grad", config)[0]
     torch.testing.assert_close(ours, product.sum(-1), atol=1e-6, rtol=1e-5)
 
 
@@ -210,10 +210,10 @@ def test_gradient_shap_draws_for_a_row_do_not_depend_on_its_batch() -> None:
     )
     for stdev in (0.0, 0.3):
         config = AttributionConfig(shap_stdev=stdev)
-        together = attribute(of, words(of), "gradient_shap", config)[2]
-        torch.testing.assert_close(attribute(alone, words(alone), "gradient_shap", config)[0], together)
-    other = attribute(of, words(of), "gradient_shap", AttributionConfig(shap_seed=1))
-    assert not torch.allclose(other, attribute(of, words(of), "gradient_shap", AttributionConfig()))
+        together = attribute(of, words(of), "gradient_shap", config)[0][2]
+        torch.testing.assert_close(attribute(alone, words(alone), "gradient_shap", config)[0][0], together)
+    other = attribute(of, words(of), "gradient_shap", AttributionConfig(shap_seed=1))[0]
+    assert not torch.allclose(other, attribute(of, words(of), "gradient_shap", AttributionConfig())[0])
     assert draw_shap(of, 4, 0.0, 0)[1] is None
 
 
@@ -306,12 +306,12 @@ def test_scores_without_second_derivative_are_constants_of_the_same_value() -> N
     assert not constant.requires_grad
     assert logits.requires_grad
     torch.testing.assert_close(trained, constant, atol=1e-6, rtol=1e-4)
-    torch.testing.assert_close(constant, attribute(of, words(of), "input_x_grad", AttributionConfig()))
+    torch.testing.assert_close(constant, attribute(of, words(of), "input_x_grad", AttributionConfig())[0])
 
 
 def test_a_head_pools_vectors() -> None:
     of, head = target(), ScoreHead(16, "mlp", 8, 2)
-    scores = attribute(of, words(of), "input_x_grad", AttributionConfig(), head)
+    scores = attribute(of, words(of), "input_x_grad", AttributionConfig(), head)[0]
     inputs, _ = embedded(of)
     product = InputXGradient(Embedded(of)).attribute(inputs.clone().requires_grad_(), of.class_B)
     torch.testing.assert_close(scores, head(product).detach(), atol=1e-6, rtol=1e-4)

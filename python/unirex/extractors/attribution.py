@@ -11,6 +11,7 @@ from unirex.extractors.attention import AttentionKind, attention_scores
 from unirex.extractors.deeplift import deeplift
 from unirex.extractors.gradients import (
     Rule,
+    completeness_gap,
     draw_shap,
     gradient,
     gradient_shap,
@@ -68,8 +69,10 @@ class AttributionConfig:
 
 def attribute(
     target: Target, words_BL: Tensor, how: Attribution, config: AttributionConfig, head: nn.Module | None = None
-) -> Tensor:
+) -> tuple[Tensor, Tensor | None]:
     """Scores float32 [B, L]: how much each token speaks for the explained logit; higher = more. Without gradient.
+
+    Beside them, for `ig` and `deeplift`, what their sums miss of completeness, float64 [B]; see `completeness_gap`.
 
     `grad` is the gradient by the token's embedding (Simonyan et al. 2014), its length by default, so at least 0.
     `input_x_grad` is embedding times gradient (Shrikumar et al. 2016). `ig` is integrated gradients (Sundararajan et
@@ -85,11 +88,13 @@ def attribute(
         head: pools a token's vector into a score instead of `config.pooling` (UNIREX's AA with MLP pooling).
     """
     if how == "attention":
-        return attention_scores(target, config.attention)
+        return attention_scores(target, config.attention), None
     if how == "occlusion":
-        return occlusion(target, words_BL, config.occlusion_unit, config.occlusion_how)
+        return occlusion(target, words_BL, config.occlusion_unit, config.occlusion_how), None
     with torch.no_grad():
-        return pooled(_vectors(target, how, config), how, config.pooling, head).float()
+        vectors_BLD = _vectors(target, how, config)
+        gap_B = completeness_gap(target, vectors_BLD) if how in ("ig", "deeplift") else None
+        return pooled(vectors_BLD, how, config.pooling, head).float(), gap_B
 
 
 def _vectors(target: Target, how: Attribution, config: AttributionConfig) -> Tensor:

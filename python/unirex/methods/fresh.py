@@ -1,6 +1,6 @@
 """FRESH: Learning to Faithfully Rationalize by Construction (Jain et al., ACL 2020)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -135,7 +135,7 @@ class Fresh(nn.Module):
     def _rationale(self, batch: Batch) -> Tensor:
         c = self.config
         return rationale_masks(
-            self._support_scores(batch)[1],
+            self._explain_support(batch).scores_BL,
             batch.words_BL,
             self.fraction,
             unit=c.unit,
@@ -144,20 +144,21 @@ class Fresh(nn.Module):
             shape=c.shape,
         )
 
-    def _support_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _explain_support(self, batch: Batch) -> Explanation:
         """The support classifier's logits and scores."""
         logits_IC, scores_BL = self.model.support(batch)
+        gap_B = None
         if scores_BL is None:
             c = self.config
-            scores_BL = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
-        return logits_IC, scores_BL
+            scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
+        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
     def explain(self, batch: Batch) -> Explanation:
         """Logits on the full input, of the predictor once it is its turn, and the support classifier's scores."""
-        support_IC, scores_BL = self._support_scores(batch)
+        support = self._explain_support(batch)
         if self._stage == "support":
-            return Explanation(logits_IC=support_IC, scores_BL=scores_BL)
-        return Explanation(logits_IC=self.model.full(batch)[0], scores_BL=scores_BL)
+            return support
+        return replace(support, logits_IC=self.model.full(batch)[0])
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""

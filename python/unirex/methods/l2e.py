@@ -145,8 +145,8 @@ class L2e(nn.Module):
     def _attributed(self, batch: Batch) -> Explanation:
         c = self.config
         logits_IC = self.model.perturbed(batch.rows, batch.n_choices)
-        scores_BL = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
-        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
+        scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
+        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
     def explain(self, batch: Batch) -> Explanation:
         """The task model's logits on the full input and the explainer's scores (in the first stage, attributions)."""

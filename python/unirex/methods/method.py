@@ -56,10 +56,12 @@ class Explanation:
     Attributes:
         logits_IC: float32, on the full input.
         scores_BL: float32, one per token, higher = more important; of no meaning at tokens that are not selectable.
+        gap_B: of attributions that should sum to a change of the logit: the share of it that they miss.
     """
 
     logits_IC: Tensor
     scores_BL: Tensor
+    gap_B: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -278,10 +278,11 @@ class Unirex(nn.Module):
     def explain(self, batch: Batch) -> Explanation:
         """Logits on the full input and scores: the extractor's, or the gradient's where there is no extractor."""
         logits_IC, scores_BL = self.model.full(batch)
+        gap_B = None
         if scores_BL is None:
             c = self.config
-            scores_BL = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
-        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
+            scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
+        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
