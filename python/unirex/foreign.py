@@ -1,4 +1,4 @@
-"""Any sequence classifier, judged by word scores that were made elsewhere."""
+"""Any sequence classifier, with scores from its gradients, or judged by word scores that were made elsewhere."""
 
 import json
 from pathlib import Path
@@ -10,24 +10,32 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification
+from transformers import PreTrainedModel
 
 from unirex.backbone import plan_passes, reach
 from unirex.data.collate import Batch, Rows, drop_padding
+from unirex.extractors.attribution import Attribution, attribute
 from unirex.methods.method import Explanation
 from unirex.perturb import FillTokens
 from unirex.schema import Example
 
 
 class Classifier(nn.Module):
-    """A classifier of the transformers library as something that can be judged: it has logits but no scores."""
+    """A classifier of the transformers library as something that can be judged.
 
-    def __init__(self, path: str, fill: FillTokens) -> None:
+    Its scores are the attributions of its predicted class by the method `attribution`; without one they are zero.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, fill: FillTokens, attribution: Attribution | None = None, steps: int = 50
+    ) -> None:
         super().__init__()
-        self.model = AutoModelForSequenceClassification.from_pretrained(
-            path, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-        )
+        self.model: Any = model
+        if self.model.config.pad_token_id is None:  # a decoder looks for it to find the last token of a row
+            self.model.config.pad_token_id = fill.pad_id
         self.fill = fill
+        self.attribution = attribution
+        self.steps = steps
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -36,11 +44,37 @@ class Classifier(nn.Module):
         return tuple(names[i] for i in sorted(names))
 
     def explain(self, batch: Batch) -> Explanation:
-        """Logits on the full input, and scores of zero."""
-        return Explanation(
-            logits_IC=self.perturbed(batch.rows, batch.n_choices, None),
-            scores_BL=torch.zeros(batch.words_BL.shape, device=batch.words_BL.device),
-        )
+        """Logits on the full input, and scores."""
+        logits_IC = self.perturbed(batch.rows, batch.n_choices, None)
+        scores_BL = torch.zeros(batch.words_BL.shape, device=batch.words_BL.device)
+        if self.attribution is not None:
+            # Rows of one length at a time: a decoder given embeddings cannot tell padding from text.
+            lengths_B = reach(batch.rows.visible_BL)
+            for length in lengths_B.unique().tolist():
+                index_P = (lengths_B == length).nonzero().squeeze(1)
+                part = drop_padding(batch.rows.take(index_P), length)
+                selectable_PL = batch.selectable_BL[index_P, :length]
+                answer_P1 = logits_IC[index_P].argmax(1, keepdim=True)
+                scores_BL[index_P, :length] = self._attributions(part, selectable_PL, answer_P1, self.attribution)
+        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
+
+    def _attributions(self, rows: Rows, selectable_BL: Tensor, answer_B1: Tensor, how: Attribution) -> Tensor:
+        """Scores float32 [B, L]; the baseline has the padding token at every selectable token."""
+        embed = self.model.get_input_embeddings()
+        blank_BL = rows.input_ids_BL.masked_fill(selectable_BL, self.fill.pad_id)
+
+        def logit(embeddings_BLD: Tensor) -> Tensor:
+            output = self.model(**self._inputs(rows), inputs_embeds=embeddings_BLD)
+            logits_BC: Tensor = output.logits
+            return logits_BC.gather(1, answer_B1).squeeze(1)
+
+        return attribute(logit, embed(rows.input_ids_BL), embed(blank_BL), how, self.steps).float()
+
+    def _inputs(self, rows: Rows) -> dict[str, Any]:
+        inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long()}
+        if getattr(self.model.config, "type_vocab_size", 0) > 1:
+            inputs["token_type_ids"] = rows.token_types_BL
+        return inputs
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [B, C]; hidden tokens are masked in place, which every classifier understands."""
@@ -51,10 +85,7 @@ class Classifier(nn.Module):
         for index in plan_passes(ends, 128, max_tokens):
             index_P = torch.from_numpy(index).to(rows.visible_BL.device)
             part = drop_padding(rows.take(index_P), int(ends[index].max()))
-            inputs: dict[str, Any] = {"input_ids": part.input_ids_BL, "attention_mask": part.visible_BL.long()}
-            if getattr(self.model.config, "type_vocab_size", 0) > 1:
-                inputs["token_type_ids"] = part.token_types_BL
-            logits.append(self.model(**inputs).logits.float())
+            logits.append(self.model(**self._inputs(part), input_ids=part.input_ids_BL).logits.float())
             order.append(index_P)
         return torch.cat(logits)[torch.cat(order).argsort()]
 

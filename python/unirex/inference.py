@@ -80,7 +80,8 @@ class Judging:
     """The settings that one pass over a data set needs beside the model.
 
     `sources` names what is scored: `extractor` (the method's own scores), `random`, `gold`, `inverse`, or any name
-    found in `given`, which maps it to word scores by instance id.
+    found in `given`, which maps it to word scores by instance id. Without `perturb` there are scores and rationales,
+    and no probabilities under perturbation.
     """
 
     config: EvalConfig
@@ -89,6 +90,7 @@ class Judging:
     rationale_fraction: float
     labels: Sequence[str]
     sources: Sequence[str] = (OWN,)
+    perturb: bool = True
     given: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
 
 
@@ -173,8 +175,11 @@ def _judge(
 ) -> Iterator[tuple[int, Prediction]]:
     """Perturbs by the scores and cuts the results into rows."""
     config = judging.config
-    rationale_KBL = select(scores_BL, batch.words_BL, config.fractions, judging.unit, judging.word_score)
     perturbed: dict[str, NDArray[np.float64]] = {}
+    if not judging.perturb:
+        yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, perturbed, judging)
+        return
+    rationale_KBL = select(scores_BL, batch.words_BL, config.fractions, judging.unit, judging.word_score)
 
     def run(rows: Rows) -> Tensor:
         return method.perturbed(rows, batch.n_choices, config.max_tokens)
