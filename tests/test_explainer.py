@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from transformers import (
 
 from unirex import train
 from unirex.explainer import Columns, ExplainConfig, Explainer, explainer
+from unirex.extractors.attribution import Attribution
 from unirex.tokenization import build_tokenizer
 
 TINY = [
@@ -233,7 +234,7 @@ def test_an_unknown_setting_names_those_there_are(model: Explainer) -> None:
         model("a", fractoin=0.1)
 
 
-@pytest.mark.parametrize("how", ["grad", "input_x_grad", "ig"])
+@pytest.mark.parametrize("how", get_args(Attribution))
 def test_any_classifier_is_explained_by_its_gradient(foreign: Path, how: Any) -> None:
     asked = Explainer.from_pretrained(foreign, attribution=how, steps=200)
     texts = ["a truly wonderful film", "dull", "boring film and text"]
@@ -256,13 +257,25 @@ def test_any_classifier_is_explained_by_its_gradient(foreign: Path, how: Any) ->
         assert answer.label == {0: "no", 1: "yes", 2: "maybe"}[target]
         gradient = torch.autograd.grad(logits[target], point)[0]
         scores = np.array([word.score for word in answer.words])
+        assert np.isfinite(scores).all()
+        assert scores.any()
         if how == "ig":  # completeness: scores sum to the logit's difference to the baseline
             blank = ids.clone()
             blank[0, 1:-1] = tokenizer.pad_token_id
             difference = (logits - logit(embed(blank)))[target].item()
             batch = asked.saved.tools.encode([asked.reader().example(text, 0)], asked.labels).collate(np.array([0]))
             assert float(asked.method.explain(batch).scores_BL.sum()) == pytest.approx(difference, abs=0.02)
-        else:
+        elif how == "attention":  # shares of what the first token looks at, some of it at the special tokens
+            assert all(0 < score < 1 for score in scores)
+            assert scores.sum() < 1
+        elif how == "occlusion":
+            first = inputs["attention_mask"].clone()
+            first[0, 1] = 0
+            without = bare(input_ids=ids, **{**inputs, "attention_mask": first}).logits[0, target]
+            batch = asked.saved.tools.encode([asked.reader().example(text, 0)], asked.labels).collate(np.array([0]))
+            token_score = float(asked.method.explain(batch).scores_BL[0, 1])
+            assert token_score == pytest.approx((logits[target] - without).item(), abs=1e-4)
+        elif how in ("grad", "input_x_grad"):
             token_scores = (gradient.norm(dim=-1) if how == "grad" else (gradient * point).sum(-1))[0].tolist()
             words = tokenizer(text).word_ids()
             expected = [max(s for s, w in zip(token_scores, words, strict=True) if w == i) for i in range(len(scores))]

@@ -14,7 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 from unirex.config import config_first, expand, fail, one_line
 from unirex.data.source import DataConfig, load_split
 from unirex.foreign import read_scores
-from unirex.inference import OWN, EvalConfig, Judging
+from unirex.inference import EvalConfig, Judging, sources
 from unirex.judging import About, check_processes, judge, print_tables, write_all
 from unirex.saved import find_model, load_saved
 
@@ -95,14 +95,13 @@ def run(request: Request) -> None:
     examples = load_split(known, request.eval.split)
     if not examples:
         raise ValueError(f"data {request.data.short_name}: the {request.eval.split} split is empty, expected instances")
-    source = OWN if request.scores is None else FROM_FILE
     judging = Judging(
         config=request.eval,
         unit=saved.unit if saved.scores_from is not None else request.unit,
         word_score=saved.word_score,
         rationale_fraction=request.eval.rationale_fraction or saved.rationale_fraction,
         labels=labels,
-        sources=(source, *request.eval.references),
+        sources=(FROM_FILE, *request.eval.references) if request.scores else sources(saved.method, request.eval),
         given=None if request.scores is None else {FROM_FILE: read_scores(request.scores, examples)},
     )
     about = About(

@@ -11,13 +11,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from unirex.backbone import plan_passes, reach
 from unirex.data.collate import Batch, Rows, drop_padding
-from unirex.extractors.attribution import Attribution, attribute
+from unirex.extractors.attribution import Attribution, AttributionConfig, attribute
+from unirex.extractors.target import Target
 from unirex.methods.method import Explanation
 from unirex.perturb import FillTokens
 from unirex.schema import Example
+
+
+class ClassifierTarget(Target):
+    """The same as for our own models, for a classifier that is only known by its call."""
+
+    def logits(self, embeddings_PLD: Tensor, index_P: Tensor | None = None) -> Tensor:
+        """Logits float32 [P, C] of embedded rows."""
+        rows = self.rows if index_P is None else self.rows.take(index_P)
+        return classify(self.backbone, rows, embeddings_PLD)
+
+    def logit_of_rows(self, rows: Rows, index_P: Tensor) -> Tensor:
+        """The explained logit of rows in which tokens may be hidden, float32 [P]."""
+        return self.of_class(classify(self.backbone, rows), index_P)
+
+
+def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Tensor:
+    """Logits float32 [B, C] of a sequence classifier; hidden tokens are masked."""
+    inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long()}
+    if getattr(model.config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = rows.token_types_BL
+    content = {"input_ids": rows.input_ids_BL} if embeddings_BLD is None else {"inputs_embeds": embeddings_BLD}
+    logits_BC: Tensor = model(**inputs, **content).logits
+    return logits_BC.float()
 
 
 class Classifier(nn.Module):
@@ -27,7 +52,11 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, model: PreTrainedModel, fill: FillTokens, attribution: Attribution | None = None, steps: int = 50
+        self,
+        model: PreTrainedModel,
+        fill: FillTokens,
+        attribution: Attribution | None = None,
+        settings: AttributionConfig | None = None,
     ) -> None:
         super().__init__()
         self.model: Any = model
@@ -35,7 +64,7 @@ class Classifier(nn.Module):
             self.model.config.pad_token_id = fill.pad_id
         self.fill = fill
         self.attribution = attribution
-        self.steps = steps
+        self.settings = settings or AttributionConfig()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -52,29 +81,29 @@ class Classifier(nn.Module):
             lengths_B = reach(batch.rows.visible_BL)
             for length in lengths_B.unique().tolist():
                 index_P = (lengths_B == length).nonzero().squeeze(1)
-                part = drop_padding(batch.rows.take(index_P), length)
-                selectable_PL = batch.selectable_BL[index_P, :length]
-                answer_P1 = logits_IC[index_P].argmax(1, keepdim=True)
-                scores_BL[index_P, :length] = self._attributions(part, selectable_PL, answer_P1, self.attribution)
+                words_PL = batch.words_BL[index_P, :length]
+                target = ClassifierTarget(
+                    backbone=self.model,
+                    classify=nn.Identity(),
+                    pooling="last" if self.is_decoder else "first",
+                    rows=drop_padding(batch.rows.take(index_P), length),
+                    selectable_BL=words_PL >= 0,
+                    class_B=logits_IC[index_P].argmax(1),
+                    fill=self.fill,
+                    seeds_B=batch.index_I[index_P],
+                    max_tokens=self.settings.max_tokens,
+                )
+                scores_BL[index_P, :length] = attribute(target, words_PL, self.attribution, self.settings)
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
 
-    def _attributions(self, rows: Rows, selectable_BL: Tensor, answer_B1: Tensor, how: Attribution) -> Tensor:
-        """Scores float32 [B, L]; the baseline has the padding token at every selectable token."""
-        embed = self.model.get_input_embeddings()
-        blank_BL = rows.input_ids_BL.masked_fill(selectable_BL, self.fill.pad_id)
-
-        def logit(embeddings_BLD: Tensor) -> Tensor:
-            output = self.model(**self._inputs(rows), inputs_embeds=embeddings_BLD)
-            logits_BC: Tensor = output.logits
-            return logits_BC.gather(1, answer_B1).squeeze(1)
-
-        return attribute(logit, embed(rows.input_ids_BL), embed(blank_BL), how, self.steps).float()
-
-    def _inputs(self, rows: Rows) -> dict[str, Any]:
-        inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long()}
-        if getattr(self.model.config, "type_vocab_size", 0) > 1:
-            inputs["token_type_ids"] = rows.token_types_BL
-        return inputs
+    @property
+    def is_decoder(self) -> bool:
+        """Whether a token sees those before it only, and the last one answers."""
+        name = self.model.config.model_type
+        return bool(
+            getattr(self.model.config, "is_decoder", False)
+            or (name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and name not in MODEL_FOR_MASKED_LM_MAPPING_NAMES)
+        )
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [B, C]; hidden tokens are masked in place, which every classifier understands."""
@@ -85,7 +114,7 @@ class Classifier(nn.Module):
         for index in plan_passes(ends, 128, max_tokens):
             index_P = torch.from_numpy(index).to(rows.visible_BL.device)
             part = drop_padding(rows.take(index_P), int(ends[index].max()))
-            logits.append(self.model(**self._inputs(part), input_ids=part.input_ids_BL).logits.float())
+            logits.append(classify(self.model, part))
             order.append(index_P)
         return torch.cat(logits)[torch.cat(order).argsort()]
 

@@ -15,13 +15,16 @@ from unirex import _rust
 from unirex.data.collate import Batch, EncodedSet, Rows
 from unirex.methods.method import Explanation
 from unirex.methods.unirex import select
-from unirex.perturb import FillTokens, How, Kind, perturb, perturbed_logits
+from unirex.perturb import FillTokens, How, Kind, hidden_tokens, perturb, perturbed_logits
 from unirex.predictions import Prediction
 from unirex.schema import FRACTIONS, Example, perturbed_column
-from unirex.selection import Pooling, pool_words
+from unirex.selection import Pooling, pool_words, rationale_masks
 
 OWN = "extractor"
 """Name of the score source that is the method's own extractor."""
+
+BY_CONSTRUCTION = "select_then_predict"
+"""Name of the source that is the extractor too, the predictor being asked about nothing but the rationale."""
 
 
 class Explainable(Protocol):
@@ -79,9 +82,10 @@ class EvalConfig:
 class Judging:
     """The settings that one pass over a data set needs beside the model.
 
-    `sources` names what is scored: `extractor` (the method's own scores), `random`, `gold`, `inverse`, or any name
-    found in `given`, which maps it to word scores by instance id. Without `perturb` there are scores and rationales,
-    and no probabilities under perturbation.
+    `sources` names what is scored: `extractor` (the method's own scores), `select_then_predict` (the same in the
+    reading by construction: p(full) and p(keep) are those of the hard rationale alone, p(remove) that of no selectable
+    token), `random`, `gold`, `inverse`, or any name found in `given`, which maps it to word scores by instance id.
+    Without `perturb` there are scores and rationales, and no probabilities under perturbation.
     """
 
     config: EvalConfig
@@ -92,6 +96,12 @@ class Judging:
     sources: Sequence[str] = (OWN,)
     perturb: bool = True
     given: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
+
+
+def sources(method: object, config: EvalConfig) -> tuple[str, ...]:
+    """What a method is judged by at the end: its scores, in the reading by construction where it has one, controls."""
+    by_construction = (BY_CONSTRUCTION,) if getattr(method, "selects_then_predicts", False) else ()
+    return (OWN, *by_construction, *config.references)
 
 
 def batches(lengths: NDArray[np.int64], size: int, rank: int = 0, processes: int = 1) -> Iterator[NDArray[np.int64]]:
@@ -127,7 +137,8 @@ def predict(
             explanation = method.explain(batch)
             for source in judging.sources:
                 scores_BL, instances = _scores(source, explanation, batch, data, judging)
-                for place, row in _judge(method, data, batch, explanation, scores_BL, judging):
+                rows = _judge_by_construction if source == BY_CONSTRUCTION else _judge
+                for place, row in rows(method, data, batch, explanation, scores_BL, judging):
                     if instances[place]:
                         found[source].append((int(index[place]), row))
         progress(len(index))
@@ -141,7 +152,7 @@ def _scores(
     index = batch.index_I.tolist()
     examples = [data.examples[i] for i in index]
     has_gold = batch.has_gold_B[:: batch.n_choices].tolist()
-    if source == OWN:
+    if source in (OWN, BY_CONSTRUCTION):
         return explanation.scores_BL.float(), [True] * len(index)
     if source == "gold":
         return batch.gold_BL, has_gold
@@ -201,6 +212,30 @@ def _judge(
         nothing = run(perturb(batch.rows, batch.selectable_BL, how, method.fill))
         perturbed[perturbed_column("null", how, "self")] = _probabilities(nothing)
     yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, perturbed, judging)
+
+
+def _judge_by_construction(
+    method: Explainable, data: EncodedSet, batch: Batch, explanation: Explanation, scores_BL: Tensor, judging: Judging
+) -> Iterator[tuple[int, Prediction]]:
+    """Rows of a predictor that sees the hard rationale only: sufficiency is 0 because keep and full are one input."""
+    config = judging.config
+    fraction = judging.rationale_fraction
+    rationale_BL = rationale_masks(scores_BL, batch.words_BL, fraction, unit=judging.unit, pooling=judging.word_score)
+    perturbed: dict[str, NDArray[np.float64]] = {}
+    full_IC = None
+    for how in config.how:
+        kept_IC, nothing_IC = (
+            _probabilities(
+                method.perturbed(perturb(batch.rows, hidden_BL, how, method.fill), batch.n_choices, config.max_tokens)
+            )
+            for hidden_BL in (hidden_tokens(rationale_BL, batch.selectable_BL, "keep"), batch.selectable_BL)
+        )
+        full_IC = kept_IC if full_IC is None else full_IC
+        for kind, values_IC in (("keep", kept_IC), ("remove", nothing_IC)):
+            perturbed[perturbed_column(kind, how, "self")] = np.repeat(values_IC[:, None], len(config.fractions), 1)
+        perturbed[perturbed_column("null", how, "self")] = nothing_IC
+    assert full_IC is not None
+    yield from _rows(data, batch, full_IC, scores_BL, perturbed, judging)
 
 
 def _probabilities(logits: Tensor) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from unirex.data.collate import EncodedSet
 from unirex.files import atomic_write
-from unirex.inference import OWN, Explainable, Judging, predict
+from unirex.inference import BY_CONSTRUCTION, OWN, Explainable, Judging, predict
 from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
@@ -136,7 +136,7 @@ def write_all(tables: dict[str, pa.Table], folder: Path, *, name: str = "predict
     return paths
 
 
-_CONTROLS = ("random", "gold", "inverse")
+_CONTROLS = (BY_CONSTRUCTION, "random", "gold", "inverse")
 
 
 def print_tables(tables: dict[str, pa.Table], folder: Path) -> None:

@@ -18,10 +18,10 @@ from unirex.assemble import LONGEST, Tools, own_tokenizer
 from unirex.backbone import position_offset
 from unirex.data.align import Pooling
 from unirex.data.collate import Batch, Rows
-from unirex.extractors.attribution import Attribution
+from unirex.extractors.attribution import Attribution, AttributionConfig
 from unirex.foreign import Classifier
 from unirex.methods import METHODS
-from unirex.methods.method import Explanation
+from unirex.methods.method import Explanation, saved_config
 from unirex.modeling import UnirexModel
 from unirex.tokenization import load_tokenizer, resolve_path
 
@@ -65,18 +65,18 @@ def check_attribution(attribution: str | None, steps: int) -> None:
 class Attributed(nn.Module):
     """A trained method whose scores are the attributions of its task model, not those of its extractor."""
 
-    def __init__(self, method: Any, attribution: Attribution, steps: int) -> None:
+    def __init__(self, method: Any, attribution: Attribution, settings: AttributionConfig) -> None:
         super().__init__()
         self.method = method
         self.fill = method.fill
         self.attribution = attribution
-        self.steps = steps
+        self.settings = settings
 
     def explain(self, batch: Batch) -> Explanation:
         """Logits on the full input, and attributions of the predicted class."""
         model: UnirexModel = self.method.model
-        logits_IC, _ = model.full(batch)
-        scores_BL = model.attributions(batch, logits_IC, self.attribution, self.steps, self.fill.pad_id)
+        logits_IC = self.method.perturbed(batch.rows, batch.n_choices, None)
+        scores_BL = model.attributions(batch, logits_IC, self.attribution, self.settings, self.fill)
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Any:
@@ -170,19 +170,19 @@ def _ours(
     settings: dict[str, Any] = model.config.run
     own = own_tokenizer(str(model.name_or_path)) if settings["own_extractor_tokenizer"] else None
     tools = Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=max_length or settings["max_length"])
-    saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings["method"].items()}
-    kind: Any = METHODS[saved["name"]]
-    method_config = kind.config_class(**saved)
+    kind: Any = METHODS[settings["method"]["name"]]
+    method_config = saved_config(kind.config_class, settings["method"])
     method: Any = kind(model, method_config, tools.fill)
     return Saved(
-        method=method if attribution is None else Attributed(method, attribution, steps),
+        method=method if attribution is None else Attributed(method, attribution, AttributionConfig(ig_steps=steps)),
         tools=tools,
         labels=_labels(model.config),
         choice=model.config.choice,
         unit=method_config.unit,
         word_score=method_config.word_score,
         rationale_fraction=settings["rationale_fraction"],
-        scores_from=attribution or ("extractor" if model.extractor is not None else method_config.attribution),
+        scores_from=attribution
+        or ("extractor" if model.extractor is not None else getattr(method_config, "attribution", "extractor")),
     )
 
 
@@ -207,7 +207,7 @@ def _foreign(
         raise ValueError(f"max_length is {max_length}, expected at most {most} for this model")
     tools = Tools(tokenizer=tokenizer, extractor_tokenizer=None, max_length=max_length or min(LONGEST, most))
     return Saved(
-        method=Classifier(model, tools.fill, attribution, steps),
+        method=Classifier(model, tools.fill, attribution, AttributionConfig(ig_steps=steps)),
         tools=tools,
         labels=_labels(config),
         choice=False,
