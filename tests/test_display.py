@@ -1,8 +1,11 @@
 """What a person sees of training: on a terminal a live line, everywhere a row for each epoch."""
 
 import io
+import os
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +51,16 @@ def test_other_processes_are_silent(capsys: pytest.CaptureFixture[str]) -> None:
         bar.update(1)
         bar.epoch(1, {"accuracy": 0.5}, best=True)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("tracker", "left"), [("wandb", "*.wandb"), ("trackio", "*.db")])
+def test_a_tracker_writes_without_a_network(tracker: str, left: str, tmp_path: Path) -> None:
+    pytest.importorskip(tracker)
+    toy = ["--data.toy.n_train=48", "--data.toy.n_val=21", "--data.toy.n_test=17", "--train.epochs=1"]
+    places = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "TRACKIO_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "unirex.train", *toy, f"--output={tmp_path / 'run'}"]
+    done = subprocess.run(
+        [*command, f"--train.trackers=[{tracker}]"], env={**os.environ, **places}, capture_output=True, timeout=250
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.rglob(left))

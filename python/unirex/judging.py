@@ -139,9 +139,10 @@ def write_all(tables: dict[str, pa.Table], folder: Path, *, name: str = "predict
 _CONTROLS = (BY_CONSTRUCTION, "random", "gold", "inverse")
 
 
-def print_tables(tables: dict[str, pa.Table], folder: Path) -> None:
-    """Prints the metrics of all sources side by side and saves them as `metrics.json`."""
+def print_tables(tables: dict[str, pa.Table], folder: Path) -> list[Report]:
+    """The metrics of all sources, printed side by side and saved as `metrics.json`."""
     reports = [score(table) for table in tables.values()]
     print(to_text(reports, names=list(tables)))  # noqa: T201
     with atomic_write(folder / "metrics.json", "w") as file:
         file.write(to_json(reports))
+    return reports
