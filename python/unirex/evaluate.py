@@ -1,12 +1,14 @@
 """`python -m unirex.evaluate --model DIR …`: judges a saved model, or explanations made elsewhere, on any data."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from accelerate import Accelerator
 from jsonargparse import ArgumentError, ArgumentParser
 from transformers.utils.logging import disable_progress_bar
@@ -16,7 +18,7 @@ from unirex.data.source import DataConfig, load_split
 from unirex.foreign import read_scores
 from unirex.inference import EvalConfig, Judging, sources
 from unirex.judging import About, check_processes, judge, print_tables, write_all
-from unirex.saved import find_model, load_saved
+from unirex.saved import Saved, find_model, load_saved
 
 FROM_FILE = "file"
 
@@ -30,12 +32,14 @@ class Request:
         scores: Parquet or JSONL with `id` and `scores` (one per word); None = the model's own.
         unit: what is selected where the model does not say: token or word.
         output: folder for predictions, controls and metrics.
+        checks: folders of other unirex models by name, asked about the same rationales.
     """
 
     model: str
     scores: str | None
     unit: Literal["token", "word"]
     output: str
+    checks: dict[str, str]
     data: DataConfig
     eval: EvalConfig
 
@@ -64,6 +68,13 @@ def _parse(argv: list[str]) -> Request:
     )
     parser.add_argument("--unit", type=str, default="token", help="token or word, where the model does not say")
     parser.add_argument("--output", type=str, default="runs/evaluation", help="folder for predictions and metrics")
+    parser.add_argument(
+        "--checks",
+        type=dict[str, str],
+        default={},
+        help="names and folders of check models, e.g. '{masked: runs/masked/model}': unirex models with the same "
+        "tokenizer and classes that score the same rationales (unirex-metrics score --scorer NAME)",
+    )
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(EvalConfig, "eval")
     try:
@@ -78,6 +89,7 @@ def _parse(argv: list[str]) -> Request:
         scores=expand(namespace.scores, "scores"),
         unit=namespace.unit,
         output=expand(namespace.output, "output"),
+        checks={name: expand(folder, f"checks.{name}") for name, folder in namespace.checks.items()},
         data=replace(data, path=expand(data.path, "data.path")),
         eval=EvalConfig(**vars(namespace.eval)),
     )
@@ -103,6 +115,7 @@ def run(request: Request) -> None:
         labels=labels,
         sources=(FROM_FILE, *request.eval.references) if request.scores else sources(saved.method, request.eval),
         given=None if request.scores is None else {FROM_FILE: read_scores(request.scores, examples)},
+        checks=_load_checks(request, saved, accelerator.device),
     )
     about = About(
         model=request.model,
@@ -116,6 +129,22 @@ def run(request: Request) -> None:
         paths = write_all(tables, Path(request.output))
         print_tables(tables, Path(request.output))
         print(f"\npredictions  {paths[0]}")  # noqa: T201
+
+
+def _load_checks(request: Request, saved: Saved, device: torch.device) -> dict[str, Any]:
+    """The check models by name, each over the same tokens and classes as the model that is judged."""
+    checks: dict[str, Any] = {}
+    for name, folder in request.checks.items():
+        if not re.fullmatch(r"\w+", name) or name == "self":
+            raise ValueError(f"checks has the name {name!r}, expected letters, digits and _, and not self")
+        check = load_saved(find_model(folder))
+        if check.labels != saved.labels:
+            found, expected = ", ".join(check.labels), ", ".join(saved.labels)
+            raise ValueError(f"{folder}: its classes are {found}, expected {expected}")
+        if check.tools.tokenizer.backend_tokenizer.to_str() != saved.tools.tokenizer.backend_tokenizer.to_str():
+            raise ValueError(f"{folder}: its tokenizer differs, expected that of {request.model}")
+        checks[name] = check.method.to(device).eval()
+    return checks
 
 
 if __name__ == "__main__":
