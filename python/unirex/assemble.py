@@ -67,11 +67,10 @@ class Tools:
         if self.extractor_tokenizer is not None:
             self.extractor_tokenizer.save_pretrained(folder / OWN_TOKENIZER)
 
-    @classmethod
-    def load(cls, folder: str, settings: dict[str, Any]) -> "Tools":
-        """The tools saved beside a model, with the settings in its configuration."""
-        own = load_tokenizer(str(Path(folder) / OWN_TOKENIZER)) if settings["own_extractor_tokenizer"] else None
-        return cls(tokenizer=load_tokenizer(folder), extractor_tokenizer=own, max_length=settings["max_length"])
+
+def own_tokenizer(folder: str) -> PreTrainedTokenizerFast:
+    """The tokenizer of an extractor with another vocabulary, saved beside a model by `Tools.save`."""
+    return load_tokenizer(str(Path(folder) / OWN_TOKENIZER))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,24 +6,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
 from jsonargparse import ArgumentError, ArgumentParser
-from transformers import AutoConfig
 from transformers.utils.logging import disable_progress_bar
 
-from unirex.assemble import Tools
 from unirex.config import config_first, expand, fail, one_line
 from unirex.data.source import DataConfig, load_split
-from unirex.foreign import Classifier, read_scores
+from unirex.foreign import read_scores
 from unirex.inference import EvalConfig, Judging, sources
 from unirex.judging import About, check_processes, judge, print_tables, warn_of_collapse, write_all
-from unirex.methods import METHODS
-from unirex.methods.method import saved_config
-from unirex.modeling import UnirexModel
-from unirex.tokenization import load_tokenizer, resolve_path
+from unirex.saved import Saved, find_model, load_saved
 
 FROM_FILE = "file"
 
@@ -42,7 +37,7 @@ class Request:
 
     model: str
     scores: str | None
-    unit: str
+    unit: Literal["token", "word"]
     output: str
     checks: dict[str, str]
     data: DataConfig
@@ -90,7 +85,7 @@ def _parse(argv: list[str]) -> Request:
         raise ValueError(f"unit is {namespace.unit!r}, expected token or word")
     data = DataConfig(**vars(namespace.data))
     return Request(
-        model=resolve_path(expand(namespace.model, "model")),
+        model=find_model(expand(namespace.model, "model")),
         scores=expand(namespace.scores, "scores"),
         unit=namespace.unit,
         output=expand(namespace.output, "output"),
@@ -104,20 +99,23 @@ def run(request: Request) -> None:
     """Judges on `eval.split` and writes predictions, controls and metrics to the output folder."""
     accelerator = Accelerator()
     check_processes(accelerator)
-    method, tools, labels, settings = _load(request)
+    saved = load_saved(request.model)
+    if request.scores is None and saved.scores_from is None:
+        raise ValueError(f"{request.model}: this classifier has no scores of its own, expected --scores FILE")
+    labels = saved.labels
     known = replace(request.data, labels=request.data.labels or labels) if not request.data.choices else request.data
     examples = load_split(known, request.eval.split)
     if not examples:
         raise ValueError(f"data {request.data.short_name}: the {request.eval.split} split is empty, expected instances")
     judging = Judging(
         config=request.eval,
-        unit=settings["unit"],
-        word_score=settings["word_score"],
-        rationale_fraction=request.eval.rationale_fraction or settings["rationale_fraction"],
+        unit=saved.unit if saved.scores_from is not None else request.unit,
+        word_score=saved.word_score,
+        rationale_fraction=request.eval.rationale_fraction or saved.rationale_fraction,
         labels=labels,
-        sources=(FROM_FILE, *request.eval.references) if request.scores else sources(method, request.eval),
+        sources=(FROM_FILE, *request.eval.references) if request.scores else sources(saved.method, request.eval),
         given=None if request.scores is None else {FROM_FILE: read_scores(request.scores, examples)},
-        checks=_load_checks(request, tools, labels, accelerator.device),
+        checks=_load_checks(request, saved, accelerator.device),
     )
     about = About(
         model=request.model,
@@ -125,8 +123,8 @@ def run(request: Request) -> None:
         headline=request.data.headline,
         choice=any(example.choices for example in examples),
     )
-    data = tools.encode(examples, labels)
-    tables = judge(accelerator, method.to(accelerator.device), data, judging, about, title=request.eval.split)
+    data = saved.tools.encode(examples, labels)
+    tables = judge(accelerator, saved.method.to(accelerator.device), data, judging, about, title=request.eval.split)
     if accelerator.is_main_process:
         paths = write_all(tables, Path(request.output))
         warn_of_collapse(tables[judging.sources[0]], request.eval.split)
@@ -134,60 +132,20 @@ def run(request: Request) -> None:
         print(f"\npredictions  {paths[0]}")  # noqa: T201
 
 
-def _load_checks(request: Request, tools: Tools, labels: tuple[str, ...], device: torch.device) -> dict[str, Any]:
+def _load_checks(request: Request, saved: Saved, device: torch.device) -> dict[str, Any]:
     """The check models by name, each over the same tokens and classes as the model that is judged."""
     checks: dict[str, Any] = {}
     for name, folder in request.checks.items():
         if not re.fullmatch(r"\w+", name) or name == "self":
             raise ValueError(f"checks has the name {name!r}, expected letters, digits and _, and not self")
-        check, own, names, _ = _load(replace(request, model=folder, scores=None))
-        if names != labels:
-            raise ValueError(f"{folder}: its classes are {', '.join(names)}, expected {', '.join(labels)}")
-        if own.tokenizer.backend_tokenizer.to_str() != tools.tokenizer.backend_tokenizer.to_str():
+        check = load_saved(find_model(folder))
+        if check.labels != saved.labels:
+            found, expected = ", ".join(check.labels), ", ".join(saved.labels)
+            raise ValueError(f"{folder}: its classes are {found}, expected {expected}")
+        if check.tools.tokenizer.backend_tokenizer.to_str() != saved.tools.tokenizer.backend_tokenizer.to_str():
             raise ValueError(f"{folder}: its tokenizer differs, expected that of {request.model}")
-        checks[name] = check.to(device).eval()
+        checks[name] = check.method.to(device).eval()
     return checks
-
-
-def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]]:
-    """The method, its tools, class names and the settings rationales are cut by."""
-    config = AutoConfig.from_pretrained(request.model, trust_remote_code=False)
-    if config.model_type != "unirex":
-        if request.scores is None:
-            raise ValueError(
-                f"{request.model}: a {config.model_type} classifier has no scores of its own, expected --scores FILE"
-            )
-        tokenizer = load_tokenizer(request.model)
-        longest = min(512, tokenizer.model_max_length, getattr(config, "max_position_embeddings", 512))
-        tools = Tools(tokenizer=tokenizer, extractor_tokenizer=None, max_length=longest)
-        classifier = Classifier(request.model, tools.fill)
-        return (
-            classifier,
-            tools,
-            classifier.labels,
-            {"unit": request.unit, "word_score": "max", "rationale_fraction": 0.2},
-        )
-    settings = config.run
-    tools = Tools.load(request.model, settings)
-    method_settings = settings["method"]
-    kind = METHODS[method_settings["name"]]
-    method_config = saved_config(kind.config_class, method_settings)
-    try:
-        model = UnirexModel.from_pretrained(request.model)
-    except ValueError as error:
-        raise ValueError(f"{request.model}: {error}") from None
-    method = kind(model, method_config, tools.fill)
-    labels = tuple(config.id2label[i] for i in sorted(config.id2label))
-    return (
-        method,
-        tools,
-        labels,
-        {
-            "unit": method_config.unit,
-            "word_score": method_config.word_score,
-            "rationale_fraction": settings["rationale_fraction"],
-        },
-    )
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ class Judging:
     token), `random`, `gold`, `inverse`, or any name found in `given`, which maps it to word scores by instance id.
     `checks` are other models, over the same tokens and classes, that are asked about the same rationales: a rationale
     that only its own model believes is no evidence.
+    Without `perturb` there are scores and rationales, and no probabilities under perturbation.
     """
 
     config: EvalConfig
@@ -95,6 +96,7 @@ class Judging:
     rationale_fraction: float
     labels: Sequence[str]
     sources: Sequence[str] = (OWN,)
+    perturb: bool = True
     given: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
     checks: Mapping[str, Explainable] = field(default_factory=dict)
 
@@ -194,6 +196,9 @@ def _judge(
 ) -> Iterator[tuple[int, Prediction]]:
     """Perturbs by the scores and cuts the results into rows."""
     config = judging.config
+    if not judging.perturb:
+        yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, {}, judging)
+        return
     rationale_KBL = select(scores_BL, batch.words_BL, config.fractions, judging.unit, judging.word_score)
     perturbed = _perturbed("self", method, batch, rationale_KBL, config)
     for name, check in judging.checks.items():

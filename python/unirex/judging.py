@@ -148,8 +148,8 @@ def warn_of_collapse(table: pa.Table, title: str) -> None:
         print(f"warning: {title}: the extractor may have collapsed: {sign}", file=sys.stderr)  # noqa: T201
 
 
-def print_tables(tables: dict[str, pa.Table], folder: Path) -> None:
-    """Prints the metrics of all sources side by side and saves them as `metrics.json`."""
+def print_tables(tables: dict[str, pa.Table], folder: Path) -> list[Report]:
+    """The metrics of all sources, printed side by side and saved as `metrics.json`."""
     reports = [score(table) for table in tables.values()]
     print(to_text(reports, names=list(tables)))  # noqa: T201
     for source, table in tables.items():
@@ -159,3 +159,4 @@ def print_tables(tables: dict[str, pa.Table], folder: Path) -> None:
             print(f"{source}: attributions miss {middle:.2%} of completeness (median; 95th percentile {high:.2%})")  # noqa: T201
     with atomic_write(folder / "metrics.json", "w") as file:
         file.write(to_json(reports))
+    return reports

@@ -16,6 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from unirex import checkpoint
 from unirex.assemble import Assembly, assemble
+from unirex.card import model_card, write_card
 from unirex.config import RunConfig, fail, parse, to_yaml
 from unirex.data.collate import EncodedSet
 from unirex.inference import OWN, Judging, sources
@@ -173,7 +174,7 @@ def _fit_stage(
         return dev_metrics(accelerator, tables, config.train.best_metric)
 
     def keep_best() -> None:
-        save_model(training.bare_method.model, parts, folder / "model")
+        save_model(training.bare_method.model, parts, folder / "model", model_card(config, parts))
 
     progress = training.fit(score_dev, keep_best)
     training.close()
@@ -182,11 +183,12 @@ def _fit_stage(
     return progress
 
 
-def save_model(model: UnirexModel, parts: Assembly, folder: Path) -> None:
-    """Saves model and tokenizers so that the folder is complete or as it was before."""
+def save_model(model: UnirexModel, parts: Assembly, folder: Path, card: str) -> None:
+    """Saves model, tokenizers and model card so that the folder is complete or as it was before."""
     with checkpoint.atomic_folder(folder) as temporary:
         model.save_pretrained(temporary)
         parts.tools.save(temporary)
+        write_card(temporary, card)
 
 
 def _finish(
@@ -219,7 +221,8 @@ def _finish(
             "split": split,
         },
     )
-    print_tables(tables, folder)
+    reports = print_tables(tables, folder)
+    write_card(folder / "model", model_card(config, parts, dict(zip(tables, reports, strict=True)), split))
     print(  # noqa: T201
         f"\n{config.data.short_name} {split}: {len(data)} instances; best epoch {progress.best_epoch} of "
         f"{progress.epoch}; trained in {seconds:.0f} s\nmodel        {folder / 'model'}\npredictions  {paths[0]}"

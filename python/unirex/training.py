@@ -16,12 +16,12 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from unirex import checkpoint
 from unirex.checkpoint import rng_seed
 from unirex.config import TrainConfig
 from unirex.data.collate import Batch, EncodedSet
+from unirex.display import TrainingBar
 from unirex.methods.method import Counts
 
 
@@ -166,6 +166,7 @@ class Training:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 metrics = score_dev(progress.epoch)
                 self._judge(metrics, keep_best)
+                bar.epoch(progress.epoch, metrics, best=progress.best_epoch == progress.epoch)
                 self.save()
         return progress
 
@@ -265,7 +266,7 @@ class Training:
             "seconds": round(seconds, 4),
         }
         self.log(record)
-        bar.set_postfix(loss=f"{total:.4f}")
+        bar.losses(total, entry)
 
     def log(self, record: dict[str, Any]) -> None:
         """Appends a line to the run's log and tells the trackers."""
@@ -319,13 +320,12 @@ class Training:
         self.accelerator.unwrap_model(self.method, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
 
-    def _bar(self) -> Any:
-        return tqdm(
+    def _bar(self) -> TrainingBar:
+        return TrainingBar(
             total=self.total_steps,
             initial=self.progress.step,
-            unit="step",
-            desc="train",
-            disable=None if self.accelerator.is_main_process else True,
+            instances=len(self.data) * self.config.epochs / max(1, self.total_steps),
+            main=self.accelerator.is_main_process,
         )
 
     @contextmanager

@@ -42,7 +42,8 @@ class Encoded:
         n_words: int32 [N], selectable words.
         words_cut: int32 [N], selectable words that had a token and lost all of them to truncation, in every row of the
             example (a word that one of the choices' rows still shows is not cut).
-        gold_cut: int32 [N], those of them that gold marks (above 0.5); 0 without gold.
+        tokens_cut: int32 [N], tokens that truncation took from the example's rows together.
+        gold_cut: int32 [N], those of the cut words that gold marks (above 0.5); 0 without gold.
         unaligned_chars: int64 [N], characters of selectable words that no token covers, truncation apart (a tokenizer
             may drop control characters, for instance).
     """
@@ -56,6 +57,7 @@ class Encoded:
     example_rows: NDArray[np.int64]
     n_words: NDArray[np.int32]
     words_cut: NDArray[np.int32]
+    tokens_cut: NDArray[np.int32]
     gold_cut: NDArray[np.int32]
     unaligned_chars: NDArray[np.int64]
 
@@ -252,6 +254,7 @@ def _encode(part: _Part, max_length: int) -> Encoded:
         example_rows=example_rows,
         n_words=n_words.astype(np.int32),
         words_cut=words_cut.astype(np.int32),
+        tokens_cut=np.diff(_offsets(np.diff(tokens.offsets) - row_lengths)[example_rows]).astype(np.int32),
         gold_cut=golden,
         unaligned_chars=uncovered[first_rows],
     )
