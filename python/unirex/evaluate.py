@@ -1,5 +1,6 @@
 """`python -m unirex.evaluate --model DIR …`: judges a saved model, or explanations made elsewhere, on any data."""
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -15,8 +16,9 @@ from transformers.utils.logging import disable_progress_bar
 from unirex.assemble import Tools
 from unirex.config import config_first, expand, fail, one_line
 from unirex.data.source import DataConfig, load_split
+from unirex.files import atomic_write
 from unirex.foreign import Classifier, read_scores
-from unirex.inference import OWN, EvalConfig, Judging
+from unirex.inference import OWN, Clock, EvalConfig, Judging
 from unirex.judging import About, check_processes, judge, print_tables, write_all
 from unirex.methods import METHODS
 from unirex.modeling import UnirexModel
@@ -113,11 +115,21 @@ def run(request: Request) -> None:
         choice=any(example.choices for example in examples),
     )
     data = tools.encode(examples, labels)
-    tables = judge(accelerator, method.to(accelerator.device), data, judging, about, title=request.eval.split)
+    clock = Clock()
+    moved = method.to(accelerator.device)
+    tables = judge(accelerator, moved, data, judging, about, title=request.eval.split, clock=clock)
     if accelerator.is_main_process:
         paths = write_all(tables, Path(request.output))
+        if source == OWN:
+            _write_cost(Path(request.output), clock)
         print_tables(tables, Path(request.output))
         print(f"\npredictions  {paths[0]}")  # noqa: T201
+
+
+def _write_cost(folder: Path, clock: Clock) -> None:
+    """Writes what explaining cost, by the names that the log of a training run has for it."""
+    with atomic_write(folder / "cost.json", "w") as file:
+        json.dump({"explain_seconds": clock.seconds, "explain_instances": clock.instances}, file)
 
 
 def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]]:

@@ -18,7 +18,7 @@ from unirex import checkpoint
 from unirex.assemble import Assembly, assemble
 from unirex.config import RunConfig, fail, parse, to_yaml
 from unirex.data.collate import EncodedSet
-from unirex.inference import OWN, Judging
+from unirex.inference import OWN, Clock, Judging
 from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, write_all
 from unirex.modeling import UnirexModel
 from unirex.training import StoppedError, Training
@@ -171,8 +171,8 @@ def _finish(
     split = config.eval.split if getattr(parts.splits, config.eval.split) else "val"
     data = parts.tools.encode(getattr(parts.splits, split), parts.splits.labels)
     with_controls = replace(judging, sources=(OWN, *config.eval.references))
-    started = time.perf_counter()
-    tables = judge(accelerator, training.method, data, with_controls, about, title=split)
+    started, clock = time.perf_counter(), Clock()
+    tables = judge(accelerator, training.method, data, with_controls, about, title=split, clock=clock)
     if not accelerator.is_main_process:
         return
     paths = write_all(tables, folder)
@@ -183,6 +183,10 @@ def _finish(
             "best_epoch": progress.best_epoch,
             "train_seconds": seconds,
             "judge_seconds": time.perf_counter() - started,
+            "step_seconds": progress.seconds,
+            "step_instances": progress.instances,
+            "explain_seconds": clock.seconds,
+            "explain_instances": clock.instances,
             "split": split,
         }
     )
