@@ -227,4 +227,5 @@ def _escaped(cell: str) -> str:
 def _note(table: GainTable) -> str:
     methods = ", ".join(method for method in table.methods if method not in table.controls)
     whose = "frozen ends of an earlier table" if table.frozen else f"0 and 1 are the worst and best of: {methods}"
-    return f"convention {table.convention}; {whose}; ± standard deviation over seeds; intervals by bootstrap, the last of CNRG"
+    spread = "± standard deviation over seeds; intervals by bootstrap, the last of CNRG"
+    return f"convention {table.convention}; {whose}; {spread}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Literal
 
 import yaml
@@ -127,7 +127,7 @@ class Launcher:
         while not waiting.empty() and not self._stop.is_set():
             try:
                 run = waiting.get_nowait()
-            except Exception:  # noqa: BLE001 (another worker was faster)
+            except Empty:  # another worker was faster
                 return
             started = time.perf_counter()
             try:
