@@ -94,7 +94,7 @@ def run(request: Request) -> None:
     accelerator = Accelerator()
     check_processes(accelerator)
     method, tools, labels, settings = _load(request)
-    known = replace(request.data, labels=request.data.labels or labels) if not request.data.choices else request.data
+    known = request.data if request.data.choices else for_model(request.data, labels)
     examples = load_split(known, request.eval.split)
     if not examples:
         raise ValueError(f"data {request.data.short_name}: the {request.eval.split} split is empty, expected instances")
@@ -111,7 +111,7 @@ def run(request: Request) -> None:
     about = About(
         model=request.model,
         data=request.data.short_name,
-        headline=request.data.headline,
+        headline=known.headline,
         choice=any(example.choices for example in examples),
     )
     data = tools.encode(examples, labels)
@@ -123,7 +123,28 @@ def run(request: Request) -> None:
         if source == OWN:
             _write_cost(Path(request.output), clock)
         print_tables(tables, Path(request.output))
+        unknown = sum(example.label is None for example in examples)
+        if unknown:
+            print(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}")  # noqa: T201
         print(f"\npredictions  {paths[0]}")  # noqa: T201
+
+
+def for_model(data: DataConfig, labels: tuple[str, ...]) -> DataConfig:
+    """The data with the model's classes; a task score of a class that the model lacks gives way to accuracy.
+
+    Raises:
+        ValueError: the data name a class that the model lacks, and do not say that such labels are missing.
+    """
+    if data.other_labels == "missing":
+        lacks = data.headline.startswith("f1:") and data.headline.removeprefix("f1:") not in labels
+        return replace(data, labels=labels, headline="accuracy" if lacks else data.headline)
+    for name in (*(data.labels or ()), *([data.headline[3:]] if data.headline.startswith("f1:") else [])):
+        if data.rename_labels.get(name, name) not in labels:
+            raise ValueError(
+                f"data {data.short_name}: class {name!r} is none of the model's ({', '.join(labels)}), expected "
+                "data.rename_labels to map it, or data.other_labels missing for data of another task"
+            )
+    return replace(data, labels=labels)
 
 
 def _write_cost(folder: Path, clock: Clock) -> None:

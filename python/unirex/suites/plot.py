@@ -88,7 +88,8 @@ def _gain_panel(axis: "Axes", title: str, rows: Mapping[str, Cell | Mean], table
                 label=name if place == 0 else None,
             )
     axis.set_title(title)
-    axis.set_xlim(-0.05, 1.05)
+    low, high = axis.get_xlim()  # a control may lie outside 0 to 1
+    axis.set_xlim(min(low, -0.05), max(high, 1.05))
     axis.set_yticks(range(len(table.methods)), [f"{m} (control)" if m in table.controls else m for m in table.methods])
     axis.set_ylim(len(table.methods) - 0.5, -0.5)
     axis.grid(axis="x", linewidth=0.3)
