@@ -150,6 +150,8 @@ class Launcher:
             code, message = self._start(slot, run, "unirex.train", [*run.arguments, how])
             if code:
                 return ("stopped", "") if self._stop.is_set() else ("failed", message)
+            if not run.finished():
+                return "failed", f"ended without the metrics of this configuration in {run.folder}"
         failures = []
         for transfer in run.transfers:
             if self._stop.is_set():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -78,10 +79,9 @@ class Planned:
         Raises:
             ValueError: the folder holds a run of another configuration, which is not to be overwritten.
         """
-        stored = _read_yaml(self.folder / "config.yaml")
-        if not isinstance(stored, dict):
+        if not isinstance(_read_yaml(self.folder / "config.yaml"), dict):
             return "new"
-        other = difference(stored, self.config)
+        other = self._difference()
         if other is not None:
             if overwrite:
                 return "new"
@@ -94,9 +94,21 @@ class Planned:
 
     def finished(self) -> bool:
         """Whether the run and all its transfers are done; a run of another configuration is not this one."""
-        stored = _read_yaml(self.folder / "config.yaml")
-        same = isinstance(stored, dict) and difference(stored, self.config) is None
-        return same and complete(self.folder)
+        return complete(self.folder) and self._difference() is None
+
+    def _difference(self) -> str | None:
+        """In what the run in the folder differs from this one."""
+        path = self.folder / "config.yaml"
+        stored = _read_yaml(path)
+        if not isinstance(stored, dict):
+            return f"{path} cannot be read"
+        found = difference(stored, self.config)
+        if found is None:
+            return None
+        # A run of an older version lacks the settings that came since: it had what are now their defaults.
+        with suppress(ValueError):
+            stored = _plain(parse([f"--config={path}"], prog="unirex.train", description=""))
+        return difference(stored, self.config)
 
 
 def make_plan(suite: Suite, overrides: Mapping[str, Any], only: Sequence[str] = ()) -> list[Planned]:
