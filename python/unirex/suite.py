@@ -14,7 +14,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from unirex.config import expand, fail, one_line
 from unirex.suites.launch import LaunchConfig, Launcher, Result
 from unirex.suites.plan import Planned, make_plan
-from unirex.suites.recipe import Suite, read_setting, read_suite
+from unirex.suites.recipe import Suite, read_override, read_suite
 from unirex.suites.table import write_page, write_state, write_table
 
 
@@ -39,7 +39,7 @@ def _parse(argv: list[str]) -> Any:
         nargs="+",
         action="extend",
         default=[],
-        help="KEY=VALUE for every run, such as data.limit=500",
+        help="[NAME:]KEY=VALUE for every run, or those of a method or data set",
     )
     add("--seeds", type=int, nargs="+", default=[], help="instead of the suite's")
     add("--output", type=str | None, default=None, help="folder of runs and table, instead of the suite's")
@@ -67,7 +67,7 @@ def run(options: Any) -> int:
         suite = replace(suite, output=Path(expand(options.output, "--output")))
     if options.seeds:
         suite = replace(suite, seeds=tuple(dict.fromkeys(options.seeds)))
-    overrides = dict(read_setting(text) for text in options.set)
+    overrides = [read_override(text) for text in options.set]
     plan = make_plan(suite, overrides, options.only)
     if options.dry_run:
         return _list(plan, overwrite=options.overwrite)

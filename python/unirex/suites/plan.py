@@ -12,7 +12,7 @@ import yaml
 from unirex import checkpoint
 from unirex.config import RunConfig, parse, to_yaml
 from unirex.metrics.names import near
-from unirex.suites.recipe import Part, Suite
+from unirex.suites.recipe import Override, Part, Suite
 
 # What two configurations of one run may differ in.
 _FREE = ("output", "resume", "overwrite")
@@ -111,18 +111,24 @@ class Planned:
         return difference(stored, self.config)
 
 
-def make_plan(suite: Suite, overrides: Mapping[str, Any], only: Sequence[str] = ()) -> list[Planned]:
+def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] = ()) -> list[Planned]:
     """All runs of a suite, each checked against what a run accepts, seeds last in order.
 
     Args:
         suite: the suite.
-        overrides: dotted key -> value, winning over everything in the suite.
+        overrides: settings that win over everything in the suite.
         only: names of data sets, methods or both: other runs are left out.
 
     Raises:
         ValueError: an unknown name, or the first configuration that a run would refuse.
     """
     data, methods = _chosen(suite, only)
+    for override in overrides:
+        if not override.holds_for(*suite.data, *suite.methods):
+            known = [*suite.data, *suite.methods]
+            raise ValueError(
+                f"--set {override.who}:{override.key}: no such method or data set{near(override.who, known)}"
+            )
     first = suite.seeds[0]
     runs = []
     for point in suite.sweep.values if suite.sweep else (None,):
@@ -182,7 +188,7 @@ def _chosen(suite: Suite, only: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _composed(
-    suite: Suite, data: str, method: str, point: Any, overrides: Mapping[str, Any]
+    suite: Suite, data: str, method: str, point: Any, overrides: Sequence[Override]
 ) -> tuple[str, Path, list[str], dict[str, Any]]:
     """Label, folder above the seeds, arguments, and the settings that every data set of this run gets."""
     parts = suite.data[data], suite.methods[method]
@@ -192,7 +198,7 @@ def _composed(
     if suite.sweep is not None:
         settings[suite.sweep.key] = point
         label = f"{data}@{suite.sweep.key.rpartition('.')[2]}={point}"
-    settings |= overrides
+    settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
     arguments = [f"--config={file}" for file in configs] + as_arguments(settings)
     return label, suite.output / "runs" / label / method, arguments, settings
 
@@ -219,7 +225,7 @@ def _plain(config: RunConfig) -> dict[str, Any]:
 
 
 def _transfers(
-    suite: Suite, data: str, run: Path, settings: Mapping[str, Any], overrides: Mapping[str, Any]
+    suite: Suite, data: str, run: Path, settings: Mapping[str, Any], overrides: Sequence[Override]
 ) -> tuple[Transfer, ...]:
     return tuple(
         _transfer(suite, name, part, run, settings, overrides) for name, part in suite.transfer.items() if name != data
@@ -227,11 +233,11 @@ def _transfers(
 
 
 def _transfer(
-    suite: Suite, name: str, part: Part, run: Path, settings: Mapping[str, Any], overrides: Mapping[str, Any]
+    suite: Suite, name: str, part: Part, run: Path, settings: Mapping[str, Any], overrides: Sequence[Override]
 ) -> Transfer:
     """How a run's model is judged on another data set: that set's own recipe, with the run's `eval` settings."""
     judged = {key: value for key, value in settings.items() if key.startswith("eval.")}
-    judged |= {key: value for key, value in overrides.items() if key in ("data.limit", "data.seed")}
+    judged |= {o.key: o.value for o in overrides if o.key in ("data.limit", "data.seed") and o.holds_for(name)}
     arguments = [f"--config={file}" for file in part.configs] + as_arguments({**judged, **part.settings})
     config = _parsed(suite, f"transfer.{name}", arguments)
     folder = run / "transfer" / name

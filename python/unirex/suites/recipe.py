@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -131,19 +132,40 @@ def read_suite(where: str) -> Suite:
     )
 
 
-def read_setting(text: str) -> tuple[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Override:
     """A setting from the command line.
 
-    >>> read_setting("train.epochs=1")
-    ('train.epochs', 1)
+    Attributes:
+        who: pattern of the methods or data sets that get it.
+        key: dotted.
+        value: of it.
     """
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ValueError(f"--set {text}: expected KEY=VALUE, such as train.epochs=1")
+
+    who: str
+    key: str
+    value: Any
+
+    def holds_for(self, *names: str) -> bool:
+        """Whether one of the names (of a run's data set and method) is meant."""
+        return any(fnmatchcase(name, self.who) for name in names)
+
+
+def read_override(text: str) -> Override:
+    """`KEY=VALUE` for all runs, or `NAME:KEY=VALUE` for those of a method or data set; NAME may have `*` in it.
+
+    >>> override = read_override("slm-*:train.epochs=1")
+    >>> override.key, override.value, override.holds_for("sst", "slm-fp"), override.holds_for("sst", "sgt")
+    ('train.epochs', 1, True, False)
+    """
+    left, equals, value = text.partition("=")
+    who, colon, key = left.rpartition(":")
+    if not equals or not key.strip() or (colon and not who.strip()):
+        raise ValueError(f"--set {text}: expected KEY=VALUE or NAME:KEY=VALUE, such as train.epochs=1")
     try:
-        return key.strip(), yaml.safe_load(value)
+        return Override(who=who.strip() or "*", key=key.strip(), value=yaml.safe_load(value))
     except yaml.YAMLError:
-        raise ValueError(f"--set {text}: the value is not YAML, expected KEY=VALUE, such as train.epochs=1") from None
+        raise ValueError(f"--set {text}: the value is not YAML, expected one such as in train.epochs=1") from None
 
 
 def _mapping(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
