@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MarginCriterion = Literal["margin", "diff"]
-ComplementCriterion = Literal["prior", "unlikelihood"]
 CompCriterion = Literal["margin", "diff", "prior", "unlikelihood"]
 SuffCriterion = Literal["margin", "diff", "mae", "mse", "kl", "kl_mean_reversed"]
 PlausCriterion = Literal["bce", "kl", "mse", "mae", "margin", "ranking"]
@@ -34,7 +32,7 @@ def task_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
 
 
 def comprehensiveness_loss(
-    ce_full_B: Tensor, ce_remove_KB: Tensor, *, criterion: MarginCriterion = "margin", margin: float = 1.0
+    ce_full_B: Tensor, ce_remove_KB: Tensor, *, criterion: CompCriterion = "margin", margin: float = 1.0
 ) -> Tensor:
     """How little the cross-entropy rises when the rationale is removed, float [K, B]; lower = more comprehensive.
 
@@ -54,7 +52,7 @@ def comprehensiveness_loss(
     raise ValueError(message)
 
 
-def complement_loss(logits_remove_KBC: Tensor, labels_B: Tensor, criterion: ComplementCriterion) -> Tensor:
+def complement_loss(logits_remove_KBC: Tensor, labels_B: Tensor, criterion: CompCriterion) -> Tensor:
     """How much the complement of the rationale says by itself, float [K, B], at least 0; lower = more comprehensive.
 
     The full input does not enter, so that it is never made worse to look better by comparison.

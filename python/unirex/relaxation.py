@@ -286,7 +286,8 @@ def _imle_difference(
     now_BU = top(noisy_BU, valid_BU, count_1B)[0].to(noisy_BU.dtype)
     if not adaptive:
         after_BU = top(noisy_BU - step * direction_BU, valid_BU, count_1B)[0].to(noisy_BU.dtype)
-        return (now_BU - after_BU) * length_B1 / step
+        moved_BU: Tensor = (now_BU - after_BU) * length_B1 / step
+        return moved_BU
     spread_B1 = _spread(noisy_BU, valid_BU)
     result = torch.zeros_like(noisy_BU)
     open_B1 = length_B1 > 0
@@ -304,7 +305,7 @@ def _spread(scores_BU: Tensor, valid_BU: Tensor) -> Tensor:
     highest = scores_BU.masked_fill(~valid_BU, -torch.inf).amax(1, keepdim=True)
     lowest = scores_BU.masked_fill(~valid_BU, torch.inf).amin(1, keepdim=True)
     spread_B1: Tensor = (highest - lowest).nan_to_num(0.0, 0.0, 0.0)
-    return spread_B1.clamp(min=1e-6)
+    return torch.clamp(spread_B1, min=1e-6)
 
 
 _BY_DIFFERENCE: dict[str, type[torch.autograd.Function]] = {
