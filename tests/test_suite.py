@@ -341,6 +341,9 @@ def test_costs_come_from_the_last_line_of_the_log(tmp_path: Path) -> None:
     end = {"event": "end", "step_seconds": 9, "step_instances": 3, "explain_seconds": 1, "explain_instances": 0}
     (tmp_path / "log.jsonl").write_text('{"step": 1}\n' + json.dumps(end) + "\n")
     assert read_costs(tmp_path) == {"train_seconds": 3.0}
+    stage = {"event": "stage", "stage": "support", "step_seconds": 8, "step_instances": 2}
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in (stage, stage, end)))
+    assert read_costs(tmp_path) == {"train_seconds": 7.0}
 
 
 def test_a_killed_suite_waits_for_what_it_left_behind_and_resumes(

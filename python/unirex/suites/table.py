@@ -138,19 +138,24 @@ def _add(found: Found, suite: Suite, run: Planned, label: str, folder: Path) -> 
 
 
 def read_costs(folder: Path) -> dict[str, float]:
-    """Seconds per instance by name, from the last line of a training log or an evaluation's cost.json."""
-    record: dict[str, float] = {}
+    """Seconds per instance by name, from a training log or an evaluation's cost.json.
+
+    Training in several stages costs a pass of each: every stage but the last has an event of its own in the log.
+    """
+    stages: dict[str, dict[str, float]] = {}
     with suppress(OSError, ValueError):
-        record = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+        stages["end"] = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
     with suppress(OSError, ValueError):
         for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
-            record = entry if entry.get("event") == "end" else record
-    return {
-        name: record[f"{kind}_seconds"] / record[f"{kind}_instances"]
-        for name, kind in COSTS.items()
-        if record.get(f"{kind}_instances")
-    }
+            if entry.get("event") in ("stage", "end"):
+                stages[entry.get("stage", "end")] = entry
+    found = {}
+    for name, kind in COSTS.items():
+        parts = [e[f"{kind}_seconds"] / e[f"{kind}_instances"] for e in stages.values() if e.get(f"{kind}_instances")]
+        if parts:
+            found[name] = sum(parts)
+    return found
 
 
 def _mean(values: Sequence[float]) -> float:
