@@ -120,7 +120,7 @@ def run(request: Request) -> None:
     tables = judge(accelerator, moved, data, judging, about, title=request.eval.split, clock=clock)
     if accelerator.is_main_process:
         paths = write_all(tables, Path(request.output))
-        if source == OWN:
+        if request.scores is None:
             _write_cost(Path(request.output), clock)
         print_tables(tables, Path(request.output))
         unknown = sum(example.label is None for example in examples)
