@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from jsonargparse import ArgumentError, ArgumentParser
 from transformers import AutoConfig
@@ -36,12 +38,14 @@ class Request:
         scores: Parquet or JSONL with `id` and `scores` (one per word); None = the model's own.
         unit: what is selected where the model does not say: token or word.
         output: folder for predictions, controls and metrics.
+        checks: folders of other unirex models by name, asked about the same rationales.
     """
 
     model: str
     scores: str | None
     unit: str
     output: str
+    checks: dict[str, str]
     data: DataConfig
     eval: EvalConfig
 
@@ -70,6 +74,13 @@ def _parse(argv: list[str]) -> Request:
     )
     parser.add_argument("--unit", type=str, default="token", help="token or word, where the model does not say")
     parser.add_argument("--output", type=str, default="runs/evaluation", help="folder for predictions and metrics")
+    parser.add_argument(
+        "--checks",
+        type=dict[str, str],
+        default={},
+        help="names and folders of check models, e.g. '{masked: runs/masked/model}': unirex models with the same "
+        "tokenizer and classes that score the same rationales (unirex-metrics score --scorer NAME)",
+    )
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(EvalConfig, "eval")
     try:
@@ -84,6 +95,7 @@ def _parse(argv: list[str]) -> Request:
         scores=expand(namespace.scores, "scores"),
         unit=namespace.unit,
         output=expand(namespace.output, "output"),
+        checks={name: expand(folder, f"checks.{name}") for name, folder in namespace.checks.items()},
         data=replace(data, path=expand(data.path, "data.path")),
         eval=EvalConfig(**vars(namespace.eval)),
     )
@@ -107,6 +119,7 @@ def run(request: Request) -> None:
         labels=labels,
         sources=(source, *request.eval.references),
         given=None if request.scores is None else {FROM_FILE: read_scores(request.scores, examples)},
+        checks=_load_checks(request, tools, labels, accelerator.device),
     )
     about = About(
         model=request.model,
@@ -151,6 +164,21 @@ def _write_cost(folder: Path, clock: Clock) -> None:
     """Writes what explaining cost, by the names that the log of a training run has for it."""
     with atomic_write(folder / "cost.json", "w") as file:
         json.dump({"explain_seconds": clock.seconds, "explain_instances": clock.instances}, file)
+
+
+def _load_checks(request: Request, tools: Tools, labels: tuple[str, ...], device: torch.device) -> dict[str, Any]:
+    """The check models by name, each over the same tokens and classes as the model that is judged."""
+    checks: dict[str, Any] = {}
+    for name, folder in request.checks.items():
+        if not re.fullmatch(r"\w+", name) or name == "self":
+            raise ValueError(f"checks has the name {name!r}, expected letters, digits and _, and not self")
+        check, own, names, _ = _load(replace(request, model=folder, scores=None))
+        if names != labels:
+            raise ValueError(f"{folder}: its classes are {', '.join(names)}, expected {', '.join(labels)}")
+        if own.tokenizer.backend_tokenizer.to_str() != tools.tokenizer.backend_tokenizer.to_str():
+            raise ValueError(f"{folder}: its tokenizer differs, expected that of {request.model}")
+        checks[name] = check.to(device).eval()
+    return checks
 
 
 def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]]:

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -81,7 +81,8 @@ class Judging:
     """The settings that one pass over a data set needs beside the model.
 
     `sources` names what is scored: `extractor` (the method's own scores), `random`, `gold`, `inverse`, or any name
-    found in `given`, which maps it to word scores by instance id.
+    found in `given`, which maps it to word scores by instance id. `checks` are other models, over the same tokens and
+    classes, that are asked about the same rationales: a rationale that only its own model believes is no evidence.
     """
 
     config: EvalConfig
@@ -91,6 +92,7 @@ class Judging:
     labels: Sequence[str]
     sources: Sequence[str] = (OWN,)
     given: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
+    checks: Mapping[str, Explainable] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -206,7 +208,18 @@ def _judge(
     """Perturbs by the scores and cuts the results into rows."""
     config = judging.config
     rationale_KBL = select(scores_BL, batch.words_BL, config.fractions, judging.unit, judging.word_score)
-    perturbed: dict[str, NDArray[np.float64]] = {}
+    perturbed = _perturbed("self", method, batch, rationale_KBL, config)
+    for name, check in judging.checks.items():
+        perturbed[f"full.{name}"] = _probabilities(check.perturbed(batch.rows, batch.n_choices, config.max_tokens))
+        perturbed |= _perturbed(name, check, batch, rationale_KBL, config)
+    yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, perturbed, judging)
+
+
+def _perturbed(
+    name: str, method: Explainable, batch: Batch, rationale_KBL: Tensor, config: EvalConfig
+) -> dict[str, NDArray[np.float64]]:
+    """What a model says to the rationales and their complements: probabilities by column."""
+    found: dict[str, NDArray[np.float64]] = {}
 
     def run(rows: Rows) -> Tensor:
         return method.perturbed(rows, batch.n_choices, config.max_tokens)
@@ -224,10 +237,10 @@ def _judge(
             n_choices=batch.n_choices,
         )
         for kind, logits_KIC in zip(kinds, logits, strict=True):
-            perturbed[perturbed_column(kind, how, "self")] = _probabilities(logits_KIC).transpose(1, 0, 2)
+            found[perturbed_column(kind, how, name)] = _probabilities(logits_KIC).transpose(1, 0, 2)
         nothing = run(perturb(batch.rows, batch.selectable_BL, how, method.fill))
-        perturbed[perturbed_column("null", how, "self")] = _probabilities(nothing)
-    yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, perturbed, judging)
+        found[perturbed_column("null", how, name)] = _probabilities(nothing)
+    return found
 
 
 def _probabilities(logits: Tensor) -> NDArray[np.float64]:

@@ -39,6 +39,7 @@ class UnirexMethodConfig:
         word_score: score of a word from its tokens, for unit word and for saved word scores.
         how: how hidden tokens are hidden.
         comp_weight, suff_weight, plaus_weight: weights of the terms beside the task loss.
+        comp_target: for comp_criterion `prior`, what the label's probability should fall to; None = 1 / classes.
         comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.objectives`.
         detach_full: whether the full-input cross-entropy inside the comprehensiveness and sufficiency terms is a
             constant. In the paper it carries gradient.
@@ -63,6 +64,7 @@ class UnirexMethodConfig:
     plaus_weight: float = 0.5
     comp_criterion: CompCriterion = "margin"
     comp_margin: float = 1.0
+    comp_target: float | None = None
     suff_criterion: SuffCriterion = "margin"
     suff_margin: float = 0.1
     plaus_criterion: PlausCriterion = "bce"
@@ -93,6 +95,8 @@ class UnirexMethodConfig:
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"method.{name} is {value}, expected a finite number of at least 0")
+        if self.comp_target is not None and not 0 < self.comp_target < 1:
+            raise ValueError(f"method.comp_target is {self.comp_target}, expected a probability above 0 and below 1")
         if not 0 <= self.ramp <= 1:
             raise ValueError(f"method.ramp is {self.ramp}, expected 0 to 1")
         if self.estimator != "hard" and self.how != "attention":
@@ -238,7 +242,7 @@ class Unirex(nn.Module):
         if c.comp_criterion in ("margin", "diff"):
             ce_remove_KI = task_loss(logits_KIC, labels_I)
             return comprehensiveness_loss(reference_I, ce_remove_KI, criterion=c.comp_criterion, margin=c.comp_margin)
-        return complement_loss(logits_KIC, labels_I, c.comp_criterion)
+        return complement_loss(logits_KIC, labels_I, c.comp_criterion, c.comp_target)
 
     def _plausibility(self, batch: Batch, counts: Counts, scores_BL: Tensor) -> Tensor:
         counted_BL = batch.selectable_BL & batch.has_gold_B[:, None]
