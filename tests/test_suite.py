@@ -381,8 +381,9 @@ def test_what_a_killed_suite_left_behind_is_waited_for(fake: Path, capsys: pytes
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_killed_run_is_reported_and_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = {"train.epochs": 15, "train.log_every": 1, "train.batch_size": 8, "train.patience": None}
-    far = {"far": {"config": "pair.yaml", "set": {"data.other_labels": "missing"}}}
+    settings = {"train.epochs": 6, "train.log_every": 1, "train.batch_size": 8, "train.patience": None}
+    few = {"data.other_labels": "missing", "data.toy.n_train": 8, "data.toy.n_val": 8, "data.toy.n_test": 8}
+    far = {"far": {"config": "pair.yaml", "set": few}}
     path = write(tmp_path, data={"one": []}, methods={"slm": []}, set=settings, transfer=far)
     folder = tmp_path / "out" / "runs" / "one" / "slm" / "0"
 
@@ -401,9 +402,9 @@ def test_a_killed_run_is_reported_and_resumed(tmp_path: Path, capsys: pytest.Cap
     assert "failed: one/slm/0: exit code -9" in capsys.readouterr().err
     assert suite.main([str(path)]) == 0
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert [entry["step"] for entry in log if "loss" in entry] == list(range(1, 46))
+    assert [entry["step"] for entry in log if "loss" in entry] == list(range(1, 19))
     assert "--resume=true" in (folder / "output.log").read_text()
-    assert log[-1]["step_instances"] == 15 * 24
+    assert log[-1]["step_instances"] == 6 * 24
     assert log[-1]["step_seconds"] > 0.5 * sum(entry["seconds"] for entry in log if "loss" in entry)
     lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
     rows = {row["data"]: row for row in csv.DictReader(lines) if row["method"] == "slm"}
