@@ -40,6 +40,8 @@ class Progress:
         best: best value of the chosen dev metric, None before the first.
         best_epoch: the epoch (from 1) that reached it.
         history: dev metrics by epoch.
+        seconds: of all optimizer steps, those before an interruption included.
+        instances: trained on in them, each as often as it was met.
     """
 
     step: int = 0
@@ -48,6 +50,8 @@ class Progress:
     best: float | None = None
     best_epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    instances: int = 0
 
 
 def epoch_batches(
@@ -178,10 +182,12 @@ class Training:
             lr = self._set_lr()
             terms, stop = self._step(batches[self.progress.batch])
             self.progress.step += 1
+            self.progress.instances += len(batches[self.progress.batch])
             self.progress.batch += 1
             bar.update(1)
             if self.progress.step % self.config.log_every == 0 or self.progress.step == 1:
                 self._log_step(terms, lr, time.perf_counter() - started, batches, bar)
+            self.progress.seconds += time.perf_counter() - started
             if stop:
                 self.save()
                 raise StoppedError(f"stopped after step {self.progress.step}")
