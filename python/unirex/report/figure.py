@@ -120,34 +120,38 @@ def percent(fraction: float) -> str:
 
 
 def linear_axis(
-    label: str, values: Sequence[float], *, floor: float | None = None, ceiling: float | None = None, ticks: int = 5
+    label: str,
+    values: Sequence[float],
+    *,
+    floor: float = -math.inf,
+    ceiling: float = math.inf,
+    ticks: int = 5,
+    margin: float = 0.05,
 ) -> Axis:
-    """An axis around the values that are finite, its ends at round numbers.
+    """An axis around the values that are finite, with ticks at round numbers.
 
     Args:
         label: what it measures.
         values: what shall be on it.
-        floor, ceiling: ends that are no further away than these, for what cannot go beyond.
+        floor: the margin does not go below it.
+        ceiling: nor above it.
         ticks: about how many.
+        margin: room at both ends, as a share of the width.
 
-    >>> axis = linear_axis("p", [0.02, 0.37])
-    >>> axis.low, axis.high, [text for _, text in axis.ticks]
-    (0.0, 0.4, ['0.0', '0.1', '0.2', '0.3', '0.4'])
+    >>> axis = linear_axis("p", [0.0, 0.37], floor=0.0)
+    >>> axis.low, round(axis.high, 4), [text for _, text in axis.ticks]
+    (0.0, 0.3885, ['0.0', '0.1', '0.2', '0.3'])
     """
     known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(known), max(known)
     if high - low < 1e-9:
         low, high = low - 0.05, high + 0.05
+    room = margin * (high - low)
+    low, high = min(low, max(low - room, floor)), max(high, min(high + room, ceiling))
     step = _round_step((high - low) / ticks)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    low, high = first * step, last * step
-    if floor is not None and low < floor:
-        low = floor
-    if ceiling is not None and high > ceiling:
-        high = ceiling
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    places = [i * step for i in range(first, last + 1) if low - 1e-9 <= i * step <= high + 1e-9]
-    return Axis(label=label, low=round(low, 12), high=round(high, 12), ticks=tuple((p, number(p, digits)) for p in places))
+    places = [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    return Axis(label=label, low=low, high=high, ticks=tuple((place, number(place, digits)) for place in places))
 
 
 def _round_step(width: float) -> float:

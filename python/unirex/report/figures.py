@@ -1,6 +1,7 @@
 """The figures of a report: curves over fractions, the trade-off, and where scores lie."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from unirex.metrics.report import ARROWS, Report
 from unirex.report.document import Part
@@ -17,6 +18,7 @@ from unirex.report.figure import (
 )
 from unirex.report.histogram import Histogram
 
+MOST_BINS = 24
 _DASHES = {"random": RANDOM_DASH, "gold": GOLD_DASH}
 _TITLES = {
     "comprehensiveness": ("Remove the words with the highest scores", "how far p falls"),
@@ -25,6 +27,7 @@ _TITLES = {
     "auprc": ("Plausibility of single instances", "AUPRC"),
     "token_f1": ("Plausibility of single instances", "token F1"),
 }
+_ARROW = {"comprehensiveness": ARROWS["higher"], "sufficiency": ARROWS["lower"]}
 _CAPTIONS = {
     "comprehensiveness": "Higher is better: without these words the prediction should lose its ground.",
     "sufficiency": "Lower is better: these words alone should carry the prediction.",
@@ -57,7 +60,7 @@ def _curve(name: str, parts: Sequence[Part]) -> Figure | None:
         title=title,
         caption=_CAPTIONS[name],
         x=fraction_axis("share of the words", fractions),
-        y=linear_axis(f"{name} {ARROWS['higher' if name == 'comprehensiveness' else 'lower']}: {what}", [0, *heights]),
+        y=linear_axis(f"{name} {_ARROW[name]}: {what}", [0, *heights], floor=0.0),
         series=shown,
     )
 
@@ -91,13 +94,17 @@ def trade_off(parts: Sequence[Part]) -> tuple[Figure, ...]:
     ):
         if metric is None or not _all(parts, "csd"):
             continue
-        points = tuple(_points(metric, parts))
+        controls = key == "plausibility" or len(parts) == 1  # a control has the task score of its run
+        points = tuple(_points(metric, parts, controls=controls))
         found.append(
             Figure(
                 key=f"trade-off-{key}",
                 title=title,
-                caption="Up and to the right is better. Lines are intervals; hollow signs are controls.",
-                x=_axis(_label(metric, parts[0].report), [v for p in points for v in (*p.x, p.x_low, p.x_high)], 1.0),
+                caption="Up and to the right is better. Lines are intervals"
+                + ("; hollow signs are controls." if controls else "."),
+                x=_axis(
+                    _label(metric, parts[0].report), [v for p in points for v in (*p.x, p.x_low, p.x_high)], share=True
+                ),
                 y=_axis("comprehensiveness − sufficiency ↑", [v for p in points for v in (*p.y, *p.low, *p.high)]),
                 series=points,
                 direct=True,
@@ -115,15 +122,17 @@ def _label(metric: str, report: Report) -> str:
     return {"auprc": "AUPRC", "token_f1": "token F1"}.get(name, name.replace("_", " ")) + " ↑"
 
 
-def _axis(label: str, values: Sequence[float | None], ceiling: float | None = None) -> Axis:
+def _axis(label: str, values: Sequence[float | None], *, share: bool = False) -> Axis:
     known = [value for value in values if value is not None]
-    return linear_axis(label, known, ceiling=ceiling)
+    if share:
+        return linear_axis(label, known, margin=0.08, floor=0.0, ceiling=1.0)
+    return linear_axis(label, known, margin=0.08)
 
 
-def _points(metric: str, parts: Sequence[Part]) -> Iterator[Series]:
+def _points(metric: str, parts: Sequence[Part], *, controls: bool) -> Iterator[Series]:
     for number, part in enumerate(parts):
         systems = [(part.name, part.report, False)]
-        if len(parts) <= 2:
+        if controls and len(parts) <= 2:
             systems += [
                 (c if len(parts) == 1 else f"{c}, {part.name}", report, True) for c, report in part.references.items()
             ]
@@ -150,7 +159,10 @@ def distributions(parts: Sequence[Part]) -> tuple[Figure, ...]:
     """Where the scores of words lie, run by run, and where the single instances lie."""
     found = []
     for number, part in enumerate(parts):
-        kinds = (("marked by humans", part.words.marked), ("not marked", part.words.unmarked))
+        kinds: tuple[tuple[str, Histogram], ...] = (
+            ("marked by humans", part.words.marked),
+            ("not marked", part.words.unmarked),
+        )
         if not part.words.marked.n:
             kinds = (("words", part.words.unknown),)
         series = tuple(
@@ -182,7 +194,7 @@ def _steps(label: str, histogram: Histogram, colour: int, dash: int) -> Series:
 def _histogram(key: str, title: str, label: str, series: tuple[Series, ...]) -> Figure:
     words = label == "score"
     what = "words" if words else "instances"
-    edges = [x for one in series for x in one.x]
+    shown = _trimmed(series)
     caption = (
         "The further the two lie apart, the better the scores find what humans marked."
         if words and len(series) > 1
@@ -192,7 +204,20 @@ def _histogram(key: str, title: str, label: str, series: tuple[Series, ...]) -> 
         key=key,
         title=title,
         caption=caption,
-        x=linear_axis(label, edges),
-        y=linear_axis(f"share of the {what}", [0, *(y for one in series for y in one.y)], floor=0.0, ticks=4),
-        series=series,
+        x=linear_axis(label, [x for one in shown for x in one.x], margin=0.0),
+        y=linear_axis(f"share of the {what}", [0, *(y for one in shown for y in one.y)], floor=0.0, ticks=4),
+        series=shown,
     )
+
+
+def _trimmed(series: tuple[Series, ...]) -> tuple[Series, ...]:
+    """Without the bins at either end that are empty in all series, the others joined until few are left."""
+    edges, n = series[0].x, len(series[0].y)
+    if any(one.x != edges for one in series):
+        return series
+    filled = [i for i in range(n) if any(one.y[i] for one in series)]
+    first, last = (filled[0], filled[-1] + 1) if filled else (0, n)
+    width = -(-(last - first) // MOST_BINS)
+    starts = range(first, last, width)
+    x = (*(edges[i] for i in starts), edges[min(starts[-1] + width, n)])
+    return tuple(replace(one, x=x, y=tuple(sum(one.y[i : i + width]) for i in starts)) for one in series)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def to_html(report: RunReport) -> str:
     style = _read("page.css") + "".join(_label_rule(place) for place in range(len(labels)))
     script = _read("page.js")
     page = _environment().get_template("page.html.j2")
-    return page.render(
+    text: str = page.render(
         report=report,
         parts=report.parts,
         several=len(report.parts) > 1,
@@ -58,6 +59,7 @@ def to_html(report: RunReport) -> str:
         percent=percent,
         plain=_plain,
     )
+    return text
 
 
 def to_frame(report: RunReport, *, height: int = 640) -> str:
@@ -99,7 +101,11 @@ def _environment() -> Any:
     except ImportError as error:
         raise ValueError("jinja2 is not installed, expected the extra: pip install 'unirex[report]'") from error
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["visible"] = lambda value: visible(str(value), longest=500)
     environment.filters["visible_lines"] = lambda value: visible(value, lines=True)
@@ -158,4 +164,4 @@ def _marker(run: int) -> Any:
 
 def _plain(value: float) -> str:
     """A number for sorting, empty where it is undefined."""
-    return f"{value:.6g}" if value == value else ""
+    return "" if math.isnan(value) else f"{value:.6g}"

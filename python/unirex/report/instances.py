@@ -99,7 +99,7 @@ class Instance:
     def worst(self, metric: str) -> float:
         """The lowest value over the runs, NaN if none has it."""
         found = [view.values.get(metric, np.nan) for view in self.views if view is not None]
-        known = [value for value in found if value == value]
+        known = [value for value in found if not np.isnan(value)]
         return min(known, default=float("nan"))
 
 
@@ -126,10 +126,7 @@ def views(
     names = rows.schema.names
     ids = rows.column("id").cast(pa.string()).to_pylist()
     words = _lists(rows, "words", where) if "words" in names else None
-    label, prediction, context = (
-        rows.column(name).cast(pa.string()).to_pylist() if name in names else [None] * len(ids)
-        for name in ("label", "prediction", "context")
-    )
+    label, prediction, context = (_texts(rows, name) for name in ("label", "prediction", "context"))
     found = {}
     for i, name in enumerate(ids):
         texts = words[i] if words is not None else None
@@ -144,10 +141,18 @@ def views(
                 confidence=None if np.isnan(confidence[i]) else float(confidence[i]),
                 words=shown,
                 more=total - len(shown),
-                context=None if context[i] is None else visible(context[i], longest=LONGEST_CONTEXT, lines=True),
+                context=None if (text := context[i]) is None else visible(text, longest=LONGEST_CONTEXT, lines=True),
                 values={name: float(column[i]) for name, column in values.items()},
             ),
         )
+    return found
+
+
+def _texts(rows: pa.RecordBatch, name: str) -> list[str | None]:
+    """A column as texts, None in every row where the file has no such column."""
+    if name not in rows.schema.names:
+        return [None] * rows.num_rows
+    found: list[str | None] = rows.column(name).cast(pa.string()).to_pylist()
     return found
 
 
@@ -193,7 +198,8 @@ def _words(batch: Batch, row: int, texts: list[str] | None, who: str, most: int)
 
 
 def _flags(batch: Batch, row: int, n: int) -> tuple[list[bool], list[float | None]]:
-    rationale, gold = [False] * n, [None] * n
+    rationale: list[bool] = [False] * n
+    gold: list[float | None] = [None] * n
     if batch.rationale is not None:
         rows = batch.rationale
         rationale = rows.values[rows.offsets[row] : rows.offsets[row + 1]].astype(bool).tolist()

@@ -17,7 +17,8 @@ from unirex.report.histogram import Histogram, Spread
 from unirex.report.instances import View, views
 from unirex.report.picks import Key, Picker
 
-BINS = 24
+BINS = 240
+"""Fine ones, which a figure joins."""
 Floats = NDArray[np.float64]
 
 SHOWN = ("comprehensiveness", "sufficiency", "csd", "auprc", "token_f1")
@@ -63,9 +64,7 @@ def read(system: str, options: Mapping[str, Any], most: int) -> Reading:
     picker = Picker(made.layout.labels, most)
     names = [column.name for column in made.layout.columns]
     ranked = {name: _first(options, names) for name, options in (("f", FAITHFULNESS), ("p", PLAUSIBILITY))}
-    rows = {
-        name: Histogram(np.linspace(*RANGES[name], BINS + 1)) for name in (*ranked.values(),) if name is not None
-    }
+    rows = {name: Histogram(np.linspace(*RANGES[name], BINS + 1)) for name in (*ranked.values(),) if name is not None}
     for where, part in made.source.batches(state.parser.columns()):
         batch = state.parser.parse(part, where)
         if not len(batch):

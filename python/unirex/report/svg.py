@@ -1,13 +1,13 @@
 """Figures as SVG: no script, no image, colours by class so that the page's theme holds."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 
 from unirex.report.figure import Axis, Figure, Series, number
 
-WIDTH, HEIGHT = 440, 300
-LEFT, RIGHT, TOP, BOTTOM = 50, 16, 14, 46
+WIDTH, HEIGHT = 352, 270
+LEFT, RIGHT, TOP, BOTTOM = 46, 18, 30, 42
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 N_COLOURS, N_MARKERS = 8, 6
 
@@ -64,11 +64,7 @@ def _axes(figure: Figure) -> Iterator[str]:
     yield f'<path class="zero" d="M{LEFT} {bottom}H{WIDTH - RIGHT}"/>'
     middle = LEFT + _PLOT_WIDTH / 2
     yield f'<text class="axis" x="{middle:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(figure.x.label)}</text>'
-    high = TOP + _PLOT_HEIGHT / 2
-    yield (
-        f'<text class="axis" transform="translate(13 {high:.0f}) rotate(-90)" text-anchor="middle">'
-        f"{escape(figure.y.label)}</text>"
-    )
+    yield f'<text class="axis" x="4" y="13">{escape(figure.y.label)}</text>'
 
 
 def _spaced(axis: Axis) -> list[tuple[float, str]]:
@@ -128,9 +124,13 @@ _SHAPES = (
     lambda x, y, s: f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{s:.1f}"',
     lambda x, y, s: f'<path d="M{x - s:.1f} {y - s:.1f}h{2 * s:.1f}v{2 * s:.1f}h{-2 * s:.1f}z"',
     lambda x, y, s: f'<path d="M{x:.1f} {y - 1.3 * s:.1f}l{1.3 * s:.1f} {2.2 * s:.1f}h{-2.6 * s:.1f}z"',
-    lambda x, y, s: f'<path d="M{x:.1f} {y - 1.4 * s:.1f}l{1.4 * s:.1f} {1.4 * s:.1f}l{-1.4 * s:.1f} {1.4 * s:.1f}'
-    f'l{-1.4 * s:.1f} {-1.4 * s:.1f}z"',
-    lambda x, y, s: f'<path d="M{x - s:.1f} {y - s:.1f}l{2 * s:.1f} {2 * s:.1f}m0 {-2 * s:.1f}l{-2 * s:.1f} {2 * s:.1f}"',
+    lambda x, y, s: (
+        f'<path d="M{x:.1f} {y - 1.4 * s:.1f}l{1.4 * s:.1f} {1.4 * s:.1f}l{-1.4 * s:.1f} {1.4 * s:.1f}'
+        f'l{-1.4 * s:.1f} {-1.4 * s:.1f}z"'
+    ),
+    lambda x, y, s: (
+        f'<path d="M{x - s:.1f} {y - s:.1f}l{2 * s:.1f} {2 * s:.1f}m0 {-2 * s:.1f}l{-2 * s:.1f} {2 * s:.1f}"'
+    ),
     lambda x, y, s: f'<path d="M{x - 1.2 * s:.1f} {y:.1f}h{2.4 * s:.1f}m{-1.2 * s:.1f} {-1.2 * s:.1f}v{2.4 * s:.1f}"',
 )
 """Circle, square, triangle, diamond, cross and plus, so that colour is never the only sign."""
@@ -145,25 +145,33 @@ def _marker(series: Series, x: float, y: float, about: str = "", *, size: float 
 
 
 def _names(figure: Figure) -> Iterator[str]:
-    """The names of points beside them, moved apart where they would overlap."""
-    taken: list[tuple[float, float, float]] = []
+    """The names of points beside them, where they cover neither each other nor a point."""
+    taken = [
+        (x - 8, y - 8, x + 8, y + 8) for x, y in ((_x(figure, one.x[0]), _y(figure, one.y[0])) for one in figure.series)
+    ]
     for series in sorted(figure.series, key=lambda one: one.hollow):
         text = series.label if len(series.label) <= 24 else f"{series.label[:23]}…"
-        x, y, width = _x(figure, series.x[0]), _y(figure, series.y[0]), 6.6 * len(text)
-        left = x + 9 + width > WIDTH - 2
-        start = x - 9 - width if left else x + 9
-        place = _free(y - 5, start, width, taken)
-        taken.append((start, place, width))
-        anchor, at = ("end", x - 9) if left else ("start", x + 9)
+        x, y = _free(_x(figure, series.x[0]), _y(figure, series.y[0]), 6.9 * len(text), taken)
         weight = "" if series.hollow else " own"
-        yield f'<text class="name{weight}" x="{at:.1f}" y="{place:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+        yield f'<text class="name{weight}" x="{x:.1f}" y="{y + 4:.1f}">{escape(text)}</text>'
 
 
-def _free(y: float, start: float, width: float, taken: Sequence[tuple[float, float, float]]) -> float:
-    for shift in (0, 16, -14, 30, -28, 44, -42):
-        place = y + shift
-        inside = TOP + 8 <= place <= TOP + _PLOT_HEIGHT - 3
-        clear = all(abs(place - other) >= 13 or start >= s + w or s >= start + width for s, other, w in taken)
-        if inside and clear:
-            return place
-    return y
+_Box = tuple[float, float, float, float]
+
+
+def _free(x: float, y: float, width: float, taken: list[_Box]) -> tuple[float, float]:
+    """Where a text of this width starts: to the right of the point, or the next place that is free."""
+    half = width / 2
+    tries = [(x + s * 10 - (width if s < 0 else 0), y + dy) for dy in (0, -12, 12, -24, 24, -36, 36) for s in (1, -1)]
+    tries += [(x - half, y - 17), (x - half, y + 17)]
+    for left, middle in tries:
+        box = (left, middle - 7, left + width, middle + 7)
+        inside = left >= LEFT + 2 and left + width <= WIDTH and middle - 6 >= TOP and middle + 6 <= TOP + _PLOT_HEIGHT
+        if inside and not any(_overlap(box, other) for other in taken):
+            taken.append(box)
+            return left, middle
+    return tries[0]
+
+
+def _overlap(a: _Box, b: _Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -14,7 +14,11 @@ from unirex.report.figure import number
 from unirex.report.safe_text import visible
 
 HEADLINE = (
-    ("comprehensiveness", "compre\u00adhensive\u00adness", "how far p falls when the words with the highest scores are removed"),
+    (
+        "comprehensiveness",
+        "compre\u00adhensive\u00adness",
+        "how far p falls when the words with the highest scores are removed",
+    ),
     ("sufficiency", "suffi\u00adciency", "how far p falls when only these words are kept"),
     ("auprc", "AUPRC", "how well the scores rank the words that humans marked"),
     ("token_f1", "token F1", "overlap of the selected words with the marked ones"),
@@ -73,10 +77,12 @@ class Table:
 
 def headline(report: RunReport) -> Table:
     """The metrics that matter, runs and their controls below each other."""
-    systems = [
-        (number, name, system, name != part.name)
+    single = len(report.parts) == 1
+    systems = [(number, part.name, part.report, False) for number, part in enumerate(report.parts)]
+    systems += [
+        (number, control if single else f"{control}, {part.name}", system, True)
         for number, part in enumerate(report.parts)
-        for name, system in [(part.name, part.report), *part.references.items()]
+        for control, system in part.references.items()
     ]
     metrics = list(_headline_metrics(report.parts))
     best = {name: _best(name, report.parts) for name, _ in metrics}
@@ -108,12 +114,19 @@ def _headline_metrics(parts: Sequence[Part]) -> Iterator[tuple[str, Head]]:
 
 
 def _best(name: str, parts: Sequence[Part]) -> float | None:
-    """The best value of several runs."""
+    """The best value of several runs on the same data, None where there is none."""
+    if len({part.data for part in parts}) > 1:
+        return None
     found = [part.report[name] for part in parts if name in part.report]
     known = [metric.value for metric in found if defined(metric.value)]
-    if len(parts) < 2 or len(known) < 2 or found[0].direction == "none":
+    if len(parts) < 2 or len(set(known)) < 2 or found[0].direction == "none":
         return None
     return max(known) if found[0].direction == "higher" else min(known)
+
+
+def _highest(values: Sequence[float]) -> float | None:
+    """The highest value, None where all are equal."""
+    return max(values) if len(set(values)) > 1 else None
 
 
 def _cell(name: str, system: Report, best: float | None) -> Cell:
@@ -122,7 +135,10 @@ def _cell(name: str, system: Report, best: float | None) -> Cell:
     metric = system[name]
     undefined = f"{metric.n} rows" + (f", {metric.n_undefined} undefined" if metric.n_undefined else "")
     return Cell(
-        value=number(metric.value), interval=interval(metric), best=best is not None and metric.value == best, about=undefined
+        value=number(metric.value),
+        interval=interval(metric),
+        best=best is not None and metric.value == best,
+        about=undefined,
     )
 
 
@@ -149,7 +165,10 @@ def gains(report: RunReport) -> list[tuple[str, Table]]:
     for data in table.data:
         cells = {method: table.cells[data, method] for method in table.methods if (data, method) in table.cells}
         shown = [name for name in COMPOSITES if any(name in cell.composites for cell in cells.values())]
-        best = {name: max(cell.composites.get(name, -1.0) for cell in cells.values()) for name in shown}
+        best = {
+            name: _highest([cell.composites[name] for cell in cells.values() if name in cell.composites])
+            for name in shown
+        }
         rows = []
         for method, cell in cells.items():
             low = "" if cell.low is None or cell.high is None else f"[{number(cell.low)}, {number(cell.high)}]"
@@ -157,7 +176,7 @@ def gains(report: RunReport) -> list[tuple[str, Table]]:
                 Cell(
                     value=number(cell.composites.get(name)),
                     interval=low if name == "CNRG" else "",
-                    best=cell.composites.get(name) == best[name],
+                    best=best[name] is not None and cell.composites.get(name) == best[name],
                 )
                 for name in shown
             )
@@ -186,7 +205,9 @@ def every_metric(report: RunReport) -> list[tuple[Metric, tuple[tuple[str, str, 
 
 def epochs(part: Part) -> Table | None:
     """The dev metrics of each epoch, from the run's log."""
-    names = [n for n in ("headline", "comprehensiveness", "sufficiency", "auprc") if any(n in e for e in part.folder.dev)]
+    names = [
+        n for n in ("headline", "comprehensiveness", "sufficiency", "auprc") if any(n in e for e in part.folder.dev)
+    ]
     if not names:
         return None
     heads: dict[str, tuple[str, Direction]] = {
@@ -202,7 +223,9 @@ def epochs(part: Part) -> Table | None:
             run=0,
             control=False,
             rows=0,
-            cells=tuple(Cell(value=number(_real(entry.get(name))), best=entry.get("epoch") == chosen) for name in names),
+            cells=tuple(
+                Cell(value=number(_real(entry.get(name))), best=entry.get("epoch") == chosen) for name in names
+            ),
         )
         for entry in part.folder.dev
     )
@@ -219,7 +242,7 @@ def _whole(value: object) -> str:
 
 def notes(report: RunReport) -> list[str]:
     """What a reader should know before believing the numbers."""
-    found = []
+    found: list[str] = []
     for part in report.parts:
         found += _control_notes(part)
         name = part.report.headline or "comprehensiveness"
@@ -298,7 +321,9 @@ def summary(part: Part) -> list[str]:
 
     found = []
     if (task := of("headline")) is not None:
-        found.append(f"{part.report['headline'].name.replace('_', ' ').capitalize()} {task} on {part.report.n_rows} instances.")
+        found.append(
+            f"{part.report['headline'].name.replace('_', ' ').capitalize()} {task} on {part.report.n_rows} instances."
+        )
     if (comp := of("comprehensiveness")) is not None:
         other = of("comprehensiveness", chance)
         beside = f", random words by {other}" if other else ""
@@ -308,5 +333,8 @@ def summary(part: Part) -> list[str]:
         found.append(f"Keeping only them lowers it by {suff}" + (f", random words by {other}." if other else "."))
     if (auprc := of("auprc")) is not None:
         other = of("auprc", chance)
-        found.append(f"They rank the words that humans marked with an AUPRC of {auprc}" + (f" (random {other})." if other else "."))
+        found.append(
+            f"They rank the words that humans marked with an AUPRC of {auprc}"
+            + (f" (random {other})." if other else ".")
+        )
     return found
