@@ -44,6 +44,8 @@ class Spread:
 
     def edges(self, bins: int) -> Floats:
         """Edges [bins + 1] around what is within four deviations of the mean; what lies outside counts at the ends."""
+        if not self.n:
+            return np.linspace(0, 1, bins + 1)
         low = max(self.low, self.mean - 4 * self.deviation)
         high = min(self.high, self.mean + 4 * self.deviation)
         if not high > low:

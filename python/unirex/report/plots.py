@@ -54,8 +54,9 @@ def save_plots(
 def _draw(axes: Any, figure: Figure) -> None:
     axes.set_title(figure.title, loc="left", fontweight="bold", fontsize=11)
     axes.set_xscale("log" if figure.x.log else "linear")
-    for axis, one, limits in ((axes.xaxis, figure.x, axes.set_xlim), (axes.yaxis, figure.y, axes.set_ylim)):
-        limits(*_room(one))
+    axes.set_xlim(*_room(figure.x))
+    axes.set_ylim(figure.y.low, figure.y.high)
+    for axis, one in ((axes.xaxis, figure.x), (axes.yaxis, figure.y)):
         axis.set_ticks([place for place, _ in one.ticks], [text for _, text in one.ticks], minor=False)
         axis.set_ticks([], minor=True)
         axis.set_label_text(one.label)
@@ -64,13 +65,16 @@ def _draw(axes: Any, figure: Figure) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     for series in figure.series:
         _DRAW[series.kind](axes, series)
-    if figure.direct or len(figure.series) > 1:
+    if figure.direct:  # names stand where no point can be
+        axes.figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=3)
+    elif len(figure.series) > 1:
         axes.legend(frameon=False, fontsize=9)
 
 
 def _room(axis: Axis) -> tuple[float, float]:
-    """The ends, with room for a marker on a logarithmic axis, whose ends are values."""
-    return (axis.low / 1.08, axis.high * 1.08) if axis.log else (axis.low, axis.high)
+    """The ends, with room for a marker."""
+    room = 0.02 * (axis.high - axis.low)
+    return (axis.low / 1.08, axis.high * 1.08) if axis.log else (axis.low - room, axis.high + room)
 
 
 def _colour(series: Series) -> str:

@@ -138,8 +138,14 @@ def read_again(
         words.add(batch)
         mask = np.isin(as_keys(batch.hashes), keys)
         if mask.any():
-            found |= _shown(parser, reading, part.filter(pa.array(mask)), where, most_words)
+            found |= _shown(parser, reading, part.filter(_as_arrow(mask)), where, most_words)
     return words, found
+
+
+def _as_arrow(mask: NDArray[np.bool_]) -> pa.BooleanArray:
+    """The mask in Arrow; `pa.array` would import pandas where that is installed."""
+    bits = pa.py_buffer(np.packbits(mask, bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(mask), [None, bits])
 
 
 def _shown(
