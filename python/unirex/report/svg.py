@@ -64,7 +64,7 @@ def _axes(figure: Figure) -> Iterator[str]:
     yield f'<path class="zero" d="M{LEFT} {bottom}H{WIDTH - RIGHT}"/>'
     middle = LEFT + _PLOT_WIDTH / 2
     yield f'<text class="axis" x="{middle:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(figure.x.label)}</text>'
-    yield f'<text class="axis" x="4" y="13">{escape(figure.y.label)}</text>'
+    yield f'<text class="axis" x="0" y="13">{escape(figure.y.label)}</text>'
 
 
 def _spaced(axis: Axis) -> list[tuple[float, str]]:

@@ -58,10 +58,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A system: a run (number 0, 1 …) or a control of it."""
+    """A system: a run (number 0, 1 …) or a control of it; or anything else that has no run of its own."""
 
     name: str
-    run: int
+    run: int | None
     control: bool
     rows: int
     cells: tuple[Cell, ...]
@@ -220,7 +220,7 @@ def epochs(part: Part) -> Table | None:
     rows = tuple(
         Row(
             name=f"{_whole(entry.get('epoch'))}{' (kept)' if entry.get('epoch') == chosen else ''}",
-            run=0,
+            run=None,
             control=False,
             rows=0,
             cells=tuple(
