@@ -1,6 +1,8 @@
 """What a report holds: the metrics of `unirex-metrics`, values of single instances, bounded in size."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ from unirex.metrics.state import Resampling
 from unirex.predictions import Header, to_table, write_table
 from unirex.report import Limits, RunReport, build
 from unirex.report import tables as report_tables
+from unirex.report.figure import Figure, Series, linear_axis
 from unirex.report.figures import curves, distributions, trade_off
 from unirex.report.folder import different_ends, read_folders
 from unirex.report.reading import SHOWN
+from unirex.report.svg import WIDTH, to_svg
 
 FAST = Resampling(replicates=20)
 Make = Callable[..., Path]
@@ -192,8 +196,6 @@ def test_bad_files_are_named(column: str, values: list[Any], message: str, tmp_p
 
 
 def test_notes_tell_what_does_not_fit(make_run: Make, tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "a"
     shutil.copytree(make_run(), folder)
     content = json.loads((folder / "metrics.json").read_text())
@@ -216,8 +218,6 @@ def test_notes_tell_what_does_not_fit(make_run: Make, tmp_path: Path) -> None:
     ],
 )
 def test_broken_files_of_a_run(file: str, content: bytes, message: str, make_run: Make, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(make_run(), tmp_path / "a")
     (tmp_path / "a" / file).write_bytes(content)
     with pytest.raises(ValueError, match=message):
@@ -225,8 +225,6 @@ def test_broken_files_of_a_run(file: str, content: bytes, message: str, make_run
 
 
 def test_a_log_that_is_being_written(make_run: Make, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(make_run(), tmp_path / "a")
     with (tmp_path / "a" / "log.jsonl").open("a") as file:
         file.write('{"event": "dev", "epo')
@@ -270,3 +268,15 @@ def test_figures_hold_the_numbers_of_the_report(one: RunReport) -> None:
 
 def test_every_shown_metric_exists(one: RunReport) -> None:
     assert set(SHOWN) <= {metric.name for metric in one.parts[0].report.metrics}
+
+
+def test_names_stay_inside_of_the_figure() -> None:
+    axis = linear_axis("x", [0.0, 1.0])
+    points = tuple(
+        Series(label=f"a rather long name {i}", kind="point", x=(i % 3 / 2,), y=(0.5,), colour=i, marker=i)
+        for i in range(12)
+    )
+    drawn = to_svg(Figure(key="k", title="t", caption="c", x=axis, y=axis, series=points, direct=True))
+    places = [(float(x), len(name)) for x, name in re.findall(r'class="name[^"]*" x="([-.0-9]+)"[^>]*>([^<]*)<', drawn)]
+    assert len(places) == 12
+    assert all(x >= 0 and x + 6 * length <= WIDTH + 1 for x, length in places)

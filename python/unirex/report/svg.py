@@ -170,7 +170,8 @@ def _free(x: float, y: float, width: float, taken: list[_Box]) -> tuple[float, f
         if inside and not any(_overlap(box, other) for other in taken):
             taken.append(box)
             return left, middle
-    return tries[0]
+    # No place is free: over something else, but never outside of the figure.
+    return min(max(x + 10, LEFT + 2), WIDTH - width), y
 
 
 def _overlap(a: _Box, b: _Box) -> bool:
