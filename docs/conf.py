@@ -20,6 +20,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
+default_role = "code"  # single backticks in docstrings
 
 # Signatures with types where they stand; members in the order of the file, so that a page reads like its module.
 autodoc_member_order = "bysource"
