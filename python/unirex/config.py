@@ -15,6 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from unirex.data.source import DataConfig
 from unirex.inference import EvalConfig
 from unirex.methods import METHODS
+from unirex.terminal import line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,5 +297,5 @@ def _plain(value: Any) -> Any:
 
 def fail(error: Exception) -> int:
     """Prints an error as one line on standard error; returns the exit code of bad input."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+    print(f"error: {line(error)}", file=sys.stderr)  # noqa: T201
     return 2

@@ -20,6 +20,7 @@ from unirex.inference import OWN, EvalConfig, Judging
 from unirex.judging import About, check_processes, judge, print_tables, write_all
 from unirex.methods import METHODS
 from unirex.modeling import UnirexModel
+from unirex.terminal import plain
 from unirex.tokenization import load_tokenizer, resolve_path
 
 FROM_FILE = "file"
@@ -117,7 +118,7 @@ def run(request: Request) -> None:
     if accelerator.is_main_process:
         paths = write_all(tables, Path(request.output))
         print_tables(tables, Path(request.output))
-        print(f"\npredictions  {paths[0]}")  # noqa: T201
+        print(plain(f"\npredictions  {paths[0]}"))  # noqa: T201
 
 
 def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]]:

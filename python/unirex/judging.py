@@ -18,6 +18,7 @@ from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.predictions import Header, Prediction, to_table, write_table
+from unirex.terminal import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,6 @@ _CONTROLS = ("random", "gold", "inverse")
 def print_tables(tables: dict[str, pa.Table], folder: Path) -> None:
     """Prints the metrics of all sources side by side and saves them as `metrics.json`."""
     reports = [score(table) for table in tables.values()]
-    print(to_text(reports, names=list(tables)))  # noqa: T201
+    print(plain(to_text(reports, names=list(tables))))  # noqa: T201
     with atomic_write(folder / "metrics.json", "w") as file:
         file.write(to_json(reports))

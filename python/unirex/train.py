@@ -21,6 +21,7 @@ from unirex.data.collate import EncodedSet
 from unirex.inference import OWN, Judging
 from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, write_all
 from unirex.modeling import UnirexModel
+from unirex.terminal import plain
 from unirex.training import StoppedError, Training
 
 # What may differ between a run and its resumption without changing the result.
@@ -187,10 +188,11 @@ def _finish(
         }
     )
     print_tables(tables, folder)
-    print(  # noqa: T201
+    text = (
         f"\n{config.data.short_name} {split}: {len(data)} instances; best epoch {progress.best_epoch} of "
         f"{progress.epoch}; trained in {seconds:.0f} s\nmodel        {folder / 'model'}\npredictions  {paths[0]}"
     )
+    print(plain(text))  # noqa: T201
 
 
 def _describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: int) -> None:
@@ -210,7 +212,7 @@ def _describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: in
             f"{int((train.encoded.words_cut > 0).sum())} training instances, "
             f"{int(train.encoded.gold_cut.sum())} of them marked by gold"
         )
-    print("\n".join(lines), flush=True)  # noqa: T201
+    print(plain("\n".join(lines)), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from unirex.metrics.eraser import AOPC_THRESHOLDS, IOU_THRESHOLDS, score_eraser
+from unirex.terminal import plain
 
 ABOUT = "Scores results in the format of the ERASER benchmark against its annotations."
 CONVENTIONS = ("strict", "eraser", "unirex")
@@ -45,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
 
         with atomic_write(options.output, "w") as file:
             file.write(text + "\n")
-    sys.stdout.write((text if options.json else table) + "\n")
+    sys.stdout.write(plain(text if options.json else table) + "\n")
     return 0
 
 

@@ -12,6 +12,7 @@ from unirex.metrics.options import add_reading, save
 from unirex.metrics.progress import progress
 from unirex.metrics.runs import read_runs
 from unirex.metrics.state import Resampling
+from unirex.terminal import plain
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -57,5 +58,5 @@ def run(
     text = FORMATS[format](table)
     save(output, text)
     save(freeze, ends_to_json(table))
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(plain(text) + "\n")
     return 0
