@@ -18,6 +18,7 @@ from unirex import checkpoint
 from unirex.assemble import Assembly, assemble
 from unirex.config import RunConfig, fail, parse, to_yaml
 from unirex.data.collate import EncodedSet
+from unirex.files import atomic_write
 from unirex.inference import OWN, Judging
 from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, write_all
 from unirex.modeling import UnirexModel
@@ -37,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         return fail(error) if speaks else 2
     except FloatingPointError as error:
-        fail(error)
+        if speaks:
+            fail(error)
         return 3
     except (StoppedError, KeyboardInterrupt) as error:
         if speaks:
@@ -91,7 +93,7 @@ def _open_run(accelerator: Accelerator, config: RunConfig, folder: Path) -> None
     """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
     stored = folder / "config.yaml"
     if stored.exists() and config.resume:
-        _check_same(yaml.safe_load(stored.read_text(encoding="utf-8")), yaml.safe_load(to_yaml(config)), stored)
+        _check_same(_stored(stored), yaml.safe_load(to_yaml(config)), stored)
     elif stored.exists() and not config.overwrite:
         raise ValueError(f"output {folder} holds a run, expected a new folder, --resume true or --overwrite true")
     accelerator.wait_for_everyone()
@@ -102,8 +104,20 @@ def _open_run(accelerator: Accelerator, config: RunConfig, folder: Path) -> None
             for name in ("log.jsonl", "predictions.parquet", "metrics.json"):
                 (folder / name).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        stored.write_text(to_yaml(config), encoding="utf-8")
+        checkpoint.recover(folder)
+        with atomic_write(stored, "w") as file:
+            file.write(to_yaml(config))
     accelerator.wait_for_everyone()
+
+
+def _stored(path: Path) -> dict[str, object]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, expected the configuration of the run")
+    return content
 
 
 def _check_same(before: dict[str, object], now: dict[str, object], stored: Path) -> None:
@@ -136,6 +150,8 @@ def _fit(
     newest = checkpoint.latest(folder) if config.resume else None
     if newest is not None:
         training.resume(newest)
+    elif config.resume:
+        training.cut_log()
 
     def score_dev(epoch: int) -> dict[str, float]:
         tables = judge(accelerator, training.method, dev, judging, about, title=f"dev {epoch}")
