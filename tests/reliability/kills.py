@@ -68,7 +68,8 @@ def main() -> int:
         (work / "log").unlink()
     print(
         f"{options.processes} process(es): {kills} kills in {lives} lives of {runs} runs of {length:.1f} s each; "
-        f"checkpoints damaged 0, runs that ended otherwise {wrong}; newest checkpoint at death: {dict(sorted(at.items()))}"
+        f"checkpoints damaged 0, runs that ended otherwise {wrong}; "
+        f"newest checkpoint at death: {dict(sorted(at.items()))}"
     )
     if not wrong:
         shutil.rmtree(work)
