@@ -25,7 +25,7 @@ trap 'rm -rf "$scratch"; rm -rf /dev/shm/unirex-fuzz-*-"${fuzzer:-none}"' EXIT
 for target in "${targets[@]}"; do
   mkdir -p "$scratch/$target" "artifacts/$target" "corpus/$target"
   log=$scratch/$target.log
-  RAYON_NUM_THREADS=1 "$binaries/$target" -runs="$runs" -rss_limit_mb=2048 -malloc_limit_mb=1024 -timeout=10 \
+  RAYON_NUM_THREADS=1 "$binaries/$target" -runs="$runs" -rss_limit_mb=2048 -malloc_limit_mb=1024 -timeout="${TIMEOUT:-60}" \
     -max_len="${MAX_LEN:-2048}" -print_final_stats=1 -artifact_prefix="artifacts/$target/" ${SEED:+-seed=$SEED} \
     "$scratch/$target" "corpus/$target" > "$log" 2>&1 &
   fuzzer=$!

@@ -21,6 +21,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
+from unirex.untrusted import read_json
+
 VERSION = 1
 _MANIFEST = "manifest.json"
 _WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
@@ -163,8 +165,8 @@ def check(folder: Path) -> None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        content = read_json(path.read_bytes())
+    except ValueError as error:
         raise ValueError(f"{path}: not JSON ({error}): the checkpoint is damaged") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected an object: the checkpoint is damaged")

@@ -16,6 +16,7 @@ from unirex.data.source import DataConfig
 from unirex.inference import EvalConfig
 from unirex.methods import METHODS
 from unirex.terminal import line
+from unirex.untrusted import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +219,9 @@ def config_first(arguments: list[str]) -> list[str]:
             front.append(argument)
         else:
             rest.append(argument)
+    for path in (argument.removeprefix("--config=") for argument in front if argument != "--config"):
+        if Path(path).is_file():
+            read_yaml(Path(path))  # refuses what the parser would not come to an end with
     return front + rest
 
 
@@ -238,10 +242,7 @@ def _method_name(arguments: list[str]) -> str:
 
 
 def _named_in(path: str) -> str | None:
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(Path(path))
     if content is not None and not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected keys and values")
     method = (content or {}).get("method")

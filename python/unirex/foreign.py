@@ -1,6 +1,5 @@
 """Any sequence classifier, judged by word scores that were made elsewhere."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from unirex.data.collate import Batch, Rows, drop_padding
 from unirex.methods.method import Explanation
 from unirex.perturb import FillTokens
 from unirex.schema import Example
+from unirex.untrusted import read_json
 
 
 class Classifier(nn.Module):
@@ -104,7 +104,7 @@ def _entries(path: str) -> list[tuple[str, list[float | None]]]:
     entries = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            entry = json.loads(line)
+            entry = read_json(line)
             entries.append((str(entry["id"]), [None if v is None else float(v) for v in entry["scores"]]))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(

@@ -24,6 +24,7 @@ from unirex.judging import About, check_processes, dev_metrics, judge, print_tab
 from unirex.modeling import UnirexModel
 from unirex.terminal import plain
 from unirex.training import StoppedError, Training
+from unirex.untrusted import read_yaml
 
 # What may differ between a run and its resumption without changing the result.
 _FREE = ("resume", "overwrite", "output")
@@ -111,10 +112,7 @@ def _open_run(accelerator: Accelerator, config: RunConfig, folder: Path) -> None
 
 
 def _stored(path: Path) -> dict[str, object]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not YAML: {error}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected the configuration of the run")
     return content
