@@ -9,7 +9,6 @@ from typing import Any
 
 from accelerate import Accelerator
 from jsonargparse import ArgumentError, ArgumentParser
-from transformers import AutoConfig
 from transformers.utils.logging import disable_progress_bar
 
 from unirex.assemble import Tools
@@ -19,7 +18,7 @@ from unirex.foreign import Classifier, read_scores
 from unirex.inference import OWN, EvalConfig, Judging
 from unirex.judging import About, check_processes, judge, print_tables, write_all
 from unirex.methods import METHODS
-from unirex.modeling import UnirexModel
+from unirex.modeling import load_model, read_config
 from unirex.terminal import plain
 from unirex.tokenization import load_tokenizer, resolve_path
 
@@ -123,7 +122,7 @@ def run(request: Request) -> None:
 
 def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]]:
     """The method, its tools, class names and the settings rationales are cut by."""
-    config = AutoConfig.from_pretrained(request.model, trust_remote_code=False)
+    config = read_config(request.model)
     if config.model_type != "unirex":
         if request.scores is None:
             raise ValueError(
@@ -140,15 +139,18 @@ def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]
             {"unit": request.unit, "word_score": "max", "rationale_fraction": 0.2},
         )
     settings = config.run
-    tools = Tools.load(request.model, settings)
-    method_settings = settings["method"]
-    kind = METHODS[method_settings["name"]]
-    saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in method_settings.items()}
-    method_config = kind.config_class(**saved)
     try:
-        model = UnirexModel.from_pretrained(request.model)
-    except ValueError as error:
-        raise ValueError(f"{request.model}: {error}") from None
+        method_settings = settings["method"]
+        kind = METHODS[method_settings["name"]]
+        saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in method_settings.items()}
+        method_config = kind.config_class(**saved)
+        tools = Tools.load(request.model, settings)
+    except (KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"{request.model}: config.json: run holds no settings of a method known here ({reason})"
+        ) from None
+    model = load_model(request.model)
     method = kind(model, method_config, tools.fill)
     labels = tuple(config.id2label[i] for i in sorted(config.id2label))
     return (

@@ -52,6 +52,17 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "wb") 
         raise
 
 
+def append_line(path: str | os.PathLike[str], line: str) -> None:
+    """Adds a line to a file; an error names the file. A full disk or a kill may leave half a line behind."""
+    try:
+        with Path(path).open("a", encoding="utf-8", newline="\n") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def _sync_directory(directory: Path) -> None:
     """Makes a rename in `directory` outlive a power cut, where the system can do that."""
     try:

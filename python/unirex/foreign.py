@@ -16,7 +16,7 @@ from unirex.data.collate import Batch, Rows, drop_padding
 from unirex.methods.method import Explanation
 from unirex.perturb import FillTokens
 from unirex.schema import Example
-from unirex.untrusted import read_json
+from unirex.untrusted import naming, read_json
 
 
 class Classifier(nn.Module):
@@ -24,9 +24,10 @@ class Classifier(nn.Module):
 
     def __init__(self, path: str, fill: FillTokens) -> None:
         super().__init__()
-        self.model = AutoModelForSequenceClassification.from_pretrained(
-            path, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-        )
+        with naming(path):
+            self.model = AutoModelForSequenceClassification.from_pretrained(
+                path, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+            )
         self.fill = fill
 
     @property

@@ -34,9 +34,16 @@ class About:
 def check_processes(accelerator: Accelerator) -> None:
     """Refuses processes that were started together but do not know of each other, and would write one run twice.
 
+    Sharded training (FSDP, DeepSpeed and their kin) is refused too: checkpoints hold the state of one process.
+
     Raises:
-        ValueError: the launcher started several processes, and accelerate sees one.
+        ValueError: the launcher started several processes, and accelerate sees one; or it shards.
     """
+    kind = accelerator.distributed_type.value
+    if kind != "NO" and not kind.startswith("MULTI_"):
+        raise ValueError(
+            f"distributed_type is {kind}, expected one process or data-parallel ones (accelerate launch --multi_gpu)"
+        )
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started != accelerator.num_processes:
         raise ValueError(

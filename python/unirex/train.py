@@ -21,7 +21,7 @@ from unirex.data.collate import EncodedSet
 from unirex.files import atomic_write
 from unirex.inference import OWN, Judging
 from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, write_all
-from unirex.modeling import UnirexModel
+from unirex.modeling import UnirexModel, load_model
 from unirex.terminal import plain
 from unirex.training import StoppedError, Training
 from unirex.untrusted import read_yaml
@@ -181,7 +181,7 @@ def _finish(
 ) -> None:
     """Judges the best model beside the controls on the chosen split, and writes and prints the result."""
     progress = training.progress
-    best = UnirexModel.from_pretrained(folder / "model")
+    best = load_model(folder / "model")
     training.bare_method.model.load_state_dict(best.state_dict())
     split = config.eval.split if getattr(parts.splits, config.eval.split) else "val"
     data = parts.tools.encode(getattr(parts.splits, split), parts.splits.labels)

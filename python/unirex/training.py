@@ -22,7 +22,7 @@ from unirex import checkpoint
 from unirex.checkpoint import rng_seed
 from unirex.config import TrainConfig
 from unirex.data.collate import Batch, EncodedSet
-from unirex.files import atomic_write
+from unirex.files import append_line, atomic_write
 from unirex.methods.method import Counts
 from unirex.watch import Watch
 
@@ -231,8 +231,7 @@ class Training:
     def log(self, record: dict[str, Any]) -> None:
         """Appends a line to the run's log and tells the trackers."""
         if self.accelerator.is_main_process:
-            with (self.run / "log.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            append_line(self.run / "log.jsonl", json.dumps(record))
         numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
         self.accelerator.log(numbers, step=self.progress.step)
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,34 @@ def read_json(text: str | bytes) -> Any:
         reason = "a whole number of thousands of digits" if "digits" in str(error) else " ".join(str(error).split())
         raise ValueError(reason) from None
     return value
+
+
+_IMPLEMENTATIONS = re.compile(r"_?(attn|experts)_implementation|use_kernels")
+
+
+def refuse_code(content: object, where: str) -> None:
+    """Refuses a model's configuration in which a kernel from elsewhere, which is code, is named.
+
+    >>> refuse_code({"backbone": {"attn_implementation": "my/kernel"}}, "config.json")
+    Traceback (most recent call last):
+    ValueError: config.json: attn_implementation is 'my/kernel', which is code from elsewhere, expected a plain name
+    """
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if _IMPLEMENTATIONS.fullmatch(str(key)) and not re.fullmatch(r"\w*|None|False", str(value)):
+            raise ValueError(f"{where}: {key} is {value!r}, which is code from elsewhere, expected a plain name")
+        refuse_code(value, where)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Puts a path in front of whatever the libraries raise over a stranger's files."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise ValueError(f"{path}: {kind}{error}") from error
 
 
 def read_yaml(path: Path) -> Any:

@@ -13,6 +13,8 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unirex.files import append_line
+
 SHOWN = 8
 """Ids of a batch that the message names; the log gets all."""
 
@@ -85,8 +87,7 @@ class Watch:
         ids = [self._ids[i] for i in step.index.tolist()]
         if self._accelerator.is_main_process:
             record = {"event": "not finite", "step": step.number, "what": name, "value": str(value), "ids": ids}
-            with (self._run / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            append_line(self._run / "log.jsonl", json.dumps(record))
         shown = ", ".join(ids[:SHOWN]) + ("…" if len(ids) > SHOWN else "")
         return FloatingPointError(
             f"step {step.number}: {name} is {value}, expected a finite number; batch of {len(ids)} instances: {shown} "
