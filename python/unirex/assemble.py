@@ -157,8 +157,9 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
     choice = any(example.choices for example in splits.train)
     settings = UnirexConfig(
         backbone=backbone,
-        extractor=model.extractor,
+        extractor=model.extractor or "shared",
         extractor_backbone=own,
+        **METHODS[config.method.name].model_settings(config.method),
         head=model.head,
         head_width=model.head_width,
         head_layers=model.head_layers,
@@ -169,7 +170,7 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
         label2id={label: i for i, label in enumerate(splits.labels)},
         run=run_settings(config, tools, rationale_fraction),
     )
-    return with_pretrained(settings, path, own_path if model.extractor == "dual" else None)
+    return with_pretrained(settings, path, own_path)
 
 
 def run_settings(config: RunConfig, tools: Tools, rationale_fraction: float) -> dict[str, Any]:

@@ -5,7 +5,7 @@ encoder in which every token attends to every other and positions enter by `posi
 tokens are dropped; elsewhere they are masked in place.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from unirex.data.collate import Rows, drop_padding
+from unirex.gates import Gate, take_gates
 from unirex.perturb import drop_hidden
 
 Pooling = Literal["pooler", "first", "mean", "last"]
@@ -46,9 +47,37 @@ def encode(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None 
     """The last hidden states float [B, L, D] and, where the backbone has a pooler, its output [B, D].
 
     Values at tokens that are not visible are meaningless. `embeddings_BLD`, where given, stand in for those of the
-    rows' ids.
+    rows' ids. Gates of the rows act on every attention weight.
     """
-    inputs: dict[str, Tensor] = {"attention_mask": rows.visible_BL.long()}
+    inputs = _inputs(backbone, rows, embeddings_BLD)
+    if rows.gates_BL is None:
+        output = backbone(**inputs)
+    else:
+        take_gates(backbone)
+        gate = inputs["gate"] = Gate(rows.gates_BL)
+        output = backbone(**inputs)
+        gate.check_used(backbone)
+    return output.last_hidden_state, getattr(output, "pooler_output", None)
+
+
+def embedding_width(backbone: PreTrainedModel) -> int:
+    """D of the input embeddings, which some backbones (ELECTRA, ALBERT) have narrower than their hidden states."""
+    table: Any = backbone.get_input_embeddings()
+    return int(table.embedding_dim)
+
+
+def encode_attentions(backbone: PreTrainedModel, rows: Rows) -> tuple[Tensor, ...]:
+    """The attention weights of every layer, float [B, heads, L, L], from queries to keys; needs eager attention."""
+    output = backbone(**_inputs(backbone, rows, None), output_attentions=True)
+    weights: tuple[Tensor, ...] | None = output.attentions
+    if not weights:
+        raise ValueError(f"a {backbone.config.model_type} backbone gives no attention weights, expected one that does")
+    return weights
+
+
+def _inputs(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None) -> dict[str, Any]:
+    """The arguments of the backbone's call."""
+    inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long()}
     if embeddings_BLD is None:
         inputs["input_ids"] = rows.input_ids_BL
     else:
@@ -61,8 +90,7 @@ def encode(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None 
         inputs["position_ids"] = (positions_BL + offset).expand_as(rows.input_ids_BL)
     if getattr(backbone.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = rows.token_types_BL
-    output = backbone(**inputs)
-    return output.last_hidden_state, getattr(output, "pooler_output", None)
+    return inputs
 
 
 def pool(hidden_BLD: Tensor, pooler_BD: Tensor | None, visible_BL: Tensor, pooling: Pooling) -> Tensor:
@@ -93,7 +121,7 @@ def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, ma
     """
     if len(rows.input_ids_BL) == 0:
         return torch.zeros(0, backbone.config.hidden_size, device=rows.input_ids_BL.device)
-    drop = can_drop(backbone.config)
+    drop = rows.gates_BL is None and can_drop(backbone.config)
     lengths = (rows.visible_BL.sum(1) if drop else reach(rows.visible_BL)).cpu().numpy()
     passes = plan_passes(lengths, _PASS_OVERHEAD.get(rows.input_ids_BL.device.type, 128), max_tokens)
     pooled, order = [], []
@@ -102,7 +130,8 @@ def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, ma
         part = rows.take(index_P)
         part = drop_hidden(part, keep_positions=True) if drop else drop_padding(part, int(lengths[index].max()))
         hidden_BLD, pooler_BD = encode(backbone, part)
-        pooled.append(pool(hidden_BLD, pooler_BD, part.visible_BL, pooling))
+        visible_BL = part.visible_BL if part.gates_BL is None else part.visible_BL & (part.gates_BL > 0)
+        pooled.append(pool(hidden_BLD, pooler_BD, visible_BL, pooling))
         order.append(index_P)
     return torch.cat(pooled)[torch.cat(order).argsort()]
 

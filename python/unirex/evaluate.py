@@ -1,12 +1,14 @@
 """`python -m unirex.evaluate --model DIR …`: judges a saved model, or explanations made elsewhere, on any data."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from jsonargparse import ArgumentError, ArgumentParser
 from transformers.utils.logging import disable_progress_bar
@@ -15,9 +17,10 @@ from unirex.assemble import Tools
 from unirex.config import config_first, expand, fail, one_line
 from unirex.data.source import DataConfig, load_split
 from unirex.foreign import Classifier, read_scores
-from unirex.inference import OWN, EvalConfig, Judging
-from unirex.judging import About, check_processes, judge, print_tables, write_all
+from unirex.inference import EvalConfig, Judging, sources
+from unirex.judging import About, check_processes, judge, print_tables, warn_of_collapse, write_all
 from unirex.methods import METHODS
+from unirex.methods.method import saved_config
 from unirex.modeling import load_model, read_config
 from unirex.terminal import plain
 from unirex.tokenization import load_tokenizer, resolve_path
@@ -34,12 +37,14 @@ class Request:
         scores: Parquet or JSONL with `id` and `scores` (one per word); None = the model's own.
         unit: what is selected where the model does not say: token or word.
         output: folder for predictions, controls and metrics.
+        checks: folders of other unirex models by name, asked about the same rationales.
     """
 
     model: str
     scores: str | None
     unit: str
     output: str
+    checks: dict[str, str]
     data: DataConfig
     eval: EvalConfig
 
@@ -68,6 +73,13 @@ def _parse(argv: list[str]) -> Request:
     )
     parser.add_argument("--unit", type=str, default="token", help="token or word, where the model does not say")
     parser.add_argument("--output", type=str, default="runs/evaluation", help="folder for predictions and metrics")
+    parser.add_argument(
+        "--checks",
+        type=dict[str, str],
+        default={},
+        help="names and folders of check models, e.g. '{masked: runs/masked/model}': unirex models with the same "
+        "tokenizer and classes that score the same rationales (unirex-metrics score --scorer NAME)",
+    )
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(EvalConfig, "eval")
     try:
@@ -82,6 +94,7 @@ def _parse(argv: list[str]) -> Request:
         scores=expand(namespace.scores, "scores"),
         unit=namespace.unit,
         output=expand(namespace.output, "output"),
+        checks={name: expand(folder, f"checks.{name}") for name, folder in namespace.checks.items()},
         data=replace(data, path=expand(data.path, "data.path")),
         eval=EvalConfig(**vars(namespace.eval)),
     )
@@ -96,15 +109,15 @@ def run(request: Request) -> None:
     examples = load_split(known, request.eval.split)
     if not examples:
         raise ValueError(f"data {request.data.short_name}: the {request.eval.split} split is empty, expected instances")
-    source = OWN if request.scores is None else FROM_FILE
     judging = Judging(
         config=request.eval,
         unit=settings["unit"],
         word_score=settings["word_score"],
         rationale_fraction=request.eval.rationale_fraction or settings["rationale_fraction"],
         labels=labels,
-        sources=(source, *request.eval.references),
+        sources=(FROM_FILE, *request.eval.references) if request.scores else sources(method, request.eval),
         given=None if request.scores is None else {FROM_FILE: read_scores(request.scores, examples)},
+        checks=_load_checks(request, tools, labels, accelerator.device),
     )
     about = About(
         model=request.model,
@@ -116,8 +129,24 @@ def run(request: Request) -> None:
     tables = judge(accelerator, method.to(accelerator.device), data, judging, about, title=request.eval.split)
     if accelerator.is_main_process:
         paths = write_all(tables, Path(request.output))
+        warn_of_collapse(tables[judging.sources[0]], request.eval.split)
         print_tables(tables, Path(request.output))
         print(plain(f"\npredictions  {paths[0]}"))  # noqa: T201
+
+
+def _load_checks(request: Request, tools: Tools, labels: tuple[str, ...], device: torch.device) -> dict[str, Any]:
+    """The check models by name, each over the same tokens and classes as the model that is judged."""
+    checks: dict[str, Any] = {}
+    for name, folder in request.checks.items():
+        if not re.fullmatch(r"\w+", name) or name == "self":
+            raise ValueError(f"checks has the name {name!r}, expected letters, digits and _, and not self")
+        check, own, names, _ = _load(replace(request, model=folder, scores=None))
+        if names != labels:
+            raise ValueError(f"{folder}: its classes are {', '.join(names)}, expected {', '.join(labels)}")
+        if own.tokenizer.backend_tokenizer.to_str() != tools.tokenizer.backend_tokenizer.to_str():
+            raise ValueError(f"{folder}: its tokenizer differs, expected that of {request.model}")
+        checks[name] = check.to(device).eval()
+    return checks
 
 
 def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]]:
@@ -142,8 +171,7 @@ def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]
     try:
         method_settings = settings["method"]
         kind = METHODS[method_settings["name"]]
-        saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in method_settings.items()}
-        method_config = kind.config_class(**saved)
+        method_config = saved_config(kind.config_class, method_settings)
         tools = Tools.load(request.model, settings)
     except (KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"

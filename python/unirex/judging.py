@@ -1,6 +1,7 @@
 """Judges a method on a data set over all processes: rows gathered with their place, each kept once, scored once."""
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
+from unirex.collapse import collapse_signs
 from unirex.data.collate import EncodedSet
 from unirex.files import atomic_write
-from unirex.inference import OWN, Explainable, Judging, predict
+from unirex.inference import BY_CONSTRUCTION, OWN, Explainable, Judging, predict
 from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
@@ -144,7 +146,13 @@ def write_all(tables: dict[str, pa.Table], folder: Path, *, name: str = "predict
     return paths
 
 
-_CONTROLS = ("random", "gold", "inverse")
+_CONTROLS = (BY_CONSTRUCTION, "random", "gold", "inverse")
+
+
+def warn_of_collapse(table: pa.Table, title: str) -> None:
+    """Prints a line on standard error for each sign that the rationales do not depend on the text."""
+    for sign in collapse_signs(table):
+        print(plain(f"warning: {title}: the extractor may have collapsed: {sign}"), file=sys.stderr)  # noqa: T201
 
 
 def print_tables(tables: dict[str, pa.Table], folder: Path) -> None:

@@ -4,15 +4,16 @@ They do not average. The caller divides by counts taken over the whole global ba
 accumulated micro-batches), so that a mean means the same however the batch was cut up.
 """
 
+import math
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CompCriterion = Literal["margin", "diff"]
+CompCriterion = Literal["margin", "diff", "prior", "unlikelihood"]
 SuffCriterion = Literal["margin", "diff", "mae", "mse", "kl", "kl_mean_reversed"]
-PlausCriterion = Literal["bce", "kl", "mse", "mae", "margin"]
+PlausCriterion = Literal["bce", "kl", "mse", "mae", "margin", "ranking"]
 
 
 def task_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
@@ -48,6 +49,45 @@ def comprehensiveness_loss(
     if criterion == "margin":
         return diff_KB.clamp(min=-margin) + margin
     message = f"comprehensiveness criterion is {criterion!r}, expected margin or diff"
+    raise ValueError(message)
+
+
+def complement_loss(
+    logits_remove_KBC: Tensor, labels_B: Tensor, criterion: CompCriterion, target: float | None = None
+) -> Tensor:
+    """How much the complement of the rationale says by itself, float [K, B], at least 0; lower = more comprehensive.
+
+    The full input does not enter, so that it is never made worse to look better by comparison.
+
+    `prior` is KL(q || p(remove)), summed over classes, q uniform: without its rationale an input says nothing. With a
+    `target` q gives the label that probability and shares the rest evenly: below 1/C it asks for more.
+    `unlikelihood` is -log(1 - p(remove)) of the label (Welleck et al. 2020): it pushes on past the uniform
+    distribution, less and less.
+
+    Args:
+        logits_remove_KBC: without the rationale, per fraction.
+        labels_B: gold classes.
+        criterion: see above.
+        target: for `prior`, in (0, 1).
+
+    >>> even, label = torch.zeros(1, 1, 2), torch.tensor([1])
+    >>> complement_loss(even, label, "prior").item(), round(complement_loss(even, label, "unlikelihood").item(), 4)
+    (0.0, 0.6931)
+    """
+    logits_KBC = logits_remove_KBC.float()
+    if criterion == "prior":
+        n_classes = logits_KBC.shape[-1]
+        own = 1 / n_classes if target is None else target
+        rest = (1 - own) / (n_classes - 1)
+        log_probs_KBC = torch.log_softmax(logits_KBC, -1)
+        log_own_KB = -task_loss(logits_KBC, labels_B)
+        entropy = -own * math.log(own) - (1 - own) * math.log(rest)
+        return -(own - rest) * log_own_KB - rest * log_probs_KBC.sum(-1) - entropy
+    if criterion == "unlikelihood":
+        own_BC = torch.arange(logits_KBC.shape[-1], device=labels_B.device) == labels_B[:, None]
+        rest_KB = torch.logsumexp(logits_KBC.masked_fill(own_BC, -torch.inf), -1)
+        return torch.logsumexp(logits_KBC, -1) - rest_KB
+    message = f"complement criterion is {criterion!r}, expected prior or unlikelihood"
     raise ValueError(message)
 
 
@@ -96,6 +136,20 @@ def sufficiency_loss(
     raise ValueError(message)
 
 
+def jensen_shannon(logits_a_BC: Tensor, logits_b_BC: Tensor) -> Tensor:
+    """Jensen-Shannon divergence of two predictions in nats, float [B], from 0 (equal) to ln 2; both carry gradient.
+
+    Source: the gap between the two predictors of A2R (Yu et al. 2021, eq. 6).
+
+    >>> round(jensen_shannon(torch.tensor([[50.0, 0.0]]), torch.tensor([[0.0, 50.0]])).item(), 4)
+    0.6931
+    """
+    log_a_BC, log_b_BC = (torch.log_softmax(logits.float(), dim=-1) for logits in (logits_a_BC, logits_b_BC))
+    log_middle_BC = torch.logaddexp(log_a_BC, log_b_BC) - math.log(2)
+    terms = [(part.exp() * (part - log_middle_BC)).sum(-1) for part in (log_a_BC, log_b_BC)]
+    return (terms[0] + terms[1]) / 2
+
+
 def plausibility_loss(
     scores_BL: Tensor,
     gold_BL: Tensor,
@@ -111,7 +165,8 @@ def plausibility_loss(
     `pos_weight` on the marked side; `mse` and `mae` compare sigmoid(s) with g; `margin` is the hinge
     max(0, m - (2g - 1) s). `kl` compares distributions over the row, KL(g / sum g || softmax s), and stands at the
     tokens as its summands, so that a row's sum is the divergence; a row without any marked token gives 0.
-    Source: UNIREX, section 4.2.
+    Source: UNIREX, section 4.2. `ranking` is the mean of log(1 + exp(s_j - s_i)) over the pairs of a marked token i and
+    an unmarked token j of a row (RankNet, Burges et al. 2005), at the marked tokens; a row with one kind only gives 0.
 
     Args:
         scores_BL: the extractor's scores (logits).
@@ -136,7 +191,15 @@ def plausibility_loss(
         gold_share_BL = gold_BL * counts_BL
         gold_share_BL = gold_share_BL / gold_share_BL.sum(-1, keepdim=True).clamp(min=1e-12)
         loss_BL = torch.xlogy(gold_share_BL, gold_share_BL) - gold_share_BL * log_share_BL
+    elif criterion == "ranking":
+        loss_BL = _ranking(scores_BL, (gold_BL > 0.5) & counts_BL, (gold_BL <= 0.5) & counts_BL)
     else:
-        message = f"plausibility criterion is {criterion!r}, expected bce, kl, mse, mae or margin"
+        message = f"plausibility criterion is {criterion!r}, expected bce, kl, mse, mae, margin or ranking"
         raise ValueError(message)
     return loss_BL.masked_fill(~counts_BL, 0.0)
+
+
+def _ranking(scores_BL: Tensor, marked_BL: Tensor, unmarked_BL: Tensor) -> Tensor:
+    pairs_BLL = F.softplus(scores_BL[:, None, :] - scores_BL[:, :, None]) * unmarked_BL[:, None, :]
+    n_pairs_B1 = marked_BL.sum(1, keepdim=True) * unmarked_BL.sum(1, keepdim=True)
+    return pairs_BLL.sum(-1) * marked_BL / n_pairs_B1.clamp(min=1)

@@ -34,7 +34,8 @@ class Prediction:
     """One instance: the columns of docs/predictions.md.
 
     `scores` has NaN where the model never saw the word (null in the file); `perturbed` maps a column name
-    (`unirex.schema.perturbed_column`) to probabilities, float64 [K, C] for keep and remove, [C] for null.
+    (`unirex.schema.perturbed_column`, or `full.` and a check model's name) to probabilities, float64 [K, C] for keep
+    and remove, [C] for null and full.
     """
 
     id: str
@@ -70,7 +71,7 @@ def to_table(
     }
     for name in rows[0].perturbed if rows else ():
         values = [row.perturbed[name] for row in rows]
-        nested = name.partition(".")[0] != "null"
+        nested = name.partition(".")[0] in ("keep", "remove")
         columns[name] = pa.array(
             [list(value) for value in values] if nested else values,
             pa.list_(pa.list_(pa.float64())) if nested else pa.list_(pa.float64()),

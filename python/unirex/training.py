@@ -52,13 +52,18 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def epoch_batches(lengths: NDArray[np.int64], config: TrainConfig, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+def epoch_batches(
+    lengths: NDArray[np.int64], config: TrainConfig, seed: int, epoch: int, has_gold: NDArray[np.bool_] | None = None
+) -> list[NDArray[np.int64]]:
     """The global batches of an epoch: index arrays whose sizes differ by one at most.
 
     With length grouping, instances are shuffled, sorted by length inside windows of 50 batches, cut into batches, and
-    the batches shuffled. Depends on seed and epoch only, never on the number of processes.
+    the batches shuffled. Depends on seed and epoch only, never on the number of processes. Where `config.gold_half`
+    asks for it and fewer than half of the instances have gold, see `_half_with_gold`.
     """
     rng = np.random.default_rng(rng_seed(seed, epoch))
+    if config.gold_half and has_gold is not None and 0 < has_gold.sum() < (~has_gold).sum():
+        return _half_with_gold(has_gold, config.batch_size, rng)
     order = rng.permutation(len(lengths))
     if config.length_grouping:
         window = 50 * config.batch_size
@@ -72,6 +77,18 @@ def epoch_batches(lengths: NDArray[np.int64], config: TrainConfig, seed: int, ep
     if config.length_grouping:
         return [batches[i] for i in rng.permutation(len(batches))]
     return batches
+
+
+def _half_with_gold(has_gold: NDArray[np.bool_], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Batches with as many instances with gold as without: each without gold once, those with gold again and again."""
+    without, gold = rng.permutation(np.flatnonzero(~has_gold)), np.flatnonzero(has_gold)
+    halves = np.array_split(without, max(1, math.ceil(len(without) / max(1, batch_size // 2))))
+    rounds = [rng.permutation(gold) for _ in range(math.ceil(len(without) / len(gold)))]
+    repeated = np.concatenate(rounds)[: len(without)]
+    ends = np.cumsum([len(half) for half in halves])
+    return [
+        np.concatenate([half, repeated[end - len(half) : end]]) for half, end in zip(halves, ends.tolist(), strict=True)
+    ]
 
 
 def learning_rate(step: int, total: int, config: TrainConfig) -> float:
@@ -92,12 +109,28 @@ def adamw(method: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
 
 
+def append_log(run: Path, record: dict[str, Any]) -> None:
+    """Appends a line to the log of the run's folder."""
+    append_line(run / "log.jsonl", json.dumps(record))
+
+
 def _step_of(line: str) -> int:
     """The step of a line of the log, -1 where a kill or a full disk tore it."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return -1
+
+
+def uncorrected(lr: float, weight_decay: float, step: int, config: TrainConfig) -> dict[str, float]:
+    """AdamW's settings for a step (from 0) with which its bias correction cancels out.
+
+    The corrected update is lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps); the uncorrected one, which BERT was
+    trained with, is lr * m / (sqrt(v) + eps).
+    """
+    first, second = (1 - beta ** (step + 1) for beta in config.betas)
+    scale = first / math.sqrt(second)
+    return {"lr": lr * scale, "eps": config.eps / math.sqrt(second), "weight_decay": weight_decay / scale}
 
 
 class Training:
@@ -116,7 +149,7 @@ class Training:
         self.seed = seed
         self.progress = Progress()
         self.method, self.optimizer = accelerator.prepare(method, adamw(method, config))
-        self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0))
+        self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
         self.watch = Watch(accelerator, [example.id for example in data.examples], run)
         self._stop = False
 
@@ -148,7 +181,7 @@ class Training:
         return progress
 
     def _epoch(self, bar: Any) -> None:
-        batches = epoch_batches(self.data.lengths, self.config, self.seed, self.progress.epoch)
+        batches = epoch_batches(self.data.lengths, self.config, self.seed, self.progress.epoch, self.data.has_gold)
         self.method.train()
         while self.progress.batch < len(batches):
             started = time.perf_counter()
@@ -201,12 +234,21 @@ class Training:
         if self.accelerator.num_processes > 1:
             local = self.accelerator.reduce(local.to(self.accelerator.device), "sum").cpu()
         instances, tokens, positive, rows, stop = local.tolist()
-        return Counts(instances=instances, gold_tokens=tokens, gold_positive=positive, gold_rows=rows), stop > 0
+        counts = Counts(
+            instances=instances,
+            gold_tokens=tokens,
+            gold_positive=positive,
+            gold_rows=rows,
+            progress=self.progress.step / self.total_steps,
+        )
+        return counts, stop > 0
 
     def _set_lr(self) -> float:
         lr = learning_rate(self.progress.step, self.total_steps, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        for group, decay in zip(self.optimizer.param_groups, (self.config.weight_decay, 0.0), strict=True):
+            group.update(
+                {"lr": lr} if self.config.bias_correction else uncorrected(lr, decay, self.progress.step, self.config)
+            )
         return lr
 
     def _log_step(self, terms: dict[str, Tensor], lr: float, seconds: float, bar: Any) -> None:
@@ -231,7 +273,7 @@ class Training:
     def log(self, record: dict[str, Any]) -> None:
         """Appends a line to the run's log and tells the trackers."""
         if self.accelerator.is_main_process:
-            append_line(self.run / "log.jsonl", json.dumps(record))
+            append_log(self.run, record)
         numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
         self.accelerator.log(numbers, step=self.progress.step)
 
@@ -282,6 +324,11 @@ class Training:
             with atomic_write(log, "w") as file:
                 file.writelines(f"{line}\n" for line in lines if 0 <= _step_of(line) <= self.progress.step)
         self.accelerator.wait_for_everyone()
+
+    def close(self) -> None:
+        """Takes off what accelerate put around the method, so that another stage can be prepared."""
+        self.accelerator.unwrap_model(self.method, keep_fp32_wrapper=False)
+        self.accelerator.free_memory()
 
     def _bar(self) -> Any:
         return tqdm(

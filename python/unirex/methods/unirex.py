@@ -1,27 +1,28 @@
 """UNIREX: A Unified Learning Framework for Language Model Rationale Extraction (Chan et al., ICML 2022)."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, Rows
-from unirex.extractors.attribution import Attribution
-from unirex.methods.method import Counts, Explanation
+from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig
+from unirex.methods.method import Counts, Explanation, plausibility_term, task_term
 from unirex.modeling import UnirexModel
 from unirex.objectives import (
     CompCriterion,
     PlausCriterion,
     SuffCriterion,
+    complement_loss,
     comprehensiveness_loss,
-    plausibility_loss,
     sufficiency_loss,
     task_loss,
 )
-from unirex.perturb import FillTokens, How, perturbed_logits
+from unirex.perturb import FillTokens, How, Kind, perturb, perturbed_logits
+from unirex.relaxation import Estimator, Relaxation
 from unirex.schema import FRACTIONS
-from unirex.selection import Pooling, top_k_masks, top_k_word_masks
+from unirex.selection import Pooling, relaxed_masks, top_k_masks, top_k_word_masks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +38,23 @@ class UnirexMethodConfig:
         word_score: score of a word from its tokens, for unit word and for saved word scores.
         how: how hidden tokens are hidden.
         comp_weight, suff_weight, plaus_weight: weights of the terms beside the task loss.
+        comp_target: for comp_criterion `prior`, what the label's probability should fall to; None = 1 / classes.
         comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.objectives`.
         detach_full: whether the full-input cross-entropy inside the comprehensiveness and sufficiency terms is a
             constant. In the paper it carries gradient.
-        attribution, ig_steps: where scores come from without an extractor; see `unirex.extractors.attribution`.
+        attribution: where scores come from without a learned extractor (with model.extractor `attribution` in
+            training too, the gold class being explained); see `unirex.extractors.attribution`.
+        explainer: settings of that attribution.
         class_weights: weight of each class in the task term (classes in label order); None = all 1.
+        estimator: how faithfulness trains the extractor through the selection; `hard` = not at all, as in the paper;
+            the others are those of `unirex.relaxation.relax`, and need how attention.
+        temperature, noise, samples, imle_step: of the estimator; see `unirex.relaxation.Relaxation`.
+        mask_weight: weight of the cross-entropy on inputs of which a random share of the selectable tokens is hidden,
+            so that perturbed inputs are nothing new to the task model.
+        ramp: share of training over which the weights of comprehensiveness and sufficiency rise linearly from 0.
     """
 
-    name: Literal["unirex"] = "unirex"
+    name: str = "unirex"
     fractions: tuple[float, ...] = FRACTIONS
     fractions_per_step: int | None = None
     unit: Literal["token", "word"] = "token"
@@ -55,13 +65,21 @@ class UnirexMethodConfig:
     plaus_weight: float = 0.5
     comp_criterion: CompCriterion = "margin"
     comp_margin: float = 1.0
+    comp_target: float | None = None
     suff_criterion: SuffCriterion = "margin"
     suff_margin: float = 0.1
     plaus_criterion: PlausCriterion = "bce"
     detach_full: bool = False
     attribution: Attribution = "input_x_grad"
-    ig_steps: int = 3
+    explainer: AttributionConfig = field(default_factory=AttributionConfig)
     class_weights: tuple[float, ...] | None = None
+    estimator: Estimator = "hard"
+    temperature: float = 0.3
+    noise: float = 0.3
+    samples: int = 4
+    imle_step: float = 10.0
+    mask_weight: float = 0.0
+    ramp: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -74,10 +92,31 @@ class UnirexMethodConfig:
             raise ValueError(
                 f"method.fractions_per_step is {self.fractions_per_step}, expected 1 to {len(self.fractions)} or null"
             )
-        for name in ("comp_weight", "suff_weight", "plaus_weight", "comp_margin", "suff_margin"):
+        for name in ("comp_weight", "suff_weight", "plaus_weight", "comp_margin", "suff_margin", "mask_weight"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"method.{name} is {value}, expected a finite number of at least 0")
+        if self.comp_target is not None and not 0 < self.comp_target < 1:
+            raise ValueError(f"method.comp_target is {self.comp_target}, expected a probability above 0 and below 1")
+        if not 0 <= self.ramp <= 1:
+            raise ValueError(f"method.ramp is {self.ramp}, expected 0 to 1")
+        if self.estimator != "hard" and self.how != "attention":
+            raise ValueError(f"method.how is {self.how!r}, expected attention with estimator {self.estimator}")
+        try:
+            self.relaxation  # noqa: B018 - checks its own ranges
+        except ValueError as error:
+            raise ValueError(f"method: {error}") from None
+
+    @property
+    def relaxation(self) -> Relaxation:
+        """The estimator with its settings."""
+        return Relaxation(
+            estimator=self.estimator,
+            temperature=self.temperature,
+            noise=self.noise,
+            samples=self.samples,
+            step=self.imle_step,
+        )
 
 
 def select(
@@ -93,28 +132,51 @@ def select(
     return top_k_masks(scores_BL, words_BL >= 0, fractions)
 
 
+def trains_scores(config: UnirexMethodConfig) -> bool:
+    """Whether a loss differentiates the scores: plausibility does, and faithfulness unless the selection is hard."""
+    return config.plaus_weight > 0 or config.estimator != "hard"
+
+
 class Unirex(nn.Module):
     """The paper's joint training of a task model and a learned extractor (DLM, SLM; F, P and FP by the weights)."""
 
-    config_class = UnirexMethodConfig
+    config_class: ClassVar[type[UnirexMethodConfig]] = UnirexMethodConfig
+    extractors: ClassVar[tuple[str, ...]] = ("shared", "dual", "attribution", "none")
 
     def __init__(self, model: UnirexModel, config: UnirexMethodConfig, fill: FillTokens) -> None:
         super().__init__()
-        if model.extractor is not None and config.plaus_weight == 0:
+        if model.extractor is not None and config.plaus_weight == 0 and config.estimator == "hard":
             raise ValueError(
                 "method.plaus_weight is 0, expected more: through the hard top-k selection no gradient of "
-                "comprehensiveness or sufficiency reaches a learned extractor (model.extractor: none trains without)"
+                "comprehensiveness or sufficiency reaches a learned extractor (another method.estimator sends one; "
+                "model.extractor: none trains without)"
+            )
+        if model.config.extractor == "attribution" and trains_scores(config) and config.attribution not in IN_TRAINING:
+            expected = " or ".join(IN_TRAINING)
+            raise ValueError(
+                f"method.attribution is {config.attribution!r}, expected {expected} where losses train scores"
             )
         self.model = model
         self.config = config
         self.fill = fill
         self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
 
+    @staticmethod
+    def model_settings(config: UnirexMethodConfig) -> dict[str, Any]:
+        """What the method wants of the model beside what `model` says."""
+        return {}
+
     @property
     def weights(self) -> dict[str, float]:
         """What each term counts for in the total."""
         c = self.config
-        return {"task": 1.0, "comp": c.comp_weight, "suff": c.suff_weight, "plaus": c.plaus_weight}
+        return {
+            "task": 1.0,
+            "comp": c.comp_weight,
+            "suff": c.suff_weight,
+            "plaus": c.plaus_weight,
+            "mask": c.mask_weight,
+        }
 
     def forward(self, batch: Batch, counts: Counts, seed: int) -> dict[str, Tensor]:
         """This batch's share of every term's mean over the global batch (a scalar each).
@@ -124,33 +186,56 @@ class Unirex(nn.Module):
             counts: of the global batch.
             seed: of the step, the same in every process: draws the fractions.
         """
-        logits_IC, scores_BL = self.model.full(batch)
+        logits_IC, scores_BL = self._scored(batch)
         ce_full_I = task_loss(logits_IC, batch.labels_I)
-        weighted_I = ce_full_I
-        if self.class_weights is not None:
-            weighted_I = ce_full_I * self.class_weights.to(ce_full_I.device)[batch.labels_I]
-        terms = {"task": weighted_I.sum() / counts.instances}
+        terms = {"task": task_term(ce_full_I, batch, counts, self.class_weights)}
+        if self.config.mask_weight > 0:
+            terms["mask"] = self._random_masks(batch, counts)
         if scores_BL is None:
             return terms
         terms |= self._faithfulness(batch, counts, seed, logits_IC, ce_full_I, scores_BL)
-        terms["plaus"] = self._plausibility(batch, counts, scores_BL)
+        if self.config.plaus_weight > 0:
+            terms["plaus"] = plausibility_term(scores_BL, batch, counts, self.config.plaus_criterion)
         return terms
+
+    def _scored(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Logits and scores: an extractor's, or attributions of the gold class."""
+        if self.model.config.extractor != "attribution":
+            return self.model.full(batch)
+        c = self.config
+        return self.model.attributed(
+            batch, batch.labels_I, c.attribution, c.explainer, self.fill, train_scores=trains_scores(self.config)
+        )
+
+    def _random_masks(self, batch: Batch, counts: Counts) -> Tensor:
+        """Cross-entropy of inputs whose selectable tokens are hidden with a probability drawn per instance."""
+        n_choices, width = batch.n_choices, batch.words_BL.shape[1]
+        draw = torch.rand(len(batch.labels_I), 1, width + 1, device=batch.words_BL.device)
+        hidden = (draw[..., 1:] < draw[..., :1]).expand(-1, n_choices, -1).reshape(-1, width)
+        rows = perturb(batch.rows, hidden & batch.selectable_BL, self.config.how, self.fill)
+        return task_loss(self.model.perturbed(rows, n_choices), batch.labels_I).sum() / counts.instances
 
     def _faithfulness(
         self, batch: Batch, counts: Counts, seed: int, logits_IC: Tensor, ce_full_I: Tensor, scores_BL: Tensor
     ) -> dict[str, Tensor]:
         c = self.config
-        kinds = [kind for kind, weight in (("remove", c.comp_weight), ("keep", c.suff_weight)) if weight > 0]
+        wanted: tuple[tuple[Kind, float], ...] = (("remove", c.comp_weight), ("keep", c.suff_weight))
+        kinds = [kind for kind, weight in wanted if weight > 0]
         if not kinds:
             return {}
         fractions = self._draw(seed)
-        rationale_KBL = select(scores_BL.detach(), batch.words_BL, fractions, c.unit, c.word_score)
+        if c.estimator == "hard":
+            rationale_KBL = select(scores_BL.detach(), batch.words_BL, fractions, c.unit, c.word_score)
+        else:
+            rationale_KBL = relaxed_masks(
+                scores_BL, batch.words_BL, fractions, c.relaxation, unit=c.unit, pooling=c.word_score
+            )
         logits = perturbed_logits(
             lambda rows: self.model.perturbed(rows, batch.n_choices),
             batch.rows,
             rationale_KBL,
             batch.selectable_BL,
-            kinds=kinds,  # type: ignore[arg-type]
+            kinds=kinds,
             how=c.how,
             fill=self.fill,
             n_choices=batch.n_choices,
@@ -158,13 +243,11 @@ class Unirex(nn.Module):
         by_kind = dict(zip(kinds, logits, strict=True))
         reference_I = ce_full_I.detach() if c.detach_full else ce_full_I
         share = 1.0 / (len(fractions) * counts.instances)
+        if c.ramp > 0:
+            share *= min(1.0, counts.progress / c.ramp)
         terms = {}
         if "remove" in by_kind:
-            ce_remove_KI = task_loss(by_kind["remove"], batch.labels_I)
-            loss_KI = comprehensiveness_loss(
-                reference_I, ce_remove_KI, criterion=c.comp_criterion, margin=c.comp_margin
-            )
-            terms["comp"] = loss_KI.sum() * share
+            terms["comp"] = self._comprehensiveness(reference_I, by_kind["remove"], batch.labels_I).sum() * share
         if "keep" in by_kind:
             loss_KI = sufficiency_loss(
                 logits_IC.detach() if c.detach_full else logits_IC,
@@ -177,14 +260,12 @@ class Unirex(nn.Module):
             terms["suff"] = loss_KI.sum() * share
         return terms
 
-    def _plausibility(self, batch: Batch, counts: Counts, scores_BL: Tensor) -> Tensor:
-        counted_BL = batch.selectable_BL & batch.has_gold_B[:, None]
-        loss_BL = plausibility_loss(
-            scores_BL, batch.gold_BL, counted_BL, criterion=self.config.plaus_criterion, pos_weight=counts.pos_weight
-        )
-        # A batch without gold still sends a (zero) gradient to the extractor, which data-parallel training waits for.
-        divisor = counts.gold_rows if self.config.plaus_criterion == "kl" else counts.gold_tokens
-        return loss_BL.sum() / max(divisor, 1.0)
+    def _comprehensiveness(self, reference_I: Tensor, logits_KIC: Tensor, labels_I: Tensor) -> Tensor:
+        c = self.config
+        if c.comp_criterion in ("margin", "diff"):
+            ce_remove_KI = task_loss(logits_KIC, labels_I)
+            return comprehensiveness_loss(reference_I, ce_remove_KI, criterion=c.comp_criterion, margin=c.comp_margin)
+        return complement_loss(logits_KIC, labels_I, c.comp_criterion, c.comp_target)
 
     def _draw(self, seed: int) -> tuple[float, ...]:
         c = self.config
@@ -199,7 +280,7 @@ class Unirex(nn.Module):
         logits_IC, scores_BL = self.model.full(batch)
         if scores_BL is None:
             c = self.config
-            scores_BL = self.model.attributions(batch, logits_IC, c.attribution, c.ig_steps, self.fill.pad_id)
+            scores_BL = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
