@@ -10,8 +10,8 @@ _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud
 def plain(text: str) -> str:
     r"""The text with every character that would steer a terminal written as `\uXXXX`, which JSON reads back.
 
-    >>> print(plain("id \x1b[2J of\trow 3\n"), end="")
-    id \u001b[2J of	row 3
+    >>> print(plain("id \x1b[2J of row 3"))
+    id \u001b[2J of row 3
     """
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
