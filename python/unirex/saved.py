@@ -7,13 +7,13 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
+from unirex import modeling
 from unirex.assemble import LONGEST, Tools, own_tokenizer
 from unirex.backbone import position_offset
 from unirex.data.align import Pooling
@@ -113,7 +113,7 @@ def read_config(folder: str) -> PretrainedConfig:
     if not (Path(folder) / "config.json").is_file():
         raise ValueError(f"{folder}: there is no config.json, expected a saved model")
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config: PretrainedConfig = modeling.read_config(folder)
         return config
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"{folder}: {str(error).strip().splitlines()[0]}") from None
@@ -167,7 +167,9 @@ def _ours(
     steps: int,
     max_length: int | None,
 ) -> Saved:
-    settings: dict[str, Any] = model.config.run
+    settings: Any = model.config.run
+    if not isinstance(settings, dict) or "method" not in settings:
+        raise ValueError("config.json: run holds no settings of a method known here")
     own = own_tokenizer(str(model.name_or_path)) if settings["own_extractor_tokenizer"] else None
     tools = Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=max_length or settings["max_length"])
     kind: Any = METHODS[settings["method"]["name"]]
