@@ -5,7 +5,7 @@ encoder in which every token attends to every other and positions enter by `posi
 tokens are dropped, and the rows packed into one sequence; elsewhere they are masked in place.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from unirex.data.collate import Rows, drop_padding
+from unirex.gates import Gate, take_gates
 from unirex.packing import Packed, pack, packs, run_packed
 
 Pooling = Literal["pooler", "first", "mean", "last"]
@@ -48,9 +49,9 @@ def encode(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None 
     """The last hidden states float [B, L, D] and, where the backbone has a pooler, its output [B, D].
 
     Values at tokens that are not visible are meaningless. `embeddings_BLD`, where given, stand in for those of the
-    rows' ids.
+    rows' ids. Gates of the rows act on every attention weight.
     """
-    if embeddings_BLD is None and can_pack(backbone) and len(rows.input_ids_BL):
+    if embeddings_BLD is None and rows.gates_BL is None and can_pack(backbone) and len(rows.input_ids_BL):
         lengths = rows.visible_BL.sum(1).cpu().numpy()
         packed = _pack(rows, lengths)
         hidden_TD, pooler_BD = run_packed(backbone, packed, position_offset(backbone.config) or 0)
@@ -61,7 +62,7 @@ def encode(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None 
 def _encode_padded(
     backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    inputs: dict[str, Tensor] = {"attention_mask": rows.visible_BL.long()}
+    inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long()}
     if embeddings_BLD is None:
         inputs["input_ids"] = rows.input_ids_BL
     else:
@@ -74,7 +75,13 @@ def _encode_padded(
         inputs["position_ids"] = (positions_BL + offset).expand_as(rows.input_ids_BL)
     if getattr(backbone.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = rows.token_types_BL
-    output = backbone(**inputs)
+    if rows.gates_BL is None:
+        output = backbone(**inputs)
+    else:
+        take_gates(backbone)
+        gate = inputs["gate"] = Gate(rows.gates_BL)
+        output = backbone(**inputs)
+        gate.check_used(backbone)
     return output.last_hidden_state, getattr(output, "pooler_output", None)
 
 
@@ -96,17 +103,17 @@ def pool(hidden_BLD: Tensor, pooler_BD: Tensor | None, visible_BL: Tensor, pooli
 
 
 def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, max_tokens: int | None = None) -> Tensor:
-    """One vector a row, float [B, D], computed in passes over rows of like length.
+    """One vector a row, float [B, D]: packed in one pass, or in passes over rows of like length.
 
     Args:
         backbone: any encoder or decoder that `AutoModel` loads.
-        rows: B rows.
+        rows: B rows. Gates need every token, so rows that have them are run at full length.
         pooling: how a row becomes a vector.
-        max_tokens: most tokens, padding included, in one pass; None = no bound.
+        max_tokens: most tokens in one pass (but at least one row); None = no bound.
     """
     if len(rows.input_ids_BL) == 0:
         return torch.zeros(0, backbone.config.hidden_size, device=rows.input_ids_BL.device)
-    if can_pack(backbone):
+    if rows.gates_BL is None and can_pack(backbone):
         return _pooled_packed(backbone, rows, pooling, max_tokens)
     lengths = reach(rows.visible_BL).cpu().numpy()
     passes = plan_passes(lengths, _PASS_OVERHEAD.get(rows.input_ids_BL.device.type, 128), max_tokens)
@@ -114,7 +121,8 @@ def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, ma
     for index in passes:
         part = drop_padding(rows.take(_on(rows, index)), int(lengths[index].max()))
         hidden_BLD, pooler_BD = _encode_padded(backbone, part)
-        pooled.append(pool(hidden_BLD, pooler_BD, part.visible_BL, pooling))
+        visible_BL = part.visible_BL if part.gates_BL is None else part.visible_BL & (part.gates_BL > 0)
+        pooled.append(pool(hidden_BLD, pooler_BD, visible_BL, pooling))
     return torch.cat(pooled)[_on(rows, np.argsort(np.concatenate(passes)))]
 
 

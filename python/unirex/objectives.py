@@ -4,15 +4,18 @@ They do not average. The caller divides by counts taken over the whole global ba
 accumulated micro-batches), so that a mean means the same however the batch was cut up.
 """
 
+import math
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CompCriterion = Literal["margin", "diff"]
+MarginCriterion = Literal["margin", "diff"]
+ComplementCriterion = Literal["prior", "unlikelihood"]
+CompCriterion = Literal["margin", "diff", "prior", "unlikelihood"]
 SuffCriterion = Literal["margin", "diff", "mae", "mse", "kl", "kl_mean_reversed"]
-PlausCriterion = Literal["bce", "kl", "mse", "mae", "margin"]
+PlausCriterion = Literal["bce", "kl", "mse", "mae", "margin", "ranking"]
 
 
 def task_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
@@ -31,7 +34,7 @@ def task_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
 
 
 def comprehensiveness_loss(
-    ce_full_B: Tensor, ce_remove_KB: Tensor, *, criterion: CompCriterion = "margin", margin: float = 1.0
+    ce_full_B: Tensor, ce_remove_KB: Tensor, *, criterion: MarginCriterion = "margin", margin: float = 1.0
 ) -> Tensor:
     """How little the cross-entropy rises when the rationale is removed, float [K, B]; lower = more comprehensive.
 
@@ -48,6 +51,35 @@ def comprehensiveness_loss(
     if criterion == "margin":
         return diff_KB.clamp(min=-margin) + margin
     message = f"comprehensiveness criterion is {criterion!r}, expected margin or diff"
+    raise ValueError(message)
+
+
+def complement_loss(logits_remove_KBC: Tensor, labels_B: Tensor, criterion: ComplementCriterion) -> Tensor:
+    """How much the complement of the rationale says by itself, float [K, B], at least 0; lower = more comprehensive.
+
+    The full input does not enter, so that it is never made worse to look better by comparison.
+
+    `prior` is KL(uniform || p(remove)), summed over classes: without its rationale an input says nothing.
+    `unlikelihood` is -log(1 - p(remove)) of the label (Welleck et al. 2020): it pushes on past the uniform
+    distribution, less and less.
+
+    Args:
+        logits_remove_KBC: without the rationale, per fraction.
+        labels_B: gold classes.
+        criterion: see above.
+
+    >>> even, label = torch.zeros(1, 1, 2), torch.tensor([1])
+    >>> complement_loss(even, label, "prior").item(), round(complement_loss(even, label, "unlikelihood").item(), 4)
+    (0.0, 0.6931)
+    """
+    logits_KBC = logits_remove_KBC.float()
+    if criterion == "prior":
+        return -torch.log_softmax(logits_KBC, -1).mean(-1) - math.log(logits_KBC.shape[-1])
+    if criterion == "unlikelihood":
+        own_BC = torch.arange(logits_KBC.shape[-1], device=labels_B.device) == labels_B[:, None]
+        rest_KB = torch.logsumexp(logits_KBC.masked_fill(own_BC, -torch.inf), -1)
+        return torch.logsumexp(logits_KBC, -1) - rest_KB
+    message = f"complement criterion is {criterion!r}, expected prior or unlikelihood"
     raise ValueError(message)
 
 
@@ -111,7 +143,8 @@ def plausibility_loss(
     `pos_weight` on the marked side; `mse` and `mae` compare sigmoid(s) with g; `margin` is the hinge
     max(0, m - (2g - 1) s). `kl` compares distributions over the row, KL(g / sum g || softmax s), and stands at the
     tokens as its summands, so that a row's sum is the divergence; a row without any marked token gives 0.
-    Source: UNIREX, section 4.2.
+    Source: UNIREX, section 4.2. `ranking` is the mean of log(1 + exp(s_j - s_i)) over the pairs of a marked token i and
+    an unmarked token j of a row (RankNet, Burges et al. 2005), at the marked tokens; a row with one kind only gives 0.
 
     Args:
         scores_BL: the extractor's scores (logits).
@@ -136,7 +169,15 @@ def plausibility_loss(
         gold_share_BL = gold_BL * counts_BL
         gold_share_BL = gold_share_BL / gold_share_BL.sum(-1, keepdim=True).clamp(min=1e-12)
         loss_BL = torch.xlogy(gold_share_BL, gold_share_BL) - gold_share_BL * log_share_BL
+    elif criterion == "ranking":
+        loss_BL = _ranking(scores_BL, (gold_BL > 0.5) & counts_BL, (gold_BL <= 0.5) & counts_BL)
     else:
-        message = f"plausibility criterion is {criterion!r}, expected bce, kl, mse, mae or margin"
+        message = f"plausibility criterion is {criterion!r}, expected bce, kl, mse, mae, margin or ranking"
         raise ValueError(message)
     return loss_BL.masked_fill(~counts_BL, 0.0)
+
+
+def _ranking(scores_BL: Tensor, marked_BL: Tensor, unmarked_BL: Tensor) -> Tensor:
+    pairs_BLL = F.softplus(scores_BL[:, None, :] - scores_BL[:, :, None]) * unmarked_BL[:, None, :]
+    n_pairs_B1 = marked_BL.sum(1, keepdim=True) * unmarked_BL.sum(1, keepdim=True)
+    return pairs_BLL.sum(-1) * marked_BL / n_pairs_B1.clamp(min=1)

@@ -20,15 +20,15 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AttentionInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+from transformers import PreTrainedModel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from unirex.data.collate import Rows
+from unirex.gates import NAME, attention, take_gates
 
-ATTENTION = "unirex_packed"
-"""Name of the attention under which backbones are packed; without `packing` it is the library's `sdpa`."""
-
+# Up to this width the CPU is faster with attention in separate steps than with the fused kernel, which counts on long
+# rows (and in bfloat16 is five times slower on short ones).
+_NARROW = 128
 # On accelerators the number of tokens is rounded up, so that memory blocks of one step fit the next.
 _ROUND_TO = 256
 
@@ -184,16 +184,14 @@ def packed_attention(
     scaling: float | None = None,
     packing: Layout | None = None,
     **kwargs: Any,
-) -> tuple[Tensor, None]:
+) -> tuple[Tensor, Tensor | None]:
     """Attention output [1, T, H, d] of a packed sequence [1, H, T, d], each row attending to itself alone.
 
-    The signature is that of the transformers library's attention functions; without `packing` it is its `sdpa`.
+    The signature is that of the transformers library's attention functions; without `packing` it is that of
+    `unirex.gates`.
     """
     if packing is None:
-        plain: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-        )
-        return plain
+        return attention(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
     q_THd, k_THd, v_THd = (x[0].transpose(0, 1) for x in (query, key, value))
     if packing.blocks:
         return _in_blocks(q_THd, k_THd, v_THd, packing.blocks, dropout, scaling)[None], None
@@ -210,9 +208,22 @@ def _in_blocks(
     outputs = []
     for block, *parts in zip(blocks, *(x_THd.split_with_sizes(sizes) for x_THd in (q_THd, k_THd, v_THd)), strict=True):
         q, k, v = (part.unflatten(0, (block.rows, block.width)).transpose(1, 2) for part in parts)
-        found = F.scaled_dot_product_attention(q, k, v, attn_mask=block.visible, dropout_p=dropout, scale=scaling)
+        if q.device.type == "cpu" and block.width <= _NARROW:
+            found = _dense(q, k, v, block.visible, dropout, scaling)
+        else:
+            found = F.scaled_dot_product_attention(q, k, v, attn_mask=block.visible, dropout_p=dropout, scale=scaling)
         outputs.append(found.transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs)
+
+
+def _dense(
+    query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, dropout: float, scaling: float | None
+) -> Tensor:
+    scores = torch.matmul(query * (scaling or query.shape[-1] ** -0.5), key.transpose(-1, -2))
+    if visible is not None:
+        scores = scores.masked_fill(~visible, -torch.inf)
+    weights = torch.softmax(scores, dim=-1)
+    return torch.matmul(F.dropout(weights, dropout) if dropout > 0 else weights, value)
 
 
 @cache
@@ -249,8 +260,8 @@ def _jagged(
     return found.transpose(1, 2).values()
 
 
-AttentionInterface.register(ATTENTION, packed_attention)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+# One name for both, so that a backbone is never switched between two passes of one step.
+ALL_ATTENTION_FUNCTIONS.register(NAME, packed_attention)
 
 
 def run_packed(backbone: PreTrainedModel, packed: Packed, offset: int) -> tuple[Tensor, Tensor | None]:
@@ -261,8 +272,7 @@ def run_packed(backbone: PreTrainedModel, packed: Packed, offset: int) -> tuple[
         packed: the rows.
         offset: position id of a row's first token.
     """
-    if backbone.config._attn_implementation != ATTENTION:
-        backbone.set_attn_implementation(ATTENTION)
+    take_gates(backbone)
     rows = packed.rows
     inputs = {"input_ids": rows.input_ids_BL, "position_ids": rows.positions_BL + offset}
     if getattr(backbone.config, "type_vocab_size", 0) > 1:
@@ -279,5 +289,5 @@ def run_packed(backbone: PreTrainedModel, packed: Packed, offset: int) -> tuple[
 
 
 def packs(backbone: PreTrainedModel) -> bool:
-    """Whether attention in this backbone goes through the library's interface, on the `sdpa` that packing stands in for."""
-    return backbone.config._attn_implementation in ("sdpa", ATTENTION)
+    """Whether this backbone runs on the library's `sdpa`, which packing can stand in for, or does so already."""
+    return backbone.config._attn_implementation in ("sdpa", NAME)

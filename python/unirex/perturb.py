@@ -40,6 +40,17 @@ def hidden_tokens(rationale: Tensor, selectable_BL: Tensor, kind: Kind) -> Tenso
     return selectable_BL & (rationale if kind == "remove" else ~rationale)
 
 
+def gate_tokens(rationale: Tensor, selectable_BL: Tensor, kind: Kind) -> Tensor:
+    """Gates, float [..., B, L] with the gradient of `rationale`: 0 at the tokens of `hidden_tokens`, else 1.
+
+    >>> rationale = torch.tensor([[0.0, 1.0, 0.0, 0.0]])
+    >>> selectable = torch.tensor([[False, True, True, False]])
+    >>> gate_tokens(rationale, selectable, "keep").tolist(), gate_tokens(rationale, selectable, "remove").tolist()
+    ([[1.0, 1.0, 0.0, 1.0]], [[1.0, 0.0, 1.0, 1.0]])
+    """
+    return torch.where(selectable_BL, rationale if kind == "keep" else 1 - rationale, 1.0)
+
+
 def perturb(rows: Rows, hidden_BL: Tensor, how: How, fill: FillTokens) -> Rows:
     """Rows in which the tokens marked in `hidden_BL` are hidden.
 
@@ -104,20 +115,22 @@ def perturbed_logits(
 ) -> list[Tensor]:
     """The logits under each kind of perturbation, float [K, instances, C] each.
 
-    All perturbed rows go to `run` in one call. An instance whose rationale does not grow from one fraction to the
-    next (short texts: 1 % and 5 % both round to one token) is run once and its logits stand at both.
+    A rationale that carries gradient (`unirex.selection.relaxed_masks`) hides by gates: every token stays in the rows,
+    at the price of full-length passes, so that the hidden ones get a gradient too. All perturbed rows go to `run` in
+    one call. An instance whose rationale does not grow from one fraction to the next (short texts: 1 % and 5 % both
+    round to one token) is run once and its logits stand at both.
 
     Args:
         run: rows to logits [instances, C]; an instance owns `n_choices` neighbouring rows.
         rows: the full input.
-        rationale_KBL: bool, nested from fraction to fraction.
+        rationale_KBL: bool, or float of 0 and 1 with gradient; nested from fraction to fraction.
         selectable_BL: bool.
         kinds: which perturbations.
-        how: how tokens are hidden.
+        how: how tokens are hidden; `attention` where the rationale carries gradient.
         fill: replacing ids.
         n_choices: rows per instance.
     """
-    hidden = torch.cat([hidden_tokens(rationale_KBL, selectable_BL, kind) for kind in kinds])
+    hidden = torch.cat([hidden_tokens(rationale_KBL > 0, selectable_BL, kind) for kind in kinds])
     n_masks, n_rows, width = hidden.shape
     n_instances = n_rows // n_choices
     by_instance = hidden.view(n_masks, n_instances, n_choices * width)
@@ -126,8 +139,14 @@ def perturbed_logits(
     mask_index, instance_index = fresh.nonzero(as_tuple=True)
     choice = torch.arange(n_choices, device=hidden.device)
     row_index = (instance_index[:, None] * n_choices + choice).reshape(-1)
-    hidden_rows = hidden[mask_index.repeat_interleave(n_choices), row_index]
-    logits = run(perturb(rows.take(row_index), hidden_rows, how, fill))
+    chosen = mask_index.repeat_interleave(n_choices), row_index
+    if rationale_KBL.requires_grad:
+        if how != "attention":
+            raise ValueError(f"how is {how!r}, expected attention where the selection carries gradient")
+        gates = torch.cat([gate_tokens(rationale_KBL, selectable_BL, kind) for kind in kinds])
+        logits = run(replace(rows.take(row_index), gates_BL=gates[chosen]))
+    else:
+        logits = run(perturb(rows.take(row_index), hidden[chosen], how, fill))
     # Where each (mask, instance) finds its logits: at the last fresh mask before it.
     place = torch.zeros_like(fresh, dtype=torch.int64)
     place[mask_index, instance_index] = torch.arange(len(mask_index), device=hidden.device)

@@ -1,7 +1,7 @@
 """Hard rationales from scores: the top fractions of the selectable units of each row, all fractions at once.
 
 Two backends give the same rationales, ties, infinities and -0.0 included: the Rust kernel for tensors on a CPU, torch
-for tensors elsewhere. A rationale carries no gradient; objectives that need one get it through the scores themselves.
+for tensors elsewhere. `relaxed_masks` gives the same rationales with an estimated gradient to the scores.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unirex import _rust
+from unirex.relaxation import Relaxation, relax
 
 Backend = Literal["auto", "rust", "torch"]
 Pooling = Literal["max", "mean", "sum", "first"]
@@ -85,6 +86,42 @@ def top_k_word_masks(
     word_BW = torch.arange(scores_BL.shape[1], device=scores_BL.device) < _n_words(dense_BL)
     _refuse_first(scores_BL, _of_tokens((scores_BW.isnan() & word_BW)[None], dense_BL)[0])
     return _of_tokens(top_k_masks(scores_BW, word_BW, fractions, backend="torch"), dense_BL)
+
+
+def relaxed_masks(
+    scores_BL: Tensor,
+    words_BL: Tensor,
+    fractions: Sequence[float],
+    how: Relaxation,
+    *,
+    unit: Literal["token", "word"] = "token",
+    pooling: Pooling = "max",
+) -> Tensor:
+    """Rationales as float32 [K, B, L], 0 or 1, with a gradient to the scores; see `unirex.relaxation.relax`.
+
+    Without noise they are those of `top_k_masks` (unit token) or `top_k_word_masks` (unit word).
+
+    Args:
+        scores_BL: any floats.
+        words_BL: int64, the word of each token; negative = not selectable.
+        fractions: in (0, 1].
+        how: the estimator.
+        unit: what is selected.
+        pooling: score of a word from its tokens.
+    """
+    inside_BL = words_BL >= 0
+    _refuse_first(scores_BL, scores_BL.isnan() & inside_BL)
+    if unit == "token":
+        count_KB = _counts(inside_BL.sum(1), fractions)
+        return relax(torch.where(inside_BL, scores_BL.float(), 0.0), inside_BL, count_KB, how)
+    dense_BL = _dense_words(words_BL)
+    n_words_B1 = _n_words(dense_BL)
+    width = max(1, int(n_words_B1.amax()))
+    valid_BW = torch.arange(width, device=words_BL.device) < n_words_B1
+    scores_BW = pool_words(scores_BL, dense_BL, width, pooling)
+    marks_KBW = relax(scores_BW, valid_BW, _counts(n_words_B1[:, 0], fractions), how)
+    column_KBL = dense_BL.clamp(min=0).expand(len(marks_KBW), *dense_BL.shape)
+    return marks_KBW.gather(2, column_KBL) * inside_BL
 
 
 def pool_words(scores_BL: Tensor, words_BL: Tensor, n_words: int, how: Pooling) -> Tensor:

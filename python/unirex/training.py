@@ -188,7 +188,14 @@ class Training:
         if self.accelerator.num_processes > 1:
             local = self.accelerator.reduce(local.to(self.accelerator.device), "sum").cpu()
         instances, tokens, positive, rows, stop = local.tolist()
-        return Counts(instances=instances, gold_tokens=tokens, gold_positive=positive, gold_rows=rows), stop > 0
+        counts = Counts(
+            instances=instances,
+            gold_tokens=tokens,
+            gold_positive=positive,
+            gold_rows=rows,
+            progress=self.progress.step / self.total_steps,
+        )
+        return counts, stop > 0
 
     def _set_lr(self) -> float:
         lr = learning_rate(self.progress.step, self.total_steps, self.config)

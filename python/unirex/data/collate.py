@@ -22,12 +22,14 @@ class Rows:
         visible_BL: bool, the tokens that may be attended to; false for padding and for hidden tokens.
         token_types_BL: int64, which text of a pair a token belongs to.
         positions_BL: int64, position of each token in its row counted from 0, or None where that is 0, 1, 2, ...
+        gates_BL: float32, 1 = visible, 0 = hidden, with a gradient that `unirex.gates` defines; None = no gates.
     """
 
     input_ids_BL: Tensor
     visible_BL: Tensor
     token_types_BL: Tensor
     positions_BL: Tensor | None = None
+    gates_BL: Tensor | None = None
 
     def take(self, index: Tensor) -> "Rows":
         """The rows at `index` (int64), in that order, repeats allowed."""
@@ -36,6 +38,7 @@ class Rows:
             visible_BL=self.visible_BL[index],
             token_types_BL=self.token_types_BL[index],
             positions_BL=None if self.positions_BL is None else self.positions_BL[index],
+            gates_BL=None if self.gates_BL is None else self.gates_BL[index],
         )
 
 
@@ -46,6 +49,7 @@ def drop_padding(rows: Rows, width: int) -> Rows:
         visible_BL=rows.visible_BL[:, :width],
         token_types_BL=rows.token_types_BL[:, :width],
         positions_BL=None if rows.positions_BL is None else rows.positions_BL[:, :width],
+        gates_BL=None if rows.gates_BL is None else rows.gates_BL[:, :width],
     )
 
 

@@ -17,12 +17,14 @@ class Counts:
         gold_tokens: selectable tokens of rows with a human rationale.
         gold_positive: the gold mass among them (the number of marked tokens, where gold is 0 or 1).
         gold_rows: rows with a human rationale.
+        progress: share of the training's steps that are done, in [0, 1).
     """
 
     instances: float
     gold_tokens: float
     gold_positive: float
     gold_rows: float
+    progress: float = 0.0
 
     @classmethod
     def of(cls, batch: Batch) -> Tensor:

@@ -14,14 +14,16 @@ from unirex.objectives import (
     CompCriterion,
     PlausCriterion,
     SuffCriterion,
+    complement_loss,
     comprehensiveness_loss,
     plausibility_loss,
     sufficiency_loss,
     task_loss,
 )
-from unirex.perturb import FillTokens, How, perturbed_logits
+from unirex.perturb import FillTokens, How, Kind, perturb, perturbed_logits
+from unirex.relaxation import Estimator, Relaxation
 from unirex.schema import FRACTIONS
-from unirex.selection import Pooling, top_k_masks, top_k_word_masks
+from unirex.selection import Pooling, relaxed_masks, top_k_masks, top_k_word_masks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,12 @@ class UnirexMethodConfig:
             constant. In the paper it carries gradient.
         attribution, ig_steps: where scores come from without an extractor; see `unirex.extractors.attribution`.
         class_weights: weight of each class in the task term (classes in label order); None = all 1.
+        estimator: how faithfulness trains the extractor through the selection; `hard` = not at all, as in the paper;
+            the others are those of `unirex.relaxation.relax`, and need how attention.
+        temperature, noise, samples, imle_step: of the estimator; see `unirex.relaxation.Relaxation`.
+        mask_weight: weight of the cross-entropy on inputs of which a random share of the selectable tokens is hidden,
+            so that perturbed inputs are nothing new to the task model.
+        ramp: share of training over which the weights of comprehensiveness and sufficiency rise linearly from 0.
     """
 
     name: Literal["unirex"] = "unirex"
@@ -62,6 +70,13 @@ class UnirexMethodConfig:
     attribution: Attribution = "input_x_grad"
     ig_steps: int = 3
     class_weights: tuple[float, ...] | None = None
+    estimator: Estimator = "hard"
+    temperature: float = 0.3
+    noise: float = 0.3
+    samples: int = 4
+    imle_step: float = 10.0
+    mask_weight: float = 0.0
+    ramp: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -74,10 +89,29 @@ class UnirexMethodConfig:
             raise ValueError(
                 f"method.fractions_per_step is {self.fractions_per_step}, expected 1 to {len(self.fractions)} or null"
             )
-        for name in ("comp_weight", "suff_weight", "plaus_weight", "comp_margin", "suff_margin"):
+        for name in ("comp_weight", "suff_weight", "plaus_weight", "comp_margin", "suff_margin", "mask_weight"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"method.{name} is {value}, expected a finite number of at least 0")
+        if not 0 <= self.ramp <= 1:
+            raise ValueError(f"method.ramp is {self.ramp}, expected 0 to 1")
+        if self.estimator != "hard" and self.how != "attention":
+            raise ValueError(f"method.how is {self.how!r}, expected attention with estimator {self.estimator}")
+        try:
+            self.relaxation  # noqa: B018 - checks its own ranges
+        except ValueError as error:
+            raise ValueError(f"method: {error}") from None
+
+    @property
+    def relaxation(self) -> Relaxation:
+        """The estimator with its settings."""
+        return Relaxation(
+            estimator=self.estimator,
+            temperature=self.temperature,
+            noise=self.noise,
+            samples=self.samples,
+            step=self.imle_step,
+        )
 
 
 def select(
@@ -100,10 +134,11 @@ class Unirex(nn.Module):
 
     def __init__(self, model: UnirexModel, config: UnirexMethodConfig, fill: FillTokens) -> None:
         super().__init__()
-        if model.extractor is not None and config.plaus_weight == 0:
+        if model.extractor is not None and config.plaus_weight == 0 and config.estimator == "hard":
             raise ValueError(
                 "method.plaus_weight is 0, expected more: through the hard top-k selection no gradient of "
-                "comprehensiveness or sufficiency reaches a learned extractor (model.extractor: none trains without)"
+                "comprehensiveness or sufficiency reaches a learned extractor (another method.estimator sends one; "
+                "model.extractor: none trains without)"
             )
         self.model = model
         self.config = config
@@ -114,7 +149,13 @@ class Unirex(nn.Module):
     def weights(self) -> dict[str, float]:
         """What each term counts for in the total."""
         c = self.config
-        return {"task": 1.0, "comp": c.comp_weight, "suff": c.suff_weight, "plaus": c.plaus_weight}
+        return {
+            "task": 1.0,
+            "comp": c.comp_weight,
+            "suff": c.suff_weight,
+            "plaus": c.plaus_weight,
+            "mask": c.mask_weight,
+        }
 
     def forward(self, batch: Batch, counts: Counts, seed: int) -> dict[str, Tensor]:
         """This batch's share of every term's mean over the global batch (a scalar each).
@@ -130,27 +171,44 @@ class Unirex(nn.Module):
         if self.class_weights is not None:
             weighted_I = ce_full_I * self.class_weights.to(ce_full_I.device)[batch.labels_I]
         terms = {"task": weighted_I.sum() / counts.instances}
+        if self.config.mask_weight > 0:
+            terms["mask"] = self._random_masks(batch, counts)
         if scores_BL is None:
             return terms
         terms |= self._faithfulness(batch, counts, seed, logits_IC, ce_full_I, scores_BL)
-        terms["plaus"] = self._plausibility(batch, counts, scores_BL)
+        if self.config.plaus_weight > 0:
+            terms["plaus"] = self._plausibility(batch, counts, scores_BL)
         return terms
+
+    def _random_masks(self, batch: Batch, counts: Counts) -> Tensor:
+        """Cross-entropy of inputs whose selectable tokens are hidden with a probability drawn per instance."""
+        n_choices, width = batch.n_choices, batch.words_BL.shape[1]
+        draw = torch.rand(len(batch.labels_I), 1, width + 1, device=batch.words_BL.device)
+        hidden = (draw[..., 1:] < draw[..., :1]).expand(-1, n_choices, -1).reshape(-1, width)
+        rows = perturb(batch.rows, hidden & batch.selectable_BL, self.config.how, self.fill)
+        return task_loss(self.model.perturbed(rows, n_choices), batch.labels_I).sum() / counts.instances
 
     def _faithfulness(
         self, batch: Batch, counts: Counts, seed: int, logits_IC: Tensor, ce_full_I: Tensor, scores_BL: Tensor
     ) -> dict[str, Tensor]:
         c = self.config
-        kinds = [kind for kind, weight in (("remove", c.comp_weight), ("keep", c.suff_weight)) if weight > 0]
+        wanted: tuple[tuple[Kind, float], ...] = (("remove", c.comp_weight), ("keep", c.suff_weight))
+        kinds = [kind for kind, weight in wanted if weight > 0]
         if not kinds:
             return {}
         fractions = self._draw(seed)
-        rationale_KBL = select(scores_BL.detach(), batch.words_BL, fractions, c.unit, c.word_score)
+        if c.estimator == "hard":
+            rationale_KBL = select(scores_BL.detach(), batch.words_BL, fractions, c.unit, c.word_score)
+        else:
+            rationale_KBL = relaxed_masks(
+                scores_BL, batch.words_BL, fractions, c.relaxation, unit=c.unit, pooling=c.word_score
+            )
         logits = perturbed_logits(
             lambda rows: self.model.perturbed(rows, batch.n_choices),
             batch.rows,
             rationale_KBL,
             batch.selectable_BL,
-            kinds=kinds,  # type: ignore[arg-type]
+            kinds=kinds,
             how=c.how,
             fill=self.fill,
             n_choices=batch.n_choices,
@@ -158,13 +216,11 @@ class Unirex(nn.Module):
         by_kind = dict(zip(kinds, logits, strict=True))
         reference_I = ce_full_I.detach() if c.detach_full else ce_full_I
         share = 1.0 / (len(fractions) * counts.instances)
+        if c.ramp > 0:
+            share *= min(1.0, counts.progress / c.ramp)
         terms = {}
         if "remove" in by_kind:
-            ce_remove_KI = task_loss(by_kind["remove"], batch.labels_I)
-            loss_KI = comprehensiveness_loss(
-                reference_I, ce_remove_KI, criterion=c.comp_criterion, margin=c.comp_margin
-            )
-            terms["comp"] = loss_KI.sum() * share
+            terms["comp"] = self._comprehensiveness(reference_I, by_kind["remove"], batch.labels_I).sum() * share
         if "keep" in by_kind:
             loss_KI = sufficiency_loss(
                 logits_IC.detach() if c.detach_full else logits_IC,
@@ -177,13 +233,21 @@ class Unirex(nn.Module):
             terms["suff"] = loss_KI.sum() * share
         return terms
 
+    def _comprehensiveness(self, reference_I: Tensor, logits_KIC: Tensor, labels_I: Tensor) -> Tensor:
+        c = self.config
+        if c.comp_criterion in ("margin", "diff"):
+            ce_remove_KI = task_loss(logits_KIC, labels_I)
+            return comprehensiveness_loss(reference_I, ce_remove_KI, criterion=c.comp_criterion, margin=c.comp_margin)
+        return complement_loss(logits_KIC, labels_I, c.comp_criterion)
+
     def _plausibility(self, batch: Batch, counts: Counts, scores_BL: Tensor) -> Tensor:
         counted_BL = batch.selectable_BL & batch.has_gold_B[:, None]
         loss_BL = plausibility_loss(
             scores_BL, batch.gold_BL, counted_BL, criterion=self.config.plaus_criterion, pos_weight=counts.pos_weight
         )
         # A batch without gold still sends a (zero) gradient to the extractor, which data-parallel training waits for.
-        divisor = counts.gold_rows if self.config.plaus_criterion == "kl" else counts.gold_tokens
+        by_row = self.config.plaus_criterion in ("kl", "ranking")
+        divisor = counts.gold_rows if by_row else counts.gold_tokens
         return loss_BL.sum() / max(divisor, 1.0)
 
     def _draw(self, seed: int) -> tuple[float, ...]:

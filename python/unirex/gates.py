@@ -1,0 +1,173 @@
+"""Attention with a gate on every token: hiding is exact, and a hidden token still tells how it would matter."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from transformers import PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+NAME = "unirex_gated"
+"""The attention implementation under which the transformers library knows `attention` below."""
+
+
+class Gate:
+    """The gates of a batch of rows, on their way through a backbone.
+
+    Attributes:
+        values_BL: float32 in [0, 1]: 1 = visible, 0 = hidden.
+        layers: how many attention layers have used them; 0 after a pass means that the backbone ignores gates.
+    """
+
+    def __init__(self, values_BL: Tensor) -> None:
+        self.values_BL = values_BL
+        self.layers = 0
+
+    def check_used(self, backbone: PreTrainedModel) -> None:
+        """Raises ValueError where no attention layer has used the gates."""
+        if self.layers == 0:
+            raise ValueError(_refusal(backbone))
+
+
+class _GatedAttention(torch.autograd.Function):
+    """softmax over g * exp(score), with the exact derivative by q, k, v and g.
+
+    With w_ij = g_j e_ij / Z_i, Z_i = sum_l g_l e_il, the derivative of output o_i by g_j is (e_ij / Z_i) (v_j - o_i).
+    At g_j = 0 that weight has no bound. There the derivative is replaced by what o_i changes by when the gate opens,
+    e_ij / (Z_i + e_ij) (v_j - o_i): at most 1 in weight.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        gate_BL: Tensor,
+        mask: Tensor | None,
+        scale: float,
+        dropout: float,
+    ) -> Tensor:
+        scores = (query @ key.transpose(-1, -2)).float() * scale
+        if mask is not None:
+            scores.masked_fill_(~mask, -torch.inf)
+        gated = scores + gate_BL.float().log()[:, None, None]
+        total = torch.logsumexp(gated, -1, keepdim=True)
+        total = total.masked_fill(total == -torch.inf, 0.0)  # a row that sees nothing gives zeros
+        weight = torch.exp(gated - total)
+        kept = None
+        if dropout > 0:
+            kept = torch.rand_like(weight) >= dropout
+            weight = weight * kept / (1 - dropout)
+        ctx.save_for_backward(query, key, value, gate_BL, mask, total, kept)
+        ctx.scale, ctx.dropout = scale, dropout
+        return weight.to(value.dtype) @ value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, gate_BL, mask, total, kept = ctx.saved_tensors
+        grad = grads[0]
+        scores = (query @ key.transpose(-1, -2)).float() * ctx.scale
+        if mask is not None:
+            scores.masked_fill_(~mask, -torch.inf)
+        scores -= total
+        gate = gate_BL.float()[:, None, None]
+        weight = torch.exp(scores + gate.log())
+        by_weight = (grad @ value.transpose(-1, -2)).float()
+        dropped = weight
+        if kept is not None:
+            by_weight = by_weight * kept / (1 - ctx.dropout)
+            dropped = weight * kept / (1 - ctx.dropout)
+        centred = by_weight - (weight * by_weight).sum(-1, keepdim=True)
+        by_score = (weight * centred).to(query.dtype) * ctx.scale
+        per_gate = torch.where(gate > 0, weight / gate.clamp(min=1e-30), torch.sigmoid(scores))
+        by_gate_BL = (per_gate * centred).sum((1, 2)).to(gate_BL.dtype) if ctx.needs_input_grad[3] else None
+        return (
+            by_score @ key,
+            by_score.transpose(-1, -2) @ query,
+            dropped.to(value.dtype).transpose(-1, -2) @ grad,
+            by_gate_BL,
+            None,
+            None,
+            None,
+        )
+
+
+def gated_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    gate_BL: Tensor,
+    mask: Tensor | None = None,
+    scale: float = 1.0,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Attention whose weights are multiplied by the gate of the token attended to, then normalised; [B, H, L, D].
+
+    A gate of 0 hides a token exactly: the output is that of attention without it. Its gate still gets a gradient: the
+    change of the output if the token came into view by itself. Elsewhere the gradient is the derivative.
+
+    Args:
+        query: [B, H, L, D].
+        key: [B, H, L, D].
+        value: [B, H, L, D].
+        gate_BL: float, at least 0.
+        mask: bool, broadcasting to [B, H, L, L]; false = never attended to, whatever the gate.
+        scale: of the scores.
+        dropout: probability with which a weight is dropped.
+
+    >>> query = key = torch.zeros(1, 1, 2, 1)
+    >>> value = torch.tensor([[[[1.0], [3.0]]]])
+    >>> gated_attention(query, key, value, torch.tensor([[1.0, 0.0]])).flatten().tolist()
+    [1.0, 1.0]
+    """
+    apply: Callable[..., Tensor] = _GatedAttention.apply
+    return apply(query, key, value, gate_BL, mask, scale, dropout)
+
+
+def attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
+) -> tuple[Tensor, Tensor | None]:
+    """Attention as the transformers library calls it: `sdpa`, or gated where a `Gate` comes along as `gate`."""
+    gate: Gate | None = settings.pop("gate", None)
+    if gate is None:
+        plain: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
+        return plain
+    gate.layers += 1
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    causal = settings.get("is_causal")
+    if attention_mask is None and (getattr(module, "is_causal", False) if causal is None else causal):
+        attention_mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
+    scale = settings.get("scaling") or query.shape[-1] ** -0.5
+    output = gated_attention(query, key, value, gate.values_BL, attention_mask, scale, settings.get("dropout", 0.0))
+    return output.transpose(1, 2).contiguous(), None
+
+
+def take_gates(backbone: PreTrainedModel) -> None:
+    """Makes a backbone use `attention` from here on; without a gate it computes what it did before.
+
+    Raises:
+        ValueError: its attention is not exchangeable.
+    """
+    if backbone.config._attn_implementation == NAME:
+        return
+    if backbone.config._attn_implementation != "sdpa":
+        raise ValueError(f"{_refusal(backbone)} (its attention is {backbone.config._attn_implementation}, not sdpa)")
+    backbone.set_attn_implementation(NAME)
+    if backbone.config._attn_implementation != NAME:
+        raise ValueError(_refusal(backbone))
+
+
+def _refusal(backbone: PreTrainedModel) -> str:
+    return f"model type {backbone.config.model_type}: attention cannot be gated, expected method.estimator hard"
+
+
+ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
+ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, sdpa_mask)

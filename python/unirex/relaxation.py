@@ -1,0 +1,314 @@
+"""Selections that carry gradient: forward an exact top-k, backward one of several estimators.
+
+The paper's selection is hard and detached, so comprehensiveness and sufficiency never train the extractor. Every
+estimator here marks exactly `count` units in the forward pass, and sends a gradient to the scores of all units.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Estimator = Literal[
+    "hard", "logistic", "laplace", "gumbel", "perturbed", "imle", "aimle", "subset", "sparsemax", "entmax"
+]
+"""See `relax`."""
+
+_FAR = -1e30  # minus infinity that can be subtracted from itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relaxation:
+    """How the gradient of a selection is estimated.
+
+    Attributes:
+        estimator: see `relax`.
+        temperature: of the soft selection, in units of the scores; lower = closer to the hard selection.
+        noise: standard scale of the noise added to scores (gumbel, perturbed, imle, aimle).
+        samples: draws averaged (perturbed, imle, aimle).
+        step: how far scores move against the gradient to find the better selection (imle).
+    """
+
+    estimator: Estimator = "hard"
+    temperature: float = 0.3
+    noise: float = 0.3
+    samples: int = 4
+    step: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for name in ("temperature", "step"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a finite number above 0")
+        if not 0 <= self.noise < float("inf"):
+            raise ValueError(f"noise is {self.noise}, expected a finite number of at least 0")
+        if self.samples < 1:
+            raise ValueError(f"samples is {self.samples}, expected at least 1")
+
+
+def relax(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation) -> Tensor:
+    """Rationales as floats, 0 or 1, [K, B, U], with a gradient to the scores; `count_KB` of each row are 1.
+
+    - `hard`: the top units; no gradient.
+    - `logistic`, `laplace`: the top units; the gradient of p_u = F((s_u - t) / temperature), F the logistic (Laplace)
+      distribution function and t such that p sums to the count: a straight-through soft top-k (LapSum,
+      Struski et al. 2025).
+    - `gumbel`: the top units of scores plus Gumbel noise, which is drawing without replacement (Kool et al. 2019); the
+      gradient of `logistic` at the noisy scores.
+    - `perturbed`: the top units; the gradient of the mean selection under Gaussian noise (Berthet et al. 2020), the
+      noiseless selection as control variate.
+    - `imle`: the top units; the gradient is the difference of the selections before and after a step of length
+      `step` against the incoming gradient, under the same Gumbel noise (I-MLE, Niepert et al. 2021).
+    - `aimle`: the same with the shortest step, doubling from 1/64 of the spread of the scores, that changes the
+      selection of a row (after Minervini et al. 2023, who adapt one step for a whole training; this one has no state,
+      so that the result does not depend on how a batch is cut).
+    - `subset`: the top units; the gradient of the marginals of the distribution of k-subsets, P(S) ~ exp(sum of
+      s_u / temperature) (SIMPLE, Ahmed et al. 2023), exact by dynamic programming.
+    - `sparsemax`, `entmax`: the top units; the gradient of count * sparsemax(s / temperature), or 1.5-entmax.
+
+    Ties go to the earlier unit. A row whose count is 0 or all its units has no gradient.
+
+    Args:
+        scores_BU: float.
+        valid_BU: bool, the units that exist.
+        count_KB: int64, at most the number of valid units of the row.
+        how: estimator and settings.
+
+    >>> scores = torch.tensor([[2.0, 1.0, 0.0]], requires_grad=True)
+    >>> marks = relax(scores, torch.ones(1, 3).bool(), torch.tensor([[1]]), Relaxation(estimator="logistic"))
+    >>> marks.tolist(), bool(torch.autograd.grad(marks[0, 0, 1], scores)[0][0, 1] > 0)
+    ([[[1.0, 0.0, 0.0]]], True)
+    """
+    if how.estimator == "hard":
+        return top(scores_BU, valid_BU, count_KB)
+    scores_BU = scores_BU.double()
+    if how.estimator in ("perturbed", "imle", "aimle"):
+        function: Callable[..., Tensor] = _BY_DIFFERENCE[how.estimator].apply
+        return function(scores_BU, valid_BU, count_KB, how).float()
+    if how.estimator == "gumbel":
+        scores_BU = scores_BU + how.noise * gumbel(scores_BU)
+    scaled_BU = scores_BU / how.temperature
+    if how.estimator == "subset":
+        soft_KBU = subset_marginals(scaled_BU, valid_BU, count_KB)
+    elif how.estimator in ("sparsemax", "entmax"):
+        simplex: Callable[..., Tensor] = _Entmax.apply
+        share_BU = simplex(scaled_BU.masked_fill(~valid_BU, _FAR), 2.0 if how.estimator == "sparsemax" else 1.5)
+        soft_KBU = share_BU * _free(valid_BU, count_KB)[:, :, None] * count_KB[:, :, None]
+    else:
+        soft: Callable[..., Tensor] = _SoftTopK.apply
+        soft_KBU = soft(scaled_BU, valid_BU, count_KB, "laplace" if how.estimator == "laplace" else "logistic")
+    hard_KBU = top(scores_BU, valid_BU, count_KB)
+    return hard_KBU + (soft_KBU - soft_KBU.detach()).float()
+
+
+def top(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor) -> Tensor:
+    """The `count_KB` highest valid units of each row as float32 [K, B, U], 0 or 1; ties go to the earlier."""
+    keys_BU = scores_BU.detach().masked_fill(~valid_BU, -torch.inf)
+    # Stable in two passes, so that an invalid unit never precedes a valid one that scores minus infinity.
+    order_BU = keys_BU.argsort(dim=1, descending=True, stable=True)
+    order_BU = order_BU.gather(1, (~valid_BU).gather(1, order_BU).long().argsort(dim=1, stable=True))
+    places_U = torch.arange(keys_BU.shape[1], device=keys_BU.device)
+    rank_BU = torch.empty_like(order_BU).scatter_(1, order_BU, places_U.expand_as(order_BU))
+    return (rank_BU < count_KB[:, :, None]).float()
+
+
+def gumbel(like: Tensor) -> Tensor:
+    """Independent draws from the standard Gumbel distribution, of the shape and type of `like`."""
+    return -torch.empty_like(like).exponential_().clamp(min=1e-30).log()
+
+
+def _free(valid_BU: Tensor, count_KB: Tensor) -> Tensor:
+    """Which rows have a choice to make, bool [K, B]: neither none nor all of their units are taken."""
+    return (count_KB > 0) & (count_KB < valid_BU.sum(1))
+
+
+class _SoftTopK(torch.autograd.Function):
+    """F(x_u - t) over the valid units, t such that a row sums to its count; implicit derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, kind: str) -> Tensor:
+        low = x_BU.masked_fill(~valid_BU, torch.inf).amin(1).expand(count_KB.shape) - 50.0
+        high = x_BU.masked_fill(~valid_BU, -torch.inf).amax(1).expand(count_KB.shape) + 50.0
+        free_KB = _free(valid_BU, count_KB)
+        for _ in range(60):
+            middle = (low + high) / 2
+            over = (_cdf(x_BU - middle[:, :, None], kind) * valid_BU).sum(-1) > count_KB
+            low, high = torch.where(over, middle, low), torch.where(over, high, middle)
+        distance = x_BU - ((low + high) / 2).where(free_KB, torch.zeros_like(low))[:, :, None]
+        soft_KBU = _cdf(distance, kind) * valid_BU
+        density_KBU = _density(distance, kind) * valid_BU * free_KB[:, :, None]
+        ctx.save_for_backward(density_KBU)
+        return soft_KBU
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (density_KBU,) = ctx.saved_tensors
+        mean = (density_KBU * grads[0]).sum(-1, keepdim=True) / density_KBU.sum(-1, keepdim=True).clamp(min=1e-30)
+        return (density_KBU * (grads[0] - mean)).sum(0), None, None, None
+
+
+def _cdf(x: Tensor, kind: str) -> Tensor:
+    if kind == "logistic":
+        return torch.sigmoid(x)
+    half = 0.5 * torch.exp(-x.abs())
+    return torch.where(x < 0, half, 1 - half)
+
+
+def _density(x: Tensor, kind: str) -> Tensor:
+    if kind == "logistic":
+        p = torch.sigmoid(x)
+        return p * (1 - p)
+    return 0.5 * torch.exp(-x.abs())
+
+
+def subset_marginals(x_BU: Tensor, valid_BU: Tensor, count_KB: Tensor) -> Tensor:
+    """The probability of each unit to be in a subset of the given size drawn with P(S) ~ exp(sum of x), [K, B, U].
+
+    Differentiable twice over. A row whose count is 0 or all its units has constant marginals.
+
+    >>> both = subset_marginals(torch.zeros(1, 4, dtype=torch.float64), torch.ones(1, 4).bool(), torch.tensor([[2]]))
+    >>> both.flatten().tolist()
+    [0.5, 0.5, 0.5, 0.5]
+    """
+    with torch.enable_grad():
+        x_BU = x_BU if x_BU.requires_grad else x_BU.detach().requires_grad_()
+        most = int(count_KB.max())
+        # log Z of the units so far, for every size up to the largest.
+        sizes = x_BU.new_full((len(x_BU), most + 1), _FAR)
+        sizes[:, 0] = 0.0
+        for unit in range(x_BU.shape[1]):
+            taken = torch.cat([sizes[:, :1] + _FAR, sizes[:, :-1] + x_BU[:, unit, None]], 1)
+            sizes = torch.where(valid_BU[:, unit, None], _log_sum(sizes, taken), sizes)
+        marginals = []
+        for count_B, free_B in zip(count_KB, _free(valid_BU, count_KB), strict=True):
+            log_z = sizes.gather(1, count_B[:, None])[:, 0]
+            log_z = log_z.where(free_B, torch.zeros_like(log_z)).sum()
+            marginals.append(torch.autograd.grad(log_z, x_BU, create_graph=True)[0])
+        return torch.stack(marginals)
+
+
+def _log_sum(a: Tensor, b: Tensor) -> Tensor:
+    """log(e^a + e^b) whose second derivative is finite where one of them is far below the other."""
+    highest = torch.maximum(a, b).detach()
+    return highest + (torch.exp(a - highest) + torch.exp(b - highest)).log()
+
+
+class _Entmax(torch.autograd.Function):
+    """alpha-entmax over the last dimension by bisection (Peters et al. 2019); sparsemax at alpha 2."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BU: Tensor, alpha: float) -> Tensor:
+        z = x_BU * (alpha - 1)
+        high = z.amax(-1, keepdim=True)
+        low = high - 1
+        for _ in range(60):
+            middle = (low + high) / 2
+            over = ((z - middle).clamp(min=0) ** (1 / (alpha - 1))).sum(-1, keepdim=True) > 1
+            low, high = torch.where(over, middle, low), torch.where(over, high, middle)
+        p = (z - (low + high) / 2).clamp(min=0) ** (1 / (alpha - 1))
+        p = p / p.sum(-1, keepdim=True)
+        ctx.save_for_backward(p)
+        ctx.alpha = alpha
+        return p
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (p,) = ctx.saved_tensors
+        slope = torch.where(p > 0, p ** (2 - ctx.alpha), torch.zeros_like(p))
+        mean = (slope * grads[0]).sum(-1, keepdim=True) / slope.sum(-1, keepdim=True)
+        return slope * (grads[0] - mean), None
+
+
+class _Perturbed(torch.autograd.Function):
+    """The top units; backward the Jacobian of their mean under Gaussian noise, by samples."""
+
+    @staticmethod
+    def forward(ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation) -> Tensor:
+        hard_KBU = top(scores_BU, valid_BU, count_KB)
+        ctx.save_for_backward(scores_BU, valid_BU, count_KB, hard_KBU)
+        ctx.how = how
+        return hard_KBU
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        scores_BU, valid_BU, count_KB, hard_KBU = ctx.saved_tensors
+        how: Relaxation = ctx.how
+        scale = max(how.noise, 1e-6)
+        total = torch.zeros_like(scores_BU)
+        for _ in range(how.samples):
+            noise_BU = torch.randn_like(scores_BU)
+            change_KBU = top(scores_BU + scale * noise_BU, valid_BU, count_KB) - hard_KBU
+            total += (change_KBU * grads[0]).sum(-1).sum(0)[:, None] * noise_BU
+        return (total * valid_BU / (scale * how.samples)).to(scores_BU.dtype), None, None, None
+
+
+class _Imle(torch.autograd.Function):
+    """The top units; backward the difference to the selection after a step against the gradient."""
+
+    adaptive = False
+
+    @classmethod
+    def forward(cls, ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation) -> Tensor:
+        ctx.save_for_backward(scores_BU, valid_BU, count_KB)
+        ctx.how, ctx.adaptive = how, cls.adaptive
+        return top(scores_BU, valid_BU, count_KB)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        scores_BU, valid_BU, count_KB = ctx.saved_tensors
+        how: Relaxation = ctx.how
+        total = torch.zeros_like(scores_BU)
+        for _ in range(how.samples):
+            noisy_BU = scores_BU + how.noise * gumbel(scores_BU)
+            for count_B, grad_BU in zip(count_KB, grads[0].double(), strict=True):
+                total += _imle_difference(noisy_BU, valid_BU, count_B[None], grad_BU, how.step, ctx.adaptive)
+        return total / how.samples, None, None, None
+
+
+class _AdaptiveImle(_Imle):
+    adaptive = True
+
+
+def _imle_difference(
+    noisy_BU: Tensor, valid_BU: Tensor, count_1B: Tensor, grad_BU: Tensor, step: float, adaptive: bool
+) -> Tensor:
+    """(selection now - selection after the step) / step, per row, scaled so that the gradient keeps its length."""
+    grad_BU = grad_BU * valid_BU
+    length_B1 = torch.linalg.vector_norm(grad_BU, dim=-1, keepdim=True)
+    direction_BU = grad_BU / length_B1.clamp(min=1e-30)
+    now_BU = top(noisy_BU, valid_BU, count_1B)[0].to(noisy_BU.dtype)
+    if not adaptive:
+        after_BU = top(noisy_BU - step * direction_BU, valid_BU, count_1B)[0].to(noisy_BU.dtype)
+        return (now_BU - after_BU) * length_B1 / step
+    spread_B1 = _spread(noisy_BU, valid_BU)
+    result = torch.zeros_like(noisy_BU)
+    open_B1 = length_B1 > 0
+    for power in range(-6, 7):
+        reach_B1 = spread_B1 * 2.0**power
+        after_BU = top(noisy_BU - reach_B1 * direction_BU, valid_BU, count_1B)[0].to(noisy_BU.dtype)
+        changed_B1 = open_B1 & (after_BU != now_BU).any(-1, keepdim=True)
+        result = torch.where(changed_B1, (now_BU - after_BU) * length_B1 / reach_B1, result)
+        open_B1 = open_B1 & ~changed_B1
+    return result
+
+
+def _spread(scores_BU: Tensor, valid_BU: Tensor) -> Tensor:
+    """Highest minus lowest valid score of each row, [B, 1], at least 1e-6."""
+    highest = scores_BU.masked_fill(~valid_BU, -torch.inf).amax(1, keepdim=True)
+    lowest = scores_BU.masked_fill(~valid_BU, torch.inf).amin(1, keepdim=True)
+    spread_B1: Tensor = (highest - lowest).nan_to_num(0.0, 0.0, 0.0)
+    return spread_B1.clamp(min=1e-6)
+
+
+_BY_DIFFERENCE: dict[str, type[torch.autograd.Function]] = {
+    "perturbed": _Perturbed,
+    "imle": _Imle,
+    "aimle": _AdaptiveImle,
+}
