@@ -29,6 +29,8 @@ _COUNT_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-rob
 _PASS_OVERHEAD = {"cpu": 128, "cuda": 16384}
 # The same of one more block in a packed pass, where attention alone is launched anew.
 _BLOCK_OVERHEAD = 8
+# On accelerators the number of tokens is rounded up, so that memory blocks of one step fit the next.
+_ROUND_TO = 256
 
 
 def position_offset(config: PretrainedConfig) -> int | None:
@@ -156,8 +158,9 @@ def _pool_packed(hidden_TD: Tensor, pooler_BD: Tensor | None, packed: Packed, po
 
 def _pack(rows: Rows, lengths: NDArray[np.int64]) -> Packed:
     """Ragged where attention has kernels for it, in rectangles of like length elsewhere."""
-    ragged = rows.input_ids_BL.device.type == "cuda"
-    return pack(rows, None if ragged else plan_passes(lengths, _BLOCK_OVERHEAD, None, step=1), lengths)
+    if rows.input_ids_BL.device.type == "cuda":
+        return pack(rows, None, lengths, round_to=_ROUND_TO)
+    return pack(rows, plan_passes(lengths, _BLOCK_OVERHEAD, None, step=1), lengths)
 
 
 def _shares(lengths: NDArray[np.int64], max_tokens: int | None) -> list[NDArray[np.int64]]:

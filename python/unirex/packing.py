@@ -29,8 +29,6 @@ from unirex.gates import NAME, attention, take_gates
 # Up to this width the CPU is faster with attention in separate steps than with the fused kernel, which counts on long
 # rows (and in bfloat16 is five times slower on short ones).
 _NARROW = 128
-# On accelerators the number of tokens is rounded up, so that memory blocks of one step fit the next.
-_ROUND_TO = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -99,20 +97,23 @@ class Packed:
         return (total_BD / (self.last_B - self.first_B + 1)[:, None]).to(hidden_TD.dtype)
 
 
-def pack(rows: Rows, groups: list[NDArray[np.int64]] | None, lengths: NDArray[np.int64]) -> Packed:
+def pack(
+    rows: Rows, groups: list[NDArray[np.int64]] | None, lengths: NDArray[np.int64], *, round_to: int = 1
+) -> Packed:
     """The rows as one sequence of their visible tokens.
 
     Args:
         rows: at least one; a row without a visible token keeps its first.
         groups: which rows form a block (see `unirex.backbone.plan_passes`); None = ragged, padded nowhere.
         lengths: visible tokens of each row.
+        round_to: ragged rows are followed by tokens of no meaning, so that their number is a multiple of this.
     """
     lengths = np.maximum(lengths, 1)
     # A stable sort brings the visible tokens to the front in their order.
     front_BL = torch.argsort(~rows.visible_BL, dim=1, stable=True)
     shape, device = (front_BL.shape[0], front_BL.shape[1]), front_BL.device
     if groups is None:
-        places_T, first, layout, extra = _ragged(front_BL, lengths)
+        places_T, first, layout, extra = _ragged(front_BL, lengths, round_to)
         visible_T = torch.ones(len(places_T), dtype=torch.bool, device=device)
     else:
         places_T, first, layout, visible_T = _rectangles(front_BL, lengths, groups)
@@ -138,10 +139,12 @@ def pack(rows: Rows, groups: list[NDArray[np.int64]] | None, lengths: NDArray[np
     )
 
 
-def _ragged(front_BL: Tensor, lengths: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64], Layout, int]:
+def _ragged(
+    front_BL: Tensor, lengths: NDArray[np.int64], round_to: int
+) -> tuple[Tensor, NDArray[np.int64], Layout, int]:
     device = front_BL.device
     ends = np.cumsum(lengths)
-    extra = int(-ends[-1] % _ROUND_TO) if device.type == "cuda" else 0
+    extra = int(-ends[-1] % round_to)
     offsets = np.concatenate(([0], ends, [ends[-1] + extra] if extra else []))
     lengths_B = torch.from_numpy(lengths).to(device)
     inside_BL = torch.arange(front_BL.shape[1], device=device) < lengths_B[:, None]
@@ -195,9 +198,9 @@ def packed_attention(
     q_THd, k_THd, v_THd = (x[0].transpose(0, 1) for x in (query, key, value))
     if packing.blocks:
         return _in_blocks(q_THd, k_THd, v_THd, packing.blocks, dropout, scaling)[None], None
-    varlen = _varlen() if query.is_cuda and dropout == 0 and query.dtype in (torch.float16, torch.bfloat16) else None
-    if varlen is not None and scaling in (None, query.shape[-1] ** -0.5):
-        return varlen(q_THd, k_THd, v_THd, packing)[None], None
+    fused = _varlen() if query.is_cuda and dropout == 0 and query.dtype in (torch.float16, torch.bfloat16) else None
+    if fused is not None and scaling in (None, query.shape[-1] ** -0.5):
+        return fused(q_THd, k_THd, v_THd, packing)[None], None
     return _jagged(q_THd, k_THd, v_THd, packing, dropout, scaling)[None], None
 
 
@@ -238,8 +241,10 @@ def _varlen() -> Callable[[Tensor, Tensor, Tensor, Layout], Tensor] | None:
     def run(q_THd: Tensor, k_THd: Tensor, v_THd: Tensor, layout: Layout) -> Tensor:
         # cuDNN would make a new plan for every new shape, and each step has one.
         with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
-            offsets = layout.offsets
-            found: Tensor = varlen_attn(q_THd, k_THd, v_THd, offsets, offsets, layout.longest, layout.longest)
+            offsets, longest = layout.offsets, layout.longest
+            assert offsets is not None
+            found = varlen_attn(q_THd, k_THd, v_THd, offsets, offsets, longest, longest)
+            assert isinstance(found, Tensor)
             return found
 
     return run
@@ -248,9 +253,12 @@ def _varlen() -> Callable[[Tensor, Tensor, Tensor, Layout], Tensor] | None:
 def _jagged(
     q_THd: Tensor, k_THd: Tensor, v_THd: Tensor, layout: Layout, dropout: float, scaling: float | None
 ) -> Tensor:
+    assert layout.offsets is not None
+    offsets = layout.offsets.long()
+
     def ragged(x_THd: Tensor) -> Tensor:
         nested: Tensor = torch.nested.nested_tensor_from_jagged(
-            x_THd, layout.offsets.long(), min_seqlen=layout.shortest, max_seqlen=layout.longest
+            x_THd, offsets, min_seqlen=layout.shortest, max_seqlen=layout.longest
         )
         return nested.transpose(1, 2)
 
@@ -274,6 +282,7 @@ def run_packed(backbone: PreTrainedModel, packed: Packed, offset: int) -> tuple[
     """
     take_gates(backbone)
     rows = packed.rows
+    assert rows.positions_BL is not None
     inputs = {"input_ids": rows.input_ids_BL, "position_ids": rows.positions_BL + offset}
     if getattr(backbone.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = rows.token_types_BL
@@ -281,10 +290,10 @@ def run_packed(backbone: PreTrainedModel, packed: Packed, offset: int) -> tuple[
     pooler = getattr(backbone, "pooler", None)
     if pooler is None:
         return hidden_TD, None
-    # A pooler looks at the first token of each row; ALBERT's is a bare linear layer, and the activation stands beside it.
+    # A pooler looks at the first token of each row. ALBERT's is a bare linear layer, its activation stands beside it.
     first_BD = hidden_TD[packed.first_B]
     if isinstance(pooler, nn.Linear):
-        return hidden_TD, backbone.pooler_activation(pooler(first_BD))
+        return hidden_TD, backbone.get_submodule("pooler_activation")(pooler(first_BD))
     return hidden_TD, pooler(first_BD[:, None])
 
 
