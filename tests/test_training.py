@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from unirex.assemble import assemble
 from unirex.config import parse
@@ -107,11 +108,11 @@ def test_one_instance_too_large_for_memory_is_an_error(tmp_path: Path, monkeypat
 
 def test_checkpointed_layers_give_the_same_step(plain: list[dict[str, float]], tmp_path: Path) -> None:
     training = make(tmp_path, "--train.gradient_checkpointing=true")
-    layers = [m for m in training.method.modules() if getattr(m, "gradient_checkpointing", False)]
-    assert layers
-    calls = []
-    layers[0].register_forward_hook(lambda *_: calls.append(1))
+    layers = [m for m in training.method.modules() if isinstance(m, GradientCheckpointingLayer)]
+    calls: list[int] = []
+    next(layers[0].children()).register_forward_pre_hook(lambda *_: calls.append(1))
     check(train(training, 3), plain)
+    assert len(calls) == 3 * 2 * 2  # steps, passes, and each computed twice
 
 
 def test_results_come_in_any_order_and_are_begun_before_they_are_asked_for() -> None:

@@ -14,6 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from unirex.assemble import Tools
 from unirex.config import config_first, expand, fail, one_line
+from unirex.data.cache import cache_folder
 from unirex.data.source import DataConfig, load_split
 from unirex.foreign import Classifier, read_scores
 from unirex.inference import OWN, EvalConfig, Judging
@@ -112,7 +113,7 @@ def run(request: Request) -> None:
         headline=request.data.headline,
         choice=any(example.choices for example in examples),
     )
-    data = tools.encode(examples, labels)
+    data = replace(tools, cache=cache_folder(request.data.cache)).encode(examples, labels)
     tables = judge(accelerator, method.to(accelerator.device), data, judging, about, title=request.eval.split)
     if accelerator.is_main_process:
         paths = write_all(tables, Path(request.output))
