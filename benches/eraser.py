@@ -51,7 +51,12 @@ def instance(rng: np.random.Generator, name: str) -> tuple[dict, dict, dict]:
     }
     return (
         {"docid": name, "document": "\n".join(" ".join(line) for line in lines if len(line))},
-        {"annotation_id": name, "evidences": [evidences], "classification": CLASSES[int(rng.integers(2))]},
+        {
+            "annotation_id": name,
+            "query": "",
+            "evidences": [evidences],
+            "classification": CLASSES[int(rng.integers(2))],
+        },
         {
             "annotation_id": name,
             "rationales": [rationale],

@@ -11,7 +11,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from unirex.assemble import Tools
 from unirex.backbone import pool
 from unirex.data.collate import Batch, EncodedSet, Rows
+from unirex.extractors.attribution import AttributionConfig
 from unirex.modeling import UnirexConfig, UnirexModel
+from unirex.perturb import FillTokens
 from unirex.schema import Example, Segment
 from unirex.tokenization import build_tokenizer
 
@@ -139,11 +141,14 @@ def test_attributions_of_a_model(how: str) -> None:
     with torch.no_grad():
         logits, none = model.full(full)
         assert none is None
-        scores = model.attributions(full, logits, how, steps=200, pad_id=0)  # type: ignore[arg-type]
+        scores, gap = model.attributions(
+            full, logits, how, AttributionConfig(ig_steps=200), FillTokens(mask_id=4, pad_id=0)
+        )  # type: ignore[arg-type]
         blank = full.rows.input_ids_BL.masked_fill(full.selectable_BL, 0)
         baseline = model.perturbed(
             Rows(input_ids_BL=blank, visible_BL=full.rows.visible_BL, token_types_BL=full.rows.token_types_BL)
         )
+    assert (gap is None) == (how != "ig")
     if how == "grad":
         assert (scores[full.rows.visible_BL] >= 0).all()
     if how == "ig":  # completeness: scores sum to the change of the predicted class's logit

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unirex.objectives import comprehensiveness_loss, plausibility_loss, sufficiency_loss, task_loss
+from unirex.objectives import complement_loss, comprehensiveness_loss, plausibility_loss, sufficiency_loss, task_loss
 
 LN2, LN4 = math.log(2), math.log(4)
 
@@ -136,3 +136,27 @@ def test_cross_entropies_agree_with_numpy(seed: int, n_classes: int, label: int)
     found = task_loss(torch.tensor(values, dtype=torch.float32), torch.tensor(labels))
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
     assert (found >= 0).all()
+
+
+def test_complement_by_hand() -> None:
+    # p(remove) = (.25, .75), label 0. KL(uniform || p) = -.5 ln .25 - .5 ln .75 - ln 2.
+    removed, label = logits(0.25, 0.75)[None], torch.tensor([0])
+    prior = -0.5 * math.log(0.25) - 0.5 * math.log(0.75) - LN2
+    assert complement_loss(removed, label, "prior").item() == pytest.approx(prior, abs=1e-6)
+    assert complement_loss(removed, label, "unlikelihood").item() == pytest.approx(-math.log(0.75), abs=1e-6)
+    assert complement_loss(removed, label, "prior", 0.25).item() == pytest.approx(0, abs=1e-6)
+    # Three classes, target .2: q = (.2, .4, .4) against (.5, .3, .2).
+    three = complement_loss(logits(0.5, 0.3, 0.2)[None], label, "prior", 0.2).item()
+    expected = 0.2 * math.log(0.2 / 0.5) + 0.4 * math.log(0.4 / 0.3) + 0.4 * math.log(0.4 / 0.2)
+    assert three == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ValueError, match="complement criterion is 'margin', expected prior or unlikelihood"):
+        complement_loss(removed, label, "margin")
+
+
+def test_ranking_by_hand() -> None:
+    # Marked scores 1 and 0, unmarked 0: pairs ln(1 + e^-1) and ln 2, their mean.
+    scores, gold = torch.tensor([[1.0, 0.0, 0.0, 9.0]]), torch.tensor([[1.0, 0.0, 1.0, 0.0]])
+    counted = torch.tensor([[True, True, True, False]])
+    loss = plausibility_loss(scores, gold, counted, criterion="ranking")
+    assert loss.sum().item() == pytest.approx((math.log1p(math.exp(-1)) + LN2) / 2, abs=1e-6)
+    assert plausibility_loss(scores, torch.zeros(1, 4), counted, criterion="ranking").sum().item() == 0

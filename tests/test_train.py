@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from unirex import evaluate, train, training
+from unirex.metrics import cli as metrics_cli
 
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.dropout=0",
@@ -132,3 +133,34 @@ def test_processes_that_do_not_know_of_each_other_are_refused(
     assert main([*model, f"--output={tmp_path / 'run'}"]) == 2
     assert "WORLD_SIZE is 2, expected 1" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_check_models_are_asked_about_the_same_rationales(
+    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy = [argument for argument in TINY if argument.startswith("--data")]
+    other = tmp_path / "other"
+    masked = ["--model.extractor=none", "--method.mask_weight=1", "--method.comp_weight=0", "--method.suff_weight=0"]
+    assert train.main([*TINY, *masked, "--train.epochs=1", f"--output={other}"]) == 0
+    judged = [f"--model={plain / 'model'}", *toy, f"--output={tmp_path / 'out'}"]
+    checks = f"--checks={{own: {plain / 'model'}, masked: {other / 'model'}}}"
+    assert evaluate.main([*judged, checks]) == 0
+    table = pq.read_table(tmp_path / "out" / "predictions.parquet")
+    assert table["full.own"].to_pylist() == table["probabilities"].to_pylist()
+    for kind in ("keep", "remove", "null"):
+        own = table[f"{kind}.attention.own"].to_pylist()
+        assert own == table[f"{kind}.attention.self"].to_pylist()
+        assert table[f"{kind}.attention.masked"].to_pylist() != own
+    capsys.readouterr()
+    assert metrics_cli.main(["score", str(tmp_path / "out" / "predictions.parquet"), "--scorer", "masked"]) == 0
+    assert "comprehensiveness" in capsys.readouterr().out
+    assert evaluate.main([*judged, f"--checks={{self: {plain / 'model'}}}"]) == 2
+    assert "checks has the name 'self'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("estimator", ["logistic", "aimle"])
+def test_faithfulness_alone_trains_an_extractor_through_the_selection(estimator: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    method = [f"--method.estimator={estimator}", "--method.plaus_weight=0", "--method.suff_criterion=kl"]
+    assert train.main([*TINY, *method, f"--output={run}"]) == 0
+    assert len(json.loads((run / "metrics.json").read_text())["systems"]) == 4

@@ -68,11 +68,10 @@ class Tools:
         if self.extractor_tokenizer is not None:
             self.extractor_tokenizer.save_pretrained(folder / OWN_TOKENIZER)
 
-    @classmethod
-    def load(cls, folder: str, settings: dict[str, Any]) -> "Tools":
-        """The tools saved beside a model, with the settings in its configuration."""
-        own = load_tokenizer(str(Path(folder) / OWN_TOKENIZER)) if settings["own_extractor_tokenizer"] else None
-        return cls(tokenizer=load_tokenizer(folder), extractor_tokenizer=own, max_length=settings["max_length"])
+
+def own_tokenizer(folder: str) -> PreTrainedTokenizerFast:
+    """The tokenizer of an extractor with another vocabulary, saved beside a model by `Tools.save`."""
+    return load_tokenizer(str(Path(folder) / OWN_TOKENIZER))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +157,9 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
     choice = any(example.choices for example in splits.train)
     settings = UnirexConfig(
         backbone=backbone,
-        extractor=model.extractor,
+        extractor=model.extractor or "shared",
         extractor_backbone=own,
+        **METHODS[config.method.name].model_settings(config.method),
         head=model.head,
         head_width=model.head_width,
         head_layers=model.head_layers,
@@ -170,7 +170,7 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
         label2id={label: i for i, label in enumerate(splits.labels)},
         run=run_settings(config, tools, rationale_fraction),
     )
-    return with_pretrained(settings, path, own_path if model.extractor == "dual" else None)
+    return with_pretrained(settings, path, own_path)
 
 
 def run_settings(config: RunConfig, tools: Tools, rationale_fraction: float) -> dict[str, Any]:

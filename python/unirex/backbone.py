@@ -64,6 +64,34 @@ def encode(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None 
 def _encode_padded(
     backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
+    inputs = _inputs(backbone, rows, embeddings_BLD)
+    if rows.gates_BL is None:
+        output = backbone(**inputs)
+    else:
+        take_gates(backbone)
+        gate = inputs["gate"] = Gate(rows.gates_BL)
+        output = backbone(**inputs)
+        gate.check_used(backbone)
+    return output.last_hidden_state, getattr(output, "pooler_output", None)
+
+
+def embedding_width(backbone: PreTrainedModel) -> int:
+    """D of the input embeddings, which some backbones (ELECTRA, ALBERT) have narrower than their hidden states."""
+    table: Any = backbone.get_input_embeddings()
+    return int(table.embedding_dim)
+
+
+def encode_attentions(backbone: PreTrainedModel, rows: Rows) -> tuple[Tensor, ...]:
+    """The attention weights of every layer, float [B, heads, L, L], from queries to keys; needs eager attention."""
+    output = backbone(**_inputs(backbone, rows, None), output_attentions=True)
+    weights: tuple[Tensor, ...] | None = output.attentions
+    if not weights:
+        raise ValueError(f"a {backbone.config.model_type} backbone gives no attention weights, expected one that does")
+    return weights
+
+
+def _inputs(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None) -> dict[str, Any]:
+    """The arguments of the backbone's call."""
     inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long()}
     if embeddings_BLD is None:
         inputs["input_ids"] = rows.input_ids_BL
@@ -77,14 +105,7 @@ def _encode_padded(
         inputs["position_ids"] = (positions_BL + offset).expand_as(rows.input_ids_BL)
     if getattr(backbone.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = rows.token_types_BL
-    if rows.gates_BL is None:
-        output = backbone(**inputs)
-    else:
-        take_gates(backbone)
-        gate = inputs["gate"] = Gate(rows.gates_BL)
-        output = backbone(**inputs)
-        gate.check_used(backbone)
-    return output.last_hidden_state, getattr(output, "pooler_output", None)
+    return inputs
 
 
 def pool(hidden_BLD: Tensor, pooler_BD: Tensor | None, visible_BL: Tensor, pooling: Pooling) -> Tensor:

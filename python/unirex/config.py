@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,8 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from unirex.data.source import DataConfig
 from unirex.inference import EvalConfig
 from unirex.methods import METHODS
+from unirex.modeling import ExtractorKind
+from unirex.presets import PRESETS, preset_defaults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,9 @@ class ModelConfig:
         backbone: folder or hub name of a pretrained encoder, `package:NAME/SUB` for one inside an installed Python
             package; None = `random`, with a tokenizer built from the training set.
         random: shape of the random encoder.
-        extractor: `shared` (SLM), `dual` (DLM) or `none`.
+        extractor: `shared` (SLM), `dual` (DLM), `attribution` (AA: the task model's gradient, in training too),
+            `support` (a classifier of its own: FRESH) or `none` (attribution after training); None = the first that the
+            method takes.
         extractor_backbone: pretrained encoder of a dual extractor, which may have another vocabulary; None = backbone.
         head, head_width, head_layers: the extractor's head; UNIREX's MLP is 2 layers of 2048.
         pooling: how the task model pools a row; `auto` takes the pooler where the backbone has one.
@@ -54,7 +58,7 @@ class ModelConfig:
 
     backbone: str | None = None
     random: RandomBackbone = field(default_factory=RandomBackbone)
-    extractor: Literal["shared", "dual", "none"] = "shared"
+    extractor: ExtractorKind | None = None
     extractor_backbone: str | None = None
     head: Literal["linear", "mlp"] = "linear"
     head_width: int = 2048
@@ -72,7 +76,7 @@ class ModelConfig:
                 raise ValueError(f"model.{name} is {value}, expected 0 up to but not 1")
         if self.max_length is not None and self.max_length < 8:
             raise ValueError(f"model.max_length is {self.max_length}, expected at least 8")
-        if self.extractor_backbone is not None and self.extractor != "dual":
+        if self.extractor_backbone is not None and self.extractor not in ("dual", None):
             raise ValueError(f"model.extractor_backbone is set, expected model.extractor dual, found {self.extractor}")
 
 
@@ -89,6 +93,7 @@ class TrainConfig:
             does not suffice, one process finds a bound by itself: it halves the micro-batches and does the step again.
         gradient_checkpointing: keep the hidden states between layers only, and compute the rest twice.
         lr, weight_decay, betas, eps: of AdamW; biases and norms do not decay.
+        bias_correction: whether AdamW makes up for moments that start at 0; without it the first steps are larger.
         warmup: share of the steps in which the learning rate rises linearly; it then falls linearly to 0.
         clip: largest norm of the gradient, 0 = no clipping.
         precision: `no`, `bf16` or `fp16`; None = what `accelerate launch` was told.
@@ -96,6 +101,8 @@ class TrainConfig:
             `composite` (mean of headline, comprehensiveness - sufficiency, and AUPRC) or any metric's name.
         patience: epochs without a better value before training stops; None = never.
         length_grouping: instances of like length into one batch.
+        gold_half: half of each batch from the instances with gold, over and over, where fewer than half of the
+            training instances have it; an epoch then passes over those without gold once, lengths mixed.
         log_every: steps between lines of the log.
         save_every: steps between checkpoints beside the one after each epoch; None = none.
         dev_limit: most dev instances scored after each epoch; None = all.
@@ -111,12 +118,14 @@ class TrainConfig:
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
+    bias_correction: bool = True
     warmup: float = 0.1
     clip: float = 1.0
     precision: Literal["no", "bf16", "fp16"] | None = None
     best_metric: str = "headline"
     patience: int | None = 5
     length_grouping: bool = True
+    gold_half: bool = False
     log_every: int = 10
     save_every: int | None = None
     dev_limit: int | None = None
@@ -146,6 +155,7 @@ class RunConfig:
         seed: of everything that is drawn.
         resume: go on from the newest checkpoint in `output`.
         overwrite: replace the run that `output` holds.
+        preset: whose defaults stood below the files and the command line.
         method: settings of the method, its name among them.
     """
 
@@ -153,6 +163,7 @@ class RunConfig:
     seed: int
     resume: bool
     overwrite: bool
+    preset: str
     data: DataConfig
     model: ModelConfig
     method: Any
@@ -160,19 +171,21 @@ class RunConfig:
     eval: EvalConfig
 
 
-def build_parser(method: str, *, prog: str, description: str) -> ArgumentParser:
-    """The command line of a run whose method is known."""
+def build_parser(method: str, *, prog: str, description: str, preset: str = "default") -> ArgumentParser:
+    """The command line of a run whose method and preset are known."""
     parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, default_env=False)
     parser.add_argument("--config", action="config", help="YAML file; arguments beside it win, wherever they stand")
     parser.add_argument("--output", type=str, default="runs/toy", help="folder of the run")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
     parser.add_argument("--resume", type=bool, default=False, help="go on from the newest checkpoint in output")
     parser.add_argument("--overwrite", type=bool, default=False, help="replace the run that output holds")
+    parser.add_argument("--preset", type=str, default=preset, help="default, or paper: the published conventions")
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(ModelConfig, "model")
     parser.add_class_arguments(METHODS[method].config_class, "method")
     parser.add_class_arguments(TrainConfig, "train")
     parser.add_class_arguments(EvalConfig, "eval")
+    parser.set_defaults(preset_defaults(preset, method))
     return parser
 
 
@@ -183,7 +196,11 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
         ValueError: one line naming the key, what was found and what was expected.
     """
     arguments = config_first(list(argv))
-    parser = build_parser(_method_name(arguments), prog=prog, description=description)
+    method, preset = (
+        _ahead(arguments, "method.name", "unirex", METHODS),
+        _ahead(arguments, "preset", "default", PRESETS),
+    )
+    parser = build_parser(method, preset=preset, prog=prog, description=description)
     try:
         namespace = parser.parse_args(arguments)
     except ArgumentError as error:
@@ -200,11 +217,26 @@ def from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
         seed=made.seed,
         resume=made.resume,
         overwrite=made.overwrite,
+        preset=made.preset,
         data=replace(data, path=expand(data.path, "data.path")),
-        model=replace(model, backbone=expand(model.backbone, "model.backbone")),
+        model=_model(model, made.method.name),
         method=made.method,
         train=made.train,
         eval=made.eval,
+    )
+
+
+def _model(model: ModelConfig, method: str) -> ModelConfig:
+    """The model's settings with the extractor that the method takes, and paths without variables."""
+    taken: tuple[Any, ...] = METHODS[method].extractors
+    extractor = model.extractor or taken[0]
+    if extractor not in taken:
+        raise ValueError(f"model.extractor is {extractor!r}, expected {' or '.join(taken)} for method {method}")
+    return replace(
+        model,
+        extractor=extractor,
+        backbone=expand(model.backbone, "model.backbone"),
+        extractor_backbone=expand(model.extractor_backbone, "model.extractor_backbone"),
     )
 
 
@@ -228,31 +260,33 @@ def config_first(arguments: list[str]) -> list[str]:
     return front + rest
 
 
-def _method_name(arguments: list[str]) -> str:
-    """The method asked for, read ahead since it decides which settings exist."""
-    name = "unirex"
-    for argument, value in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument.startswith("--config"):
-            path = argument.partition("=")[2] or value
+def _ahead(arguments: list[str], key: str, default: str, known: Mapping[str, Any]) -> str:
+    """What is asked for under a key that is read ahead, since it decides which settings and defaults exist."""
+    value = default
+    for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
+        if argument.partition("=")[0] == "--config":
+            path = argument.partition("=")[2] or after
             if not Path(path).is_file():
                 raise ValueError(f"--config {path}: no such file")
-            name = _named_in(path) or name
-        if argument.startswith("--method.name"):
-            name = argument.partition("=")[2] or value
-    if name not in METHODS:
-        raise ValueError(f"method.name is {name!r}, expected {' or '.join(METHODS)}{_suggest(name, METHODS)}")
-    return name
+            value = _found_in(path, key) or value
+        if argument.partition("=")[0] == f"--{key}":
+            value = argument.partition("=")[2] or after
+    if value not in known:
+        raise ValueError(f"{key} is {value!r}, expected {' or '.join(known)}{_suggest(value, known)}")
+    return value
 
 
-def _named_in(path: str) -> str | None:
+def _found_in(path: str, key: str) -> str | None:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if content is not None and not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected keys and values")
-    method = (content or {}).get("method")
-    return method.get("name") if isinstance(method, dict) else None
+    found: Any = content or {}
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def expand(path: str | None, key: str) -> Any:

@@ -1,27 +1,25 @@
 """`python -m unirex.evaluate --model DIR …`: judges a saved model, or explanations made elsewhere, on any data."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from accelerate import Accelerator
 from jsonargparse import ArgumentError, ArgumentParser
-from transformers import AutoConfig
 from transformers.utils.logging import disable_progress_bar
 
-from unirex.assemble import Tools
 from unirex.config import config_first, expand, fail, one_line
 from unirex.data.cache import cache_folder
 from unirex.data.source import DataConfig, load_split
-from unirex.foreign import Classifier, read_scores
-from unirex.inference import OWN, EvalConfig, Judging
-from unirex.judging import About, check_processes, judge, print_tables, write_all
-from unirex.methods import METHODS
-from unirex.modeling import UnirexModel
-from unirex.tokenization import load_tokenizer, resolve_path
+from unirex.foreign import read_scores
+from unirex.inference import EvalConfig, Judging, sources
+from unirex.judging import About, check_processes, judge, print_tables, warn_of_collapse, write_all
+from unirex.saved import Saved, find_model, load_saved
 
 FROM_FILE = "file"
 
@@ -35,12 +33,14 @@ class Request:
         scores: Parquet or JSONL with `id` and `scores` (one per word); None = the model's own.
         unit: what is selected where the model does not say: token or word.
         output: folder for predictions, controls and metrics.
+        checks: folders of other unirex models by name, asked about the same rationales.
     """
 
     model: str
     scores: str | None
-    unit: str
+    unit: Literal["token", "word"]
     output: str
+    checks: dict[str, str]
     data: DataConfig
     eval: EvalConfig
 
@@ -69,6 +69,13 @@ def _parse(argv: list[str]) -> Request:
     )
     parser.add_argument("--unit", type=str, default="token", help="token or word, where the model does not say")
     parser.add_argument("--output", type=str, default="runs/evaluation", help="folder for predictions and metrics")
+    parser.add_argument(
+        "--checks",
+        type=dict[str, str],
+        default={},
+        help="names and folders of check models, e.g. '{masked: runs/masked/model}': unirex models with the same "
+        "tokenizer and classes that score the same rationales (unirex-metrics score --scorer NAME)",
+    )
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(EvalConfig, "eval")
     try:
@@ -79,10 +86,11 @@ def _parse(argv: list[str]) -> Request:
         raise ValueError(f"unit is {namespace.unit!r}, expected token or word")
     data = DataConfig(**vars(namespace.data))
     return Request(
-        model=resolve_path(expand(namespace.model, "model")),
+        model=find_model(expand(namespace.model, "model")),
         scores=expand(namespace.scores, "scores"),
         unit=namespace.unit,
         output=expand(namespace.output, "output"),
+        checks={name: expand(folder, f"checks.{name}") for name, folder in namespace.checks.items()},
         data=replace(data, path=expand(data.path, "data.path")),
         eval=EvalConfig(**vars(namespace.eval)),
     )
@@ -92,20 +100,23 @@ def run(request: Request) -> None:
     """Judges on `eval.split` and writes predictions, controls and metrics to the output folder."""
     accelerator = Accelerator()
     check_processes(accelerator)
-    method, tools, labels, settings = _load(request)
+    saved = load_saved(request.model)
+    if request.scores is None and saved.scores_from is None:
+        raise ValueError(f"{request.model}: this classifier has no scores of its own, expected --scores FILE")
+    labels = saved.labels
     known = replace(request.data, labels=request.data.labels or labels) if not request.data.choices else request.data
     examples = load_split(known, request.eval.split)
     if not examples:
         raise ValueError(f"data {request.data.short_name}: the {request.eval.split} split is empty, expected instances")
-    source = OWN if request.scores is None else FROM_FILE
     judging = Judging(
         config=request.eval,
-        unit=settings["unit"],
-        word_score=settings["word_score"],
-        rationale_fraction=request.eval.rationale_fraction or settings["rationale_fraction"],
+        unit=saved.unit if saved.scores_from is not None else request.unit,
+        word_score=saved.word_score,
+        rationale_fraction=request.eval.rationale_fraction or saved.rationale_fraction,
         labels=labels,
-        sources=(source, *request.eval.references),
+        sources=(FROM_FILE, *request.eval.references) if request.scores else sources(saved.method, request.eval),
         given=None if request.scores is None else {FROM_FILE: read_scores(request.scores, examples)},
+        checks=_load_checks(request, saved, accelerator.device),
     )
     about = About(
         model=request.model,
@@ -113,54 +124,29 @@ def run(request: Request) -> None:
         headline=request.data.headline,
         choice=any(example.choices for example in examples),
     )
-    data = replace(tools, cache=cache_folder(request.data.cache)).encode(examples, labels)
-    tables = judge(accelerator, method.to(accelerator.device), data, judging, about, title=request.eval.split)
+    data = replace(saved.tools, cache=cache_folder(request.data.cache)).encode(examples, labels)
+    tables = judge(accelerator, saved.method.to(accelerator.device), data, judging, about, title=request.eval.split)
     if accelerator.is_main_process:
         paths = write_all(tables, Path(request.output))
+        warn_of_collapse(tables[judging.sources[0]], request.eval.split)
         print_tables(tables, Path(request.output))
         print(f"\npredictions  {paths[0]}")  # noqa: T201
 
 
-def _load(request: Request) -> tuple[Any, Tools, tuple[str, ...], dict[str, Any]]:
-    """The method, its tools, class names and the settings rationales are cut by."""
-    config = AutoConfig.from_pretrained(request.model, trust_remote_code=False)
-    if config.model_type != "unirex":
-        if request.scores is None:
-            raise ValueError(
-                f"{request.model}: a {config.model_type} classifier has no scores of its own, expected --scores FILE"
-            )
-        tokenizer = load_tokenizer(request.model)
-        longest = min(512, tokenizer.model_max_length, getattr(config, "max_position_embeddings", 512))
-        tools = Tools(tokenizer=tokenizer, extractor_tokenizer=None, max_length=longest)
-        classifier = Classifier(request.model, tools.fill)
-        return (
-            classifier,
-            tools,
-            classifier.labels,
-            {"unit": request.unit, "word_score": "max", "rationale_fraction": 0.2},
-        )
-    settings = config.run
-    tools = Tools.load(request.model, settings)
-    method_settings = settings["method"]
-    kind = METHODS[method_settings["name"]]
-    saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in method_settings.items()}
-    method_config = kind.config_class(**saved)
-    try:
-        model = UnirexModel.from_pretrained(request.model)
-    except ValueError as error:
-        raise ValueError(f"{request.model}: {error}") from None
-    method = kind(model, method_config, tools.fill)
-    labels = tuple(config.id2label[i] for i in sorted(config.id2label))
-    return (
-        method,
-        tools,
-        labels,
-        {
-            "unit": method_config.unit,
-            "word_score": method_config.word_score,
-            "rationale_fraction": settings["rationale_fraction"],
-        },
-    )
+def _load_checks(request: Request, saved: Saved, device: torch.device) -> dict[str, Any]:
+    """The check models by name, each over the same tokens and classes as the model that is judged."""
+    checks: dict[str, Any] = {}
+    for name, folder in request.checks.items():
+        if not re.fullmatch(r"\w+", name) or name == "self":
+            raise ValueError(f"checks has the name {name!r}, expected letters, digits and _, and not self")
+        check = load_saved(find_model(folder))
+        if check.labels != saved.labels:
+            found, expected = ", ".join(check.labels), ", ".join(saved.labels)
+            raise ValueError(f"{folder}: its classes are {found}, expected {expected}")
+        if check.tools.tokenizer.backend_tokenizer.to_str() != saved.tools.tokenizer.backend_tokenizer.to_str():
+            raise ValueError(f"{folder}: its tokenizer differs, expected that of {request.model}")
+        checks[name] = check.method.to(device).eval()
+    return checks
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Any sequence classifier, judged by word scores that were made elsewhere."""
+"""Any sequence classifier, with scores from its gradients, or judged by word scores that were made elsewhere."""
 
 import json
 from pathlib import Path
@@ -10,24 +10,61 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification
+from transformers import PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from unirex.backbone import plan_passes, reach
 from unirex.data.collate import Batch, Rows, drop_padding
+from unirex.extractors.attribution import Attribution, AttributionConfig, attribute
+from unirex.extractors.target import Target
 from unirex.methods.method import Explanation
 from unirex.perturb import FillTokens
 from unirex.schema import Example
 
 
-class Classifier(nn.Module):
-    """A classifier of the transformers library as something that can be judged: it has logits but no scores."""
+class ClassifierTarget(Target):
+    """The same as for our own models, for a classifier that is only known by its call."""
 
-    def __init__(self, path: str, fill: FillTokens) -> None:
+    def logits(self, embeddings_PLD: Tensor, index_P: Tensor | None = None) -> Tensor:
+        """Logits float32 [P, C] of embedded rows."""
+        rows = self.rows if index_P is None else self.rows.take(index_P)
+        return classify(self.backbone, rows, embeddings_PLD)
+
+    def logit_of_rows(self, rows: Rows, index_P: Tensor) -> Tensor:
+        """The explained logit of rows in which tokens may be hidden, float32 [P]."""
+        return self.of_class(classify(self.backbone, rows), index_P)
+
+
+def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Tensor:
+    """Logits float32 [B, C] of a sequence classifier; hidden tokens are masked."""
+    inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long()}
+    if getattr(model.config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = rows.token_types_BL
+    content = {"input_ids": rows.input_ids_BL} if embeddings_BLD is None else {"inputs_embeds": embeddings_BLD}
+    logits_BC: Tensor = model(**inputs, **content).logits
+    return logits_BC.float()
+
+
+class Classifier(nn.Module):
+    """A classifier of the transformers library as something that can be judged.
+
+    Its scores are the attributions of its predicted class by the method `attribution`; without one they are zero.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        fill: FillTokens,
+        attribution: Attribution | None = None,
+        settings: AttributionConfig | None = None,
+    ) -> None:
         super().__init__()
-        self.model = AutoModelForSequenceClassification.from_pretrained(
-            path, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-        )
+        self.model: Any = model
+        if self.model.config.pad_token_id is None:  # a decoder looks for it to find the last token of a row
+            self.model.config.pad_token_id = fill.pad_id
         self.fill = fill
+        self.attribution = attribution
+        self.settings = settings or AttributionConfig()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -36,10 +73,41 @@ class Classifier(nn.Module):
         return tuple(names[i] for i in sorted(names))
 
     def explain(self, batch: Batch) -> Explanation:
-        """Logits on the full input, and scores of zero."""
-        return Explanation(
-            logits_IC=self.perturbed(batch.rows, batch.n_choices, None),
-            scores_BL=torch.zeros(batch.words_BL.shape, device=batch.words_BL.device),
+        """Logits on the full input, and scores."""
+        logits_IC = self.perturbed(batch.rows, batch.n_choices, None)
+        scores_BL = torch.zeros(batch.words_BL.shape, device=batch.words_BL.device)
+        gap_B: Tensor | None = None
+        if self.attribution is not None:
+            # Rows of one length at a time: a decoder given embeddings cannot tell padding from text.
+            lengths_B = reach(batch.rows.visible_BL)
+            for length in lengths_B.unique().tolist():
+                index_P = (lengths_B == length).nonzero().squeeze(1)
+                words_PL = batch.words_BL[index_P, :length]
+                target = ClassifierTarget(
+                    backbone=self.model,
+                    classify=nn.Identity(),
+                    pooling="last" if self.is_decoder else "first",
+                    rows=drop_padding(batch.rows.take(index_P), length),
+                    selectable_BL=words_PL >= 0,
+                    class_B=logits_IC[index_P].argmax(1),
+                    fill=self.fill,
+                    seeds_B=batch.index_I[index_P],
+                    max_tokens=self.settings.max_tokens,
+                )
+                scores_PL, part_P = attribute(target, words_PL, self.attribution, self.settings)
+                scores_BL[index_P, :length] = scores_PL
+                if part_P is not None:
+                    gap_B = torch.zeros(len(scores_BL), device=scores_BL.device) if gap_B is None else gap_B
+                    gap_B[index_P] = part_P.float()
+        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
+
+    @property
+    def is_decoder(self) -> bool:
+        """Whether a token sees those before it only, and the last one answers."""
+        name = self.model.config.model_type
+        return bool(
+            getattr(self.model.config, "is_decoder", False)
+            or (name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and name not in MODEL_FOR_MASKED_LM_MAPPING_NAMES)
         )
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
@@ -51,10 +119,7 @@ class Classifier(nn.Module):
         for index in plan_passes(ends, 128, max_tokens):
             index_P = torch.from_numpy(index).to(rows.visible_BL.device)
             part = drop_padding(rows.take(index_P), int(ends[index].max()))
-            inputs: dict[str, Any] = {"input_ids": part.input_ids_BL, "attention_mask": part.visible_BL.long()}
-            if getattr(self.model.config, "type_vocab_size", 0) > 1:
-                inputs["token_type_ids"] = part.token_types_BL
-            logits.append(self.model(**inputs).logits.float())
+            logits.append(classify(self.model, part))
             order.append(index_P)
         return torch.cat(logits)[torch.cat(order).argsort()]
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -15,13 +15,16 @@ from unirex import _rust
 from unirex.data.collate import Batch, EncodedSet, Rows
 from unirex.methods.method import Explanation
 from unirex.methods.unirex import select
-from unirex.perturb import FillTokens, How, Kind, perturb, perturbed_logits
+from unirex.perturb import FillTokens, How, Kind, hidden_tokens, perturb, perturbed_logits
 from unirex.predictions import Prediction
 from unirex.schema import FRACTIONS, Example, perturbed_column
-from unirex.selection import Pooling, pool_words
+from unirex.selection import Pooling, pool_words, rationale_masks
 
 OWN = "extractor"
 """Name of the score source that is the method's own extractor."""
+
+BY_CONSTRUCTION = "select_then_predict"
+"""Name of the source that is the extractor too, the predictor being asked about nothing but the rationale."""
 
 
 class Explainable(Protocol):
@@ -79,8 +82,12 @@ class EvalConfig:
 class Judging:
     """The settings that one pass over a data set needs beside the model.
 
-    `sources` names what is scored: `extractor` (the method's own scores), `random`, `gold`, `inverse`, or any name
-    found in `given`, which maps it to word scores by instance id.
+    `sources` names what is scored: `extractor` (the method's own scores), `select_then_predict` (the same in the
+    reading by construction: p(full) and p(keep) are those of the hard rationale alone, p(remove) that of no selectable
+    token), `random`, `gold`, `inverse`, or any name found in `given`, which maps it to word scores by instance id.
+    `checks` are other models, over the same tokens and classes, that are asked about the same rationales: a rationale
+    that only its own model believes is no evidence.
+    Without `perturb` there are scores and rationales, and no probabilities under perturbation.
     """
 
     config: EvalConfig
@@ -89,7 +96,15 @@ class Judging:
     rationale_fraction: float
     labels: Sequence[str]
     sources: Sequence[str] = (OWN,)
+    perturb: bool = True
     given: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
+    checks: Mapping[str, Explainable] = field(default_factory=dict)
+
+
+def sources(method: object, config: EvalConfig) -> tuple[str, ...]:
+    """What a method is judged by at the end: its scores, in the reading by construction where it has one, controls."""
+    by_construction = (BY_CONSTRUCTION,) if getattr(method, "selects_then_predicts", False) else ()
+    return (OWN, *by_construction, *config.references)
 
 
 def batches(
@@ -133,9 +148,10 @@ def predict(
             explanation = method.explain(batch)
             for source in judging.sources:
                 scores_BL, instances = _scores(source, explanation, batch, data, judging)
-                for place, row in _judge(method, data, batch, explanation, scores_BL, judging):
+                rows = _judge_by_construction if source == BY_CONSTRUCTION else _judge
+                for place, row in rows(method, data, batch, explanation, scores_BL, judging):
                     if instances[place]:
-                        found[source].append((int(index[place]), row))
+                        found[source].append((int(index[place]), _with_gap(row, place, explanation, source)))
         progress(len(index))
     return found
 
@@ -147,7 +163,7 @@ def _scores(
     index = batch.index_I.tolist()
     examples = [data.examples[i] for i in index]
     has_gold = batch.has_gold_B[:: batch.n_choices].tolist()
-    if source == OWN:
+    if source in (OWN, BY_CONSTRUCTION):
         return explanation.scores_BL.float(), [True] * len(index)
     if source == "gold":
         return batch.gold_BL, has_gold
@@ -163,6 +179,13 @@ def _scores(
         for i, e in enumerate(examples)
     ]
     return torch.cat(scores), [True] * len(index)
+
+
+def _with_gap(row: Prediction, place: int, explanation: Explanation, source: str) -> Prediction:
+    """The row with what its own attributions miss of completeness (of several choices, the worst)."""
+    if explanation.gap_B is None or source not in (OWN, BY_CONSTRUCTION):
+        return row
+    return replace(row, completeness_gap=float(explanation.gap_B.view(len(explanation.logits_IC), -1)[place].max()))
 
 
 def _random(seed: int, instance: str, width: int) -> NDArray[np.float32]:
@@ -181,8 +204,22 @@ def _judge(
 ) -> Iterator[tuple[int, Prediction]]:
     """Perturbs by the scores and cuts the results into rows."""
     config = judging.config
+    if not judging.perturb:
+        yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, {}, judging)
+        return
     rationale_KBL = select(scores_BL, batch.words_BL, config.fractions, judging.unit, judging.word_score)
-    perturbed: dict[str, NDArray[np.float64]] = {}
+    perturbed = _perturbed("self", method, batch, rationale_KBL, config)
+    for name, check in judging.checks.items():
+        perturbed[f"full.{name}"] = _probabilities(check.perturbed(batch.rows, batch.n_choices, config.max_tokens))
+        perturbed |= _perturbed(name, check, batch, rationale_KBL, config)
+    yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, perturbed, judging)
+
+
+def _perturbed(
+    name: str, method: Explainable, batch: Batch, rationale_KBL: Tensor, config: EvalConfig
+) -> dict[str, NDArray[np.float64]]:
+    """What a model says to the rationales and their complements: probabilities by column."""
+    found: dict[str, NDArray[np.float64]] = {}
 
     def run(rows: Rows) -> Tensor:
         return method.perturbed(rows, batch.n_choices, config.max_tokens)
@@ -200,10 +237,34 @@ def _judge(
             n_choices=batch.n_choices,
         )
         for kind, logits_KIC in zip(kinds, logits, strict=True):
-            perturbed[perturbed_column(kind, how, "self")] = _probabilities(logits_KIC).transpose(1, 0, 2)
+            found[perturbed_column(kind, how, name)] = _probabilities(logits_KIC).transpose(1, 0, 2)
         nothing = run(perturb(batch.rows, batch.selectable_BL, how, method.fill))
-        perturbed[perturbed_column("null", how, "self")] = _probabilities(nothing)
-    yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, perturbed, judging)
+        found[perturbed_column("null", how, name)] = _probabilities(nothing)
+    return found
+
+
+def _judge_by_construction(
+    method: Explainable, data: EncodedSet, batch: Batch, explanation: Explanation, scores_BL: Tensor, judging: Judging
+) -> Iterator[tuple[int, Prediction]]:
+    """Rows of a predictor that sees the hard rationale only: sufficiency is 0 because keep and full are one input."""
+    config = judging.config
+    fraction = judging.rationale_fraction
+    rationale_BL = rationale_masks(scores_BL, batch.words_BL, fraction, unit=judging.unit, pooling=judging.word_score)
+    perturbed: dict[str, NDArray[np.float64]] = {}
+    full_IC = None
+    for how in config.how:
+        kept_IC, nothing_IC = (
+            _probabilities(
+                method.perturbed(perturb(batch.rows, hidden_BL, how, method.fill), batch.n_choices, config.max_tokens)
+            )
+            for hidden_BL in (hidden_tokens(rationale_BL, batch.selectable_BL, "keep"), batch.selectable_BL)
+        )
+        full_IC = kept_IC if full_IC is None else full_IC
+        for kind, values_IC in (("keep", kept_IC), ("remove", nothing_IC)):
+            perturbed[perturbed_column(kind, how, "self")] = np.repeat(values_IC[:, None], len(config.fractions), 1)
+        perturbed[perturbed_column("null", how, "self")] = nothing_IC
+    assert full_IC is not None
+    yield from _rows(data, batch, full_IC, scores_BL, perturbed, judging)
 
 
 def _probabilities(logits: Tensor) -> NDArray[np.float64]:

@@ -1,19 +1,22 @@
 """Judges a method on a data set over all processes: rows gathered with their place, each kept once, scored once."""
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
+from unirex.collapse import collapse_signs
 from unirex.data.collate import EncodedSet
 from unirex.files import atomic_write
-from unirex.inference import OWN, Explainable, Judging, predict
+from unirex.inference import BY_CONSTRUCTION, OWN, Explainable, Judging, predict
 from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
@@ -136,12 +139,24 @@ def write_all(tables: dict[str, pa.Table], folder: Path, *, name: str = "predict
     return paths
 
 
-_CONTROLS = ("random", "gold", "inverse")
+_CONTROLS = (BY_CONSTRUCTION, "random", "gold", "inverse")
 
 
-def print_tables(tables: dict[str, pa.Table], folder: Path) -> None:
-    """Prints the metrics of all sources side by side and saves them as `metrics.json`."""
+def warn_of_collapse(table: pa.Table, title: str) -> None:
+    """Prints a line on standard error for each sign that the rationales do not depend on the text."""
+    for sign in collapse_signs(table):
+        print(f"warning: {title}: the extractor may have collapsed: {sign}", file=sys.stderr)  # noqa: T201
+
+
+def print_tables(tables: dict[str, pa.Table], folder: Path) -> list[Report]:
+    """The metrics of all sources, printed side by side and saved as `metrics.json`."""
     reports = [score(table) for table in tables.values()]
     print(to_text(reports, names=list(tables)))  # noqa: T201
+    for source, table in tables.items():
+        if "completeness_gap" in table.column_names:
+            gaps = table["completeness_gap"].drop_null().to_numpy()
+            middle, high = np.quantile(gaps, (0.5, 0.95), method="inverted_cdf")
+            print(f"{source}: attributions miss {middle:.2%} of completeness (median; 95th percentile {high:.2%})")  # noqa: T201
     with atomic_write(folder / "metrics.json", "w") as file:
         file.write(to_json(reports))
+    return reports

@@ -14,12 +14,15 @@ from transformers import (
 )
 from transformers.utils.generic import ModelOutput
 
-from unirex.backbone import Pooling, encode, encode_pooled, pool
+from unirex.backbone import Pooling, embedding_width, encode, encode_pooled, pool
 from unirex.data.collate import Batch, Rows
-from unirex.extractors.attribution import Attribution, attribute
+from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig, attribute, with_logits
 from unirex.extractors.head import HeadKind, ScoreHead, init_linear
+from unirex.extractors.parts import DualExtractor, SupportClassifier, VectorHead
+from unirex.extractors.target import Target
+from unirex.perturb import FillTokens
 
-ExtractorKind = Literal["shared", "dual", "none"]
+ExtractorKind = Literal["shared", "dual", "attribution", "support", "none"]
 CHECKPOINT_VERSION = 1
 
 
@@ -29,9 +32,15 @@ class UnirexConfig(PretrainedConfig):
     Attributes:
         backbone: configuration of the task model's backbone, as a dict with `model_type`.
         extractor: `shared` scores tokens from the task model's own hidden states (SLM), `dual` has a backbone of its
-            own (DLM), `none` leaves scoring to an attribution method.
+            own (DLM), `attribution` scores by the task model's gradient in training too (AA), `support` has a
+            classifier of its own that is explained in the task model's stead (FRESH), `none` leaves scoring to an
+            attribution after training.
         extractor_backbone: configuration of a dual extractor's backbone; None = the same as the task model's.
-        head: the extractor's head, `linear` or `mlp`; `head_width` and `head_layers` shape the MLP.
+        extractor_outputs: numbers per token that a dual extractor's head gives; see `ScoreHead`.
+        head: the extractor's head, `linear` or `mlp`; `head_width` and `head_layers` shape the MLP. With extractor
+            `attribution`, `mlp` pools a token's attribution vector into its score, and `linear` means no head: the
+            vector's sum or length.
+        support_head: whether a support classifier has a score head, or is explained by attribution.
         pooling: how the task model's row becomes a vector; see `unirex.backbone.Pooling`.
         dropout: before the task head.
         choice: multiple choice, one logit a row and one softmax over the rows of an instance.
@@ -44,6 +53,8 @@ class UnirexConfig(PretrainedConfig):
     backbone: dict[str, Any] | None = None
     extractor: str = "shared"
     extractor_backbone: dict[str, Any] | None = None
+    extractor_outputs: int = 1
+    support_head: bool = False
     head: str = "linear"
     head_width: int = 2048
     head_layers: int = 2
@@ -68,20 +79,6 @@ class UnirexOutput(ModelOutput):
     loss: Tensor | None = None
     logits: Tensor | None = None
     scores: Tensor | None = None
-
-
-class DualExtractor(nn.Module):
-    """An encoder of its own with a score head (DLM)."""
-
-    def __init__(self, backbone: PreTrainedModel, head: ScoreHead) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
-
-    def forward(self, rows: Rows) -> Tensor:
-        """Scores float [B, L] of the rows' tokens."""
-        scores_BL: Tensor = self.head(encode(self.backbone, rows)[0])
-        return scores_BL
 
 
 class UnirexModel(PreTrainedModel):
@@ -109,21 +106,38 @@ class UnirexModel(PreTrainedModel):
         self.backbone = _bare(config.backbone)
         self.dropout = nn.Dropout(config.dropout)
         width = self.backbone.config.hidden_size
-        self.classifier = nn.Linear(width, 1 if config.choice else int(config.num_labels or 2))
-        self.extractor: nn.Module | None = None
-        head: HeadKind = "mlp" if config.head == "mlp" else "linear"
-        if config.extractor == "shared":
-            self.extractor = ScoreHead(width, head, config.head_width, config.head_layers)
-        elif config.extractor == "dual":
-            own = _bare(config.extractor_backbone or config.backbone)
-            self.extractor = DualExtractor(
-                own, ScoreHead(own.config.hidden_size, head, config.head_width, config.head_layers)
-            )
+        self.classifier = nn.Linear(width, self._n_outputs)
+        self.extractor = self._make_extractor(width)
         self.post_init()
+        self.freeze_unused()
+
+    @property
+    def _n_outputs(self) -> int:
+        """Logits per row."""
+        return 1 if self.config.choice else int(self.config.num_labels or 2)
+
+    def _make_extractor(self, width: int) -> nn.Module | None:
+        config = self.config
+        if config.extractor == "shared":
+            return self._head(width)
+        if config.extractor == "dual":
+            own = _bare(config.extractor_backbone or config.backbone)
+            return DualExtractor(own, self._head(own.config.hidden_size, config.extractor_outputs))
+        if config.extractor == "attribution" and config.head == "mlp":
+            return VectorHead(self._head(embedding_width(self.backbone)))
+        if config.extractor == "support":
+            head = self._head(width) if config.support_head else None
+            return SupportClassifier(_bare(config.backbone), nn.Linear(width, self._n_outputs), config.dropout, head)
+        return None
+
+    def _head(self, width: int, outputs: int = 1) -> ScoreHead:
+        kind: HeadKind = "mlp" if self.config.head == "mlp" else "linear"
+        return ScoreHead(width, kind, self.config.head_width, self.config.head_layers, outputs)
 
     def _init_weights(self, module: nn.Module) -> None:
         # Called for every module; the backbones initialise themselves.
-        if isinstance(module, ScoreHead) or module is self.classifier:
+        own = isinstance(self.extractor, SupportClassifier) and module is self.extractor.classifier
+        if isinstance(module, ScoreHead) or module is self.classifier or own:
             init_linear(module, self.config.initializer_range)
 
     @property
@@ -136,44 +150,141 @@ class UnirexModel(PreTrainedModel):
         """Logits float32 [instances, C] and scores float32 [B, L] on the full input, in one pass where shared."""
         hidden_BLD, pooler_BD = encode(self.backbone, batch.rows)
         logits = self._logits(pool(hidden_BLD, pooler_BD, batch.rows.visible_BL, self.pooling), batch.n_choices)
-        if self.extractor is None:
-            return logits, None
         if isinstance(self.extractor, DualExtractor):
             return logits, self._dual_scores(self.extractor, batch)
-        scores_BL: Tensor = self.extractor(hidden_BLD)
+        if isinstance(self.extractor, ScoreHead):
+            scores_BL: Tensor = self.extractor(hidden_BLD)
+            return logits, scores_BL.float()
+        return logits, None
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Scores float32 [B, L] of a learned extractor alone."""
+        if isinstance(self.extractor, DualExtractor):
+            return self._dual_scores(self.extractor, batch)
+        assert isinstance(self.extractor, ScoreHead)
+        scores_BL: Tensor = self.extractor(encode(self.backbone, batch.rows)[0])
+        return scores_BL.float()
+
+    def support(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """What `full` gives, of the support classifier: logits, and scores where it has a score head."""
+        own = self._support()
+        hidden_BLD, pooler_BD = encode(own.backbone, batch.rows)
+        logits = self._by_instance(
+            own.classify(pool(hidden_BLD, pooler_BD, batch.rows.visible_BL, self.pooling)), batch.n_choices
+        )
+        if own.head is None:
+            return logits, None
+        scores_BL: Tensor = own.head(hidden_BLD)
         return logits, scores_BL.float()
 
-    def attributions(self, batch: Batch, logits_IC: Tensor, how: Attribution, steps: int, pad_id: int) -> Tensor:
-        """Scores float32 [B, L] from the gradient of the predicted class's logit (multiple choice: of each row's own).
+    def support_perturbed(self, rows: Rows, n_choices: int = 1, max_tokens: int | None = None) -> Tensor:
+        """What `perturbed` gives, of the support classifier."""
+        own = self._support()
+        pooled_BD = encode_pooled(own.backbone, rows, self.pooling, max_tokens=max_tokens)
+        return self._by_instance(own.classify(pooled_BD), n_choices)
 
-        The baseline has the padding token at every selectable token and keeps all others.
+    def _support(self) -> SupportClassifier:
+        if not isinstance(self.extractor, SupportClassifier):
+            raise ValueError(f"model.extractor is {self.config.extractor!r}, expected 'support'")
+        return self.extractor
+
+    def attributions(
+        self, batch: Batch, logits_IC: Tensor, how: Attribution, config: AttributionConfig, fill: FillTokens
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scores float32 [B, L] of the predicted class's logit (multiple choice: of each row's own), without gradient.
+
+        Beside them what they miss of completeness, where that means something; see `attribute`. With a support
+        classifier it is the one explained.
         """
-        embed = self.backbone.get_input_embeddings()
-        rows, answer_I = batch.rows, logits_IC.argmax(1, keepdim=True)
-        blank_BL = rows.input_ids_BL.masked_fill(batch.selectable_BL, pad_id)
+        target = self.target(batch, logits_IC.argmax(1), config.max_tokens, fill)
+        return attribute(target, batch.words_BL, how, config, self._vector_head)
 
-        def logit(embeddings_BLD: Tensor) -> Tensor:
-            hidden_BLD, pooler_BD = encode(self.backbone, rows, embeddings_BLD)
-            logits = self._logits(pool(hidden_BLD, pooler_BD, rows.visible_BL, self.pooling), batch.n_choices)
-            return logits.reshape(-1) if self.config.choice else logits.gather(1, answer_I).squeeze(1)
+    def attributed(
+        self,
+        batch: Batch,
+        class_I: Tensor,
+        how: Attribution,
+        config: AttributionConfig,
+        fill: FillTokens,
+        *,
+        train_scores: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """What `full` gives, the scores being attributions of `class_I` (choices: of each row's logit).
 
-        return attribute(logit, embed(rows.input_ids_BL), embed(blank_BL), how, steps).float()
+        With `train_scores` the scores carry gradient to every weight of the task model, a second derivative.
+        """
+        target = self.target(batch, class_I, config.max_tokens, fill)
+        if not train_scores and how not in IN_TRAINING:
+            logits_IC = self._logits(encode_pooled(self.backbone, batch.rows, self.pooling), batch.n_choices)
+            return logits_IC, attribute(target, batch.words_BL, how, config, self._vector_head)[0]
+        logits_BC, scores_BL = with_logits(target, how, config.pooling, self._vector_head, train_scores=train_scores)
+        return self._by_instance(logits_BC, batch.n_choices), scores_BL
+
+    @property
+    def _vector_head(self) -> VectorHead | None:
+        return self.extractor if isinstance(self.extractor, VectorHead) else None
+
+    def target(self, batch: Batch, class_I: Tensor, max_tokens: int, fill: FillTokens) -> Target:
+        """What attribution explains: the logits of `class_I`, of the support classifier where there is one."""
+        own = self.extractor if isinstance(self.extractor, SupportClassifier) else self
+        choice = torch.arange(batch.n_choices, device=class_I.device).repeat(len(class_I))
+        return Target(
+            backbone=own.backbone,
+            classify=own.classify,
+            pooling=self.pooling,
+            rows=batch.rows,
+            selectable_BL=batch.selectable_BL,
+            class_B=torch.zeros_like(choice) if self.config.choice else class_I,
+            fill=fill,
+            seeds_B=batch.index_I.to(class_I.device).repeat_interleave(batch.n_choices) * batch.n_choices + choice,
+            max_tokens=max_tokens,
+        )
 
     def _dual_scores(self, extractor: DualExtractor, batch: Batch) -> Tensor:
         if batch.extractor is None:
             own_BL: Tensor = extractor(batch.rows)
             return own_BL.float()
-        shape = (batch.words_BL.shape[0], batch.words_BL.shape[1])
         foreign_BL: Tensor = extractor(batch.extractor.rows)
-        return batch.extractor.transfer(foreign_BL.float(), shape)
+        return self._transferred(foreign_BL.float(), batch)
+
+    def extractor_outputs(self, batch: Batch) -> Tensor:
+        """What a dual extractor's head gives for the task model's tokens, float32 [B, L, outputs]."""
+        assert isinstance(self.extractor, DualExtractor)
+        if batch.extractor is None:
+            return self.extractor.outputs(batch.rows).float()
+        parts = self.extractor.outputs(batch.extractor.rows).float().unbind(-1)
+        return torch.stack([self._transferred(part, batch) for part in parts], -1)
+
+    def _transferred(self, foreign_BL: Tensor, batch: Batch) -> Tensor:
+        """Values at the extractor's tokens, taken to the task model's."""
+        assert batch.extractor is not None
+        return batch.extractor.transfer(foreign_BL, (batch.words_BL.shape[0], batch.words_BL.shape[1]))
+
+    def freeze_unused(self) -> None:
+        """Freezes the poolers that no output depends on, for which data-parallel training would wait in vain."""
+        parts: list[Any] = [] if self.pooling == "pooler" else [self.backbone]
+        if isinstance(self.extractor, DualExtractor) or (self.extractor is not None and parts):
+            parts.append(getattr(self.extractor, "backbone", None))
+        for part in parts:
+            pooler = getattr(part, "pooler", None)
+            if pooler is not None:
+                pooler.requires_grad_(False)
 
     def perturbed(self, rows: Rows, n_choices: int = 1, max_tokens: int | None = None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
         return self._logits(encode_pooled(self.backbone, rows, self.pooling, max_tokens=max_tokens), n_choices)
 
+    def classify(self, pooled_BD: Tensor) -> Tensor:
+        """Row logits float32 [B, C] of pooled rows; one column with multiple choice."""
+        logits_BC: Tensor = self.classifier(self.dropout(pooled_BD))
+        return logits_BC.float()
+
     def _logits(self, pooled_BD: Tensor, n_choices: int) -> Tensor:
-        logits: Tensor = self.classifier(self.dropout(pooled_BD))
-        return logits.float().view(-1, n_choices) if self.config.choice else logits.float()
+        return self._by_instance(self.classify(pooled_BD), n_choices)
+
+    def _by_instance(self, logits_BC: Tensor, n_choices: int) -> Tensor:
+        """Row logits as logits of instances, whose choices are the columns."""
+        return logits_BC.view(-1, n_choices) if self.config.choice else logits_BC
 
     def forward(
         self,
@@ -229,7 +340,7 @@ def with_pretrained(config: UnirexConfig, path: str | None, extractor_path: str 
     model = UnirexModel(config)
     if path is not None:
         model.backbone.load_state_dict(load_backbone(path).state_dict())
-    if isinstance(model.extractor, DualExtractor) and extractor_path is not None:
+    if isinstance(model.extractor, (DualExtractor, SupportClassifier)) and extractor_path is not None:
         model.extractor.backbone.load_state_dict(load_backbone(extractor_path).state_dict())
     return model
 

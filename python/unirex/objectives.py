@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MarginCriterion = Literal["margin", "diff"]
-ComplementCriterion = Literal["prior", "unlikelihood"]
 CompCriterion = Literal["margin", "diff", "prior", "unlikelihood"]
 SuffCriterion = Literal["margin", "diff", "mae", "mse", "kl", "kl_mean_reversed"]
 PlausCriterion = Literal["bce", "kl", "mse", "mae", "margin", "ranking"]
@@ -34,7 +32,7 @@ def task_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
 
 
 def comprehensiveness_loss(
-    ce_full_B: Tensor, ce_remove_KB: Tensor, *, criterion: MarginCriterion = "margin", margin: float = 1.0
+    ce_full_B: Tensor, ce_remove_KB: Tensor, *, criterion: CompCriterion = "margin", margin: float = 1.0
 ) -> Tensor:
     """How little the cross-entropy rises when the rationale is removed, float [K, B]; lower = more comprehensive.
 
@@ -54,12 +52,15 @@ def comprehensiveness_loss(
     raise ValueError(message)
 
 
-def complement_loss(logits_remove_KBC: Tensor, labels_B: Tensor, criterion: ComplementCriterion) -> Tensor:
+def complement_loss(
+    logits_remove_KBC: Tensor, labels_B: Tensor, criterion: CompCriterion, target: float | None = None
+) -> Tensor:
     """How much the complement of the rationale says by itself, float [K, B], at least 0; lower = more comprehensive.
 
     The full input does not enter, so that it is never made worse to look better by comparison.
 
-    `prior` is KL(uniform || p(remove)), summed over classes: without its rationale an input says nothing.
+    `prior` is KL(q || p(remove)), summed over classes, q uniform: without its rationale an input says nothing. With a
+    `target` q gives the label that probability and shares the rest evenly: below 1/C it asks for more.
     `unlikelihood` is -log(1 - p(remove)) of the label (Welleck et al. 2020): it pushes on past the uniform
     distribution, less and less.
 
@@ -67,6 +68,7 @@ def complement_loss(logits_remove_KBC: Tensor, labels_B: Tensor, criterion: Comp
         logits_remove_KBC: without the rationale, per fraction.
         labels_B: gold classes.
         criterion: see above.
+        target: for `prior`, in (0, 1).
 
     >>> even, label = torch.zeros(1, 1, 2), torch.tensor([1])
     >>> complement_loss(even, label, "prior").item(), round(complement_loss(even, label, "unlikelihood").item(), 4)
@@ -74,7 +76,13 @@ def complement_loss(logits_remove_KBC: Tensor, labels_B: Tensor, criterion: Comp
     """
     logits_KBC = logits_remove_KBC.float()
     if criterion == "prior":
-        return -torch.log_softmax(logits_KBC, -1).mean(-1) - math.log(logits_KBC.shape[-1])
+        n_classes = logits_KBC.shape[-1]
+        own = 1 / n_classes if target is None else target
+        rest = (1 - own) / (n_classes - 1)
+        log_probs_KBC = torch.log_softmax(logits_KBC, -1)
+        log_own_KB = -task_loss(logits_KBC, labels_B)
+        entropy = -own * math.log(own) - (1 - own) * math.log(rest)
+        return -(own - rest) * log_own_KB - rest * log_probs_KBC.sum(-1) - entropy
     if criterion == "unlikelihood":
         own_BC = torch.arange(logits_KBC.shape[-1], device=labels_B.device) == labels_B[:, None]
         rest_KB = torch.logsumexp(logits_KBC.masked_fill(own_BC, -torch.inf), -1)
@@ -126,6 +134,20 @@ def sufficiency_loss(
         return diff_KB.square()
     message = f"sufficiency criterion is {criterion!r}, expected margin, diff, mae, mse, kl or kl_mean_reversed"
     raise ValueError(message)
+
+
+def jensen_shannon(logits_a_BC: Tensor, logits_b_BC: Tensor) -> Tensor:
+    """Jensen-Shannon divergence of two predictions in nats, float [B], from 0 (equal) to ln 2; both carry gradient.
+
+    Source: the gap between the two predictors of A2R (Yu et al. 2021, eq. 6).
+
+    >>> round(jensen_shannon(torch.tensor([[50.0, 0.0]]), torch.tensor([[0.0, 50.0]])).item(), 4)
+    0.6931
+    """
+    log_a_BC, log_b_BC = (torch.log_softmax(logits.float(), dim=-1) for logits in (logits_a_BC, logits_b_BC))
+    log_middle_BC = torch.logaddexp(log_a_BC, log_b_BC) - math.log(2)
+    terms = [(part.exp() * (part - log_middle_BC)).sum(-1) for part in (log_a_BC, log_b_BC)]
+    return (terms[0] + terms[1]) / 2
 
 
 def plausibility_loss(

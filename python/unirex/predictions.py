@@ -34,7 +34,8 @@ class Prediction:
     """One instance: the columns of docs/predictions.md.
 
     `scores` has NaN where the model never saw the word (null in the file); `perturbed` maps a column name
-    (`unirex.schema.perturbed_column`) to probabilities, float64 [K, C] for keep and remove, [C] for null.
+    (`unirex.schema.perturbed_column`, or `full.` and a check model's name) to probabilities, float64 [K, C] for keep
+    and remove, [C] for null and full.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Prediction:
     gold: NDArray[np.float32] | None
     words_cut: int
     gold_cut: int
+    completeness_gap: float | None = None
     perturbed: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
@@ -70,13 +72,15 @@ def to_table(
     }
     for name in rows[0].perturbed if rows else ():
         values = [row.perturbed[name] for row in rows]
-        nested = name.partition(".")[0] != "null"
+        nested = name.partition(".")[0] in ("keep", "remove")
         columns[name] = pa.array(
             [list(value) for value in values] if nested else values,
             pa.list_(pa.list_(pa.float64())) if nested else pa.list_(pa.float64()),
         )
     columns["words_cut"] = pa.array([row.words_cut for row in rows], pa.int32())
     columns["gold_cut"] = pa.array([row.gold_cut for row in rows], pa.int32())
+    if any(row.completeness_gap is not None for row in rows):
+        columns["completeness_gap"] = pa.array([row.completeness_gap for row in rows], pa.float64())
     columns["model"] = pa.array([model] * n, pa.string()).dictionary_encode()
     columns["data"] = pa.array([data] * n, pa.string()).dictionary_encode()
     return pa.table(columns).replace_schema_metadata({PREDICTIONS_KEY: json.dumps(asdict(header))})

@@ -239,13 +239,13 @@ class _Perturbed(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scores_BU, valid_BU, count_KB, hard_KBU = ctx.saved_tensors
         how: Relaxation = ctx.how
-        scale = max(how.noise, 1e-6)
-        total = torch.zeros_like(scores_BU)
-        for _ in range(how.samples):
-            noise_BU = torch.randn_like(scores_BU)
-            change_KBU = top(scores_BU + scale * noise_BU, valid_BU, count_KB) - hard_KBU
-            total += (change_KBU * grads[0]).sum(-1).sum(0)[:, None] * noise_BU
-        return (total * valid_BU / (scale * how.samples)).to(scores_BU.dtype), None, None, None
+        scale, n, rows = max(how.noise, 1e-6), how.samples, len(scores_BU)
+        noise_SBU = torch.randn(n, *scores_BU.shape, dtype=scores_BU.dtype, device=scores_BU.device)
+        noisy = (scores_BU + scale * noise_SBU).flatten(0, 1)
+        drawn = top(noisy, valid_BU.repeat(n, 1), count_KB.repeat(1, n)).unflatten(1, (n, rows))
+        value_SB = ((drawn - hard_KBU[:, None]) * grads[0][:, None]).sum(-1).sum(0)
+        gradient_BU = (value_SB[:, :, None] * noise_SBU).mean(0) / scale
+        return gradient_BU * valid_BU, None, None, None
 
 
 class _Imle(torch.autograd.Function):
@@ -286,7 +286,8 @@ def _imle_difference(
     now_BU = top(noisy_BU, valid_BU, count_1B)[0].to(noisy_BU.dtype)
     if not adaptive:
         after_BU = top(noisy_BU - step * direction_BU, valid_BU, count_1B)[0].to(noisy_BU.dtype)
-        return (now_BU - after_BU) * length_B1 / step
+        moved_BU: Tensor = (now_BU - after_BU) * length_B1 / step
+        return moved_BU
     spread_B1 = _spread(noisy_BU, valid_BU)
     result = torch.zeros_like(noisy_BU)
     open_B1 = length_B1 > 0
@@ -304,7 +305,7 @@ def _spread(scores_BU: Tensor, valid_BU: Tensor) -> Tensor:
     highest = scores_BU.masked_fill(~valid_BU, -torch.inf).amax(1, keepdim=True)
     lowest = scores_BU.masked_fill(~valid_BU, torch.inf).amin(1, keepdim=True)
     spread_B1: Tensor = (highest - lowest).nan_to_num(0.0, 0.0, 0.0)
-    return spread_B1.clamp(min=1e-6)
+    return torch.clamp(spread_B1, min=1e-6)
 
 
 _BY_DIFFERENCE: dict[str, type[torch.autograd.Function]] = {

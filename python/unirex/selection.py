@@ -88,6 +88,61 @@ def top_k_word_masks(
     return _of_tokens(top_k_masks(scores_BW, word_BW, fractions, backend="torch"), dense_BL)
 
 
+def rationale_masks(
+    scores_BL: Tensor,
+    words_BL: Tensor,
+    fraction: float,
+    *,
+    unit: Literal["token", "word"] = "token",
+    pooling: Pooling = "max",
+    rounding: Literal["half_even", "floor"] = "half_even",
+    shape: Literal["top_k", "contiguous"] = "top_k",
+) -> Tensor:
+    """One rationale per row as a bool tensor [B, L] over tokens; without gradient.
+
+    Of n units max(1, fraction * n rounded) are marked, none if n = 0: the highest scores (`top_k`), or the run of
+    neighbours with the highest sum of scores (`contiguous`; units that are not selectable do not part neighbours). Of
+    equal ones the earlier wins. Source of the other rounding and shape: FRESH (Jain et al. 2020, section 4.2).
+
+    Args:
+        scores_BL: any floats, as in `top_k_masks`.
+        words_BL: the word of each token; negative = not selectable.
+        fraction: in (0, 1].
+        unit: what is counted and marked, tokens or words.
+        pooling: a word's score from its tokens, as in `top_k_word_masks`.
+        rounding: `half_even`, or `floor` (the paper's code).
+        shape: see above.
+
+    >>> scores, words = torch.tensor([[9.0, 3.0, 1.0, 2.5, 2.0]]), torch.tensor([[-1, 0, 1, 2, 3]])
+    >>> rationale_masks(scores, words, 0.5, shape="contiguous").int().tolist()
+    [[0, 0, 0, 1, 1]]
+    """
+    if rounding == "half_even" and shape == "top_k":
+        if unit == "word":
+            return top_k_word_masks(scores_BL, words_BL, [fraction], pooling=pooling)[0]
+        return top_k_masks(scores_BL, words_BL >= 0, [fraction])[0]
+    scores_BL, inside_BL = scores_BL.detach().float(), words_BL >= 0
+    _refuse_first(scores_BL, scores_BL.isnan() & inside_BL)
+    dense_BL = _dense_words(words_BL) if unit == "word" else torch.where(inside_BL, inside_BL.cumsum(1) - 1, -1)
+    scores_BU = pool_words(scores_BL, dense_BL, scores_BL.shape[1], pooling)
+    n_B1 = _n_words(dense_BL)
+    places_U = torch.arange(scores_BU.shape[1], device=scores_BU.device)
+    if rounding == "floor":
+        # A share that is a whole number in decimals (0.2 of 15) must not fall short of it in binary.
+        count_B1 = torch.minimum((fraction * n_B1.double() + 1e-9).floor().long().clamp(min=1), n_B1)
+    else:
+        count_B1 = _counts(n_B1[:, 0], [fraction])[0][:, None]
+    if shape == "top_k":
+        marks_BU = _rank(scores_BU, places_U < n_B1) < count_B1
+    else:
+        before_BU = torch.nn.functional.pad(scores_BU.double().cumsum(1), (1, 0))
+        last_BU = (places_U + count_B1).clamp(max=scores_BU.shape[1])
+        sums_BU = before_BU.gather(1, last_BU) - before_BU[:, :-1]
+        start_B1 = sums_BU.masked_fill(places_U + count_B1 > n_B1, -torch.inf).argmax(1, keepdim=True)
+        marks_BU = (places_U >= start_B1) & (places_U < start_B1 + count_B1)
+    return _of_tokens(marks_BU[None], dense_BL)[0]
+
+
 def relaxed_masks(
     scores_BL: Tensor,
     words_BL: Tensor,

@@ -16,12 +16,14 @@ from transformers.utils.logging import disable_progress_bar
 
 from unirex import checkpoint
 from unirex.assemble import Assembly, assemble
+from unirex.card import model_card, write_card
 from unirex.config import RunConfig, fail, parse, to_yaml
 from unirex.data.collate import EncodedSet
-from unirex.inference import OWN, Judging
-from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, write_all
+from unirex.inference import OWN, Judging, sources
+from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel
-from unirex.training import StoppedError, Training
+from unirex.training import Progress, StoppedError, Training, append_log
 
 # What may differ between a run and its resumption without changing the result.
 _FREE = ("resume", "overwrite", "output")
@@ -72,8 +74,8 @@ def run(config: RunConfig) -> None:
     if config.train.trackers:
         accelerator.init_trackers("unirex", config={"yaml": to_yaml(config)})
     started = time.perf_counter()
-    training = _fit(accelerator, config, folder, parts, judging, about)
-    _finish(accelerator, training, config, folder, parts, judging, about, time.perf_counter() - started)
+    progress = _fit(accelerator, config, folder, parts, judging, about)
+    _finish(accelerator, progress, config, folder, parts, judging, about, time.perf_counter() - started)
     accelerator.end_training()
 
 
@@ -96,7 +98,7 @@ def _open_run(accelerator: Accelerator, config: RunConfig, folder: Path) -> None
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         if config.overwrite and not config.resume:
-            for name in ("checkpoints", "model", "reference"):
+            for name in ("checkpoints", "model", "reference", "stages"):
                 shutil.rmtree(folder / name, ignore_errors=True)
             for name in ("log.jsonl", "predictions.parquet", "metrics.json"):
                 (folder / name).unlink(missing_ok=True)
@@ -120,43 +122,78 @@ def _check_same(before: dict[str, object], now: dict[str, object], stored: Path)
 
 def _fit(
     accelerator: Accelerator, config: RunConfig, folder: Path, parts: Assembly, judging: Judging, about: About
-) -> Training:
-    """Trains to the end, from the newest checkpoint where asked to."""
-    splits, tools = parts.splits, parts.tools
+) -> Progress:
+    """Trains all stages of the method to the end, from the newest checkpoints where asked to; returns the last's end.
+
+    The best model of each stage is loaded when it ends. Stages before the last live in folders of their own.
+    """
+    splits, tools, method = parts.splits, parts.tools, parts.method
     train = tools.encode(splits.train, splits.labels)
     if not splits.val:
         raise ValueError(
             f"data {config.data.short_name}: the val split is empty, expected instances to choose the model by"
         )
     dev = tools.encode(splits.val[: config.train.dev_limit], splits.labels)
-    training = Training(accelerator, parts.method, train, config.train, folder, config.seed)
     if accelerator.is_main_process:
         _describe(parts, train, dev, accelerator.num_processes)
+    stages: tuple[Stage, ...] = getattr(method, "stages", (Stage(name="train"),))
+    progress = Progress()
+    for stage in stages:
+        own = folder if stage is stages[-1] else folder / "stages" / stage.name
+        if len(stages) > 1:
+            method.enter(stage.name)
+            if accelerator.is_main_process:
+                own.mkdir(parents=True, exist_ok=True)
+                print(f"stage {stage.name}", flush=True)  # noqa: T201
+            accelerator.wait_for_everyone()
+        progress = _fit_stage(accelerator, config, own, parts, (train, dev), stage, judging, about)
+    return progress
+
+
+def _fit_stage(
+    accelerator: Accelerator,
+    config: RunConfig,
+    folder: Path,
+    parts: Assembly,
+    sets: tuple[EncodedSet, EncodedSet],
+    stage: Stage,
+    judging: Judging,
+    about: About,
+) -> Progress:
+    """Trains one stage in its folder and leaves the method with the stage's best model."""
+    settings = replace(config.train, epochs=stage.epochs or config.train.epochs)
+    training = Training(accelerator, parts.method, sets[0], settings, folder, config.seed)
     newest = checkpoint.latest(folder) if config.resume else None
     if newest is not None:
         training.resume(newest)
 
     def score_dev(epoch: int) -> dict[str, float]:
-        tables = judge(accelerator, training.method, dev, judging, about, title=f"dev {epoch}")
+        tables = judge(accelerator, training.method, sets[1], judging, about, title=f"dev {epoch}")
+        if accelerator.is_main_process:
+            warn_of_collapse(tables[OWN], f"dev {epoch}")
         return dev_metrics(accelerator, tables, config.train.best_metric)
 
     def keep_best() -> None:
-        save_model(training.bare_method.model, parts, folder / "model")
+        save_model(training.bare_method.model, parts, folder / "model", model_card(config, parts))
 
-    training.fit(score_dev, keep_best)
-    return training
+    progress = training.fit(score_dev, keep_best)
+    training.close()
+    best = UnirexModel.from_pretrained(folder / "model")
+    parts.method.model.load_state_dict(best.state_dict())
+    return progress
 
 
-def save_model(model: UnirexModel, parts: Assembly, folder: Path) -> None:
-    """Saves model and tokenizers so that the folder is complete or as it was before."""
+def save_model(model: UnirexModel, parts: Assembly, folder: Path, card: str) -> None:
+    """Saves model, tokenizers and model card so that the folder is complete or as it was before."""
     with checkpoint.atomic_folder(folder) as temporary:
         model.save_pretrained(temporary)
         parts.tools.save(temporary)
+        write_card(temporary, card)
 
 
 def _finish(
     accelerator: Accelerator,
-    training: Training,
+    progress: Progress,
     config: RunConfig,
     folder: Path,
     parts: Assembly,
@@ -165,18 +202,16 @@ def _finish(
     seconds: float,
 ) -> None:
     """Judges the best model beside the controls on the chosen split, and writes and prints the result."""
-    progress = training.progress
-    best = UnirexModel.from_pretrained(folder / "model")
-    training.bare_method.model.load_state_dict(best.state_dict())
     split = config.eval.split if getattr(parts.splits, config.eval.split) else "val"
     data = parts.tools.encode(getattr(parts.splits, split), parts.splits.labels)
-    with_controls = replace(judging, sources=(OWN, *config.eval.references))
+    with_controls = replace(judging, sources=sources(parts.method, config.eval))
     started = time.perf_counter()
-    tables = judge(accelerator, training.method, data, with_controls, about, title=split)
+    tables = judge(accelerator, parts.method, data, with_controls, about, title=split)
     if not accelerator.is_main_process:
         return
     paths = write_all(tables, folder)
-    training.log(
+    append_log(
+        folder,
         {
             "event": "end",
             "step": progress.step,
@@ -184,9 +219,10 @@ def _finish(
             "train_seconds": seconds,
             "judge_seconds": time.perf_counter() - started,
             "split": split,
-        }
+        },
     )
-    print_tables(tables, folder)
+    reports = print_tables(tables, folder)
+    write_card(folder / "model", model_card(config, parts, dict(zip(tables, reports, strict=True)), split))
     print(  # noqa: T201
         f"\n{config.data.short_name} {split}: {len(data)} instances; best epoch {progress.best_epoch} of "
         f"{progress.epoch}; trained in {seconds:.0f} s\nmodel        {folder / 'model'}\npredictions  {paths[0]}"

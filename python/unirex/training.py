@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from unirex import checkpoint
@@ -24,6 +23,7 @@ from unirex.checkpoint import rng_seed
 from unirex.config import TrainConfig
 from unirex.data.ahead import Ahead
 from unirex.data.collate import Batch, EncodedSet
+from unirex.display import TrainingBar
 from unirex.methods.method import Counts
 
 
@@ -54,13 +54,18 @@ class Progress:
     max_tokens: int | None = None
 
 
-def epoch_batches(lengths: NDArray[np.int64], config: TrainConfig, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+def epoch_batches(
+    lengths: NDArray[np.int64], config: TrainConfig, seed: int, epoch: int, has_gold: NDArray[np.bool_] | None = None
+) -> list[NDArray[np.int64]]:
     """The global batches of an epoch: index arrays whose sizes differ by one at most.
 
     With length grouping, instances are shuffled, sorted by length inside windows of 50 batches, cut into batches, and
-    the batches shuffled. Depends on seed and epoch only, never on the number of processes.
+    the batches shuffled. Depends on seed and epoch only, never on the number of processes. Where `config.gold_half`
+    asks for it and fewer than half of the instances have gold, see `_half_with_gold`.
     """
     rng = np.random.default_rng(rng_seed(seed, epoch))
+    if config.gold_half and has_gold is not None and 0 < has_gold.sum() < (~has_gold).sum():
+        return _half_with_gold(has_gold, config.batch_size, rng)
     order = rng.permutation(len(lengths))
     if config.length_grouping:
         window = 50 * config.batch_size
@@ -74,6 +79,18 @@ def epoch_batches(lengths: NDArray[np.int64], config: TrainConfig, seed: int, ep
     if config.length_grouping:
         return [batches[i] for i in rng.permutation(len(batches))]
     return batches
+
+
+def _half_with_gold(has_gold: NDArray[np.bool_], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Batches with as many instances with gold as without: each without gold once, those with gold again and again."""
+    without, gold = rng.permutation(np.flatnonzero(~has_gold)), np.flatnonzero(has_gold)
+    halves = np.array_split(without, max(1, math.ceil(len(without) / max(1, batch_size // 2))))
+    rounds = [rng.permutation(gold) for _ in range(math.ceil(len(without) / len(gold)))]
+    repeated = np.concatenate(rounds)[: len(without)]
+    ends = np.cumsum([len(half) for half in halves])
+    return [
+        np.concatenate([half, repeated[end - len(half) : end]]) for half, end in zip(halves, ends.tolist(), strict=True)
+    ]
 
 
 def learning_rate(step: int, total: int, config: TrainConfig) -> float:
@@ -114,6 +131,23 @@ def checkpoint_layers(method: nn.Module) -> None:
             enable({"use_reentrant": False})
 
 
+def append_log(run: Path, record: dict[str, Any]) -> None:
+    """Appends a line to the log of the run's folder."""
+    with (run / "log.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def uncorrected(lr: float, weight_decay: float, step: int, config: TrainConfig) -> dict[str, float]:
+    """AdamW's settings for a step (from 0) with which its bias correction cancels out.
+
+    The corrected update is lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps); the uncorrected one, which BERT was
+    trained with, is lr * m / (sqrt(v) + eps).
+    """
+    first, second = (1 - beta ** (step + 1) for beta in config.betas)
+    scale = first / math.sqrt(second)
+    return {"lr": lr * scale, "eps": config.eps / math.sqrt(second), "weight_decay": weight_decay / scale}
+
+
 class Training:
     """Trains a method on one set and asks for the dev metrics after each epoch."""
 
@@ -132,7 +166,7 @@ class Training:
         if config.gradient_checkpointing:
             checkpoint_layers(method)
         self.method, self.optimizer = accelerator.prepare(method, adamw(method, config))
-        self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0))
+        self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
         self._stop = False
         self._ahead: Ahead[list[Batch]] | None = None
         self._waited = 0.0
@@ -160,11 +194,12 @@ class Training:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 metrics = score_dev(progress.epoch)
                 self._judge(metrics, keep_best)
+                bar.epoch(progress.epoch, metrics, best=progress.best_epoch == progress.epoch)
                 self.save()
         return progress
 
     def _epoch(self, bar: Any) -> None:
-        batches = epoch_batches(self.data.lengths, self.config, self.seed, self.progress.epoch)
+        batches = epoch_batches(self.data.lengths, self.config, self.seed, self.progress.epoch, self.data.has_gold)
         self.method.train()
         with Ahead(lambda number: self._collate(batches[number]), len(batches)) as self._ahead:
             while self.progress.batch < len(batches):
@@ -279,8 +314,10 @@ class Training:
 
     def _set_lr(self) -> float:
         lr = learning_rate(self.progress.step, self.total_steps, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        for group, decay in zip(self.optimizer.param_groups, (self.config.weight_decay, 0.0), strict=True):
+            group.update(
+                {"lr": lr} if self.config.bias_correction else uncorrected(lr, decay, self.progress.step, self.config)
+            )
         return lr
 
     def _log_step(
@@ -310,13 +347,12 @@ class Training:
             "wait": round(self._waited, 4),
         }
         self.log(record)
-        bar.set_postfix(loss=f"{total:.4f}")
+        bar.losses(total, entry)
 
     def log(self, record: dict[str, Any]) -> None:
         """Appends a line to the run's log and tells the trackers."""
         if self.accelerator.is_main_process:
-            with (self.run / "log.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            append_log(self.run, record)
         numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
         self.accelerator.log(numbers, step=self.progress.step)
 
@@ -360,13 +396,17 @@ class Training:
             log.write_text("".join(f"{line}\n" for line in kept))
         self.accelerator.wait_for_everyone()
 
-    def _bar(self) -> Any:
-        return tqdm(
+    def close(self) -> None:
+        """Takes off what accelerate put around the method, so that another stage can be prepared."""
+        self.accelerator.unwrap_model(self.method, keep_fp32_wrapper=False)
+        self.accelerator.free_memory()
+
+    def _bar(self) -> TrainingBar:
+        return TrainingBar(
             total=self.total_steps,
             initial=self.progress.step,
-            unit="step",
-            desc="train",
-            disable=None if self.accelerator.is_main_process else True,
+            instances=len(self.data) * self.config.epochs / max(1, self.total_steps),
+            main=self.accelerator.is_main_process,
         )
 
     @contextmanager

@@ -4,13 +4,25 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::eraser::docs::Docs;
-use crate::eraser::evidence::{self, Annotation, Item, encode_evidence};
+use crate::eraser::evidence::{self, Annotation, Item, encode};
 use crate::eraser::json::{Fault, Outcome, Parser};
 use crate::eraser::lines::{self, Parsed, Sizes};
 use crate::eraser::problem::Problem;
 use crate::eraser::spans::{Span, inside};
 pub use crate::eraser::table::Entry;
 use crate::eraser::table::{self, Table};
+
+/// How annotations are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reading<'d> {
+    /// Keep the spans of sentences too.
+    pub sentences: bool,
+    /// Refuse fields that the benchmark's format does not have, and the lack of those that it demands, as its own
+    /// scorer does.
+    pub exact: bool,
+    /// Compare the spans with the lengths of these documents, line by line.
+    pub docs: Option<&'d Docs>,
+}
 
 /// All annotations of a split.
 #[derive(Debug)]
@@ -26,26 +38,23 @@ pub struct Annotations {
 impl Annotations {
     /// Reads `SPLIT.jsonl` (also compressed). To be called inside a thread pool.
     ///
-    /// Sentence spans are kept only where `sentences` asks for them. With `docs` the spans are compared with the
-    /// lengths of the documents line by line. `problem` is called for each bad line; it returns the error that ends
-    /// the reading.
+    /// `problem` is called for each bad line; it returns the error that ends the reading.
     pub fn open(
         data_dir: &Path,
         split: &str,
-        sentences: bool,
-        docs: Option<&Docs>,
+        reading: Reading<'_>,
         sizes: Sizes,
         mut problem: impl FnMut(Problem) -> Result<(), Problem>,
     ) -> Result<Self, Problem> {
         let name = data_dir.join(format!("{split}.jsonl"));
         let path = lines::find(&name).unwrap_or(name);
-        let mut found =
-            Self { path: path.clone(), classes: Vec::new(), table: Table::default(), has_sentences: sentences };
+        let has_sentences = reading.sentences;
+        let mut found = Self { path: path.clone(), classes: Vec::new(), table: Table::default(), has_sentences };
         let mut classes = HashMap::new();
         lines::stream(
             &path,
             sizes,
-            |block| read_block(block, sentences, docs),
+            |block| read_block(block, reading),
             |lines_before, block: Block| {
                 found.add(&block.entries, &mut classes).map_err(|fault| Problem::new(&path, None, fault))?;
                 block
@@ -92,11 +101,20 @@ impl Annotations {
         self.table.size()
     }
 
-    /// Reads an entry into `out`, in place of what was there.
+    /// Reads an entry into `out`, in place of what was there: the classes and the evidence of all annotations of its id.
     pub fn decode(&self, entry: &Entry<'_>, out: &mut Annotation) {
         out.clear();
-        // Entries are written by `encode` alone, so they never end early.
-        let _ = evidence::decode(entry.name, entry.record, self.has_sentences, out);
+        let (mut next, mut is_one) = (Some(*entry), true);
+        // Records are written by `add` alone, so they never end early.
+        while let Some(Entry { name, mut record, .. }) = next {
+            let earlier = table::take(&mut record).and_then(|at| (at as usize).checked_sub(1));
+            let _ = evidence::decode(name, record, self.has_sentences, out);
+            next = earlier.and_then(|at| self.table.at(at));
+            is_one &= next.is_none();
+        }
+        if !is_one {
+            out.unite();
+        }
     }
 
     /// Adds what was read from a block.
@@ -111,15 +129,10 @@ impl Annotations {
                 None => 0,
             };
             record.clear();
-            table::put(&mut record, 1);
+            // Several annotations of one id, which nobody forbids, are a chain of records: each leads to the one before.
+            table::put(&mut record, self.table.get(id).map_or(0, |earlier| earlier.at as u64 + 1));
             table::put(&mut record, class as u64);
             record.extend_from_slice(evidence);
-            if let Some(earlier) = self.table.get(id) {
-                let mut both = Annotation::default();
-                let _ = evidence::decode(id, earlier.record, self.has_sentences, &mut both);
-                let _ = evidence::decode(id, &record, self.has_sentences, &mut both);
-                record = evidence::encode(id, &both, self.has_sentences);
-            }
             if !self.table.set(id, &record) {
                 return Err(Fault::new(table::TOO_MANY, "fewer annotations"));
             }
@@ -145,26 +158,21 @@ struct Block {
     faults: Vec<(u64, Fault)>,
 }
 
-fn read_block(block: &[u8], sentences: bool, docs: Option<&Docs>) -> Parsed<Block> {
+fn read_block(block: &[u8], reading: Reading<'_>) -> Parsed<Block> {
     let (mut lines, mut outcome) = (0, Block::default());
     let mut spans = Vec::new();
     for line in lines::split(block) {
         lines += 1;
-        if let Err(fault) = read_line(line, sentences, docs, &mut spans, &mut outcome.entries) {
+        if let Err(fault) = read_line(line, reading, &mut spans, &mut outcome.entries) {
             outcome.faults.push((lines, fault));
         }
     }
     Parsed { lines, outcome }
 }
 
-fn read_line(
-    line: &[u8],
-    sentences: bool,
-    docs: Option<&Docs>,
-    items: &mut Vec<Item>,
-    out: &mut Vec<u8>,
-) -> Outcome<()> {
-    let (mut id, mut class, mut groups) = (None, None, None);
+fn read_line(line: &[u8], reading: Reading<'_>, items: &mut Vec<Item>, out: &mut Vec<u8>) -> Outcome<()> {
+    let Reading { sentences, exact, docs } = reading;
+    let (mut id, mut class, mut groups, mut query) = (None, None, None, !exact);
     Parser::whole_object(lines::as_text(line)?, |p, key| {
         match key.as_ref() {
             "annotation_id" => id = Some(p.string()?),
@@ -174,7 +182,7 @@ fn read_line(
                 let mut group = 0;
                 p.list(|p| {
                     p.list(|evidence| {
-                        items.push(read_evidence(evidence, group, sentences)?);
+                        items.push(read_evidence(evidence, group, reading)?);
                         Ok(())
                     })?;
                     group += 1;
@@ -182,6 +190,12 @@ fn read_line(
                 })?;
                 groups = Some(group);
             }
+            "query" => {
+                query = true;
+                p.skip()?;
+            }
+            "query_type" | "docids" => p.skip()?,
+            _ if exact => return Err(foreign("annotation")),
             _ => p.skip()?,
         }
         Ok(())
@@ -190,18 +204,27 @@ fn read_line(
     let id = id.ok_or_else(|| missing("annotation_id", "text"))?;
     let class = class.ok_or_else(|| missing("classification", "the name of a class"))?;
     groups.ok_or_else(|| missing("evidences", "a list of lists of evidence"))?;
+    if !query {
+        return Err(missing("query", "text"));
+    }
     // An annotation of a wrong place is told and still there for the instance that belongs to it.
     let places = docs.map_or(Ok(()), |docs| check_places(items, docs, sentences));
     table::put_bytes(out, id.as_bytes());
     table::put_bytes(out, class.map_or_else(String::new, |name| format!("={name}")).as_bytes());
-    table::put_bytes(out, &encode_evidence(id.as_bytes(), items, sentences));
+    table::put_bytes(out, &encode(id.as_bytes(), items, sentences));
     places
 }
 
-fn read_evidence(p: &mut Parser<'_>, group: usize, sentences: bool) -> Outcome<Item> {
+/// A fault of a field that the benchmark's format does not have.
+fn foreign(what: &str) -> Fault {
+    Fault::new("a field that the format does not have", format!("the fields of an {what} alone"))
+}
+
+fn read_evidence(p: &mut Parser<'_>, group: usize, reading: Reading<'_>) -> Outcome<Item> {
+    let Reading { sentences, exact, .. } = reading;
     // An evidence that does not say where it is has -1 there, as in the reference reader.
     let nowhere = Span { start: -1, end: -1 };
-    let (mut docid, mut at, mut sentence) = (None, nowhere, nowhere);
+    let (mut docid, mut at, mut sentence, mut text) = (None, nowhere, nowhere, !exact);
     p.object(|p, key| {
         match key.as_ref() {
             "docid" => docid = Some(p.string()?.into_owned()),
@@ -209,11 +232,24 @@ fn read_evidence(p: &mut Parser<'_>, group: usize, sentences: bool) -> Outcome<I
             "end_token" => at.end = p.integer()?,
             "start_sentence" if sentences => sentence.start = p.integer()?,
             "end_sentence" if sentences => sentence.end = p.integer()?,
+            "text" => {
+                text = true;
+                // Evidence is put into sets there, which a list cannot be.
+                if exact && p.is_nested() {
+                    return Err(p.wrong("text"));
+                }
+                p.skip()?;
+            }
+            "start_sentence" | "end_sentence" => p.skip()?,
+            _ if exact => return Err(foreign("evidence")),
             _ => p.skip()?,
         }
         Ok(())
     })?;
     let docid = docid.ok_or_else(|| Fault::new("nothing", "the name of a document").within("docid"))?;
+    if !text {
+        return Err(Fault::new("nothing", "text").within("text"));
+    }
     Ok(Item { group, docid, tokens: at, sentences: sentence })
 }
 

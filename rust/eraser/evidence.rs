@@ -68,7 +68,7 @@ pub fn check(annotation: &Annotation, docs: &Docs, tokens: bool) -> Outcome<()> 
 
 /// The record of the evidence of an annotation, which it sorts.
 #[must_use]
-pub fn encode_evidence(id: &[u8], items: &mut [Item], sentences: bool) -> Vec<u8> {
+pub fn encode(id: &[u8], items: &mut [Item], sentences: bool) -> Vec<u8> {
     items.sort_by(|a, b| a.docid.cmp(&b.docid));
     let mut annotation = Annotation::default();
     for group in items.chunk_by(|a, b| a.docid == b.docid) {
@@ -89,6 +89,26 @@ impl Annotation {
         self.docs.clear();
         self.tokens.clear();
         self.sentences.clear();
+    }
+
+    /// The evidence in a document, if there is any.
+    #[must_use]
+    pub fn evidence(&self, docid: &str) -> Option<&Evidence> {
+        let at = self.docs.binary_search_by(|evidence| evidence.docid.as_str().cmp(docid)).ok()?;
+        self.docs.get(at)
+    }
+
+    /// Makes what was read from several records one: each document once, its spans in order and none twice.
+    pub fn unite(&mut self) {
+        let mut all = std::mem::take(self);
+        self.classes = std::mem::take(&mut all.classes);
+        all.docs.sort_by(|a, b| a.docid.cmp(&b.docid));
+        for group in all.docs.chunk_by(|a, b| a.docid == b.docid) {
+            let docid = group.first().map(|evidence| evidence.docid.clone()).unwrap_or_default();
+            let mut tokens: Vec<Span> = group.iter().flat_map(|evidence| all.tokens(evidence)).copied().collect();
+            let mut places: Vec<Span> = group.iter().flat_map(|evidence| all.sentences(evidence)).copied().collect();
+            self.push(docid, &mut tokens, &mut places);
+        }
     }
 
     fn push(&mut self, docid: String, tokens: &mut Vec<Span>, sentences: &mut Vec<Span>) {
@@ -129,34 +149,10 @@ fn write_spans(spans: &[Span], out: &mut Vec<u8>) {
     }
 }
 
-/// The record of an annotation that was put together from several.
-#[must_use]
-pub fn encode(id: &[u8], both: &Annotation, sentences: bool) -> Vec<u8> {
-    let mut out = Vec::new();
-    table::put(&mut out, both.classes.len() as u64);
-    for class in &both.classes {
-        table::put(&mut out, class.map_or(0, |c| c as u64 + 1));
-    }
-    let mut items = Vec::new();
-    for evidence in &both.docs {
-        let nowhere = Span { start: -1, end: -1 };
-        let (tokens, places) = (both.tokens(evidence), both.sentences(evidence));
-        for i in 0..tokens.len().max(places.len()) {
-            // The shorter list is filled up with a span that it has already.
-            let pick = |spans: &[Span]| spans.get(i).or(spans.first()).copied().unwrap_or(nowhere);
-            items.push(Item { group: 0, docid: evidence.docid.clone(), tokens: pick(tokens), sentences: pick(places) });
-        }
-    }
-    out.extend(encode_evidence(id, &mut items, sentences));
-    out
-}
-
-/// Adds a record to `out`; none where the bytes end too early.
+/// Adds a class and the record of its evidence to `out`; none where the bytes end too early.
 pub fn decode(id: &[u8], mut record: &[u8], sentences: bool, out: &mut Annotation) -> Option<()> {
     let from = &mut record;
-    for _ in 0..table::take(from)? {
-        out.classes.push((table::take(from)? as usize).checked_sub(1));
-    }
+    out.classes.push((table::take(from)? as usize).checked_sub(1));
     for _ in 0..table::take(from)? {
         let docid = match (table::take(from)? as usize).checked_sub(1) {
             None => id,

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use crate::eraser::annotations::Annotations;
+use crate::eraser::annotations::{Annotations, Reading};
 use crate::eraser::check::{Checker, Profile, Seen};
 use crate::eraser::docs::{Docs, Lengths};
 use crate::eraser::evidence::Annotation;
@@ -60,8 +60,8 @@ impl RowReader {
         let docs = Docs::open(&input.data_dir, sizes, |problem| problems.note(problem))?;
         let profile = Profile::of(&first);
         let (folder, split) = (&input.data_dir, &input.split);
-        let annotations =
-            Annotations::open(folder, split, profile.sentences, Some(&docs), sizes, |problem| problems.note(problem))?;
+        let reading = Reading { sentences: profile.sentences, exact: false, docs: Some(&docs) };
+        let annotations = Annotations::open(folder, split, reading, sizes, |problem| problems.note(problem))?;
         let shape = Shape {
             labels: labels(&annotations, &first),
             thresholds: thresholds(&first, wanted).map_err(|fault| at(fault.within("thresholded_scores")))?,
@@ -266,7 +266,7 @@ impl Join {
 
     /// Appends the human rationale in a document.
     fn document(&self, annotation: &Annotation, docid: &str, lengths: Lengths, rows: &mut Rows) -> Outcome<()> {
-        let evidence = annotation.docs.iter().find(|evidence| evidence.docid == docid);
+        let evidence = annotation.evidence(docid);
         let tokens = evidence.map(|evidence| annotation.tokens(evidence)).unwrap_or_default();
         mark(&mut rows.tokens.gold, lengths.tokens, tokens)?;
         if self.shape.profile.sentences {

@@ -133,6 +133,12 @@ impl<'a> Parser<'a> {
         self.word("null")
     }
 
+    /// Whether a list or an object is next.
+    #[must_use]
+    pub fn is_nested(&self) -> bool {
+        matches!(self.peek(), Some(b'[' | b'{'))
+    }
+
     /// Reads text. A lone surrogate, which Python keeps, is refused: it can be neither written nor compared.
     pub fn string(&mut self) -> Outcome<Cow<'a, str>> {
         if self.peek() != Some(b'"') {

@@ -7,6 +7,7 @@
 pub mod annotations;
 pub mod check;
 pub mod classes;
+pub mod demands;
 pub mod docs;
 pub mod evidence;
 pub mod hard;
@@ -30,7 +31,7 @@ mod work;
 use crate::error::Result;
 use crate::pool;
 
-use annotations::Annotations;
+use annotations::{Annotations, Reading};
 use docs::Docs;
 use lines::Sizes;
 use score::{Problems, Scorer};
@@ -98,7 +99,8 @@ pub fn validate(input: &Input, options: Options, limit: usize, threads: Option<u
 fn validate_data(input: &Input, sizes: Sizes, problems: &mut Problems) -> std::result::Result<(), Problem> {
     let docs = Docs::open(&input.data_dir, sizes, |problem| problems.note(problem))?;
     let note = |problem| problems.note(problem);
-    Annotations::open(&input.data_dir, &input.split, false, Some(&docs), sizes, note).map(drop)
+    let reading = Reading { docs: Some(&docs), ..Reading::default() };
+    Annotations::open(&input.data_dir, &input.split, reading, sizes, note).map(drop)
 }
 
 fn validate_results(input: &Input, options: Options, problems: &mut Problems) -> std::result::Result<(), Problem> {

@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 
-use crate::eraser::annotations::Annotations;
+use crate::eraser::annotations::{Annotations, Reading};
 use crate::eraser::check::{Profile, Seen};
 use crate::eraser::classes::Wanted;
+use crate::eraser::demands::Demands;
 use crate::eraser::docs::Docs;
 use crate::eraser::instance::Instance;
 use crate::eraser::json::Fault;
@@ -99,22 +100,21 @@ impl Scorer {
     /// Reads documents and annotations. The error is the problem that leaves nothing to go on with, or the last that
     /// `problems` takes.
     pub fn open(input: &Input, options: Options, problems: &mut Problems) -> Result<Self, Problem> {
-        let (first, blocks) = match first_instance(input, &options) {
-            Ok((first, blocks)) => (Some(first), blocks),
+        let (first, demands, blocks) = match first_instance(input, &options) {
+            Ok((first, demands, blocks)) => (Some(first), Some(demands), blocks),
             // Where all problems are wanted the line is found bad again later, and the others are read without it.
-            Err(problem) if problem.line.is_some() && problems.limit > 1 => (None, Blocks::default()),
+            Err(problem) if problem.line.is_some() && problems.limit > 1 => (None, None, Blocks::default()),
             Err(problem) => return Err(problem),
         };
         let (folder, split, sizes) = (&input.data_dir, &input.split, options.sizes);
         let docs = Docs::open(folder, sizes, |problem| problems.note(problem))?;
         let checked_against = (problems.limit > 1).then_some(&docs);
-        let annotations = Annotations::open(folder, split, blocks.sentences, checked_against, sizes, |problem| {
-            problems.note(problem)
-        })?;
+        let reading = Reading { sentences: blocks.sentences, exact: true, docs: checked_against };
+        let annotations = Annotations::open(folder, split, reading, sizes, |problem| problems.note(problem))?;
         let indices = annotations.classes.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
         let (files, seen) = (Files::new(&input.results, sizes), Seen::new(&annotations));
         let path = input.results.first().unwrap_or(folder).clone();
-        let work = Work { options, first, blocks, docs, annotations, indices, limit: problems.limit };
+        let work = Work { options, first, demands, blocks, docs, annotations, indices, limit: problems.limit };
         Ok(Self { tally: work.tally(), work, files, path, seen })
     }
 
@@ -171,7 +171,7 @@ impl Input {
 }
 
 /// What the first instance has, and so what is computed.
-fn first_instance(input: &Input, options: &Options) -> Result<(Profile, Blocks), Problem> {
+fn first_instance(input: &Input, options: &Options) -> Result<(Profile, Demands, Blocks), Problem> {
     let line = input.first_line(options.sizes)?;
     let mut instance = Instance::default();
     lines::as_text(&line).and_then(|line| instance.read(line)).map_err(|fault| input.first_problem(fault))?;
@@ -188,5 +188,5 @@ fn first_instance(input: &Input, options: &Options) -> Result<(Profile, Blocks),
         },
         tokens_to_flip: instance.tokens_to_flip.has_key(),
     };
-    Ok((Profile::of(&instance), blocks))
+    Ok((Profile::of(&instance), Demands::of(&instance), blocks))
 }

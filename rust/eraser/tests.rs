@@ -54,13 +54,14 @@ fn world(instances: usize) -> [(&'static str, String); 3] {
         let scores: Vec<String> = (0..n).map(|t| format!("0.{}", (t * t + i) % 9)).collect();
         docs.push(format!("{{\"docid\": \"d{i}\", \"document\": \"{}\"}}\n", vec!["w"; n].join(" ")));
         annotations.push(format!(
-            "{{\"annotation_id\": \"d{i}\", \"classification\": \"{class}\", \"evidences\": \
-             [[{{\"docid\": \"d{i}\", \"start_token\": {}, \"end_token\": {n}}}]]}}\n",
+            "{{\"annotation_id\": \"d{i}\", \"classification\": \"{class}\", \"query\": \"\", \"evidences\": \
+             [[{{\"text\": \"\", \"docid\": \"d{i}\", \"start_token\": {}, \"end_token\": {n}}}]]}}\n",
             i % 3
         ));
         results.push(format!(
             "{{\"annotation_id\": \"d{i}\", \"classification\": \"b\", \"classification_scores\": {{\"b\": 0.7, \
-             \"n\": 0.3}}, \"thresholded_scores\": [{{\"threshold\": 0.1, \
+             \"n\": 0.3}}, \"comprehensiveness_classification_scores\": {{\"b\": 0.2, \"n\": 0.8}}, \
+             \"sufficiency_classification_scores\": {{\"b\": 0.5, \"n\": 0.5}}, \"thresholded_scores\": [{{\"threshold\": 0.1, \
              \"comprehensiveness_classification_scores\": {{\"b\": 0.{i}, \"n\": 0}}, \
              \"sufficiency_classification_scores\": {{\"b\": 1e-{i}}}}}], \"rationales\": [{{\"docid\": \"d{i}\", \
              \"hard_rationale_predictions\": [{{\"start_token\": 0, \"end_token\": {}}}], \
@@ -333,5 +334,44 @@ fn validating_goes_on_after_a_bad_line() -> Result<()> {
         "{found:?}"
     );
     assert_eq!(super::validate(&folder.input(), options(Sizes::default()), 2, Some(2))?.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn annotations_of_one_id_are_one_and_cost_no_more_than_their_lines() -> Result<()> {
+    const REPEATS: usize = 3000;
+    let folder = Folder::new();
+    folder.write(
+        "docs.jsonl",
+        format!("{{\"docid\": \"d\", \"document\": \"{}\"}}\n", vec!["w"; REPEATS].join(" ")).as_bytes(),
+    );
+    let line = |i: usize| {
+        format!(
+            "{{\"annotation_id\": \"a\", \"classification\": \"{}\", \"query\": \"\", \"evidences\": [[{{\"text\": \"\", \
+             \"docid\": \"d\", \"start_token\": {}, \"end_token\": {}}}]]}}\n",
+            ["x", "y", "y"][i % 3],
+            i / 2,
+            i / 2 + 1
+        )
+    };
+    folder.write("test.jsonl", (0..REPEATS).map(line).collect::<String>().as_bytes());
+    let scores = (0..REPEATS).map(|i| if i < REPEATS / 2 { "1" } else { "0" }).collect::<Vec<_>>().join(", ");
+    let result = format!(
+        "{{\"annotation_id\": \"a\", \"classification\": \"x\", \"classification_scores\": {{\"x\": 1}}, \"rationales\": \
+         [{{\"docid\": \"d\", \"hard_rationale_predictions\": [{{\"start_token\": 0, \"end_token\": 1}}], \
+         \"soft_rationale_predictions\": [{scores}]}}]}}\n"
+    );
+    folder.write("results.jsonl", result.as_bytes());
+    let (folder_path, sizes) = (&folder.0, Sizes { batch: 1000, block: 300 });
+    let read =
+        super::annotations::Annotations::open(folder_path, "test", super::annotations::Reading::default(), sizes, Err);
+    assert!(read.is_ok_and(|found| found.len() == 1 && found.size() < 20 * REPEATS));
+    let found = score(&folder.input(), options(sizes), Some(2))?;
+    // Half of the tokens are gold, each of them marked twice; a third of the annotations has the predicted class.
+    for part in
+        ["\"auprc\": 1.0", "\"accuracy\": 0.3333333333333333", "\"micro\": {\"p\": 1.0, \"r\": 0.0006666666666666666"]
+    {
+        assert!(found.contains(part), "{part}: {found}");
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::eraser::annotations::Annotations;
 use crate::eraser::check::{Checker, Profile, Seen};
+use crate::eraser::demands::Demands;
 use crate::eraser::docs::{Docs, Lengths};
 use crate::eraser::evidence::{self, Annotation};
 use crate::eraser::hard;
@@ -22,6 +23,8 @@ pub(super) struct Work {
     pub(super) options: Options,
     /// What the first instance has; none where it cannot be read.
     pub(super) first: Option<Profile>,
+    /// What that makes the benchmark's scorer demand of all.
+    pub(super) demands: Option<Demands>,
     pub(super) blocks: Blocks,
     pub(super) docs: Docs,
     pub(super) annotations: Annotations,
@@ -91,6 +94,9 @@ impl Work {
         tally.instances += 1;
         let checker = Checker { docs: &self.docs, first: self.first };
         checker.instance(instance, &mut scratch.lengths, &mut scratch.predicted, fault);
+        if let Some(demands) = &self.demands {
+            demands.check(instance, fault);
+        }
         let entry = self.annotations.get(&instance.id);
         match &entry {
             Some(entry) => self.annotations.decode(entry, &mut scratch.annotation),

@@ -251,3 +251,25 @@ def outcome(path: str) -> tuple[str, Report | None]:
         return "", score(path, resampling=Resampling(replicates=5))
     except ValueError as error:
         return str(error), None
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("/dev/full", "No space left on device: '/dev/full'"),
+        ("{d}/no/x.json", "No such file or directory: '{d}/no/x.json'"),
+    ],
+)
+def test_what_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str, message: str
+) -> None:
+    if output == "/dev/full" and not Path(output).exists():
+        pytest.skip("no /dev/full")
+    path = tmp_path / "p.parquet"
+    pq.write_table(predictions.table(0, 5), path)
+    assert main(["score", str(path), "--replicates", "0", "--output", output.format(d=tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message.format(d=tmp_path) in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [path]

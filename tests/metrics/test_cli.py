@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -64,6 +65,26 @@ def test_several_systems_are_columns(file: Path, capsys: pytest.CaptureFixture[s
     assert main(["score", str(file), str(other), "--json"]) == 0
     systems = json.loads(capsys.readouterr().out)["systems"]
     assert [s["about"]["scores_from"] for s in systems] == ["extractor", "random"]
+
+
+def test_plain_faithfulness_of_different_models_is_warned_about(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = predictions.table(0, 30)
+    column = table.schema.names.index("model")
+    other, same = file.parent / "other.parquet", file.parent / "same.parquet"
+    pq.write_table(table.set_column(column, "model", pa.array(["another"] * 30)), other)
+    pq.write_table(table, same)
+    for words, is_noted in [
+        (["score", str(file), str(other)], True),
+        (["score", str(file), str(same)], False),
+        (["score", str(other)], False),
+        (["compare", str(file), str(other), "--metrics", "sufficiency"], True),
+        (["compare", str(file), str(other), "--metrics", "auprc", "normalised_sufficiency"], False),
+        (["compare", str(file), str(same), "--metrics", "sufficiency"], False),
+    ]:
+        assert main([*words, "--replicates", "20"]) == 0
+        out = capsys.readouterr().out
+        assert ("note: different models were asked" in out) == is_noted, words
+        assert out.count("note:") <= 1
 
 
 def test_columns_are_named_by_what_tells_their_paths_apart(file: Path) -> None:

@@ -80,7 +80,9 @@ def by_hand(tmp_path, *, document="w w w w", spans=((0, 2),), instances):
     world = {
         "folder": False,
         "documents": {"d": document},
-        "annotations": [{"annotation_id": n, "evidences": [evidences], "classification": "x"} for n in names],
+        "annotations": [
+            {"annotation_id": n, "query": "", "evidences": [evidences], "classification": "x"} for n in names
+        ],
         "instances": [
             {"annotation_id": name, "rationales": [{"docid": "d", **rationale}], **more}
             for name, (rationale, more) in zip(names, instances, strict=True)
@@ -152,3 +154,25 @@ def test_threads_change_no_bit(tmp_path):
     by_hand(tmp_path, instances=[(rationale, {}) for rationale in rationales])
     one, three = (score_eraser(tmp_path / "results.jsonl", tmp_path, "test", threads=n) for n in (1, 3))
     assert one == three
+
+
+def test_order_shards_and_threads_change_nothing(tmp_path):
+    draw = np.random.default_rng(1)
+    labels = {"classification": "x", "classification_scores": {"x": 0.7, "y": 0.3}}
+    rows = [
+        (
+            hard((0, 1 + i % 3)) | soft(*draw.random(4).tolist()),
+            labels | {"comprehensiveness_classification_scores": dict(zip("xy", draw.random(2).tolist(), strict=True))},
+        )
+        for i in range(500)
+    ]
+    expected = by_hand(tmp_path, instances=rows)
+    lines = (tmp_path / "results.jsonl").read_text().splitlines(keepends=True)
+    # The kind of values that the first instance has decides what is scored, so any may come first here.
+    for seed in range(5):
+        np.random.default_rng(seed).shuffle(lines)
+        shards = [tmp_path / f"{part}.jsonl" for part in range(3)]
+        for part, shard in enumerate(shards):
+            shard.write_text("".join(lines[part::3]))
+        found = score_eraser(shards, tmp_path, "test", aopc_thresholds=[0.5], threads=1 + seed % 3)
+        assert_same(found, expected, tolerance=1e-12)

@@ -23,7 +23,10 @@ def files():
     annotations, instances = [], []
     for i, name in enumerate(("x", "y")):
         span = {"docid": name, "start_token": i, "end_token": 3, "start_sentence": 0, "end_sentence": 1}
-        annotations.append({"annotation_id": name, "classification": f"c{i}", "evidences": [[{"text": "", **span}]]})
+        evidences = [[{"text": "", **span}]]
+        annotations.append(
+            {"annotation_id": name, "query": "", "classification": f"c{i}", "evidences": evidences, "docids": None}
+        )
         scores = {"c0": 0.25, "c1": 0.75}
         instances.append(
             {

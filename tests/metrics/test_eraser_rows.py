@@ -62,7 +62,7 @@ class World:
         keep, remove = ([self.classes() for _ in THRESHOLDS] for _ in range(2))
         full, kept, removed = self.classes(), self.classes(), self.classes()
         evidences = [evidence for part in parts for evidence in part[1]]
-        self.annotations.append({"annotation_id": name, "evidences": [evidences], "classification": label})
+        self.annotations.append({"annotation_id": name, "query": "", "evidences": [evidences], "classification": label})
         at = [
             {
                 "threshold": threshold,

@@ -134,6 +134,32 @@ def test_a_check_model_brings_its_own_full_probabilities() -> None:
     assert check["comprehensiveness"].perturbation == "delete"
 
 
+def test_a_check_model_is_asked_for_the_class_that_the_model_predicts(tmp_path: Path) -> None:
+    # The model says b on both rows; the check model would say a on the first, and is asked about b all the same.
+    table = pa.table(
+        {
+            "id": ["1", "2"],
+            "prediction": ["b", "b"],
+            "probabilities": [[0.4, 0.6], [0.1, 0.9]],
+            "fractions": [[0.5, 1.0]] * 2,
+            "keep.attention.self": [[[0.5, 0.5], [0.4, 0.6]], [[0.5, 0.5], [0.1, 0.9]]],
+            "remove.attention.self": [[[0.5, 0.5], [0.5, 0.5]]] * 2,
+            "full.judge": [[0.7, 0.3], [0.2, 0.8]],
+            "keep.mask_token.judge": [[[0.8, 0.2], [0.7, 0.3]], [[0.5, 0.5], [0.2, 0.8]]],
+            "remove.mask_token.judge": [[[0.9, 0.1], [1.0, 0.0]], [[0.6, 0.4], [0.7, 0.3]]],
+            "null.mask_token.judge": [[0.9, 0.1], [0.6, 0.4]],
+        }
+    )
+    pq.write_table(table, tmp_path / "judged.parquet")
+    report = score(tmp_path / "judged.parquet", scorer="judge", labels=["a", "b"], resampling=NO_DRAWS)
+    assert report.about["scorer"] == "judge"
+    assert report["comprehensiveness"].value == pytest.approx(((0.2 + 0.3) / 2 + (0.4 + 0.5) / 2) / 2)
+    assert report["sufficiency"].value == pytest.approx(((0.1 + 0.0) / 2 + (0.3 + 0.0) / 2) / 2)
+    assert report["normalised_sufficiency@0.5"].value == pytest.approx(((1 - 0.1 / 0.2) + (1 - 0.3 / 0.4)) / 2)
+    own = score(tmp_path / "judged.parquet", labels=["a", "b"], resampling=NO_DRAWS)
+    assert own["sufficiency@0.5"].value == pytest.approx((0.1 + 0.4) / 2)
+
+
 def test_multiple_choice_rows_may_have_fewer_choices() -> None:
     rows = predictions.rows(8, 20, labels=("A", "B", "C"), hows=("attention",))
     row = rows[0]

@@ -20,6 +20,7 @@ WORLD = {
     "annotations": [
         {
             "annotation_id": name,
+            "query": "",
             "classification": label,
             "evidences": [[{"docid": name, "start_token": 0, "end_token": 1, "text": "w"}]],
         }
@@ -29,6 +30,7 @@ WORLD = {
         {
             "annotation_id": name,
             "classification": "yes",
+            "classification_scores": {"yes": 0.75, "no": 0.25},
             "rationales": [
                 {
                     "docid": name,
@@ -123,6 +125,11 @@ def test_a_foreign_table_without_ids_is_one_problem():
         (["score", "{d}/results.jsonl", "{d}/x", "--data-dir", "{d}", "--convention", "eraser"], "found 2 (quote"),
         (["score", "{d}/results.jsonl", "--data-dir", "{d}", "--iou-thresholds", "2"], "iou_thresholds has 2.0"),
         (["score", "{d}/test.jsonl", "--data-dir", "{d}", "--convention", "eraser"], "test.jsonl:1: rationales: found"),
+        (["score", "--data-dir", "{d}", "--convention", "eraser"], "no results given"),
+        (
+            ["score", "{d}/results.jsonl", "--data-dir", "{d}", "--engine", "ray"],
+            "unrecognized arguments: --engine ray",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_2(folder, capsys, words, message):
@@ -153,6 +160,18 @@ def test_writes_the_benchmarks_json(folder, capsys):
     assert text == json.dumps(expected, indent=4, sort_keys=True) + "\n"
     assert main(["score", *words, "--json"]) == 0
     assert capsys.readouterr().out == text
+
+
+def test_takes_the_benchmarks_own_options(folder, capsys):
+    words = ["score", "--results", str(folder / "results.jsonl"), "--data_dir", str(folder), "--convention", "eraser"]
+    assert main([*words, "--strict", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == score_eraser(folder / "results.jsonl", folder, "test")
+    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    bare = [{key: row[key] for key in ("annotation_id", "rationales")} for row in rows]
+    (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bare))
+    assert main(words) == 0
+    assert main([*words, "--strict"]) == 2
+    assert "classification: found none, expected a class" in capsys.readouterr().err
 
 
 def test_scores_several_systems_side_by_side(folder, capsys):

@@ -58,6 +58,8 @@ def _documents(data_dir):
 
 def _score(results, data_dir, split, iou_thresholds, aopc_thresholds):
     instances, annotations = _lines(results), _lines(data_dir / f"{split}.jsonl")
+    for annotation in annotations:
+        _verify_annotation(annotation)
     sentences = _documents(data_dir)
     tokens = {name: [token for sentence in text for token in sentence] for name, text in sentences.items()}
     _verify(instances, tokens)
@@ -90,6 +92,19 @@ def _evidences(annotation):
     return [evidence for group in annotation["evidences"] for evidence in group]
 
 
+ANNOTATION = {"annotation_id", "query", "evidences", "classification"}
+PLACES = {"start_token", "end_token", "start_sentence", "end_sentence"}
+
+
+def _verify_annotation(annotation):
+    if not ANNOTATION <= annotation.keys() <= ANNOTATION | {"query_type", "docids"}:
+        raise TypeError("an annotation lacks a field or has a foreign one")
+    for evidence in _evidences(annotation):
+        if not {"text", "docid"} <= evidence.keys() <= {"text", "docid"} | PLACES:
+            raise TypeError("an evidence lacks a field or has a foreign one")
+        hash(evidence["text"])
+
+
 def _verify(instances, tokens):
     names = [instance["annotation_id"] for instance in instances]
     if len(set(names)) != len(names):
@@ -107,8 +122,27 @@ def _verify(instances, tokens):
         if 0 < having < len(instances):
             raise ValueError(f"{field} on some instances only")
     for instance in instances:
+        _verify_classes(instance, instances[0])
         for rationale in instance["rationales"]:
             _verify_rationale(rationale, len(tokens[rationale["docid"]]))
+
+
+def _verify_classes(instance, first):
+    names = ("classification_scores", "comprehensiveness_classification_scores", "sufficiency_classification_scores")
+    full, remove, keep = (name in instance for name in names)
+    points, labelled = "thresholded_scores" in instance, "classification" in instance
+    if not isinstance(instance.get("classification", ""), str) or any(
+        not isinstance(instance.get(name, {}), dict) for name in names
+    ):
+        raise ValueError("a class that is no text, or class scores that are no object")
+    if labelled != full or (remove and not labelled) or (keep and not full) or points > (labelled & remove & keep):
+        raise ValueError("a field without another that it needs")
+    if points != ("thresholded_scores" in first):
+        raise ValueError("thresholded_scores on some instances only")
+    if points:
+        ours, theirs = ({e["threshold"] for e in i["thresholded_scores"]} for i in (instance, first))
+        if ours != theirs or any(not set(names[1:]) <= entry.keys() for entry in instance["thresholded_scores"]):
+            raise ValueError("other thresholds than the first instance, or a threshold without class scores")
 
 
 def _verify_rationale(rationale, length):
@@ -118,8 +152,7 @@ def _verify_rationale(rationale, length):
             raise ValueError("a span beyond the document")
         if any(set(range(start, end)) & set(range(*other)) for other in spans - {(start, end)}):
             raise ValueError("overlapping spans")
-    soft = rationale.get("soft_rationale_predictions")
-    if soft is not None and len(soft) != length:
+    if len(rationale.get("soft_rationale_predictions", [None] * length)) != length:
         raise ValueError("not one score a token")
 
 
@@ -265,20 +298,20 @@ def _aopc(instances, thresholds):
     return found
 
 
-def assert_same(found, expected, at="scores"):
-    """Equal structure, and numbers within 1e-9."""
+def assert_same(found, expected, at="scores", *, tolerance=1e-9):
+    """Equal structure, and numbers within the tolerance."""
     if isinstance(expected, dict):
         assert isinstance(found, dict), at
         assert found.keys() == expected.keys(), at
         for key in expected:
-            assert_same(found[key], expected[key], f"{at}.{key}")
+            assert_same(found[key], expected[key], f"{at}.{key}", tolerance=tolerance)
     elif isinstance(expected, list):
         assert isinstance(found, list), at
         assert len(found) == len(expected), at
         for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-            assert_same(ours, theirs, f"{at}[{i}]")
+            assert_same(ours, theirs, f"{at}[{i}]", tolerance=tolerance)
     elif expected is None:
         assert found is None, at
     else:
         both_nan = math.isnan(found) and math.isnan(expected)
-        assert both_nan or found == expected or abs(found - expected) <= 1e-9, (at, found, expected)
+        assert both_nan or found == expected or abs(found - expected) <= tolerance, (at, found, expected)

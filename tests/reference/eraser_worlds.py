@@ -120,7 +120,7 @@ def instance(draw, name, docids, sentences, classes, thresholds, has, hostile):
         return found
     found["classification"] = draw(st.sampled_from(classes))
     found["classification_scores"] = draw(class_scores(classes, hostile))
-    if has["parts"]:
+    if has["parts"] or has["points"]:
         found["comprehensiveness_classification_scores"] = draw(class_scores([*classes, "more"], hostile))
         found["sufficiency_classification_scores"] = draw(class_scores(classes, hostile))
     if has["points"]:
@@ -183,6 +183,23 @@ MISCHIEFS = [
     _null("comprehensiveness_classification_scores"),
     lambda world: world["annotations"][-1]["evidences"].append([{"docid": "nowhere", "text": ""}]),
     _evidence_beyond,
+    lambda world: world["instances"][-1].pop("classification_scores", None),
+    lambda world: world["instances"][-1].pop("comprehensiveness_classification_scores", None),
+    lambda world: [i.pop("sufficiency_classification_scores", None) for i in world["instances"]],
+    lambda world: [i.pop("classification", None) for i in world["instances"]],
+    lambda world: world["instances"][-1].get("thresholded_scores", []).append({"threshold": 0.9}),
+    lambda world: world["instances"][-1].get("thresholded_scores", []).reverse(),
+    lambda world: world["instances"][-1].get("thresholded_scores", [{}])[0].update(threshold=0.3),
+    _null("classification_scores"),
+    _null("thresholded_scores"),
+    lambda world: _rationale(world).update(soft_rationale_predictions=None),
+    lambda world: _rationale(world).update(soft_sentence_predictions=None),
+    lambda world: world["annotations"][0].pop("query"),
+    lambda world: world["annotations"][0].update(query_type=None, docids=["a"]),
+    lambda world: world["annotations"][0].update(more=1),
+    lambda world: world["annotations"][0]["evidences"].append([{"docid": world["instances"][0]["rationales"]}]),
+    lambda world: [e.update(text=["a"]) for g in world["annotations"][0]["evidences"] for e in g],
+    lambda world: [e.update(more=1) for g in world["annotations"][0]["evidences"] for e in g],
     lambda world: world["annotations"].clear(),
     lambda world: world["instances"].clear(),
 ]

@@ -6,6 +6,7 @@ most characters with (the earlier of equals), so special symbols of a tokenizer 
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import chain
@@ -41,7 +42,8 @@ class Encoded:
         n_words: int32 [N], selectable words.
         words_cut: int32 [N], selectable words that had a token and lost all of them to truncation, in every row of the
             example (a word that one of the choices' rows still shows is not cut).
-        gold_cut: int32 [N], those of them that gold marks (above 0.5); 0 without gold.
+        tokens_cut: int32 [N], tokens that truncation took from the example's rows together.
+        gold_cut: int32 [N], those of the cut words that gold marks (above 0.5); 0 without gold.
         unaligned_chars: int64 [N], characters of selectable words that no token covers, truncation apart (a tokenizer
             may drop control characters, for instance).
     """
@@ -55,6 +57,7 @@ class Encoded:
     example_rows: NDArray[np.int64]
     n_words: NDArray[np.int32]
     words_cut: NDArray[np.int32]
+    tokens_cut: NDArray[np.int32]
     gold_cut: NDArray[np.int32]
     unaligned_chars: NDArray[np.int64]
 
@@ -85,8 +88,19 @@ def encode(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Enco
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(f"tokenizer is {type(tokenizer).__name__}, expected a fast one (its offsets are needed)")
     starts = range(0, max(len(examples), 1), EXAMPLES_AT_ONCE)
-    with _untruncated(tokenizer.backend_tokenizer) as backend:
-        return _join([_encode(backend, examples[i : i + EXAMPLES_AT_ONCE], max_length) for i in starts])
+    parts: list[Encoded] = []
+    # The tokenizer lets go of Python's lock: while it is at one part of the examples, this thread reads out the one
+    # before. What it says comes in the same order whichever thread asks.
+    with _untruncated(tokenizer.backend_tokenizer) as backend, ThreadPoolExecutor(1) as beside:
+        waiting: _Part | None = None
+        for i in starts:
+            part = _begin(beside, backend, examples[i : i + EXAMPLES_AT_ONCE])
+            if waiting is not None:
+                parts.append(_encode(waiting, max_length))
+            waiting = part
+        if waiting is not None:
+            parts.append(_encode(waiting, max_length))
+    return _join(parts)
 
 
 class Links(NamedTuple):
@@ -192,15 +206,30 @@ def _untruncated(backend: Any) -> Iterator[Any]:
             backend.enable_padding(**padding)
 
 
-def _encode(backend: Any, examples: Sequence[Example], max_length: int) -> Encoded:
+class _Part(NamedTuple):
+    """Examples on their way through the tokenizer."""
+
+    examples: Sequence[Example]
+    rows: list[tuple[Segment, ...]]
+    characters: "_Characters"
+    encodings: Future[list[Any]]
+
+
+def _begin(beside: Executor, backend: Any, examples: Sequence[Example]) -> _Part:
     rows = [row for example in examples for row in _rows(example)]
-    example_rows = _offsets(len(example.choices) or 1 for example in examples)
     try:
-        words, word_offsets, text, text_offsets = _characters(rows)
+        characters = _characters(rows)
     except UnicodeEncodeError:
         _refuse_half_characters(examples)
         raise
-    tokens = _tokenize(backend, rows)
+    texts = [row[0].text if len(row) == 1 else (row[0].text, row[1].text) for row in rows]
+    return _Part(examples, rows, characters, beside.submit(backend.encode_batch, texts))
+
+
+def _encode(part: _Part, max_length: int) -> Encoded:
+    examples, rows, (words, word_offsets, text, text_offsets), encodings = part
+    example_rows = _offsets(len(example.choices) or 1 for example in examples)
+    tokens = _read_out(encodings.result(), rows)
     spans = (tokens.starts, tokens.ends, tokens.offsets)
     (token_words, starts, ends), uncovered = _rust.align_tokens(spans, text, text_offsets, (*words, word_offsets))
     keep, row_lengths = _truncate(rows, tokens, max_length)
@@ -225,6 +254,7 @@ def _encode(backend: Any, examples: Sequence[Example], max_length: int) -> Encod
         example_rows=example_rows,
         n_words=n_words.astype(np.int32),
         words_cut=words_cut.astype(np.int32),
+        tokens_cut=np.diff(_offsets(np.diff(tokens.offsets) - row_lengths)[example_rows]).astype(np.int32),
         gold_cut=golden,
         unaligned_chars=uncovered[first_rows],
     )
@@ -266,9 +296,7 @@ class _Tokens(NamedTuple):
     offsets: NDArray[np.int64]
 
 
-def _tokenize(backend: Any, rows: list[tuple[Segment, ...]]) -> _Tokens:
-    texts = [row[0].text if len(row) == 1 else (row[0].text, row[1].text) for row in rows]
-    encodings = backend.encode_batch(texts)
+def _read_out(encodings: list[Any], rows: list[tuple[Segment, ...]]) -> _Tokens:
     offsets = _offsets(len(encoding) for encoding in encodings)
     n = int(offsets[-1])
 
@@ -285,9 +313,12 @@ def _tokenize(backend: Any, rows: list[tuple[Segment, ...]]) -> _Tokens:
     return _Tokens(column("ids", np.int32), column("type_ids", np.int8), side, starts, ends, offsets)
 
 
-def _characters(
-    rows: list[tuple[Segment, ...]],
-) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
+_Characters = tuple[
+    tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]
+]
+
+
+def _characters(rows: list[tuple[Segment, ...]]) -> _Characters:
     """Spans of the selectable words with their row offsets, and the texts as code points with theirs."""
     segments = [segment for row in rows for segment in row]
     row_of_segment = _offsets(map(len, rows))

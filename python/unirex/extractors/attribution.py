@@ -1,55 +1,149 @@
-"""Attribution: scores of tokens from the gradient of the task model itself."""
+"""Attribution: scores of tokens from a classifier itself, by its gradients, its attention or by hiding tokens."""
 
-from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-Attribution = Literal["grad", "input_x_grad", "ig"]
+from unirex.extractors.attention import AttentionKind, attention_scores
+from unirex.extractors.deeplift import deeplift
+from unirex.extractors.gradients import (
+    Rule,
+    completeness_gap,
+    draw_shap,
+    gradient,
+    gradient_shap,
+    integrated_gradients,
+    second_order,
+)
+from unirex.extractors.occlusion import occlusion
+from unirex.extractors.target import Target
+from unirex.perturb import How
+
+Attribution = Literal["grad", "input_x_grad", "ig", "deeplift", "gradient_shap", "attention", "occlusion"]
+"""Where scores come from without a learned extractor; see `attribute`."""
+
+VectorPooling = Literal["auto", "sum", "norm"]
+"""How a token's attribution vector becomes a score: its sum (signed), its length; `auto`: norm for grad, else sum."""
+
+IN_TRAINING: tuple[Attribution, ...] = ("grad", "input_x_grad")
+"""Attributions that a training step can differentiate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributionConfig:
+    """Settings of attribution.
+
+    Attributes:
+        pooling: of a token's attribution vector; see `VectorPooling`.
+        ig_steps, ig_rule: of integrated gradients: points on the way, and where they lie.
+        shap_samples, shap_stdev, shap_seed: of gradient_shap: samples per instance, noise on the input, seed.
+        attention: which attention weights.
+        occlusion_unit, occlusion_how: what is hidden at once and how.
+        max_tokens: most tokens, padding included, of one expanded micro-batch.
+    """
+
+    pooling: VectorPooling = "auto"
+    ig_steps: int = 3
+    ig_rule: Rule = "midpoint"
+    shap_samples: int = 5
+    shap_stdev: float = 0.0
+    shap_seed: int = 0
+    attention: AttentionKind = "last_layer"
+    occlusion_unit: Literal["token", "word"] = "token"
+    occlusion_how: How = "attention"
+    max_tokens: int = 16384
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for name in ("ig_steps", "shap_samples", "max_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"method.explainer.{name} is {getattr(self, name)}, expected at least 1")
+        if not 0 <= self.shap_stdev < float("inf"):
+            raise ValueError(
+                f"method.explainer.shap_stdev is {self.shap_stdev}, expected a finite number of at least 0"
+            )
 
 
 def attribute(
-    logit: Callable[[Tensor], Tensor],
-    embeddings_BLD: Tensor,
-    baseline_BLD: Tensor,
-    how: Attribution = "input_x_grad",
-    steps: int = 50,
-) -> Tensor:
-    """Scores float [B, L]: how much each token speaks for what `logit` measures; higher = more.
+    target: Target, words_BL: Tensor, how: Attribution, config: AttributionConfig, head: nn.Module | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Scores float32 [B, L]: how much each token speaks for the explained logit; higher = more. Without gradient.
 
-    `grad` is the length of the gradient by the token's embedding (Simonyan et al. 2014), at least 0. `input_x_grad` is
-    the product of embedding and gradient (Shrikumar et al. 2016). `ig` is integrated gradients (Sundararajan et al.
-    2017) by the midpoint rule: (embedding - baseline) times the mean gradient on the way from the baseline; a row's
-    scores sum to logit(embeddings) - logit(baseline) as the steps grow.
+    Beside them, for `ig` and `deeplift`, what their sums miss of completeness, float64 [B]; see `completeness_gap`.
+
+    `grad` is the gradient by the token's embedding (Simonyan et al. 2014), its length by default, so at least 0.
+    `input_x_grad` is embedding times gradient (Shrikumar et al. 2016). `ig` is integrated gradients (Sundararajan et
+    al. 2017), `deeplift` the Rescale rule (Shrikumar et al. 2017), `gradient_shap` expected gradients (Lundberg & Lee
+    2017), `attention` the weights the pooled token looks by, `occlusion` the fall of the logit when a unit is hidden.
+    The baseline of ig, deeplift and gradient_shap has padding at every selectable token and keeps all others.
 
     Args:
-        logit: embeddings [B, L, D] to one number per row, float [B].
-        embeddings_BLD: of the input.
-        baseline_BLD: of an input that says nothing; for `ig`.
+        target: what is explained.
+        words_BL: int64, the word of each token, -1 = not selectable.
         how: see above.
-        steps: points on the way, for `ig`.
-
-    >>> weight = torch.tensor([[[2.0], [0.5]]])
-    >>> attribute(lambda e: (e * weight).sum((1, 2)), torch.ones(1, 2, 1), torch.zeros(1, 2, 1), "ig", 3).tolist()
-    [[2.0, 0.5]]
+        config: its settings.
+        head: pools a token's vector into a score instead of `config.pooling` (UNIREX's AA with MLP pooling).
     """
-    embeddings_BLD, baseline_BLD = embeddings_BLD.detach(), baseline_BLD.detach()
+    if how == "attention":
+        return attention_scores(target, config.attention), None
+    if how == "occlusion":
+        return occlusion(target, words_BL, config.occlusion_unit, config.occlusion_how), None
+    with torch.no_grad():
+        vectors_BLD = _vectors(target, how, config)
+        gap_B = completeness_gap(target, vectors_BLD) if how in ("ig", "deeplift") else None
+        return pooled(vectors_BLD, how, config.pooling, head).float(), gap_B
+
+
+def _vectors(target: Target, how: Attribution, config: AttributionConfig) -> Tensor:
+    """A vector per token, float [B, L, D]."""
     if how == "ig":
-        total_BLD = torch.zeros_like(embeddings_BLD)
-        for step in range(steps):
-            share = (step + 0.5) / steps
-            total_BLD += _gradient(logit, baseline_BLD + share * (embeddings_BLD - baseline_BLD))
-        return ((embeddings_BLD - baseline_BLD) * total_BLD / steps).sum(-1)
-    gradient_BLD = _gradient(logit, embeddings_BLD)
-    if how == "grad":
-        length_BL: Tensor = torch.linalg.vector_norm(gradient_BLD, dim=-1)
-        return length_BL
-    return (embeddings_BLD * gradient_BLD).sum(-1)
+        return integrated_gradients(target, config.ig_steps, config.ig_rule)
+    if how == "deeplift":
+        return deeplift(target)
+    embeddings_BLD = target.embeddings_BLD
+    if how == "gradient_shap":
+        return gradient_shap(target, *draw_shap(target, config.shap_samples, config.shap_stdev, config.shap_seed))
+    gradient_BLD = torch.cat([gradient(target, embeddings_BLD[row_P], row_P) for _, row_P in target.chunks(1)])
+    return gradient_BLD if how == "grad" else embeddings_BLD * gradient_BLD
 
 
-def _gradient(logit: Callable[[Tensor], Tensor], point_BLD: Tensor) -> Tensor:
-    with torch.enable_grad():
-        point_BLD = point_BLD.requires_grad_()
-        gradient_BLD: Tensor = torch.autograd.grad(logit(point_BLD).sum(), point_BLD)[0]
-        return gradient_BLD
+def with_logits(
+    target: Target, how: Attribution, pooling: VectorPooling, head: nn.Module | None, *, train_scores: bool
+) -> tuple[Tensor, Tensor]:
+    """Logits float32 [B, C] and scores float32 [B, L] from one pass in training; the logits carry gradient.
+
+    With `train_scores` the scores do too, to every weight. That is a second derivative: the pass runs on plain
+    attention, and the backward pass that follows is the dearer (docs/methods.md). Only for `grad` and `input_x_grad`.
+    """
+    if how not in IN_TRAINING:
+        raise ValueError(f"method.attribution is {how!r}, expected {' or '.join(IN_TRAINING)} where scores are trained")
+    embeddings_BLD = target.embeddings_BLD
+    if not embeddings_BLD.requires_grad:
+        embeddings_BLD = embeddings_BLD.requires_grad_()
+    with second_order() if train_scores else nullcontext():
+        logits_BC = target.logits(embeddings_BLD)
+        explained = target.of_class(logits_BC).sum()
+        gradient_BLD = torch.autograd.grad(explained, embeddings_BLD, create_graph=train_scores, retain_graph=True)[0]
+    if not train_scores:
+        embeddings_BLD = embeddings_BLD.detach()
+    vectors_BLD = gradient_BLD if how == "grad" else embeddings_BLD * gradient_BLD
+    return logits_BC, pooled(vectors_BLD, how, pooling, head).float()
+
+
+def pooled(vectors_BLD: Tensor, how: Attribution, pooling: VectorPooling, head: nn.Module | None = None) -> Tensor:
+    """Scores [B, L] from attribution vectors: by the head where there is one, else by sum or length.
+
+    >>> vectors = torch.tensor([[[3.0, -4.0]]])
+    >>> pooled(vectors, "grad", "auto").item(), pooled(vectors, "ig", "auto").item()
+    (5.0, -1.0)
+    """
+    if head is not None:
+        scores_BL: Tensor = head(vectors_BLD)
+        return scores_BL
+    if pooling == "norm" or (pooling == "auto" and how == "grad"):
+        # The length of zero (padding) has no derivative: a floor far below any gradient's square.
+        return vectors_BLD.square().sum(-1).clamp(min=1e-24).sqrt()
+    return vectors_BLD.sum(-1)

@@ -3,26 +3,47 @@
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 HeadKind = Literal["linear", "mlp"]
 
 
 class ScoreHead(nn.Module):
-    """One score per token: a linear map, or an MLP with ReLU (UNIREX uses 2 hidden layers of 2048)."""
+    """One score per token: a linear map, or an MLP with ReLU (UNIREX uses 2 hidden layers of 2048).
 
-    def __init__(self, width: int, kind: HeadKind, hidden: int, layers: int) -> None:
+    With `outputs` above 1 the head tells that many classes apart, the lowest speaking most against the prediction and
+    the highest most for it (L2E); the score is the expected class, counted from the middle one.
+    """
+
+    def __init__(self, width: int, kind: HeadKind, hidden: int, layers: int, outputs: int = 1) -> None:
         super().__init__()
         widths = [width] + ([hidden] * layers if kind == "mlp" else [])
         blocks: list[nn.Module] = []
         for narrow, wide in pairwise(widths):
             blocks += [nn.Linear(narrow, wide), nn.ReLU()]
-        self.layers = nn.Sequential(*blocks, nn.Linear(widths[-1], 1))
+        self.layers = nn.Sequential(*blocks, nn.Linear(widths[-1], outputs))
 
     def forward(self, hidden_BLD: Tensor) -> Tensor:
         """Scores float [B, L], higher = more important."""
-        scores_BL1: Tensor = self.layers(hidden_BLD)
-        return scores_BL1.squeeze(-1)
+        found = self.outputs(hidden_BLD)
+        return found.squeeze(-1) if found.shape[-1] == 1 else expected_class(found)
+
+    def outputs(self, hidden_BLD: Tensor) -> Tensor:
+        """What the last layer gives, float [B, L, outputs]."""
+        found: Tensor = self.layers(hidden_BLD)
+        return found
+
+
+def expected_class(logits: Tensor) -> Tensor:
+    """The expected class counted from the middle one, float [...], of logits [..., classes].
+
+    >>> expected_class(torch.tensor([[0.0, 0.0, 100.0], [0.0, 0.0, 0.0]])).tolist()
+    [1.0, 0.0]
+    """
+    n = logits.shape[-1]
+    places = torch.arange(n, device=logits.device, dtype=torch.float32) - (n - 1) / 2
+    return (torch.softmax(logits.float(), -1) * places).sum(-1)
 
 
 def init_linear(module: nn.Module, std: float) -> None:

@@ -6,6 +6,12 @@ call. It has a frozen config beside it, `losses` (named terms, each a share of t
 line in `METHODS`.
 """
 
+from typing import Any
+
+from unirex.methods.a2r import A2r
+from unirex.methods.fresh import Fresh
+from unirex.methods.l2e import L2e
+from unirex.methods.sgt import Sgt
 from unirex.methods.unirex import Unirex
 
-METHODS = {"unirex": Unirex}
+METHODS: dict[str, Any] = {"unirex": Unirex, "sgt": Sgt, "fresh": Fresh, "a2r": A2r, "l2e": L2e}

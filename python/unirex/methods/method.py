@@ -1,11 +1,14 @@
 """What every method gets and gives."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
 
 from unirex.data.collate import Batch
+from unirex.objectives import PlausCriterion, plausibility_loss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +56,55 @@ class Explanation:
     Attributes:
         logits_IC: float32, on the full input.
         scores_BL: float32, one per token, higher = more important; of no meaning at tokens that are not selectable.
+        gap_B: of attributions that should sum to a change of the logit: the share of it that they miss.
     """
 
     logits_IC: Tensor
     scores_BL: Tensor
+    gap_B: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """A part of training that begins with the best model of the part before.
+
+    A method with several has `stages` (their order) and `enter(name)`, which freezes and frees weights; what it
+    answers (`explain`, `perturbed`) is then that part's model.
+
+    Attributes:
+        name: also the folder of its checkpoints.
+        epochs: most passes over the training set; None = `train.epochs`.
+    """
+
+    name: str
+    epochs: int | None = None
+
+
+def plausibility_term(scores_BL: Tensor, batch: Batch, counts: Counts, criterion: PlausCriterion = "bce") -> Tensor:
+    """This batch's share of the mean plausibility loss over the gold of the global batch (`kl`, `ranking`: its rows).
+
+    A batch without gold gives a zero that still has a gradient, which data-parallel training waits for.
+    """
+    counted_BL = batch.selectable_BL & batch.has_gold_B[:, None]
+    loss_BL = plausibility_loss(scores_BL, batch.gold_BL, counted_BL, criterion=criterion, pos_weight=counts.pos_weight)
+    by_row = criterion in ("kl", "ranking")
+    return loss_BL.sum() / max(counts.gold_rows if by_row else counts.gold_tokens, 1.0)
+
+
+def task_term(loss_I: Tensor, batch: Batch, counts: Counts, class_weights: Tensor | None) -> Tensor:
+    """This batch's share of the mean task loss over the global batch, each instance weighted by its class."""
+    if class_weights is not None:
+        loss_I = loss_I * class_weights.to(loss_I.device)[batch.labels_I]
+    return loss_I.sum() / counts.instances
+
+
+def saved_config(kind: Any, settings: Mapping[str, Any]) -> Any:
+    """A method's configuration from its settings as a saved model holds them (lists for tuples, dicts for parts)."""
+    hints = get_type_hints(kind)
+    values = {}
+    for name, value in settings.items():
+        if isinstance(value, dict) and is_dataclass(hints.get(name)):
+            values[name] = saved_config(hints[name], value)
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)

@@ -1,14 +1,14 @@
 """UNIREX: A Unified Learning Framework for Language Model Rationale Extraction (Chan et al., ICML 2022)."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, Rows
-from unirex.extractors.attribution import Attribution
-from unirex.methods.method import Counts, Explanation
+from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig
+from unirex.methods.method import Counts, Explanation, plausibility_term, task_term
 from unirex.modeling import UnirexModel
 from unirex.objectives import (
     CompCriterion,
@@ -16,7 +16,6 @@ from unirex.objectives import (
     SuffCriterion,
     complement_loss,
     comprehensiveness_loss,
-    plausibility_loss,
     sufficiency_loss,
     task_loss,
 )
@@ -39,10 +38,13 @@ class UnirexMethodConfig:
         word_score: score of a word from its tokens, for unit word and for saved word scores.
         how: how hidden tokens are hidden.
         comp_weight, suff_weight, plaus_weight: weights of the terms beside the task loss.
+        comp_target: for comp_criterion `prior`, what the label's probability should fall to; None = 1 / classes.
         comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.objectives`.
         detach_full: whether the full-input cross-entropy inside the comprehensiveness and sufficiency terms is a
             constant. In the paper it carries gradient.
-        attribution, ig_steps: where scores come from without an extractor; see `unirex.extractors.attribution`.
+        attribution: where scores come from without a learned extractor (with model.extractor `attribution` in
+            training too, the gold class being explained); see `unirex.extractors.attribution`.
+        explainer: settings of that attribution.
         class_weights: weight of each class in the task term (classes in label order); None = all 1.
         estimator: how faithfulness trains the extractor through the selection; `hard` = not at all, as in the paper;
             the others are those of `unirex.relaxation.relax`, and need how attention.
@@ -52,7 +54,7 @@ class UnirexMethodConfig:
         ramp: share of training over which the weights of comprehensiveness and sufficiency rise linearly from 0.
     """
 
-    name: Literal["unirex"] = "unirex"
+    name: str = "unirex"
     fractions: tuple[float, ...] = FRACTIONS
     fractions_per_step: int | None = None
     unit: Literal["token", "word"] = "token"
@@ -63,12 +65,13 @@ class UnirexMethodConfig:
     plaus_weight: float = 0.5
     comp_criterion: CompCriterion = "margin"
     comp_margin: float = 1.0
+    comp_target: float | None = None
     suff_criterion: SuffCriterion = "margin"
     suff_margin: float = 0.1
     plaus_criterion: PlausCriterion = "bce"
     detach_full: bool = False
     attribution: Attribution = "input_x_grad"
-    ig_steps: int = 3
+    explainer: AttributionConfig = field(default_factory=AttributionConfig)
     class_weights: tuple[float, ...] | None = None
     estimator: Estimator = "hard"
     temperature: float = 0.3
@@ -93,6 +96,8 @@ class UnirexMethodConfig:
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"method.{name} is {value}, expected a finite number of at least 0")
+        if self.comp_target is not None and not 0 < self.comp_target < 1:
+            raise ValueError(f"method.comp_target is {self.comp_target}, expected a probability above 0 and below 1")
         if not 0 <= self.ramp <= 1:
             raise ValueError(f"method.ramp is {self.ramp}, expected 0 to 1")
         if self.estimator != "hard" and self.how != "attention":
@@ -127,10 +132,16 @@ def select(
     return top_k_masks(scores_BL, words_BL >= 0, fractions)
 
 
+def trains_scores(config: UnirexMethodConfig) -> bool:
+    """Whether a loss differentiates the scores: plausibility does, and faithfulness unless the selection is hard."""
+    return config.plaus_weight > 0 or config.estimator != "hard"
+
+
 class Unirex(nn.Module):
     """The paper's joint training of a task model and a learned extractor (DLM, SLM; F, P and FP by the weights)."""
 
-    config_class = UnirexMethodConfig
+    config_class: ClassVar[type[UnirexMethodConfig]] = UnirexMethodConfig
+    extractors: ClassVar[tuple[str, ...]] = ("shared", "dual", "attribution", "none")
 
     def __init__(self, model: UnirexModel, config: UnirexMethodConfig, fill: FillTokens) -> None:
         super().__init__()
@@ -140,10 +151,20 @@ class Unirex(nn.Module):
                 "comprehensiveness or sufficiency reaches a learned extractor (another method.estimator sends one; "
                 "model.extractor: none trains without)"
             )
+        if model.config.extractor == "attribution" and trains_scores(config) and config.attribution not in IN_TRAINING:
+            expected = " or ".join(IN_TRAINING)
+            raise ValueError(
+                f"method.attribution is {config.attribution!r}, expected {expected} where losses train scores"
+            )
         self.model = model
         self.config = config
         self.fill = fill
         self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
+
+    @staticmethod
+    def model_settings(config: UnirexMethodConfig) -> dict[str, Any]:
+        """What the method wants of the model beside what `model` says."""
+        return {}
 
     @property
     def weights(self) -> dict[str, float]:
@@ -165,20 +186,26 @@ class Unirex(nn.Module):
             counts: of the global batch.
             seed: of the step, the same in every process: draws the fractions.
         """
-        logits_IC, scores_BL = self.model.full(batch)
+        logits_IC, scores_BL = self._scored(batch)
         ce_full_I = task_loss(logits_IC, batch.labels_I)
-        weighted_I = ce_full_I
-        if self.class_weights is not None:
-            weighted_I = ce_full_I * self.class_weights.to(ce_full_I.device)[batch.labels_I]
-        terms = {"task": weighted_I.sum() / counts.instances}
+        terms = {"task": task_term(ce_full_I, batch, counts, self.class_weights)}
         if self.config.mask_weight > 0:
             terms["mask"] = self._random_masks(batch, counts)
         if scores_BL is None:
             return terms
         terms |= self._faithfulness(batch, counts, seed, logits_IC, ce_full_I, scores_BL)
         if self.config.plaus_weight > 0:
-            terms["plaus"] = self._plausibility(batch, counts, scores_BL)
+            terms["plaus"] = plausibility_term(scores_BL, batch, counts, self.config.plaus_criterion)
         return terms
+
+    def _scored(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Logits and scores: an extractor's, or attributions of the gold class."""
+        if self.model.config.extractor != "attribution":
+            return self.model.full(batch)
+        c = self.config
+        return self.model.attributed(
+            batch, batch.labels_I, c.attribution, c.explainer, self.fill, train_scores=trains_scores(self.config)
+        )
 
     def _random_masks(self, batch: Batch, counts: Counts) -> Tensor:
         """Cross-entropy of inputs whose selectable tokens are hidden with a probability drawn per instance."""
@@ -238,17 +265,7 @@ class Unirex(nn.Module):
         if c.comp_criterion in ("margin", "diff"):
             ce_remove_KI = task_loss(logits_KIC, labels_I)
             return comprehensiveness_loss(reference_I, ce_remove_KI, criterion=c.comp_criterion, margin=c.comp_margin)
-        return complement_loss(logits_KIC, labels_I, c.comp_criterion)
-
-    def _plausibility(self, batch: Batch, counts: Counts, scores_BL: Tensor) -> Tensor:
-        counted_BL = batch.selectable_BL & batch.has_gold_B[:, None]
-        loss_BL = plausibility_loss(
-            scores_BL, batch.gold_BL, counted_BL, criterion=self.config.plaus_criterion, pos_weight=counts.pos_weight
-        )
-        # A batch without gold still sends a (zero) gradient to the extractor, which data-parallel training waits for.
-        by_row = self.config.plaus_criterion in ("kl", "ranking")
-        divisor = counts.gold_rows if by_row else counts.gold_tokens
-        return loss_BL.sum() / max(divisor, 1.0)
+        return complement_loss(logits_KIC, labels_I, c.comp_criterion, c.comp_target)
 
     def _draw(self, seed: int) -> tuple[float, ...]:
         c = self.config
@@ -261,10 +278,11 @@ class Unirex(nn.Module):
     def explain(self, batch: Batch) -> Explanation:
         """Logits on the full input and scores: the extractor's, or the gradient's where there is no extractor."""
         logits_IC, scores_BL = self.model.full(batch)
+        gap_B = None
         if scores_BL is None:
             c = self.config
-            scores_BL = self.model.attributions(batch, logits_IC, c.attribution, c.ig_steps, self.fill.pad_id)
-        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
+            scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
+        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""

@@ -9,9 +9,10 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from unirex.metrics.comparison import Comparison, Difference, compare
-from unirex.metrics.options import add_output, add_reading, save
+from unirex.metrics.options import add_output, add_reading
+from unirex.metrics.output import save
 from unirex.metrics.progress import progress
-from unirex.metrics.report import ARROWS, aligned, finite, heads
+from unirex.metrics.report import ARROWS, across_models, aligned, finite, heads
 from unirex.metrics.state import Resampling
 
 
@@ -79,7 +80,9 @@ def _table(found: Comparison) -> str:
         lines += ["", *aligned(table)]
     first = found.reports[0]
     count = 0 if first.resampling is None else first.resampling["replicates"]
+    tested = [row.metric for rows in found.differences for row in rows]
     lines += ["", f"convention {first.convention}; p: approximate randomization, {count} swaps, Holm over all rows"]
+    lines += across_models(found.reports, tested)
     return "\n".join(lines)
 
 

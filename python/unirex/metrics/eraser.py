@@ -49,8 +49,8 @@ def score_eraser(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     d = Path(folder)
     ...     _ = (d / "docs.jsonl").write_text('{"docid": "a", "document": "good film"}')
-    ...     evidence = '{"docid": "a", "start_token": 0, "end_token": 1}'
-    ...     annotation = '{"annotation_id": "a", "classification": "POS", "evidences": [[%s]]}'
+    ...     evidence = '{"text": "good", "docid": "a", "start_token": 0, "end_token": 1}'
+    ...     annotation = '{"annotation_id": "a", "query": "", "classification": "POS", "evidences": [[%s]]}'
     ...     _ = (d / "test.jsonl").write_text(annotation % evidence)
     ...     rationale = '{"docid": "a", "soft_rationale_predictions": [0.9, 0.2]}'
     ...     _ = (d / "results.jsonl").write_text('{"annotation_id": "a", "rationales": [%s]}' % rationale)

@@ -36,15 +36,17 @@ def run(argv: Sequence[str]) -> int:
         ValueError: what is wrong with an option or the input, in one line.
     """
     options = _parser().parse_args(argv)
+    options.systems += [] if options.results is None else [options.results]
+    if not options.systems:
+        raise ValueError("no results given, expected a file or a quoted glob pattern of shards")
     if options.convention == "eraser":
         text, table = _as_the_benchmark(options)
     else:
         text, table = _as_predictions(options)
     if options.output is not None:
-        from unirex.files import atomic_write
+        from unirex.metrics.output import save
 
-        with atomic_write(options.output, "w") as file:
-            file.write(text + "\n")
+        save(options.output, text)
     sys.stdout.write((text if options.json else table) + "\n")
     return 0
 
@@ -54,7 +56,9 @@ def _parser() -> _Parser:
     layout = partial(argparse.HelpFormatter, width=100)
     parser = _Parser(prog="unirex-metrics score", description=ABOUT, allow_abbrev=False, formatter_class=layout)
     add = parser.add_argument
-    add("systems", nargs="+", help="results of a system: a file, or a quoted glob pattern of shards; also .gz, .zst")
+    add("systems", nargs="*", help="results of a system: a file, or a quoted glob pattern of shards; also .gz, .zst")
+    add("--results", help="the same as naming a system: the benchmark's own option")
+    add("--strict", action="store_true", help="the benchmark's own option: refuse results without classes")
     add("--data-dir", "--data_dir", required=True, help="folder with SPLIT.jsonl and docs.jsonl or docs/")
     add("--split", default="test", help="the annotations to score against")
     add("--convention", choices=CONVENTIONS, default="strict", help="whose definitions (docs/eraser.md)")
@@ -87,6 +91,8 @@ def _as_the_benchmark(options: argparse.Namespace) -> tuple[str, str]:
             aopc_thresholds=options.aopc_thresholds or AOPC_THRESHOLDS,
             progress=show,
         )
+    if options.strict and "classification_scores" not in scores:
+        raise ValueError(f"{options.systems[0]}: classification: found none, expected a class, as --strict is given")
     lines = list(_lines(scores))
     width = max((len(name) for name, _ in lines), default=0)
     table = "\n".join(f"{name.ljust(width)}  {value}" for name, value in lines)

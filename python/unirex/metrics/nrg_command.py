@@ -8,7 +8,8 @@ from jsonargparse import ArgumentParser
 
 from unirex.metrics.nrg import gain_table
 from unirex.metrics.nrg_text import FORMATS, ends_to_json, read_ends
-from unirex.metrics.options import add_reading, save
+from unirex.metrics.options import add_reading
+from unirex.metrics.output import save
 from unirex.metrics.progress import progress
 from unirex.metrics.runs import read_runs
 from unirex.metrics.state import Resampling

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from unirex.files import atomic_write
 from unirex.metrics.names import near
 
 
@@ -67,10 +66,3 @@ def add_output(parser: ArgumentParser) -> None:
     """Adds the options about the result."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", type=str | None, help="also write JSON to this file")
-
-
-def save(output: str | None, text: str) -> None:
-    """Writes text and a line end to the file `output`, whole or not at all; nothing for None."""
-    if output is not None:
-        with atomic_write(output, "w") as file:
-            file.write(text + "\n")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,7 +151,27 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
         label = f"  {name}" + (" *" if name == first.headline else "")
         table.append([label, ARROWS[metric.direction], *_cells(name, reports)])
     lines = [_about(report, head) for report, head in zip(reports, names, strict=True)]
-    return "\n".join([*lines, "", *aligned(table), "", _footnote(first, several=not single)])
+    notes = [_footnote(first, several=not single), *across_models(reports, shown)]
+    return "\n".join([*lines, "", *aligned(table), "", *notes])
+
+
+def across_models(reports: Sequence[Report], metrics: Iterable[str]) -> list[str]:
+    """A warning, a list of at most one line, where faithfulness that different models were asked for stands together.
+
+    How far removing words can move a probability at all differs between models (Edin et al. 2024, arXiv 2408.08137), so
+    plain comprehensiveness and sufficiency tell explanations of one model apart, not models.
+    """
+    judges = {(r.about.get("scorer") or r.about.get("model"), r.about.get("scorer") is None) for r in reports}
+    plain = [name for name in metrics if name.split("[")[0].split("@")[0] in _OF_ONE_MODEL]
+    if len(judges) < 2 or not plain:
+        return []
+    return [
+        "note: different models were asked, so plain comprehensiveness and sufficiency (and csd, log_odds) do not rank "
+        "these systems; the normalised ones, or one check model for all (--scorer), do"
+    ]
+
+
+_OF_ONE_MODEL = ("comprehensiveness", "sufficiency", "csd", "log_odds")
 
 
 def heads(reports: Sequence[Report]) -> list[str]:

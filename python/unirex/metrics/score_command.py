@@ -8,7 +8,8 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser
 
 from unirex.metrics.definitions import Convention
-from unirex.metrics.options import add_output, add_reading, save
+from unirex.metrics.options import add_output, add_reading
+from unirex.metrics.output import save
 from unirex.metrics.progress import progress
 from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import Engine, score

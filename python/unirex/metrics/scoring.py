@@ -150,7 +150,9 @@ def _layout(
     )
     names = [definition.name for definition in layout.definitions]
     if not names:
-        raise ValueError(f"{source.name}: nothing to score in columns {source.names()}")
+        expected = "scores or rationale beside gold, label beside prediction, or perturbed probabilities"
+        hint = "--columns says what they are called in this file"
+        raise ValueError(f"{source.name}: nothing to score in columns {source.names()}, expected {expected} ({hint})")
     if layout.has_label and headline is not None and headline not in names:
         hint = near(headline, names)
         raise ValueError(f"{source.name}: headline is {headline!r}, expected a task metric{hint}")

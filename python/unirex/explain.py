@@ -1,0 +1,195 @@
+"""`python -m unirex.explain --model DIR --input FILE --output FILE`: explains every row of a file."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentError, ArgumentParser
+from transformers.utils.logging import disable_progress_bar
+
+from unirex.config import expand, fail, one_line
+from unirex.data.errors import DataError
+from unirex.data.raw_text import Words
+from unirex.data.stream import stream_rows
+from unirex.explainer import Columns, ExplainConfig, Explainer
+from unirex.explainer.output import explanation_file
+from unirex.metrics.progress import progress
+from unirex.perturb import How
+from unirex.predictions import Header
+from unirex.schema import Example
+
+OUTPUTS = (".parquet", ".jsonl", ".csv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is explained, by what, into which file."""
+
+    model: str
+    input: str
+    output: str
+    columns: Columns
+    settings: ExplainConfig
+    attribution: Any
+    steps: int
+    words: Words
+    max_length: int | None
+    device: str | None
+    limit: int | None
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked before a model is loaded."""
+        if Path(self.output).suffix not in OUTPUTS:
+            raise ValueError(f"output is {self.output!r}, expected a name that ends in one of {', '.join(OUTPUTS)}")
+        if Path(self.output).is_dir():
+            raise ValueError(f"output {self.output} is a folder, expected a file")
+        if Path(self.output).resolve() == Path(self.input).resolve():
+            raise ValueError(f"output is {self.output!r}, expected another file than the input")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit is {self.limit}, expected at least 1")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code: 0, 2 for bad input, 130 for Ctrl-C, and then no file is left behind."""
+    disable_progress_bar()  # of loading weights; the command has its own
+    try:
+        run(_parse(list(sys.argv[1:] if argv is None else argv)))
+    except (ValueError, OSError) as error:
+        return fail(error)
+    except KeyboardInterrupt:
+        print("stopped; nothing was written", file=sys.stderr)  # noqa: T201
+        return 130
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="unirex.explain", description=__doc__, exit_on_error=False)
+    add = parser.add_argument
+    add("--model", type=str, required=True, help="folder or hub name of a unirex model or a sequence classifier")
+    add("--input", type=str, required=True, help="JSONL, CSV, TSV or Parquet with one text a row")
+    add("--output", type=str, required=True, help="Parquet, JSONL or CSV; appears when it is complete")
+    add("--text-column", type=str, default="text", help="the text, or a list of words")
+    add("--pair-column", type=str | None, default=None, help="a second text (premise and hypothesis)")
+    add("--query-column", type=str | None, default=None, help="a question about the text, never selected")
+    add("--choices-column", type=str | None, default=None, help="a list of answers to choose from")
+    add("--id-column", type=str | None, default=None, help="names the row; default: its number from 0")
+    add("--label-column", type=str | None, default=None, help="the true class, to be scored against")
+    add("--attribution", type=str | None, default=None, help="scores from gradients instead of an extractor")
+    add("--steps", type=int, default=50, help="of integrated gradients")
+    add("--words", type=Literal["text", "space"], default="text", help="a word: as in a text, or between spaces")
+    add("--fraction", type=float | None, default=None, help="share of the words in a rationale; default: the model's")
+    add("--threshold", type=float | None, default=None, help="instead: words with at least this score")
+    add("--faithfulness", type=bool, default=False, help="measure what hiding the top words does to the answer")
+    add("--how", type=How, default="attention", help="how words are hidden for that")
+    add("--max-length", type=int | None, default=None, help="most tokens of an input")
+    add("--batch-size", type=int, default=32, help="texts in one pass")
+    add("--device", type=str | None, default=None, help="cpu, cuda, ...; default: a GPU if there is one")
+    add("--limit", type=int | None, default=None, help="explain only so many rows")
+    return parser
+
+
+def _parse(argv: list[str]) -> Request:
+    parser = _parser()
+    argv = ["--faithfulness=true" if word == "--faithfulness" else word for word in _joined(argv)]
+    try:
+        found = parser.parse_args(argv)
+    except ArgumentError as error:
+        raise ValueError(one_line(str(error), parser)) from None
+    return Request(
+        model=expand(found.model, "model"),
+        input=expand(found.input, "input"),
+        output=expand(found.output, "output"),
+        columns=Columns(
+            text=found.text_column,
+            pair=found.pair_column,
+            query=found.query_column,
+            choices=found.choices_column,
+            id=found.id_column,
+            label=found.label_column,
+        ),
+        settings=ExplainConfig(
+            fraction=found.fraction,
+            threshold=found.threshold,
+            faithfulness=found.faithfulness,
+            how=found.how,
+            batch_size=found.batch_size,
+        ),
+        attribution=found.attribution,
+        steps=found.steps,
+        words=found.words,
+        max_length=found.max_length,
+        device=found.device,
+        limit=found.limit,
+    )
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """The words with `--faithfulness true` as one, so that the option can also stand alone."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] == "--faithfulness" and word.lower() in {"true", "false"}:
+            joined[-1] = f"--faithfulness={word.lower()}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def run(request: Request) -> None:
+    """Explains the rows one after another; the output appears once all of them are done."""
+    rows = stream_rows(request.input)
+    explainer = Explainer.from_pretrained(
+        request.model,
+        attribution=request.attribution,
+        steps=request.steps,
+        device=request.device,
+        words=request.words,
+        max_length=request.max_length,
+    )
+    reader = explainer.reader(request.columns)
+
+    def examples() -> Iterator[Example]:
+        seen: dict[str, str] = {}
+        for number, (where, row) in enumerate(islice(rows, request.limit)):
+            example = reader.example(row, number, where)
+            if request.columns.id is not None and example.id in seen:
+                raise DataError(f"{where}: id {example.id!r} is a duplicate, expected it once ({seen[example.id]})")
+            if request.columns.id is not None:
+                seen[example.id] = where
+            yield example
+
+    saved = explainer.saved
+    header = Header(
+        labels=saved.labels,
+        choice=saved.choice,
+        headline="accuracy",
+        unit=saved.unit,
+        scores_from=str(saved.scores_from),
+        rationale_rule=request.settings.rule(saved.rationale_fraction),
+    )
+    Path(request.output).parent.mkdir(parents=True, exist_ok=True)
+    started, done = time.perf_counter(), 0
+    with (
+        progress("explained") as show,
+        explanation_file(
+            request.output,
+            header,
+            fractions=request.settings.fractions,
+            model=request.model,
+            data=Path(request.input).name,
+        ) as write,
+    ):
+        for answer in explainer.explain(examples(), request.settings):
+            write(answer)
+            done += 1
+            if show is not None:
+                show(done, request.limit or 0)
+    seconds = time.perf_counter() - started
+    print(f"explained {done:,} rows in {seconds:.1f} s ({done / seconds:,.0f} a second): {request.output}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

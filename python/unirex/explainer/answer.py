@@ -1,0 +1,278 @@
+"""One answer: what the model says of a text, and which words it rests on."""
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from html import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from unirex.metrics.arrays import aopc, comprehensiveness, sufficiency
+from unirex.predictions import Prediction
+from unirex.rendering import Piece, harmless, html, terminal
+from unirex.schema import Example, Segment, perturbed_column
+
+
+class Word(NamedTuple):
+    """A word that may enter a rationale.
+
+    Attributes:
+        text: as it stands in the input.
+        start, end: its characters in the text it belongs to.
+        part: which of the input's texts that is: 0, or 1 for the second text of a pair.
+        score: importance, higher = more important; None where truncation kept the word from the model.
+        selected: whether it is in the hard rationale.
+    """
+
+    text: str
+    start: int
+    end: int
+    part: int
+    score: float | None
+    selected: bool
+
+
+class Span(NamedTuple):
+    """A stretch of the rationale: neighbouring words of it, with what stands between them."""
+
+    text: str
+    start: int
+    end: int
+    part: int
+
+
+class Faithfulness(NamedTuple):
+    """What hiding the rationale does to the probability of the answer, at several fractions and in the mean.
+
+    Attributes:
+        comprehensiveness: p(full) - p(without the top words), mean over the fractions; higher is better.
+        sufficiency: p(full) - p(only the top words), mean over the fractions; lower is better.
+        fractions: shares of the selectable units.
+        comprehensiveness_at, sufficiency_at: the same at each fraction.
+        how: how tokens were hidden.
+    """
+
+    comprehensiveness: float
+    sufficiency: float
+    fractions: tuple[float, ...]
+    comprehensiveness_at: tuple[float, ...]
+    sufficiency_at: tuple[float, ...]
+    how: str
+
+
+class ExplainedText:
+    """A text, the model's answer, and the words it rests on.
+
+    Attributes:
+        id: of the input, or its number.
+        label: the class with the highest probability; of a multiple choice, the name of the choice.
+        probabilities: by class name, in the model's order.
+        texts: what the model was given: one text or two. Word and span positions count in these.
+        choices: the answers of a multiple choice, in the order of `probabilities`; else empty.
+        rule: how the hard rationale was cut.
+        words_cut: words that the model never saw, because of its longest input.
+        tokens_cut: tokens that this took from the input.
+    """
+
+    def __init__(
+        self,
+        example: Example,
+        prediction: Prediction,
+        names: tuple[str, ...],
+        *,
+        rule: str,
+        tokens_cut: int = 0,
+        checked: tuple[str, tuple[float, ...]] | None = None,
+    ) -> None:
+        self.row = prediction
+        self.id = prediction.id
+        self.label = prediction.prediction
+        self.probabilities: dict[str, float] = dict(zip(names, prediction.probabilities.tolist(), strict=True))
+        self.segments = example.segments
+        self.choices = example.choices
+        self.rule = rule
+        self.words_cut = prediction.words_cut
+        self.tokens_cut = tokens_cut
+        self._checked = checked
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """One text, or two."""
+        return tuple(segment.text for segment in self.segments)
+
+    @property
+    def probability(self) -> float:
+        """Of the label."""
+        return self.probabilities[self.label]
+
+    @cached_property
+    def words(self) -> tuple[Word, ...]:
+        """The words that may enter a rationale, in reading order."""
+        scores, selected = self.row.scores.tolist(), self.row.rationale.tolist()
+        return tuple(
+            Word(segment.text[start:end], start, end, part, None if math.isnan(scores[i]) else scores[i], selected[i])
+            for i, (part, segment, start, end) in enumerate(self._places())
+        )
+
+    @cached_property
+    def rationale(self) -> tuple[Span, ...]:
+        """The hard rationale as stretches of characters: selected words that stand side by side are one."""
+        return tuple(
+            Span(self.segments[part].text[start:end], start, end, part) for part, start, end in self._stretches()
+        )
+
+    def top(self, n: int = 5) -> list[tuple[str, float]]:
+        """The `n` most important words with their scores, most important first."""
+        seen = [(word.text, word.score) for word in self.words if word.score is not None]
+        return sorted(seen, key=lambda entry: -entry[1])[:n]
+
+    @cached_property
+    def faithfulness(self) -> Faithfulness | None:
+        """What hiding the rationale does to the answer; None unless it was asked for."""
+        if self._checked is None:
+            return None
+        how, fractions = self._checked
+        answer = list(self.probabilities).index(self.label)
+        full = self.row.probabilities[answer : answer + 1]
+
+        def p(kind: str) -> Any:
+            return self.row.perturbed[perturbed_column(kind, how, "self")][None, :, answer]
+
+        comp, suff = comprehensiveness(full, p("remove")), sufficiency(full, p("keep"))
+        return Faithfulness(
+            float(aopc(comp)[0]),
+            float(aopc(suff)[0]),
+            fractions,
+            tuple(comp[0].tolist()),
+            tuple(suff[0].tolist()),
+            how,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values that JSON can hold."""
+        pair = len(self.segments) > 1
+        content: dict[str, Any] = {
+            "id": self.id,
+            "label": self.label,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+            "words": [
+                {"word": w.text, "start": w.start, "end": w.end, "score": w.score, "selected": w.selected}
+                | ({"part": w.part} if pair else {})
+                for w in self.words
+            ],
+            "rationale": [
+                {"text": s.text, "start": s.start, "end": s.end} | ({"part": s.part} if pair else {})
+                for s in self.rationale
+            ],
+            "words_cut": self.words_cut,
+            "tokens_cut": self.tokens_cut,
+        }
+        if self.faithfulness is not None:
+            content["faithfulness"] = {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in self.faithfulness._asdict().items()
+            }
+        return content
+
+    def to_text(self, *, color: bool = False) -> str:
+        """The answer for a terminal: label, text with the rationale marked, most important words.
+
+        Nothing in the data reaches the terminal as a command (see `unirex.rendering.harmless`).
+
+        Args:
+            color: whether to mark by colour and underline (ANSI) instead of brackets.
+        """
+        others = ", ".join(f"{harmless(n)} {p:.3f}" for n, p in self.probabilities.items() if n != self.label)
+        head = f"{harmless(self.label)} {self.probability:.3f}"
+        lines = [(f"\x1b[1m{head}\x1b[0m" if color else head) + (f"  ({others})" if others else "")]
+        lines += [terminal(pieces, color=color) for pieces in self._pieces()]
+        if self.choices:
+            chosen = list(self.probabilities).index(self.label)
+            lines.append(f"answer: {harmless(self.choices[chosen])}")
+        if top := self.top():
+            lines.append("top words: " + ", ".join(f"{harmless(word)} {score:.3g}" for word, score in top))
+        return "\n".join([*lines, *self._notes()])
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if self.faithfulness is not None:
+            f = self.faithfulness
+            notes.append(f"comprehensiveness {f.comprehensiveness:.3f} ↑, sufficiency {f.sufficiency:.3f} ↓")
+        if self.words_cut:
+            notes.append(f"too long: the model did not see {self.words_cut} words ({self.tokens_cut} tokens)")
+        return notes
+
+    def __repr__(self) -> str:
+        spans = [harmless(span.text) for span in self.rationale]
+        shown = ", ".join(repr(span) for span in spans[:4]) + (", ..." if len(spans) > 4 else "")
+        return f"<ExplainedText {harmless(self.label)!r} {self.probability:.3f}, rationale: {shown or 'none'}>"
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        names = "".join(
+            f"<li>{escape(name)}: {p:.3f}</li>" for name, p in self.probabilities.items() if name != self.label
+        )
+        texts = "".join(
+            f'<p style="line-height:1.7;white-space:pre-wrap;unicode-bidi:isolate;margin:.4em 0">{html(pieces)}</p>'
+            for pieces in self._pieces()
+        )
+        if self.choices:
+            chosen = list(self.probabilities).index(self.label)
+            texts += f"<p>answer: {escape(self.choices[chosen])}</p>"
+        notes = "".join(f'<p style="opacity:.75;margin:.2em 0">{note}</p>' for note in self._notes())
+        return (
+            f'<div style="font-family:sans-serif;max-width:48em"><p style="margin:.2em 0"><b>'
+            f"{escape(self.label)}</b> {self.probability:.3f}</p>{texts}"
+            f'<ul style="opacity:.75;margin:.2em 0">{names}</ul>{notes}</div>'
+        )
+
+    def _places(self) -> Iterator[tuple[int, Segment, int, int]]:
+        for part, segment in enumerate(self.segments):
+            if segment.selectable:
+                for start, end in zip(segment.starts.tolist(), segment.ends.tolist(), strict=True):
+                    yield part, segment, start, end
+
+    def _stretches(self) -> list[tuple[int, int, int]]:
+        """Part, start and end of each run of selected words."""
+        found: list[tuple[int, int, int]] = []
+        before = False
+        for (part, _, start, end), selected in zip(self._places(), self.row.rationale.tolist(), strict=True):
+            if selected:
+                if before and found[-1][0] == part:
+                    found[-1] = (part, found[-1][1], end)
+                else:
+                    found.append((part, start, end))
+            before = selected
+        return found
+
+    def _pieces(self) -> list[list[Piece]]:
+        """The texts cut into words and what is between them; what is between two selected words is marked too."""
+        scores = self.row.scores
+        seen = scores[np.isfinite(scores)]
+        low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
+        width = high - low
+        pieces: list[list[Piece]] = [[] for _ in self.segments]
+        places, inside = [0] * len(self.segments), False
+        for word in self.words:
+            text = self.segments[word.part].text
+            if between := text[places[word.part] : word.start]:
+                pieces[word.part].append(Piece(between, None, inside and word.selected and places[word.part] > 0))
+            shade = None if word.score is None else (word.score - low) / width if width else 0.0
+            pieces[word.part].append(Piece(word.text, shade, word.selected))
+            places[word.part], inside = word.end, word.selected
+        for part, segment in enumerate(self.segments):
+            if self.words_cut and pieces[part] and segment.selectable:
+                pieces[part] = [*_without_unseen(pieces[part]), Piece(" …", None, False)]
+            elif rest := segment.text[places[part] :]:
+                pieces[part].append(Piece(rest, None, False))
+        return pieces
+
+
+def _without_unseen(pieces: list[Piece]) -> list[Piece]:
+    """The pieces up to the last word that the model saw."""
+    seen = [place for place, piece in enumerate(pieces) if piece.shade is not None or piece.marked]
+    return pieces[: seen[-1] + 1] if seen else []

@@ -1,0 +1,281 @@
+"""Ask a model why: `Explainer.from_pretrained(folder)(text)`, for texts, pairs, choices and streams of them."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, get_args, overload
+
+import numpy as np
+import torch
+
+from unirex.checkpoint import atomic_folder
+from unirex.data.raw_text import Words
+from unirex.explainer.answer import ExplainedText
+from unirex.explainer.inputs import Columns, Reader, numbered
+from unirex.extractors.attribution import Attribution
+from unirex.inference import OWN, EvalConfig, Judging, predict
+from unirex.perturb import How
+from unirex.predictions import Prediction
+from unirex.saved import STEPS, Saved, find_model, load_saved
+from unirex.schema import FRACTIONS, Example
+
+WINDOW = 1024
+"""Inputs held at a time while streaming: enough to put those of like length into one batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainConfig:
+    """How answers are cut and checked.
+
+    Attributes:
+        fraction: share of the words in the hard rationale, in (0, 1]; None = the model's own (the mean share that
+            humans marked in its training set).
+        threshold: instead of a fraction: every word with at least this score is in the rationale.
+        faithfulness: whether to measure what hiding the top words does to the answer (ten more passes a text at most).
+        fractions: shares that faithfulness is measured at, ascending.
+        how: how tokens are hidden for it.
+        batch_size: inputs in one pass.
+    """
+
+    fraction: float | None = None
+    threshold: float | None = None
+    faithfulness: bool = False
+    fractions: tuple[float, ...] = FRACTIONS
+    how: How = "attention"
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if self.fraction is not None and self.threshold is not None:
+            raise ValueError("fraction and threshold are both given, expected one of them")
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction is {self.fraction}, expected more than 0 and at most 1")
+        if self.threshold is not None and not np.isfinite(self.threshold):
+            raise ValueError(f"threshold is {self.threshold}, expected a finite number")
+        if not self.fractions or list(self.fractions) != sorted(set(self.fractions)) or self.fractions[0] <= 0:
+            raise ValueError(f"fractions is {self.fractions}, expected ascending values in (0, 1] without repeats")
+        if self.fractions[-1] > 1:
+            raise ValueError(f"fractions holds {self.fractions[-1]}, expected at most 1")
+        if self.how not in get_args(How):
+            raise ValueError(f"how is {self.how!r}, expected one of {', '.join(get_args(How))}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is {self.batch_size}, expected at least 1")
+
+    def rule(self, own_fraction: float) -> str:
+        """How the hard rationale is cut, in words."""
+        if self.threshold is not None:
+            return f"score >= {self.threshold:.4g}"
+        return f"top {self.fraction or own_fraction:.4g} of words"
+
+
+class Explainer:
+    """A model that answers and says which words its answer rests on.
+
+    Call it on a text, on a pair (a tuple of two texts), on a row (a mapping with `text` and, where the model wants
+    them, `text_pair`, `query` or `choices`), on a list of those, or on anything that yields them, such as a data set of
+    the `datasets` library: one input gives an `ExplainedText`, a list gives a list, everything else a lazy iterator in
+    the order of the inputs that never holds more than `WINDOW` of them.
+    """
+
+    def __init__(
+        self, saved: Saved, *, folder: str, device: torch.device | str | None = None, words: Words = "text"
+    ) -> None:
+        if saved.scores_from is None:
+            raise ValueError(
+                f"{folder}: this classifier has no extractor, expected attribution 'ig' or another attribution method"
+            )
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.saved = saved
+        self.folder = folder
+        self.device = _device(device)
+        self.words = words
+        self.method = saved.method.to(self.device).eval().requires_grad_(False)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        attribution: Attribution | None = None,
+        steps: int = STEPS,
+        device: torch.device | str | None = None,
+        words: Words = "text",
+        max_length: int | None = None,
+        revision: str | None = None,
+    ) -> "Explainer":
+        """The explainer for a saved model: a folder, a run's folder, or a name on the Hub. Runs no code of its own.
+
+        Args:
+            path: a model trained by this package, or any sequence classifier of the transformers library.
+            attribution: scores from the model's gradients instead of its extractor (`unirex.extractors.attribution`);
+                classifiers that were not trained by this package need it.
+            steps: of integrated gradients.
+            device: default: the first GPU, else the CPU.
+            words: what a word of raw text is: `text`, or `space` as in data sets that are split by spaces.
+            max_length: most tokens of an input; default: as in training, for other classifiers at most 512.
+            revision: of a model on the Hub.
+
+        Raises:
+            ValueError: one line naming the folder and what is wrong.
+        """
+        folder = find_model(str(path), revision)
+        saved = load_saved(folder, attribution=attribution, steps=steps, max_length=max_length)
+        return cls(saved, folder=folder, device=device, words=words)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, or the names of the choices."""
+        return self.saved.labels
+
+    @overload
+    def __call__(self, inputs: str | tuple[str, str] | Mapping[str, Any], **settings: Any) -> ExplainedText: ...
+    @overload
+    def __call__(self, inputs: list[Any], **settings: Any) -> list[ExplainedText]: ...
+    @overload
+    def __call__(self, inputs: Iterable[Any], **settings: Any) -> Iterator[ExplainedText]: ...
+    def __call__(self, inputs: Any, **settings: Any) -> Any:
+        """What the model answers and why: one, a list, or a lazy iterator, as the inputs are.
+
+        Args:
+            inputs: see the class.
+            **settings: fields of `ExplainConfig` (fraction, threshold, faithfulness, fractions, how, batch_size), and
+                `columns`, a `Columns`, where fields of rows have other names.
+        """
+        if isinstance(inputs, str | tuple | Mapping):
+            return next(self.stream([inputs], **settings))
+        found = self.stream(inputs, **settings)
+        return list(found) if isinstance(inputs, list) else found
+
+    def stream(
+        self, source: Iterable[Any], *, columns: Columns | None = None, **settings: Any
+    ) -> Iterator[ExplainedText]:
+        """Answers for everything that `source` yields, in its order, in bounded memory."""
+        config = explain_config(settings)
+        reader = self.reader(columns)
+        examples = (reader.example(item, number) for number, item in numbered(source))
+        return self.explain(examples, config)
+
+    def reader(self, columns: Columns | None = None) -> Reader:
+        """What makes examples of inputs."""
+        return Reader(labels=self.labels, choice=self.saved.choice, words=self.words, columns=columns)
+
+    def explain(self, examples: Iterable[Example], config: ExplainConfig) -> Iterator[ExplainedText]:
+        """Answers for examples, in their order; at most `WINDOW` of them are held."""
+        checked = (config.how, config.fractions) if config.faithfulness else None
+        rule = config.rule(self.saved.rationale_fraction)
+        for example, prediction, tokens_cut in self.predictions(examples, config):
+            names = example.choice_labels or self.labels
+            yield ExplainedText(example, prediction, tuple(names), rule=rule, tokens_cut=tokens_cut, checked=checked)
+
+    def predictions(
+        self, examples: Iterable[Example], config: ExplainConfig
+    ) -> Iterator[tuple[Example, Prediction, int]]:
+        """Examples, their prediction rows and the tokens that truncation took, in order, `WINDOW` at a time."""
+        iterator = iter(examples)
+        while window := list(islice(iterator, WINDOW)):
+            found: dict[int, tuple[Prediction, int]] = {}
+            for places in _alike(window):
+                found |= self._predict(window, places, config)
+            for place, example in enumerate(window):
+                yield example, *found[place]
+
+    def _predict(
+        self, window: list[Example], places: list[int], config: ExplainConfig
+    ) -> dict[int, tuple[Prediction, int]]:
+        """Rows of the examples at `places`, all of which have as many choices."""
+        data = self.saved.tools.encode([window[place] for place in places], self.labels)
+        judging = Judging(
+            config=EvalConfig(fractions=config.fractions, how=(config.how,), batch_size=config.batch_size),
+            unit=self.saved.unit,
+            word_score=self.saved.word_score,
+            rationale_fraction=config.fraction or self.saved.rationale_fraction,
+            labels=self.labels,
+            perturb=config.faithfulness,
+        )
+        rows = predict(self.method, data, judging, device=self.device)[OWN]
+        cut = data.encoded.tokens_cut.tolist()
+        return {places[i]: (_thresholded(row, config.threshold), cut[i]) for i, row in rows}
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Saves the model as it was loaded: weights, tokenizers, model card. A complete folder, or none."""
+        with atomic_folder(Path(folder)) as temporary:
+            self._copy(temporary)
+
+    def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | bool | None = None) -> str:
+        """Uploads weights, tokenizers and model card to the Hugging Face Hub; returns the address of the commit.
+
+        Args:
+            repo_id: `name` or `organisation/name`; made where there is none.
+            private: of a new repository.
+            token: default: that of `hf auth login`.
+        """
+        from tempfile import TemporaryDirectory
+
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        repo = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        with TemporaryDirectory() as temporary:
+            self._copy(Path(temporary))
+            commit = api.upload_folder(
+                repo_id=repo, folder_path=temporary, commit_message="Upload a model that explains itself"
+            )
+        return str(commit)
+
+    def _copy(self, target: Path) -> None:
+        """The files of the model, without anything that could be code."""
+        wanted = {".json", ".safetensors", ".txt", ".model", ".md"}
+        for file in sorted(Path(self.folder).rglob("*")):
+            if file.is_file() and file.suffix in wanted:
+                place = target / file.relative_to(self.folder)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, place)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Explainer {self.folder!r}: {'choices' if self.saved.choice else 'classes'} {', '.join(self.labels)}; "
+            f"scores from {self.saved.scores_from}, on {self.device}>"
+        )
+
+
+def explain_config(settings: Mapping[str, Any]) -> ExplainConfig:
+    """The configuration that keyword arguments ask for.
+
+    Raises:
+        TypeError: there is no such setting.
+    """
+    known = [field.name for field in fields(ExplainConfig)]
+    for name in settings:
+        if name not in known:
+            raise TypeError(f"there is no setting {name!r}, expected {', '.join(known)} or columns")
+    return ExplainConfig(**settings)
+
+
+def _alike(examples: list[Example]) -> list[list[int]]:
+    """Places of the examples by their number of choices: those that can be one batch."""
+    groups: dict[int, list[int]] = {}
+    for place, example in enumerate(examples):
+        groups.setdefault(len(example.choices), []).append(place)
+    return list(groups.values())
+
+
+def _thresholded(row: Prediction, threshold: float | None) -> Prediction:
+    """The row with the words from the threshold upwards as its rationale; a word the model never saw is not in it."""
+    if threshold is None:
+        return row
+    return replace(row, rationale=np.nan_to_num(row.scores, nan=-np.inf) >= threshold)
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device is {str(device)!r}: {str(error).strip().splitlines()[0]}") from None
+    return found
+
+
+__all__ = ["Columns", "ExplainConfig", "ExplainedText", "Explainer"]

@@ -1,0 +1,190 @@
+"""What people hand in to be explained - a text, a pair, a question with choices, a row of a table - as examples."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Any
+
+from unirex.data.errors import DataError, located, shown, wrong
+from unirex.data.gold import cell_list
+from unirex.data.raw_text import Words, find_words
+from unirex.schema import Example, Segment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which fields of a row hold what. Only `text` must be there; a field named here by hand must be there too.
+
+    Attributes:
+        text: the text to explain: a string, or a list of words.
+        pair: a second text of the same standing (premise and hypothesis).
+        query: a question or claim about the text, which the model reads first and which is never selected.
+        choices: a list of answers to choose from.
+        id: names the row; default: its number from 0.
+        label: the true class, where it is known.
+    """
+
+    text: str = "text"
+    pair: str | None = None
+    query: str | None = None
+    choices: str | None = None
+    id: str | None = None
+    label: str | None = None
+
+
+_USUAL = Columns(pair="text_pair", query="query", choices="choices", id="id")
+"""Fields that are read where a row has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """Makes examples.
+
+    Attributes:
+        labels: class names of the model, in order; of a multiple choice the names of its choices.
+        choice: whether the model chooses between answers.
+        words: what a word of raw text is.
+        columns: which fields of a row hold what; None = those with the usual names that are there.
+    """
+
+    labels: Sequence[str]
+    choice: bool
+    words: Words = "text"
+    columns: Columns | None = None
+
+    def example(self, item: Any, number: int, where: str | None = None) -> Example:
+        """The example for a text, a pair (tuple of two texts), or a row (mapping of fields).
+
+        Args:
+            item: what was handed in.
+            number: its place, from 0; its id where it has none.
+            where: place for messages; default `input NUMBER`.
+
+        Raises:
+            DataError: one line with place, field, what was found and what was expected.
+
+        >>> reader = Reader(labels=("neg", "pos"), choice=False)
+        >>> reader.example({"text": "fine film", "query": "is it?"}, 0).words
+        ['fine', 'film']
+        """
+        place = f"input {number}" if where is None else where
+        if isinstance(item, str):
+            row, columns = {"text": item}, Columns()
+        elif isinstance(item, tuple):
+            if len(item) != 2:
+                raise wrong(place, "the input", item, "a pair of two texts")
+            row, columns = {"text": item[0], "text_pair": item[1]}, Columns(pair="text_pair")
+        elif isinstance(item, Mapping):
+            row, columns = dict(item), self.columns or _present(item)
+        else:
+            raise wrong(place, "the input", item, "a text, a pair of texts, or a row with the field text")
+        return self._example(place, row, columns, number)
+
+    def _example(self, where: str, row: Mapping[str, Any], columns: Columns, number: int) -> Example:
+        text = self._segment(where, row, columns.text)
+        pair = None if columns.pair is None else self._segment(where, row, columns.pair)
+        query = None if columns.query is None else self._segment(where, row, columns.query, selectable=False)
+        if pair is not None and query is not None:
+            raise DataError(f"{where}: {columns.pair} and {columns.query} are both given, expected one of them")
+        segments = (text,) if pair is None and query is None else (text, pair) if pair is not None else (query, text)
+        choices = () if columns.choices is None else _choices(where, row, columns.choices)
+        names = self._choice_names(where, columns, choices, segments)
+        return Example(
+            id=str(number) if columns.id is None else _id(where, row, columns.id),
+            segments=tuple(segment for segment in segments if segment is not None),
+            label=None if columns.label is None else _label(where, row, columns.label, names or self.labels),
+            choices=choices,
+            choice_labels=names,
+        )
+
+    def _segment(self, where: str, row: Mapping[str, Any], field: str, *, selectable: bool = True) -> Segment:
+        value = _field(where, row, field)
+        if isinstance(value, list) and all(isinstance(word, str) and word.strip() for word in value):
+            segment = Segment.from_words(value, selectable=selectable)
+        elif isinstance(value, str):
+            segment = find_words(value, self.words, selectable=selectable)
+        else:
+            raise wrong(where, field, value, "text or a list of words")
+        _refuse_half_characters(where, field, segment.text)
+        return segment
+
+    def _choice_names(
+        self, where: str, columns: Columns, choices: tuple[str, ...], segments: Sequence[Segment | None]
+    ) -> tuple[str, ...]:
+        if not self.choice:
+            if choices:
+                raise DataError(f"{where}: there are choices, expected none: the model tells classes apart")
+            return ()
+        if len(segments) > 1:
+            raise DataError(f"{where}: there is a second text, expected one text beside its choices")
+        names = tuple(self.labels) if len(choices) <= len(self.labels) else tuple(ascii_uppercase)
+        if not 2 <= len(choices) <= len(names):
+            raise DataError(
+                f"{where}: {columns.choices or 'choices'} has {len(choices)} entries, expected 2 to {len(names)}: "
+                "the model chooses between answers"
+            )
+        return names[: len(choices)]
+
+
+def _present(row: Mapping[str, Any]) -> Columns:
+    """The columns with usual names that a row has."""
+    found = {
+        kind: name
+        for kind, name in vars(_USUAL).items()
+        if name is not None and row.get(name) is not None and kind != "text"
+    }
+    return Columns(**found)
+
+
+def _field(where: str, row: Mapping[str, Any], field: str) -> Any:
+    if field not in row:
+        there = ", ".join(map(str, row)) or "nothing"
+        raise DataError(f"{where}: there is no column {field}, found {there[:200]}")
+    return row[field]
+
+
+def _choices(where: str, row: Mapping[str, Any], field: str) -> tuple[str, ...]:
+    with located(where, field):
+        choices = cell_list(_field(where, row, field))
+    for choice in choices:
+        if not isinstance(choice, str) or not choice.strip():
+            raise wrong(where, f"a choice in {field}", choice, "text")
+        _refuse_half_characters(where, field, choice)
+    return tuple(str(choice) for choice in choices)
+
+
+def _id(where: str, row: Mapping[str, Any], field: str) -> str:
+    value = _field(where, row, field)
+    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+        raise wrong(where, field, value, "text or a whole number")
+    return str(value)
+
+
+def _label(where: str, row: Mapping[str, Any], field: str, names: Sequence[str]) -> str | None:
+    value = _field(where, row, field)
+    if value is None or value == "":
+        return None
+    if str(value) in names:
+        return str(value)
+    if str(value).isdecimal() and int(value) < len(names):
+        return names[int(value)]
+    raise wrong(where, field, value, f"one of {', '.join(names)}, or their number from 0")
+
+
+def _refuse_half_characters(where: str, field: str, text: str) -> None:
+    """JSON can spell half of a surrogate pair, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        found = f"{text[error.start]!a} at character {error.start}"
+        raise DataError(f"{where}: {field} has {found}, expected whole characters") from None
+
+
+def numbered(items: Any) -> Iterator[tuple[int, Any]]:
+    """Items with their places; anything that cannot be gone through is an error."""
+    try:
+        return enumerate(items)
+    except TypeError:
+        raise DataError(
+            f"the input is {shown(items)}, expected a text, a pair, a row, or something that yields them"
+        ) from None

@@ -1,0 +1,163 @@
+"""L2E: Learning to Explain: Generating Stable Explanations Fast (Situ et al., ACL 2021)."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from unirex.data.collate import Batch, Rows
+from unirex.extractors.attribution import Attribution, AttributionConfig
+from unirex.extractors.head import expected_class
+from unirex.methods.method import Counts, Explanation, Stage, task_term
+from unirex.methods.remembered import Remembered
+from unirex.modeling import UnirexModel
+from unirex.objectives import task_loss
+from unirex.perturb import FillTokens, How
+from unirex.selection import Pooling
+
+StageName = Literal["task", "explainer"]
+CLASSES = 5
+"""Strongly against, against, neutral, for, strongly for the prediction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class L2eConfig:
+    """Settings of L2E.
+
+    Attributes:
+        name: of the method.
+        unit: what is selected where rationales are cut, `token` or `word`.
+        word_score: score of a word from its tokens.
+        how: the headline perturbation of training; L2E perturbs nothing.
+        attribution: what is distilled.
+        explainer: settings of that attribution.
+        score: a token's score from its five classes: the `expected` class, or the likeliest `class` as a whole number
+            from -2 to 2 (the UNIREX code; many ties).
+        task_epochs: most epochs of the task model; None = `train.epochs`.
+        class_weights: weight of each class in the task term; None = all 1.
+    """
+
+    name: str = "l2e"
+    unit: Literal["token", "word"] = "token"
+    word_score: Pooling = "max"
+    how: How = "attention"
+    attribution: Attribution = "ig"
+    explainer: AttributionConfig = field(default_factory=AttributionConfig)
+    score: Literal["expected", "class"] = "expected"
+    task_epochs: int | None = None
+    class_weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if self.task_epochs is not None and self.task_epochs < 1:
+            raise ValueError(f"method.task_epochs is {self.task_epochs}, expected at least 1 or null")
+
+
+def importance_classes(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
+    """Attributions as five classes by sign and mean magnitude, int64 [B, L], 2 at tokens that are not selectable.
+
+    Of a row's positive scores those above their mean are 4, the others 3; of its negative scores those below their
+    mean are 0, the others 1; 0 is 2.
+
+    >>> importance_classes(torch.tensor([[3.0, 1.0, 0.0, -1.0, -5.0]]), torch.ones(1, 5, dtype=torch.bool)).tolist()
+    [[4, 3, 2, 1, 0]]
+    """
+    classes_BL = torch.full(scores_BL.shape, 2, dtype=torch.int64, device=scores_BL.device)
+    for sign in (1, -1):
+        inside_BL = selectable_BL & (scores_BL * sign > 0)
+        total_B1 = (scores_BL * sign).masked_fill(~inside_BL, 0.0).sum(1, keepdim=True)
+        mean_B1 = total_B1 / inside_BL.sum(1, keepdim=True).clamp(min=1)
+        strong_BL = inside_BL & (scores_BL * sign > mean_B1)
+        classes_BL += sign * (inside_BL.long() + strong_BL.long())
+    return classes_BL
+
+
+class L2e(nn.Module):
+    """A task model is trained and frozen; an explainer of its own learns to say what attribution would say of it."""
+
+    config_class: ClassVar[type[L2eConfig]] = L2eConfig
+    extractors: ClassVar[tuple[str, ...]] = ("dual",)
+
+    def __init__(self, model: UnirexModel, config: L2eConfig, fill: FillTokens) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.fill = fill
+        self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
+        self._stage: StageName = "explainer"
+        self._remembered = Remembered()
+
+    @staticmethod
+    def model_settings(config: L2eConfig) -> dict[str, Any]:
+        """What the method wants of the model beside what `model` says."""
+        return {"extractor_outputs": CLASSES}
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Task model first, then the explainer."""
+        return (Stage(name="task", epochs=self.config.task_epochs), Stage(name="explainer"))
+
+    def enter(self, stage: StageName) -> None:
+        """Frees the weights of the stage and freezes the others; scores come from attribution in the first."""
+        self._stage = stage
+        self._remembered = Remembered()
+        assert self.model.extractor is not None
+        self.model.requires_grad_(stage == "task")
+        self.model.extractor.requires_grad_(stage == "explainer")
+        self.model.freeze_unused()
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "L2e":
+        """Training mode, but for the frozen task model, whose attributions are taken without dropout."""
+        super().train(mode)
+        if self._stage == "explainer":
+            self.model.backbone.eval()
+            self.model.dropout.eval()
+        return self
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """What each term counts for in the total."""
+        return {"task": 1.0, "distil": 1.0}
+
+    def forward(self, batch: Batch, counts: Counts, seed: int) -> dict[str, Tensor]:
+        """This batch's share of the term's mean over the global batch.
+
+        `task` in the first stage; then `distil`: the cross-entropy of the five classes, mean over a row's selectable
+        tokens, the rows of an instance and the instances.
+        """
+        if self._stage == "task":
+            logits_IC = self.model.perturbed(batch.rows, batch.n_choices)
+            return {"task": task_term(task_loss(logits_IC, batch.labels_I), batch, counts, self.class_weights)}
+        classes_BL = self._remembered(batch, lambda: self._classes(batch))
+        loss_BL = nn.functional.cross_entropy(
+            self.model.extractor_outputs(batch).transpose(1, 2), classes_BL.long(), reduction="none"
+        )
+        selectable_BL = batch.selectable_BL
+        loss_B = loss_BL.masked_fill(~selectable_BL, 0.0).sum(1) / selectable_BL.sum(1).clamp(min=1)
+        return {"distil": loss_B.sum() / (batch.n_choices * counts.instances)}
+
+    @torch.no_grad()
+    def _classes(self, batch: Batch) -> Tensor:
+        return importance_classes(self._attributed(batch).scores_BL, batch.selectable_BL).to(torch.int8)
+
+    def _attributed(self, batch: Batch) -> Explanation:
+        c = self.config
+        logits_IC = self.model.perturbed(batch.rows, batch.n_choices)
+        scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
+        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
+
+    def explain(self, batch: Batch) -> Explanation:
+        """The task model's logits on the full input and the explainer's scores (in the first stage, attributions)."""
+        if self._stage == "task":
+            return self._attributed(batch)
+        outputs_BLC = self.model.extractor_outputs(batch)
+        scores_BL = expected_class(outputs_BLC)
+        if self.config.score == "class":
+            scores_BL = outputs_BLC.argmax(-1).float() - CLASSES // 2
+        return Explanation(logits_IC=self.model.perturbed(batch.rows, batch.n_choices), scores_BL=scores_BL)
+
+    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
+        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
+        return self.model.perturbed(rows, n_choices, max_tokens)

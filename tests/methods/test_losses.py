@@ -1,0 +1,231 @@
+"""The losses of the methods against numbers worked by hand, and against the same sums written out."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from reference.method_worlds import counts_of, data, method_of
+from unirex.extractors.attribution import attribute
+from unirex.extractors.head import expected_class
+from unirex.methods.a2r import attention
+from unirex.methods.l2e import importance_classes
+from unirex.methods.method import Counts, task_term
+from unirex.objectives import jensen_shannon, task_loss
+from unirex.perturb import perturb
+from unirex.selection import rationale_masks, top_k_masks, top_k_word_masks
+
+
+def logits(*probabilities: float) -> torch.Tensor:
+    return torch.tensor([[math.log(p) for p in probabilities]])
+
+
+def test_jensen_shannon_by_hand() -> None:
+    # The middle of (1/2, 1/2) and (1/4, 3/4) is (3/8, 5/8).
+    first = 0.5 * math.log(4 / 3) + 0.5 * math.log(4 / 5)
+    second = 0.25 * math.log(2 / 3) + 0.75 * math.log(6 / 5)
+    found = jensen_shannon(logits(0.5, 0.5), logits(0.25, 0.75))
+    assert found.tolist() == pytest.approx([(first + second) / 2], abs=1e-6)
+    assert jensen_shannon(logits(0.25, 0.75), logits(0.25, 0.75)).item() == pytest.approx(0, abs=1e-7)
+    far = jensen_shannon(torch.tensor([[200.0, -200.0]], requires_grad=True), torch.tensor([[-200.0, 200.0]]))
+    assert far.item() == pytest.approx(math.log(2))
+
+
+def test_importance_classes_by_hand() -> None:
+    # Positive: 4, 1, 1, mean 2; negative: -1, -2, mean -1.5. The last token is not selectable and counts nowhere.
+    scores = torch.tensor([[4.0, 1.0, 1.0, 0.0, -1.0, -2.0, 100.0]])
+    selectable = torch.tensor([[True] * 6 + [False]])
+    assert importance_classes(scores, selectable).tolist() == [[4, 3, 3, 2, 1, 0, 2]]
+    # Equal magnitudes are not above their mean.
+    assert importance_classes(torch.tensor([[2.0, 2.0]]), torch.ones(1, 2, dtype=torch.bool)).tolist() == [[3, 3]]
+
+
+def test_expected_class_by_hand() -> None:
+    # Probabilities 1/4, 0, 1/2, 0, 1/4 of -2 … 2, and 3/4 of 1 with 1/4 of 2.
+    tiny = -1e9
+    rows = torch.tensor([
+        [math.log(0.25), tiny, math.log(0.5), tiny, math.log(0.25)],
+        [tiny, tiny, tiny, math.log(0.75), math.log(0.25)],
+    ])  # fmt: skip
+    assert expected_class(rows).tolist() == pytest.approx([0.0, 1.25], abs=1e-6)
+
+
+def test_soft_attention_by_hand() -> None:
+    scores = torch.tensor([[50.0, 1.0, 1.0 + math.log(4), -1e4], [3.0, 2.0, 1.0, 0.0]], requires_grad=True)
+    selectable = torch.tensor([[False, True, True, True], [False, False, False, False]])
+    found = attention(scores, selectable)
+    assert found[0].tolist() == pytest.approx([1.0, 0.25, 1.0, 0.0])
+    assert found[1].tolist() == [1.0] * 4
+    found.sum().backward()
+    assert torch.isfinite(scores.grad).all()  # type: ignore[arg-type]
+
+
+def test_class_weights_and_counts_by_hand() -> None:
+    batch = data().collate(np.array([0, 1]))  # labels a, b
+    counts = Counts(instances=4, gold_tokens=0, gold_positive=0, gold_rows=0)
+    assert task_term(torch.tensor([1.0, 2.0]), batch, counts, None).item() == pytest.approx(0.75)
+    assert task_term(torch.tensor([1.0, 2.0]), batch, counts, torch.tensor([1.0, 0.1, 1.0])).item() == pytest.approx(
+        0.3
+    )
+
+
+SCORES = torch.tensor([[9.0, 1.0, 5.0, 4.0, 0.0, 4.5, 9.0]])
+WORDS = torch.tensor([[-1, 0, 0, 1, 2, 3, -1]])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        # Tokens: 5 selectable; half of them is 2.5, which rounds to 2.
+        ({"fraction": 0.5}, [0, 0, 1, 0, 0, 1, 0]),
+        ({"fraction": 0.5, "shape": "contiguous"}, [0, 0, 1, 1, 0, 0, 0]),
+        # 0.7 of 5 is 3.5: 4 to the even, 3 floored.
+        ({"fraction": 0.7}, [0, 1, 1, 1, 0, 1, 0]),
+        ({"fraction": 0.7, "rounding": "floor"}, [0, 0, 1, 1, 0, 1, 0]),
+        ({"fraction": 0.7, "rounding": "floor", "shape": "contiguous"}, [0, 1, 1, 1, 0, 0, 0]),
+        ({"fraction": 0.01, "rounding": "floor"}, [0, 0, 1, 0, 0, 0, 0]),
+        # Words (highest token 5, 4, 0, 4.5): the pair of neighbours with most.
+        ({"fraction": 0.5, "unit": "word"}, [0, 1, 1, 0, 0, 1, 0]),
+        ({"fraction": 0.5, "unit": "word", "shape": "contiguous"}, [0, 1, 1, 1, 0, 0, 0]),
+        # By the sum of their tokens: 6, 4, 0, 4.5.
+        ({"fraction": 0.25, "unit": "word", "pooling": "sum", "shape": "contiguous"}, [0, 1, 1, 0, 0, 0, 0]),
+    ],
+)
+def test_rationales_of_other_shapes_by_hand(settings: dict[str, object], expected: list[int]) -> None:
+    fraction = settings.pop("fraction")
+    assert rationale_masks(SCORES, WORDS, fraction, **settings)[0].int().tolist() == expected  # type: ignore[arg-type]
+
+
+def test_a_share_that_is_whole_in_decimals_is_not_floored_below() -> None:
+    words = torch.arange(15)[None]
+    assert rationale_masks(torch.rand(1, 15), words, 0.2, rounding="floor").sum() == 3
+    assert rationale_masks(torch.rand(1, 100), torch.arange(100)[None], 0.29, rounding="floor").sum() == 29
+
+
+def test_the_plain_rationale_is_the_top_k() -> None:
+    torch.manual_seed(0)
+    batch = data().collate(np.arange(6))
+    scores = torch.randn(batch.words_BL.shape)
+    assert torch.equal(rationale_masks(scores, batch.words_BL, 0.4), top_k_masks(scores, batch.selectable_BL, [0.4])[0])
+    by_word = rationale_masks(scores, batch.words_BL, 0.4, unit="word", pooling="mean")
+    assert torch.equal(by_word, top_k_word_masks(scores, batch.words_BL, [0.4], pooling="mean")[0])
+
+
+def test_contiguous_rationales_against_every_run() -> None:
+    torch.manual_seed(1)
+    for n in range(1, 9):
+        scores, words = (
+            torch.randn(1, n + 2),
+            torch.cat([torch.tensor([-1]), torch.arange(n), torch.tensor([-1])])[None],
+        )
+        for fraction in (0.1, 0.3, 0.5, 0.8, 1.0):
+            size = max(1, round(fraction * n))
+            best = max(range(n - size + 1), key=lambda s: scores[0, 1 + s : 1 + s + size].sum().item())
+            marks = rationale_masks(scores, words, fraction, shape="contiguous")[0]
+            assert marks.nonzero().flatten().tolist() == list(range(1 + best, 1 + best + size))
+
+
+def test_sgt_is_the_task_loss_and_kl_at_the_top_attributions() -> None:
+    method, batch = method_of("sgt"), data().collate(np.arange(6))
+    with torch.no_grad():
+        method.model.classifier.weight.mul_(30)
+    terms = method(batch, counts_of(batch), 0)
+    with torch.no_grad():
+        full, _ = method.model.full(batch)
+        config = method.config
+        target = method.model.target(batch, batch.labels_I, 1000, method.fill)
+        scores, _ = attribute(target, batch.words_BL, "input_x_grad", config.explainer)
+        total = 0.0
+        for fraction in config.fractions:
+            kept = top_k_masks(scores, batch.selectable_BL, [fraction])[0]
+            rows = perturb(batch.rows, batch.selectable_BL & ~kept, "attention", method.fill)
+            p, q = full.softmax(1), method.model.perturbed(rows).softmax(1)
+            total += (p * (p / q).log()).sum().item()
+    assert terms["task"].item() == pytest.approx(task_loss(full, batch.labels_I).mean().item(), rel=1e-5)
+    assert terms["suff"].item() == pytest.approx(total / (6 * len(config.fractions)), rel=1e-4)
+    assert set(terms) == {"task", "suff"}
+
+
+def test_fresh_trains_the_predictor_on_the_rationale_alone() -> None:
+    method, batch = method_of("fresh"), data().collate(np.arange(6))
+    method.enter("predictor")
+    terms = method(batch, counts_of(batch), 0)
+    with torch.no_grad():
+        scores = method.explain(batch).scores_BL
+        kept = top_k_masks(scores, batch.selectable_BL, [0.3])[0]
+        rows = perturb(batch.rows, batch.selectable_BL & ~kept, "attention", method.fill)
+        expected = task_loss(method.model.perturbed(rows), batch.labels_I).mean().item()
+    assert terms["task"].item() == pytest.approx(expected, rel=1e-5)
+    # The rationale is asked for once per instance, then remembered, in whatever batch.
+    asked = []
+    method._rationale = lambda _: asked.append(1)
+    again = method(data().collate(np.array([3, 1])), counts_of(batch), 0)
+    assert not asked
+    with torch.no_grad():
+        losses = task_loss(method.model.perturbed(rows), batch.labels_I)
+    assert again["task"].item() == pytest.approx((losses[3] + losses[1]).item() / 6, rel=1e-4)
+
+
+def test_a2r_is_two_task_losses_and_their_gap() -> None:
+    method, batch = method_of("a2r"), data().collate(np.arange(6))
+    terms = method(batch, counts_of(batch), 0)
+    model = method.model
+    with torch.no_grad():
+        scores = model.extractor(batch.rows)
+        kept = top_k_masks(scores, batch.selectable_BL, [0.3])[0]
+        hard = model.perturbed(perturb(batch.rows, batch.selectable_BL & ~kept, "attention", method.fill))
+        soft = []
+        for row in range(6):  # the soft predictor began as the hard one
+            inside = batch.selectable_BL[row]
+            share = torch.ones(len(inside))
+            share[inside] = scores[row][inside].softmax(0) / scores[row][inside].softmax(0).max()
+            embedded = model.backbone.get_input_embeddings()(batch.rows.input_ids_BL[row]) * share[:, None]
+            mask = batch.rows.visible_BL[row : row + 1].long()
+            soft.append(
+                model.classifier(model.backbone(inputs_embeds=embedded[None], attention_mask=mask).pooler_output)
+            )
+        p, q = hard.softmax(1), torch.cat(soft).softmax(1)
+        m = (p + q) / 2
+        gap = ((p * (p / m).log()).sum(1) + (q * (q / m).log()).sum(1)) / 2
+    assert terms["task"].item() == pytest.approx(task_loss(hard, batch.labels_I).mean().item(), rel=1e-4)
+    assert terms["soft"].item() == pytest.approx(task_loss(torch.cat(soft), batch.labels_I).mean().item(), rel=1e-4)
+    assert terms["gap"].item() == pytest.approx(gap.mean().item(), rel=1e-3, abs=1e-6)
+
+
+def test_a2r_trains_scores_through_the_soft_predictor_only() -> None:
+    method, batch = method_of("a2r"), data().collate(np.arange(6))
+    method(batch, counts_of(batch), 0)["task"].backward()
+    assert all(p.grad is None for p in method.model.extractor.parameters())
+    method.zero_grad()
+    method(batch, counts_of(batch), 0)["soft"].backward()
+    assert method.model.extractor.head.layers[0].weight.grad.abs().max() > 0
+
+
+def test_l2e_distils_the_classes_of_the_attribution() -> None:
+    method, batch = method_of("l2e"), data().collate(np.arange(6))
+    method.enter("explainer")
+    terms = method(batch, counts_of(batch), 0)
+    with torch.no_grad():
+        logits_IC, _ = method.model.full(batch)
+        scores, _ = method.model.attributions(batch, logits_IC, "ig", method.config.explainer, method.fill)
+        outputs = method.model.extractor_outputs(batch).log_softmax(-1)
+        total = 0.0
+        for row in range(6):
+            inside = batch.selectable_BL[row].nonzero().flatten().tolist()
+            values = scores[row]
+            positive = [values[t].item() for t in inside if values[t] > 0]
+            negative = [values[t].item() for t in inside if values[t] < 0]
+            loss = 0.0
+            for t in inside:
+                v = values[t].item()
+                wanted = 2
+                if v > 0:
+                    wanted = 4 if v > sum(positive) / len(positive) else 3
+                if v < 0:
+                    wanted = 0 if v < sum(negative) / len(negative) else 1
+                loss -= outputs[row, t, wanted].item()
+            total += loss / len(inside)
+    assert terms["distil"].item() == pytest.approx(total / 6, rel=1e-4)
+    with torch.no_grad():
+        assert set(method_of("l2e_class").explain(batch).scores_BL.unique().tolist()) <= {-2.0, -1.0, 0.0, 1.0, 2.0}

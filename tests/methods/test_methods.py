@@ -1,0 +1,131 @@
+"""Every training mode: a batch may be cut anyhow, no weight is left out, saved models come back equal."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from reference.method_worlds import CASES, counts_of, data, method_of, stages_of
+from unirex.inference import EvalConfig, Judging, predict, sources
+from unirex.methods import METHODS
+from unirex.methods.method import saved_config
+from unirex.modeling import UnirexModel
+
+
+def backward(method: Any, parts: list[np.ndarray], choices: bool = False) -> tuple[dict[str, float], dict[str, Any]]:
+    """Terms and gradients of a global batch that is cut into parts."""
+    method.zero_grad()
+    batches = [data(choices=choices).collate(part) for part in parts]
+    sums: dict[str, float] = {}
+    for batch in batches:
+        terms = method(batch, counts_of(*batches), 3)
+        sum(method.weights[name] * term for name, term in terms.items()).backward()
+        for name, term in terms.items():
+            sums[name] = sums.get(name, 0.0) + term.item()
+    return sums, {name: p.grad for name, p in method.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("choices", [False, True], ids=["single", "choices"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_batch_may_be_cut_anyhow_and_no_weight_is_left_out(case: str, choices: bool) -> None:
+    for stage in stages_of(method_of(case)):
+        method = method_of(case, choices=choices)
+        if stage is not None:
+            method.enter(stage)
+        method.train()
+        terms, gradients = backward(method, [np.arange(6)], choices)
+        # The second part holds one instance, without gold.
+        parts, part_gradients = backward(method, [np.array([0, 2, 3, 4, 5]), np.array([1])], choices)
+        assert terms.keys() == parts.keys()
+        for name, value in terms.items():
+            assert np.isfinite(value)
+            assert parts[name] == pytest.approx(value, rel=1e-4, abs=1e-6), (stage, name)
+        assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients.values())
+        for name, gradient in gradients.items():
+            assert gradient is not None, (stage, name)
+            torch.testing.assert_close(part_gradients[name], gradient, atol=2e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_saved_model_explains_as_before(case: str, tmp_path: Path) -> None:
+    method = method_of(case, dropout=0.1).eval()
+    method.model.save_pretrained(tmp_path)
+    model = UnirexModel.from_pretrained(tmp_path)
+    settings = (
+        {**method.config.__dict__, "explainer": dict(getattr(method.config, "explainer", {}).__dict__)}
+        if hasattr(method.config, "explainer")
+        else dict(method.config.__dict__)
+    )
+    config = saved_config(type(method.config), {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()})
+    assert config == method.config
+    again = METHODS[CASES[case][0]](model, config, method.fill).eval()
+    judging = Judging(
+        config=EvalConfig(references=()), unit="token", word_score="max", rationale_fraction=0.25,
+        labels=("a", "b", "c"), sources=sources(method, EvalConfig(references=("random",))),
+    )  # fmt: skip
+    before, after = predict(method, data(), judging), predict(again, data(), judging)
+    assert set(before) == set(judging.sources)
+    for source, rows in before.items():
+        assert len(rows) == 6
+        for (place, row), (other_place, other) in zip(rows, after[source], strict=True):
+            assert place == other_place
+            np.testing.assert_array_equal(row.scores, other.scores)
+            np.testing.assert_array_equal(row.probabilities, other.probabilities)
+            assert np.isfinite(row.scores).all()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_scores_do_not_depend_on_the_batch_around(case: str) -> None:
+    method = method_of(case).eval()
+    with torch.no_grad():
+        together = method.explain(data().collate(np.arange(6)))
+        for i in range(6):
+            batch = data().collate(np.array([i]))
+            alone, width = method.explain(batch), batch.words_BL.shape[1]
+            torch.testing.assert_close(alone.logits_IC[0], together.logits_IC[i], atol=1e-5, rtol=1e-4)
+            inside = batch.selectable_BL[0]
+            torch.testing.assert_close(
+                alone.scores_BL[0][inside], together.scores_BL[i, :width][inside], atol=1e-5, rtol=1e-3
+            )
+
+
+@pytest.mark.parametrize("case", ["fresh", "fresh_p", "l2e"])
+def test_a_stage_leaves_the_other_models_weights_alone(case: str) -> None:
+    method = method_of(case)
+    first, second = (stage.name for stage in method.stages)
+    trained = {}
+    for stage in (first, second):
+        method.enter(stage)
+        trained[stage] = {name for name, p in method.named_parameters() if p.requires_grad}
+    assert not trained[first] & trained[second]
+    assert len(trained[first]) > 20
+    assert len(trained[second]) > 20
+    method.train()
+    frozen = method.model.extractor if case.startswith("fresh") else method.model.backbone
+    assert not any(module.training for module in frozen.modules())
+
+
+@pytest.mark.parametrize(
+    ("case", "settings", "message"),
+    [
+        ("sgt", {"comp_weight": 0.5}, "method.comp_weight is 0.5, expected 0 for sgt"),
+        ("fresh", {"fraction": 0.0}, "method.fraction is 0.0, expected a value in (0, 1] or null"),
+        ("fresh", {"support_epochs": 0}, "method.support_epochs is 0, expected at least 1 or null"),
+        ("a2r", {"gap_weight": -1.0}, "method.gap_weight is -1.0"),
+        ("a2r", {"gap_weight": 0.0, "soft_weight": 0.0}, "expected one of them to train the scores"),
+        ("l2e", {"task_epochs": 0}, "method.task_epochs is 0"),
+    ],
+)
+def test_bad_settings(case: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        METHODS[case].config_class(**settings)
+    assert message in str(caught.value)
+
+
+def test_plausibility_needs_an_attribution_that_can_be_trained() -> None:
+    method = method_of("aa_fp")
+    config = METHODS["unirex"].config_class(attribution="ig")
+    with pytest.raises(ValueError, match=r"method.attribution is 'ig', expected grad or input_x_grad"):
+        METHODS["unirex"](method.model, config, method.fill)

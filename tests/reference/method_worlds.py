@@ -1,0 +1,104 @@
+"""Small data sets and models for the tests of methods."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig
+
+from unirex.assemble import Tools
+from unirex.data.collate import Batch, EncodedSet
+from unirex.methods import METHODS
+from unirex.methods.method import Counts
+from unirex.modeling import UnirexConfig, UnirexModel
+from unirex.schema import Example, Segment
+from unirex.tokenization import build_tokenizer
+
+TEXTS = [
+    "a fine film with a poor end", "poor film", "what a fine , fine day it was in the end", "unbelievable",
+    "the day was poor and the film was fine", "in the end a day",
+]  # fmt: skip
+SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+
+CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "aa": ("unirex", "none", {"attribution": "ig"}),
+    "aa_f": ("unirex", "attribution", {"plaus_weight": 0.0}),
+    "aa_f_ig": ("unirex", "attribution", {"plaus_weight": 0.0, "attribution": "ig"}),
+    "aa_fp": ("unirex", "attribution", {}),
+    "aa_fp_mlp": ("unirex", "attribution", {"attribution": "grad"}),
+    "aa_f_relaxed": ("unirex", "attribution", {"plaus_weight": 0.0, "estimator": "logistic", "noise": 0.0}),
+    "dlm_p": ("unirex", "dual", {"comp_weight": 0.0, "suff_weight": 0.0}),
+    "dlm_fp": ("unirex", "dual", {}),
+    "slm_p": ("unirex", "shared", {"comp_weight": 0.0, "suff_weight": 0.0}),
+    "slm_fp": ("unirex", "shared", {"unit": "word"}),
+    "sgt": ("sgt", "attribution", {}),
+    "sgt_p": ("sgt", "attribution", {"plaus_weight": 0.5}),
+    "fresh": ("fresh", "support", {"fraction": 0.3}),
+    "fresh_contiguous": ("fresh", "support", {"fraction": 0.3, "shape": "contiguous", "attribution": "input_x_grad"}),
+    "fresh_p": ("fresh", "support", {"plaus_weight": 0.5, "rounding": "floor"}),
+    "a2r": ("a2r", "dual", {"fraction": 0.3}),
+    "a2r_shared": ("a2r", "shared", {"unit": "word"}),
+    "a2r_p": ("a2r", "dual", {"plaus_weight": 0.5}),
+    "l2e": ("l2e", "dual", {}),
+    "l2e_class": ("l2e", "dual", {"score": "class", "attribution": "input_x_grad"}),
+}
+"""Every training mode: method, extractor, settings."""
+
+
+def data(*, choices: bool = False) -> EncodedSet:
+    """Six instances, the second without gold."""
+    rng = np.random.default_rng(0)
+    examples = [
+        Example(
+            id=str(i),
+            segments=(Segment.from_words(text.split()),),
+            label="ab"[i % 2],
+            gold=None if i == 1 else rng.integers(0, 2, len(text.split())).astype(np.float32),
+            choices=("fine", "poor day") if choices else (),
+            choice_labels=("a", "b") if choices else (),
+        )
+        for i, text in enumerate(TEXTS)
+    ]
+    tools = Tools(tokenizer=build_tokenizer(TEXTS), extractor_tokenizer=None, max_length=32)
+    return tools.encode(examples, ["a", "b", "c"])
+
+
+def method_of(case: str, *, choices: bool = False, dropout: float = 0.0) -> Any:
+    """A method around a model with random weights and no dropout."""
+    name, extractor, settings = CASES[case]
+    torch.manual_seed(1)
+    tokenizer = build_tokenizer(TEXTS)
+    shape = {**SHAPE, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    backbone = AutoConfig.for_model("bert", vocab_size=len(tokenizer), max_position_embeddings=64, **shape)
+    kind = METHODS[name]
+    config = kind.config_class(**settings)
+    model = UnirexModel(
+        UnirexConfig(
+            backbone=backbone.to_dict(),
+            extractor=extractor,
+            num_labels=3,
+            choice=choices,
+            dropout=dropout,
+            head="mlp" if case.endswith("_mlp") else "linear",
+            head_width=8,
+            run={"rationale_fraction": 0.25},
+            **kind.model_settings(config),
+        )
+    )
+    with torch.no_grad():  # away from the symmetric start, where all attributions are alike
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(4)
+    tools = Tools(tokenizer=tokenizer, extractor_tokenizer=None, max_length=32)
+    return kind(model, config, tools.fill)
+
+
+def stages_of(method: Any) -> list[str | None]:
+    """Names of a method's stages, or one None."""
+    return [stage.name for stage in method.stages] if hasattr(method, "stages") else [None]
+
+
+def counts_of(*batches: Batch) -> Counts:
+    """The counts of a global batch that is cut into these."""
+    instances, tokens, positive, rows = sum(Counts.of(batch) for batch in batches).tolist()  # type: ignore[union-attr]
+    return Counts(instances=instances, gold_tokens=tokens, gold_positive=positive, gold_rows=rows)

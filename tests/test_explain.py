@@ -1,0 +1,201 @@
+"""`python -m unirex.explain`: files in, files out, what is wrong with them, and nothing half-written."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from unirex import evaluate, explain, train
+from unirex.explainer import Explainer
+from unirex.metrics import score
+
+TINY = [
+    "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.random.hidden_size=32",
+    "--train.lr=0.001", "--train.batch_size=24", "--train.epochs=1",
+]  # fmt: skip
+ROWS = [
+    {"id": "a", "text": "a truly wonderful film", "y": "positive"},
+    {"id": "b", "text": "", "y": "negative"},
+    {"id": "c", "text": '"quoted", with\nnew lines 👍🏽 \x1b[31m<script>', "y": "negative"},
+    {"id": "d", "text": "word " * 3000, "y": "positive"},
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "plain"
+    assert train.main([*TINY, f"--output={folder}"]) == 0
+    return folder
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+def call(run: Path, source: Path, output: Path, *more: str) -> int:
+    return explain.main([f"--model={run}", f"--input={source}", f"--output={output}", *more])
+
+
+@pytest.mark.parametrize("source", ["jsonl", "csv", "tsv", "parquet"])
+@pytest.mark.parametrize("output", ["jsonl", "csv", "parquet"])
+def test_every_format_in_and_out_holds_what_the_explainer_says(
+    run: Path, tmp_path: Path, source: str, output: str
+) -> None:
+    path, made = write(tmp_path / f"in.{source}", ROWS), tmp_path / "deep" / f"out.{output}"
+    assert call(run, path, made, "--id-column=id", "--label-column", "y", "--fraction", "0.4", "--faithfulness") == 0
+    if output == "parquet":
+        found = pq.read_table(made).to_pylist()
+    elif output == "jsonl":
+        found = [json.loads(line) for line in made.read_text().splitlines()]
+    else:
+        with made.open(newline="", encoding="utf-8") as file:
+            found = [{k: json.loads(v) if v[:1] == "[" else v for k, v in row.items()} for row in csv.DictReader(file)]
+    expected = Explainer.from_pretrained(run)([row["text"] for row in ROWS], fraction=0.4, faithfulness=True)
+    assert [row["id"] for row in found] == ["a", "b", "c", "d"]
+    for row, want, given in zip(found, expected, ROWS, strict=True):
+        assert row["label"] == given["y"]
+        assert row["prediction"] == want.label
+        assert row["probabilities"] == pytest.approx(list(want.probabilities.values()), abs=1e-6)
+        assert row["words"] == [word.text for word in want.words]
+        assert row["rationale"] == [word.selected for word in want.words]
+        assert [None if s is None else pytest.approx(s, abs=1e-5) for s in row["scores"]] == [
+            w.score for w in want.words
+        ]
+        assert [(s["part"], s["start"], s["end"]) for s in row["spans"]] == [
+            (s.part, s.start, s.end) for s in want.rationale
+        ]
+        assert row["texts"] == [given["text"]]
+        assert int(row["tokens_cut"]) == want.tokens_cut
+        assert float(row["comprehensiveness"]) == pytest.approx(want.faithfulness.comprehensiveness, abs=1e-6)
+
+
+def test_the_output_is_a_prediction_file_and_scores_for_evaluate(run: Path, tmp_path: Path) -> None:
+    """The run's own test set, as a table of its texts, gives the run's own scores again."""
+    trained = pq.read_table(run / "predictions.parquet")
+    rows = [{"id": row["id"], "text": " ".join(row["words"]), "y": row["label"]} for row in trained.to_pylist()]
+    source = write(tmp_path / "in.jsonl", rows)
+    common = ["--id-column=id", "--label-column=y", "--words=space", "--faithfulness=true"]
+    assert call(run, source, tmp_path / "out.parquet", *common) == 0
+    assert call(run, source, tmp_path / "out.jsonl", *common) == 0
+    ours, theirs = score(tmp_path / "out.parquet"), score(run / "predictions.parquet")
+    for name in ("accuracy", "comprehensiveness", "sufficiency"):
+        assert ours[name].value == pytest.approx(theirs[name].value, abs=1e-6)
+    toy = [argument for argument in TINY if argument.startswith("--data")]
+    for file in ("out.parquet", "out.jsonl"):
+        judged = tmp_path / f"judged-{file}"
+        arguments = [f"--model={run / 'model'}", f"--scores={tmp_path / file}", *toy, f"--output={judged}"]
+        assert evaluate.main(arguments) == 0
+        assert score(judged / "predictions.parquet")["auprc"].value == pytest.approx(theirs["auprc"].value, abs=1e-6)
+
+
+def test_limit_and_an_empty_file(run: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", ROWS)
+    assert call(run, source, tmp_path / "two.jsonl", "--limit=2") == 0
+    assert [json.loads(line)["id"] for line in (tmp_path / "two.jsonl").read_text().splitlines()] == ["0", "1"]
+    (tmp_path / "none.jsonl").write_text("\n")
+    for output in ("parquet", "jsonl", "csv"):
+        assert call(run, tmp_path / "none.jsonl", tmp_path / f"none-out.{output}") == 0
+    assert pq.read_table(tmp_path / "none-out.parquet").num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "more", "message"),
+    [
+        ("lost.csv", None, [], "lost.csv: no such file"),
+        ("in.xlsx", "a", [], "in.xlsx: the file's name ends in '.xlsx', expected one of .jsonl"),
+        ("in.csv", "sentence\nfine\n", [], "in.csv: row 1: there is no column text, found sentence"),
+        ("in.csv", "text,y\nfine,x\nbad\n", [], "in.csv: row 2: 1 cells, expected 2 as in the header"),
+        ("in.csv", 'text\nfine\n"open\n', [], "in.csv: row 2: unexpected end of data"),
+        ("in.csv", "text,text\na,b\n", [], "the column 'text' stands in the header twice"),
+        ("in.csv", b"text\nfine\n\xff\n", [], "byte 0xff, expected UTF-8"),
+        (
+            "in.csv",
+            "text,y\nfine,awful\n",
+            ["--label-column=y"],
+            "in.csv: row 1: y is 'awful', expected one of negative",
+        ),
+        ("in.jsonl", '{"text": "fine"}\n{"text":\n', [], "in.jsonl:2: bad JSON"),
+        ("in.jsonl", '{"text": "fine"}\n[1]\n', [], "in.jsonl:2: the line is [1], expected a JSON object"),
+        ("in.jsonl", '{"text": "fine"}\n{"text": null}\n', [], "in.jsonl:2: text is null, expected text"),
+        ("in.jsonl", '{"text": "a"}\n{"text": "\\ud83d"}\n', [], "in.jsonl:2: text has '\\ud83d' at character 0"),
+        (
+            "in.jsonl",
+            '{"text": "a", "i": 1}\n{"text": "b", "i": 1}\n',
+            ["--id-column=i"],
+            "in.jsonl:2: id '1' is a dupl",
+        ),
+        ("in.jsonl", '{"text": "a"}\n', ["--pair-column=b"], "in.jsonl:1: there is no column b, found text"),
+        ("in.parquet", "PAR1 but not really", [], "in.parquet: "),
+        ("in.jsonl", "", ["--fraction=2"], "fraction is 2.0"),
+        ("in.jsonl", "", ["--threshold=1", "--fraction=0.2"], "both given"),
+        ("in.jsonl", "", ["--device=gpu7"], "device is 'gpu7'"),
+        ("in.jsonl", "", ["--limit=0"], "limit is 0, expected at least 1"),
+        ("in.jsonl", "", ["--attribution=igg"], "attribution is 'igg', expected one of grad"),
+        ("in.jsonl", "", ["--modle=x"], "modle"),
+        ("in.jsonl", "", ["--model=nobody/nothing"], "nobody/nothing: no such folder"),
+    ],
+)
+def test_bad_input_is_one_line_exit_2_and_no_file(
+    name: str, content: str | bytes | None, more: list[str], message: str,
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    source = tmp_path / name
+    if content is not None:
+        source.write_bytes(content.encode() if isinstance(content, str) else content)
+    assert call(run, source, tmp_path / "out" / "out.csv", *more) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert "\n" not in error
+    assert message in error
+    assert not list(tmp_path.rglob("*out.csv*"))
+
+
+def test_bad_output_is_refused_before_anything_is_read(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(tmp_path / "in.csv", ROWS)
+    before = source.read_bytes()
+    assert call(run, source, source) == 2
+    assert "expected another file than the input" in capsys.readouterr().err
+    assert source.read_bytes() == before
+    assert call(run, source, tmp_path / "out.txt") == 2
+    assert "ends in one of .parquet, .jsonl, .csv" in capsys.readouterr().err
+    assert call(run, source, tmp_path) == 2
+
+
+def test_ctrl_c_leaves_what_was_there(run: Path, tmp_path: Path) -> None:
+    rows = [{"text": f"a truly wonderful film number {n} " * 20} for n in range(60_000)]
+    source, output = write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
+    output.write_text("what was there\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unirex.explain", f"--model={run}", f"--input={source}", f"--output={output}"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not any(p.stat().st_size for p in tmp_path.glob(".out*")) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert error.strip() == "stopped; nothing was written"
+    assert output.read_text() == "what was there\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]

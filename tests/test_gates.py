@@ -1,0 +1,136 @@
+"""Gated attention: hiding is exact in every forward value, gradients are exact or bounded as said."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from test_backbone import backbone, random_rows
+from unirex.backbone import encode, encode_pooled
+from unirex.gates import gated_attention, take_gates
+from unirex.perturb import FillTokens, perturbed_logits
+from unirex.relaxation import Relaxation
+from unirex.selection import relaxed_masks, top_k_masks
+
+GATED = ["bert", "roberta", "electra", "distilbert", "albert", "modernbert", "llama"]
+
+
+def qkv(seed: int = 0, heads: int = 2, width: int = 5) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        torch.randn(2, heads, width, 3, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(3)
+    ]
+
+
+def reference(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+    weight = gate[:, None, None] * torch.exp(query @ key.transpose(-1, -2) * 0.5)
+    return weight / weight.sum(-1, keepdim=True) @ value
+
+
+def test_outputs_and_gradients_are_those_of_autograd_where_gates_are_open() -> None:
+    inputs, gate = qkv(), torch.rand(2, 5, dtype=torch.float64) * 0.9 + 0.1
+    gate.requires_grad_()
+    # The function computes weights in float32.
+    output, expected = gated_attention(*inputs, gate, scale=0.5), reference(*inputs, gate)
+    torch.testing.assert_close(output, expected, atol=1e-6, rtol=1e-5)
+    probe = torch.randn(expected.shape, dtype=torch.float64)
+    found = torch.autograd.grad((output * probe).sum(), [*inputs, gate])
+    wanted = torch.autograd.grad((expected * probe).sum(), [*inputs, gate])
+    for x, y in zip(found, wanted, strict=True):
+        torch.testing.assert_close(x, y, atol=1e-5, rtol=1e-4)
+
+
+def test_a_closed_gate_gets_the_change_of_the_output_when_it_opens() -> None:
+    query, key, value = qkv(1, heads=1)
+    gate = torch.ones(2, 5, dtype=torch.float64)
+    gate[:, 3] = 0
+    gate.requires_grad_()
+    output = gated_attention(query, key, value, gate, scale=0.5)
+    kept = [0, 1, 2, 4]
+    alone = reference(query, key[:, :, kept], value[:, :, kept], torch.ones(2, 4, dtype=torch.float64))
+    torch.testing.assert_close(output, alone, atol=1e-6, rtol=1e-5)
+    probe = torch.randn(output.shape, dtype=torch.float64)
+    (found,) = torch.autograd.grad((output * probe).sum(), gate)
+    opened = gated_attention(query, key, value, torch.ones(2, 5, dtype=torch.float64), scale=0.5)
+    change = ((opened - output) * probe).sum((1, 2, 3))
+    torch.testing.assert_close(found[:, 3], change, atol=1e-5, rtol=1e-4)
+
+
+def test_a_masked_token_gets_nothing_and_a_row_that_sees_nothing_gives_zeros() -> None:
+    query, key, value = qkv(2)
+    gate = torch.ones(2, 5, dtype=torch.float64, requires_grad=True)
+    mask = torch.ones(5, 5, dtype=torch.bool)
+    mask[:, 4] = False
+    output = gated_attention(query, key, value, gate, mask, 0.5)
+    (found,) = torch.autograd.grad(output.square().sum(), gate, retain_graph=True)
+    assert found[:, 4].tolist() == [0, 0]
+    nothing = gated_attention(query, key, value, torch.zeros(2, 5, dtype=torch.float64, requires_grad=True), mask, 0.5)
+    assert torch.equal(nothing, torch.zeros_like(nothing))
+    assert torch.isfinite(torch.autograd.grad(nothing.sum(), query)[0]).all()
+
+
+def test_dropout_keeps_the_mean_and_its_gradient() -> None:
+    torch.manual_seed(0)
+    query, key, value = (x.detach().repeat(1, 500, 1, 1).requires_grad_() for x in qkv(3))
+    gate = torch.tensor([[1.0, 1.0, 0.0, 1.0, 1.0]] * 2, dtype=torch.float64, requires_grad=True)
+    plain, dropped = (gated_attention(query, key, value, gate, None, 0.5, p) for p in (0.0, 0.2))
+    torch.testing.assert_close(dropped.mean(1), plain.mean(1), atol=0.1, rtol=0)
+    assert (dropped - plain).abs().max() > 0.05
+    a, b = (torch.autograd.grad(x.sum() / 1000, gate)[0] for x in (plain, dropped))
+    torch.testing.assert_close(a, b, atol=0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize("model_type", GATED)
+def test_gating_a_backbone_hides_exactly_and_reaches_the_hidden_tokens(model_type: str) -> None:
+    model, rows = backbone(model_type), random_rows()
+    visible = torch.arange(20) < torch.tensor([20, 18, 12, 20, 7, 9, 20])[:, None]
+    gates = (rows.visible_BL & visible).float().requires_grad_()
+    full = replace(rows, visible_BL=visible)
+    with torch.no_grad():
+        hidden, _ = encode(model, replace(full, visible_BL=visible & (gates > 0)))
+    gated, _ = encode(model, replace(full, gates_BL=gates))
+    seen = visible & (gates > 0)
+    torch.testing.assert_close(gated[seen], hidden[seen], atol=2e-6, rtol=1e-5)
+    (gradient,) = torch.autograd.grad((gated[:, 0] * torch.randn(gated.shape[-1])).sum(), gates)
+    if model_type != "llama":  # there the first token sees nothing but itself
+        assert (gradient[visible & (gates == 0)] != 0).all()
+    assert (gradient[~visible] == 0).all()
+    with torch.no_grad():  # without gates the backbone computes what it did
+        again, _ = encode(model, replace(full, visible_BL=visible & (gates > 0)))
+    torch.testing.assert_close(again[seen], hidden[seen], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("model_type", ["deberta-v2", "big_bird"])
+def test_a_backbone_without_exchangeable_attention_is_refused(model_type: str) -> None:
+    rows = random_rows()
+    with pytest.raises(ValueError, match=f"model type {model_type}: attention cannot be gated"):
+        encode(backbone(model_type), replace(rows, gates_BL=rows.visible_BL.float()))
+
+
+def test_eager_attention_is_refused() -> None:
+    model = backbone("bert")
+    model.set_attn_implementation("eager")
+    with pytest.raises(ValueError, match="its attention is eager, not sdpa"):
+        take_gates(model)
+
+
+@pytest.mark.parametrize("pooling", ["pooler", "first", "mean", "last"])
+def test_perturbed_logits_are_the_same_with_and_without_gradient(pooling: str) -> None:
+    model, rows = backbone("bert"), random_rows()
+    rows = replace(rows, visible_BL=torch.arange(20) < torch.tensor([20, 18, 12, 20, 7, 9, 4])[:, None])
+    selectable = rows.visible_BL & (torch.arange(20) > 0)
+    words = torch.where(selectable, torch.arange(20), -1)
+    scores = torch.randn(7, 20, requires_grad=True)
+    fractions = (0.01, 0.05, 0.1, 0.2, 0.5)
+    settings = {"kinds": ("keep", "remove"), "how": "attention", "fill": FillTokens(mask_id=3, pad_id=1)}
+    hard = top_k_masks(scores, selectable, fractions)
+    soft = relaxed_masks(scores, words, fractions, Relaxation(estimator="logistic"))
+
+    def run(part: object) -> torch.Tensor:
+        return encode_pooled(model, part, pooling)  # type: ignore[arg-type]
+
+    plain = torch.cat(perturbed_logits(run, rows, hard, selectable, **settings))  # type: ignore[arg-type]
+    gated = torch.cat(perturbed_logits(run, rows, soft, selectable, **settings))  # type: ignore[arg-type]
+    torch.testing.assert_close(gated, plain, atol=3e-6, rtol=1e-5)
+    (gradient,) = torch.autograd.grad((gated * torch.randn(gated.shape)).sum(), scores)
+    assert (gradient[:-1][selectable[:-1]] != 0).all()

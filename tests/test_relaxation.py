@@ -1,0 +1,175 @@
+"""Selections that carry gradient: exact forward, and backward against brute force, autograd and closed forms."""
+
+import itertools
+import typing
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from unirex.relaxation import Estimator, Relaxation, _Entmax, _SoftTopK, relax, subset_marginals, top
+from unirex.selection import relaxed_masks, top_k_masks, top_k_word_masks
+
+ESTIMATORS = typing.get_args(Estimator)
+NOISELESS = [name for name in ESTIMATORS if name != "gumbel"]
+
+
+def world(seed: int = 0, rows: int = 4, units: int = 7) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(rows, units, generator=generator, dtype=torch.float64)
+    lengths = torch.randint(1, units + 1, (rows,), generator=generator)
+    valid = torch.arange(units) < lengths[:, None]
+    count = torch.stack([torch.minimum(torch.full_like(lengths, k), lengths) for k in (0, 1, 2, units)])
+    return scores, valid, count
+
+
+def jacobian(estimator: str, scores: Tensor, valid: Tensor, count: Tensor, **other: float) -> Tensor:
+    """d marks[k, b, u] / d scores[b, v] as [K, U, V] for the only row."""
+    how = Relaxation(estimator=estimator, **other)  # type: ignore[arg-type]
+    leaf = scores.clone().requires_grad_()
+    marks = relax(leaf, valid, count, how)
+    rows = [torch.autograd.grad(mark, leaf, retain_graph=True)[0][0] for mark in marks[:, 0].flatten()]
+    return torch.stack(rows).view(*marks[:, 0].shape, -1)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=15)
+def test_the_budget_is_exact_and_gradients_stay_on_valid_units(estimator: str, seed: int) -> None:
+    scores, valid, count = world(seed)
+    torch.manual_seed(seed)
+    leaf = scores.clone().requires_grad_()
+    marks = relax(leaf, valid, count, Relaxation(estimator=estimator))  # type: ignore[arg-type]
+    assert set(marks.flatten().tolist()) <= {0.0, 1.0}
+    assert torch.equal(marks.sum(-1).long(), count)
+    assert not marks[:, ~valid].any()
+    if estimator == "hard":
+        assert not marks.requires_grad
+        return
+    weight = torch.randn(marks.shape)
+    (gradient,) = torch.autograd.grad((marks * weight).sum(), leaf)
+    assert torch.isfinite(gradient).all()
+    assert not gradient[~valid].any()
+
+
+@pytest.mark.parametrize("estimator", NOISELESS)
+@pytest.mark.parametrize("unit", ["token", "word"])
+def test_rationales_are_those_of_the_hard_selection(estimator: str, unit: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    scores = torch.randint(-3, 4, (6, 12), generator=generator).float()  # many ties
+    words = torch.randint(0, 2, (6, 12), generator=generator).cumsum(1) - 1
+    words[:, 0] = -1
+    fractions = (0.05, 0.2, 0.5, 1.0)
+    expected = (
+        top_k_masks(scores, words >= 0, fractions) if unit == "token" else top_k_word_masks(scores, words, fractions)
+    )
+    found = relaxed_masks(scores, words, fractions, Relaxation(estimator=estimator), unit=unit)  # type: ignore[arg-type]
+    assert torch.equal(found > 0, expected)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "laplace"])
+def test_the_soft_selection_sums_to_the_count_and_its_gradient_is_exact(kind: str) -> None:
+    scores, valid, count = world(5)
+    soft = _SoftTopK.apply(scores, valid, count, kind)
+    free = (count > 0) & (count < valid.sum(1))
+    assert free.any()
+    torch.testing.assert_close(soft.sum(-1)[free], count.double()[free])
+    leaf = scores.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: _SoftTopK.apply(x, valid, count, kind)[free], leaf, atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [1.5, 2.0])
+def test_entmax_is_on_the_simplex_with_an_exact_gradient(alpha: float) -> None:
+    x = torch.tensor([[0.3, 0.1, -2.0, 0.25], [0.0, 0.6, 0.5, -0.2]], dtype=torch.float64, requires_grad=True)
+    p = _Entmax.apply(x, alpha)
+    assert p.sum(-1).tolist() == pytest.approx([1, 1])
+    assert p[0, 2] == 0
+    assert torch.autograd.gradcheck(lambda y: _Entmax.apply(y, alpha), x, atol=1e-6)
+    if alpha == 2.0:  # the Euclidean projection, by its closed form
+        support = torch.tensor([True, True, False, True])
+        shift = (x[0, support].sum() - 1) / 3
+        torch.testing.assert_close(p[0, support], x[0, support] - shift)
+
+
+def test_subset_marginals_against_all_subsets() -> None:
+    scores, _, _ = world(7, rows=1, units=5)
+    valid = torch.tensor([[True, True, False, True, True]])
+    members = [0, 1, 3, 4]
+    for k in (1, 2, 3):
+        leaf = scores.clone().requires_grad_()
+        weights, marks = [], []
+        for subset in itertools.combinations(members, k):
+            weights.append(leaf[0, list(subset)].sum())
+            marks.append(torch.zeros(5, dtype=torch.float64).index_fill(0, torch.tensor(subset), 1.0))
+        expected = (torch.softmax(torch.stack(weights), 0)[:, None] * torch.stack(marks)).sum(0)
+        found = subset_marginals(leaf, valid, torch.tensor([[k]]))[0, 0]
+        torch.testing.assert_close(found, expected)
+        probe = torch.arange(5, dtype=torch.float64)
+        (a,) = torch.autograd.grad((expected * probe).sum(), leaf, retain_graph=True)
+        (b,) = torch.autograd.grad((found * probe).sum(), leaf)
+        torch.testing.assert_close(a, b)
+
+
+def test_the_subset_gradient_survives_scores_far_apart() -> None:
+    scores = torch.tensor([[1000.0, -1000.0, 0.0, 5.0]], dtype=torch.float64)
+    found = jacobian("subset", scores, torch.ones(1, 4).bool(), torch.tensor([[2]]))
+    assert torch.isfinite(found).all()
+
+
+def test_the_perturbed_gradient_is_that_of_the_mean_selection() -> None:
+    # With one of two units selected, P(first) = Phi((s0 - s1) / (sigma sqrt 2)): a derivative known in closed form.
+    torch.manual_seed(0)
+    scores, sigma = torch.tensor([[0.2, 0.0]], dtype=torch.float64), 0.5
+    found = jacobian("perturbed", scores, torch.ones(1, 2).bool(), torch.tensor([[1]]), noise=sigma, samples=40_000)[0]
+    spread = sigma * 2**0.5
+    density = torch.distributions.Normal(0, spread).log_prob(torch.tensor(0.2)).exp().item()
+    expected = torch.tensor([[density, -density], [-density, density]], dtype=torch.float64)
+    torch.testing.assert_close(found, expected, atol=0.03, rtol=0)
+
+
+def test_imle_by_hand() -> None:
+    # Without noise, gradient (0, 3, 4) of length 5: scores (3, 2, 1) move by -step * (0, .6, .8).
+    scores = torch.tensor([[1.0, 3.0, 2.0]], dtype=torch.float64, requires_grad=True)
+    marks = relax(
+        scores, torch.ones(1, 3).bool(), torch.tensor([[1]]), Relaxation(estimator="imle", noise=0.0, step=5.0)
+    )
+    assert marks.tolist() == [[[0, 1, 0]]]
+    (gradient,) = torch.autograd.grad((marks * torch.tensor([0.0, 3.0, 4.0])).sum(), scores)
+    # After the step: (1, 0, -2): the first unit takes the place of the second.
+    assert gradient.tolist() == [[-1.0, 1.0, 0.0]]
+
+
+def test_adaptive_imle_takes_the_shortest_step_that_changes_a_row() -> None:
+    scores = torch.tensor([[1.0, 3.0, 2.0], [0.0, 9.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    how = Relaxation(estimator="aimle", noise=0.0, samples=1)
+    marks = relax(scores, torch.ones(2, 3).bool(), torch.tensor([[1, 1]]), how)
+    (gradient,) = torch.autograd.grad((marks * torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])).sum(), scores)
+    # Spread 2: a step of 1 makes a tie of units 1 and 2, which the earlier (1) wins; the step of 2 changes the row.
+    assert gradient.tolist() == [[0.0, 0.5, -0.5] if gradient[0, 2] else [-0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
+
+
+def test_descending_the_gradient_finds_the_unit_that_helps() -> None:
+    target = torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0])  # a loss that falls when unit 3 is selected
+    for estimator in ESTIMATORS[1:]:
+        torch.manual_seed(1)
+        scores = torch.tensor([[0.5, 0.3, 0.2, 0.0, 0.1]], requires_grad=True)
+        how = Relaxation(estimator=estimator, temperature=3.0)
+        for _ in range(60):
+            marks = relax(scores, torch.ones(1, 5).bool(), torch.tensor([[1]]), how)
+            (gradient,) = torch.autograd.grad(-(marks * target).sum(), scores)
+            scores = (scores - 0.3 * gradient).detach().requires_grad_()
+        assert int(scores.argmax()) == 3, estimator
+
+
+def test_top_puts_what_is_not_there_behind_minus_infinity() -> None:
+    scores = torch.tensor([[5.0, -torch.inf, 1.0]])
+    valid = torch.tensor([[False, True, True]])
+    assert top(scores, valid, torch.tensor([[2]])).tolist() == [[[0, 1, 1]]]
+
+
+@pytest.mark.parametrize("settings_", [{"temperature": 0.0}, {"noise": -1.0}, {"samples": 0}, {"step": float("nan")}])
+def test_settings_out_of_range_are_named(settings_: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings_))):
+        Relaxation(**settings_)  # type: ignore[arg-type]
