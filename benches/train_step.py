@@ -8,11 +8,15 @@
 The paper's step is written here from the definitions: rows padded to the data set's longest, one full-length pass for
 the input and two for each fraction (hidden tokens masked), then all of them again without gradient for the training
 metrics. First both must agree, without dropout, in every loss and every gradient; then they are timed in turns, with
-dropout. With UNIREX_DATA set, the SST rows on a CPU are real; others are drawn with the data set's lengths.
+dropout. Memory is the peak above what weights and optimizers hold before a step. With UNIREX_DATA set, the SST rows on
+a CPU are real; others are drawn with the data set's lengths.
 """
 
 import argparse
+import contextlib
 import copy
+import ctypes
+import math
 import os
 import statistics
 import subprocess
@@ -71,11 +75,14 @@ def make_model(encoder: str) -> UnirexModel:
 
 
 def drawn_batches(shape: Shape, n: int) -> list[Batch]:
-    """Length-grouped batches of random tokens: lengths of one batch lie close together, as in training."""
+    """Length-grouped batches of random tokens: lengths of one batch lie close together, as in training.
+
+    The batches' mean lengths are spread evenly over the shape's range.
+    """
     rng = np.random.default_rng(0)
     batches = []
-    for _ in range(n):
-        centre = rng.uniform(shape.low, shape.high)
+    for number in range(n):
+        centre = shape.low + (number + 0.5) / n * (shape.high - shape.low)
         lengths = np.clip(rng.normal(centre, 0.03 * centre, shape.batch).round().astype(int), 4, shape.longest)
         batches.append(to_batch([rng.integers(1000, 30000, length) for length in lengths], rng))
     return batches
@@ -115,7 +122,10 @@ def real_batches(folder: str, n: int) -> list[Batch]:
     config = parse([f"--config={recipe}", f"--data.path={folder}/sst"], prog="bench", description="")
     parts = assemble(config)
     data = parts.tools.encode(parts.splits.train, parts.splits.labels)
-    return [data.collate(index) for index in epoch_batches(data.lengths, config.train, 0, 0)[:n]]
+    batches = epoch_batches(data.lengths, config.train, 0, 0)
+    # The mean batch of each n-th of the epoch by length: a few stand for all, whose cost goes by their length.
+    batches.sort(key=lambda index: int(data.lengths[index].sum()))
+    return [data.collate(batches[int((i + 0.5) / n * len(batches))]) for i in range(n)]
 
 
 class PaperStep:
@@ -214,19 +224,28 @@ def assert_equal(model: UnirexModel, batch: Batch, longest: int) -> None:
     print(f"  equal: losses within 1e-4, gradients within {worst:.0e} of their length")
 
 
-def peak_reset(device: str) -> None:
+def peak_reset(device: str) -> float:
+    """Starts a new measurement of peak memory; returns what is in use, in GiB."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")
+        return torch.cuda.memory_allocated() / 2**30
+    if not Path("/proc/self/clear_refs").exists():
+        return math.nan
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # or the heap of the step before would count
+    Path("/proc/self/clear_refs").write_text("5")
+    return of_status("VmRSS")
+
+
+def of_status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 2**20 for line in lines if line.startswith(name))
 
 
 def peak_gib(device: str) -> float:
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmHWM")), float("nan"))
+    return of_status("VmHWM") if Path("/proc/self/status").exists() else math.nan
 
 
 class Timed:
@@ -243,7 +262,7 @@ class Timed:
         device = self.args.device
         batch = batch.to(device)
         self.module.train()
-        peak_reset(device)
+        before = peak_reset(device)
         synchronize(device)
         wall, cpu = time.perf_counter(), time.process_time()
         with torch.autocast(device, torch.bfloat16, enabled=self.args.bf16):
@@ -260,7 +279,7 @@ class Timed:
             self.wall.append(time.perf_counter() - wall)
             self.cpu.append(time.process_time() - cpu)
             self.host.append(host)
-            self.peak = max(self.peak, peak_gib(device))
+            self.peak = max(self.peak, peak_gib(device) - before)
 
 
 def synchronize(device: str) -> None:
@@ -272,7 +291,7 @@ def compare(name: str, args: argparse.Namespace) -> None:
     shape = SHAPES[name]
     folder = os.environ.get("UNIREX_DATA")
     real = name == "sst" and folder is not None and args.encoder == "minilm"
-    n = args.rounds + args.warmup
+    n = args.rounds
     batches = real_batches(folder, n) if real and folder else drawn_batches(shape, n)
     print(f"{name} ({'real' if real else 'drawn'} rows, padded to {shape.longest}), {args.encoder}, "
           f"{'bfloat16' if args.bf16 else 'float32'}, {args.device}, {torch.get_num_threads()} threads")  # fmt: skip
@@ -287,21 +306,23 @@ def compare(name: str, args: argparse.Namespace) -> None:
         else:
             step = OurStep(copied, 1 if "one" in title else None)
             entries.append(Timed(title, step, copied, adamw(step.method, TrainConfig()), args))
-    for number, batch in enumerate(batches):
+    for entry in entries:
+        entry.run(batches[len(batches) // 2], count=False)
+    for batch in batches:
         for entry in entries:
-            entry.run(batch, count=number >= args.warmup)
-    tokens = statistics.mean(int(batch.rows.visible_BL.sum()) for batch in batches[args.warmup :])
+            entry.run(batch, count=True)
+    tokens = statistics.mean(int(batch.rows.visible_BL.sum()) for batch in batches)
     report(entries, tokens, args.device)
 
 
 def report(entries: list[Timed], tokens: float, device: str) -> None:
-    print(f"  {'step':22} {'ms':>8} {'ratio':>6} {'CPU ms':>8} {'ratio':>6} {'host ms':>8} {'tokens/s':>9} {'GiB':>6}")
+    print(f"  {tokens:.0f} tokens in the full inputs of a batch, mean of {len(entries[0].wall)}")
+    print(f"  {'step':22} {'ms':>8} {'ratio':>6} {'CPU ms':>8} {'ratio':>6} {'host ms':>8} {'tokens/s':>9} {'+GiB':>6}")
     first = entries[0]
     for entry in entries:
-        wall, cpu = statistics.median(entry.wall), statistics.median(entry.cpu)
-        # Ratios are of the same batches at about the same time.
-        ratio = statistics.median(a / b for a, b in zip(first.wall, entry.wall, strict=True))
-        of_cpu = statistics.median(a / b for a, b in zip(first.cpu, entry.cpu, strict=True))
+        # All took the same batches in turns, so a ratio of means is what an epoch would show.
+        wall, cpu = statistics.mean(entry.wall), statistics.mean(entry.cpu)
+        ratio, of_cpu = statistics.mean(first.wall) / wall, statistics.mean(first.cpu) / cpu
         host = statistics.median(entry.host) * 1e3 if device == "cuda" else float("nan")
         print(f"  {entry.name:22} {wall * 1e3:8.0f} {ratio:6.1f} {cpu * 1e3:8.0f} {of_cpu:6.1f} {host:8.1f} "
               f"{tokens / wall:9.0f} {entry.peak:6.2f}")  # fmt: skip
@@ -399,7 +420,6 @@ def main() -> None:
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, help="default: on a GPU only")
     parser.add_argument("--threads", type=int, default=None, help="of a CPU")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--turns", type=int, default=3, help="of --processes")
     parser.add_argument("--processes", action="store_true", help="compare one process with two instead")
     parser.add_argument("--explain", action="store_true", help="time explaining a corpus instead")
