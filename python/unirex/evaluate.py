@@ -1,5 +1,6 @@
 """`python -m unirex.evaluate --model DIR …`: judges a saved model, or explanations made elsewhere, on any data."""
 
+import json
 import os
 import re
 import sys
@@ -16,8 +17,9 @@ from transformers.utils.logging import disable_progress_bar
 from unirex.config import config_first, expand, fail, one_line
 from unirex.data.cache import cache_folder
 from unirex.data.source import DataConfig, load_split
+from unirex.files import atomic_write
 from unirex.foreign import read_scores
-from unirex.inference import EvalConfig, Judging, sources
+from unirex.inference import Clock, EvalConfig, Judging, sources
 from unirex.judging import About, check_processes, judge, print_tables, warn_of_collapse, write_all
 from unirex.saved import Saved, find_model, load_saved
 
@@ -104,7 +106,7 @@ def run(request: Request) -> None:
     if request.scores is None and saved.scores_from is None:
         raise ValueError(f"{request.model}: this classifier has no scores of its own, expected --scores FILE")
     labels = saved.labels
-    known = replace(request.data, labels=request.data.labels or labels) if not request.data.choices else request.data
+    known = request.data if request.data.choices else for_model(request.data, labels)
     examples = load_split(known, request.eval.split)
     if not examples:
         raise ValueError(f"data {request.data.short_name}: the {request.eval.split} split is empty, expected instances")
@@ -121,16 +123,47 @@ def run(request: Request) -> None:
     about = About(
         model=request.model,
         data=request.data.short_name,
-        headline=request.data.headline,
+        headline=known.headline,
         choice=any(example.choices for example in examples),
     )
     data = replace(saved.tools, cache=cache_folder(request.data.cache)).encode(examples, labels)
-    tables = judge(accelerator, saved.method.to(accelerator.device), data, judging, about, title=request.eval.split)
+    clock = Clock()
+    method = saved.method.to(accelerator.device)
+    tables = judge(accelerator, method, data, judging, about, title=request.eval.split, clock=clock)
     if accelerator.is_main_process:
         paths = write_all(tables, Path(request.output))
+        if request.scores is None:
+            _write_cost(Path(request.output), clock)
         warn_of_collapse(tables[judging.sources[0]], request.eval.split)
         print_tables(tables, Path(request.output))
+        unknown = sum(example.label is None for example in examples)
+        if unknown:
+            print(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}")  # noqa: T201
         print(f"\npredictions  {paths[0]}")  # noqa: T201
+
+
+def for_model(data: DataConfig, labels: tuple[str, ...]) -> DataConfig:
+    """The data with the model's classes; a task score of a class that the model lacks gives way to accuracy.
+
+    Raises:
+        ValueError: the data name a class that the model lacks, and do not say that such labels are missing.
+    """
+    if data.other_labels == "missing":
+        lacks = data.headline.startswith("f1:") and data.headline.removeprefix("f1:") not in labels
+        return replace(data, labels=labels, headline="accuracy" if lacks else data.headline)
+    for name in (*(data.labels or ()), *([data.headline[3:]] if data.headline.startswith("f1:") else [])):
+        if data.rename_labels.get(name, name) not in labels:
+            raise ValueError(
+                f"data {data.short_name}: class {name!r} is none of the model's ({', '.join(labels)}), expected "
+                "data.rename_labels to map it, or data.other_labels missing for data of another task"
+            )
+    return replace(data, labels=labels)
+
+
+def _write_cost(folder: Path, clock: Clock) -> None:
+    """Writes what explaining cost, by the names that the log of a training run has for it."""
+    with atomic_write(folder / "cost.json", "w") as file:
+        json.dump({"explain_seconds": clock.seconds, "explain_instances": clock.instances}, file)
 
 
 def _load_checks(request: Request, saved: Saved, device: torch.device) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """From a model and a data set to prediction rows: scores, rationales and probabilities under perturbation."""
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -107,6 +108,34 @@ def sources(method: object, config: EvalConfig) -> tuple[str, ...]:
     return (OWN, *by_construction, *config.references)
 
 
+@dataclass(kw_only=True)
+class Clock:
+    """What explaining costs one process: seconds of the method's logits and scores, perturbation left out.
+
+    Attributes:
+        seconds: so far.
+        instances: explained in them.
+    """
+
+    seconds: float = 0.0
+    instances: int = 0
+
+    @contextmanager
+    def measure(self, instances: int, device: torch.device) -> Iterator[None]:
+        """Adds the time of a block, work that an accelerator still does included."""
+        _wait_for(device)
+        started = time.perf_counter()
+        yield
+        _wait_for(device)
+        self.seconds += time.perf_counter() - started
+        self.instances += instances
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def batches(
     data: EncodedSet, max_tokens: int, size: int, rank: int = 0, processes: int = 1
 ) -> Iterator[NDArray[np.int64]]:
@@ -133,19 +162,22 @@ def predict(
     processes: int = 1,
     autocast: Callable[[], Any] = nullcontext,
     progress: Callable[[int], object] = lambda _: None,
+    clock: Clock | None = None,
 ) -> dict[str, list[tuple[int, Prediction]]]:
     """Prediction rows with their place in the data set, by score source.
 
     Every process handles its own share of the instances; together they cover each instance once. Sources that need
-    gold skip the instances without.
+    gold skip the instances without. `clock` adds up what explaining takes.
     """
+    clock = clock or Clock()
     found: dict[str, list[tuple[int, Prediction]]] = {source: [] for source in judging.sources}
     config = judging.config
     on_gpu = torch.device(device).type == "cuda"
     for index in batches(data, config.max_tokens, config.batch_size, rank, processes):
         batch = data.collate(index, multiple=8 if on_gpu else 1).to(device)
         with autocast():
-            explanation = method.explain(batch)
+            with clock.measure(len(index), batch.labels_I.device):
+                explanation = method.explain(batch)
             for source in judging.sources:
                 scores_BL, instances = _scores(source, explanation, batch, data, judging)
                 rows = _judge_by_construction if source == BY_CONSTRUCTION else _judge

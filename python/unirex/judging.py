@@ -16,7 +16,7 @@ from tqdm import tqdm
 from unirex.collapse import collapse_signs
 from unirex.data.collate import EncodedSet
 from unirex.files import atomic_write
-from unirex.inference import BY_CONSTRUCTION, OWN, Explainable, Judging, predict
+from unirex.inference import BY_CONSTRUCTION, OWN, Clock, Explainable, Judging, predict
 from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
@@ -48,11 +48,19 @@ def check_processes(accelerator: Accelerator) -> None:
 
 
 def judge(
-    accelerator: Accelerator, method: Any, data: EncodedSet, judging: Judging, about: About, *, title: str
+    accelerator: Accelerator,
+    method: Any,
+    data: EncodedSet,
+    judging: Judging,
+    about: About,
+    *,
+    title: str,
+    clock: Clock | None = None,
 ) -> dict[str, pa.Table]:
     """Prediction tables by score source, in the order of the data set; empty outside the main process.
 
-    Sources that no instance can be scored by (gold where there is none) are left out.
+    Sources that no instance can be scored by (gold where there is none) are left out. `clock` adds up what explaining
+    takes in this process.
     """
     unwrapped: Explainable = accelerator.unwrap_model(method)
     was_training = method.training
@@ -70,6 +78,7 @@ def judge(
             processes=accelerator.num_processes,
             autocast=accelerator.autocast,
             progress=lambda n: bar.update(n * accelerator.num_processes),
+            clock=clock,
         )
     method.train(was_training)
     if accelerator.num_processes > 1:

@@ -19,7 +19,7 @@ from unirex.assemble import Assembly, assemble
 from unirex.card import model_card, write_card
 from unirex.config import RunConfig, fail, parse, to_yaml
 from unirex.data.collate import EncodedSet
-from unirex.inference import OWN, Judging, sources
+from unirex.inference import OWN, Clock, Judging, sources
 from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, warn_of_collapse, write_all
 from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel
@@ -205,8 +205,8 @@ def _finish(
     split = config.eval.split if getattr(parts.splits, config.eval.split) else "val"
     data = parts.tools.encode(getattr(parts.splits, split), parts.splits.labels)
     with_controls = replace(judging, sources=sources(parts.method, config.eval))
-    started = time.perf_counter()
-    tables = judge(accelerator, parts.method, data, with_controls, about, title=split)
+    started, clock = time.perf_counter(), Clock()
+    tables = judge(accelerator, parts.method, data, with_controls, about, title=split, clock=clock)
     if not accelerator.is_main_process:
         return
     paths = write_all(tables, folder)
@@ -218,6 +218,10 @@ def _finish(
             "best_epoch": progress.best_epoch,
             "train_seconds": seconds,
             "judge_seconds": time.perf_counter() - started,
+            "step_seconds": progress.seconds,
+            "step_instances": progress.instances,
+            "explain_seconds": clock.seconds,
+            "explain_instances": clock.instances,
             "split": split,
         },
     )

@@ -43,6 +43,8 @@ class Progress:
         best_epoch: the epoch (from 1) that reached it.
         history: dev metrics by epoch.
         max_tokens: bound of a micro-batch that running out of memory has taught, None before that.
+        seconds: of all optimizer steps, those before an interruption included.
+        instances: trained on in them, each as often as it was met.
     """
 
     step: int = 0
@@ -52,6 +54,8 @@ class Progress:
     best_epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     max_tokens: int | None = None
+    seconds: float = 0.0
+    instances: int = 0
 
 
 def epoch_batches(
@@ -211,10 +215,12 @@ class Training:
         lr = self._set_lr()
         terms, stop = self._step(batches[self.progress.batch])
         self.progress.step += 1
+        self.progress.instances += len(batches[self.progress.batch])
         self.progress.batch += 1
         bar.update(1)
         if self.progress.step % self.config.log_every == 0 or self.progress.step == 1:
             self._log_step(terms, lr, time.perf_counter() - started, batches, bar)
+        self.progress.seconds += time.perf_counter() - started
         if stop:
             self.save()
             raise StoppedError(f"stopped after step {self.progress.step}")

@@ -15,6 +15,9 @@ from unirex.schema import Example, Segment
 QueryUse = Literal["ignore", "fixed", "selectable"]
 """What becomes of a query: left out, kept in every input, or part of what a rationale may select."""
 
+OtherLabels = Literal["error", "missing"]
+"""What a label that is none of the classes means: bad input, or an instance whose label is unknown."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Record:
@@ -78,6 +81,7 @@ def to_example(
     separator: str | None,
     labels: Sequence[str] | None,
     rename: Mapping[str, str],
+    others: OtherLabels = "error",
 ) -> Example:
     """The example: one segment, or two for a pair of documents or a query and its document(s).
 
@@ -98,8 +102,7 @@ def to_example(
             choices=choices,
             choice_labels=names,
         )
-    if label is not None and labels is not None and label not in labels:
-        raise wrong(record.where, "the label", label, f"one of {', '.join(labels)}")
+    label = known_label(record.where, label, labels, others)
     gold, segments = record.gold, record.texts
     if record.query is not None:
         asked = split_words(record.query, selectable=query == "selectable")
@@ -109,6 +112,19 @@ def to_example(
     elif len(segments) > 2:
         segments = (join_segments(segments),)
     return Example(id=record.id, segments=segments, label=label, gold=gold)
+
+
+def known_label(where: str, label: str | None, labels: Sequence[str] | None, others: OtherLabels) -> str | None:
+    """The label where `labels` names it (None = any name), else None or an error, as `others` says.
+
+    >>> known_label("val.jsonl:3", "hate", ("neg", "pos"), "missing") is None
+    True
+    """
+    if label is None or labels is None or label in labels:
+        return label
+    if others == "missing":
+        return None
+    raise wrong(where, "the label", label, f"one of {', '.join(labels)}")
 
 
 def _cut(record: Record, separator: str | None) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Where instances come from: the configuration of a data set, and its splits as examples."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,7 @@ from unirex.data.eraser import EraserConfig, read_eraser
 from unirex.data.errors import DataError
 from unirex.data.gold import keep_gold_share
 from unirex.data.hub import HubConfig, read_hub
-from unirex.data.record import QueryUse, Record, to_example
+from unirex.data.record import OtherLabels, QueryUse, Record, known_label, to_example
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.schema import Example
 
@@ -34,6 +34,8 @@ class DataConfig:
         labels: the classes in order; default: those of the training split, sorted. Multiple choice: the names of the
             choices in order; default: A, B, C and so on.
         rename_labels: other names for classes, as when a model is tried on data that calls its classes otherwise.
+        other_labels: what a label outside `labels` is: an `error`, or `missing`, as when a model is tried on data of
+            another task, where there is no task score.
         headline: the task score to report first: `accuracy`, `macro_f1`, or `f1:CLASS` (binary F1 of that class).
         limit: at most so many instances of each split, a seeded sample in the order of the file.
         gold_share: share of the training instances with gold that keep it, drawn by class.
@@ -51,6 +53,7 @@ class DataConfig:
     choices: str | None = None
     labels: tuple[str, ...] | None = None
     rename_labels: dict[str, str] = field(default_factory=dict)
+    other_labels: OtherLabels = "error"
     headline: str = "accuracy"
     limit: int | None = None
     gold_share: float = 1.0
@@ -100,7 +103,7 @@ def load_split(config: DataConfig, split: Split) -> list[Example]:
     20
     """
     if config.source == "toy":
-        examples = toy_examples(split, config=config.toy, seed=config.seed)
+        examples = [_relabelled(e, config) for e in toy_examples(split, config=config.toy, seed=config.seed)]
     else:
         examples = _examples(_records(config, split), config)
     if split == "train" and not examples:
@@ -138,6 +141,14 @@ def _records(config: DataConfig, split: Split) -> Iterable[Record]:
     return read_hub(config.path, split, query=config.query, config=config.hub)
 
 
+def _relabelled(example: Example, config: DataConfig) -> Example:
+    """A toy example with its class as the configuration names it."""
+    if example.choices or example.label is None:
+        return example
+    label = config.rename_labels.get(example.label, example.label)
+    return replace(example, label=known_label(example.id, label, config.labels, config.other_labels))
+
+
 def _examples(records: Iterable[Record], config: DataConfig) -> list[Example]:
     first: dict[str, str] = {}
     examples = []
@@ -154,6 +165,7 @@ def _examples(records: Iterable[Record], config: DataConfig) -> list[Example]:
                 separator=config.choices,
                 labels=config.labels,
                 rename=config.rename_labels,
+                others=config.other_labels,
             )
         )
     return examples

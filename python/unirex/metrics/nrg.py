@@ -39,6 +39,7 @@ class Cell:
         seeds: in the order of the runs.
         values: metric -> mean over seeds; `task` is the data set's headline metric.
         deviations: metric -> standard deviation over seeds (n - 1), NaN for one seed.
+        intervals: metric -> bootstrap interval of the mean over seeds, (None, None) without replicates.
         gains: metric -> relative gain.
         composites: FNRG, PNRG, TNRG, CNRG, as far as the data set has what they need.
         low, high: bootstrap interval of CNRG, None without replicates.
@@ -47,6 +48,7 @@ class Cell:
     seeds: tuple[str, ...]
     values: Mapping[str, float]
     deviations: Mapping[str, float]
+    intervals: Mapping[str, tuple[float | None, float | None]]
     gains: Mapping[str, float]
     composites: Mapping[str, float]
     low: float | None
@@ -247,11 +249,13 @@ def _cell(
     group: Sequence[_Scored], gains: Mapping[str, float], composites: Mapping[str, Floats], resampling: Resampling
 ) -> Cell:
     seeds = {name: np.array([one.draws[name][0] for one in group]) for name in gains}
+    drawn = {name: np.mean([one.draws[name][1:] for one in group], axis=0) for name in gains}
     low, high = interval(composites["CNRG"][1:], resampling.confidence)
     return Cell(
         seeds=tuple(one.run.seed for one in group),
         values={name: float(values.mean()) for name, values in seeds.items()},
         deviations={n: float(v.std(ddof=1)) if len(v) > 1 else float("nan") for n, v in seeds.items()},
+        intervals={name: interval(replicates, resampling.confidence) for name, replicates in drawn.items()},
         gains={name: float(value) for name, value in gains.items()},
         composites={name: float(draws[0]) for name, draws in composites.items()},
         low=low,

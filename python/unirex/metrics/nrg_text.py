@@ -14,57 +14,67 @@ from unirex.metrics.report import aligned, finite
 
 LOWER = frozenset({"sufficiency"})
 Rows = list[list[str]]
+Columns = Mapping[str, Mapping[tuple[str, str], float]]
+"""Columns beside the metrics, such as a cost: name -> (data set, method) -> value."""
 
 
-def to_text(table: GainTable) -> str:
+def to_text(table: GainTable, columns: Columns | None = None) -> str:
     """Plain text: a block per data set, one for the means, and what the set of methods is."""
-    blocks = [f"{title}\n" + "\n".join(aligned(_padded(rows))) for title, rows in _blocks(table, "↑", "↓", " ± ")]
+    made = _blocks(table, columns or {}, "↑", "↓", " ± ")
+    blocks = [f"{title}\n" + "\n".join(aligned(_padded(rows))) for title, rows in made]
     return "\n\n".join([*blocks, _note(table)])
 
 
-def to_markdown(table: GainTable) -> str:
+def to_markdown(table: GainTable, columns: Columns | None = None) -> str:
     """Markdown tables."""
     blocks = []
-    for title, (head, *rows) in _blocks(table, "↑", "↓", " ± "):
+    for title, (head, *rows) in _blocks(table, columns or {}, "↑", "↓", " ± "):
         lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
         cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
         blocks.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells))
     return "\n\n".join([*blocks, _note(table)])
 
 
-def to_latex(table: GainTable) -> str:
+def to_latex(table: GainTable, columns: Columns | None = None) -> str:
     """LaTeX `tabular`s, with booktabs rules."""
     blocks = []
-    for title, (head, *rows) in _blocks(table, r"$\uparrow$", r"$\downarrow$", r" $\pm$ "):
+    for title, (head, *rows) in _blocks(table, columns or {}, r"$\uparrow$", r"$\downarrow$", r" $\pm$ "):
         lines = [" & ".join(map(_escaped, row)) + r" \\" for row in (head, *rows)]
         body = [lines[0], r"\midrule", *lines[1:]]
-        columns = "l" + "r" * (len(head) - 1)
+        places = "l" + "r" * (len(head) - 1)
         blocks.append(
             "\n".join(
-                [f"% {title}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]
+                [f"% {title}", rf"\begin{{tabular}}{{{places}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]
             )
         )
     return "\n\n".join([*blocks, f"% {_note(table)}"])
 
 
-def to_csv(table: GainTable) -> str:
+def to_csv(table: GainTable, columns: Columns | None = None) -> str:
     """One line per data set and method, `mean` for the means over data sets; full precision, empty = not available."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    raw = [f"{name}{end}" for name in METRICS for end in ("", "_sd", "_nrg")]
-    writer.writerow(["data", "method", "control", "seeds", "task_metric", *raw, *COMPOSITES, "CNRG_low", "CNRG_high"])
+    columns = columns or {}
+    raw = [f"{name}{end}" for name in METRICS for end in ("", "_sd", "_low", "_high", "_nrg")]
+    composites = [*COMPOSITES, "CNRG_low", "CNRG_high"]
+    writer.writerow(["data", "method", "control", "seeds", "task_metric", *raw, *composites, *columns])
     for data, method, cell in _cells(table):
-        numbers = [_number(part.get(n)) for n in METRICS for part in (cell.values, cell.deviations, cell.gains)]
+        numbers = [number for name in METRICS for number in _metric_cells(cell, name)]
         start = [data, method, str(method in table.controls).lower(), " ".join(cell.seeds), table.headlines[data]]
-        writer.writerow([*start, *numbers, *_composite_cells(cell)])
+        more = [_number(values.get((data, method))) for values in columns.values()]
+        writer.writerow([*start, *numbers, *_composite_cells(cell), *more])
     for method, mean in table.means.items():
         start = ["mean", method, str(method in table.controls).lower(), "", ""]
-        writer.writerow([*start, *[""] * len(raw), *_composite_cells(mean)])
+        writer.writerow([*start, *[""] * len(raw), *_composite_cells(mean), *[""] * len(columns)])
     return out.getvalue().rstrip("\n")
 
 
-def to_json(table: GainTable) -> str:
+def to_json(table: GainTable, columns: Columns | None = None) -> str:
     """Everything, with null for what is undefined."""
+
+    def more(data: str, method: str) -> dict[str, float | None]:
+        return {name: values.get((data, method)) for name, values in (columns or {}).items()}
+
     content = {
         "convention": table.convention,
         "methods": list(table.methods),
@@ -75,7 +85,7 @@ def to_json(table: GainTable) -> str:
             {
                 "data": data,
                 "task_metric": table.headlines[data],
-                "methods": [{"method": m, **_plain(asdict(c))} for d, m, c in _cells(table) if d == data],
+                "methods": [{"method": m, **_plain(asdict(c)), **more(d, m)} for d, m, c in _cells(table) if d == data],
             }
             for data in table.data
         ],
@@ -84,7 +94,7 @@ def to_json(table: GainTable) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-FORMATS: Mapping[str, Callable[[GainTable], str]] = {
+FORMATS: Mapping[str, Callable[..., str]] = {
     "text": to_text,
     "markdown": to_markdown,
     "latex": to_latex,
@@ -125,7 +135,7 @@ def read_ends(path: str, convention: str) -> Ends:
     return ends
 
 
-def _blocks(table: GainTable, up: str, down: str, pm: str) -> list[tuple[str, Rows]]:
+def _blocks(table: GainTable, columns: Columns, up: str, down: str, pm: str) -> list[tuple[str, Rows]]:
     """Title and rows of each block: first the head, then a row per method."""
     blocks = []
     for data in table.data:
@@ -137,12 +147,14 @@ def _blocks(table: GainTable, up: str, down: str, pm: str) -> list[tuple[str, Ro
             *(f"{s} {down if n in LOWER else up}" for s, n in zip(shown, names, strict=True)),
             *composites,
             "",
+            *columns,
         ]
         rows: Rows = [head]
         for d, method, cell in _cells(table):
             if d == data:
-                raw = [_spread(cell.values[n], cell.deviations[n], pm) for n in names]
-                rows.append([_label(table, method), *raw, *_shown(cell, composites)])
+                raw = [_spread(cell, n, pm) for n in names]
+                more = [_rounded(values.get((d, method))) for values in columns.values()]
+                rows.append([_label(table, method), *raw, *_shown(cell, composites), *more])
         blocks.append((data, rows))
     if len(table.data) > 1 and table.means:
         composites = [c for c in COMPOSITES if any(c in mean.composites for mean in table.means.values())]
@@ -165,8 +177,23 @@ def _label(table: GainTable, method: str) -> str:
     return f"{method} (control)" if method in table.controls else method
 
 
-def _spread(value: float, deviation: float, pm: str) -> str:
-    return f"{value:.3f}" + ("" if math.isnan(deviation) else f"{pm}{deviation:.3f}")
+def _spread(cell: Cell, name: str, pm: str) -> str:
+    """Mean and deviation over seeds, and the interval of the mean."""
+    value, deviation, (low, high) = cell.values[name], cell.deviations[name], cell.intervals[name]
+    return (
+        f"{value:.3f}"
+        + ("" if math.isnan(deviation) else f"{pm}{deviation:.3f}")
+        + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")
+    )
+
+
+def _metric_cells(cell: Cell, name: str) -> list[str]:
+    low, high = cell.intervals.get(name, (None, None))
+    return [_number(v) for v in (cell.values.get(name), cell.deviations.get(name), low, high, cell.gains.get(name))]
+
+
+def _rounded(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.2g}"
 
 
 def _shown(row: Cell | Mean, composites: Sequence[str]) -> list[str]:
@@ -200,4 +227,5 @@ def _escaped(cell: str) -> str:
 def _note(table: GainTable) -> str:
     methods = ", ".join(method for method in table.methods if method not in table.controls)
     whose = "frozen ends of an earlier table" if table.frozen else f"0 and 1 are the worst and best of: {methods}"
-    return f"convention {table.convention}; {whose}; ± standard deviation over seeds; intervals of CNRG by bootstrap"
+    spread = "± standard deviation over seeds; intervals by bootstrap, the last of CNRG"
+    return f"convention {table.convention}; {whose}; {spread}"

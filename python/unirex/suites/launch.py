@@ -1,0 +1,271 @@
+"""Runs the plan: several processes at a time, each with its own log, and none twice at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Literal
+
+import yaml
+
+from unirex.files import atomic_write
+from unirex.suites.plan import Planned, Transfer
+
+try:
+    import fcntl
+except ImportError:  # Windows: two suites on one folder do not see each other there
+    fcntl = None  # type: ignore[assignment]
+
+Outcome = Literal["done", "skipped", "failed", "stopped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchConfig:
+    """How runs are started.
+
+    Attributes:
+        jobs: runs at a time.
+        processes: of each run, through `accelerate launch`.
+        threads: of each process on the CPU (OMP_NUM_THREADS).
+        devices: of which job i sees only number i, through CUDA_VISIBLE_DEVICES; empty = all see all.
+        overwrite: replace runs of other configurations.
+    """
+
+    jobs: int = 1
+    processes: int = 1
+    threads: int = 1
+    devices: tuple[str, ...] = ()
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of a run: `message` says why it failed."""
+
+    run: Planned
+    outcome: Outcome
+    seconds: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Slot:
+    """A worker's number, and the file descriptors of the locks that it holds."""
+
+    number: int
+    held: tuple[int, ...]
+
+
+@dataclass(kw_only=True)
+class Launcher:
+    """Runs a plan to its end, past runs that fail.
+
+    Attributes:
+        config: how.
+        report: called with each result, in the thread of `run_all`.
+        say: prints a line.
+    """
+
+    config: LaunchConfig
+    report: Callable[[Result], None]
+    say: Callable[[str], None] = print
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _children: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def run_all(self, plan: Sequence[Planned]) -> list[Result]:
+        """The results, in the order in which runs ended.
+
+        Ctrl-C asks running runs to save and stop, and starts no other; a second one kills them.
+        """
+        waiting: SimpleQueue[Planned] = SimpleQueue()
+        for run in plan:
+            waiting.put(run)
+        ended: SimpleQueue[Result] = SimpleQueue()
+        slots = [threading.Thread(target=self._slot, args=(i, waiting, ended)) for i in range(self.config.jobs)]
+        results: list[Result] = []
+        with _terminable():
+            for slot in slots:
+                slot.start()
+            try:
+                self._collect(slots, ended, results)
+            except KeyboardInterrupt:
+                self._stop.set()
+                self.say("stopping: running runs save their state; again to kill them")
+                self._signal(signal.SIGINT)
+                try:
+                    self._collect(slots, ended, results)
+                except KeyboardInterrupt:
+                    self._signal(signal.SIGKILL)
+                    self._collect(slots, ended, results)
+        return results
+
+    @property
+    def stopped(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self._stop.is_set()
+
+    def _collect(self, slots: Sequence[threading.Thread], ended: "SimpleQueue[Result]", results: list[Result]) -> None:
+        while True:
+            alive = any(slot.is_alive() for slot in slots)
+            while not ended.empty():
+                results.append(ended.get())
+                self.report(results[-1])
+            if not alive:
+                return
+            time.sleep(0.05)
+
+    def _slot(self, number: int, waiting: "SimpleQueue[Planned]", ended: "SimpleQueue[Result]") -> None:
+        """One worker: takes runs until there are none."""
+        while not waiting.empty() and not self._stop.is_set():
+            try:
+                run = waiting.get_nowait()
+            except Empty:  # another worker was faster
+                return
+            started = time.perf_counter()
+            try:
+                with _locked(run, self._stop, self.say) as held:
+                    outcome, message = self._one(_Slot(number=number, held=held), run)
+            except (OSError, ValueError) as error:
+                outcome, message = "failed", " ".join(str(error).split())
+            ended.put(Result(run=run, outcome=outcome, seconds=time.perf_counter() - started, message=message))
+
+    def _one(self, slot: _Slot, run: Planned) -> tuple[Outcome, str]:
+        """Trains unless that is done, then judges on other data sets, past those that fail."""
+        if self._stop.is_set():
+            return "stopped", ""
+        state = run.state(overwrite=self.config.overwrite)
+        skipped = state == "done"
+        if not skipped:
+            for transfer in run.transfers:
+                (transfer.folder / "metrics.json").unlink(missing_ok=True)
+            how = "--resume=true" if state == "resume" else "--overwrite=true"
+            code, message = self._start(slot, run, "unirex.train", [*run.arguments, how])
+            if code:
+                return ("stopped", "") if self._stop.is_set() else ("failed", message)
+            if not run.finished():
+                return "failed", f"ended without the metrics of this configuration in {run.folder}"
+        failures = []
+        for transfer in run.transfers:
+            if self._stop.is_set():
+                return "stopped", ""
+            if transfer.done():
+                continue
+            skipped = False
+            _prepare(transfer)
+            code, message = self._start(slot, run, "unirex.evaluate", [f"--config={transfer.recipe}"])
+            if code:
+                failures.append(f"{transfer.name}: {message}")
+        if self._stop.is_set() and failures:
+            return "stopped", ""
+        return ("failed", "; ".join(failures)) if failures else ("skipped" if skipped else "done", "")
+
+    def _start(self, slot: _Slot, run: Planned, module: str, arguments: Sequence[str]) -> tuple[int, str]:
+        """Exit code of a command, and the last line it said; all it says is in the run's `output.log`."""
+        command = [*self._launcher(), module, *arguments]
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.config.threads), "PYTHONUNBUFFERED": "1"}
+        environment.setdefault("TOKENIZERS_PARALLELISM", "false")
+        if self.config.devices:
+            environment["CUDA_VISIBLE_DEVICES"] = self.config.devices[slot.number % len(self.config.devices)]
+        log = run.folder / "output.log"
+        with log.open("ab") as out:
+            out.write(f"$ {' '.join(command)}\n".encode())
+            out.flush()
+            child = subprocess.Popen(  # noqa: S603 (our own module)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+                pass_fds=slot.held,
+            )
+            with self._guard:
+                self._children[child.pid] = child
+            if self._stop.is_set():  # Ctrl-C fell between the check and the start
+                self._signal(signal.SIGINT)
+            code = child.wait()
+            with self._guard:
+                del self._children[child.pid]
+        return code, "" if code == 0 else f"exit code {code}: {_complaint(log)}"
+
+    def _launcher(self) -> list[str]:
+        if self.config.processes == 1:
+            return [sys.executable, "-m"]
+        several = ["--multi_gpu", f"--num_processes={self.config.processes}", "--num_machines=1"]
+        fixed = ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", "-m"]
+        return [sys.executable, "-m", "accelerate.commands.launch", *several, *fixed]
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Sends a signal to every running child and what it started."""
+        with self._guard:
+            for child in self._children.values():
+                if child.poll() is None:
+                    os.killpg(child.pid, number)
+
+
+def _prepare(transfer: Transfer) -> None:
+    transfer.folder.mkdir(parents=True, exist_ok=True)
+    (transfer.folder / "metrics.json").unlink(missing_ok=True)
+    with atomic_write(transfer.recipe, "w") as file:
+        yaml.safe_dump(dict(transfer.content), file, sort_keys=False, allow_unicode=True)
+
+
+def _complaint(log: Path) -> str:
+    """The last line that says `error:`, else the last line."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line.lower()]
+    last = (errors or lines or ["no output"])[-1]
+    return "".join(c if c.isprintable() else "?" for c in last.split("\r")[-1].strip())[:400]
+
+
+@contextmanager
+def _locked(run: Planned, stop: threading.Event, say: Callable[[str], None]) -> Iterator[tuple[int, ...]]:
+    """Nobody else writes this run meanwhile: yields what a child inherits to go on holding the lock.
+
+    So a child that a killed suite left behind is waited for, not doubled.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield ()
+        return
+    descriptor = os.open(run.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        told = False
+        while not stop.is_set():
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not told:
+                    say(f"{run.name}: waiting for another process that writes it")
+                    told = True
+                stop.wait(0.5)
+        yield (descriptor,)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a suite as Ctrl-C does."""
+
+    def handle(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, handle)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

