@@ -10,7 +10,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerFast
 
 from unirex.backbone import position_offset
 from unirex.config import ModelConfig, RunConfig
-from unirex.data.align import encode
+from unirex.data.cache import cache_folder, encode_cached
 from unirex.data.collate import EncodedSet, make_set
 from unirex.data.source import DataConfig, label_names, load_split
 from unirex.methods import METHODS
@@ -35,11 +35,12 @@ class Splits:
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What turns examples into model input: tokenizers and the longest row."""
+    """What turns examples into model input: tokenizers, the longest row, and where the result is kept."""
 
     tokenizer: PreTrainedTokenizerFast
     extractor_tokenizer: PreTrainedTokenizerFast | None
     max_length: int
+    cache: Path | None = None
 
     @property
     def fill(self) -> FillTokens:
@@ -54,10 +55,10 @@ class Tools:
         own = self.extractor_tokenizer
         return make_set(
             examples,
-            encode(self.tokenizer, examples, self.max_length),
+            encode_cached(self.tokenizer, examples, self.max_length, self.cache),
             np.array([_label_id(example, labels) for example in examples], dtype=np.int64),
             self.tokenizer.pad_token_id,
-            extractor=None if own is None else encode(own, examples, self.max_length),
+            extractor=None if own is None else encode_cached(own, examples, self.max_length, self.cache),
             extractor_pad_id=0 if own is None else own.pad_token_id,
         )
 
@@ -87,7 +88,7 @@ class Assembly:
 def assemble(config: RunConfig) -> Assembly:
     """Reads the data and builds tokenizers, model and method."""
     splits = load_splits(config.data)
-    tools = make_tools(config.model, splits.train)
+    tools = replace(make_tools(config.model, splits.train), cache=cache_folder(config.data.cache))
     fraction = config.eval.rationale_fraction or gold_fraction(splits.train)
     model = make_model(config, tools, splits, fraction)
     method = METHODS[config.method.name](model, config.method, tools.fill)

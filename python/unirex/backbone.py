@@ -2,7 +2,7 @@
 
 Hiding a token by attention and dropping it while the others keep their position ids give the same output in an
 encoder in which every token attends to every other and positions enter by `position_ids` alone. Only there hidden
-tokens are dropped; elsewhere they are masked in place.
+tokens are dropped, and the rows packed into one sequence; elsewhere they are masked in place.
 """
 
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from unirex.data.collate import Rows, drop_padding
 from unirex.gates import Gate, take_gates
-from unirex.perturb import drop_hidden
+from unirex.packing import Packed, pack, packs, run_packed
 
 Pooling = Literal["pooler", "first", "mean", "last"]
 """How a row becomes one vector: by the backbone's pooler, its first token, the mean of the visible, or the last."""
@@ -27,6 +27,10 @@ _COUNT_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-rob
 
 # Price of one more pass in tokens of width: launching kernels on an accelerator costs as much as many tokens.
 _PASS_OVERHEAD = {"cpu": 128, "cuda": 16384}
+# The same of one more block in a packed pass, where attention alone is launched anew.
+_BLOCK_OVERHEAD = 8
+# On accelerators the number of tokens is rounded up, so that memory blocks of one step fit the next.
+_ROUND_TO = 256
 
 
 def position_offset(config: PretrainedConfig) -> int | None:
@@ -49,6 +53,17 @@ def encode(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None 
     Values at tokens that are not visible are meaningless. `embeddings_BLD`, where given, stand in for those of the
     rows' ids. Gates of the rows act on every attention weight.
     """
+    if embeddings_BLD is None and rows.gates_BL is None and can_pack(backbone) and len(rows.input_ids_BL):
+        lengths = rows.visible_BL.sum(1).cpu().numpy()
+        packed = _pack(rows, lengths)
+        hidden_TD, pooler_BD = run_packed(backbone, packed, position_offset(backbone.config) or 0)
+        return packed.unpack(hidden_TD), pooler_BD
+    return _encode_padded(backbone, rows, embeddings_BLD)
+
+
+def _encode_padded(
+    backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     inputs = _inputs(backbone, rows, embeddings_BLD)
     if rows.gates_BL is None:
         output = backbone(**inputs)
@@ -111,42 +126,95 @@ def pool(hidden_BLD: Tensor, pooler_BD: Tensor | None, visible_BL: Tensor, pooli
 
 
 def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, max_tokens: int | None = None) -> Tensor:
-    """One vector a row, float [B, D], computed in passes over rows of like length.
+    """One vector a row, float [B, D]: packed in one pass, or in passes over rows of like length.
 
     Args:
         backbone: any encoder or decoder that `AutoModel` loads.
-        rows: B rows.
+        rows: B rows. Gates need every token, so rows that have them are run at full length.
         pooling: how a row becomes a vector.
-        max_tokens: most tokens, padding included, in one pass; None = no bound.
+        max_tokens: most tokens in one pass (but at least one row); None = no bound.
     """
     if len(rows.input_ids_BL) == 0:
         return torch.zeros(0, backbone.config.hidden_size, device=rows.input_ids_BL.device)
-    drop = rows.gates_BL is None and can_drop(backbone.config)
-    lengths = (rows.visible_BL.sum(1) if drop else reach(rows.visible_BL)).cpu().numpy()
+    if rows.gates_BL is None and can_pack(backbone):
+        return _pooled_packed(backbone, rows, pooling, max_tokens)
+    lengths = reach(rows.visible_BL).cpu().numpy()
     passes = plan_passes(lengths, _PASS_OVERHEAD.get(rows.input_ids_BL.device.type, 128), max_tokens)
-    pooled, order = [], []
+    pooled = []
     for index in passes:
-        index_P = torch.from_numpy(index).to(rows.input_ids_BL.device)
-        part = rows.take(index_P)
-        part = drop_hidden(part, keep_positions=True) if drop else drop_padding(part, int(lengths[index].max()))
-        hidden_BLD, pooler_BD = encode(backbone, part)
+        part = drop_padding(rows.take(_on(rows, index)), int(lengths[index].max()))
+        hidden_BLD, pooler_BD = _encode_padded(backbone, part)
         visible_BL = part.visible_BL if part.gates_BL is None else part.visible_BL & (part.gates_BL > 0)
         pooled.append(pool(hidden_BLD, pooler_BD, visible_BL, pooling))
-        order.append(index_P)
-    return torch.cat(pooled)[torch.cat(order).argsort()]
+    return torch.cat(pooled)[_on(rows, np.argsort(np.concatenate(passes)))]
 
 
-def plan_passes(lengths: NDArray[np.int64], overhead: int, max_tokens: int | None) -> list[NDArray[np.int64]]:
+def can_pack(backbone: PreTrainedModel) -> bool:
+    """Whether rows of this backbone can be laid end to end, hidden tokens left out."""
+    return can_drop(backbone.config) and packs(backbone)
+
+
+def _pooled_packed(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, max_tokens: int | None) -> Tensor:
+    lengths = rows.visible_BL.sum(1).cpu().numpy()
+    offset = position_offset(backbone.config) or 0
+    passes = _shares(lengths, max_tokens)
+    pooled = []
+    for index in passes:
+        part = rows if len(passes) == 1 else rows.take(_on(rows, index))
+        packed = _pack(part, lengths[index])
+        hidden_TD, pooler_BD = run_packed(backbone, packed, offset)
+        pooled.append(_pool_packed(hidden_TD, pooler_BD, packed, pooling))
+    if len(passes) == 1:
+        return pooled[0]
+    return torch.cat(pooled)[_on(rows, np.argsort(np.concatenate(passes)))]
+
+
+def _pool_packed(hidden_TD: Tensor, pooler_BD: Tensor | None, packed: Packed, pooling: Pooling) -> Tensor:
+    if pooling == "mean":
+        return packed.mean(hidden_TD)
+    if pooling == "pooler":
+        return pool(hidden_TD[None], pooler_BD, packed.rows.visible_BL, pooling)
+    return hidden_TD[packed.first_B if pooling == "first" else packed.last_B]
+
+
+def _pack(rows: Rows, lengths: NDArray[np.int64]) -> Packed:
+    """Ragged where attention has kernels for it, in rectangles of like length elsewhere."""
+    if rows.input_ids_BL.device.type == "cuda":
+        return pack(rows, None, lengths, round_to=_ROUND_TO)
+    return pack(rows, plan_passes(lengths, _BLOCK_OVERHEAD, None, step=1), lengths)
+
+
+def _shares(lengths: NDArray[np.int64], max_tokens: int | None) -> list[NDArray[np.int64]]:
+    """The rows in passes of at most `max_tokens` tokens (but at least one row), rows of like length together."""
+    if max_tokens is None or lengths.sum() <= max_tokens:
+        return [np.arange(len(lengths))]
+    order = np.argsort(-lengths, kind="stable")
+    shares, start, total = [], 0, 0
+    for place, length in enumerate(lengths[order].tolist()):
+        if place > start and total + length > max_tokens:
+            shares.append(order[start:place])
+            start, total = place, 0
+        total += length
+    return [*shares, order[start:]]
+
+
+def _on(rows: Rows, index: NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(index).to(rows.input_ids_BL.device)
+
+
+def plan_passes(
+    lengths: NDArray[np.int64], overhead: int, max_tokens: int | None, *, step: int = 8
+) -> list[NDArray[np.int64]]:
     """The rows of each pass (indices, longest rows first) at the least padding plus `overhead` tokens a pass.
 
-    Widths are rounded up to multiples of 8 for the planning, so that it stays cheap. Exact by dynamic programming
+    Widths are rounded up to multiples of `step` for the planning, so that it stays cheap. Exact by dynamic programming
     over those widths.
 
     >>> [rows.tolist() for rows in plan_passes(np.array([3, 40, 4, 41]), overhead=16, max_tokens=None)]
     [[3, 1], [2, 0]]
     """
     order = np.argsort(-lengths, kind="stable")
-    widths = -(-np.maximum(lengths[order], 1) // 8) * 8
+    widths = -(-np.maximum(lengths[order], 1) // step) * step
     starts = np.flatnonzero(np.concatenate(([True], widths[1:] != widths[:-1])))
     bounds = np.append(starts, len(order))
     cost, cut = np.full(len(bounds), np.inf), np.zeros(len(bounds), dtype=np.int64)

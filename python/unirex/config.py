@@ -90,6 +90,10 @@ class TrainConfig:
         epochs: most passes over the training set.
         batch_size: instances per optimizer step over all processes and accumulated micro-batches together.
         accumulation: micro-batches per step in each process.
+        max_tokens: most tokens, padding included, of a micro-batch's full inputs (perturbed rows come on top); a step
+            that has more is cut into more micro-batches, with the same mathematics. None = no bound. Where the memory
+            does not suffice, one process finds a bound by itself: it halves the micro-batches and does the step again.
+        gradient_checkpointing: keep the hidden states between layers only, and compute the rest twice.
         lr, weight_decay, betas, eps: of AdamW; biases and norms do not decay.
         bias_correction: whether AdamW makes up for moments that start at 0; without it the first steps are larger.
         warmup: share of the steps in which the learning rate rises linearly; it then falls linearly to 0.
@@ -110,6 +114,8 @@ class TrainConfig:
     epochs: int = 10
     batch_size: int = 32
     accumulation: int = 1
+    max_tokens: int | None = None
+    gradient_checkpointing: bool = False
     lr: float = 2e-5
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
@@ -132,6 +138,8 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "accumulation", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} is {getattr(self, name)}, expected at least 1")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ValueError(f"train.max_tokens is {self.max_tokens}, expected at least 1")
         if not self.lr > 0:
             raise ValueError(f"train.lr is {self.lr}, expected more than 0")
         if not 0 <= self.warmup <= 1:

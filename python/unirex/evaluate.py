@@ -15,6 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
 from unirex.config import config_first, expand, fail, one_line
+from unirex.data.cache import cache_folder
 from unirex.data.source import DataConfig, load_split
 from unirex.files import atomic_write
 from unirex.foreign import read_scores
@@ -126,7 +127,7 @@ def run(request: Request) -> None:
         headline=known.headline,
         choice=any(example.choices for example in examples),
     )
-    data = saved.tools.encode(examples, labels)
+    data = replace(saved.tools, cache=cache_folder(request.data.cache)).encode(examples, labels)
     clock = Clock()
     method = saved.method.to(accelerator.device)
     tables = judge(accelerator, method, data, judging, about, title=request.eval.split, clock=clock)

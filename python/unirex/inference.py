@@ -50,8 +50,8 @@ class EvalConfig:
         rationale_fraction: share f* of the words in the saved hard rationale; None = mean gold share of the training
             set (0.2 where there is no gold).
         references: control scores judged on the same model: random, gold, inverse.
-        max_tokens: most tokens, padding included, in one pass.
-        batch_size: instances scored together.
+        max_tokens: most tokens in one pass, and, padding included, of the full inputs that are scored together.
+        batch_size: most instances scored together.
         split: which split the run ends with; an empty one falls back to val.
         seed: of the random reference.
     """
@@ -61,7 +61,7 @@ class EvalConfig:
     rationale_fraction: float | None = None
     references: tuple[Literal["random", "gold", "inverse"], ...] = ("random", "gold", "inverse")
     max_tokens: int = 16384
-    batch_size: int = 64
+    batch_size: int = 512
     split: Literal["train", "val", "test"] = "test"
     seed: int = 0
 
@@ -136,13 +136,19 @@ def _wait_for(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def batches(lengths: NDArray[np.int64], size: int, rank: int = 0, processes: int = 1) -> Iterator[NDArray[np.int64]]:
-    """Index arrays that partition a data set among processes, instances of like length together."""
-    order = np.argsort(-lengths, kind="stable")
-    for start in range(0, len(order), size * processes):
-        share = order[start : start + size * processes][rank::processes]
-        if len(share):
-            yield share
+def batches(
+    data: EncodedSet, max_tokens: int, size: int, rank: int = 0, processes: int = 1
+) -> Iterator[NDArray[np.int64]]:
+    """Index arrays that partition a data set among processes, instances of like length together.
+
+    A batch has at most `size` instances, and at most `max_tokens` tokens of full inputs, padding included, but one
+    instance at least.
+    """
+    order = np.argsort(-data.lengths, kind="stable")
+    # Every process gets its share of each length, so that all have about the same to do.
+    for batch in data.shares(order[rank::processes], max_tokens):
+        for start in range(0, len(batch), size):
+            yield batch[start : start + size]
 
 
 @torch.no_grad()
@@ -165,8 +171,10 @@ def predict(
     """
     clock = clock or Clock()
     found: dict[str, list[tuple[int, Prediction]]] = {source: [] for source in judging.sources}
-    for index in batches(data.lengths, judging.config.batch_size, rank, processes):
-        batch = data.collate(index).to(device)
+    config = judging.config
+    on_gpu = torch.device(device).type == "cuda"
+    for index in batches(data, config.max_tokens, config.batch_size, rank, processes):
+        batch = data.collate(index, multiple=8 if on_gpu else 1).to(device)
         with autocast():
             with clock.measure(len(index), batch.labels_I.device):
                 explanation = method.explain(batch)

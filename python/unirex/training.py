@@ -16,10 +16,12 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from unirex import checkpoint
 from unirex.checkpoint import rng_seed
 from unirex.config import TrainConfig
+from unirex.data.ahead import Ahead
 from unirex.data.collate import Batch, EncodedSet
 from unirex.display import TrainingBar
 from unirex.files import append_line, atomic_write
@@ -42,6 +44,7 @@ class Progress:
         best: best value of the chosen dev metric, None before the first.
         best_epoch: the epoch (from 1) that reached it.
         history: dev metrics by epoch.
+        max_tokens: bound of a micro-batch that running out of memory has taught, None before that.
         seconds: of all optimizer steps, those before an interruption included.
         instances: trained on in them, each as often as it was met.
     """
@@ -52,6 +55,7 @@ class Progress:
     best: float | None = None
     best_epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    max_tokens: int | None = None
     seconds: float = 0.0
     instances: int = 0
 
@@ -110,7 +114,27 @@ def adamw(method: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+    # One kernel for all of an update, where the device has it: the same arithmetic in one pass over memory.
+    fused = all(p.device.type in ("cpu", "cuda") and p.dtype == torch.float32 for p in parameters)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
+
+
+def checkpoint_layers(method: nn.Module) -> None:
+    """Makes every backbone in a method keep the hidden states between its layers only, and compute the rest twice.
+
+    Raises:
+        ValueError: a backbone that cannot.
+    """
+    for module in method.modules():
+        if isinstance(module, PreTrainedModel) and module.config.model_type != "unirex":
+            if not module.supports_gradient_checkpointing:
+                raise ValueError(
+                    f"train.gradient_checkpointing is true, expected false: model type {module.config.model_type} "
+                    "does not support it"
+                )
+            # Renamed in later versions of transformers.
+            enable = getattr(module, "activation_checkpointing_enable", module.gradient_checkpointing_enable)
+            enable({"use_reentrant": False})
 
 
 def append_log(run: Path, record: dict[str, Any]) -> None:
@@ -152,10 +176,14 @@ class Training:
         self.run = run
         self.seed = seed
         self.progress = Progress()
+        if config.gradient_checkpointing:
+            checkpoint_layers(method)
         self.method, self.optimizer = accelerator.prepare(method, adamw(method, config))
         self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
         self.watch = Watch(accelerator, [example.id for example in data.examples], run)
         self._stop = False
+        self._ahead: Ahead[list[Batch]] | None = None
+        self._waited = 0.0
 
     @property
     def bare_method(self) -> Any:
@@ -188,49 +216,102 @@ class Training:
     def _epoch(self, bar: Any) -> None:
         batches = epoch_batches(self.data.lengths, self.config, self.seed, self.progress.epoch, self.data.has_gold)
         self.method.train()
-        while self.progress.batch < len(batches):
-            started = time.perf_counter()
-            lr = self._set_lr()
-            with self.watch.explaining():
-                terms, stop = self._step(batches[self.progress.batch])
-            self.progress.step += 1
-            self.progress.instances += len(batches[self.progress.batch])
-            self.progress.batch += 1
-            bar.update(1)
-            if self.progress.step % self.config.log_every == 0 or self.progress.step == 1:
-                self._log_step(terms, lr, time.perf_counter() - started, bar)
-            self.progress.seconds += time.perf_counter() - started
-            if stop:
-                self.save()
-                raise StoppedError(f"stopped after step {self.progress.step}")
-            if self.config.save_every and self.progress.step % self.config.save_every == 0:
-                self.save()
+        with Ahead(lambda number: self._collate(batches[number]), len(batches)) as self._ahead:
+            while self.progress.batch < len(batches):
+                self._train_on(batches, bar)
+        self._ahead = None
+
+    def _train_on(self, batches: list[NDArray[np.int64]], bar: Any) -> None:
+        started = time.perf_counter()
+        lr = self._set_lr()
+        with self.watch.explaining():
+            terms, stop = self._step(batches[self.progress.batch])
+        self.progress.step += 1
+        self.progress.instances += len(batches[self.progress.batch])
+        self.progress.batch += 1
+        bar.update(1)
+        if self.progress.step % self.config.log_every == 0 or self.progress.step == 1:
+            self._log_step(terms, lr, time.perf_counter() - started, bar)
+        self.progress.seconds += time.perf_counter() - started
+        if stop:
+            self.save()
+            raise StoppedError(f"stopped after step {self.progress.step}")
+        if self.config.save_every and self.progress.step % self.config.save_every == 0:
+            self.save()
 
     def _step(self, index: NDArray[np.int64]) -> tuple[dict[str, Tensor], bool]:
         """One optimizer step on a global batch: this process's share of each term's mean, and whether to stop."""
-        accelerator, config, step = self.accelerator, self.config, self.progress.step
-        share = index[accelerator.process_index :: accelerator.num_processes]
-        parts = [part for part in np.array_split(share, config.accumulation) if len(part)]
+        started = time.perf_counter()
+        micro = self._collate(index) if self._ahead is None else self._ahead.get(self.progress.batch)
+        self._waited = time.perf_counter() - started
         # A process without a share of a small last batch takes part with one instance that counts for nothing.
-        idle = not parts
-        micro = [self.data.collate(part) for part in parts or [index[:1]]]
+        idle = not self._share(index).size
         counts, stop = self._counts([] if idle else micro)
-        checkpoint.seed_step(self.seed, step, accelerator.process_index)
-        sums: dict[str, Tensor] = {}
-        for number, batch in enumerate(micro):
-            last = number == len(micro) - 1
-            with nullcontext() if last else accelerator.no_sync(self.method):
-                terms = self.method(batch.to(accelerator.device), counts, rng_seed(self.seed, step))
-                loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
-                # Data-parallel training averages gradients over processes; the terms are shares of one mean.
-                accelerator.backward(loss * (0 if idle else accelerator.num_processes))
-            for name, term in terms.items():
-                sums[name] = sums.get(name, 0) + term.detach() * (0 if idle else 1)
-        norm = accelerator.clip_grad_norm_(self.method.parameters(), config.clip) if config.clip > 0 else None
-        self.watch.add(step + 1, sums, norm, index)
+        while (sums := self._gradients(micro, counts, idle=idle)) is None:
+            self._back_off(micro)
+            micro = self._collate(index)
+        parameters, clip = self.method.parameters(), self.config.clip
+        norm = self.accelerator.clip_grad_norm_(parameters, clip) if clip > 0 else None
+        self.watch.add(self.progress.step + 1, sums, norm, index)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return sums, stop
+
+    def _share(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        return index[self.accelerator.process_index :: self.accelerator.num_processes]
+
+    def _collate(self, index: NDArray[np.int64]) -> list[Batch]:
+        """The micro-batches of this process's share of a global batch."""
+        share = self._share(index)
+        parts = np.array_split(share if len(share) else index[:1], self.config.accumulation)
+        bounds = [bound for bound in (self.config.max_tokens, self.progress.max_tokens) if bound is not None]
+        if bounds:
+            parts = [piece for part in parts for piece in self.data.shares(part, min(bounds))]
+        on_gpu = self.accelerator.device.type == "cuda"
+        batches = [self.data.collate(part, multiple=8 if on_gpu else 1) for part in parts if len(part)]
+        return [batch.pin() for batch in batches] if on_gpu else batches
+
+    def _gradients(self, micro: list[Batch], counts: Counts, *, idle: bool) -> dict[str, Tensor] | None:
+        """Adds up the gradients of all micro-batches; returns the sums of the terms, or None where memory ran out."""
+        accelerator, step = self.accelerator, self.progress.step
+        checkpoint.seed_step(self.seed, step, accelerator.process_index)
+        sums: dict[str, Tensor] = {}
+        try:
+            for number, batch in enumerate(micro):
+                last = number == len(micro) - 1
+                with nullcontext() if last else accelerator.no_sync(self.method):
+                    terms = self.method(batch.to(accelerator.device), counts, rng_seed(self.seed, step))
+                    loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+                    # Data-parallel training averages gradients over processes; the terms are shares of one mean.
+                    accelerator.backward(loss * (0 if idle else accelerator.num_processes))
+                for name, term in terms.items():
+                    sums[name] = sums.get(name, 0) + term.detach() * (0 if idle else 1)
+        except torch.OutOfMemoryError:
+            return None  # so that what the traceback holds is free before the next attempt
+        return sums
+
+    def _back_off(self, micro: list[Batch]) -> None:
+        """Halves the micro-batches after memory ran out.
+
+        Raises:
+            ValueError: there is nothing left to halve, or other processes wait for this one's gradients.
+        """
+        tokens = max(batch.words_BL.numel() for batch in micro)
+        advice = "expected train.gradient_checkpointing true or a smaller model.max_length"
+        if all(len(batch.labels_I) == 1 for batch in micro):
+            raise ValueError(f"step {self.progress.step + 1}: no memory for one instance of {tokens} tokens; {advice}")
+        if self.accelerator.num_processes > 1:
+            raise ValueError(
+                f"step {self.progress.step + 1}: no memory for a micro-batch of {tokens} tokens; "
+                f"expected train.max_tokens below that"
+            )
+        self.optimizer.zero_grad()
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.progress.max_tokens = max(1, tokens // 2)
+        if self._ahead is not None:
+            self._ahead.forget()
+        self.log({"event": "out of memory", "step": self.progress.step, "max_tokens": self.progress.max_tokens})
 
     def _counts(self, micro: list[Batch]) -> tuple[Counts, bool]:
         """The counts of the global batch, and whether any process was asked to stop."""
@@ -273,6 +354,7 @@ class Training:
             **entry,
             "lr": lr,
             "seconds": round(seconds, 4),
+            "wait": round(self._waited, 4),
         }
         self.log(record)
         bar.losses(total, entry)

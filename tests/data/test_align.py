@@ -307,6 +307,7 @@ def test_batches_join(monkeypatch):
         "int32",
         "int32",
         "int32",
+        "int32",
         "int64",
     ]
 

@@ -1,6 +1,6 @@
 """Batches of tensors from encoded examples."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,15 +104,21 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-        def move(value: Any) -> Any:
+    def pin(self) -> "Batch":
+        """The batch in page-locked memory, from where a GPU fetches it while it computes."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        def of(value: Any) -> Any:
             if isinstance(value, Tensor):
-                return value.to(device, non_blocking=True)
+                return change(value)
             if isinstance(value, (Rows, ExtractorView)):
-                return replace(value, **{name: move(getattr(value, name)) for name in value.__slots__})
+                return replace(value, **{name: of(getattr(value, name)) for name in value.__slots__})
             return value
 
-        return replace(self, **{name: move(getattr(self, name)) for name in self.__slots__})
+        return replace(self, **{name: of(getattr(self, name)) for name in self.__slots__})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -149,11 +155,33 @@ class EncodedSet:
         row_lengths = np.diff(self.encoded.row_offsets)
         return np.maximum.reduceat(row_lengths, self.encoded.example_rows[:-1]) if len(self) else row_lengths
 
-    def collate(self, index: NDArray[np.int64]) -> Batch:
-        """The instances at `index`, padded on the right to the longest of their rows."""
-        n_choices = int(self.encoded.example_rows[1] - self.encoded.example_rows[0])
+    @property
+    def n_choices(self) -> int:
+        """Rows of each instance."""
+        return int(self.encoded.example_rows[1] - self.encoded.example_rows[0]) if len(self) else 1
+
+    def shares(self, index: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
+        """The instances at `index` in batches of at most `max_tokens` tokens, padding included, longest first.
+
+        A batch has one instance at least. Instances of like length come together; of equal ones, the earlier first.
+        """
+        widths = self.lengths[index] * self.n_choices
+        order = np.argsort(-widths, kind="stable")
+        shares, start = [], 0
+        while start < len(order):
+            end = start + max(1, max_tokens // max(1, int(widths[order[start]])))
+            shares.append(index[order[start:end]])
+            start = end
+        return shares
+
+    def collate(self, index: NDArray[np.int64], *, multiple: int = 1) -> Batch:
+        """The instances at `index`, padded on the right to the longest of their rows, or to a multiple beyond it.
+
+        A device that makes new plans for new shapes is better off with few widths.
+        """
+        n_choices = self.n_choices
         row_index = (self.encoded.example_rows[index][:, None] + np.arange(n_choices)).reshape(-1)
-        place_BL, inside_BL = _places(self.encoded, row_index)
+        place_BL, inside_BL = _places(self.encoded, row_index, multiple)
         return Batch(
             rows=_gather(self.encoded, place_BL, inside_BL, self.pad_id),
             words_BL=torch.from_numpy(np.where(inside_BL, self.encoded.token_words[place_BL], -1).astype(np.int64)),
@@ -162,13 +190,13 @@ class EncodedSet:
             labels_I=torch.from_numpy(self.label_ids[index]),
             n_choices=n_choices,
             index_I=torch.from_numpy(index.astype(np.int64)),
-            extractor=self._extractor_view(row_index, place_BL.shape[1]),
+            extractor=self._extractor_view(row_index, place_BL.shape[1], multiple),
         )
 
-    def _extractor_view(self, row_index: NDArray[np.int64], width: int) -> ExtractorView | None:
+    def _extractor_view(self, row_index: NDArray[np.int64], width: int, multiple: int) -> ExtractorView | None:
         if self.extractor is None or self.links is None:
             return None
-        place_BL, inside_BL = _places(self.extractor, row_index)
+        place_BL, inside_BL = _places(self.extractor, row_index, multiple)
         rows = _gather(self.extractor, place_BL, inside_BL, self.extractor_pad_id)
         target, source, weight = [], [], []
         for b, row in enumerate(row_index.tolist()):
@@ -219,10 +247,13 @@ def make_set(
     )
 
 
-def _places(encoded: Encoded, row_index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _places(
+    encoded: Encoded, row_index: NDArray[np.int64], multiple: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Where the tokens of the rows stand in the columns, [B, L], and which of the places are tokens."""
     starts, ends = encoded.row_offsets[row_index], encoded.row_offsets[row_index + 1]
-    place_BL = starts[:, None] + np.arange(int((ends - starts).max()))
+    longest = int((ends - starts).max())
+    place_BL = starts[:, None] + np.arange(-(-longest // multiple) * multiple)
     inside_BL = place_BL < ends[:, None]
     return np.where(inside_BL, place_BL, starts[:, None]), inside_BL
 

@@ -40,6 +40,7 @@ class DataConfig:
         limit: at most so many instances of each split, a seeded sample in the order of the file.
         gold_share: share of the training instances with gold that keep it, drawn by class.
         seed: of the toy corpus, of `limit` and of `gold_share`; apart from the seed of training.
+        cache: folder that keeps the tokenised data for the next run; None = $UNIREX_CACHE, or nowhere without it.
         eraser: what ERASER files leave open.
         hub: which columns hold what.
         toy: how large the toy corpus is and of what kind.
@@ -57,6 +58,7 @@ class DataConfig:
     limit: int | None = None
     gold_share: float = 1.0
     seed: int = 0
+    cache: str | None = None
     eraser: EraserConfig = field(default_factory=EraserConfig)
     hub: HubConfig = field(default_factory=HubConfig)
     toy: ToyConfig = field(default_factory=ToyConfig)

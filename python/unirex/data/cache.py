@@ -1,0 +1,114 @@
+"""Encoded data sets kept on disk: tokenised and aligned once, read back from an Arrow file.
+
+The name of a file is a digest of everything that its content depends on: the examples themselves (so whatever changes
+in the data files), the tokenizer with all its settings, the longest row, and the version of this layout. A file that
+is damaged, or was cut off, is made anew.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from unirex.data.align import Encoded, encode
+from unirex.files import atomic_write
+from unirex.schema import Example
+
+VERSION = 1
+VARIABLE = "UNIREX_CACHE"
+_log = logging.getLogger(__name__)
+
+
+def cache_folder(setting: str | None) -> Path | None:
+    """The folder of the cache: the setting, else that of the environment variable UNIREX_CACHE, else None."""
+    chosen = setting or os.environ.get(VARIABLE)
+    return None if not chosen else Path(os.path.expandvars(chosen)).expanduser()
+
+
+def encode_cached(tokenizer: Any, examples: Sequence[Example], max_length: int, folder: Path | None) -> Encoded:
+    """`encode`, from a file in `folder` where an earlier call with the same arguments left one; None = no cache.
+
+    A folder that cannot be written to is a warning, not an error.
+    """
+    if folder is None:
+        return encode(tokenizer, examples, max_length)
+    path = folder / f"{key(tokenizer, examples, max_length)}.arrow"
+    found = _read(path)
+    if found is None:
+        found = encode(tokenizer, examples, max_length)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(found, path)
+        except OSError as error:
+            _log.warning("%s: %s: the encoded data set is not kept", path, error.strerror)
+    return found
+
+
+def key(tokenizer: Any, examples: Sequence[Example], max_length: int) -> str:
+    """Digest of what an encoding depends on, 40 hex digits."""
+    digest = hashlib.blake2b(digest_size=20)
+    for part in _parts(tokenizer, examples, max_length):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Iterable[bytes]:
+    yield f"{VERSION} {max_length} {len(examples)}".encode()
+    yield tokenizer.backend_tokenizer.to_str().encode()
+    for example in examples:
+        yield example.id.encode("utf-8", "surrogatepass")
+        yield b"-" if example.gold is None else np.ascontiguousarray(example.gold).tobytes()
+        yield len(example.choices).to_bytes(8, "little")
+        for choice in example.choices:
+            yield choice.encode("utf-8", "surrogatepass")
+        yield len(example.segments).to_bytes(8, "little")
+        for segment in example.segments:
+            yield segment.text.encode("utf-8", "surrogatepass")
+            yield np.ascontiguousarray(segment.starts, dtype=np.int64).tobytes()
+            yield np.ascontiguousarray(segment.ends, dtype=np.int64).tobytes()
+            yield bytes([segment.selectable])
+
+
+def _write(encoded: Encoded, path: Path) -> None:
+    """One row of list columns, and a digest of their bytes in the schema."""
+    columns = {}
+    for field in fields(Encoded):
+        values = pa.array(getattr(encoded, field.name))
+        offsets = pa.array(np.array([0, len(values)], dtype=np.int64))
+        columns[field.name] = pa.LargeListArray.from_arrays(offsets, values)
+    table = pa.table(columns).replace_schema_metadata({"unirex": str(VERSION), "digest": _digest(encoded)})
+    with atomic_write(path, "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _read(path: Path) -> Encoded | None:
+    """What a file holds; None where there is none, or where it is not as it was written."""
+    if not path.is_file():
+        return None
+    try:
+        with pa.memory_map(str(path)) as source:
+            table = pa.ipc.open_file(source).read_all()
+        found = {name: table[name].chunk(0).values.to_numpy(zero_copy_only=True) for name in table.column_names}
+        encoded = Encoded(**found)
+        if (table.schema.metadata or {}).get(b"digest") == _digest(encoded).encode():
+            return encoded
+    except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError, IndexError, KeyError):
+        pass
+    _log.warning("%s: damaged, made anew", path)
+    return None
+
+
+def _digest(encoded: Encoded) -> str:
+    digest = hashlib.blake2b(digest_size=20)
+    for field in fields(Encoded):
+        values = getattr(encoded, field.name)
+        digest.update(f"{field.name} {values.dtype} {len(values)} ".encode())
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
