@@ -35,6 +35,7 @@ from transformers import AutoConfig
 
 from unirex.config import TrainConfig
 from unirex.data.collate import Batch, Rows
+from unirex.extractors.attribution import AttributionConfig
 from unirex.methods.method import Counts
 from unirex.methods.unirex import Unirex, UnirexMethodConfig
 from unirex.modeling import UnirexConfig, UnirexModel
@@ -341,7 +342,7 @@ def explain(args: argparse.Namespace) -> None:
         def ig(batch: Batch, model: UnirexModel = model) -> None:
             with torch.no_grad():
                 logits, _ = model.full(batch)
-                model.attributions(batch, logits, "ig", 3, FILL.pad_id)
+                model.attributions(batch, logits, "ig", AttributionConfig(ig_steps=3), FILL)
 
         ways: dict[str, Callable[[Batch], None]] = {"SLM scores": slm, "IG, 3 steps": ig}
         for title, way in ways.items():
