@@ -1,7 +1,7 @@
 # The same targets serve a developer, .ci/run and GitHub Actions.
 .DEFAULT_GOAL := help
 .PHONY: help install build wheel format lint lint-python lint-rust layers lengths pins typecheck types stub \
-	test test-rust test-two test-oldest bench docs deny lock clean ci
+	test test-rust test-two test-oldest bench docs site deny lock clean ci
 
 RUN ?= uv run
 SOURCES = '*.py' '*.pyi' '*.rs'
@@ -68,6 +68,9 @@ bench:  ## every benchmark
 
 docs:  ## the core's documentation, with warnings as errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+
+site:  ## the documentation as a site in docs/_build/html, with warnings as errors
+	$(RUN) python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 deny:  ## licences, duplicates and sources of the crates
 	cargo deny --locked check bans licenses sources

@@ -63,6 +63,10 @@ def test_help_of_the_scoring_command_loads_nothing_heavy() -> None:
     assert loaded_by("import unirex.metrics.cli as cli; sys.argv = ['unirex-metrics', '--help']; cli.main()") == set()
 
 
+def test_help_of_the_report_command_loads_nothing_heavy() -> None:
+    assert loaded_by("import unirex.report.cli as cli; sys.argv = ['unirex-report', '--help']; cli.main()") == set()
+
+
 def test_the_probe_for_heavy_packages_finds_one() -> None:
     assert loaded_by("import accelerate.utils") >= {"accelerate", "torch"}
 

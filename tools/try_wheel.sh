@@ -11,6 +11,7 @@ bin=$environment/bin
 uv pip install --quiet --python "$bin/python" --constraint "$(dirname "$0")/../constraints.txt" "$wheel"
 cd "$environment" # away from the sources
 "$bin/unirex-metrics" --help > /dev/null
+"$bin/unirex-report" --help > /dev/null
 "$bin/python" - << 'PYTHON'
 import importlib.metadata
 import subprocess
@@ -29,7 +30,8 @@ installed = {distribution.name for distribution in importlib.metadata.distributi
 assert not heavy, f"unirex.metrics loads {heavy}"
 assert "torch" not in installed, "a plain install brings torch"
 files = {str(file) for file in importlib.metadata.files("unirex") or ()}
-missing = {"unirex/py.typed", "unirex/_rust.pyi"} - files
+templates = {f"unirex/report/templates/page.{kind}" for kind in ("html.j2", "css", "js")}
+missing = {"unirex/py.typed", "unirex/_rust.pyi", *templates} - files
 assert not missing, f"the wheel lacks {missing}"
 assert any(file.endswith("/LICENSE") for file in files), "the wheel lacks its licence"
 assert all(file.startswith(("unirex/", "unirex-", "../")) for file in files), f"the wheel holds strangers: {files}"

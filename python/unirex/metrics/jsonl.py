@@ -94,7 +94,9 @@ def _lines(stream: pa.NativeFile) -> Iterator[bytes]:
 
 def _type(name: str, value: object) -> pa.DataType | None:
     """The Arrow type of a column of ours, None for a column we do not know."""
-    if name in {"id", "label", "prediction", "model", "data"}:
+    if name == "words":
+        return pa.list_(pa.string())
+    if name in {"id", "label", "prediction", "context", "model", "data"}:
         return pa.int64() if isinstance(value, int) else pa.string()
     if name == "rationale":
         flags = not isinstance(value, list) or not value or isinstance(value[0], bool)

@@ -1,0 +1,96 @@
+"""The command `unirex-report`: runs in, one page out; or text in the terminal, or plots in a folder."""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from unirex.metrics.options import add_reading, parse
+
+PROGRAM = "unirex-report"
+ABOUT = "One self-contained page about one or several runs, from what they saved."
+DEFAULT = "report.html"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Adds the arguments."""
+    add = parser.add_argument
+    add(
+        "runs",
+        nargs="+",
+        type=str,
+        help="folders of runs or evaluations, or prediction files; several stand side by side",
+    )
+    add("--output", "-o", type=str | None, help=f"the page; {DEFAULT} unless --terminal or --plots is given")
+    add("--terminal", action="store_true", help="print the report; in colour where the output is a terminal")
+    add("--plots", type=str | None, help="also write every figure into this folder")
+    add("--formats", type=str, nargs="+", default=["png", "svg"], help="of the plots: png, svg, pdf")
+    add("--names", type=str, nargs="+", help="what the runs are called, by default the ends of their paths")
+    add("--instances", type=int, default=120, help="most instances shown")
+    add("--words", type=int, default=60_000, help="most words shown, over all instances and runs")
+    add_reading(parser)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0, or 2 with one line on stderr if the input or an option is wrong; then no page is written."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if given == ["--version"]:
+            from unirex import __version__
+
+            print(__version__)  # noqa: T201
+            return 0
+        return _run(**parse(PROGRAM, ABOUT, arguments, given))
+    except (ValueError, OSError) as error:
+        from unirex.report.safe_text import visible
+
+        print(f"{PROGRAM}: error: {visible(' '.join(str(error).split()))}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(
+    runs: Sequence[str],
+    *,
+    output: str | None,
+    terminal: bool,
+    plots: str | None,
+    formats: Sequence[str],
+    names: Sequence[str] | None,
+    instances: int,
+    words: int,
+    replicates: int,
+    seed: int,
+    confidence: float,
+    **reading: Any,
+) -> int:
+    """Builds the report and shows it in the ways asked for; 0."""
+    from unirex.metrics.state import Resampling
+    from unirex.report.document import Limits, build
+
+    report = build(
+        *runs,
+        names=names,
+        limits=Limits(instances=instances, words=words),
+        resampling=Resampling(replicates=replicates, seed=seed, confidence=confidence),
+        **reading,
+    )
+    if terminal:
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        width = shutil.get_terminal_size().columns
+        sys.stdout.write(report.to_text(colour=colour, width=width) + "\n")
+    if plots is not None:
+        paths = report.save_plots(plots, formats)
+        print(f"{len(paths)} plots in {plots}", file=sys.stderr)  # noqa: T201
+    if output is not None or not (terminal or plots):
+        report.save(output or DEFAULT)
+        print(output or DEFAULT, file=sys.stderr)  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,169 @@
+"""What a figure shows, whoever draws it: series of numbers, axes and their ticks."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["line", "point", "step"]
+OWN_DASH, RANDOM_DASH, GOLD_DASH = range(3)
+NEUTRAL = -1
+"""The colour of a series that belongs to no run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Numbers that belong together.
+
+    Attributes:
+        label: what they are called.
+        kind: a line through points with an interval, a single point with one or two intervals, or steps of a histogram
+            (`x` then holds one edge more than `y`).
+        x, y: of each point.
+        low, high: ends of the interval of y, empty if there are none.
+        x_low, x_high: ends of the interval of x, of a point.
+        colour: 0, 1 and so on for runs, or `NEUTRAL`.
+        dash: 0 is whole; a second sign beside the colour.
+        marker: 0, 1 and so on, another second sign.
+        hollow: draw the marker as an outline.
+    """
+
+    label: str
+    kind: Kind
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    x_low: float | None = None
+    x_high: float | None = None
+    colour: int = NEUTRAL
+    dash: int = OWN_DASH
+    marker: int = 0
+    hollow: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One axis: what it measures, where it ends, where its ticks are and what they say."""
+
+    label: str
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...]
+    log: bool = False
+
+    def place(self, value: float) -> float:
+        """Where a value lies, 0 at the low end and 1 at the high one.
+
+        >>> Axis(label="", low=0.01, high=1.0, ticks=(), log=True).place(0.1)
+        0.5
+        """
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A figure.
+
+    Attributes:
+        key: a name for files and anchors.
+        title: what is seen.
+        caption: how to read it.
+        x, y: the axes.
+        series: in the order of the legend.
+        direct: name the points in the figure, not in a legend.
+    """
+
+    key: str
+    title: str
+    caption: str
+    x: Axis
+    y: Axis
+    series: tuple[Series, ...] = field(default=())
+    direct: bool = False
+
+    def description(self) -> str:
+        """The figure in words and numbers, for those who do not see it."""
+        parts = [f"{self.y.label} over {self.x.label}."]
+        for one in self.series:
+            if one.kind == "step":
+                top = max(range(len(one.y)), key=lambda i: one.y[i])
+                parts.append(f"{one.label}: most between {number(one.x[top])} and {number(one.x[top + 1])}.")
+            else:
+                named = dict(self.x.ticks)
+                pairs = (f"{named.get(x, number(x))}: {number(y)}" for x, y in zip(one.x, one.y, strict=True))
+                parts.append(f"{one.label}: {', '.join(pairs)}.")
+        return " ".join(parts)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """The number as it is printed, with a minus sign, and a dash where it is undefined.
+
+    >>> number(-0.12345), number(float("nan")), number(-0.0001)
+    ('−0.123', '–', '0.000')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "") if float(text) == 0 else text.replace("-", "−")
+
+
+def percent(fraction: float) -> str:
+    """A fraction in per cent.
+
+    >>> percent(0.05), percent(0.125)
+    ('5 %', '12.5 %')
+    """
+    return f"{100 * fraction:g} %"
+
+
+def linear_axis(
+    label: str,
+    values: Sequence[float],
+    *,
+    floor: float = -math.inf,
+    ceiling: float = math.inf,
+    ticks: int = 5,
+    margin: float = 0.05,
+) -> Axis:
+    """An axis around the values that are finite, with ticks at round numbers.
+
+    Args:
+        label: what it measures.
+        values: what shall be on it.
+        floor: the margin does not go below it.
+        ceiling: nor above it.
+        ticks: about how many.
+        margin: room at both ends, as a share of the width.
+
+    >>> axis = linear_axis("p", [0.0, 0.37], floor=0.0)
+    >>> axis.low, round(axis.high, 4), [text for _, text in axis.ticks]
+    (0.0, 0.3885, ['0.0', '0.1', '0.2', '0.3'])
+    """
+    known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    low, high = min(known), max(known)
+    if high - low < 1e-9:
+        low, high = low - 0.05, high + 0.05
+    room = margin * (high - low)
+    low, high = min(low, max(low - room, floor)), max(high, min(high + room, ceiling))
+    step = _round_step((high - low) / ticks)
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    places = [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    return Axis(label=label, low=low, high=high, ticks=tuple((place, number(place, digits)) for place in places))
+
+
+def _round_step(width: float) -> float:
+    """The next of 1, 2, 2.5 and 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(width))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= width * (1 - 1e-9))
+
+
+def fraction_axis(label: str, fractions: Sequence[float]) -> Axis:
+    """An axis with a tick at each fraction, logarithmic where they are spread wide."""
+    low, high = min(fractions), max(fractions)
+    log = high / low > 5
+    if low == high:
+        low, high = low * 0.5, high * 1.5
+    return Axis(label=label, low=low, high=high, ticks=tuple((f, percent(f)) for f in fractions), log=log)

@@ -1,0 +1,167 @@
+"""The report as one page that needs nothing else; all text from data goes through the template's escaping."""
+
+import base64
+import hashlib
+import html
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from unirex import __version__
+from unirex.report import figures, svg, tables
+from unirex.report.document import RunReport
+from unirex.report.figure import Figure, number, percent
+from unirex.report.instances import LEVELS, Instance
+from unirex.report.safe_text import visible
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def to_html(report: RunReport) -> str:
+    """The page: no network, no other file, no script needed.
+
+    The policy in its head allows the one style sheet and the one script by their hashes and nothing else.
+
+    Raises:
+        ValueError: jinja2 is not installed.
+    """
+    labels = list(dict.fromkeys(one.label for one in report.instances if one.label is not None))
+    labels.sort()
+    style = _read("page.css") + "".join(_label_rule(place) for place in range(len(labels)))
+    script = _read("page.js")
+    page = _environment().get_template("page.html.j2")
+    text: str = page.render(
+        report=report,
+        parts=report.parts,
+        several=len(report.parts) > 1,
+        version=__version__,
+        policy=policy(style, script),
+        style=_markup(style),
+        script=_markup(script),
+        labels=labels,
+        label_place={label: place for place, label in enumerate(labels)},
+        levels=range(LEVELS + 1),
+        headline=tables.headline(report),
+        gains=tables.gains(report),
+        every_metric=tables.every_metric(report),
+        differences=tables.differences(report),
+        epochs=[(part, tables.epochs(part)) for part in report.parts],
+        notes=tables.notes(report),
+        summaries=[(part, tables.summary(part)) for part in report.parts],
+        curves=_drawn(figures.curves(report.parts)),
+        trade_off=_drawn(figures.trade_off(report.parts)),
+        distributions=_drawn(figures.distributions(report.parts)),
+        counts=_counts(report),
+        tags=_tags,
+        marker=_marker,
+        number=number,
+        percent=percent,
+        plain=_plain,
+    )
+    return text
+
+
+def to_frame(report: RunReport, *, height: int = 640) -> str:
+    """The page in a frame, as a notebook shows it: its styles and script touch nothing outside."""
+    page = html.escape(to_html(report), quote=True)
+    return (
+        f'<iframe title="unirex report" sandbox="allow-scripts" srcdoc="{page}" width="100%" height="{height}" '
+        'style="border:0"></iframe>'
+    )
+
+
+def policy(style: str, script: str) -> str:
+    """The content security policy: nothing but this style sheet and this script.
+
+    >>> policy("", "").startswith("default-src 'none'; style-src 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='")
+    True
+    """
+    style_hash, script_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)
+    )
+    return (
+        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _read(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _label_rule(place: int) -> str:
+    """Hides what has another label, where no script does: values are numbers of ours, never text from data."""
+    return f'body:has(#label option[value="l{place}"]:checked) .instance:not(.l{place}){{display:none}}\n'
+
+
+def _environment() -> Any:
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ImportError as error:
+        raise ValueError("jinja2 is not installed, expected the extra: pip install 'unirex[report]'") from error
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["visible"] = lambda value: visible(str(value), longest=500)
+    environment.filters["visible_lines"] = lambda value: visible(value, lines=True)
+    return environment
+
+
+def _markup(text: str) -> Any:
+    """Text of ours that is markup already."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704 (only files of this package and svg.py, which escapes)
+
+
+def _drawn(found: Sequence[Figure]) -> list[tuple[Figure, Any, list[tuple[Any, str]]]]:
+    """Each figure, its SVG, and the legend: samples and labels."""
+    return [
+        (figure, _markup(svg.to_svg(figure)), [(_markup(svg.swatch(one)), one.label) for one in figure.series])
+        for figure in found
+    ]
+
+
+def _counts(report: RunReport) -> dict[str, int]:
+    """How many of the instances shown each filter leaves."""
+    shown = report.instances
+    return {
+        "wrong": sum(one.wrong for one in shown),
+        "unfaithful": sum(one.unfaithful is not None for one in shown),
+        "implausible": sum(one.implausible is not None for one in shown),
+        "differs": sum(one.differs for one in shown) if len(report.parts) > 1 else 0,
+    }
+
+
+def _tags(instance: Instance, label_place: dict[str, int]) -> str:
+    """The classes by which filters find an instance."""
+    found = [
+        name
+        for name, there in (
+            ("wrong", instance.wrong),
+            ("unfaithful", instance.unfaithful is not None),
+            ("implausible", instance.implausible is not None),
+            ("differs", instance.differs),
+        )
+        if there
+    ]
+    if instance.label is not None:
+        found.append(f"l{label_place[instance.label]}")
+    return " ".join(found)
+
+
+def _marker(run: int) -> Any:
+    """The sign of a run, as in the figures."""
+    from unirex.report.figure import Series
+
+    return _markup(svg.swatch(Series(label="", kind="point", x=(), y=(), colour=run, marker=run)))
+
+
+def _plain(value: float) -> str:
+    """A number for sorting, empty where it is undefined."""
+    return "" if math.isnan(value) else f"{value:.6g}"

@@ -1,0 +1,209 @@
+"""One instance as it is shown: its words with the level of their scores, in each run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from unirex.metrics.batch import Batch
+from unirex.report.picks import Key
+from unirex.report.safe_text import visible
+
+LEVELS = 8
+"""Shades of a word's score, beside none for the lowest."""
+LONGEST_WORD = 80
+LONGEST_NAME = 120
+LONGEST_CONTEXT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word.
+
+    Attributes:
+        text: safe to show, at most 80 characters.
+        level: 0 (lowest score of the text) to 8 (highest); None where the model never saw the word or has no scores.
+        score: None likewise.
+        rationale: whether it is in the hard rationale.
+        gold: the human rationale, None where none is known.
+        seen: whether the model saw it.
+    """
+
+    text: str
+    level: int | None
+    score: float | None
+    rationale: bool
+    gold: float | None
+    seen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """An instance in one run.
+
+    Attributes:
+        label, prediction: class names; None where the file has none.
+        confidence: probability of the predicted class on the full input.
+        words: those shown.
+        more: words left out after them.
+        context: what the model also saw.
+        values: metric -> the row's value, NaN where it is undefined.
+    """
+
+    label: str | None
+    prediction: str | None
+    confidence: float | None
+    words: tuple[Word, ...]
+    more: int
+    context: str | None
+    values: Mapping[str, float]
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the prediction is known to be wrong."""
+        return self.label is not None and self.prediction is not None and self.label != self.prediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """An instance side by side in all runs.
+
+    Attributes:
+        id: safe to show.
+        views: one for each run, None where a run does not have it.
+        unfaithful, implausible: its rank among the worst of the files, None if it is not among them.
+    """
+
+    id: str
+    views: tuple[View | None, ...]
+    unfaithful: int | None = None
+    implausible: int | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The true class."""
+        return next((view.label for view in self.views if view is not None), None)
+
+    @property
+    def wrong(self) -> bool:
+        """Whether some run is wrong."""
+        return any(view is not None and view.wrong for view in self.views)
+
+    @property
+    def differs(self) -> bool:
+        """Whether the runs predict different classes."""
+        return len({view.prediction for view in self.views if view is not None}) > 1
+
+    def worst(self, metric: str) -> float:
+        """The lowest value over the runs, NaN if none has it."""
+        found = [view.values.get(metric, np.nan) for view in self.views if view is not None]
+        known = [value for value in found if not np.isnan(value)]
+        return min(known, default=float("nan"))
+
+
+def levels(scores: Sequence[float | None]) -> list[int | None]:
+    """Shades from 0 for the lowest score of a text to 8 for its highest; 0 everywhere if all are equal.
+
+    >>> levels([0.0, 1.0, None, 0.5]), levels([3.0, 3.0])
+    ([0, 8, None, 4], [0, 0])
+    """
+    known = [score for score in scores if score is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    width = (high - low) or float("inf")
+    return [None if score is None else round(LEVELS * (score - low) / width) for score in scores]
+
+
+def views(
+    rows: pa.RecordBatch, batch: Batch, values: Mapping[str, Any], confidence: Any, *, where: str, most_words: int
+) -> dict[Key, tuple[str, View]]:
+    """Id and view of each row of a small batch, by the hash of the id.
+
+    Raises:
+        ValueError: words that are no texts, or not as many as the scores.
+    """
+    names = rows.schema.names
+    ids = rows.column("id").cast(pa.string()).to_pylist()
+    words = _lists(rows, "words", where) if "words" in names else None
+    label, prediction, context = (_texts(rows, name) for name in ("label", "prediction", "context"))
+    found = {}
+    for i, name in enumerate(ids):
+        texts = words[i] if words is not None else None
+        shown = _words(batch, i, texts, f"{where}: row id {name!r}", most_words)
+        total = len(texts) if texts is not None else 0
+        key = (int(batch.hashes[i, 0]), int(batch.hashes[i, 1]))
+        found[key] = (
+            visible(name, longest=LONGEST_NAME),
+            View(
+                label=_name(label[i]),
+                prediction=_name(prediction[i]),
+                confidence=None if np.isnan(confidence[i]) else float(confidence[i]),
+                words=shown,
+                more=total - len(shown),
+                context=None if (text := context[i]) is None else visible(text, longest=LONGEST_CONTEXT, lines=True),
+                values={name: float(column[i]) for name, column in values.items()},
+            ),
+        )
+    return found
+
+
+def _texts(rows: pa.RecordBatch, name: str) -> list[str | None]:
+    """A column as texts, None in every row where the file has no such column."""
+    if name not in rows.schema.names:
+        return [None] * rows.num_rows
+    found: list[str | None] = rows.column(name).cast(pa.string()).to_pylist()
+    return found
+
+
+def _name(text: str | None) -> str | None:
+    return None if text is None else visible(text, longest=LONGEST_NAME)
+
+
+def _lists(rows: pa.RecordBatch, name: str, where: str) -> list[list[str] | None]:
+    array = rows.column(name)
+    inner = getattr(array.type, "value_type", None)
+    if inner is None or not (pa.types.is_string(inner) or pa.types.is_large_string(inner)):
+        raise ValueError(f"{where}: column {name!r} holds {array.type}, expected lists of text")
+    found: list[list[str] | None] = array.to_pylist()
+    return found
+
+
+def _words(batch: Batch, row: int, texts: list[str] | None, who: str, most: int) -> tuple[Word, ...]:
+    """The first words of a row; without texts there is nothing to show."""
+    if texts is None:
+        return ()
+    n = len(texts)
+    scores: list[float | None] = [None] * n
+    for name, rows in (("scores", batch.scores), ("rationale", batch.rationale)):
+        if rows is not None and (found := int(rows.lengths[row])) != n:
+            raise ValueError(f"{who}: words has {n} values, expected {found} (as {name})")
+    if batch.scores is not None:
+        raw = batch.scores.values[batch.scores.offsets[row] : batch.scores.offsets[row + 1]]
+        scores = [float(score) if np.isfinite(score) else None for score in raw]
+    rationale, gold = _flags(batch, row, n)
+    shades = levels(scores)
+    scored = batch.scores is not None
+    return tuple(
+        Word(
+            text=visible(texts[i] or "", longest=LONGEST_WORD),
+            level=shades[i],
+            score=scores[i],
+            rationale=rationale[i],
+            gold=gold[i],
+            seen=not scored or scores[i] is not None,
+        )
+        for i in range(min(n, most))
+    )
+
+
+def _flags(batch: Batch, row: int, n: int) -> tuple[list[bool], list[float | None]]:
+    rationale: list[bool] = [False] * n
+    gold: list[float | None] = [None] * n
+    if batch.rationale is not None:
+        rows = batch.rationale
+        rationale = rows.values[rows.offsets[row] : rows.offsets[row + 1]].astype(bool).tolist()
+    if batch.gold is not None and batch.gold.known[row]:
+        rows = batch.gold.rows
+        gold = rows.values[rows.offsets[row] : rows.offsets[row + 1]].tolist()
+    return rationale, gold

@@ -1,0 +1,158 @@
+"""Prediction files read twice as they stream by: for numbers and candidates, then for the instances that are shown."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unirex import _rust
+from unirex.metrics.batch import Batch, Parser, as_keys
+from unirex.metrics.report import Report
+from unirex.metrics.rows import row_values, select
+from unirex.metrics.scoring import Plan, finish, plan
+from unirex.report.histogram import Histogram, Spread
+from unirex.report.instances import View, views
+from unirex.report.picks import Key, Picker
+
+BINS = 240
+"""Fine ones, which a figure joins."""
+Floats = NDArray[np.float64]
+
+SHOWN = ("comprehensiveness", "sufficiency", "csd", "auprc", "token_f1")
+"""The metrics of single instances that the page shows, where the files allow them."""
+FAITHFULNESS = ("csd", "comprehensiveness")
+PLAUSIBILITY = ("auprc", "token_f1")
+RANGES = {"csd": (-2.0, 2.0), "comprehensiveness": (-1.0, 1.0), "auprc": (0.0, 1.0), "token_f1": (0.0, 1.0)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A prediction file after the first pass.
+
+    Attributes:
+        plan: how it is read.
+        report: its metrics.
+        picker: candidates for being shown.
+        scores: the spread of the words' scores.
+        rows: metric -> histogram over the instances.
+    """
+
+    plan: Plan
+    report: Report
+    picker: Picker
+    scores: Spread
+    rows: Mapping[str, Histogram]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The metrics that each instance has."""
+        names = {column.name for column in self.plan.layout.columns}
+        return tuple(name for name in SHOWN if name in names)
+
+
+def read(system: str, options: Mapping[str, Any], most: int) -> Reading:
+    """The first pass over a file: every metric, and at most `most` candidates for being shown.
+
+    Raises:
+        ValueError: what is wrong, with file, row id and field.
+    """
+    made = plan(system, **options)
+    state, scores = made.state(), Spread()
+    picker = Picker(made.layout.labels, most)
+    names = [column.name for column in made.layout.columns]
+    ranked = {name: _first(options, names) for name, options in (("f", FAITHFULNESS), ("p", PLAUSIBILITY))}
+    rows = {name: Histogram(np.linspace(*RANGES[name], BINS + 1)) for name in (*ranked.values(),) if name is not None}
+    for where, part in made.source.batches(state.parser.columns()):
+        batch = state.parser.parse(part, where)
+        if not len(batch):
+            continue
+        values = row_values(batch, made.layout)
+        state.add(batch.hashes, values)
+        found = dict(zip(names, values, strict=True))
+        if batch.scores is not None:
+            scores.add(batch.scores.values)
+        for name, histogram in rows.items():
+            histogram.add(found[name])
+        picker.add(
+            batch.hashes,
+            wrong=found["accuracy"] == 0 if "accuracy" in found else np.zeros(len(batch), dtype=np.bool_),
+            confidence=np.nan_to_num(confidence(batch)),
+            faithfulness=None if ranked["f"] is None else found[ranked["f"]],
+            plausibility=None if ranked["p"] is None else found[ranked["p"]],
+            label=batch.label,
+        )
+    return Reading(plan=made, report=finish(made, state), picker=picker, scores=scores, rows=rows)
+
+
+def _first(names: Sequence[str], known: Collection[str]) -> str | None:
+    return next((name for name in names if name in known), None)
+
+
+def confidence(batch: Batch) -> Floats:
+    """The probability of the predicted class on the full input, [N]; NaN where the files have none."""
+    if batch.probabilities is None or batch.prediction is None:
+        return np.full(len(batch), np.nan)
+    full = batch.probabilities
+    return _rust.class_probability(full.values, full.offsets, np.ascontiguousarray(batch.prediction), 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordScores:
+    """Where the scores of words lie: of those a human marked, of the others, and of those nobody looked at."""
+
+    marked: Histogram
+    unmarked: Histogram
+    unknown: Histogram
+
+    def add(self, batch: Batch) -> None:
+        """Adds the words of a batch."""
+        if batch.scores is None:
+            return
+        if batch.gold is None:
+            self.unknown.add(batch.scores.values)
+            return
+        known = batch.gold.known
+        self.unknown.add(select(batch.scores, ~known).values)
+        scores, gold = select(batch.scores, known).values, select(batch.gold.rows, known).values
+        self.marked.add(scores[gold > 0.5])
+        self.unmarked.add(scores[gold <= 0.5])
+
+
+def read_again(
+    reading: Reading, wanted: Sequence[Key], most_words: int
+) -> tuple[WordScores, dict[Key, tuple[str, View]]]:
+    """The second pass: where the words' scores lie, and the wanted rows with their words."""
+    made = reading.plan
+    parser = made.state().parser
+    edges = reading.scores.edges(BINS)
+    words = WordScores(marked=Histogram(edges), unmarked=Histogram(edges), unknown=Histogram(edges))
+    keys = as_keys(np.array(wanted, dtype=np.uint64).reshape(-1, 2))
+    columns = parser.columns()
+    columns += [c for c in ("label", "prediction", "words", "context") if made.source.has(c) and c not in columns]
+    found: dict[Key, tuple[str, View]] = {}
+    for where, part in made.source.batches(columns):
+        batch = parser.parse(part, where)
+        words.add(batch)
+        mask = np.isin(as_keys(batch.hashes), keys)
+        if mask.any():
+            found |= _shown(parser, reading, part.filter(_as_arrow(mask)), where, most_words)
+    return words, found
+
+
+def _as_arrow(mask: NDArray[np.bool_]) -> pa.BooleanArray:
+    """The mask in Arrow; `pa.array` would import pandas where that is installed."""
+    bits = pa.py_buffer(np.packbits(mask, bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(mask), [None, bits])
+
+
+def _shown(
+    parser: Parser, reading: Reading, part: pa.RecordBatch, where: str, most_words: int
+) -> dict[Key, tuple[str, View]]:
+    batch = parser.parse(part, where)
+    names = [column.name for column in reading.plan.layout.columns]
+    values = dict(zip(names, row_values(batch, reading.plan.layout), strict=True))
+    kept = {name: values[name] for name in reading.columns}
+    return views(part, batch, kept, confidence(batch), where=where, most_words=most_words)

@@ -1,0 +1,178 @@
+"""Figures as SVG: no script, no image, colours by class so that the page's theme holds."""
+
+import math
+from collections.abc import Iterator
+from html import escape
+
+from unirex.report.figure import Axis, Figure, Series, number
+
+WIDTH, HEIGHT = 352, 270
+LEFT, RIGHT, TOP, BOTTOM = 46, 18, 30, 42
+_PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+N_COLOURS, N_MARKERS = 8, 6
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as an `svg` element with a title and a description for those who do not see it."""
+    name = f"fig-{figure.key}"
+    return "".join(
+        [
+            f'<svg class="figure" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-t {name}-d">',
+            f'<title id="{name}-t">{escape(figure.title)}</title>',
+            f'<desc id="{name}-d">{escape(figure.description())}</desc>',
+            *_axes(figure),
+            *(piece for one in figure.series for piece in _band(figure, one)),
+            *(piece for one in figure.series for piece in _DRAW[one.kind](figure, one)),
+            *(_names(figure) if figure.direct else ()),
+            "</svg>",
+        ]
+    )
+
+
+def swatch(series: Series) -> str:
+    """A small sample of a series, for the legend."""
+    head = '<svg class="swatch" viewBox="0 0 34 14" aria-hidden="true">'
+    line = f'<path class="line {_classes(series)}" d="M1 7H33"/>'
+    mark = "" if series.kind == "step" else _marker(series, 17, 7)
+    return f"{head}{line}{mark}</svg>"
+
+
+def _x(figure: Figure, value: float) -> float:
+    return LEFT + _PLOT_WIDTH * figure.x.place(value)
+
+
+def _y(figure: Figure, value: float) -> float:
+    return TOP + _PLOT_HEIGHT * (1 - figure.y.place(value))
+
+
+def _classes(series: Series) -> str:
+    colour = "cn" if series.colour < 0 else f"c{series.colour % N_COLOURS}"
+    return f"{colour} d{series.dash % 4}"
+
+
+def _axes(figure: Figure) -> Iterator[str]:
+    bottom = TOP + _PLOT_HEIGHT
+    for value, text in figure.y.ticks:
+        y = _y(figure, value)
+        kind = "zero" if abs(value) < 1e-9 and figure.y.low < 0 else "grid"
+        yield f'<path class="{kind}" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
+        yield f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{escape(text)}</text>'
+    for value, text in _spaced(figure.x):
+        x = _x(figure, value)
+        yield f'<path class="zero" d="M{x:.1f} {bottom}v5"/>'
+        yield f'<text class="tick" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{escape(text)}</text>'
+    yield f'<path class="zero" d="M{LEFT} {bottom}H{WIDTH - RIGHT}"/>'
+    middle = LEFT + _PLOT_WIDTH / 2
+    yield f'<text class="axis" x="{middle:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(figure.x.label)}</text>'
+    yield f'<text class="axis" x="0" y="13">{escape(figure.y.label)}</text>'
+
+
+def _spaced(axis: Axis) -> list[tuple[float, str]]:
+    """The ticks that leave room for their texts, from the right."""
+    found: list[tuple[float, str]] = []
+    edge = math.inf
+    for value, text in reversed(axis.ticks):
+        half = 3.4 * len(text)
+        place = _PLOT_WIDTH * axis.place(value)
+        if place + half < edge:
+            found.append((value, text))
+            edge = place - half - 4
+    return found
+
+
+def _band(figure: Figure, series: Series) -> Iterator[str]:
+    if series.kind != "line" or not series.low:
+        return
+    there = [f"{_x(figure, x):.1f} {_y(figure, high):.1f}" for x, high in zip(series.x, series.high, strict=True)]
+    back = [f"{_x(figure, x):.1f} {_y(figure, low):.1f}" for x, low in zip(series.x, series.low, strict=True)]
+    yield f'<path class="band {_classes(series)}" d="M{"L".join([*there, *reversed(back)])}Z"/>'
+
+
+def _line(figure: Figure, series: Series) -> Iterator[str]:
+    places = [(_x(figure, x), _y(figure, y)) for x, y in zip(series.x, series.y, strict=True)]
+    yield f'<path class="line {_classes(series)}" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in places)}"/>'
+    named = dict(figure.x.ticks)
+    for i, (x, y) in enumerate(places):
+        interval = f" [{number(series.low[i])}, {number(series.high[i])}]" if series.low else ""
+        at = named.get(series.x[i], number(series.x[i]))
+        yield _marker(series, x, y, f"{series.label}, {at}: {number(series.y[i])}{interval}")
+
+
+def _steps(figure: Figure, series: Series) -> Iterator[str]:
+    path = f"M{_x(figure, series.x[0]):.1f} {_y(figure, 0):.1f}"
+    for right, height in zip(series.x[1:], series.y, strict=True):
+        path += f"V{_y(figure, height):.1f}H{_x(figure, right):.1f}"
+    path += f"V{_y(figure, 0):.1f}"
+    yield f'<path class="area {_classes(series)}" d="{path}"/><path class="line {_classes(series)}" d="{path}"/>'
+
+
+def _point(figure: Figure, series: Series) -> Iterator[str]:
+    x, y = _x(figure, series.x[0]), _y(figure, series.y[0])
+    if series.low:
+        ends = f"{_y(figure, series.low[0]):.1f}V{_y(figure, series.high[0]):.1f}"
+        yield f'<path class="whisker {_classes(series)}" d="M{x:.1f} {ends}"/>'
+    if series.x_low is not None and series.x_high is not None:
+        ends = f"{_x(figure, series.x_low):.1f} {y:.1f}H{_x(figure, series.x_high):.1f}"
+        yield f'<path class="whisker {_classes(series)}" d="M{ends}"/>'
+    about = f"{series.label}: {figure.x.label} {number(series.x[0])}, {figure.y.label} {number(series.y[0])}"
+    yield _marker(series, x, y, about, size=5.0)
+
+
+_DRAW = {"line": _line, "step": _steps, "point": _point}
+
+_SHAPES = (
+    lambda x, y, s: f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{s:.1f}"',
+    lambda x, y, s: f'<path d="M{x - s:.1f} {y - s:.1f}h{2 * s:.1f}v{2 * s:.1f}h{-2 * s:.1f}z"',
+    lambda x, y, s: f'<path d="M{x:.1f} {y - 1.3 * s:.1f}l{1.3 * s:.1f} {2.2 * s:.1f}h{-2.6 * s:.1f}z"',
+    lambda x, y, s: (
+        f'<path d="M{x:.1f} {y - 1.4 * s:.1f}l{1.4 * s:.1f} {1.4 * s:.1f}l{-1.4 * s:.1f} {1.4 * s:.1f}'
+        f'l{-1.4 * s:.1f} {-1.4 * s:.1f}z"'
+    ),
+    lambda x, y, s: (
+        f'<path d="M{x - s:.1f} {y - s:.1f}l{2 * s:.1f} {2 * s:.1f}m0 {-2 * s:.1f}l{-2 * s:.1f} {2 * s:.1f}"'
+    ),
+    lambda x, y, s: f'<path d="M{x - 1.2 * s:.1f} {y:.1f}h{2.4 * s:.1f}m{-1.2 * s:.1f} {-1.2 * s:.1f}v{2.4 * s:.1f}"',
+)
+"""Circle, square, triangle, diamond, cross and plus, so that colour is never the only sign."""
+
+
+def _marker(series: Series, x: float, y: float, about: str = "", *, size: float = 3.6) -> str:
+    shape = _SHAPES[series.marker % N_MARKERS](x, y, size)
+    kind = "mark hollow" if series.hollow else "mark"
+    title = f"<title>{escape(about)}</title>" if about else ""
+    tag = shape[1 : shape.index(" ")]
+    return f'{shape} class="{kind} {_classes(series)}">{title}</{tag}>'
+
+
+def _names(figure: Figure) -> Iterator[str]:
+    """The names of points beside them, where they cover neither each other nor a point."""
+    taken = [
+        (x - 8, y - 8, x + 8, y + 8) for x, y in ((_x(figure, one.x[0]), _y(figure, one.y[0])) for one in figure.series)
+    ]
+    for series in sorted(figure.series, key=lambda one: one.hollow):
+        text = series.label if len(series.label) <= 24 else f"{series.label[:23]}…"
+        x, y = _free(_x(figure, series.x[0]), _y(figure, series.y[0]), 6.9 * len(text), taken)
+        weight = "" if series.hollow else " own"
+        yield f'<text class="name{weight}" x="{x:.1f}" y="{y + 4:.1f}">{escape(text)}</text>'
+
+
+_Box = tuple[float, float, float, float]
+
+
+def _free(x: float, y: float, width: float, taken: list[_Box]) -> tuple[float, float]:
+    """Where a text of this width starts: to the right of the point, or the next place that is free."""
+    half = width / 2
+    tries = [(x + s * 10 - (width if s < 0 else 0), y + dy) for dy in (0, -12, 12, -24, 24, -36, 36) for s in (1, -1)]
+    tries += [(x - half, y - 17), (x - half, y + 17)]
+    for left, middle in tries:
+        box = (left, middle - 7, left + width, middle + 7)
+        inside = left >= LEFT + 2 and left + width <= WIDTH and middle - 6 >= TOP and middle + 6 <= TOP + _PLOT_HEIGHT
+        if inside and not any(_overlap(box, other) for other in taken):
+            taken.append(box)
+            return left, middle
+    # No place is free: over something else, but never outside of the figure.
+    return min(max(x + 10, LEFT + 2), WIDTH - width), y
+
+
+def _overlap(a: _Box, b: _Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,0 +1,163 @@
+"""The report for a terminal: tables, and instances with words marked; nothing from data can act on the terminal."""
+
+import math
+import textwrap
+from collections.abc import Iterator
+
+from unirex.metrics.report import aligned
+from unirex.report import tables
+from unirex.report.document import RunReport
+from unirex.report.figure import number
+from unirex.report.instances import LEVELS, Instance, View, Word
+from unirex.report.safe_text import visible
+
+RESET = "\x1b[0m"
+_SHADES = (None, None, 230, 229, 223, 222, 221, 215, 214)
+"""Backgrounds of the 256 colours, from the lowest score to the highest; black text is readable on all of them."""
+
+
+def to_text(report: RunReport, *, colour: bool = False, width: int = 100, instances: int = 10) -> str:
+    """Overview, curves in numbers and the first instances.
+
+    Args:
+        report: what is shown.
+        colour: shade words by their scores; without it no escape sequence is written.
+        width: columns of the terminal.
+        instances: most instances.
+    """
+    blocks = ["\n".join(_head(report, colour)), "\n".join(aligned(_overview(report)))]
+    blocks += [f"{title}\n" + "\n".join(aligned(rows)) for title, rows in _gains(report)]
+    blocks += [f"{name} at each fraction\n" + "\n".join(aligned(rows)) for name, rows in _curves(report)]
+    notes = tables.notes(report)
+    if notes:
+        blocks.append("\n".join(f"! {note}" for note in notes))
+    shown = _worst_first(report)[:instances]
+    if shown:
+        blocks.append(_key(colour))
+        blocks += ["\n".join(_instance(report, one, colour, width)) for one in shown]
+        if len(shown) < len(report.instances):
+            blocks.append(f"{len(report.instances) - len(shown)} more are in the page.")
+    return "\n\n".join(blocks)
+
+
+def _head(report: RunReport, colour: bool) -> Iterator[str]:
+    for part in report.parts:
+        yield f"{_bold(part.name, colour)}: {visible(part.data)}, {part.report.n_rows} instances"
+
+
+def _overview(report: RunReport) -> list[list[str]]:
+    table = tables.headline(report)
+    rows = [["", "", *(f"{head.text} {head.arrow}".replace("\u00ad", "") for head in table.heads), "rows"]]
+    for row in table.rows:
+        name = f"  {row.name}" if row.control else row.name
+        cells = [f"{cell.value}{' *' if cell.best else ''} {cell.interval}".rstrip() for cell in row.cells]
+        rows.append([name, "", *cells, str(row.rows)])
+    return rows
+
+
+def _gains(report: RunReport) -> Iterator[tuple[str, list[list[str]]]]:
+    for data, table in tables.gains(report):
+        rows = [["", "", *(head.text for head in table.heads)]]
+        rows += [
+            [row.name, "", *(f"{cell.value} {cell.interval}".rstrip() for cell in row.cells)] for row in table.rows
+        ]
+        yield f"relative gain on {visible(data)}: 0 the worst, 1 the best of these runs", rows
+
+
+def _curves(report: RunReport) -> Iterator[tuple[str, list[list[str]]]]:
+    for name in ("comprehensiveness", "sufficiency"):
+        fractions = sorted(
+            {f for part in report.parts for f in part.report.fractions if f"{name}@{f:g}" in part.report}
+        )
+        if not fractions:
+            continue
+        rows = [["", "", *(f"{100 * f:g} %" for f in fractions)]]
+        for part in report.parts:
+            systems = [(part.name, part.report), *((f"  {c}", r) for c, r in part.references.items() if c != "inverse")]
+            for label, system in systems:
+                values = [system[at].value if (at := f"{name}@{f:g}") in system else None for f in fractions]
+                rows.append([label, "", *map(number, values)])
+        yield name, rows
+
+
+def _worst_first(report: RunReport) -> list[Instance]:
+    """Mistakes first, then by faithfulness."""
+
+    def rank(one: Instance) -> tuple[bool, float]:
+        csd = one.worst("csd")
+        return not one.wrong, float("inf") if math.isnan(csd) else csd
+
+    return sorted(report.instances, key=rank)
+
+
+def _key(colour: bool) -> str:
+    if colour:
+        shades = "".join(f"\x1b[48;5;{shade}m  " for shade in _SHADES if shade is not None)
+        signs = "\x1b[1mbold\x1b[0m: selected  \x1b[4munderlined\x1b[0m: marked by humans"
+        return f"scores from low to high {shades}{RESET}  {signs}"
+    return "[word]: selected   _word_: marked by humans   word?: never seen by the model"
+
+
+def _instance(report: RunReport, one: Instance, colour: bool, width: int) -> Iterator[str]:
+    label = "" if one.label is None else f"  label {one.label}"
+    yield f"{_bold(one.id, colour)}{label}"
+    for part, view in zip(report.parts, one.views, strict=True):
+        prefix = f"  {part.name}: " if len(report.parts) > 1 else "  "
+        if view is None:
+            yield f"{prefix}not in this run"
+            continue
+        yield prefix + _says(view)
+        yield from _wrapped([_word(word, colour) for word in view.words], max(20, width - 4), view.more)
+        if view.context is not None:
+            yield from textwrap.wrap(
+                f"also read: {' '.join(view.context.split())}",
+                width - 4,
+                initial_indent="    ",
+                subsequent_indent="    ",
+            )
+
+
+def _says(view: View) -> str:
+    parts = []
+    if view.prediction is not None:
+        at = "" if view.confidence is None else f" at {number(view.confidence, 2)}"
+        parts.append(f"predicts {view.prediction}{at}{', wrong' if view.wrong else ''}")
+    names = (("comprehensiveness", "comp ↑"), ("sufficiency", "suff ↓"), ("auprc", "AUPRC ↑"), ("token_f1", "F1 ↑"))
+    parts += [f"{text} {number(view.values[name], 2)}" for name, text in names if name in view.values]
+    return "  ".join(parts)
+
+
+def _word(word: Word, colour: bool) -> tuple[str, int]:
+    """A word as it is printed, and its width in columns."""
+    gold = word.gold is not None and word.gold > 0.5
+    if not colour:
+        text = f"_{word.text}_" if gold else word.text
+        text = f"[{text}]" if word.rationale else text
+        text += "" if word.seen else "?"
+        return text, len(text)
+    codes = ["1"] * word.rationale + ["4"] * gold + ["3"] * (not word.seen)
+    shade = None if word.level is None else _SHADES[min(word.level, LEVELS)]
+    if shade is not None:
+        codes += ["30", f"48;5;{shade}"]
+    return (f"\x1b[{';'.join(codes)}m{word.text}{RESET}" if codes else word.text), len(word.text)
+
+
+def _wrapped(words: list[tuple[str, int]], width: int, more: int) -> Iterator[str]:
+    """Lines of words, broken by what is seen of them."""
+    if more:
+        rest = f"… {more} more words"
+        words = [*words, (rest, len(rest))]
+    line: list[str] = []
+    used = 0
+    for text, size in words:
+        if line and used + 1 + size > width:
+            yield "    " + " ".join(line)
+            line, used = [], 0
+        line.append(text)
+        used += size + (1 if used else 0)
+    if line:
+        yield "    " + " ".join(line)
+
+
+def _bold(text: str, colour: bool) -> str:
+    return f"\x1b[1m{text}{RESET}" if colour else text
