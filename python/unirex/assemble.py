@@ -14,7 +14,7 @@ from unirex.data.align import encode
 from unirex.data.collate import EncodedSet, make_set
 from unirex.data.source import DataConfig, label_names, load_split
 from unirex.methods import METHODS
-from unirex.modeling import UnirexConfig, UnirexModel, with_pretrained
+from unirex.modeling import UnirexConfig, UnirexModel, read_config, with_pretrained
 from unirex.perturb import FillTokens
 from unirex.schema import Example
 from unirex.tokenization import build_tokenizer, load_tokenizer, resolve_path
@@ -136,7 +136,7 @@ def make_tools(config: ModelConfig, train: Sequence[Example]) -> Tools:
         own = None
     length = config.max_length or min(LONGEST, tokenizer.model_max_length)
     if config.max_length is None and config.backbone is not None:
-        length = min(length, _longest(AutoConfig.from_pretrained(resolve_path(config.backbone))) or LONGEST)
+        length = min(length, _longest(read_config(resolve_path(config.backbone))) or LONGEST)
     return Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=length)
 
 
@@ -145,8 +145,8 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
     model = config.model
     path = None if model.backbone is None else resolve_path(model.backbone)
     own_path = path if model.extractor_backbone is None else resolve_path(model.extractor_backbone)
-    backbone = _random_backbone(model, tools) if path is None else AutoConfig.from_pretrained(path).to_dict()
-    own = None if own_path is None or own_path == path else AutoConfig.from_pretrained(own_path).to_dict()
+    backbone = _random_backbone(model, tools) if path is None else read_config(path).to_dict()
+    own = None if own_path is None or own_path == path else read_config(own_path).to_dict()
     for part in (backbone, own or {}):
         if model.backbone_dropout is not None:
             part.update({key: model.backbone_dropout for key in part if "dropout" in key})

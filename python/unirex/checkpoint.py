@@ -1,38 +1,42 @@
 """Resumable checkpoints and saved models: safetensors and JSON, complete or not there at all.
 
 A checkpoint is a folder `checkpoints/step-N` that appears by a rename once every file in it is on disk; its manifest
-lists the size and SHA-256 of each. No random state is kept: each step draws from (seed, step, process).
+lists the size and SHA-256 of each. No random state is kept: each step draws from (seed, step, process). What a kill
+may leave (folders and files that start with a dot) is put back or removed by `recover` when the run is opened again.
 """
 
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
+from unirex.untrusted import read_json
+
 VERSION = 1
 _MANIFEST = "manifest.json"
+_WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder that takes the name `folder` once it is complete and on disk, replacing what stood there."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    spare = folder.with_name(f".{folder.name}.old")
-    if spare.exists() and not folder.exists():
-        spare.rename(folder)  # a kill fell between the two renames below
+    _put_back(folder)
+    temporary, spare = _beside(folder, "tmp"), _beside(folder, "old")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     try:
+        temporary.mkdir()
         yield temporary
         for path in (*temporary.rglob("*"), temporary):
             _sync(path)
@@ -42,9 +46,38 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         temporary.rename(folder)
         _sync(folder.parent)
         shutil.rmtree(spare, ignore_errors=True)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _put_back(folder)
+        if isinstance(error, SafetensorError) or type(error) is Exception:  # a full disk, as Rust libraries tell it
+            raise OSError(f"{folder}: cannot be written ({error})") from error
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(folder)
         raise
+
+
+def _beside(folder: Path, ending: str) -> Path:
+    return folder.with_name(f".{folder.name}.{ending}")
+
+
+def _put_back(folder: Path) -> None:
+    """Gives a folder its name back where a kill fell between the two renames of its replacement."""
+    if _beside(folder, "old").is_dir() and not folder.exists():
+        _beside(folder, "old").rename(folder)
+
+
+def recover(run: Path) -> None:
+    """Puts back or removes what a killed process left in a run's folder; only while nobody else writes there."""
+    for place in (run, run / "checkpoints"):
+        for spare in place.glob(".*.old"):
+            _put_back(spare.with_name(spare.name[1:-4]))
+            shutil.rmtree(spare, ignore_errors=True)
+    for place in (run, run / "checkpoints", run / "reference"):
+        for rest in place.glob(".*.tmp"):
+            if rest.is_dir():
+                shutil.rmtree(rest, ignore_errors=True)
+            else:
+                rest.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
@@ -75,12 +108,10 @@ def save(run: Path, step: int, weights: dict[str, Tensor], optimizer: Optimizer,
             else:
                 numbers[f"{index}.{name}"] = value
     with atomic_folder(folder) as temporary:
-        save_file(
-            {name: value.detach().cpu().clone() for name, value in weights.items()}, temporary / "weights.safetensors"
-        )
-        save_file(tensors, temporary / "optimizer.safetensors")
+        save_file({name: value.detach().cpu().clone() for name, value in weights.items()}, temporary / _WEIGHTS)
+        save_file(tensors, temporary / _OPTIMIZER)
         content = {"version": VERSION, "step": step, "groups": packed["param_groups"], "numbers": numbers, **state}
-        (temporary / "state.json").write_text(json.dumps(content))
+        (temporary / _STATE).write_text(json.dumps(content))
         _write_manifest(temporary)
     for other in folder.parent.glob("step-*"):
         if other != folder:
@@ -100,7 +131,11 @@ def _digest(path: Path) -> str:
 
 def latest(run: Path) -> Path | None:
     """The newest checkpoint of a run, or None."""
-    return max((run / "checkpoints").glob("step-*"), default=None)
+    found = {int(name[1]): p for p in (run / "checkpoints").glob("step-*") if (name := _STEP.fullmatch(p.name))}
+    return found[max(found)] if found else None
+
+
+_STEP = re.compile(r"step-(\d{8,})")
 
 
 def check(folder: Path) -> None:
@@ -108,10 +143,15 @@ def check(folder: Path) -> None:
     manifest = folder / _MANIFEST
     if not manifest.is_file():
         raise ValueError(f"{manifest}: missing, expected the manifest of a complete checkpoint")
-    content = json.loads(manifest.read_text())
+    content = _json(manifest)
     if content.get("version") != VERSION:
         raise ValueError(f"{manifest}: version is {content.get('version')}, expected {VERSION}")
-    for name, entry in content["files"].items():
+    files = content.get("files")
+    if not isinstance(files, dict) or not {_WEIGHTS, _OPTIMIZER, _STATE} <= set(files):
+        raise ValueError(f"{manifest}: files do not list {_WEIGHTS}, {_OPTIMIZER} and {_STATE}, which it must")
+    for name, entry in files.items():
+        if PurePath(name).name != name or not isinstance(entry, dict) or set(entry) != {"bytes", "sha256"}:
+            raise ValueError(f"{manifest}: files holds {name!r}, expected names in this folder with bytes and sha256")
         path = folder / name
         if not path.is_file():
             raise ValueError(f"{path}: missing, expected {entry['bytes']} bytes")
@@ -123,17 +163,30 @@ def check(folder: Path) -> None:
             raise ValueError(f"{path}: SHA-256 differs from the manifest: the checkpoint is damaged")
 
 
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}): the checkpoint is damaged") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, expected an object: the checkpoint is damaged")
+    return content
+
+
 def load(folder: Path, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The weights and the state of a checkpoint, after checking it; the optimizer is filled in place."""
     check(folder)
-    state = json.loads((folder / "state.json").read_text())
+    state = _json(folder / _STATE)
     packed: dict[int, dict[str, Any]] = {}
-    flat = {**load_file(folder / "optimizer.safetensors"), **state.pop("numbers")}
-    for name, value in flat.items():
-        index, _, entry = name.partition(".")
-        packed.setdefault(int(index), {})[entry] = value
-    optimizer.load_state_dict({"state": packed, "param_groups": state.pop("groups")})
-    return load_file(folder / "weights.safetensors"), state
+    try:
+        flat = {**load_file(folder / _OPTIMIZER), **state.pop("numbers")}
+        for name, value in flat.items():
+            index, _, entry = name.partition(".")
+            packed.setdefault(int(index), {})[entry] = value
+        optimizer.load_state_dict({"state": packed, "param_groups": state.pop("groups")})
+        return load_file(folder / _WEIGHTS), state
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder}: does not fit this run ({type(error).__name__}: {error})") from None
 
 
 def rng_seed(*parts: int) -> int:

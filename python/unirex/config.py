@@ -17,6 +17,8 @@ from unirex.inference import EvalConfig
 from unirex.methods import METHODS
 from unirex.modeling import ExtractorKind
 from unirex.presets import PRESETS, preset_defaults
+from unirex.terminal import line
+from unirex.untrusted import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +251,9 @@ def config_first(arguments: list[str]) -> list[str]:
             front.append(argument)
         else:
             rest.append(argument)
+    for path in (argument.removeprefix("--config=") for argument in front if argument != "--config"):
+        if Path(path).is_file():
+            read_yaml(Path(path))  # refuses what the parser would not come to an end with
     return front + rest
 
 
@@ -269,10 +274,7 @@ def _ahead(arguments: list[str], key: str, default: str, known: Mapping[str, Any
 
 
 def _found_in(path: str, key: str) -> str | None:
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(Path(path))
     if content is not None and not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected keys and values")
     found: Any = content or {}
@@ -330,5 +332,5 @@ def _plain(value: Any) -> Any:
 
 def fail(error: Exception) -> int:
     """Prints an error as one line on standard error; returns the exit code of bad input."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+    print(f"error: {line(error)}", file=sys.stderr)  # noqa: T201
     return 2

@@ -21,6 +21,7 @@ from unirex.foreign import read_scores
 from unirex.inference import Clock, EvalConfig, Judging, sources
 from unirex.judging import About, check_processes, judge, print_tables, warn_of_collapse, write_all
 from unirex.saved import Saved, find_model, load_saved
+from unirex.terminal import plain
 
 FROM_FILE = "file"
 
@@ -137,8 +138,8 @@ def run(request: Request) -> None:
         print_tables(tables, Path(request.output))
         unknown = sum(example.label is None for example in examples)
         if unknown:
-            print(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}")  # noqa: T201
-        print(f"\npredictions  {paths[0]}")  # noqa: T201
+            print(plain(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}"))  # noqa: T201
+        print(plain(f"\npredictions  {paths[0]}"))  # noqa: T201
 
 
 def for_model(data: DataConfig, labels: tuple[str, ...]) -> DataConfig:

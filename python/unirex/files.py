@@ -45,7 +45,20 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "wb") 
         _sync_directory(target.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say whose file it was
+        if (
+            isinstance(error, OSError) and error.errno and error.filename is None
+        ):  # a full disk does not say whose file it was
+            error.filename = str(path)
+        raise
+
+
+def append_line(path: str | os.PathLike[str], line: str) -> None:
+    """Adds a line to a file; an error names the file. A full disk or a kill may leave half a line behind."""
+    try:
+        with Path(path).open("a", encoding="utf-8", newline="\n") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        if error.errno and error.filename is None:
             error.filename = str(path)
         raise
 

@@ -1,6 +1,5 @@
 """Any sequence classifier, with scores from its gradients, or judged by word scores that were made elsewhere."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from unirex.extractors.target import Target
 from unirex.methods.method import Explanation
 from unirex.perturb import FillTokens
 from unirex.schema import Example
+from unirex.untrusted import read_json
 
 
 class ClassifierTarget(Target):
@@ -169,7 +169,7 @@ def _entries(path: str) -> list[tuple[str, list[float | None]]]:
     entries = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            entry = json.loads(line)
+            entry = read_json(line)
             entries.append((str(entry["id"]), [None if v is None else float(v) for v in entry["scores"]]))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(

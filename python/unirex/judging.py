@@ -21,6 +21,7 @@ from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.predictions import Header, Prediction, to_table, write_table
+from unirex.terminal import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +37,16 @@ class About:
 def check_processes(accelerator: Accelerator) -> None:
     """Refuses processes that were started together but do not know of each other, and would write one run twice.
 
+    Sharded training (FSDP, DeepSpeed and their kin) is refused too: checkpoints hold the state of one process.
+
     Raises:
-        ValueError: the launcher started several processes, and accelerate sees one.
+        ValueError: the launcher started several processes, and accelerate sees one; or it shards.
     """
+    kind = accelerator.distributed_type.value
+    if kind != "NO" and not kind.startswith("MULTI_"):
+        raise ValueError(
+            f"distributed_type is {kind}, expected one process or data-parallel ones (accelerate launch --multi_gpu)"
+        )
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started != accelerator.num_processes:
         raise ValueError(
@@ -154,13 +162,13 @@ _CONTROLS = (BY_CONSTRUCTION, "random", "gold", "inverse")
 def warn_of_collapse(table: pa.Table, title: str) -> None:
     """Prints a line on standard error for each sign that the rationales do not depend on the text."""
     for sign in collapse_signs(table):
-        print(f"warning: {title}: the extractor may have collapsed: {sign}", file=sys.stderr)  # noqa: T201
+        print(plain(f"warning: {title}: the extractor may have collapsed: {sign}"), file=sys.stderr)  # noqa: T201
 
 
 def print_tables(tables: dict[str, pa.Table], folder: Path) -> list[Report]:
     """The metrics of all sources, printed side by side and saved as `metrics.json`."""
     reports = [score(table) for table in tables.values()]
-    print(to_text(reports, names=list(tables)))  # noqa: T201
+    print(plain(to_text(reports, names=list(tables))))  # noqa: T201
     for source, table in tables.items():
         if "completeness_gap" in table.column_names:
             gaps = table["completeness_gap"].drop_null().to_numpy()

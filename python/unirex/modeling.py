@@ -1,6 +1,7 @@
 """The task model and its rationale extractor as one `PreTrainedModel`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.utils.generic import ModelOutput
+from transformers.utils.hub import cached_file
 
 from unirex.backbone import Pooling, embedding_width, encode, encode_pooled, pool
 from unirex.data.collate import Batch, Rows
@@ -21,6 +23,7 @@ from unirex.extractors.head import HeadKind, ScoreHead, init_linear
 from unirex.extractors.parts import DualExtractor, SupportClassifier, VectorHead
 from unirex.extractors.target import Target
 from unirex.perturb import FillTokens
+from unirex.untrusted import naming, read_json, refuse_code
 
 ExtractorKind = Literal["shared", "dual", "attribution", "support", "none"]
 CHECKPOINT_VERSION = 1
@@ -100,8 +103,8 @@ class UnirexModel(PreTrainedModel):
                 "the checkpoint was written by another version of unirex"
             )
             raise ValueError(message)
-        if config.backbone is None:
-            message = "backbone is missing, expected a configuration with model_type"
+        if not isinstance(config.backbone, dict) or not config.backbone.get("model_type"):
+            message = f"backbone is {config.backbone!r}, expected a configuration with model_type"
             raise ValueError(message)
         self.backbone = _bare(config.backbone)
         self.dropout = nn.Dropout(config.dropout)
@@ -322,16 +325,47 @@ class UnirexModel(PreTrainedModel):
 
 def _bare(settings: dict[str, Any]) -> PreTrainedModel:
     """A backbone with fresh weights from its configuration as a dict."""
+    refuse_code(settings, "backbone")
     config = AutoConfig.for_model(**settings)
-    model: PreTrainedModel = AutoModel.from_config(config)
+    model: PreTrainedModel = AutoModel.from_config(config, trust_remote_code=False)
+    return model
+
+
+def read_config(path: str) -> Any:
+    """The configuration of a saved model of any kind, in a folder or on the hub; no code from it runs.
+
+    Raises:
+        ValueError: the folder, and what is wrong with its configuration.
+    """
+    file = cached_file(path, "config.json")
+    try:
+        content = read_json(Path(str(file)).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{file}: not JSON: {error}") from None
+    refuse_code(content, str(file))
+    with naming(str(file)):
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+
+
+def load_model(path: str | Path) -> "UnirexModel":
+    """A saved model: safetensors and JSON only.
+
+    Raises:
+        ValueError: the folder, and what is wrong with its files.
+    """
+    read_config(str(path))
+    with naming(str(path)):
+        model: UnirexModel = UnirexModel.from_pretrained(path, use_safetensors=True)
     return model
 
 
 def load_backbone(path: str) -> PreTrainedModel:
     """A pretrained backbone from a folder or hub name: safetensors only, no code from the checkpoint."""
-    model: PreTrainedModel = AutoModel.from_pretrained(
-        path, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-    )
+    read_config(path)
+    with naming(path):
+        model: PreTrainedModel = AutoModel.from_pretrained(
+            path, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        )
     return model
 
 

@@ -7,13 +7,13 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
+from unirex import modeling
 from unirex.assemble import LONGEST, Tools, own_tokenizer
 from unirex.backbone import position_offset
 from unirex.data.align import Pooling
@@ -24,6 +24,7 @@ from unirex.methods import METHODS
 from unirex.methods.method import Explanation, saved_config
 from unirex.modeling import UnirexModel
 from unirex.tokenization import load_tokenizer, resolve_path
+from unirex.untrusted import naming
 
 STEPS = 50
 """Points on the way from the baseline, for integrated gradients."""
@@ -113,7 +114,7 @@ def read_config(folder: str) -> PretrainedConfig:
     if not (Path(folder) / "config.json").is_file():
         raise ValueError(f"{folder}: there is no config.json, expected a saved model")
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config: PretrainedConfig = modeling.read_config(folder)
         return config
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"{folder}: {str(error).strip().splitlines()[0]}") from None
@@ -135,7 +136,7 @@ def load_saved(
     """
     check_attribution(attribution, steps)
     config = read_config(folder)
-    with _named(folder):
+    with naming(folder):
         if config.model_type == "unirex":
             model = UnirexModel.from_pretrained(folder, use_safetensors=True)
         else:
@@ -167,11 +168,16 @@ def _ours(
     steps: int,
     max_length: int | None,
 ) -> Saved:
-    settings: dict[str, Any] = model.config.run
-    own = own_tokenizer(str(model.name_or_path)) if settings["own_extractor_tokenizer"] else None
-    tools = Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=max_length or settings["max_length"])
-    kind: Any = METHODS[settings["method"]["name"]]
-    method_config = saved_config(kind.config_class, settings["method"])
+    settings: Any = model.config.run
+    try:
+        own = own_tokenizer(str(model.name_or_path)) if settings["own_extractor_tokenizer"] else None
+        tools = Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=max_length or settings["max_length"])
+        kind: Any = METHODS[settings["method"]["name"]]
+        method_config = saved_config(kind.config_class, settings["method"])
+        fraction = float(settings["rationale_fraction"])
+    except (KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"config.json: run holds no settings of a method known here ({reason})") from None
     method: Any = kind(model, method_config, tools.fill)
     return Saved(
         method=method if attribution is None else Attributed(method, attribution, AttributionConfig(ig_steps=steps)),
@@ -180,7 +186,7 @@ def _ours(
         choice=model.config.choice,
         unit=method_config.unit,
         word_score=method_config.word_score,
-        rationale_fraction=settings["rationale_fraction"],
+        rationale_fraction=fraction,
         scores_from=attribution
         or ("extractor" if model.extractor is not None else getattr(method_config, "attribution", "extractor")),
     )
@@ -220,20 +226,3 @@ def _foreign(
 
 def _labels(config: Any) -> tuple[str, ...]:
     return tuple(str(config.id2label[i]) for i in sorted(config.id2label))
-
-
-class _named:  # noqa: N801 - used like a function
-    """Puts the folder in front of what goes wrong while weights are loaded."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        from safetensors import SafetensorError
-
-        if isinstance(error, ValueError | OSError | RuntimeError | SafetensorError):
-            reason = str(error).strip().splitlines()[0]
-            raise ValueError(reason if self.folder in reason else f"{self.folder}: {reason}") from error

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from unirex.untrusted import naming
+
 PACKAGE_PREFIX = "package:"
 
 
@@ -30,7 +32,8 @@ def resolve_path(path: str) -> str:
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a pretrained model (offsets need a fast one)."""
-    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    with naming(path):
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ValueError(f"{path}: the tokenizer is {type(tokenizer).__name__}, expected a fast one (tokenizer.json)")
     return tokenizer

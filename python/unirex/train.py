@@ -19,11 +19,14 @@ from unirex.assemble import Assembly, assemble
 from unirex.card import model_card, write_card
 from unirex.config import RunConfig, fail, parse, to_yaml
 from unirex.data.collate import EncodedSet
+from unirex.files import atomic_write
 from unirex.inference import OWN, Clock, Judging, sources
 from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, warn_of_collapse, write_all
 from unirex.methods.method import Stage
-from unirex.modeling import UnirexModel
+from unirex.modeling import UnirexModel, load_model
+from unirex.terminal import plain
 from unirex.training import Progress, StoppedError, Training, append_log
+from unirex.untrusted import read_yaml
 
 # What may differ between a run and its resumption without changing the result.
 _FREE = ("resume", "overwrite", "output")
@@ -38,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         return fail(error) if speaks else 2
     except FloatingPointError as error:
-        fail(error)
+        if speaks:
+            fail(error)
         return 3
     except (StoppedError, KeyboardInterrupt) as error:
         if speaks:
@@ -92,7 +96,7 @@ def _open_run(accelerator: Accelerator, config: RunConfig, folder: Path) -> None
     """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
     stored = folder / "config.yaml"
     if stored.exists() and config.resume:
-        _check_same(yaml.safe_load(stored.read_text(encoding="utf-8")), yaml.safe_load(to_yaml(config)), stored)
+        _check_same(_stored(stored), yaml.safe_load(to_yaml(config)), stored)
     elif stored.exists() and not config.overwrite:
         raise ValueError(f"output {folder} holds a run, expected a new folder, --resume true or --overwrite true")
     accelerator.wait_for_everyone()
@@ -103,8 +107,18 @@ def _open_run(accelerator: Accelerator, config: RunConfig, folder: Path) -> None
             for name in ("log.jsonl", "predictions.parquet", "metrics.json"):
                 (folder / name).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        stored.write_text(to_yaml(config), encoding="utf-8")
+        for place in (folder, *(folder / "stages").glob("*")):
+            checkpoint.recover(place)
+        with atomic_write(stored, "w") as file:
+            file.write(to_yaml(config))
     accelerator.wait_for_everyone()
+
+
+def _stored(path: Path) -> dict[str, object]:
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, expected the configuration of the run")
+    return content
 
 
 def _check_same(before: dict[str, object], now: dict[str, object], stored: Path) -> None:
@@ -169,6 +183,8 @@ def _fit_stage(
     newest = checkpoint.latest(folder) if config.resume else None
     if newest is not None:
         training.resume(newest)
+    elif config.resume:
+        training.cut_log()
 
     def score_dev(epoch: int) -> dict[str, float]:
         tables = judge(accelerator, training.method, sets[1], judging, about, title=f"dev {epoch}")
@@ -181,7 +197,7 @@ def _fit_stage(
 
     progress = training.fit(score_dev, keep_best)
     training.close()
-    best = UnirexModel.from_pretrained(folder / "model")
+    best = load_model(folder / "model")
     parts.method.model.load_state_dict(best.state_dict())
     return progress
 
@@ -230,10 +246,11 @@ def _finish(
     )
     reports = print_tables(tables, folder)
     write_card(folder / "model", model_card(config, parts, dict(zip(tables, reports, strict=True)), split))
-    print(  # noqa: T201
+    text = (
         f"\n{config.data.short_name} {split}: {len(data)} instances; best epoch {progress.best_epoch} of "
         f"{progress.epoch}; trained in {seconds:.0f} s\nmodel        {folder / 'model'}\npredictions  {paths[0]}"
     )
+    print(plain(text))  # noqa: T201
 
 
 def _describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: int) -> None:
@@ -253,7 +270,7 @@ def _describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: in
             f"{int((train.encoded.words_cut > 0).sum())} training instances, "
             f"{int(train.encoded.gold_cut.sum())} of them marked by gold"
         )
-    print("\n".join(lines), flush=True)  # noqa: T201
+    print(plain("\n".join(lines)), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ from unirex.checkpoint import rng_seed
 from unirex.config import TrainConfig
 from unirex.data.collate import Batch, EncodedSet
 from unirex.display import TrainingBar
+from unirex.files import append_line, atomic_write
 from unirex.methods.method import Counts
+from unirex.watch import Watch
 
 
 class StoppedError(Exception):
@@ -113,8 +115,15 @@ def adamw(method: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 def append_log(run: Path, record: dict[str, Any]) -> None:
     """Appends a line to the log of the run's folder."""
-    with (run / "log.jsonl").open("a") as file:
-        file.write(json.dumps(record) + "\n")
+    append_line(run / "log.jsonl", json.dumps(record))
+
+
+def _step_of(line: str) -> int:
+    """The step of a line of the log, -1 where a kill or a full disk tore it."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return -1
 
 
 def uncorrected(lr: float, weight_decay: float, step: int, config: TrainConfig) -> dict[str, float]:
@@ -145,6 +154,7 @@ class Training:
         self.progress = Progress()
         self.method, self.optimizer = accelerator.prepare(method, adamw(method, config))
         self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
+        self.watch = Watch(accelerator, [example.id for example in data.examples], run)
         self._stop = False
 
     @property
@@ -167,6 +177,7 @@ class Training:
         with self._interruptible(), self._bar() as bar:
             while progress.epoch < self.config.epochs and not self._out_of_patience():
                 self._epoch(bar)
+                self.watch.check()
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 metrics = score_dev(progress.epoch)
                 self._judge(metrics, keep_best)
@@ -180,13 +191,14 @@ class Training:
         while self.progress.batch < len(batches):
             started = time.perf_counter()
             lr = self._set_lr()
-            terms, stop = self._step(batches[self.progress.batch])
+            with self.watch.explaining():
+                terms, stop = self._step(batches[self.progress.batch])
             self.progress.step += 1
             self.progress.instances += len(batches[self.progress.batch])
             self.progress.batch += 1
             bar.update(1)
             if self.progress.step % self.config.log_every == 0 or self.progress.step == 1:
-                self._log_step(terms, lr, time.perf_counter() - started, batches, bar)
+                self._log_step(terms, lr, time.perf_counter() - started, bar)
             self.progress.seconds += time.perf_counter() - started
             if stop:
                 self.save()
@@ -214,8 +226,8 @@ class Training:
                 accelerator.backward(loss * (0 if idle else accelerator.num_processes))
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.detach() * (0 if idle else 1)
-        if config.clip > 0:
-            accelerator.clip_grad_norm_(self.method.parameters(), config.clip)
+        norm = accelerator.clip_grad_norm_(self.method.parameters(), config.clip) if config.clip > 0 else None
+        self.watch.add(step + 1, sums, norm, index)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return sums, stop
@@ -246,22 +258,13 @@ class Training:
             )
         return lr
 
-    def _log_step(
-        self, terms: dict[str, Tensor], lr: float, seconds: float, batches: list[NDArray[np.int64]], bar: Any
-    ) -> None:
+    def _log_step(self, terms: dict[str, Tensor], lr: float, seconds: float, bar: Any) -> None:
+        self.watch.check()
         names = sorted(terms)
         values = torch.stack([terms[name].double() for name in names])
         if self.accelerator.num_processes > 1:
             values = self.accelerator.reduce(values, "sum")
         entry = dict(zip(names, values.tolist(), strict=True))
-        index = batches[self.progress.batch - 1]
-        for name, value in entry.items():
-            if not math.isfinite(value):
-                ids = ", ".join(self.data.examples[i].id for i in index[:8].tolist())
-                raise FloatingPointError(
-                    f"step {self.progress.step}: loss term {name} is {value}, expected a finite number; "
-                    f"batch of {len(index)} instances: {ids}…"
-                )
         total = sum(self.weights[name] * value for name, value in entry.items())
         record = {
             "step": self.progress.step,
@@ -300,6 +303,7 @@ class Training:
 
     def save(self) -> None:
         """Writes a checkpoint from the main process."""
+        self.watch.check()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler
@@ -310,15 +314,22 @@ class Training:
     def resume(self, folder: Path) -> None:
         """Goes on from a checkpoint: weights, optimizer, progress; later lines of the log are dropped."""
         weights, state = checkpoint.load(folder, self.optimizer)
-        self.bare_method.load_state_dict(weights)
-        self.progress = Progress(**state["progress"])
-        if self.accelerator.scaler is not None and state["scaler"] is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        if self.accelerator.is_main_process:
-            log = self.run / "log.jsonl"
-            lines = [line for line in log.read_text().splitlines() if line.endswith("}")] if log.exists() else []
-            kept = [line for line in lines if json.loads(line).get("step", 0) <= self.progress.step]
-            log.write_text("".join(f"{line}\n" for line in kept))
+        try:
+            self.bare_method.load_state_dict(weights)
+            self.progress = Progress(**state["progress"])
+            if self.accelerator.scaler is not None and state["scaler"] is not None:
+                self.accelerator.scaler.load_state_dict(state["scaler"])
+        except (RuntimeError, KeyError, TypeError) as error:
+            raise ValueError(f"{folder}: does not fit this run ({type(error).__name__}: {error})") from None
+        self.cut_log()
+
+    def cut_log(self) -> None:
+        """Leaves in the log what was written up to the step that training stands at, and no torn line."""
+        log = self.run / "log.jsonl"
+        if self.accelerator.is_main_process and log.exists():
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            with atomic_write(log, "w") as file:
+                file.writelines(f"{line}\n" for line in lines if 0 <= _step_of(line) <= self.progress.step)
         self.accelerator.wait_for_everyone()
 
     def close(self) -> None:

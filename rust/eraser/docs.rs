@@ -5,7 +5,7 @@
 //! that `a  b` has three tokens and an empty last line adds one.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::eraser::json::{Fault, Outcome, Parser};
 use crate::eraser::lines::{self, Parsed, Sizes};
@@ -60,7 +60,8 @@ impl Docs {
                 Ok(Lengths { tokens: next().ok_or_else(unknown)?, sentences: next().ok_or_else(unknown)? })
             }
             Self::Folder(folder) => {
-                let path = folder.join(docid);
+                let outside = || Fault::new(format!("{docid:?}"), "the name of a file in docs/");
+                let path = inside(folder, docid).ok_or_else(outside)?;
                 let bytes = fs::read(&path)
                     .map_err(|error| Fault::new(format!("{docid:?} ({error})"), "the name of a file in docs/"))?;
                 let text = lines::as_text(&bytes).map_err(|fault| {
@@ -70,6 +71,14 @@ impl Docs {
             }
         }
     }
+}
+
+/// The file of a document, which may lie in a folder of `docs/` but never outside it, and is no device or pipe.
+fn inside(folder: &Path, docid: &str) -> Option<PathBuf> {
+    let plain = |part| matches!(part, Component::Normal(_));
+    let path = folder.join(docid);
+    (!docid.is_empty() && Path::new(docid).components().all(plain) && !(path.exists() && !path.is_file()))
+        .then_some(path)
 }
 
 fn count_all(
@@ -180,6 +189,16 @@ mod tests {
         assert_eq!(count_file("a b\r\n\n \u{a0}\nc\rd"), Lengths { tokens: 4, sentences: 3 });
         assert_eq!(count_file("a \t b"), Lengths { tokens: 3, sentences: 1 });
         assert_eq!(count_file(""), Lengths::default());
+    }
+
+    #[test]
+    fn a_name_stays_inside_the_folder() {
+        let folder = Path::new("rust");
+        for name in ["../Cargo.toml", "eraser/../../Cargo.toml", "/etc/hostname", "", ".", "./lib.rs", "eraser"] {
+            assert_eq!(inside(folder, name), None, "{name}");
+        }
+        assert_eq!(inside(folder, "eraser/mod.rs"), Some(folder.join("eraser/mod.rs")));
+        assert!(Docs::Folder(folder.to_owned()).lengths("../Cargo.toml").is_err_and(|f| f.found == "\"../Cargo.toml\""));
     }
 
     #[test]

@@ -8,7 +8,7 @@ the benchmark's loaders: `docs.jsonl` keeps empty tokens (of two spaces in a row
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import numpy as np
@@ -125,7 +125,7 @@ class _Documents:
         self._where = str(tree if self._tree else lines)
 
     def __contains__(self, docid: str) -> bool:
-        return docid in self._texts if self._tree is None else (self._tree / docid).is_file()
+        return docid in self._texts if self._tree is None else _is_inside(self._tree, docid)
 
     def get(self, docid: str, where: str) -> _Document:
         """The document; `where` is the annotation that asks for it."""
@@ -147,6 +147,14 @@ class _Documents:
         if not words:
             raise DataError(f"{where}: document {docid!r} is empty, expected at least one word")
         return _Document(words, np.array([bool(token.strip()) for token in tokens], dtype=np.bool_))
+
+
+def _is_inside(tree: Path, docid: str) -> bool:
+    """Whether a document is a file of the folder, at any depth: a name can't lead out of it."""
+    name = PurePath(docid)
+    if "\0" in docid or name.is_absolute() or ".." in name.parts:
+        return False
+    return (tree / name).is_file()
 
 
 def _texts(lines: Path) -> dict[str, tuple[str, str]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unirex.data.errors import DataError, shown
 from unirex.schema import Example, Segment
+from unirex.untrusted import read_json
 
 GoldFormat = Literal["mask", "indices", "char_spans", "marked"]
 Vote = Literal["majority", "any", "all", "soft"]
@@ -107,9 +108,11 @@ def cell_list(cell: object) -> list[object]:
         text = cell.strip()
         if text.startswith("["):
             try:
-                cell = json.loads(text)
+                cell = read_json(text)
             except json.JSONDecodeError as error:
                 raise DataError(f"{shown(text)} is bad JSON at character {error.pos + 1}, expected a list") from None
+            except ValueError as error:
+                raise DataError(f"{shown(text)} is {error}, expected a list") from None
         else:
             parts = [] if text == "{}" else re.split(r"[,\s]+", text)
             try:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unirex.data.errors import DataError, wrong
+from unirex.untrusted import read_json
 
 
 def decode(where: str, content: bytes) -> str:
@@ -41,9 +42,11 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def parse_json(where: str, text: str) -> Any:
     """The value that a JSON text stands for."""
     try:
-        return json.loads(text)
+        return read_json(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: bad JSON at character {error.pos + 1} ({error.msg})") from None
+    except ValueError as error:
+        raise DataError(f"{where}: bad JSON ({error})") from None
 
 
 def take(where: str, row: Mapping[str, Any], field: str, kind: type | tuple[type, ...], expected: str) -> Any:

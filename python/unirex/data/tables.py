@@ -5,7 +5,6 @@ ids keep their zeros and a text `NA` stays a text) or, when empty, null.
 """
 
 import glob
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from unirex.data.errors import DataError, wrong
+from unirex.data.errors import DataError, shown, wrong
 from unirex.data.rows import decode, json_lines, parse_json, read_bytes
+from unirex.untrusted import read_json
 
 if TYPE_CHECKING:
     import datasets
@@ -75,7 +75,7 @@ def _files(paths: Sequence[Path]) -> Table:
 def _folder(folder: Path, names: Sequence[str]) -> Table | None:
     splits = folder / "dataset_dict.json"
     if splits.exists():
-        there = json.loads(read_bytes(splits)).get("splits", [])
+        there = _names_of_splits(splits)
         return next((_saved(folder / name) for name in names if name in there), None)
     if (folder / "state.json").exists():
         return _saved(folder) if "train" in names else None
@@ -122,14 +122,26 @@ def _parquet(path: Path) -> Table:
         raise DataError(f"{path}: {str(error).splitlines()[0]}") from None
 
 
+def _names_of_splits(path: Path) -> Sequence[str]:
+    content = parse_json(str(path), decode(str(path), read_bytes(path)))
+    names = content.get("splits") if isinstance(content, dict) else None
+    if not isinstance(names, list):
+        raise DataError(f"{path}: splits is {shown(names)}, expected a list of names")
+    return names
+
+
 def _from_arrow(path: Path, table: pa.Table) -> Table:
     rows = [(f"{path}: row {number}", row) for number, row in enumerate(table.to_pylist(), start=1)]
-    return Table(rows, tuple(table.column_names), _named_classes(table.schema.metadata or {}))
+    try:
+        named = _named_classes(table.schema.metadata or {})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise DataError(f"{path}: the schema's entry 'huggingface' is not what the datasets library writes") from None
+    return Table(rows, tuple(table.column_names), named)
 
 
 def _named_classes(metadata: Mapping[bytes, bytes]) -> ClassNames:
     """The class names that the `datasets` library writes into the schema of its Parquet files."""
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    features = read_json(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
     return {
         name: tuple(feature["names"])
         for name, feature in features.items()

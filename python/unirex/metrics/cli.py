@@ -7,6 +7,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from unirex.terminal import line
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("unirex.metrics.score_command", "metrics of one system, or of several side by side"),
     "compare": ("unirex.metrics.compare_command", "whether one system differs from others by more than chance"),
@@ -31,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(name, rest)
     except (ValueError, OSError) as error:
-        return _fail(" ".join(str(error).split()))
+        return _fail(str(error))
     except KeyboardInterrupt:
         return 130
 
@@ -69,7 +71,7 @@ def _usage() -> str:
 
 
 def _fail(message: str) -> int:
-    print(f"{PROGRAM}: error: {message}", file=sys.stderr)  # noqa: T201
+    print(f"{PROGRAM}: error: {line(message)}", file=sys.stderr)  # noqa: T201
     return 2
 
 

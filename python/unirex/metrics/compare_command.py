@@ -14,6 +14,7 @@ from unirex.metrics.output import save
 from unirex.metrics.progress import progress
 from unirex.metrics.report import ARROWS, across_models, aligned, finite, heads
 from unirex.metrics.state import Resampling
+from unirex.terminal import plain
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -43,7 +44,7 @@ def run(
         found = compare(systems, metrics=metrics, intersect=intersect, resampling=resampling, progress=show, **reading)
     text = json_module.dumps(_as_dict(found), indent=2, ensure_ascii=False)
     save(output, text)
-    sys.stdout.write((text if json else _table(found)) + "\n")
+    sys.stdout.write(plain(text if json else _table(found)) + "\n")
     return 0
 
 

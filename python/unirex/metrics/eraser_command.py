@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from unirex.metrics.eraser import AOPC_THRESHOLDS, IOU_THRESHOLDS, score_eraser
+from unirex.terminal import plain
 
 ABOUT = "Scores results in the format of the ERASER benchmark against its annotations."
 CONVENTIONS = ("strict", "eraser", "unirex")
@@ -47,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
         from unirex.metrics.output import save
 
         save(options.output, text)
-    sys.stdout.write((text if options.json else table) + "\n")
+    sys.stdout.write(plain(text if options.json else table) + "\n")
     return 0
 
 

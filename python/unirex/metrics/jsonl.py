@@ -1,6 +1,5 @@
 """Rows from JSON lines: one object a line, plain or compressed (.gz, .zst), with the columns of prediction files."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.json as pj
+
+from unirex.untrusted import read_json
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 BLOCK = 8 << 20
@@ -52,7 +53,7 @@ def read_schema(path: Path, columns: Mapping[str, str]) -> pa.Schema:
     if first is None:
         raise ValueError(f"{path}: no rows")
     try:
-        found: Any = json.loads(first)
+        found: Any = read_json(first)
     except ValueError as error:
         raise ValueError(f"{path}: line 1: not JSON ({error})") from error
     if not isinstance(found, dict):

@@ -13,6 +13,7 @@ from unirex.metrics.output import save
 from unirex.metrics.progress import progress
 from unirex.metrics.runs import read_runs
 from unirex.metrics.state import Resampling
+from unirex.terminal import plain
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -58,5 +59,5 @@ def run(
     text = FORMATS[format](table)
     save(output, text)
     save(freeze, ends_to_json(table))
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(plain(text) + "\n")
     return 0

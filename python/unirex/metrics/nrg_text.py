@@ -11,6 +11,7 @@ from typing import Any
 
 from unirex.metrics.nrg import COMPOSITES, METRICS, TASK, Cell, Ends, GainTable, Mean
 from unirex.metrics.report import aligned, finite
+from unirex.untrusted import read_json
 
 LOWER = frozenset({"sufficiency"})
 Rows = list[list[str]]
@@ -121,7 +122,7 @@ def ends_to_json(table: GainTable) -> str:
 def read_ends(path: str, convention: str) -> Ends:
     """The ends from a file that `ends_to_json` wrote, for the same convention."""
     try:
-        content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        content: Any = read_json(Path(path).read_bytes())
         ends = {
             str(data): {str(name): (float(end["low"]), float(end["high"])) for name, end in metrics.items()}
             for data, metrics in content["ends"].items()

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from unirex.terminal import plain
+
 PATIENCE = 1.0
 """Seconds before the first line, and no line for what is done sooner."""
 PAUSE = 0.2
@@ -25,7 +27,7 @@ def progress(name: str, unit: str = "rows") -> Iterator[Callable[[int, int], Non
         if now - start > PATIENCE and now - shown > PAUSE:
             shown = now
             of = f" of {total:,}" if total else ""
-            sys.stderr.write(f"\r\x1b[K{name}: {done:,}{of} {unit}, {done / (now - start):,.0f} a second")
+            sys.stderr.write(f"\r\x1b[K{plain(name)}: {done:,}{of} {unit}, {done / (now - start):,.0f} a second")
             sys.stderr.flush()
 
     try:

@@ -3,14 +3,13 @@
 import csv
 import glob
 import io
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from unirex.untrusted import parse_yaml, read_json
 
 FIELDS = ("method", "data", "seed", "path")
 
@@ -77,7 +76,7 @@ def _listed(path: Path) -> list[Run]:
     text = path.read_text(encoding="utf-8")
     try:
         entries: Any = _parse(path.suffix.lower(), text)
-    except (yaml.YAMLError, ValueError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: not a readable listing ({' '.join(str(error).split())[:200]})") from error
     if not isinstance(entries, Iterable) or isinstance(entries, str | dict):
         raise ValueError(f"{path}: holds {type(entries).__name__}, expected a list of runs")
@@ -88,9 +87,9 @@ def _parse(suffix: str, text: str) -> Any:
     if suffix == ".csv":
         return list(csv.DictReader(io.StringIO(text)))
     if suffix == ".json":
-        return json.loads(text)
+        return read_json(text)
     if suffix in {".yaml", ".yml"}:
-        return yaml.safe_load(text)
+        return parse_yaml(text)
     raise ValueError(f"suffix {suffix!r}, expected .yaml, .json or .csv, or a pattern with {{method}} in it")
 
 

@@ -14,6 +14,7 @@ from unirex.metrics.progress import progress
 from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import Engine, score
 from unirex.metrics.state import Resampling
+from unirex.terminal import plain
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -65,5 +66,5 @@ def run(
             )
     text = to_json(reports)
     save(output, text)
-    sys.stdout.write((text if json else to_text(reports, all_metrics=options["all"])) + "\n")
+    sys.stdout.write(plain(text if json else to_text(reports, all_metrics=options["all"])) + "\n")
     return 0

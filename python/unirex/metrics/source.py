@@ -1,7 +1,6 @@
 """Where the rows of one system come from: files, their header and columns, read in batches."""
 
 import glob
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from unirex.metrics import jsonl
 from unirex.metrics.names import near
 from unirex.schema import PREDICTIONS_KEY
+from unirex.untrusted import read_json
 
 BATCH_ROWS = 2048
 """Rows held at a time."""
@@ -249,7 +249,7 @@ def _header(name: str, schema: pa.Schema) -> Header | None:
     if raw is None:
         return None
     try:
-        fields: Any = json.loads(raw)
+        fields: Any = read_json(raw)
     except ValueError as error:
         raise ValueError(f"{name}: the header is not JSON ({error})") from error
     if not isinstance(fields, dict):

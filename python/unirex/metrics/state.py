@@ -133,14 +133,22 @@ class State:
         (1, True)
         """
         other = State(self.layout, self.resampling, self.parser)
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            other._sums = [int(text) for text in arrays["sums"]]
-            other._counts = arrays["counts"].tolist()
-            other._resampled = arrays["resampled"]
-            other._hashes = [arrays["hashes"]]
-        other.n_rows = len(other._hashes[0])
-        if other._resampled.shape != self._resampled.shape:
-            raise ValueError(f"the state has shape {other._resampled.shape}, expected {self._resampled.shape}")
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                found = {name: arrays[name] for name in ("sums", "counts", "resampled", "hashes")}
+                sums = [int(text) for text in found["sums"]]
+        except Exception as error:  # zip, header, compression: each has errors of its own
+            raise ValueError(f"not the bytes of a state ({type(error).__name__}: {error})") from None
+        n, shape = len(self.layout.columns), self._resampled.shape
+        if found["resampled"].shape != shape:
+            raise ValueError(f"the state has shape {found['resampled'].shape}, expected {shape}")
+        kinds = [(name, found[name].dtype.str, found[name].ndim) for name in ("counts", "resampled", "hashes")]
+        expected = [("counts", "<i8", 1), ("resampled", "<i8", 3), ("hashes", "<u8", 2)]
+        if kinds != expected or (len(sums), len(found["counts"])) != (n, n) or found["hashes"].shape[1] != 2:
+            raise ValueError(f"the state holds {kinds} for {len(sums)} columns, expected {expected} for {n}")
+        other._sums, other._counts = sums, found["counts"].tolist()
+        other._resampled, other._hashes = found["resampled"], [found["hashes"]]
+        other.n_rows = len(found["hashes"])
         self.merge(other)
 
     def hashes(self) -> NDArray[np.uint64]:

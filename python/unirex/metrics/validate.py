@@ -13,6 +13,7 @@ from unirex.metrics.batch import hash_ids
 from unirex.metrics.eraser import files as results_of
 from unirex.metrics.scoring import plan
 from unirex.metrics.source import System
+from unirex.terminal import line
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def run(
     else:
         found = [problem for file in files for problem in islice(prediction_problems(file), limit)][:limit]
     for problem in found:
-        sys.stdout.write(f"{problem}\n")
+        sys.stdout.write(f"{line(problem)}\n")
     count = f"at least {limit} problems" if len(found) == limit else f"{len(found)} problems"
     sys.stdout.write(f"{'no problem' if not found else count}\n")
     return 2 if found else 0

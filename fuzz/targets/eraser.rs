@@ -1,0 +1,61 @@
+//! Documents, annotations and results of the ERASER layout as files of any bytes: scored, joined and validated.
+//!
+//! The input is cut at two bytes 0xff into docs.jsonl, test.jsonl and results.jsonl. Where blocks are cut and how many
+//! threads there are must change nothing.
+#![no_main]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use libfuzzer_sys::fuzz_target;
+use unirex::eraser::lines::Sizes;
+use unirex::eraser::{EraserScorer, Input, Options, RowReader, validate};
+
+fn folder() -> &'static PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let memory = PathBuf::from("/dev/shm");
+        let root = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let folder = root.join(format!("unirex-fuzz-eraser-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder for the files");
+        folder
+    })
+}
+
+fn options(sizes: Sizes) -> Options {
+    Options { iou_thresholds: vec![0.1, 0.5], aopc_thresholds: Some(vec![0.1]), sizes }
+}
+
+fn score(input: &Input, sizes: Sizes) -> Result<String, String> {
+    let mut scorer = EraserScorer::open(input, options(sizes), None).map_err(|e| e.to_string())?;
+    while scorer.step().map_err(|e| e.to_string())? {}
+    scorer.json().map_err(|e| e.to_string())
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let folder = folder();
+    let mut parts = bytes.splitn(3, |&b| b == 0xff);
+    for name in ["docs.jsonl", "test.jsonl", "results.jsonl"] {
+        fs::write(folder.join(name), parts.next().unwrap_or_default()).expect("a file is written");
+    }
+    let input = Input {
+        results: vec![folder.join("results.jsonl")],
+        data_dir: folder.clone(),
+        split: "test".to_owned(),
+    };
+    let whole = score(&input, Sizes::default());
+    let cut = score(&input, Sizes { batch: 64, block: 7 });
+    assert_eq!(whole, cut, "where blocks are cut changes nothing");
+    let problems = validate(&input, options(Sizes { batch: 100, block: 30 }), 20, None).expect("problems are no error");
+    if whole.is_ok() {
+        assert!(whole.is_ok_and(|json| json.starts_with('{')));
+    } else {
+        assert!(!problems.is_empty(), "what cannot be scored is a problem: {whole:?}");
+    }
+    if let Ok(mut reader) = RowReader::open(&input, None) {
+        while let Ok(Some(rows)) = reader.step() {
+            assert_eq!(rows.id_offsets.last().copied(), Some(rows.ids.len() as i64));
+        }
+    }
+});

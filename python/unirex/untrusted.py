@@ -1,0 +1,121 @@
+"""JSON and YAML as strangers write them: read, or a ValueError of one line, at a cost that the file's size bounds."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DEEPEST = 64
+"""Levels of YAML; no configuration comes near."""
+LARGEST = 100_000
+"""Values of a YAML file, aliases counted as what they stand for."""
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def read_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: no JSON (`json.JSONDecodeError`), nested too deeply, a number too long, or half a character.
+
+    >>> read_json('["a", NaN]')
+    ['a', nan]
+    >>> read_json("[" * 100_000)
+    Traceback (most recent call last):
+    ValueError: nested more deeply than can be read
+    """
+    try:
+        value = json.loads(text)
+        if _HALF.search(text if isinstance(text, str) else text.decode("utf-8", "replace")):
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("nested more deeply than can be read") from None
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair, expected whole characters") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        reason = "a whole number of thousands of digits" if "digits" in str(error) else " ".join(str(error).split())
+        raise ValueError(reason) from None
+    return value
+
+
+_IMPLEMENTATIONS = re.compile(r"_?(attn|experts)_implementation|use_kernels")
+
+
+def refuse_code(content: object, where: str) -> None:
+    """Refuses a model's configuration in which a kernel from elsewhere, which is code, is named.
+
+    >>> refuse_code({"backbone": {"attn_implementation": "my/kernel"}}, "config.json")
+    Traceback (most recent call last):
+    ValueError: config.json: attn_implementation is 'my/kernel', which is code from elsewhere, expected a plain name
+    """
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if _IMPLEMENTATIONS.fullmatch(str(key)) and not re.fullmatch(r"\w*|None|False", str(value)):
+            raise ValueError(f"{where}: {key} is {value!r}, which is code from elsewhere, expected a plain name")
+        refuse_code(value, where)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Puts a path in front of whatever the libraries raise over a stranger's files."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise ValueError(f"{path}: {kind}{error}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        ValueError: file and reason; as `parse_yaml`.
+    """
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def parse_yaml(text: str) -> Any:
+    """The content of a YAML text.
+
+    Raises:
+        ValueError: not YAML, nested deeper than `DEEPEST`, or more than `LARGEST` values, aliases counted as what they
+            stand for.
+    """
+    try:
+        _bounded(text)
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _bounded(text: str) -> None:
+    """Goes over the events of a YAML text, which takes no recursion, and refuses what would not stay small."""
+    sizes: list[int] = [0]
+    names: list[str | None] = []
+    known: dict[str, int] = {}
+    for event in yaml.parse(text):
+        if isinstance(event, yaml.CollectionStartEvent):
+            names.append(event.anchor)
+            sizes.append(1)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            size, name = sizes.pop(), names.pop()
+            if name is not None:
+                known[name] = size
+            sizes[-1] += size
+        elif isinstance(event, yaml.AliasEvent):
+            sizes[-1] += known.get(str(event.anchor), 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            sizes[-1] += 1
+        if len(sizes) > DEEPEST or sizes[-1] > LARGEST:
+            raise ValueError(f"nested deeper than {DEEPEST} levels or more than {LARGEST} values with its aliases")
