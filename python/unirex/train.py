@@ -161,6 +161,9 @@ def _fit(
                 print(f"stage {stage.name}", flush=True)  # noqa: T201
             accelerator.wait_for_everyone()
         progress = _fit_stage(accelerator, config, own, parts, (train, dev), stage, judging, about)
+        if accelerator.is_main_process and stage is not stages[-1]:
+            cost = {"step_seconds": progress.seconds, "step_instances": progress.instances}
+            append_log(folder, {"event": "stage", "stage": stage.name, **cost})
     return progress
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,7 +91,8 @@ class Planned:
             )
         if complete(self.folder):
             return "done"
-        return "new" if checkpoint.latest(self.folder) is None else "resume"
+        stages = [self.folder, *(self.folder / "stages").glob("*")]
+        return "resume" if any(checkpoint.latest(stage) for stage in stages) else "new"
 
     def finished(self) -> bool:
         """Whether the run and all its transfers are done; a run of another configuration is not this one."""
@@ -122,6 +124,7 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
     Raises:
         ValueError: an unknown name, or the first configuration that a run would refuse.
     """
+    _parse.cache_clear()  # files and variables may have changed since another plan
     data, methods = _chosen(suite, only)
     for override in overrides:
         if not override.holds_for(*suite.data, *suite.methods):
@@ -212,9 +215,14 @@ def as_arguments(settings: Mapping[str, Any]) -> list[str]:
     return [f"--{k}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}" for k, v in settings.items()]
 
 
+@cache
+def _parse(arguments: tuple[str, ...]) -> RunConfig:
+    return parse(arguments, prog="unirex.train", description="")
+
+
 def _parsed(suite: Suite, what: str, arguments: Sequence[str]) -> RunConfig:
     try:
-        return parse(arguments, prog="unirex.train", description="")
+        return _parse(tuple(arguments))
     except ValueError as error:
         raise ValueError(f"{suite.path}: {what}: {error}") from None
 

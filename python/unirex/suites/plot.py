@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _COLUMNS = 3
+_EDGE = 0.25
 
 
 def draw(suite: Suite, table: GainTable, points: Mapping[str, tuple[str, Any]]) -> list[Path]:
@@ -49,7 +50,12 @@ def draw(suite: Suite, table: GainTable, points: Mapping[str, tuple[str, Any]]) 
 
 
 def _gains(figure: "Figure", table: GainTable) -> None:
-    """A panel for each data set and one for the means: methods below each other, gains from 0 to 1."""
+    """A panel for each data set and one for the means: methods below each other, gains from 0 to 1.
+
+    Controls may lie outside; what is far outside is an arrow at the edge.
+    """
+    from matplotlib.lines import Line2D
+
     panels: list[tuple[str, dict[str, Cell | Mean]]] = [
         (data, {m: table.cells[data, m] for m in table.methods if (data, m) in table.cells}) for data in table.data
     ]
@@ -63,7 +69,8 @@ def _gains(figure: "Figure", table: GainTable) -> None:
         _gain_panel(axis, title, rows, table)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    handles = [Line2D([], [], label=name, **_gain_style(number)) for number, name in enumerate(COMPOSITES)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
 
 
 def _gain_panel(axis: "Axes", title: str, rows: Mapping[str, Cell | Mean], table: GainTable) -> None:
@@ -77,22 +84,26 @@ def _gain_panel(axis: "Axes", title: str, rows: Mapping[str, Cell | Mean], table
             main = name == "CNRG"
             if main and row.low is not None and row.high is not None:
                 axis.plot([row.low, row.high], [place, place], color=_COLOURS[number], linewidth=1.2)
-            axis.plot(
-                row.composites[name],
-                place,
-                linestyle="none",
-                marker=_MARKERS[number],
-                markersize=7 if main else 4,
-                color=_COLOURS[number],
-                markerfacecolor=_COLOURS[number] if main else "white",
-                label=name if place == 0 else None,
-            )
+            value = row.composites[name]
+            beyond = "<" if value < -_EDGE else ">" if value > 1 + _EDGE else None
+            axis.plot(min(max(value, -_EDGE), 1 + _EDGE), place, **_gain_style(number, beyond))
     axis.set_title(title)
-    low, high = axis.get_xlim()  # a control may lie outside 0 to 1
-    axis.set_xlim(min(low, -0.05), max(high, 1.05))
+    axis.set_xlim(-_EDGE - 0.05, 1 + _EDGE + 0.05)
     axis.set_yticks(range(len(table.methods)), [f"{m} (control)" if m in table.controls else m for m in table.methods])
     axis.set_ylim(len(table.methods) - 0.5, -0.5)
     axis.grid(axis="x", linewidth=0.3)
+
+
+def _gain_style(number: int, beyond: str | None = None) -> dict[str, Any]:
+    """How the composite of this number is drawn; an arrow where it lies beyond the axis."""
+    main = COMPOSITES[number] == "CNRG"
+    return {
+        "linestyle": "none",
+        "marker": beyond or _MARKERS[number],
+        "markersize": 7 if main else 4,
+        "color": _COLOURS[number],
+        "markerfacecolor": _COLOURS[number] if main else "white",
+    }
 
 
 def _curves(figure: "Figure", suite: Suite, table: GainTable, points: Mapping[str, tuple[str, Any]]) -> None:
@@ -128,7 +139,9 @@ def _curve_panel(
             continue
         colour = _COLOURS[number % len(_COLOURS)]
         xs, ys = [x for x, _ in known], [cell.values[metric] for _, cell in known]
-        axis.plot(xs, ys, color=colour, marker=_MARKERS[number % len(_MARKERS)], markersize=4, label=method)
+        line = "-" if number < len(_COLOURS) else "--"
+        marker = _MARKERS[number % len(_MARKERS)]
+        axis.plot(xs, ys, color=colour, linestyle=line, marker=marker, markersize=4, label=method)
         bounds = [(low, high) for low, high in (cell.intervals[metric] for _, cell in known) if None not in (low, high)]
         if len(bounds) == len(xs):
             lows, highs = np.array(bounds, dtype=np.float64).T
