@@ -35,7 +35,7 @@ def tracked() -> list[Path]:
 
 def text_of(path: Path) -> str:
     content = path.read_bytes()
-    return "" if b"\0" in content else content.decode("utf-8")
+    return "" if b"\0" in content else content.decode("utf-8", "replace")
 
 
 def loaded_by(code: str) -> set[str]:

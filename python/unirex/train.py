@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from accelerate import Accelerator
@@ -121,10 +122,13 @@ def _stored(path: Path) -> dict[str, object]:
     return content
 
 
-def _check_same(before: dict[str, object], now: dict[str, object], stored: Path) -> None:
+def _check_same(before: dict[str, Any], now: dict[str, Any], stored: Path) -> None:
+    """Refuses a resumption with other settings. One that the stored file does not know had its default then."""
+    defaults = yaml.safe_load(to_yaml(parse([f"--method.name={now['method']['name']}"], prog="", description="")))
     for key in sorted({*before, *now} - set(_FREE)):
-        old, new = before.get(key), now.get(key)
+        old, new = before.get(key, defaults.get(key)), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
+            old = defaults.get(key, {}) | old
             for name in sorted({*old, *new} - {"cache"}):
                 if old.get(name) != new.get(name):
                     raise ValueError(

@@ -54,8 +54,8 @@ def folder(path: Path, instances: int) -> Path:
     for i in range(instances):
         name = f"d{i}"
         docs.append({"docid": name, "document": "a b c d"})
-        evidence = {"docid": name, "start_token": 0, "end_token": 2}
-        rows.append({"annotation_id": name, "classification": "xy"[i % 2], "evidences": [[evidence]]})
+        evidence = {"docid": name, "start_token": 0, "end_token": 2, "text": "a b"}
+        rows.append({"annotation_id": name, "query": "", "classification": "xy"[i % 2], "evidences": [[evidence]]})
         found = {"docid": name, "hard_rationale_predictions": [{"start_token": 1, "end_token": 3}]}
         results.append({"annotation_id": name, "rationales": [found]})
     for file, entries in (("docs.jsonl", docs), ("test.jsonl", rows), ("results.jsonl", results)):
