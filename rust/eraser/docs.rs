@@ -77,7 +77,7 @@ impl Docs {
 fn inside(folder: &Path, docid: &str) -> Option<PathBuf> {
     let plain = |part| matches!(part, Component::Normal(_));
     let path = folder.join(docid);
-    (!docid.is_empty() && Path::new(docid).components().all(plain) && !(path.exists() && !path.is_file()))
+    (!docid.is_empty() && Path::new(docid).components().all(plain) && (!path.exists() || path.is_file()))
         .then_some(path)
 }
 
@@ -198,7 +198,9 @@ mod tests {
             assert_eq!(inside(folder, name), None, "{name}");
         }
         assert_eq!(inside(folder, "eraser/mod.rs"), Some(folder.join("eraser/mod.rs")));
-        assert!(Docs::Folder(folder.to_owned()).lengths("../Cargo.toml").is_err_and(|f| f.found == "\"../Cargo.toml\""));
+        assert!(
+            Docs::Folder(folder.to_owned()).lengths("../Cargo.toml").is_err_and(|f| f.found == "\"../Cargo.toml\"")
+        );
     }
 
     #[test]
