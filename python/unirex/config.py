@@ -107,7 +107,7 @@ class TrainConfig:
             training instances have it; an epoch then passes over those without gold once, lengths mixed.
         log_every: steps between lines of the log.
         save_every: steps between checkpoints beside the one after each epoch; None = none.
-        dev_limit: most dev instances scored after each epoch; None = all.
+        dev_limit: most dev instances scored after each epoch, a sample drawn from `data.seed`; None = all.
         trackers: tensorboard, wandb, trackio: whatever accelerate knows and is installed.
     """
 

@@ -20,6 +20,7 @@ from unirex.assemble import Assembly, assemble
 from unirex.card import model_card, write_card
 from unirex.config import RunConfig, fail, parse, to_yaml
 from unirex.data.collate import EncodedSet
+from unirex.data.source import sample
 from unirex.files import atomic_write
 from unirex.inference import OWN, Clock, Judging, sources
 from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, warn_of_collapse, write_all
@@ -151,7 +152,7 @@ def _fit(
         raise ValueError(
             f"data {config.data.short_name}: the val split is empty, expected instances to choose the model by"
         )
-    dev = tools.encode(splits.val[: config.train.dev_limit], splits.labels)
+    dev = tools.encode(sample(splits.val, config.train.dev_limit, seed=config.data.seed), splits.labels)
     if accelerator.is_main_process:
         _describe(parts, train, dev, accelerator.num_processes)
     stages: tuple[Stage, ...] = getattr(method, "stages", (Stage(name="train"),))

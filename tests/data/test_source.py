@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser
 
 import unirex.data
 from unirex.data import DataConfig, DataError, HubConfig, ToyConfig, label_names, load_split
+from unirex.data.source import sample
 from unirex.schema import Example
 
 
@@ -39,6 +40,13 @@ class TestLimit:
 
     def test_more_than_there_are_is_all(self, tmp_path: Path) -> None:
         assert len(load_split(hub(tmp_path, ["x"] * 3, limit=10), "train")) == 3
+
+    def test_sample_reaches_the_end_of_a_sorted_file(self, tmp_path: Path) -> None:
+        sorted_by_label = load_split(hub(tmp_path, ["a"] * 50 + ["b"] * 50), "train")
+        labels = Counter(example.label for example in sample(sorted_by_label, 40, seed=0))
+        assert labels.total() == 40
+        assert min(labels.values()) >= 10
+        assert sample(sorted_by_label, None, seed=0) == sorted_by_label
 
     def test_holds_for_every_split(self) -> None:
         config = DataConfig(toy=ToyConfig(n_train=20, n_val=20, n_test=20), limit=5)

@@ -108,12 +108,18 @@ def load_split(config: DataConfig, split: Split) -> list[Example]:
         examples = _examples(_records(config, split), config)
     if split == "train" and not examples:
         raise DataError(f"{config.path or config.source}: the training split is empty, expected at least one instance")
-    if config.limit is not None and config.limit < len(examples):
-        chosen = np.random.default_rng(config.seed).permutation(len(examples))[: config.limit]
-        examples = [examples[index] for index in np.sort(chosen).tolist()]
+    examples = sample(examples, config.limit, seed=config.seed)
     if split == "train" and config.gold_share < 1:
         examples = keep_gold_share(examples, config.gold_share, seed=config.seed)
     return examples
+
+
+def sample(examples: list[Example], limit: int | None, *, seed: int) -> list[Example]:
+    """At most `limit` examples, drawn from the seed without replacement, in their order; None = all of them."""
+    if limit is None or limit >= len(examples):
+        return examples
+    chosen = np.random.default_rng(seed).permutation(len(examples))[:limit]
+    return [examples[index] for index in np.sort(chosen).tolist()]
 
 
 def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]:
