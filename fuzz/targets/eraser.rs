@@ -40,6 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
         fs::write(folder.join(name), parts.next().unwrap_or_default()).expect("a file is written");
     }
     let input = Input {
+        part: None,
         results: vec![folder.join("results.jsonl")],
         data_dir: folder.clone(),
         split: "test".to_owned(),

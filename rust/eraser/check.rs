@@ -1,11 +1,9 @@
 //! What every line of results must be, whichever conventions it is scored by.
 
-use crate::eraser::annotations::{Annotations, Entry};
 use crate::eraser::docs::{Docs, Lengths};
 use crate::eraser::instance::{Instance, Rationale};
 use crate::eraser::json::{Fault, Outcome};
 use crate::eraser::spans::{self, Span};
-use crate::eraser::table::Table;
 
 /// What an instance has: all instances must have the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -157,47 +155,4 @@ fn check_scores(scores: &[f64], unit: &str, length: usize) -> Outcome<()> {
 
 fn shown(span: Span) -> String {
     format!("[{}, {})", span.start, span.end)
-}
-
-/// The instances seen so far: a bit for each annotation, and the names of those without one.
-#[derive(Debug)]
-pub struct Seen {
-    annotated: Vec<u64>,
-    others: Table,
-}
-
-impl Seen {
-    /// Nothing seen yet.
-    #[must_use]
-    pub fn new(annotations: &Annotations) -> Self {
-        Self { annotated: vec![0; annotations.size() / 64 + 1], others: Table::default() }
-    }
-
-    /// Notes an instance by the position of its annotation, or by its name; a fault if it was there already.
-    pub fn note(&mut self, id: &Result<usize, String>, annotations: &Annotations) -> Outcome<()> {
-        let is_new = match id {
-            Ok(at) => {
-                let before = self.has(*at);
-                if let Some(word) = self.annotated.get_mut(at / 64) {
-                    *word |= 1 << (at % 64);
-                }
-                !before
-            }
-            Err(name) => self.others.get(name.as_bytes()).is_none() && self.others.set(name.as_bytes(), &[]),
-        };
-        if is_new {
-            return Ok(());
-        }
-        let name = id.as_ref().map_or_else(Clone::clone, |at| annotations.name(*at));
-        Err(Fault::new(format!("{name:?} again"), "every instance once").within("annotation_id"))
-    }
-
-    /// The annotations that no instance had, in the order of their file.
-    pub fn missing<'s>(&'s self, annotations: &'s Annotations) -> impl Iterator<Item = Entry<'s>> {
-        annotations.iter().filter(|entry| !self.has(entry.at))
-    }
-
-    fn has(&self, at: usize) -> bool {
-        self.annotated.get(at / 64).is_some_and(|word| word & (1 << (at % 64)) != 0)
-    }
 }

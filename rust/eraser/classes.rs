@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::eraser::instance::{Field, Instance, Threshold};
 use crate::eraser::json::{Fault, Outcome};
 use crate::eraser::sum::Sum;
@@ -24,7 +26,7 @@ pub struct Wanted {
 }
 
 /// Sums over instances for class scores with one part of the input.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Shift {
     /// What the predicted class loses.
     pub drop: Sum,
@@ -57,7 +59,7 @@ impl Shift {
 }
 
 /// Sums over instances of all that class scores give.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClassSums {
     /// Without the rationale.
     pub comprehensiveness: Shift,
@@ -70,6 +72,13 @@ impl ClassSums {
     #[must_use]
     pub fn new(thresholds: usize) -> Self {
         Self { comprehensiveness: Shift::new(thresholds), sufficiency: Shift::new(thresholds) }
+    }
+
+    /// Whether another was made for as many thresholds.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let points = |sums: &Self| (sums.comprehensiveness.points.len(), sums.sufficiency.points.len());
+        points(self) == points(other)
     }
 
     /// Adds what another part of the input adds up to.

@@ -1,5 +1,7 @@
 //! Hard rationales against gold ones as the reference scorer counts them: exact spans, tokens, and overlap.
 
+use serde::{Deserialize, Serialize};
+
 use crate::eraser::spans::{self, Matcher, Span};
 use crate::eraser::sum::Sum;
 
@@ -32,7 +34,7 @@ pub struct MicroMacro {
 }
 
 /// Counts of things predicted, in gold, and in both.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Overlap {
     predicted: u64,
     gold: u64,
@@ -79,7 +81,7 @@ impl Overlap {
 }
 
 /// Predicted spans that meet a gold span well enough, at one threshold.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Matched {
     count: u64,
     p: Sum,
@@ -87,7 +89,7 @@ struct Matched {
 }
 
 /// What hard rationales add up to.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hard {
     spans: Overlap,
     tokens: Overlap,
@@ -110,6 +112,12 @@ impl Hard {
     #[must_use]
     pub fn new(thresholds: usize) -> Self {
         Self { matched: vec![Matched::default(); thresholds], ..Self::default() }
+    }
+
+    /// Whether another was made for as many thresholds.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.matched.len() == other.matched.len()
     }
 
     /// Adds a document. Both lists must be sorted and without repeats.

@@ -8,15 +8,17 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::eraser::annotations::{Annotations, Reading};
-use crate::eraser::check::{Checker, Profile, Seen};
+use crate::eraser::check::{Checker, Profile};
 use crate::eraser::docs::{Docs, Lengths};
 use crate::eraser::evidence::Annotation;
 use crate::eraser::instance::{Field, Instance, Rationale, Threshold};
 use crate::eraser::json::{Fault, Outcome};
 use crate::eraser::lines::{self, Files, Parsed, Sizes};
+use crate::eraser::part;
 use crate::eraser::problem::Problem;
 use crate::eraser::rows::{Rows, Shape};
 use crate::eraser::score::{Input, Problems};
+use crate::eraser::seen::{Content, Seen};
 use crate::eraser::spans::{self, Span};
 use crate::error::Result;
 use crate::pool;
@@ -36,6 +38,8 @@ pub struct RowReader {
     join: Join,
     seen: Seen,
     files: Files,
+    /// Whether other files of the results are read elsewhere.
+    is_part: bool,
 }
 
 impl RowReader {
@@ -72,7 +76,7 @@ impl RowReader {
         let positions = shape.labels.iter().enumerate().map(|(i, label)| (label.clone(), i)).collect();
         let seen = Seen::new(&annotations);
         let join = Join { shape, docs, annotations, positions };
-        Ok(Self { join, seen, files: Files::new(&input.results, sizes) })
+        Ok(Self { join, seen, is_part: input.part.is_some(), files: Files::new(input.to_read(), sizes) })
     }
 
     /// What every row has.
@@ -87,8 +91,28 @@ impl RowReader {
         self.join.annotations.len()
     }
 
+    /// Which instances were there, for [`RowReader::merge_part`] elsewhere.
+    pub fn part(&self) -> Result<Vec<u8>> {
+        Ok(part::pack(&self.join.annotations.path, &self.seen.content())?)
+    }
+
+    /// Adds which instances a reader of other files of the same results met.
+    pub fn merge_part(&mut self, bytes: &[u8]) -> Result<()> {
+        let path = &self.join.annotations.path;
+        let content: Content = part::unpack(path, bytes)?;
+        let at = |fault| Problem::new(path, None, fault);
+        Ok(self.seen.merge(&content, &self.join.annotations).map_err(at)?)
+    }
+
+    /// Fails if an annotation had no instance, in all parts that were read or merged.
+    pub fn finish(&self) -> Result<()> {
+        Ok(self.end()?)
+    }
+
     fn next(&mut self) -> Found<Option<Rows>> {
-        let Some(step) = self.files.step(|block| self.join.block(block))? else { return self.end() };
+        let Some(step) = self.files.step(|block| self.join.block(block))? else {
+            return if self.is_part { Ok(None) } else { self.end().map(|()| None) };
+        };
         let mut rows = Rows::new();
         for (lines_before, block) in step.blocks {
             let at = |line, fault| Problem::new(&step.path, Some(lines_before + line), fault);
@@ -104,9 +128,9 @@ impl RowReader {
     }
 
     /// Nothing more to read: every annotation must have had an instance.
-    fn end(&self) -> Found<Option<Rows>> {
+    fn end(&self) -> Found<()> {
         let mut missing = self.seen.missing(&self.join.annotations);
-        let Some(first) = missing.next() else { return Ok(None) };
+        let Some(first) = missing.next() else { return Ok(()) };
         let name = String::from_utf8_lossy(first.name);
         let found = format!("{} without an instance in the results, the first is {name:?}", missing.count() + 1);
         let fault = Fault::new(found, "an instance for each").within("annotation_id");

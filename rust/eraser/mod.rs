@@ -15,10 +15,12 @@ pub mod instance;
 pub mod join;
 pub mod json;
 pub mod lines;
+pub mod part;
 pub mod problem;
 pub mod report;
 pub mod rows;
 pub mod score;
+pub mod seen;
 pub mod source;
 pub mod spans;
 pub mod sum;
@@ -65,6 +67,16 @@ impl EraserScorer {
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         self.scorer.progress()
+    }
+
+    /// What the files read so far add up to, for [`EraserScorer::merge_part`] elsewhere.
+    pub fn part(&self) -> Result<Vec<u8>> {
+        Ok(self.scorer.part()?)
+    }
+
+    /// Adds what a scorer of other files of the same results came to.
+    pub fn merge_part(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.scorer.merge(bytes)?)
     }
 
     /// The scores as JSON in the reference scorer's structure, once nothing is left.

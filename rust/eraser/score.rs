@@ -5,22 +5,26 @@
 use std::path::PathBuf;
 
 use crate::eraser::annotations::{Annotations, Reading};
-use crate::eraser::check::{Profile, Seen};
+use crate::eraser::check::Profile;
 use crate::eraser::classes::Wanted;
 use crate::eraser::demands::Demands;
 use crate::eraser::docs::Docs;
 use crate::eraser::instance::Instance;
 use crate::eraser::json::Fault;
 use crate::eraser::lines::{self, Files, Sizes};
+use crate::eraser::part;
 use crate::eraser::problem::Problem;
+use crate::eraser::seen::{Content, Seen};
 use crate::eraser::tally::Tally;
 use crate::eraser::work::Work;
 
 /// What to score.
 #[derive(Debug, Clone)]
 pub struct Input {
-    /// Files of results, taken as one.
+    /// Files of results, taken as one. The first instance of the first decides for all what is computed.
     pub results: Vec<PathBuf>,
+    /// The files to read here, where others are read elsewhere; none = all.
+    pub part: Option<Vec<PathBuf>>,
     /// Folder of the annotations and documents.
     pub data_dir: PathBuf,
     /// Name of the annotation file without its ending.
@@ -112,7 +116,7 @@ impl Scorer {
         let reading = Reading { sentences: blocks.sentences, exact: true, docs: checked_against };
         let annotations = Annotations::open(folder, split, reading, sizes, |problem| problems.note(problem))?;
         let indices = annotations.classes.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
-        let (files, seen) = (Files::new(&input.results, sizes), Seen::new(&annotations));
+        let (files, seen) = (Files::new(input.to_read(), sizes), Seen::new(&annotations));
         let path = input.results.first().unwrap_or(folder).clone();
         let work = Work { options, first, demands, blocks, docs, annotations, indices, limit: problems.limit };
         Ok(Self { tally: work.tally(), work, files, path, seen })
@@ -143,6 +147,22 @@ impl Scorer {
         (self.tally.instances, self.work.annotations.len() as u64)
     }
 
+    /// What the files read so far add up to, for [`Scorer::merge`] elsewhere.
+    pub fn part(&self) -> Result<Vec<u8>, Problem> {
+        part::pack(&self.path, &(&self.tally, self.seen.content()))
+    }
+
+    /// Adds what a scorer of other files of the same results came to.
+    pub fn merge(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        let (tally, content): (Tally, Content) = part::unpack(&self.path, bytes)?;
+        if !tally.is_like(&self.tally) {
+            return Err(part::strange(&self.path));
+        }
+        self.seen.merge(&content, &self.work.annotations).map_err(|fault| Problem::new(&self.path, None, fault))?;
+        self.tally.merge(&tally);
+        Ok(())
+    }
+
     /// What it all adds up to, once nothing is left to read.
     pub fn finish(&mut self, problems: &mut Problems) -> Result<Scored<'_>, Problem> {
         let tally = std::mem::take(&mut self.tally);
@@ -154,6 +174,12 @@ impl Scorer {
 }
 
 impl Input {
+    /// The files to read.
+    #[must_use]
+    pub fn to_read(&self) -> &[PathBuf] {
+        self.part.as_deref().unwrap_or(&self.results)
+    }
+
     /// The first line of the first file.
     pub fn first_line(&self, sizes: Sizes) -> Result<Vec<u8>, Problem> {
         let Some(path) = self.results.first() else {

@@ -1,7 +1,9 @@
 //! Sums that hardly round, so that the way a file is cut into blocks does not show in the result.
 
+use serde::{Deserialize, Serialize};
+
 /// A sum of float64 kept in twice their precision. Infinities and NaN add as usual.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sum {
     high: f64,
     low: f64,

@@ -1,12 +1,14 @@
 //! What instances add up to: counts and sums that parts of the input can be merged from.
 
+use serde::{Deserialize, Serialize};
+
 use crate::eraser::classes::ClassSums;
 use crate::eraser::hard::Hard;
 use crate::eraser::sum::Sum;
 use crate::ranking::Ranker;
 
 /// What ranking metrics add up to.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ranks {
     /// Pairs of annotation and document.
     pub pairs: u64,
@@ -61,7 +63,7 @@ impl Ranks {
 }
 
 /// How often a class is annotated, predicted, and both at once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassCounts {
     /// Annotations of this class.
     pub support: u64,
@@ -72,7 +74,7 @@ pub struct ClassCounts {
 }
 
 /// What a part of the input adds up to.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     /// Number of instances.
     pub instances: u64,
@@ -98,6 +100,12 @@ impl Tally {
             classes: vec![ClassCounts::default(); classes],
             ..Self::default()
         }
+    }
+
+    /// Whether another was made for as many thresholds and classes.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.classes.len() == other.classes.len() && self.hard.is_like(&other.hard) && self.sums.is_like(&other.sums)
     }
 
     /// Adds what another part of the input adds up to.

@@ -32,7 +32,12 @@ impl Folder {
     }
 
     fn input(&self) -> Input {
-        Input { results: vec![self.0.join("results.jsonl")], data_dir: self.0.clone(), split: "test".to_owned() }
+        Input {
+            results: vec![self.0.join("results.jsonl")],
+            part: None,
+            data_dir: self.0.clone(),
+            split: "test".to_owned(),
+        }
     }
 }
 
@@ -100,6 +105,37 @@ fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     out.write_all(bytes)?;
     out.finish()
+}
+
+#[test]
+fn parts_scored_apart_come_to_the_same() -> Result<()> {
+    let folder = Folder::new();
+    let [docs, annotations, (_, results)] = world(9);
+    for (name, text) in [docs, annotations] {
+        folder.write(name, text.as_bytes());
+    }
+    let rows: Vec<&str> = results.split_inclusive('\n').collect();
+    let input = |part: Option<Vec<PathBuf>>| {
+        let results = (0..3).map(|i| folder.0.join(format!("{i}.jsonl"))).collect();
+        Input { results, part, ..folder.input() }
+    };
+    let part_of = |i: usize| Some(vec![folder.0.join(format!("{i}.jsonl"))]);
+    for (i, part) in rows.chunks(4).enumerate() {
+        folder.write(&format!("{i}.jsonl"), part.concat().as_bytes());
+    }
+    let expected = score(&input(None), options(Sizes::default()), None)?;
+    let open = |part| super::EraserScorer::open(&input(part), options(Sizes::default()), None);
+    let mut whole = open(Some(Vec::new()))?;
+    for i in [2, 0, 1] {
+        let mut scorer = open(part_of(i))?;
+        while scorer.step()? {}
+        let bytes = scorer.part()?;
+        whole.merge_part(&bytes)?;
+        assert!(matches!(whole.merge_part(&bytes), Err(Error::Input(_))), "a part counts once");
+        assert!(whole.merge_part(bytes.get(1..).unwrap_or_default()).is_err(), "a part is whole");
+    }
+    assert_eq!(whole.json()?, expected);
+    Ok(())
 }
 
 proptest! {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::eraser::annotations::Annotations;
-use crate::eraser::check::{Checker, Profile, Seen};
+use crate::eraser::check::{Checker, Profile};
 use crate::eraser::demands::Demands;
 use crate::eraser::docs::{Docs, Lengths};
 use crate::eraser::evidence::{self, Annotation};
@@ -14,6 +14,7 @@ use crate::eraser::json::{Fault, Outcome};
 use crate::eraser::lines::{self, Parsed};
 use crate::eraser::problem::Problem;
 use crate::eraser::score::{Blocks, Options, Problems};
+use crate::eraser::seen::Seen;
 use crate::eraser::spans::{self, Span};
 use crate::eraser::tally::Tally;
 use crate::ranking::Ranker;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use numpy::ToPyArray;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::Result;
 use crate::eraser::{self, Input, Options, Rows, Shape};
@@ -25,7 +25,8 @@ struct EraserScorer(Mutex<eraser::EraserScorer>);
 #[pymethods]
 impl EraserScorer {
     #[new]
-    #[pyo3(signature = (results, data_dir, split, *, iou_thresholds, aopc_thresholds, threads = None))]
+    #[pyo3(signature = (results, data_dir, split, *, iou_thresholds, aopc_thresholds, threads = None, part = None))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         results: Vec<PathBuf>,
@@ -34,9 +35,10 @@ impl EraserScorer {
         iou_thresholds: Vec<f64>,
         aopc_thresholds: Vec<f64>,
         threads: Option<usize>,
+        part: Option<Vec<PathBuf>>,
     ) -> Result<Self> {
         let options = Options { iou_thresholds, aopc_thresholds: Some(aopc_thresholds), ..Options::default() };
-        let input = Input { results, data_dir, split };
+        let input = Input { results, part, data_dir, split };
         py.detach(|| eraser::EraserScorer::open(&input, options, threads)).map(|scorer| Self(Mutex::new(scorer)))
     }
 
@@ -48,6 +50,16 @@ impl EraserScorer {
     /// Instances scored, and annotations there are.
     fn progress(&self) -> (u64, u64) {
         lock(&self.0).progress()
+    }
+
+    /// What the files read so far add up to, for `merge_part` elsewhere.
+    fn part<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &lock(&self.0).part()?))
+    }
+
+    /// Adds what a scorer of other files of the same results came to.
+    fn merge_part(&self, py: Python<'_>, content: &[u8]) -> Result<()> {
+        py.detach(|| lock(&self.0).merge_part(content))
     }
 
     /// The scores as JSON in the reference scorer's structure.
@@ -74,7 +86,8 @@ fn validate_eraser(
     threads: Option<usize>,
 ) -> Result<Vec<Row>> {
     let options = Options { aopc_thresholds, ..Options::default() };
-    let found = py.detach(|| eraser::validate(&Input { results, data_dir, split }, options, limit, threads))?;
+    let found =
+        py.detach(|| eraser::validate(&Input { results, part: None, data_dir, split }, options, limit, threads))?;
     Ok(found.into_iter().map(|p| (p.path, p.line, p.field, p.found, p.expected)).collect())
 }
 
@@ -88,15 +101,16 @@ struct EraserRows {
 #[pymethods]
 impl EraserRows {
     #[new]
-    #[pyo3(signature = (results, data_dir, split, *, thresholds = None))]
+    #[pyo3(signature = (results, data_dir, split, *, thresholds = None, part = None))]
     fn new(
         py: Python<'_>,
         results: Vec<PathBuf>,
         data_dir: PathBuf,
         split: String,
         thresholds: Option<Vec<f64>>,
+        part: Option<Vec<PathBuf>>,
     ) -> Result<Self> {
-        let input = Input { results, data_dir, split };
+        let input = Input { results, part, data_dir, split };
         let reader = py.detach(|| eraser::RowReader::open(&input, thresholds.as_deref()))?;
         Ok(Self { shape: reader.shape().clone(), reader: Mutex::new(reader) })
     }
@@ -121,6 +135,21 @@ impl EraserRows {
     #[getter]
     fn fields(&self) -> Vec<&'static str> {
         self.shape.fields()
+    }
+
+    /// Which instances were there, for `merge_part` elsewhere.
+    fn part<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &lock(&self.reader).part()?))
+    }
+
+    /// Adds which instances a reader of other files of the same results met.
+    fn merge_part(&self, py: Python<'_>, content: &[u8]) -> Result<()> {
+        py.detach(|| lock(&self.reader).merge_part(content))
+    }
+
+    /// Fails if an annotation had no instance in any part.
+    fn finish(&self, py: Python<'_>) -> Result<()> {
+        py.detach(|| lock(&self.reader).finish())
     }
 
     /// The next rows as arrays by name; None at the end.

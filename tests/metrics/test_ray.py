@@ -1,13 +1,17 @@
 """The Ray engine gives what one process gives, to the last bit, and the same errors."""
 
+import json
+import math
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from reference import predictions
-from unirex.metrics import Resampling, score
+from unirex.metrics import Resampling, score, score_eraser, score_eraser_rows
 from unirex.metrics.source import open_source
 
 QUICK = Resampling(replicates=50)
@@ -50,3 +54,89 @@ def test_ray_names_the_fault(cluster: object, tmp_path: Path) -> None:
     pq.write_table(predictions.as_table(rows), tmp_path / "a.parquet", row_group_size=5)
     with pytest.raises(ValueError, match=r"a\.parquet: row id 'row-0-13': scores\[0\] is nan"):
         score(tmp_path, engine="ray")
+
+
+def world(folder: Path) -> list[dict[str, Any]]:
+    """Documents and annotations of nine instances; returns what was predicted for them."""
+    docs, annotations, instances = [], [], []
+    for i in range(9):
+        name, n = f"d{i}", i % 4 + 2
+        evidence = {"text": "", "docid": name, "start_token": i % 2, "end_token": n}
+        part = {"NEG": 0.1 * i, "POS": 1 - 0.1 * i}
+        docs.append({"docid": name, "document": " ".join("w" * n)})
+        annotations.append(
+            {"annotation_id": name, "query": "", "classification": ("NEG", "POS")[i % 2], "evidences": [[evidence]]}
+        )
+        sides = {f"{side}_classification_scores": part for side in ("comprehensiveness", "sufficiency")}
+        rationale = {
+            "docid": name,
+            "hard_rationale_predictions": [{"start_token": 0, "end_token": i % 3 + 1 if n > 2 else 1}],
+            "soft_rationale_predictions": [(t * t + i) % 5 / 7 for t in range(n)],
+        }
+        instances.append(
+            {
+                "annotation_id": name,
+                "classification": "POS",
+                "classification_scores": {"NEG": 0.3, "POS": 0.7},
+                "rationales": [rationale],
+                "thresholded_scores": [{"threshold": t, **sides} for t in (0.1, 0.5)],
+                **sides,
+            }
+        )
+    lines(folder / "docs.jsonl", docs)
+    lines(folder / "test.jsonl", annotations)
+    return instances
+
+
+def lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def benchmark(folder: Path, engine: Any = "ray") -> Any:
+    return score_eraser(folder / "r*.jsonl", folder, "test", aopc_thresholds=(0.1, 0.5), engine=engine)
+
+
+def ours(folder: Path, engine: Any = "ray") -> Any:
+    return score_eraser_rows(folder / "r*.jsonl", folder, "test", resampling=QUICK, engine=engine)
+
+
+@pytest.mark.slow
+def test_eraser_results_give_the_same(cluster: object, tmp_path: Path) -> None:
+    instances = world(tmp_path)
+    for i, part in enumerate((instances[:1], instances[1:7], instances[7:])):
+        lines(tmp_path / f"r{i}.jsonl", part)
+    assert repr(ours(tmp_path)) == repr(ours(tmp_path, "local"))
+    assert_close(benchmark(tmp_path), benchmark(tmp_path, "local"))
+
+
+def assert_close(found: Any, expected: Any) -> None:
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            assert_close(found[key], value)
+    elif isinstance(expected, list):
+        for one, other in zip(found, expected, strict=True):
+            assert_close(one, other)
+    elif isinstance(expected, float):
+        assert math.isclose(found, expected, rel_tol=1e-12, abs_tol=1e-12) or (
+            math.isnan(found) and math.isnan(expected)
+        )
+    else:
+        assert found == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", [benchmark, ours])
+def test_faults_between_files_are_told(cluster: object, tmp_path: Path, run: Callable[[Path], Any]) -> None:
+    instances = world(tmp_path)
+    lines(tmp_path / "r0.jsonl", instances[:5])
+    lines(tmp_path / "r1.jsonl", instances[4:])
+    with pytest.raises(ValueError, match='annotation_id: found "d4" again, expected every instance once'):
+        run(tmp_path)
+    lines(tmp_path / "r1.jsonl", instances[6:])
+    with pytest.raises(ValueError, match='found 1 without an instance in the results, the first is "d5"'):
+        run(tmp_path)
+    instances[6]["rationales"][0]["soft_rationale_predictions"].pop()
+    lines(tmp_path / "r1.jsonl", instances[5:])
+    with pytest.raises(ValueError, match=r"r1\.jsonl:2: rationales\[0\]\.soft_rationale_predictions: found 3 scores"):
+        run(tmp_path)

@@ -126,10 +126,7 @@ def test_a_foreign_table_without_ids_is_one_problem():
         (["score", "{d}/results.jsonl", "--data-dir", "{d}", "--iou-thresholds", "2"], "iou_thresholds has 2.0"),
         (["score", "{d}/test.jsonl", "--data-dir", "{d}", "--convention", "eraser"], "test.jsonl:1: rationales: found"),
         (["score", "--data-dir", "{d}", "--convention", "eraser"], "no results given"),
-        (
-            ["score", "{d}/results.jsonl", "--data-dir", "{d}", "--engine", "ray"],
-            "unrecognized arguments: --engine ray",
-        ),
+        (["score", "{d}/results.jsonl", "--data-dir", "{d}", "--engine", "dask"], "invalid choice: 'dask'"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_2(folder, capsys, words, message):

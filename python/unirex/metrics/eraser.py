@@ -7,12 +7,14 @@ import glob
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unirex import _rust
 
 PathLike = str | os.PathLike[str]
+Engine = Literal["local", "ray"]
 
 IOU_THRESHOLDS = (0.5,)
 AOPC_THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.5)
@@ -27,6 +29,7 @@ def score_eraser(
     aopc_thresholds: Sequence[float] = AOPC_THRESHOLDS,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    engine: Engine = "local",
 ) -> dict[str, Any]:
     """The scores of ERASER results in the structure and under the keys of the benchmark's own scorer.
 
@@ -41,6 +44,7 @@ def score_eraser(
         aopc_thresholds: which entries of `thresholded_scores` to average over.
         threads: how many; None = one a core. Scores do not depend on it.
         progress: called with the instances done and the number of annotations.
+        engine: `local`, or `ray` to score every file of results on a Ray cluster (extra `ray`); equal to 1e-12.
 
     Raises:
         ValueError: what is wrong, in one line with file, line and field; also what makes the benchmark's scorer fail.
@@ -57,19 +61,60 @@ def score_eraser(
     ...     score_eraser(d / "results.jsonl", d, "test")
     {'token_soft_metrics': {'auprc': 1.0, 'average_precision': 1.0, 'roc_auc_score': 1.0}}
     """
-    scorer = _rust.EraserScorer(
-        files(results),
-        Path(data_dir),
-        split,
-        iou_thresholds=[float(threshold) for threshold in iou_thresholds],
-        aopc_thresholds=[float(threshold) for threshold in aopc_thresholds],
+    how = _Scoring(
+        results=tuple(files(results)),
+        data_dir=Path(data_dir),
+        split=split,
+        iou_thresholds=tuple(float(threshold) for threshold in iou_thresholds),
+        aopc_thresholds=tuple(float(threshold) for threshold in aopc_thresholds),
         threads=threads,
     )
-    while scorer.step():
-        if progress is not None:
-            progress(*scorer.progress())
+    if engine == "ray":
+        from unirex.metrics.ray_engine import map_on_ray
+
+        scorer = how.scorer(part=())
+        for (part,) in map_on_ray(replace(how, threads=1).part, how.results):
+            scorer.merge_part(part)
+            if progress is not None:
+                progress(*scorer.progress())
+    else:
+        scorer = how.scorer()
+        while scorer.step():
+            if progress is not None:
+                progress(*scorer.progress())
     found: dict[str, Any] = json.loads(scorer.json())
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scoring:
+    """What to score and how, for this process or another."""
+
+    results: tuple[Path, ...]
+    data_dir: Path
+    split: str
+    iou_thresholds: tuple[float, ...]
+    aopc_thresholds: tuple[float, ...]
+    threads: int | None
+
+    def scorer(self, part: Sequence[Path] | None = None) -> _rust.EraserScorer:
+        """A scorer of all files, or of a part of them."""
+        return _rust.EraserScorer(
+            self.results,
+            self.data_dir,
+            self.split,
+            iou_thresholds=self.iou_thresholds,
+            aopc_thresholds=self.aopc_thresholds,
+            threads=self.threads,
+            part=part,
+        )
+
+    def part(self, path: Path) -> list[bytes]:
+        """What one of the files adds up to."""
+        scorer = self.scorer([path])
+        while scorer.step():
+            pass
+        return [scorer.part()]
 
 
 def files(results: PathLike | Sequence[PathLike]) -> list[Path]:

@@ -69,6 +69,7 @@ def _parser() -> _Parser:
     add("--replicates", type=int, default=1000, help="bootstrap replicates; 0 = no intervals")
     add("--seed", type=int, default=0, help="of the resampling")
     add("--confidence", type=float, default=0.95, help="share of the replicates inside an interval")
+    add("--engine", choices=("local", "ray"), default="local", help="ray: score the files on a Ray cluster")
     add("--all", action="store_true", help="also single thresholds, classes and pooled counts in the table")
     add("--json", action="store_true", help="print JSON instead of a table")
     add("--output", "--score_file", help="also write JSON to this file")
@@ -91,6 +92,7 @@ def _as_the_benchmark(options: argparse.Namespace) -> tuple[str, str]:
             iou_thresholds=options.iou_thresholds,
             aopc_thresholds=options.aopc_thresholds or AOPC_THRESHOLDS,
             progress=show,
+            engine=options.engine,
         )
     if options.strict and "classification_scores" not in scores:
         raise ValueError(f"{options.systems[0]}: classification: found none, expected a class, as --strict is given")
@@ -133,6 +135,7 @@ def _as_predictions(options: argparse.Namespace) -> tuple[str, str]:
                     aopc_thresholds=options.aopc_thresholds,
                     resampling=resampling,
                     progress=show,
+                    engine=options.engine,
                 )
             )
     return to_json(reports), to_text(reports, all_metrics=options.all)

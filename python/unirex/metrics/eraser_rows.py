@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unirex import _rust
 from unirex.metrics.batch import Batch, Known
 from unirex.metrics.definitions import Convention, Layout
-from unirex.metrics.eraser import PathLike, files
+from unirex.metrics.eraser import Engine, PathLike, files
 from unirex.metrics.ragged import Ragged
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.state import Resampling, State
@@ -37,6 +37,7 @@ def score_eraser_rows(
     aopc_thresholds: Sequence[float] | None = None,
     resampling: Resampling | None = None,
     progress: Callable[[int, int], None] | None = None,
+    engine: Engine = "local",
 ) -> Report:
     """The report on ERASER results: every metric with direction, counts and bootstrap interval.
 
@@ -53,6 +54,7 @@ def score_eraser_rows(
         aopc_thresholds: which entries of `thresholded_scores` to read; None = all of the first instance.
         resampling: replicates, seed and confidence of the intervals; 1000 replicates by default.
         progress: called with the instances done and the number of annotations.
+        engine: `local`, or `ray` to score every file of results on a Ray cluster (extra `ray`); the result is the same.
 
     Raises:
         ValueError: what is wrong, in one line with file, line and field.
@@ -72,19 +74,21 @@ def score_eraser_rows(
     for threshold in iou_thresholds:
         if not 0 < threshold <= 1:
             raise ValueError(f"iou_thresholds has {threshold}, expected numbers in (0, 1]")
-    paths = files(results)
-    reader = _rust.EraserRows(paths, Path(data_dir), split, thresholds=aopc_thresholds)
-    how = resampling or Resampling()
-    parts = [part for part in _parts(reader, convention, tuple(iou_thresholds)) if part.layout.definitions]
-    if not parts:
-        raise ValueError(f"{paths[0]}: nothing to score in fields {reader.fields}")
-    states = [State(part.layout, how) for part in parts]
-    while (arrays := reader.step()) is not None:
-        ids = _rust.hash_ids(arrays["ids"], arrays["id_offsets"]).reshape(-1, 2)
-        for part, state in zip(parts, states, strict=True):
-            state.update(part.batch(arrays, ids))
-        if progress is not None:
-            progress(states[0].n_rows, reader.total)
+    paths = tuple(files(results))
+    how = _Scoring(
+        results=paths,
+        data_dir=Path(data_dir),
+        split=split,
+        convention=convention,
+        iou_thresholds=tuple(iou_thresholds),
+        aopc_thresholds=None if aopc_thresholds is None else tuple(aopc_thresholds),
+        resampling=resampling or Resampling(),
+    )
+    if engine == "ray":
+        reader, parts, states = _on_ray(how, progress)
+    else:
+        reader, parts, states = how.open()
+        _add(reader, parts, states, progress)
     reports = [state.compute() for state in states]
     metrics = [part.renamed(m) for part, report in zip(parts, reports, strict=True) for m in report.metrics]
     metrics.sort(key=lambda metric: _GROUPS.index(metric.group))
@@ -93,6 +97,64 @@ def score_eraser_rows(
     fractions = tuple(reader.thresholds)
     about = {"source": name, "data": f"{data_dir} {split}"}
     return replace(reports[0], metrics=tuple(metrics), headline=headline, fractions=fractions, about=about)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scoring:
+    """What to score and how, for this process or another."""
+
+    results: tuple[Path, ...]
+    data_dir: Path
+    split: str
+    convention: Convention
+    iou_thresholds: tuple[float, ...]
+    aopc_thresholds: tuple[float, ...] | None
+    resampling: Resampling
+
+    def open(self, part: Sequence[Path] | None = None) -> tuple[_rust.EraserRows, list["_Part"], list[State]]:
+        """A reader of all files or of a part of them, the parts of the metrics, and their empty states."""
+        reader = _rust.EraserRows(self.results, self.data_dir, self.split, thresholds=self.aopc_thresholds, part=part)
+        parts = [part for part in _parts(reader, self.convention, self.iou_thresholds) if part.layout.definitions]
+        if not parts:
+            raise ValueError(f"{self.results[0]}: nothing to score in fields {reader.fields}")
+        return reader, parts, [State(part.layout, self.resampling) for part in parts]
+
+    def part(self, path: Path) -> list[bytes]:
+        """What one of the files adds up to: the instances met, and the states."""
+        reader, parts, states = self.open([path])
+        _add(reader, parts, states)
+        return [reader.part(), *(state.to_bytes() for state in states)]
+
+
+def _on_ray(
+    how: _Scoring, progress: Callable[[int, int], None] | None
+) -> tuple[_rust.EraserRows, list["_Part"], list[State]]:
+    from unirex.metrics.ray_engine import map_on_ray
+
+    reader, parts, states = how.open(part=())
+    for seen, *found in map_on_ray(how.part, how.results):
+        reader.merge_part(seen)
+        for state, content in zip(states, found, strict=True):
+            state.merge_bytes(content)
+        if progress is not None:
+            progress(states[0].n_rows, reader.total)
+    reader.finish()
+    return reader, parts, states
+
+
+def _add(
+    reader: _rust.EraserRows,
+    parts: list["_Part"],
+    states: list[State],
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Adds all rows of the reader to the states."""
+    while (arrays := reader.step()) is not None:
+        ids = _rust.hash_ids(arrays["ids"], arrays["id_offsets"]).reshape(-1, 2)
+        for part, state in zip(parts, states, strict=True):
+            state.update(part.batch(arrays, ids))
+        if progress is not None:
+            progress(states[0].n_rows, reader.total)
 
 
 _GROUPS = ("task", "faithfulness", "plausibility", "rationale")

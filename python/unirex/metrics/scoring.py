@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unirex.metrics.batch import Parser, hash_ids
 from unirex.metrics.definitions import Convention, Layout
+from unirex.metrics.eraser import Engine
 from unirex.metrics.names import near
 from unirex.metrics.report import Report
 from unirex.metrics.source import Shard, Source, System, missing_column, open_source
@@ -17,7 +18,6 @@ from unirex.schema import perturbed_column
 
 KINDS = ("keep", "remove", "null")
 Progress = Callable[[int, int], None]
-Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
