@@ -8,11 +8,12 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser
 
 from unirex.metrics.definitions import Convention
+from unirex.metrics.eraser import Engine
 from unirex.metrics.options import add_output, add_reading
 from unirex.metrics.output import save
 from unirex.metrics.progress import progress
 from unirex.metrics.report import Report, to_json, to_text
-from unirex.metrics.scoring import Engine, score
+from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.terminal import plain
 
