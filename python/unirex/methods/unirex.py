@@ -1,5 +1,7 @@
 """UNIREX: A Unified Learning Framework for Language Model Rationale Extraction (Chan et al., ICML 2022)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -40,6 +42,9 @@ class UnirexMethodConfig:
         comp_weight, suff_weight, plaus_weight: weights of the terms beside the task loss.
         comp_target: for comp_criterion `prior`, what the label's probability should fall to; None = 1 / classes.
         comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.objectives`.
+        comp_trains: what comprehensiveness trains: `both` the task model and the extractor, or the `extractor` alone,
+            to find the words that the task model, left as it is, cannot do without (not with estimator `hard`, through
+            which nothing reaches the extractor).
         detach_full: whether the full-input cross-entropy inside the comprehensiveness and sufficiency terms is a
             constant. In the paper it carries gradient.
         attribution: where scores come from without a learned extractor (with model.extractor `attribution` in
@@ -69,6 +74,7 @@ class UnirexMethodConfig:
     suff_criterion: SuffCriterion = "margin"
     suff_margin: float = 0.1
     plaus_criterion: PlausCriterion = "bce"
+    comp_trains: Literal["both", "extractor"] = "both"
     detach_full: bool = False
     attribution: Attribution = "input_x_grad"
     explainer: AttributionConfig = field(default_factory=AttributionConfig)
@@ -102,6 +108,8 @@ class UnirexMethodConfig:
             raise ValueError(f"method.ramp is {self.ramp}, expected 0 to 1")
         if self.estimator != "hard" and self.how != "attention":
             raise ValueError(f"method.how is {self.how!r}, expected attention with estimator {self.estimator}")
+        if self.comp_trains == "extractor" and self.estimator == "hard":
+            raise ValueError("method.comp_trains is 'extractor', expected 'both' with estimator hard")
         try:
             self.relaxation  # noqa: B018 - checks its own ranges
         except ValueError as error:
@@ -130,6 +138,19 @@ def select(
     if unit == "word":
         return top_k_word_masks(scores_BL, words_BL, fractions, pooling=word_score)
     return top_k_masks(scores_BL, words_BL >= 0, fractions)
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Parameters get no gradient from what is computed inside; what leads there through the inputs still does."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def trains_scores(config: UnirexMethodConfig) -> bool:
@@ -230,17 +251,7 @@ class Unirex(nn.Module):
             rationale_KBL = relaxed_masks(
                 scores_BL, batch.words_BL, fractions, c.relaxation, unit=c.unit, pooling=c.word_score
             )
-        logits = perturbed_logits(
-            lambda rows: self.model.perturbed(rows, batch.n_choices),
-            batch.rows,
-            rationale_KBL,
-            batch.selectable_BL,
-            kinds=kinds,
-            how=c.how,
-            fill=self.fill,
-            n_choices=batch.n_choices,
-        )
-        by_kind = dict(zip(kinds, logits, strict=True))
+        by_kind = self._perturbed_logits(batch, rationale_KBL, kinds)
         reference_I = ce_full_I.detach() if c.detach_full else ce_full_I
         share = 1.0 / (len(fractions) * counts.instances)
         if c.ramp > 0:
@@ -259,6 +270,27 @@ class Unirex(nn.Module):
             )
             terms["suff"] = loss_KI.sum() * share
         return terms
+
+    def _perturbed_logits(self, batch: Batch, rationale_KBL: Tensor, kinds: list[Kind]) -> dict[Kind, Tensor]:
+        """The logits under each kind; in one pass, unless comprehensiveness is to leave the task model as it is."""
+        if self.config.comp_trains == "extractor" and "remove" in kinds:
+            with frozen(self.model):
+                found = self._run(batch, rationale_KBL, ["remove"])
+            return found | (self._run(batch, rationale_KBL, ["keep"]) if "keep" in kinds else {})
+        return self._run(batch, rationale_KBL, kinds)
+
+    def _run(self, batch: Batch, rationale_KBL: Tensor, kinds: list[Kind]) -> dict[Kind, Tensor]:
+        logits = perturbed_logits(
+            lambda rows: self.model.perturbed(rows, batch.n_choices),
+            batch.rows,
+            rationale_KBL,
+            batch.selectable_BL,
+            kinds=kinds,
+            how=self.config.how,
+            fill=self.fill,
+            n_choices=batch.n_choices,
+        )
+        return dict(zip(kinds, logits, strict=True))
 
     def _comprehensiveness(self, reference_I: Tensor, logits_KIC: Tensor, labels_I: Tensor) -> Tensor:
         c = self.config
