@@ -172,6 +172,12 @@ class RunConfig:
     train: TrainConfig
     eval: EvalConfig
 
+    def __post_init__(self) -> None:
+        """Checks what parts want of each other."""
+        if self.train.gradient_checkpointing and getattr(self.method, "comp_trains", "both") == "extractor":
+            # What is computed again in the backward pass would then train the task model.
+            raise ValueError("train.gradient_checkpointing is true, expected false with method.comp_trains extractor")
+
 
 def build_parser(method: str, *, prog: str, description: str, preset: str = "default") -> ArgumentParser:
     """The command line of a run whose method and preset are known."""

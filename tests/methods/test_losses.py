@@ -229,3 +229,29 @@ def test_l2e_distils_the_classes_of_the_attribution() -> None:
     assert terms["distil"].item() == pytest.approx(total / 6, rel=1e-4)
     with torch.no_grad():
         assert set(method_of("l2e_class").explain(batch).scores_BL.unique().tolist()) <= {-2.0, -1.0, 0.0, 1.0, 2.0}
+
+
+def test_comprehensiveness_can_leave_the_task_model_as_it_is() -> None:
+    batch = data().collate(np.arange(6))
+    for both, apart in (("slm_fp_logistic", "slm_fp_apart"), ("dlm_fp_logistic", "dlm_fp_apart")):
+        found = {}
+        for case in (both, apart):
+            method = method_of(case)
+            trained = [parameter.requires_grad for parameter in method.parameters()]
+            method.forward(batch, counts_of(batch), 0)["comp"].backward()
+            assert [parameter.requires_grad for parameter in method.parameters()] == trained
+            found[case] = {name: parameter.grad for name, parameter in method.model.named_parameters()}
+        terms = [method_of(case).forward(batch, counts_of(batch), 0) for case in (both, apart)]
+        for name, value in terms[0].items():
+            assert terms[1][name].item() == pytest.approx(value.item(), rel=1e-6), name
+        # Through the scores the gradient reaches the extractor; the task model gets none.
+        n_compared = {"reached": 0, "none": 0}
+        for name, gradient in found[both].items():
+            if name.startswith(("extractor.layers", "extractor.head")):
+                assert found[apart][name].abs().sum() > 0, name
+                n_compared["reached"] += 1
+            if name.startswith("classifier") or (apart.startswith("dlm") and name.startswith("backbone.encoder")):
+                assert gradient.abs().sum() > 0, name
+                assert found[apart][name] is None, name
+                n_compared["none"] += 1
+        assert min(n_compared.values()) > 0

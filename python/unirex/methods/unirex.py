@@ -258,7 +258,8 @@ class Unirex(nn.Module):
             share *= min(1.0, counts.progress / c.ramp)
         terms = {}
         if "remove" in by_kind:
-            terms["comp"] = self._comprehensiveness(reference_I, by_kind["remove"], batch.labels_I).sum() * share
+            constant_I = reference_I.detach() if c.comp_trains == "extractor" else reference_I
+            terms["comp"] = self._comprehensiveness(constant_I, by_kind["remove"], batch.labels_I).sum() * share
         if "keep" in by_kind:
             loss_KI = sufficiency_loss(
                 logits_IC.detach() if c.detach_full else logits_IC,
