@@ -37,7 +37,7 @@ def comprehensiveness_loss(
     """How little the cross-entropy rises when the rationale is removed, float [K, B]; lower = more comprehensive.
 
     `diff` is CE(full) - CE(remove); `margin` is max(-m, diff) + m, at least 0, which stops pushing once removing the
-    rationale costs m nats. Source: UNIREX (Chan et al. 2022), section 4.1.
+    rationale costs m nats. Source: UNIREX (Chan et al. 2022).
 
     >>> full, removed = torch.tensor([0.5]), torch.tensor([[0.7], [2.5]])
     >>> comprehensiveness_loss(full, removed, margin=1.0).tolist()
@@ -104,7 +104,7 @@ def sufficiency_loss(
 
     `diff` is CE(keep) - CE(full); `margin` is max(-m, diff) + m, at least 0; `mae` and `mse` compare the two
     cross-entropies; `kl` is KL(full || keep) summed over classes with the full side detached; `kl_mean_reversed` is
-    KL(keep || full) averaged over classes, which is what the paper's code minimises. Source: UNIREX, section 4.1.
+    KL(keep || full) averaged over classes, which is what the paper's code minimises. Source: UNIREX (Chan et al. 2022).
 
     Args:
         logits_full_BC: on the full input.
@@ -139,7 +139,7 @@ def sufficiency_loss(
 def jensen_shannon(logits_a_BC: Tensor, logits_b_BC: Tensor) -> Tensor:
     """Jensen-Shannon divergence of two predictions in nats, float [B], from 0 (equal) to ln 2; both carry gradient.
 
-    Source: the gap between the two predictors of A2R (Yu et al. 2021, eq. 6).
+    Source: the gap between the two predictors of A2R (Yu et al. 2021).
 
     >>> round(jensen_shannon(torch.tensor([[50.0, 0.0]]), torch.tensor([[0.0, 50.0]])).item(), 4)
     0.6931
@@ -165,8 +165,9 @@ def plausibility_loss(
     `pos_weight` on the marked side; `mse` and `mae` compare sigmoid(s) with g; `margin` is the hinge
     max(0, m - (2g - 1) s). `kl` compares distributions over the row, KL(g / sum g || softmax s), and stands at the
     tokens as its summands, so that a row's sum is the divergence; a row without any marked token gives 0.
-    Source: UNIREX, section 4.2. `ranking` is the mean of log(1 + exp(s_j - s_i)) over the pairs of a marked token i and
-    an unmarked token j of a row (RankNet, Burges et al. 2005), at the marked tokens; a row with one kind only gives 0.
+    Source: UNIREX (Chan et al. 2022). `ranking` is the mean of log(1 + exp(s_j - s_i)) over the pairs of a marked token
+    i and an unmarked token j of a row (RankNet, Burges et al. 2005), at the marked tokens; a row with one kind only
+    gives 0.
 
     Args:
         scores_BL: the extractor's scores (logits).

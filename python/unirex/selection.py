@@ -102,7 +102,7 @@ def rationale_masks(
 
     Of n units max(1, fraction * n rounded) are marked, none if n = 0: the highest scores (`top_k`), or the run of
     neighbours with the highest sum of scores (`contiguous`; units that are not selectable do not part neighbours). Of
-    equal ones the earlier wins. Source of the other rounding and shape: FRESH (Jain et al. 2020, section 4.2).
+    equal ones the earlier wins. Source of the other rounding and shape: FRESH (Jain et al. 2020).
 
     Args:
         scores_BL: any floats, as in `top_k_masks`.

@@ -56,7 +56,7 @@ def quadrature(rule: Rule, steps: int) -> tuple[NDArray[np.float64], NDArray[np.
 def integrated_gradients(target: Target, steps: int, rule: Rule) -> Tensor:
     """(input - baseline) times the mean gradient on the straight way between them, float [B, L, D].
 
-    A row's entries sum to logit(input) - logit(baseline) as the steps grow (Sundararajan et al. 2017, eq. 1, 2).
+    A row's entries sum to logit(input) - logit(baseline) as the steps grow (Sundararajan et al. 2017, completeness).
     """
     input_BLD, baseline_BLD = target.embeddings_BLD, target.baseline_BLD
     places, weights = (torch.from_numpy(values).to(input_BLD) for values in quadrature(rule, steps))

@@ -1,4 +1,4 @@
-"""Normalized relative gain: many methods on many data sets in one number each (Chan et al. 2022, section 5).
+"""Normalized relative gain: many methods on many data sets in one number each (Chan et al. 2022).
 
 On one data set every metric is put on the way from the worst (0) to the best (1) of the methods compared. FNRG is the
 mean over faithfulness, PNRG over plausibility, TNRG is that of the task metric, CNRG their mean. All of it is relative
