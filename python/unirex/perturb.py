@@ -15,6 +15,9 @@ How = Literal["attention", "delete", "mask_token", "pad_token"]
 Kind = Literal["keep", "remove"]
 """`keep` leaves the rationale, `remove` leaves its complement; both leave every token that is not selectable."""
 
+View = Literal["keep", "remove", "full"]
+"""What a pass shows of the input: `full` hides nothing."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FillTokens:
@@ -108,12 +111,12 @@ def perturbed_logits(
     rationale_KBL: Tensor,
     selectable_BL: Tensor,
     *,
-    kinds: Sequence[Kind],
+    kinds: Sequence[View],
     how: How,
     fill: FillTokens,
     n_choices: int = 1,
 ) -> list[Tensor]:
-    """The logits under each kind of perturbation, float [K, instances, C] each.
+    """The logits under each kind of perturbation, float [K, instances, C] each; of the full input [1, instances, C].
 
     A rationale that carries gradient (`unirex.selection.relaxed_masks`) hides by gates: every token stays in the rows,
     at the price of full-length passes, so that the hidden ones get a gradient too. All perturbed rows go to `run` in
@@ -130,7 +133,10 @@ def perturbed_logits(
         fill: replacing ids.
         n_choices: rows per instance.
     """
-    hidden = torch.cat([hidden_tokens(rationale_KBL > 0, selectable_BL, kind) for kind in kinds])
+    marked_KBL = rationale_KBL > 0
+    nothing_1BL = torch.zeros_like(marked_KBL[:1])
+    views = [nothing_1BL if kind == "full" else hidden_tokens(marked_KBL, selectable_BL, kind) for kind in kinds]
+    hidden = torch.cat(views)
     n_masks, n_rows, width = hidden.shape
     n_instances = n_rows // n_choices
     by_instance = hidden.view(n_masks, n_instances, n_choices * width)
@@ -143,7 +149,14 @@ def perturbed_logits(
     if rationale_KBL.requires_grad:
         if how != "attention":
             raise ValueError(f"how is {how!r}, expected attention where the selection carries gradient")
-        gates = torch.cat([gate_tokens(rationale_KBL, selectable_BL, kind) for kind in kinds])
+        gates = torch.cat(
+            [
+                torch.ones_like(rationale_KBL[:1])
+                if kind == "full"
+                else gate_tokens(rationale_KBL, selectable_BL, kind)
+                for kind in kinds
+            ]
+        )
         logits = run(replace(rows.take(row_index), gates_BL=gates[chosen]))
     else:
         logits = run(perturb(rows.take(row_index), hidden[chosen], how, fill))
@@ -152,4 +165,4 @@ def perturbed_logits(
     place[mask_index, instance_index] = torch.arange(len(mask_index), device=hidden.device)
     masks = torch.arange(n_masks, device=hidden.device)[:, None]
     last_fresh = torch.where(fresh, masks, 0).cummax(0).values
-    return list(logits[place.gather(0, last_fresh)].chunk(len(kinds)))
+    return list(logits[place.gather(0, last_fresh)].split([len(view) for view in views]))

@@ -255,3 +255,23 @@ def test_comprehensiveness_can_leave_the_task_model_as_it_is() -> None:
                 assert found[apart][name] is None, name
                 n_compared["none"] += 1
         assert min(n_compared.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("case", "task", "own"),
+    [("slm_fp", 2, 0), ("dlm_fp", 1, 1), ("dlm_fp_logistic", 1, 1), ("dlm_fp_apart", 2, 1), ("dlm_p", 1, 1)],
+)
+def test_encoders_run_no_more_often_than_they_must(case: str, task: int, own: int) -> None:
+    method, batch = method_of(case), data().collate(np.arange(6))
+    runs = {"task": 0, "own": 0}
+
+    def count(module: torch.nn.Module, name: str) -> None:
+        # The first layer's feed-forward block runs once a pass, packed or not.
+        found = [part for part, _ in module.named_modules() if part.endswith("layer.0.intermediate")]
+        module.get_submodule(found[0]).register_forward_hook(lambda *_: runs.__setitem__(name, runs[name] + 1))
+
+    count(method.model.backbone, "task")
+    if own:
+        count(method.model.extractor.backbone, "own")
+    method.forward(batch, counts_of(batch), 0)
+    assert runs == {"task": task, "own": own}

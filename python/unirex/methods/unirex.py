@@ -1,6 +1,6 @@
 """UNIREX: A Unified Learning Framework for Language Model Rationale Extraction (Chan et al., ICML 2022)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -21,7 +21,7 @@ from unirex.objectives import (
     sufficiency_loss,
     task_loss,
 )
-from unirex.perturb import FillTokens, How, Kind, perturb, perturbed_logits
+from unirex.perturb import FillTokens, How, Kind, View, perturb, perturbed_logits
 from unirex.relaxation import Estimator, Relaxation
 from unirex.schema import FRACTIONS
 from unirex.selection import Pooling, relaxed_masks, top_k_masks, top_k_word_masks
@@ -207,17 +207,37 @@ class Unirex(nn.Module):
             counts: of the global batch.
             seed: of the step, the same in every process: draws the fractions.
         """
-        logits_IC, scores_BL = self._scored(batch)
+        logits_IC, scores_BL, by_view = self._passes(batch, seed)
         ce_full_I = task_loss(logits_IC, batch.labels_I)
         terms = {"task": task_term(ce_full_I, batch, counts, self.class_weights)}
         if self.config.mask_weight > 0:
             terms["mask"] = self._random_masks(batch, counts)
-        if scores_BL is None:
-            return terms
-        terms |= self._faithfulness(batch, counts, seed, logits_IC, ce_full_I, scores_BL)
-        if self.config.plaus_weight > 0:
+        terms |= self._faithfulness(batch, counts, logits_IC, ce_full_I, by_view)
+        if scores_BL is not None and self.config.plaus_weight > 0:
             terms["plaus"] = plausibility_term(scores_BL, batch, counts, self.config.plaus_criterion)
         return terms
+
+    def _passes(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor | None, dict[View, Tensor]]:
+        """Logits and scores of the full input, and the logits of what is kept and removed, in as few passes as can be.
+
+        A shared extractor's scores come with the task logits. An extractor of its own needs no task model, whose full
+        and perturbed rows then share one pass.
+        """
+        c = self.config
+        wanted: tuple[tuple[Kind, float], ...] = (("remove", c.comp_weight), ("keep", c.suff_weight))
+        kinds = [kind for kind, weight in wanted if weight > 0]
+        if self.model.config.extractor != "dual" or not kinds:
+            logits_IC, scores_BL = self._scored(batch)
+            if scores_BL is None or not kinds:
+                return logits_IC, scores_BL, {}
+            return (
+                logits_IC,
+                scores_BL,
+                self._perturbed_logits(batch, self._rationales(batch, scores_BL, seed), [*kinds]),
+            )
+        scores_BL = self.model.scores(batch)
+        found = self._perturbed_logits(batch, self._rationales(batch, scores_BL, seed), ["full", *kinds])
+        return found.pop("full")[0], scores_BL, found
 
     def _scored(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Logits and scores: an extractor's, or attributions of the gold class."""
@@ -236,34 +256,34 @@ class Unirex(nn.Module):
         rows = perturb(batch.rows, hidden & batch.selectable_BL, self.config.how, self.fill)
         return task_loss(self.model.perturbed(rows, n_choices), batch.labels_I).sum() / counts.instances
 
-    def _faithfulness(
-        self, batch: Batch, counts: Counts, seed: int, logits_IC: Tensor, ce_full_I: Tensor, scores_BL: Tensor
-    ) -> dict[str, Tensor]:
+    def _rationales(self, batch: Batch, scores_BL: Tensor, seed: int) -> Tensor:
+        """The rationale at each fraction of this step, [K, B, L], with gradient where the estimator sends one."""
         c = self.config
-        wanted: tuple[tuple[Kind, float], ...] = (("remove", c.comp_weight), ("keep", c.suff_weight))
-        kinds = [kind for kind, weight in wanted if weight > 0]
-        if not kinds:
-            return {}
         fractions = self._draw(seed)
         if c.estimator == "hard":
-            rationale_KBL = select(scores_BL.detach(), batch.words_BL, fractions, c.unit, c.word_score)
-        else:
-            rationale_KBL = relaxed_masks(
-                scores_BL, batch.words_BL, fractions, c.relaxation, unit=c.unit, pooling=c.word_score
-            )
-        by_kind = self._perturbed_logits(batch, rationale_KBL, kinds)
+            return select(scores_BL.detach(), batch.words_BL, fractions, c.unit, c.word_score)
+        return relaxed_masks(scores_BL, batch.words_BL, fractions, c.relaxation, unit=c.unit, pooling=c.word_score)
+
+    def _faithfulness(
+        self, batch: Batch, counts: Counts, logits_IC: Tensor, ce_full_I: Tensor, by_view: dict[View, Tensor]
+    ) -> dict[str, Tensor]:
+        """Comprehensiveness from the logits without the rationale, sufficiency from those of it alone."""
+        c = self.config
+        if not by_view:
+            return {}
         reference_I = ce_full_I.detach() if c.detach_full else ce_full_I
-        share = 1.0 / (len(fractions) * counts.instances)
+        n_fractions = len(next(iter(by_view.values())))
+        share = 1.0 / (n_fractions * counts.instances)
         if c.ramp > 0:
             share *= min(1.0, counts.progress / c.ramp)
         terms = {}
-        if "remove" in by_kind:
+        if "remove" in by_view:
             constant_I = reference_I.detach() if c.comp_trains == "extractor" else reference_I
-            terms["comp"] = self._comprehensiveness(constant_I, by_kind["remove"], batch.labels_I).sum() * share
-        if "keep" in by_kind:
+            terms["comp"] = self._comprehensiveness(constant_I, by_view["remove"], batch.labels_I).sum() * share
+        if "keep" in by_view:
             loss_KI = sufficiency_loss(
                 logits_IC.detach() if c.detach_full else logits_IC,
-                by_kind["keep"],
+                by_view["keep"],
                 batch.labels_I,
                 criterion=c.suff_criterion,
                 margin=c.suff_margin,
@@ -272,26 +292,27 @@ class Unirex(nn.Module):
             terms["suff"] = loss_KI.sum() * share
         return terms
 
-    def _perturbed_logits(self, batch: Batch, rationale_KBL: Tensor, kinds: list[Kind]) -> dict[Kind, Tensor]:
-        """The logits under each kind; in one pass, unless comprehensiveness is to leave the task model as it is."""
-        if self.config.comp_trains == "extractor" and "remove" in kinds:
+    def _perturbed_logits(self, batch: Batch, rationale_KBL: Tensor, views: Sequence[View]) -> dict[View, Tensor]:
+        """The logits of each view; in one pass, unless comprehensiveness is to leave the task model as it is."""
+        if self.config.comp_trains == "extractor" and "remove" in views:
             with frozen(self.model):
                 found = self._run(batch, rationale_KBL, ["remove"])
-            return found | (self._run(batch, rationale_KBL, ["keep"]) if "keep" in kinds else {})
-        return self._run(batch, rationale_KBL, kinds)
+            others = [view for view in views if view != "remove"]
+            return found | (self._run(batch, rationale_KBL, others) if others else {})
+        return self._run(batch, rationale_KBL, views)
 
-    def _run(self, batch: Batch, rationale_KBL: Tensor, kinds: list[Kind]) -> dict[Kind, Tensor]:
+    def _run(self, batch: Batch, rationale_KBL: Tensor, views: Sequence[View]) -> dict[View, Tensor]:
         logits = perturbed_logits(
             lambda rows: self.model.perturbed(rows, batch.n_choices),
             batch.rows,
             rationale_KBL,
             batch.selectable_BL,
-            kinds=kinds,
+            kinds=views,
             how=self.config.how,
             fill=self.fill,
             n_choices=batch.n_choices,
         )
-        return dict(zip(kinds, logits, strict=True))
+        return dict(zip(views, logits, strict=True))
 
     def _comprehensiveness(self, reference_I: Tensor, logits_KIC: Tensor, labels_I: Tensor) -> Tensor:
         c = self.config
