@@ -83,7 +83,7 @@ def end(pids: Sequence[int]) -> None:
 
 
 def result(run: Path) -> dict[str, Any]:
-    """What a run came to, down to the bit: weights, predictions, metrics, losses and dev metrics."""
+    """What a run came to, down to the bit: weights, predictions, metrics, losses, dev metrics, and the lines of its log."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     weights = sorted((run / "model").glob("*.safetensors")) + sorted((run / "checkpoints").rglob("*.safetensors"))
     tables = [run / "predictions.parquet", *sorted((run / "reference").iterdir())]
@@ -92,6 +92,7 @@ def result(run: Path) -> dict[str, Any]:
         "predictions": [rows(path) for path in tables],
         "metrics": [system["metrics"] for system in json.loads((run / "metrics.json").read_text())["systems"]],
         "losses": [(line["step"], line["loss"]) for line in lines if "loss" in line],
+        "events": [(line.get("event", "step"), line.get("step")) for line in lines],
         "dev": [{k: v for k, v in line.items() if k != "seconds"} for line in lines if line.get("event") == "dev"],
     }
 
