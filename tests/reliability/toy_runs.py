@@ -60,17 +60,23 @@ def start(arguments: Sequence[str], processes: int, log: Path | None = None) -> 
     ]
 
 
-def wait(pids: Sequence[int], timeout: float = 120) -> list[int]:
-    """The exit codes (negative: the signal); as a launcher does, the others end when one has failed."""
+def wait(pids: Sequence[int], timeout: float = 120, patience: float = 0) -> list[int]:
+    """The exit codes (negative: the signal); the others are killed `patience` seconds after one has failed.
+
+    A launcher has no patience.
+    """
     codes: dict[int, int] = {}
     deadline = time.monotonic() + timeout
+    failed = False
     while len(codes) < len(pids):
         for pid in pids:
             if pid not in codes:
                 done, status = os.waitpid(pid, os.WNOHANG)
                 if done:
                     codes[pid] = os.waitstatus_to_exitcode(status)
-        if any(codes.values()) or time.monotonic() > deadline:
+        if any(codes.values()) and not failed:
+            failed, deadline = True, time.monotonic() + patience
+        if time.monotonic() > deadline:
             end([pid for pid in pids if pid not in codes])
         time.sleep(0.005)
     return [codes[pid] for pid in pids]
