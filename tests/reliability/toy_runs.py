@@ -89,7 +89,7 @@ def end(pids: Sequence[int]) -> None:
 
 
 def result(run: Path) -> dict[str, Any]:
-    """What a run came to, down to the bit: weights, predictions, metrics, losses, dev metrics, and the lines of its log."""
+    """What a run came to, down to the bit: weights, predictions, metrics, losses, dev metrics, lines of the log."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     weights = sorted((run / "model").glob("*.safetensors")) + sorted((run / "checkpoints").rglob("*.safetensors"))
     tables = [run / "predictions.parquet", *sorted((run / "reference").iterdir())]
