@@ -96,6 +96,7 @@ impl EraserRows {
         split: String,
         thresholds: Option<Vec<f64>>,
     ) -> Result<Self> {
+        super::find_numpy(py);
         let input = Input { results, data_dir, split };
         let reader = py.detach(|| eraser::RowReader::open(&input, thresholds.as_deref()))?;
         Ok(Self { shape: reader.shape().clone(), reader: Mutex::new(reader) })

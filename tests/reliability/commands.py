@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ def fork(work: Callable[[], int], stderr: Path, stdout: Path = Path(os.devnull))
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         except KeyboardInterrupt:  # before or after the command itself
             code = 130
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())
+            raise
     finally:
         os._exit(code)
 
@@ -189,7 +193,7 @@ def signals(command: Command, work: Path, rng: random.Random, count: int, outcom
             if kind == signal.SIGINT and (said.count("\n") > 1 or "Traceback" in said):
                 problem = f"said {said!r}"
             if code not in ((0, -signal.SIGKILL) if kind == signal.SIGKILL else (0, 130)):
-                problem = f"exit code {code}"
+                problem = f"exit code {code}, said {said!r}"
             if time.monotonic() - sent > max(5.0, 2 * command.length):
                 problem = f"ended {time.monotonic() - sent:.1f} s after the signal"
             if problem:
