@@ -142,12 +142,22 @@ def append_log(run: Path, record: dict[str, Any]) -> None:
     append_line(run / "log.jsonl", json.dumps(record))
 
 
-def _step_of(line: str) -> int:
-    """The step of a line of the log, -1 where a kill or a full disk tore it."""
+def _outlasts(line: str, progress: Progress) -> bool:
+    """Whether a line of the log was written before the state in `progress`, so that nobody will write it again.
+
+    A checkpoint may lie between the last step of an epoch and the epoch's dev metrics. Memory runs out in the step
+    after the one that its line names. The end comes after every checkpoint. A torn line is nobody's.
+    """
     try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return -1
+        entry = json.loads(line)
+        event = entry.get("event")
+        if event == "dev":
+            return int(entry["epoch"]) <= len(progress.history)
+        if event == "out of memory":
+            return int(entry["step"]) < progress.step
+        return event == "stage" or (event != "end" and int(entry["step"]) <= progress.step)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def uncorrected(lr: float, weight_decay: float, step: int, config: TrainConfig) -> dict[str, float]:
@@ -406,12 +416,13 @@ class Training:
         self.cut_log()
 
     def cut_log(self) -> None:
-        """Leaves in the log what was written up to the step that training stands at, and no torn line."""
+        """Leaves in the log what was written before the state that training stands at, and no torn line."""
         log = self.run / "log.jsonl"
         if self.accelerator.is_main_process and log.exists():
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
             with atomic_write(log, "w") as file:
-                file.writelines(f"{line}\n" for line in lines if 0 <= _step_of(line) <= self.progress.step)
+                # The end of an earlier stage is written again, to the same letters, before this stage resumes.
+                file.writelines(f"{line}\n" for line in dict.fromkeys(lines) if _outlasts(line, self.progress))
         self.accelerator.wait_for_everyone()
 
     def close(self) -> None:

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eraser::spans::{self, Matcher, Span};
+use crate::eraser::matching::Matcher;
+use crate::eraser::spans::{self, Span};
 use crate::eraser::sum::Sum;
 
 /// Precision, recall and F1.
@@ -102,7 +103,6 @@ pub struct Hard {
 #[derive(Debug, Default)]
 pub struct Scratch {
     matcher: Matcher,
-    best: Vec<f64>,
     predicted: Vec<Span>,
     gold: Vec<Span>,
 }
@@ -129,16 +129,16 @@ impl Hard {
         let (merged, merged_gold) = (&scratch.predicted, &scratch.gold);
         let shared = spans::shared_positions(merged, merged_gold);
         self.tokens.add(spans::positions(merged), spans::positions(merged_gold), shared);
-        scratch.best.clear();
-        scratch.matcher.best(predicted, gold, |iou| scratch.best.push(iou));
         self.documents_predicted += u64::from(n_predicted > 0);
         self.documents_gold += u64::from(n_gold > 0);
-        for (matched, &threshold) in self.matched.iter_mut().zip(thresholds) {
-            let count = scratch.best.iter().filter(|&&iou| iou >= threshold).count() as u64;
-            matched.count += count;
-            matched.p.add(share(count, n_predicted));
-            matched.r.add(share(count, n_gold));
-        }
+        let mut matched = self.matched.iter_mut();
+        scratch.matcher.count(predicted, gold, thresholds, |count| {
+            if let Some(matched) = matched.next() {
+                matched.count += count;
+                matched.p.add(share(count, n_predicted));
+                matched.r.add(share(count, n_gold));
+            }
+        });
     }
 
     /// Adds what another part of the input adds up to.

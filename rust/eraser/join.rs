@@ -352,11 +352,18 @@ fn fill<T: Clone>(wanted: bool, out: &mut Vec<T>, count: usize, value: T) {
 fn mark(out: &mut Vec<bool>, length: usize, spans: &[Span]) -> Outcome<()> {
     let first = out.len();
     out.resize(first + length, false);
+    // The stretch that reaches furthest; what lies in it is marked already.
+    let (mut from, mut to) = (0, 0);
     for &span in spans.iter().filter(|span| (span.start, span.end) != (-1, -1)) {
         if span.start < 0 || span.start > span.end {
             return Err(Fault::new(format!("[{}, {})", span.start, span.end), "0 <= start <= end"));
         }
-        spans::mark(span, out.get_mut(first..).unwrap_or_default())?;
+        spans::inside(span, length)?;
+        let start = if span.start >= from { span.start.max(to) } else { span.start };
+        spans::mark(Span { start, ..span }, out.get_mut(first..).unwrap_or_default())?;
+        if span.end > to {
+            (from, to) = (span.start, span.end);
+        }
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod instance;
 pub mod join;
 pub mod json;
 pub mod lines;
+pub mod matching;
 pub mod part;
 pub mod problem;
 pub mod report;

@@ -132,31 +132,6 @@ pub fn shared_positions(a: &[Span], b: &[Span]) -> u64 {
     count
 }
 
-/// The best intersection over union of each predicted span with a gold one, 0 where none meets it.
-#[derive(Debug, Default)]
-pub struct Matcher {
-    /// For each gold span the furthest end of it and those before it.
-    reach: Vec<i64>,
-}
-
-impl Matcher {
-    /// Calls `found` with the best of each predicted span. `gold` must be sorted.
-    pub fn best(&mut self, predicted: &[Span], gold: &[Span], mut found: impl FnMut(f64)) {
-        self.reach.clear();
-        let mut furthest = i64::MIN;
-        self.reach.extend(gold.iter().map(|span| {
-            furthest = furthest.max(span.end);
-            furthest
-        }));
-        for span in predicted {
-            // Only gold spans between these two can share a position with it.
-            let first = self.reach.partition_point(|&end| end <= span.start);
-            let meeting = gold.iter().skip(first).take_while(|gold| gold.start < span.end);
-            found(meeting.map(|gold| span.iou(*gold)).fold(0.0, f64::max));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,19 +165,6 @@ mod tests {
         fn overlaps_are_those_of_pairs(a in spans()) {
             let pair = |x: &Span, y: &Span| x != y && !set(&[*x]).is_disjoint(&set(&[*y]));
             prop_assert_eq!(overlap(&a).is_some(), a.iter().any(|x| a.iter().any(|y| pair(x, y))));
-        }
-
-        #[test]
-        fn the_best_match_is_the_best_of_all(a in spans(), b in spans()) {
-            let mut found = Vec::new();
-            Matcher::default().best(&a, &b, |iou| found.push(iou));
-            let ratio = |x: &Span, y: &Span| {
-                let (x, y) = (set(&[*x]), set(&[*y]));
-                let union = x.union(&y).count();
-                if union == 0 { 0.0 } else { x.intersection(&y).count() as f64 / union as f64 }
-            };
-            let expected: Vec<f64> = a.iter().map(|x| b.iter().map(|y| ratio(x, y)).fold(0.0, f64::max)).collect();
-            prop_assert_eq!(found, expected);
         }
     }
 

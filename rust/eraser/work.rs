@@ -52,6 +52,7 @@ struct Scratch {
     lengths: Vec<Option<Lengths>>,
     predicted: Vec<Span>,
     marks: Vec<bool>,
+    merged: Vec<Span>,
     order: Vec<usize>,
 }
 
@@ -220,7 +221,8 @@ impl Work {
             scratch.marks.clear();
             scratch.marks.resize(scores.len(), false);
             // Spans outside the document were found before; an instance with them is not scored in the end.
-            let _ = gold.iter().try_for_each(|&span| spans::mark(span, &mut scratch.marks));
+            spans::merge(gold, &mut scratch.merged);
+            let _ = scratch.merged.iter().try_for_each(|&span| spans::mark(span, &mut scratch.marks));
             ranks.add(&mut scratch.ranker, scores, &scratch.marks);
         }
     }

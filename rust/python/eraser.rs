@@ -110,6 +110,7 @@ impl EraserRows {
         thresholds: Option<Vec<f64>>,
         part: Option<Vec<PathBuf>>,
     ) -> Result<Self> {
+        super::find_numpy(py);
         let input = Input { results, part, data_dir, split };
         let reader = py.detach(|| eraser::RowReader::open(&input, thresholds.as_deref()))?;
         Ok(Self { shape: reader.shape().clone(), reader: Mutex::new(reader) })

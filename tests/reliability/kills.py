@@ -3,6 +3,7 @@
 Every life of a run ends by SIGKILL at a moment drawn from the length of a whole run; with several processes one of
 them dies and the others are ended as a launcher does. After each death the newest checkpoint is compared with its
 manifest; when a life reaches the end, everything it left is compared with a run that nothing happened to.
+With `--patience SECONDS` nobody ends the others so soon: they must end by themselves, with an exit code that says so.
 """
 
 import argparse
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--patience", type=float, default=0, help="seconds in which the others may end by themselves")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     work = Path(tempfile.mkdtemp(prefix="unirex-kills-"))
@@ -37,6 +39,8 @@ def main() -> int:
     expected = result(work / "whole")
     kills, lives, runs, wrong = 0, 0, 0, 0
     at: Counter[str] = Counter()
+    ends: Counter[int] = Counter()
+    longest = 0.0
     while kills < options.kills:
         run = work / f"run-{runs}"
         runs += 1
@@ -49,9 +53,14 @@ def main() -> int:
             alive = os.waitid(os.P_PID, victim, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
             if alive:
                 os.kill(victim, signal.SIGKILL)
-            codes = wait(pids)
+            died = time.monotonic()
+            codes = wait(pids, patience=options.patience)
             if -signal.SIGKILL in codes and alive:
                 kills += 1
+                others = [code for pid, code in zip(pids, codes, strict=True) if pid != victim]
+                if others and options.patience:
+                    longest = max(longest, time.monotonic() - died)
+                    ends.update(others)
                 at[sound(run)] += 1
                 continue
             if any(codes):
@@ -71,6 +80,9 @@ def main() -> int:
         f"checkpoints damaged 0, runs that ended otherwise {wrong}; "
         f"newest checkpoint at death: {dict(sorted(at.items()))}"
     )
+    if options.patience:
+        print(f"the others' exit codes: {dict(ends)}; the last of them ended after at most {longest:.1f} s")
+        wrong += ends[-signal.SIGKILL]
     if not wrong:
         shutil.rmtree(work)
     return int(wrong > 0)

@@ -60,17 +60,23 @@ def start(arguments: Sequence[str], processes: int, log: Path | None = None) -> 
     ]
 
 
-def wait(pids: Sequence[int], timeout: float = 120) -> list[int]:
-    """The exit codes (negative: the signal); as a launcher does, the others end when one has failed."""
+def wait(pids: Sequence[int], timeout: float = 120, patience: float = 0) -> list[int]:
+    """The exit codes (negative: the signal); the others are killed `patience` seconds after one has failed.
+
+    A launcher has no patience.
+    """
     codes: dict[int, int] = {}
     deadline = time.monotonic() + timeout
+    failed = False
     while len(codes) < len(pids):
         for pid in pids:
             if pid not in codes:
                 done, status = os.waitpid(pid, os.WNOHANG)
                 if done:
                     codes[pid] = os.waitstatus_to_exitcode(status)
-        if any(codes.values()) or time.monotonic() > deadline:
+        if any(codes.values()) and not failed:
+            failed, deadline = True, time.monotonic() + patience
+        if time.monotonic() > deadline:
             end([pid for pid in pids if pid not in codes])
         time.sleep(0.005)
     return [codes[pid] for pid in pids]
@@ -83,7 +89,7 @@ def end(pids: Sequence[int]) -> None:
 
 
 def result(run: Path) -> dict[str, Any]:
-    """What a run came to, down to the bit: weights, predictions, metrics, losses and dev metrics."""
+    """What a run came to, down to the bit: weights, predictions, metrics, losses, dev metrics, lines of the log."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     weights = sorted((run / "model").glob("*.safetensors")) + sorted((run / "checkpoints").rglob("*.safetensors"))
     tables = [run / "predictions.parquet", *sorted((run / "reference").iterdir())]
@@ -92,6 +98,7 @@ def result(run: Path) -> dict[str, Any]:
         "predictions": [rows(path) for path in tables],
         "metrics": [system["metrics"] for system in json.loads((run / "metrics.json").read_text())["systems"]],
         "losses": [(line["step"], line["loss"]) for line in lines if "loss" in line],
+        "events": [(line.get("event", "step"), line.get("step")) for line in lines],
         "dev": [{k: v for k, v in line.items() if k != "seconds"} for line in lines if line.get("event") == "dev"],
     }
 

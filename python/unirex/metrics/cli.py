@@ -4,8 +4,10 @@ Only the chosen subcommand is imported, so that help comes at once.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from unirex.terminal import line
 
@@ -24,21 +26,38 @@ PROGRAM = "unirex-metrics"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0, or 2 with one line on stderr if the input or an option is wrong."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """The exit code: 0, or 2 with one line on stderr if the input or an option is wrong, or nothing can be written."""
+    try:
+        try:
+            code = _run(list(sys.argv[1:] if argv is None else argv))
+        except SystemExit as done:  # the help was shown
+            code = int(done.code or 0)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        _discard_output()
+        return 141
+    except (ValueError, OSError) as error:
+        _discard_output()
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _discard_output() -> None:
+    """Lets the interpreter end without another complaint about output that nobody takes."""
+    try:
+        sys.stdout.flush()
+    except (ValueError, OSError):
+        with suppress(ValueError, OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in {"-h", "--help"}:
         print(_usage())  # noqa: T201
         return 0 if arguments else 2
     name, *rest = arguments
-    try:
-        return _run(name, rest)
-    except (ValueError, OSError) as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        return 130
-
-
-def _run(name: str, rest: list[str]) -> int:
     if name == "--version":
         from unirex import __version__
 
