@@ -16,8 +16,8 @@ install:  ## environment with everything for development; the extension is built
 build:  ## builds the extension anew, whatever changed
 	uv sync --reinstall-package unirex
 
-wheel:  ## sdist, and from it the wheel, into dist/
-	uv build --out-dir dist
+wheel:  ## sdist, and from it the wheel, into dist/: manylinux2014 on Linux, the same bytes in any folder
+	tools/wheel.sh
 
 format:  ## rewrites Python and Rust in the one style
 	$(RUN) ruff format
