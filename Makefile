@@ -1,7 +1,7 @@
 # The same targets serve a developer, .ci/run and GitHub Actions.
 .DEFAULT_GOAL := help
 .PHONY: help install build wheel format lint lint-python lint-rust layers lengths pins typecheck types stub \
-	test test-rust test-two test-oldest bench docs site deny lock clean ci
+	test test-rust test-two test-oldest bench docs site deny licences lock clean ci
 
 RUN ?= uv run
 SOURCES = '*.py' '*.pyi' '*.rs'
@@ -16,8 +16,8 @@ install:  ## environment with everything for development; the extension is built
 build:  ## builds the extension anew, whatever changed
 	uv sync --reinstall-package unirex
 
-wheel:  ## sdist, and from it the wheel, into dist/
-	uv build --out-dir dist
+wheel:  ## sdist, and from it the wheel, into dist/: manylinux2014 on Linux, the same bytes in any folder
+	tools/wheel.sh
 
 format:  ## rewrites Python and Rust in the one style
 	$(RUN) ruff format
@@ -74,6 +74,10 @@ site:  ## the documentation as a site in docs/_build/html, with warnings as erro
 
 deny:  ## licences, duplicates and sources of the crates
 	cargo deny --locked check bans licenses sources
+
+licences:  ## licences of the Python packages, extras included
+	uv export --quiet --no-default-groups --all-extras --no-emit-project | \
+		uv run --quiet --isolated --no-project --python 3.11 --with-requirements - python tools/licences.py
 
 lock:  ## resolves again and writes constraints.txt and the pins in pyproject.toml (ARGS=--upgrade: newest of all)
 	uv run --no-project tools/pin.py $(ARGS)

@@ -1,28 +1,17 @@
 #!/usr/bin/env bash
-# Builds the wheel twice, from two copies of the committed sources in different folders, and compares the bytes.
-#     tools/same_wheel.sh [FOLDER]     the wheel and its SHA-256 are left in FOLDER (default: dist)
-# Dates come from the last commit, and paths of the machine are taken out of the binary.
+# Builds sdist and wheel again, from a copy of the sources in another folder, and compares the bytes with what
+# tools/wheel.sh made of them here.
+#     tools/same_wheel.sh [FOLDER]     where the first pair lies; default: dist
 set -euo pipefail
-root=$(git rev-parse --show-toplevel)
-out=$(mkdir -p "${1:-dist}" && cd "${1:-dist}" && pwd)
+cd "$(dirname "$0")/.."
+dist=$(cd "${1:-dist}" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct)
-export SOURCE_DATE_EPOCH
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+export SOURCE_DATE_EPOCH CARGO_TARGET_DIR="$scratch/target"
 
-for copy in first "second/elsewhere"; do
-  mkdir -p "$scratch/$copy/source"
-  git -C "$root" archive HEAD | tar -x -C "$scratch/$copy/source"
-  (
-    cd "$scratch/$copy/source"
-    remap="--remap-path-prefix=$PWD=/unirex --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
-    remap+=" --remap-path-prefix=$(rustc --print sysroot)=/rust"
-    RUSTFLAGS="$remap" CARGO_TARGET_DIR="$PWD/target" maturin build --quiet --release --locked --strip \
-      --out "$scratch/$copy/dist"
-  )
-done
-first=("$scratch"/first/dist/*.whl)
-second=("$scratch"/second/elsewhere/dist/*.whl)
-cmp "${first[0]}" "${second[0]}"
-cp "${first[0]}" "$out/"
-cd "$out" && sha256sum "$(basename "${first[0]}")"
+mkdir "$scratch/elsewhere"
+git ls-files -z | tar --create --null --files-from - | tar --extract --directory "$scratch/elsewhere"
+"$scratch/elsewhere/tools/wheel.sh" "$scratch/dist" > /dev/null
+for again in "$scratch"/dist/*; do cmp "$dist/$(basename "$again")" "$again"; done
+cd "$dist" && sha256sum unirex-*

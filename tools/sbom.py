@@ -1,6 +1,9 @@
-"""A CycloneDX bill of materials from Cargo.lock and constraints.txt: `python tools/sbom.py > sbom.json`.
+"""A CycloneDX bill of materials from Cargo.lock and constraints.txt.
 
 The same sources give the same bytes. Nothing is fetched: names, versions and hashes stand in the two files.
+
+    python tools/sbom.py > sbom.json             all crates and packages, those for development too
+    python tools/sbom.py --crates > sbom.json    the crates that a wheel is built from, for the wheel
 """
 
 import hashlib
@@ -32,6 +35,26 @@ def crates(lock: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def built_from(lock: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    """The part of a Cargo.lock that `dependencies` of a Cargo.toml lead to, on any platform.
+
+    >>> lock = {"package": [{"name": "a", "version": "1", "dependencies": ["b 2"]}, {"name": "b", "version": "1"},
+    ...                     {"name": "b", "version": "2"}, {"name": "test", "version": "1", "dependencies": ["b 1"]}]}
+    >>> [(crate["name"], crate["version"]) for crate in built_from(lock, {"dependencies": {"a": "1"}})["package"]]
+    [('a', '1'), ('b', '2')]
+    """
+    reached: set[tuple[str, str]] = set()
+    asked = list(manifest["dependencies"])
+    while asked:
+        name, _, version = asked.pop().partition(" ")  # the version stands there where a name has several
+        for crate in lock["package"]:
+            key = (crate["name"], crate["version"])
+            if crate["name"] == name and version in {"", crate["version"]} and key not in reached:
+                reached.add(key)
+                asked += crate.get("dependencies", [])
+    return {"package": [crate for crate in lock["package"] if (crate["name"], crate["version"]) in reached]}
+
+
 def packages(constraints: str) -> list[dict[str, Any]]:
     """Components of the Python side, with the condition under which each is installed."""
     found: list[dict[str, Any]] = []
@@ -48,10 +71,9 @@ def packages(constraints: str) -> list[dict[str, Any]]:
     return found
 
 
-def bill(cargo_lock: str, constraints: str, version: str) -> dict[str, Any]:
+def bill(components: list[dict[str, Any]], version: str) -> dict[str, Any]:
     """The whole bill; its serial number is derived from what it lists."""
-    lock = tomllib.loads(cargo_lock)
-    components = sorted([*crates(lock), *packages(constraints)], key=lambda component: str(component["bom-ref"]))
+    components = sorted(components, key=lambda component: str(component["bom-ref"]))
     unique = {json.dumps(component, sort_keys=True): component for component in components}
     digest = hashlib.sha256("".join(unique).encode()).digest()
     return {
@@ -72,14 +94,21 @@ def bill(cargo_lock: str, constraints: str, version: str) -> dict[str, Any]:
     }
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Prints the bill of this tree."""
-    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
-    found = bill((ROOT / "Cargo.lock").read_text(), (ROOT / "constraints.txt").read_text(), version)
-    json.dump(found, sys.stdout, indent=1, sort_keys=True)
+    if arguments not in ([], ["--crates"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    lock = tomllib.loads((ROOT / "Cargo.lock").read_text())
+    if arguments:
+        components = crates(built_from(lock, manifest))
+    else:
+        components = [*crates(lock), *packages((ROOT / "constraints.txt").read_text())]
+    json.dump(bill(components, manifest["package"]["version"]), sys.stdout, indent=1, sort_keys=True)
     print()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

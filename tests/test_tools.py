@@ -1,0 +1,80 @@
+"""The tools of the clone that nothing else runs: licences and bills of materials."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def install(folder: Path, name: str, *metadata: str) -> None:
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    lines = ("Metadata-Version: 2.4", f"Name: {name}", "Version: 1.0", *metadata, "")
+    (info / "METADATA").write_text("\n".join(lines), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        (["License-Expression: MIT OR Apache-2.0"], None),
+        (["License: BSD 3", " with its text", "Classifier: License :: OSI Approved :: BSD License"], None),
+        (["License-Expression: MIT AND GPL-3.0-only"], "GPL-3.0-only"),
+        (["License: AGPL", "Classifier: License :: OSI Approved :: MIT License"], "AGPL"),
+        (["Classifier: License :: Other/Proprietary License"], "Other/Proprietary License"),
+        (["License-Expression: LicenseRef-NVIDIA-Proprietary"], "LicenseRef-NVIDIA-Proprietary"),
+        ([], "not stated"),
+    ],
+)
+def test_licences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metadata: list[str], said: str | None) -> None:
+    install(tmp_path, "made-up-top", "License-Expression: MIT", "Requires-Dist: made-up-inner; extra == 'all'")
+    install(tmp_path, "made-up-inner", *metadata)
+    monkeypatch.syspath_prepend(tmp_path)
+    check = tool("licences").check
+    assert check(["made-up-top"])[1] == []
+    expected = f"made-up-inner 1.0: licence {said}, expected one that tools/licences.py allows"
+    assert check(["made-up-top[all]>=1"])[1] == ([] if said is None else [expected])
+
+
+def test_a_package_that_is_not_installed_has_no_known_licence() -> None:
+    assert tool("licences").check(["made-up-absent"])[1] == [
+        "made-up-absent: not installed, so its licence is not known"
+    ]
+
+
+def test_bills_are_the_same_each_time_and_hashed() -> None:
+    command = [sys.executable, str(ROOT / "tools" / "sbom.py")]
+    everything, again, crates = (
+        subprocess.run([*command, *options], check=True, stdout=subprocess.PIPE).stdout
+        for options in ([], [], ["--crates"])
+    )
+    assert everything == again
+    every, built = ({part["purl"]: part for part in json.loads(bill)["components"]} for bill in (everything, crates))
+    assert [purl for purl, part in every.items() if not part["hashes"]] == []
+    assert {purl.split("@")[0] for purl in built} >= {"pkg:cargo/pyo3", "pkg:cargo/rayon", "pkg:cargo/rayon-core"}
+    assert built.items() <= every.items()
+    assert all(purl.startswith("pkg:cargo/") for purl in built)
+    assert not any(purl.startswith("pkg:cargo/criterion@") for purl in built)  # for development only
+
+
+@pytest.mark.parametrize("name", ["sbom", "licences", "pin"])
+def test_examples(name: str) -> None:
+    import doctest
+
+    results = doctest.testmod(tool(name))
+    assert results.failed == 0
+    assert results.attempted > 0
