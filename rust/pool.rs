@@ -20,11 +20,13 @@ static POOL: OnceLock<Result<ThreadPool>> = OnceLock::new();
 
 /// Runs `op`, so that rayon's parallel iterators in it use `threads` threads (none = one a core).
 ///
-/// In a process forked from one that has used the pool, `op` runs on one thread.
+/// In a process forked from one that has used the pool, `op` runs on one thread. In a thread of a pool, whosever, `op`
+/// stays there if no number is asked for.
 pub fn run<T: Send>(threads: Option<usize>, op: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     check(threads)?;
     match threads {
         Some(n) => build(n)?.install(op),
+        None if rayon::current_thread_index().is_some() => op(),
         None if forked() => build(1)?.install(op),
         None => match POOL.get_or_init(|| build(0)) {
             Ok(pool) => pool.install(op),

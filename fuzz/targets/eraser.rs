@@ -1,7 +1,7 @@
 //! Documents, annotations and results of the ERASER layout as files of any bytes: scored, joined and validated.
 //!
-//! The input is cut at two bytes 0xff into docs.jsonl, test.jsonl and results.jsonl. Where blocks are cut and how many
-//! threads there are must change nothing.
+//! The input is cut at two bytes 0xff into docs.jsonl, test.jsonl and results.jsonl. Where blocks are cut must change
+//! nothing.
 #![no_main]
 
 use std::fs;
@@ -19,6 +19,9 @@ fn folder() -> &'static PathBuf {
         let root = if memory.is_dir() { memory } else { std::env::temp_dir() };
         let folder = root.join(format!("unirex-fuzz-eraser-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder for the files");
+        // Handing a file of a few bytes to another thread and back takes longer than reading it.
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global();
+        alone.expect("nobody has built a pool before");
         folder
     })
 }

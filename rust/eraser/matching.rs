@@ -36,7 +36,8 @@ impl Least {
     }
 
     /// Of two spans that overlap, `[a, b)` on the left, `[c, d)` on the right and neither inside the other, the
-    /// intersection over union is (b - c) / (d - a). It reaches this if the key of (b, a) is no less than that of (c, d).
+    /// intersection over union is (b - c) / (d - a). It reaches this if the key of (b, a) is no
+    /// less than that of (c, d).
     fn key(self, inner: i64, outer: i64) -> i128 {
         (i128::from(inner) << self.shift) + self.times * i128::from(outer)
     }
