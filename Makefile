@@ -1,7 +1,7 @@
 # The same targets serve a developer, .ci/run and GitHub Actions.
 .DEFAULT_GOAL := help
 .PHONY: help install build wheel format lint lint-python lint-rust layers lengths pins typecheck types stub \
-	test test-rust test-two test-oldest bench docs site deny licences lock clean ci
+	test test-rust sanitize test-two test-oldest bench docs site deny licences lock clean ci
 
 RUN ?= uv run
 SOURCES = '*.py' '*.pyi' '*.rs'
@@ -50,6 +50,9 @@ test:  ## Python tests and doctests
 
 test-rust:  ## tests of the core, which need no Python
 	cargo test --locked
+
+sanitize:  ## the same under AddressSanitizer
+	tools/sanitize.sh address
 
 # --multi_gpu is how accelerate starts several processes; the variable keeps them on the CPU.
 test-two:  ## the quickstart on two processes, on the CPU
