@@ -336,6 +336,13 @@ def test_the_table_names_costs_controls_and_the_sweep(fake: Path, capsys: pytest
     assert "expected one line <!-- suite s -->" in capsys.readouterr().err
 
 
+def test_controls_stand_below_the_methods(fake: Path) -> None:
+    methods = {"aa": {"config": "none.yaml", "control": True}, "slm": []}
+    world = World(fake, data={"one": []}, methods=methods)
+    assert world.run() == 0
+    assert [r["method"] for r in rows_of(world)[:2]] == ["slm", "aa"]
+
+
 def test_costs_come_from_the_last_line_of_the_log(tmp_path: Path) -> None:
     assert read_costs(tmp_path) == {}
     (tmp_path / "cost.json").write_text('{"explain_seconds": 3, "explain_instances": 6}')

@@ -50,7 +50,8 @@ def collect(suite: Suite, plan: Sequence[Planned]) -> Found:
                 if transfer.name == name and transfer.done():
                     _add(found, suite, run, f"{run.label} to {name}", transfer.folder)
     compared = {run.data for run in found.runs if run.method not in found.controls}
-    kept = [run for run in found.runs if run.data in compared]
+    # The order of the runs is that of the rows: controls come below the methods.
+    kept = sorted((run for run in found.runs if run.data in compared), key=lambda run: run.method in found.controls)
     present = {run.method for run in kept}
     return Found(runs=kept, costs=found.costs, controls=[name for name in found.controls if name in present])
 
