@@ -56,9 +56,11 @@ impl Seen {
         if annotated.len() != self.annotated.len() {
             return Err(Fault::new("a part made with other annotations", "the same files everywhere"));
         }
-        for entry in annotations.iter() {
-            if annotated.get(entry.at / 64).is_some_and(|word| word & (1 << (entry.at % 64)) != 0) {
-                self.note(&Ok(entry.at), annotations)?;
+        for (i, &word) in annotated.iter().enumerate() {
+            let mut rest = word;
+            while rest != 0 {
+                self.note(&Ok(i * 64 + rest.trailing_zeros() as usize), annotations)?;
+                rest &= rest - 1;
             }
         }
         others.iter().try_for_each(|name| self.note(&Err(String::from_utf8_lossy(name).into_owned()), annotations))

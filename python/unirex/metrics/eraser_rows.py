@@ -114,10 +114,10 @@ class _Scoring:
     def open(self, part: Sequence[Path] | None = None) -> tuple[_rust.EraserRows, list["_Part"], list[State]]:
         """A reader of all files or of a part of them, the parts of the metrics, and their empty states."""
         reader = _rust.EraserRows(self.results, self.data_dir, self.split, thresholds=self.aopc_thresholds, part=part)
-        parts = [part for part in _parts(reader, self.convention, self.iou_thresholds) if part.layout.definitions]
-        if not parts:
+        metrics = [some for some in _parts(reader, self.convention, self.iou_thresholds) if some.layout.definitions]
+        if not metrics:
             raise ValueError(f"{self.results[0]}: nothing to score in fields {reader.fields}")
-        return reader, parts, [State(part.layout, self.resampling) for part in parts]
+        return reader, metrics, [State(some.layout, self.resampling) for some in metrics]
 
     def part(self, path: Path) -> list[bytes]:
         """What one of the files adds up to: the instances met, and the states."""
