@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from test_backbone import backbone, random_rows
-from unirex.backbone import encode, encode_pooled
+from unirex.backbone import encode, encode_pooled, pool
 from unirex.gates import gated_attention, take_gates
 from unirex.perturb import FillTokens, perturbed_logits
 from unirex.relaxation import Relaxation
@@ -54,6 +54,20 @@ def test_a_closed_gate_gets_the_change_of_the_output_when_it_opens() -> None:
     opened = gated_attention(query, key, value, torch.ones(2, 5, dtype=torch.float64), scale=0.5)
     change = ((opened - output) * probe).sum((1, 2, 3))
     torch.testing.assert_close(found[:, 3], change, atol=1e-5, rtol=1e-4)
+
+
+def test_a_mean_passes_gradient_to_its_gates_open_or_closed() -> None:
+    hidden = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    visible = torch.tensor([[True, True, True, False]])
+    gate = torch.tensor([[1.0, 0.0, 1.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    mean = pool(hidden, None, visible, "mean", gate)[0]
+    torch.testing.assert_close(mean, hidden[0, [0, 2]].mean(0))
+    probe = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    (found,) = torch.autograd.grad(mean @ probe, gate)
+    opened = hidden[0, :3].mean(0)  # what the mean becomes when the second token comes into view
+    torch.testing.assert_close(found[0, 1], (opened - mean) @ probe)
+    torch.testing.assert_close(found[0, 0], (hidden[0, 0] - mean) @ probe / 2)
+    assert found[0, 3] == 0
 
 
 def test_a_masked_token_gets_nothing_and_a_row_that_sees_nothing_gives_zeros() -> None:

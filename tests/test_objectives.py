@@ -144,12 +144,13 @@ def test_complement_by_hand() -> None:
     prior = -0.5 * math.log(0.25) - 0.5 * math.log(0.75) - LN2
     assert complement_loss(removed, label, "prior").item() == pytest.approx(prior, abs=1e-6)
     assert complement_loss(removed, label, "unlikelihood").item() == pytest.approx(-math.log(0.75), abs=1e-6)
+    assert complement_loss(removed, label, "probability").item() == pytest.approx(0.25, abs=1e-6)
     assert complement_loss(removed, label, "prior", 0.25).item() == pytest.approx(0, abs=1e-6)
     # Three classes, target .2: q = (.2, .4, .4) against (.5, .3, .2).
     three = complement_loss(logits(0.5, 0.3, 0.2)[None], label, "prior", 0.2).item()
     expected = 0.2 * math.log(0.2 / 0.5) + 0.4 * math.log(0.4 / 0.3) + 0.4 * math.log(0.4 / 0.2)
     assert three == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(ValueError, match="complement criterion is 'margin', expected prior or unlikelihood"):
+    with pytest.raises(ValueError, match="complement criterion is 'margin', expected prior, unlikelihood or"):
         complement_loss(removed, label, "margin")
 
 

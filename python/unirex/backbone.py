@@ -108,8 +108,17 @@ def _inputs(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None
     return inputs
 
 
-def pool(hidden_BLD: Tensor, pooler_BD: Tensor | None, visible_BL: Tensor, pooling: Pooling) -> Tensor:
-    """One vector a row, float [B, D]."""
+def pool(
+    hidden_BLD: Tensor,
+    pooler_BD: Tensor | None,
+    visible_BL: Tensor,
+    pooling: Pooling,
+    gates_BL: Tensor | None = None,
+) -> Tensor:
+    """One vector a row, float [B, D]; a mean lets gradient through to the gates of the tokens it is taken over."""
+    if gates_BL is not None:
+        weight_BL = visible_BL * gates_BL
+        visible_BL = weight_BL > 0
     if pooling == "pooler":
         if pooler_BD is None:
             message = "pooling is 'pooler', but the backbone has no pooler; expected first, mean or last"
@@ -119,6 +128,11 @@ def pool(hidden_BLD: Tensor, pooler_BD: Tensor | None, visible_BL: Tensor, pooli
         return hidden_BLD[:, 0]
     if pooling == "mean":
         weight_BL1 = visible_BL.to(hidden_BLD.dtype).unsqueeze(-1)
+        if gates_BL is not None:
+            # Of a closed gate, what the mean changes by when it opens: (h - mean) / (n + 1) in place of (h - mean) / n.
+            total_B1 = weight_BL.detach().sum(1, keepdim=True)
+            opening_BL = weight_BL * torch.where(visible_BL, 1.0, total_B1 / (total_B1 + 1))
+            weight_BL1 = opening_BL.to(hidden_BLD.dtype).unsqueeze(-1)
         return (hidden_BLD * weight_BL1).sum(1) / weight_BL1.sum(1).clamp(min=1)
     last_B = torch.arange(visible_BL.shape[1], device=visible_BL.device).expand_as(visible_BL)
     last_B = last_B.masked_fill(~visible_BL, 0).amax(1)
@@ -144,8 +158,7 @@ def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, ma
     for index in passes:
         part = drop_padding(rows.take(_on(rows, index)), int(lengths[index].max()))
         hidden_BLD, pooler_BD = _encode_padded(backbone, part)
-        visible_BL = part.visible_BL if part.gates_BL is None else part.visible_BL & (part.gates_BL > 0)
-        pooled.append(pool(hidden_BLD, pooler_BD, visible_BL, pooling))
+        pooled.append(pool(hidden_BLD, pooler_BD, part.visible_BL, pooling, part.gates_BL))
     return torch.cat(pooled)[_on(rows, np.argsort(np.concatenate(passes)))]
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CompCriterion = Literal["margin", "diff", "prior", "unlikelihood"]
+CompCriterion = Literal["margin", "diff", "prior", "unlikelihood", "probability"]
 SuffCriterion = Literal["margin", "diff", "mae", "mse", "kl", "kl_mean_reversed"]
 PlausCriterion = Literal["bce", "kl", "mse", "mae", "margin", "ranking"]
 
@@ -62,7 +62,9 @@ def complement_loss(
     `prior` is KL(q || p(remove)), summed over classes, q uniform: without its rationale an input says nothing. With a
     `target` q gives the label that probability and shares the rest evenly: below 1/C it asks for more.
     `unlikelihood` is -log(1 - p(remove)) of the label (Welleck et al. 2020): it pushes on past the uniform
-    distribution, less and less.
+    distribution, less and less. `probability` is p(remove) of the label itself, of which comprehensiveness is the
+    negative: bounded, and flat where the complement speaks surely for the label, so that it asks little of inputs that
+    can't be turned (the mean absolute error of Ghosh et al. 2017, robust to labels that are wrong).
 
     Args:
         logits_remove_KBC: without the rationale, per fraction.
@@ -87,7 +89,9 @@ def complement_loss(
         own_BC = torch.arange(logits_KBC.shape[-1], device=labels_B.device) == labels_B[:, None]
         rest_KB = torch.logsumexp(logits_KBC.masked_fill(own_BC, -torch.inf), -1)
         return torch.logsumexp(logits_KBC, -1) - rest_KB
-    message = f"complement criterion is {criterion!r}, expected prior or unlikelihood"
+    if criterion == "probability":
+        return (-task_loss(logits_KBC, labels_B)).exp()
+    message = f"complement criterion is {criterion!r}, expected prior, unlikelihood or probability"
     raise ValueError(message)
 
 
