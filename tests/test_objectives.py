@@ -145,6 +145,8 @@ def test_complement_by_hand() -> None:
     assert complement_loss(removed, label, "prior").item() == pytest.approx(prior, abs=1e-6)
     assert complement_loss(removed, label, "unlikelihood").item() == pytest.approx(-math.log(0.75), abs=1e-6)
     assert complement_loss(removed, label, "probability").item() == pytest.approx(0.25, abs=1e-6)
+    assert complement_loss(removed, label, "probability", 0.1).item() == pytest.approx(0.15, abs=1e-6)
+    assert complement_loss(removed, label, "probability", 0.3).item() == 0
     assert complement_loss(removed, label, "prior", 0.25).item() == pytest.approx(0, abs=1e-6)
     # Three classes, target .2: q = (.2, .4, .4) against (.5, .3, .2).
     three = complement_loss(logits(0.5, 0.3, 0.2)[None], label, "prior", 0.2).item()

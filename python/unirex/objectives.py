@@ -64,13 +64,14 @@ def complement_loss(
     `unlikelihood` is -log(1 - p(remove)) of the label (Welleck et al. 2020): it pushes on past the uniform
     distribution, less and less. `probability` is p(remove) of the label itself, of which comprehensiveness is the
     negative: bounded, and flat where the complement speaks surely for the label, so that it asks little of inputs that
-    can't be turned (the mean absolute error of Ghosh et al. 2017, robust to labels that are wrong).
+    can't be turned (the mean absolute error of Ghosh et al. 2017, robust to labels that are wrong). With a `target` it
+    is what p(remove) has above that.
 
     Args:
         logits_remove_KBC: without the rationale, per fraction.
         labels_B: gold classes.
         criterion: see above.
-        target: for `prior`, in (0, 1).
+        target: for `prior` and `probability`, in (0, 1).
 
     >>> even, label = torch.zeros(1, 1, 2), torch.tensor([1])
     >>> complement_loss(even, label, "prior").item(), round(complement_loss(even, label, "unlikelihood").item(), 4)
@@ -90,7 +91,7 @@ def complement_loss(
         rest_KB = torch.logsumexp(logits_KBC.masked_fill(own_BC, -torch.inf), -1)
         return torch.logsumexp(logits_KBC, -1) - rest_KB
     if criterion == "probability":
-        return (-task_loss(logits_KBC, labels_B)).exp()
+        return ((-task_loss(logits_KBC, labels_B)).exp() - (target or 0.0)).clamp(min=0)
     message = f"complement criterion is {criterion!r}, expected prior, unlikelihood or probability"
     raise ValueError(message)
 
