@@ -164,3 +164,21 @@ def test_faithfulness_alone_trains_an_extractor_through_the_selection(estimator:
     method = [f"--method.estimator={estimator}", "--method.plaus_weight=0", "--method.suff_criterion=kl"]
     assert train.main([*TINY, *method, f"--output={run}"]) == 0
     assert len(json.loads((run / "metrics.json").read_text())["systems"]) == 4
+
+
+@pytest.mark.parametrize(("chosen", "judged"), [("composite", ["attention"]), ("csd[delete]", ["attention", "delete"])])
+def test_epochs_are_judged_by_the_perturbations_that_choose_among_them(
+    chosen: str, judged: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[str]] = {}
+    judge = train.judge
+
+    def watch(*arguments: Any, **settings: Any) -> Any:
+        seen[settings["title"]] = list(arguments[3].config.how)
+        return judge(*arguments, **settings)
+
+    monkeypatch.setattr(train, "judge", watch)
+    settings = ["--eval.how=[attention, delete, mask_token]", f"--train.best_metric={chosen}"]
+    assert train.main([*TINY, *settings, f"--output={tmp_path / 'run'}"]) == 0
+    assert (seen.pop("dev 1"), seen.pop("dev 2")) == (judged, judged)
+    assert list(seen.values()) == [["attention", "delete", "mask_token"]]

@@ -191,8 +191,13 @@ def _fit_stage(
     elif config.resume:
         training.cut_log()
 
+    # Between epochs only the perturbations count that the choice of the best epoch looks at: the main one, or a named one.
+    wanted = config.train.best_metric
+    how = tuple(how for place, how in enumerate(judging.config.how) if place == 0 or how in wanted)
+    on_dev = replace(judging, config=replace(judging.config, how=how))
+
     def score_dev(epoch: int) -> dict[str, float]:
-        tables = judge(accelerator, training.method, sets[1], judging, about, title=f"dev {epoch}")
+        tables = judge(accelerator, training.method, sets[1], on_dev, about, title=f"dev {epoch}")
         if accelerator.is_main_process:
             warn_of_collapse(tables[OWN], f"dev {epoch}")
         return dev_metrics(accelerator, tables, config.train.best_metric)
