@@ -191,7 +191,7 @@ def _fit_stage(
     elif config.resume:
         training.cut_log()
 
-    # Between epochs only the perturbations count that the choice of the best epoch looks at: the main one, or a named one.
+    # The choice of the best epoch looks at the main perturbation, or at one that it names; the others wait for the end.
     wanted = config.train.best_metric
     how = tuple(how for place, how in enumerate(judging.config.how) if place == 0 or how in wanted)
     on_dev = replace(judging, config=replace(judging.config, how=how))

@@ -275,7 +275,7 @@ class Unirex(nn.Module):
         if len(fractions) < len(places):
             own = (c.fractions[len(c.fractions) // 2],)
             own_BL = select(scores_BL.detach(), batch.words_BL, own, c.unit, c.word_score)[0]
-            gold_BL = (batch.gold_BL > 0.5) & batch.selectable_BL  # noqa: PLR2004 - halfway between out and in
+            gold_BL = (batch.gold_BL > 0.5) & batch.selectable_BL
             rationale_BL = torch.where(batch.has_gold_B[:, None], gold_BL, own_BL)
             found.append(rationale_BL[None] if c.estimator == "hard" else rationale_BL[None].float())
         return torch.cat(found)
