@@ -116,9 +116,8 @@ def pool(
     gates_BL: Tensor | None = None,
 ) -> Tensor:
     """One vector a row, float [B, D]; a mean lets gradient through to the gates of the tokens it is taken over."""
-    if gates_BL is not None:
-        weight_BL = visible_BL * gates_BL
-        visible_BL = weight_BL > 0
+    weight_BL = visible_BL if gates_BL is None else visible_BL * gates_BL
+    visible_BL = weight_BL > 0
     if pooling == "pooler":
         if pooler_BD is None:
             message = "pooling is 'pooler', but the backbone has no pooler; expected first, mean or last"
@@ -127,12 +126,11 @@ def pool(
     if pooling == "first":
         return hidden_BLD[:, 0]
     if pooling == "mean":
-        weight_BL1 = visible_BL.to(hidden_BLD.dtype).unsqueeze(-1)
         if gates_BL is not None:
             # Of a closed gate, what the mean changes by when it opens: (h - mean) / (n + 1) in place of (h - mean) / n.
             total_B1 = weight_BL.detach().sum(1, keepdim=True)
-            opening_BL = weight_BL * torch.where(visible_BL, 1.0, total_B1 / (total_B1 + 1))
-            weight_BL1 = opening_BL.to(hidden_BLD.dtype).unsqueeze(-1)
+            weight_BL = weight_BL * torch.where(visible_BL, 1.0, total_B1 / (total_B1 + 1))
+        weight_BL1 = weight_BL.to(hidden_BLD.dtype).unsqueeze(-1)
         return (hidden_BLD * weight_BL1).sum(1) / weight_BL1.sum(1).clamp(min=1)
     last_B = torch.arange(visible_BL.shape[1], device=visible_BL.device).expand_as(visible_BL)
     last_B = last_B.masked_fill(~visible_BL, 0).amax(1)

@@ -36,15 +36,11 @@ class UnirexMethodConfig:
         fractions: shares of the selectable units that a rationale holds, in (0, 1].
         fractions_per_step: how many of them each step draws, without replacement; the mean over the drawn is an
             unbiased estimate of the mean over all. None = all, as in the paper.
-        gold_rationale: whether the human rationale is one more selection, beside the fractions, that is kept and
-            removed (of an instance without gold, the extractor's at the middle fraction): the task model is then
-            trained to rest on what people marked.
         unit: what is selected, `token` or `word` (the tokens of a word move together).
         word_score: score of a word from its tokens, for unit word and for saved word scores.
         how: how hidden tokens are hidden.
         comp_weight, suff_weight, plaus_weight: weights of the terms beside the task loss.
-        comp_target: what the label's probability should fall to without the rationale; None = 1 / classes for
-            comp_criterion `prior`, 0 for `probability`; the others have none.
+        comp_target: for comp_criterion `prior`, what the label's probability should fall to; None = 1 / classes.
         comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.objectives`.
         comp_trains: what comprehensiveness trains: `both` the task model and the extractor, or the `extractor` alone,
             to find the words that the task model, left as it is, cannot do without (not with estimator `hard`, through
@@ -66,7 +62,6 @@ class UnirexMethodConfig:
     name: str = "unirex"
     fractions: tuple[float, ...] = FRACTIONS
     fractions_per_step: int | None = None
-    gold_rationale: bool = False
     unit: Literal["token", "word"] = "token"
     word_score: Pooling = "max"
     how: How = "attention"
@@ -99,9 +94,10 @@ class UnirexMethodConfig:
                 raise ValueError(f"method.fractions holds {fraction}, expected values in (0, 1]")
         if not self.fractions or list(self.fractions) != sorted(set(self.fractions)):
             raise ValueError(f"method.fractions is {self.fractions}, expected ascending values without repeats")
-        most = len(self.fractions) + self.gold_rationale
-        if self.fractions_per_step is not None and not 1 <= self.fractions_per_step <= most:
-            raise ValueError(f"method.fractions_per_step is {self.fractions_per_step}, expected 1 to {most} or null")
+        if self.fractions_per_step is not None and not 1 <= self.fractions_per_step <= len(self.fractions):
+            raise ValueError(
+                f"method.fractions_per_step is {self.fractions_per_step}, expected 1 to {len(self.fractions)} or null"
+            )
         for name in ("comp_weight", "suff_weight", "plaus_weight", "comp_margin", "suff_margin", "mask_weight"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
@@ -261,24 +257,12 @@ class Unirex(nn.Module):
         return task_loss(self.model.perturbed(rows, n_choices), batch.labels_I).sum() / counts.instances
 
     def _rationales(self, batch: Batch, scores_BL: Tensor, seed: int) -> Tensor:
-        """The rationales of this step, [K, B, L], with gradient where the estimator sends one."""
+        """The rationale at each fraction of this step, [K, B, L], with gradient where the estimator sends one."""
         c = self.config
-        places = self._draw(seed)
-        fractions = tuple(c.fractions[place] for place in places if place < len(c.fractions))
-        found = []
-        if fractions and c.estimator == "hard":
-            found.append(select(scores_BL.detach(), batch.words_BL, fractions, c.unit, c.word_score))
-        elif fractions:
-            found.append(
-                relaxed_masks(scores_BL, batch.words_BL, fractions, c.relaxation, unit=c.unit, pooling=c.word_score)
-            )
-        if len(fractions) < len(places):
-            own = (c.fractions[len(c.fractions) // 2],)
-            own_BL = select(scores_BL.detach(), batch.words_BL, own, c.unit, c.word_score)[0]
-            gold_BL = (batch.gold_BL > 0.5) & batch.selectable_BL
-            rationale_BL = torch.where(batch.has_gold_B[:, None], gold_BL, own_BL)
-            found.append(rationale_BL[None] if c.estimator == "hard" else rationale_BL[None].float())
-        return torch.cat(found)
+        fractions = self._draw(seed)
+        if c.estimator == "hard":
+            return select(scores_BL.detach(), batch.words_BL, fractions, c.unit, c.word_score)
+        return relaxed_masks(scores_BL, batch.words_BL, fractions, c.relaxation, unit=c.unit, pooling=c.word_score)
 
     def _faithfulness(
         self, batch: Batch, counts: Counts, logits_IC: Tensor, ce_full_I: Tensor, by_view: dict[View, Tensor]
@@ -337,15 +321,13 @@ class Unirex(nn.Module):
             return comprehensiveness_loss(reference_I, ce_remove_KI, criterion=c.comp_criterion, margin=c.comp_margin)
         return complement_loss(logits_KIC, labels_I, c.comp_criterion, c.comp_target)
 
-    def _draw(self, seed: int) -> list[int]:
-        """The places of this step's selections among the fractions; one past their end is the human rationale."""
+    def _draw(self, seed: int) -> tuple[float, ...]:
         c = self.config
-        n_selections = len(c.fractions) + c.gold_rationale
         if c.fractions_per_step is None:
-            return list(range(n_selections))
+            return c.fractions
         generator = torch.Generator().manual_seed(seed)
-        drawn: list[int] = torch.randperm(n_selections, generator=generator)[: c.fractions_per_step].tolist()
-        return sorted(drawn)
+        drawn = torch.randperm(len(c.fractions), generator=generator)[: c.fractions_per_step].sort().values
+        return tuple(c.fractions[i] for i in drawn.tolist())
 
     def explain(self, batch: Batch) -> Explanation:
         """Logits on the full input and scores: the extractor's, or the gradient's where there is no extractor."""
