@@ -1,8 +1,6 @@
 """The losses of the methods against numbers worked by hand, and against the same sums written out."""
 
 import math
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +15,6 @@ from unirex.methods.method import Counts, task_term
 from unirex.objectives import jensen_shannon, task_loss
 from unirex.perturb import perturb
 from unirex.selection import rationale_masks, top_k_masks, top_k_word_masks
-
-
-def replace_config(method: Any, **settings: Any) -> Any:
-    """The method with other settings."""
-    method.config = replace(method.config, **settings)
-    return method
 
 
 def logits(*probabilities: float) -> torch.Tensor:
@@ -264,26 +256,6 @@ def test_comprehensiveness_can_leave_the_task_model_as_it_is() -> None:
                 assert found[apart][name] is None, name
                 n_compared["none"] += 1
         assert min(n_compared.values()) > 0
-
-
-def test_the_human_rationale_is_one_more_selection() -> None:
-    batch = data().collate(np.arange(6))  # the second without gold
-    plain, with_gold = (method_of(case) for case in ("slm_fp_logistic", "slm_fp_gold"))
-    before, found = (method.forward(batch, counts_of(batch), 0) for method in (plain, with_gold))
-    logits_IC, scores_BL = with_gold.model.full(batch)
-    rationale_BL = (batch.gold_BL == 1) & batch.selectable_BL
-    rationale_BL[1] = top_k_masks(scores_BL, batch.selectable_BL, [0.1])[0, 1]
-    ce_full_I = task_loss(logits_IC, batch.labels_I)
-    removed, kept = (
-        task_loss(with_gold.model.perturbed(perturb(batch.rows, hidden, "attention", with_gold.fill)), batch.labels_I)
-        for hidden in (rationale_BL, batch.selectable_BL & ~rationale_BL)
-    )
-    comp = ((ce_full_I - removed).clamp(min=-1) + 1).mean()
-    suff = ((kept - ce_full_I).clamp(min=-0.1) + 0.1).mean()
-    assert found["comp"].item() == pytest.approx((5 * before["comp"].item() + comp.item()) / 6, rel=1e-5)
-    assert found["suff"].item() == pytest.approx((5 * before["suff"].item() + suff.item()) / 6, rel=1e-5)
-    places = {place for seed in range(60) for place in replace_config(with_gold, fractions_per_step=1)._draw(seed)}
-    assert places == set(range(6))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,6 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "aa_f_relaxed": ("unirex", "attribution", {"plaus_weight": 0.0, "estimator": "logistic", "noise": 0.0}),
     "slm_fp_logistic": ("unirex", "shared", {"estimator": "logistic"}),
     "dlm_fp_logistic": ("unirex", "dual", {"estimator": "logistic"}),
-    "slm_fp_gold": ("unirex", "shared", {"estimator": "logistic", "gold_rationale": True}),
     "slm_fp_apart": ("unirex", "shared", {"estimator": "logistic", "comp_trains": "extractor"}),
     "dlm_fp_apart": ("unirex", "dual", {"estimator": "logistic", "comp_trains": "extractor"}),
     "dlm_p": ("unirex", "dual", {"comp_weight": 0.0, "suff_weight": 0.0}),

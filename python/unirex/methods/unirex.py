@@ -40,7 +40,8 @@ class UnirexMethodConfig:
         word_score: score of a word from its tokens, for unit word and for saved word scores.
         how: how hidden tokens are hidden.
         comp_weight, suff_weight, plaus_weight: weights of the terms beside the task loss.
-        comp_target: for comp_criterion `prior`, what the label's probability should fall to; None = 1 / classes.
+        comp_target: what the label's probability should fall to without the rationale; None = 1 / classes for
+            comp_criterion `prior`, 0 for `probability`; the others have none.
         comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.objectives`.
         comp_trains: what comprehensiveness trains: `both` the task model and the extractor, or the `extractor` alone,
             to find the words that the task model, left as it is, cannot do without (not with estimator `hard`, through
