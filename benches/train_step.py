@@ -117,7 +117,7 @@ def real_batches(folder: str, n: int) -> list[Batch]:
     """Batches of SST's training split, cut by the package's tokenizer and length grouping."""
     from unirex.assemble import assemble
     from unirex.config import parse
-    from unirex.training import epoch_batches
+    from unirex.schedule import epoch_batches
 
     recipe = Path(__file__).parent.parent / "recipes" / "sst-slm-fp-cpu.yaml"
     config = parse([f"--config={recipe}", f"--data.path={folder}/sst"], prog="bench", description="")

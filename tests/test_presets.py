@@ -12,7 +12,8 @@ import yaml
 from unirex.config import TrainConfig, build_parser, parse, to_yaml
 from unirex.methods import METHODS
 from unirex.presets import METHOD_PRESETS, PRESETS, preset_defaults
-from unirex.training import adamw, epoch_batches, uncorrected
+from unirex.schedule import epoch_batches, uncorrected
+from unirex.training import adamw
 
 
 def read(*arguments: str) -> object:

@@ -14,7 +14,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from unirex.assemble import assemble
 from unirex.config import parse
 from unirex.data.ahead import Ahead
-from unirex.training import Training, epoch_batches
+from unirex.schedule import epoch_batches
+from unirex.training import Training
 
 SETTINGS = [
     "--data.toy.n_train=40", "--data.toy.n_val=4", "--data.toy.n_test=4", "--model.dropout=0",
