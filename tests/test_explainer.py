@@ -265,6 +265,13 @@ def test_any_classifier_is_explained_by_its_gradient(foreign: Path, how: Any) ->
             difference = (logits - logit(embed(blank)))[target].item()
             batch = asked.saved.tools.encode([asked.reader().example(text, 0)], asked.labels).collate(np.array([0]))
             assert float(asked.method.explain(batch).scores_BL.sum()) == pytest.approx(difference, abs=0.02)
+        elif how == "gate_ig":  # the same, to a text without a word in view; these weights make the way steep
+            seen = inputs["attention_mask"].clone()
+            seen[0, 1:-1] = 0
+            nothing = bare(input_ids=ids, **{**inputs, "attention_mask": seen}).logits[0, target]
+            batch = asked.saved.tools.encode([asked.reader().example(text, 0)], asked.labels).collate(np.array([0]))
+            gained = (logits[target] - nothing).item()
+            assert float(asked.method.explain(batch).scores_BL.sum()) == pytest.approx(gained, abs=0.1)
         elif how == "attention":  # shares of what the first token looks at, some of it at the special tokens
             assert all(0 < score < 1 for score in scores)
             assert scores.sum() < 1

@@ -16,6 +16,7 @@ from unirex.backbone import plan_passes, reach
 from unirex.data.collate import Batch, Rows, drop_padding
 from unirex.extractors.attribution import Attribution, AttributionConfig, attribute
 from unirex.extractors.target import Target
+from unirex.gates import Gate, take_gates
 from unirex.methods.method import Explanation
 from unirex.perturb import FillTokens
 from unirex.schema import Example
@@ -36,12 +37,17 @@ class ClassifierTarget(Target):
 
 
 def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Tensor:
-    """Logits float32 [B, C] of a sequence classifier; hidden tokens are masked."""
+    """Logits float32 [B, C] of a sequence classifier; hidden tokens are masked, gates act on every attention weight."""
     inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long()}
     if getattr(model.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = rows.token_types_BL
     content = {"input_ids": rows.input_ids_BL} if embeddings_BLD is None else {"inputs_embeds": embeddings_BLD}
+    if rows.gates_BL is not None:
+        take_gates(model)
+        inputs["gate"] = Gate(rows.gates_BL)
     logits_BC: Tensor = model(**inputs, **content).logits
+    if rows.gates_BL is not None:
+        inputs["gate"].check_used(model)
     return logits_BC.float()
 
 

@@ -166,7 +166,10 @@ def take_gates(backbone: PreTrainedModel) -> None:
 
 
 def _refusal(backbone: PreTrainedModel) -> str:
-    return f"model type {backbone.config.model_type}: attention cannot be gated, expected method.estimator hard"
+    return (
+        f"model type {backbone.config.model_type}: attention cannot be gated, as method.estimator other than "
+        "hard, method.distil_weight and attribution gate_ig need"
+    )
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, attention)

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 from transformers.activations import ACT2CLS, GELUActivation
 
+from unirex.backbone import encode_pooled
 from unirex.data.collate import Rows
 from unirex.extractors.attention import attention_scores, eager
 from unirex.extractors.attribution import AttributionConfig, attribute, with_logits
 from unirex.extractors.deeplift import ELEMENTWISE, deeplift
+from unirex.extractors.gate_gradients import gate_gradient, integrated_gates
 from unirex.extractors.gradients import completeness_gap, draw_shap, gradient_shap, integrated_gradients
 from unirex.extractors.head import ScoreHead
 from unirex.extractors.occlusion import occlusion
@@ -215,6 +217,44 @@ def test_gradient_shap_draws_for_a_row_do_not_depend_on_its_batch() -> None:
     other = attribute(of, words(of), "gradient_shap", AttributionConfig(shap_seed=1))[0]
     assert not torch.allclose(other, attribute(of, words(of), "gradient_shap", AttributionConfig())[0])
     assert draw_shap(of, 4, 0.0, 0)[1] is None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("max_tokens", [16384, 8])
+def test_integrated_gates_sum_to_what_the_tokens_add(family: str, max_tokens: int) -> None:
+    of = target(family, max_tokens=max_tokens)
+    scores, gap = integrated_gates(of, 60, "gauss_legendre")
+    hidden = of.rows.visible_BL & ~of.selectable_BL
+    with torch.no_grad():
+        full, nothing = (
+            of.of_class(of.classify(encode_pooled(of.backbone, replace(of.rows, visible_BL=visible_BL), of.pooling)))
+            for visible_BL in (of.rows.visible_BL, hidden)
+        )
+    torch.testing.assert_close(scores.sum(1), full - nothing, atol=1e-3, rtol=5e-3)
+    torch.testing.assert_close(
+        gap.float(), ((scores.sum(1) - full + nothing) / (full - nothing)).abs(), atol=1e-4, rtol=0.1
+    )
+    assert (scores[~of.selectable_BL] == 0).all()
+    assert not any(parameter.grad is not None for parameter in of.backbone.parameters())
+
+
+def test_the_gradient_by_a_gate_is_that_of_finite_differences() -> None:
+    of = target()
+    opening = torch.tensor([0.2, 0.5, 0.9])
+
+    def value(rows: Rows) -> Tensor:
+        return of.logit_of_rows(rows, torch.arange(3))
+
+    found = gate_gradient(value, of.rows, of.selectable_BL, opening)
+    for row, token in of.selectable_BL.nonzero().tolist():
+        ends = []
+        for step in (1e-2, -1e-2):
+            gates = torch.where(of.selectable_BL, opening[:, None], 1.0)
+            gates[row, token] += step
+            with torch.no_grad():
+                ends.append(value(replace(of.rows, gates_BL=gates))[row].item())
+        assert found[row, token].item() == pytest.approx((ends[0] - ends[1]) / 2e-2, abs=2e-3, rel=2e-2)
+    assert (found[~of.selectable_BL] == 0).all()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

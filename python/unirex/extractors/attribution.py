@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unirex.extractors.attention import AttentionKind, attention_scores
 from unirex.extractors.deeplift import deeplift
+from unirex.extractors.gate_gradients import integrated_gates
 from unirex.extractors.gradients import (
     Rule,
     completeness_gap,
@@ -22,7 +23,7 @@ from unirex.extractors.occlusion import occlusion
 from unirex.extractors.target import Target
 from unirex.perturb import How
 
-Attribution = Literal["grad", "input_x_grad", "ig", "deeplift", "gradient_shap", "attention", "occlusion"]
+Attribution = Literal["grad", "input_x_grad", "ig", "gate_ig", "deeplift", "gradient_shap", "attention", "occlusion"]
 """Where scores come from without a learned extractor; see `attribute`."""
 
 VectorPooling = Literal["auto", "sum", "norm"]
@@ -38,7 +39,7 @@ class AttributionConfig:
 
     Attributes:
         pooling: of a token's attribution vector; see `VectorPooling`.
-        ig_steps, ig_rule: of integrated gradients: points on the way, and where they lie.
+        ig_steps, ig_rule: of integrated gradients, both kinds: points on the way, and where they lie.
         shap_samples, shap_stdev, shap_seed: of gradient_shap: samples per instance, noise on the input, seed.
         attention: which attention weights.
         occlusion_unit, occlusion_how: what is hidden at once and how.
@@ -72,12 +73,14 @@ def attribute(
 ) -> tuple[Tensor, Tensor | None]:
     """Scores float32 [B, L]: how much each token speaks for the explained logit; higher = more. Without gradient.
 
-    Beside them, for `ig` and `deeplift`, what their sums miss of completeness, float64 [B]; see `completeness_gap`.
+    Beside them, for `ig`, `gate_ig` and `deeplift`, what their sums miss of completeness, float64 [B]; see
+    `completeness_gap`.
 
     `grad` is the gradient by the token's embedding (Simonyan et al. 2014), its length by default, so at least 0.
     `input_x_grad` is embedding times gradient (Shrikumar et al. 2016). `ig` is integrated gradients (Sundararajan et
-    al. 2017), `deeplift` the Rescale rule (Shrikumar et al. 2017), `gradient_shap` expected gradients (Lundberg & Lee
-    2017), `attention` the weights the pooled token looks by, `occlusion` the fall of the logit when a unit is hidden.
+    al. 2017), `gate_ig` the same along the attention gates (see `integrated_gates`), `deeplift` the Rescale rule
+    (Shrikumar et al. 2017), `gradient_shap` expected gradients (Lundberg & Lee 2017), `attention` the weights that the
+    pooled token looks by, `occlusion` the fall of the logit when a unit is hidden.
     The baseline of ig, deeplift and gradient_shap has padding at every selectable token and keeps all others.
 
     Args:
@@ -91,6 +94,8 @@ def attribute(
         return attention_scores(target, config.attention), None
     if how == "occlusion":
         return occlusion(target, words_BL, config.occlusion_unit, config.occlusion_how), None
+    if how == "gate_ig":
+        return integrated_gates(target, config.ig_steps, config.ig_rule)
     with torch.no_grad():
         vectors_BLD = _vectors(target, how, config)
         gap_B = completeness_gap(target, vectors_BLD) if how in ("ig", "deeplift") else None

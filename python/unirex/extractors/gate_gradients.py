@@ -1,0 +1,63 @@
+"""Attribution from gradients by the attention gates: what an answer gains as each token comes into view."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from unirex.data.collate import Rows
+from unirex.extractors.gradients import Rule, quadrature
+from unirex.extractors.target import Target
+from unirex.perturb import perturb
+
+
+def gate_gradient(
+    value: Callable[[Rows], Tensor], rows: Rows, selectable_BL: Tensor, opening_B: Tensor, *, least: float = 1e-9
+) -> Tensor:
+    """The derivative of a value by each selectable token's gate, float [B, L], without a graph; 0 at other tokens.
+
+    The gates of a row's selectable tokens stand equally open meanwhile, all others fully. The mean over openings drawn
+    uniformly from [0, 1] is integrated gradients along the gates.
+
+    Args:
+        value: of rows with gates, one number a row (or an instance); see `unirex.gates`.
+        rows: the full input.
+        selectable_BL: bool.
+        opening_B: float in [0, 1], how far open.
+        least: what a smaller opening is raised to, since at 0 a gate's gradient is no derivative.
+    """
+    with torch.enable_grad():
+        gates_BL = torch.where(selectable_BL, opening_B.clamp(min=least)[:, None], 1.0).requires_grad_()
+        gradient_BL = torch.autograd.grad(value(replace(rows, gates_BL=gates_BL)).sum(), gates_BL)[0]
+    return gradient_BL * selectable_BL
+
+
+@torch.no_grad()
+def integrated_gates(target: Target, steps: int, rule: Rule) -> tuple[Tensor, Tensor]:
+    """The mean gradient by each token's gate on the way from no selectable token in view to all, float32 [B, L].
+
+    Integrated gradients (Sundararajan et al. 2017) whose path hides tokens the way `how: attention` does, where that of
+    the embeddings leads through inputs that are no text. A row's scores sum to logit(input) - logit(nothing selectable)
+    as the steps grow. Most happens while the gates have hardly opened, so the rule's steps are those of its third
+    root. Beside them the share of that difference that they miss, float64 [B]; see `completeness_gap`.
+
+    Raises:
+        ValueError: the backbone's attention cannot be gated.
+    """
+    shape, device = target.selectable_BL.shape, target.selectable_BL.device
+    scores_BL = torch.zeros(shape, device=device)
+    root_S, width_S = (torch.from_numpy(values).float().to(device) for values in quadrature(rule, steps))
+    opening_S, weight_S = root_S**3, 3 * root_S**2 * width_S
+    for step_P, row_P in target.chunks(steps):
+
+        def explained(rows: Rows, row_P: Tensor = row_P) -> Tensor:
+            return target.logit_of_rows(rows, row_P)
+
+        found_PL = gate_gradient(explained, target.rows.take(row_P), target.selectable_BL[row_P], opening_S[step_P])
+        scores_BL.index_add_(0, row_P, found_PL.float() * weight_S[step_P, None])
+    every_B = torch.arange(shape[0], device=device)
+    nothing = perturb(target.rows, target.selectable_BL, "attention", target.fill)
+    change_B = (target.logit_of_rows(target.rows, every_B) - target.logit_of_rows(nothing, every_B)).double()
+    off_B = (scores_BL.double().sum(1) - change_B).abs()
+    return scores_BL, torch.where(off_B == 0, 0.0, off_B / change_B.abs())
