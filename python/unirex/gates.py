@@ -167,8 +167,8 @@ def take_gates(backbone: PreTrainedModel) -> None:
 
 def _refusal(backbone: PreTrainedModel) -> str:
     return (
-        f"model type {backbone.config.model_type}: attention cannot be gated, as method.estimator other than "
-        "hard, method.distil_weight and attribution gate_ig need"
+        f"model type {backbone.config.model_type}: attention cannot be gated, as attribution gate_ig and every "
+        "method.estimator but hard need"
     )
 
 
