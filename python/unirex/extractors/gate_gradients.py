@@ -7,28 +7,27 @@ import torch
 from torch import Tensor
 
 from unirex.data.collate import Rows
-from unirex.extractors.gradients import Rule, quadrature
+from unirex.extractors.gradients import Rule, missed_share, quadrature
 from unirex.extractors.target import Target
 from unirex.perturb import perturb
 
+_LEAST = 1e-9
+"""What a smaller opening is raised to: at 0 a gate's gradient is no derivative."""
 
-def gate_gradient(
-    value: Callable[[Rows], Tensor], rows: Rows, selectable_BL: Tensor, opening_B: Tensor, *, least: float = 1e-9
-) -> Tensor:
+
+def gate_gradient(value: Callable[[Rows], Tensor], rows: Rows, selectable_BL: Tensor, opening_B: Tensor) -> Tensor:
     """The derivative of a value by each selectable token's gate, float [B, L], without a graph; 0 at other tokens.
 
-    The gates of a row's selectable tokens stand equally open meanwhile, all others fully. The mean over openings drawn
-    uniformly from [0, 1] is integrated gradients along the gates.
+    The gates of a row's selectable tokens stand equally open meanwhile, all others fully.
 
     Args:
         value: of rows with gates, one number a row (or an instance); see `unirex.gates`.
         rows: the full input.
         selectable_BL: bool.
         opening_B: float in [0, 1], how far open.
-        least: what a smaller opening is raised to, since at 0 a gate's gradient is no derivative.
     """
     with torch.enable_grad():
-        gates_BL = torch.where(selectable_BL, opening_B.clamp(min=least)[:, None], 1.0).requires_grad_()
+        gates_BL = torch.where(selectable_BL, opening_B.clamp(min=_LEAST)[:, None], 1.0).requires_grad_()
         gradient_BL = torch.autograd.grad(value(replace(rows, gates_BL=gates_BL)).sum(), gates_BL)[0]
     return gradient_BL * selectable_BL
 
@@ -58,6 +57,5 @@ def integrated_gates(target: Target, steps: int, rule: Rule) -> tuple[Tensor, Te
         scores_BL.index_add_(0, row_P, found_PL.float() * weight_S[step_P, None])
     every_B = torch.arange(shape[0], device=device)
     nothing = perturb(target.rows, target.selectable_BL, "attention", target.fill)
-    change_B = (target.logit_of_rows(target.rows, every_B) - target.logit_of_rows(nothing, every_B)).double()
-    off_B = (scores_BL.double().sum(1) - change_B).abs()
-    return scores_BL, torch.where(off_B == 0, 0.0, off_B / change_B.abs())
+    change_B = target.logit_of_rows(target.rows, every_B) - target.logit_of_rows(nothing, every_B)
+    return scores_BL, missed_share(scores_BL.double().sum(1), change_B)

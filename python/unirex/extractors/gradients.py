@@ -80,9 +80,14 @@ def completeness_gap(target: Target, vectors_BLD: Tensor) -> Tensor:
         target.logit(target.embeddings_BLD[row_P], row_P) - target.logit(target.baseline_BLD[row_P], row_P)
         for row_P in every_B.split(max(1, target.max_tokens // vectors_BLD.shape[1]))
     ]
-    change_B = torch.cat(parts).double()
-    off_B = (vectors_BLD.double().sum((1, 2)) - change_B).abs()
-    return torch.where(off_B == 0, 0.0, off_B / change_B.abs())
+    change_B = torch.cat(parts)
+    return missed_share(vectors_BLD.double().sum((1, 2)), change_B)
+
+
+def missed_share(total_B: Tensor, change_B: Tensor) -> Tensor:
+    """How far sums are from the changes they should be, as a share of these, float64; 0 where they agree."""
+    off_B = (total_B.double() - change_B.double()).abs()
+    return torch.where(off_B == 0, 0.0, off_B / change_B.double().abs())
 
 
 def draw_shap(target: Target, samples: int, stdev: float, seed: int) -> tuple[Tensor, Tensor | None]:
