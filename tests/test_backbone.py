@@ -1,5 +1,7 @@
 """Dropping hidden tokens must equal masking them, for every backbone that claims it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -119,3 +121,21 @@ def test_passes_are_the_cheapest_cut(lengths: list[int], overhead: int) -> None:
     passes = plan_passes(np.array(lengths), overhead, None)
     cost = sum(int(-(-max(lengths[i] for i in index) // 8) * 8) * len(index) + overhead for index in passes)
     assert cost == cheapest(tuple(int(w) for w in widths))
+
+
+@pytest.mark.parametrize("model_type", ["bert", "modernbert", "llama", "gpt2"])
+@pytest.mark.parametrize("pooling", ["first", "mean", "last"])
+def test_rows_of_which_nothing_is_left_say_nothing(model_type: str, pooling: str) -> None:
+    """Rows of a tokenizer without special tokens, everything hidden: alone in a pass and beside others."""
+    model, rows = backbone(model_type), random_rows()
+    nothing = torch.zeros_like(rows.visible_BL)
+    other = rows.visible_BL.clone()
+    other[1:] = False
+    with torch.no_grad():
+        alone, beside = (
+            encode_pooled(model, replace(rows, visible_BL=visible), pooling)  # type: ignore[arg-type]
+            for visible in (nothing, other)
+        )
+    assert not alone.any()
+    assert not beside[1:].any()
+    assert beside[0].any()

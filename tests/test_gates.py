@@ -114,6 +114,22 @@ def test_gating_a_backbone_hides_exactly_and_reaches_the_hidden_tokens(model_typ
     torch.testing.assert_close(again[seen], hidden[seen], atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("model_type", GATED)
+def test_gates_under_autocast_give_the_gradients_of_float32(model_type: str) -> None:
+    """llama's queries and values are of different types there."""
+    model, rows = backbone(model_type), random_rows()
+    probe = torch.randn(7, 32, generator=torch.Generator().manual_seed(1))
+    gradients = []
+    for enabled in (False, True):
+        gates = rows.visible_BL.float().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            pooled = encode_pooled(model, replace(rows, gates_BL=gates), "last")
+        wanted = [gates, *(parameter for parameter in model.parameters() if parameter.dim() > 1)]
+        found = torch.autograd.grad((pooled.float() * probe).sum(), wanted, allow_unused=True)
+        gradients.append(torch.cat([x.flatten().float() for x in found if x is not None]))
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.995
+
+
 @pytest.mark.parametrize("model_type", ["deberta-v2", "big_bird"])
 def test_a_backbone_without_exchangeable_attention_is_refused(model_type: str) -> None:
     rows = random_rows()

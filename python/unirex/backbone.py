@@ -115,16 +115,20 @@ def pool(
     pooling: Pooling,
     gates_BL: Tensor | None = None,
 ) -> Tensor:
-    """One vector a row, float [B, D]; a mean lets gradient through to the gates of the tokens it is taken over."""
+    """One vector a row, float [B, D]; a mean lets gradient through to the gates of the tokens it is taken over.
+
+    A row of which nothing is visible (a tokenizer that adds no special tokens, every word hidden) has zeros: whatever
+    its tokens' hidden states hold of the text must not be read.
+    """
     weight_BL = visible_BL if gates_BL is None else visible_BL * gates_BL
     visible_BL = weight_BL > 0
     if pooling == "pooler":
         if pooler_BD is None:
             message = "pooling is 'pooler', but the backbone has no pooler; expected first, mean or last"
             raise ValueError(message)
-        return pooler_BD
+        return _zero_unseen(pooler_BD, visible_BL)
     if pooling == "first":
-        return hidden_BLD[:, 0]
+        return _zero_unseen(hidden_BLD[:, 0], visible_BL)
     if pooling == "mean":
         if gates_BL is not None:
             # Of a closed gate, what the mean changes by when it opens: (h - mean) / (n + 1) in place of (h - mean) / n.
@@ -134,7 +138,11 @@ def pool(
         return (hidden_BLD * weight_BL1).sum(1) / weight_BL1.sum(1).clamp(min=1)
     last_B = torch.arange(visible_BL.shape[1], device=visible_BL.device).expand_as(visible_BL)
     last_B = last_B.masked_fill(~visible_BL, 0).amax(1)
-    return hidden_BLD[torch.arange(len(last_B), device=last_B.device), last_B]
+    return _zero_unseen(hidden_BLD[torch.arange(len(last_B), device=last_B.device), last_B], visible_BL)
+
+
+def _zero_unseen(pooled_BD: Tensor, visible_BL: Tensor) -> Tensor:
+    return pooled_BD.masked_fill(~visible_BL.any(1, keepdim=True), 0.0)
 
 
 def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, max_tokens: int | None = None) -> Tensor:
@@ -142,19 +150,20 @@ def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, ma
 
     Args:
         backbone: any encoder or decoder that `AutoModel` loads.
-        rows: B rows. Gates need every token, so rows that have them are run at full length.
+        rows: B rows. Gates need every token, so rows that have them are run at full length. A row of which nothing is
+            visible becomes zeros.
         pooling: how a row becomes a vector.
         max_tokens: most tokens in one pass (but at least one row); None = no bound.
     """
     if len(rows.input_ids_BL) == 0:
         return torch.zeros(0, backbone.config.hidden_size, device=rows.input_ids_BL.device)
     if rows.gates_BL is None and can_pack(backbone):
-        return _pooled_packed(backbone, rows, pooling, max_tokens)
+        return _zero_unseen(_pooled_packed(backbone, rows, pooling, max_tokens), rows.visible_BL)
     lengths = reach(rows.visible_BL).cpu().numpy()
     passes = plan_passes(lengths, _PASS_OVERHEAD.get(rows.input_ids_BL.device.type, 128), max_tokens)
     pooled = []
     for index in passes:
-        part = drop_padding(rows.take(_on(rows, index)), int(lengths[index].max()))
+        part = drop_padding(rows.take(_on(rows, index)), max(1, int(lengths[index].max())))
         hidden_BLD, pooler_BD = _encode_padded(backbone, part)
         pooled.append(pool(hidden_BLD, pooler_BD, part.visible_BL, pooling, part.gates_BL))
     return torch.cat(pooled)[_on(rows, np.argsort(np.concatenate(passes)))]

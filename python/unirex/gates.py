@@ -121,13 +121,18 @@ def gated_attention(
         scale: of the scores.
         dropout: probability with which a weight is dropped.
 
+    Under autocast all three are taken to its type, and without it to that of the query: some backbones (llama) bring
+    values of another type than their queries.
+
     >>> query = key = torch.zeros(1, 1, 2, 1)
     >>> value = torch.tensor([[[[1.0], [3.0]]]])
     >>> gated_attention(query, key, value, torch.tensor([[1.0, 0.0]])).flatten().tolist()
     [1.0, 1.0]
     """
+    device = query.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query.dtype
     apply: Callable[..., Tensor] = _GatedAttention.apply
-    return apply(query, key, value, gate_BL, mask, scale, dropout)
+    return apply(query.to(dtype), key.to(dtype), value.to(dtype), gate_BL, mask, scale, dropout)
 
 
 def attention(

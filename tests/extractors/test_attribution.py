@@ -238,6 +238,26 @@ def test_integrated_gates_sum_to_what_the_tokens_add(family: str, max_tokens: in
     assert not any(parameter.grad is not None for parameter in of.backbone.parameters())
 
 
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_integrated_gates_read_the_answer_from_one_token_all_the_way(family: str) -> None:
+    """Pooling `last` where the last token is a word: hidden, it is still the one that is read."""
+    of = target(family)
+    of = replace(of, pooling="last", selectable_BL=of.rows.visible_BL & (torch.arange(7) > 0))
+    scores, gap = integrated_gates(of, 60, "gauss_legendre")
+    with torch.no_grad():
+        full = of.logit_of_rows(of.rows, torch.arange(3))
+        shut = of.logit_of_rows(replace(of.rows, gates_BL=(~of.selectable_BL).float() + 1e-9), torch.arange(3))
+    assert (full - shut).abs().max() > 0.01
+    torch.testing.assert_close(scores.sum(1), full - shut, atol=1e-3, rtol=5e-3)
+    assert gap.max() < 0.02
+
+
+def test_integrated_gates_refuse_rows_of_nothing_but_words() -> None:
+    of = target("llama")
+    with pytest.raises(ValueError, match="the tokenizer adds no special tokens"):
+        integrated_gates(replace(of, selectable_BL=of.rows.visible_BL), 3, "midpoint")
+
+
 def test_the_gradient_by_a_gate_is_that_of_finite_differences() -> None:
     of = target()
     opening = torch.tensor([0.2, 0.5, 0.9])
@@ -355,6 +375,15 @@ def test_a_head_pools_vectors() -> None:
     inputs, _ = embedded(of)
     product = InputXGradient(Embedded(of)).attribute(inputs.clone().requires_grad_(), of.class_B)
     torch.testing.assert_close(scores, head(product).detach(), atol=1e-6, rtol=1e-4)
+
+
+def test_scores_are_told_apart_under_autocast() -> None:
+    head, hidden = ScoreHead(16, "mlp", 8, 2), torch.randn(1, 4000, 16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = head(hidden)
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores, head(hidden), atol=0.02, rtol=0.05)
+    assert len(scores.unique()) > 3000  # rounded to bfloat16 there are a few hundred
 
 
 def test_elementwise_knows_every_activation_of_transformers() -> None:

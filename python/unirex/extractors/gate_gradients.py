@@ -9,7 +9,6 @@ from torch import Tensor
 from unirex.data.collate import Rows
 from unirex.extractors.gradients import Rule, missed_share, quadrature
 from unirex.extractors.target import Target
-from unirex.perturb import perturb
 
 _LEAST = 1e-9
 """What a smaller opening is raised to: at 0 a gate's gradient is no derivative."""
@@ -38,13 +37,20 @@ def integrated_gates(target: Target, steps: int, rule: Rule) -> tuple[Tensor, Te
 
     Integrated gradients (Sundararajan et al. 2017) whose path hides tokens the way `how: attention` does, where that of
     the embeddings leads through inputs that are no text. A row's scores sum to logit(input) - logit(nothing selectable)
-    as the steps grow. Most happens while the gates have hardly opened, so the rule's steps are those of its third
-    root. Beside them the share of that difference that they miss, float64 [B]; see `completeness_gap`.
+    as the steps grow, both read where the input is read (pooling `last`: from its last token, hidden or not). Most
+    happens while the gates have hardly opened, so the rule's steps are those of its third root. Beside them the share
+    of that difference that they miss, float64 [B]; see `completeness_gap`.
 
     Raises:
-        ValueError: the backbone's attention cannot be gated.
+        ValueError: the backbone's attention cannot be gated; or a row has no token besides the selectable ones
+            (nothing is then left to look at, and equal gates cancel out in attention).
     """
     shape, device = target.selectable_BL.shape, target.selectable_BL.device
+    bare_B = target.selectable_BL.any(1) & ~(target.rows.visible_BL & ~target.selectable_BL).any(1)
+    if bare_B.any():
+        raise ValueError(
+            "attribution gate_ig: the tokenizer adds no special tokens, expected one that does"
+        )
     scores_BL = torch.zeros(shape, device=device)
     root_S, width_S = (torch.from_numpy(values).float().to(device) for values in quadrature(rule, steps))
     opening_S, weight_S = root_S**3, 3 * root_S**2 * width_S
@@ -56,6 +62,6 @@ def integrated_gates(target: Target, steps: int, rule: Rule) -> tuple[Tensor, Te
         found_PL = gate_gradient(explained, target.rows.take(row_P), target.selectable_BL[row_P], opening_S[step_P])
         scores_BL.index_add_(0, row_P, found_PL.float() * weight_S[step_P, None])
     every_B = torch.arange(shape[0], device=device)
-    nothing = perturb(target.rows, target.selectable_BL, "attention", target.fill)
+    nothing = replace(target.rows, gates_BL=torch.where(target.selectable_BL, _LEAST, 1.0))
     change_B = target.logit_of_rows(target.rows, every_B) - target.logit_of_rows(nothing, every_B)
     return scores_BL, missed_share(scores_BL.double().sum(1), change_B)
