@@ -25,6 +25,12 @@ def test_scores_that_follow_the_words_are_no_collapse() -> None:
     assert signs([RNG.normal(size=n).tolist() for n in LENGTHS]) == []
 
 
+def test_a_word_that_was_not_seen_takes_no_other_words_place() -> None:
+    words = [["gap", str(i), "film", "the"] for i in range(30)]
+    scores = [[None, float(i % 2), 9.0, 0.5] for i in range(30)]
+    assert "falls on 'film' in 100 %" in " ".join(collapse_signs(pa.table({"words": words, "scores": scores})))
+
+
 @pytest.mark.parametrize(
     ("scores", "message"),
     [

@@ -163,3 +163,5 @@ def test_ranking_by_hand() -> None:
     loss = plausibility_loss(scores, gold, counted, criterion="ranking")
     assert loss.sum().item() == pytest.approx((math.log1p(math.exp(-1)) + LN2) / 2, abs=1e-6)
     assert plausibility_loss(scores, torch.zeros(1, 4), counted, criterion="ranking").sum().item() == 0
+    scores[0, 3] = torch.inf  # not counted, whatever it is
+    assert torch.equal(plausibility_loss(scores, gold, counted, criterion="ranking"), loss)

@@ -19,7 +19,7 @@ NOISELESS = [name for name in ESTIMATORS if name != "gumbel"]
 def world(seed: int = 0, rows: int = 4, units: int = 7) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randn(rows, units, generator=generator, dtype=torch.float64)
-    lengths = torch.randint(1, units + 1, (rows,), generator=generator)
+    lengths = torch.randint(0, units + 1, (rows,), generator=generator)
     valid = torch.arange(units) < lengths[:, None]
     count = torch.stack([torch.minimum(torch.full_like(lengths, k), lengths) for k in (0, 1, 2, units)])
     return scores, valid, count
@@ -67,6 +67,16 @@ def test_rationales_are_those_of_the_hard_selection(estimator: str, unit: str) -
     )
     found = relaxed_masks(scores, words, fractions, Relaxation(estimator=estimator), unit=unit)  # type: ignore[arg-type]
     assert torch.equal(found > 0, expected)
+
+
+@pytest.mark.parametrize("estimator", NOISELESS)
+def test_infinite_scores_are_ranked_and_leave_gradients_finite(estimator: str) -> None:
+    scores = torch.tensor([[0.5, torch.inf, 3e9, -torch.inf, 2e9, 0.0]], requires_grad=True)
+    how = Relaxation(estimator=estimator)  # type: ignore[arg-type]
+    marks = relaxed_masks(scores, torch.arange(6)[None], (0.2, 0.5, 0.9), how)
+    assert torch.equal(marks > 0, top_k_masks(scores, torch.ones(1, 6).bool(), (0.2, 0.5, 0.9)))
+    if estimator != "hard":
+        assert torch.isfinite(torch.autograd.grad((marks * torch.randn(marks.shape)).sum(), scores)[0]).all()
 
 
 @pytest.mark.parametrize("kind", ["logistic", "laplace"])
@@ -133,7 +143,7 @@ def test_imle_by_hand() -> None:
     # Without noise, gradient (0, 3, 4) of length 5: scores (3, 2, 1) move by -step * (0, .6, .8).
     scores = torch.tensor([[1.0, 3.0, 2.0]], dtype=torch.float64, requires_grad=True)
     marks = relax(
-        scores, torch.ones(1, 3).bool(), torch.tensor([[1]]), Relaxation(estimator="imle", noise=0.0, step=5.0)
+        scores, torch.ones(1, 3).bool(), torch.tensor([[1]]), Relaxation(estimator="imle", noise=0.0, imle_step=5.0)
     )
     assert marks.tolist() == [[[0, 1, 0]]]
     (gradient,) = torch.autograd.grad((marks * torch.tensor([0.0, 3.0, 4.0])).sum(), scores)
@@ -147,7 +157,7 @@ def test_adaptive_imle_takes_the_shortest_step_that_changes_a_row() -> None:
     marks = relax(scores, torch.ones(2, 3).bool(), torch.tensor([[1, 1]]), how)
     (gradient,) = torch.autograd.grad((marks * torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])).sum(), scores)
     # Spread 2: a step of 1 makes a tie of units 1 and 2, which the earlier (1) wins; the step of 2 changes the row.
-    assert gradient.tolist() == [[0.0, 0.5, -0.5] if gradient[0, 2] else [-0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
+    assert gradient.tolist() == [[0.0, 0.5, -0.5], [0.0, 0.0, 0.0]]
 
 
 def test_descending_the_gradient_finds_the_unit_that_helps() -> None:
@@ -169,7 +179,14 @@ def test_top_puts_what_is_not_there_behind_minus_infinity() -> None:
     assert top(scores, valid, torch.tensor([[2]])).tolist() == [[[0, 1, 1]]]
 
 
-@pytest.mark.parametrize("settings_", [{"temperature": 0.0}, {"noise": -1.0}, {"samples": 0}, {"step": float("nan")}])
+def test_noise_that_is_not_there_changes_nothing_to_measure() -> None:
+    with pytest.raises(ValueError, match="noise is 0, expected more: estimator perturbed"):
+        Relaxation(estimator="perturbed", noise=0.0)
+
+
+@pytest.mark.parametrize(
+    "settings_", [{"temperature": 0.0}, {"noise": -1.0}, {"samples": 0}, {"imle_step": float("nan")}]
+)
 def test_settings_out_of_range_are_named(settings_: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings_))):
         Relaxation(**settings_)  # type: ignore[arg-type]

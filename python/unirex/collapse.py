@@ -27,11 +27,8 @@ def collapse_signs(table: pa.Table) -> list[str]:
     >>> collapse_signs(pa.table({"words": words, "scores": [[0.0, 0.5, 1.0, 0.2]] * 30}))[0]
     'the highest score stands at word 3 in 100 % of 30 rows'
     """
-    rows = [
-        (words[: len(seen)], seen)
-        for words, scores in zip(table["words"].to_pylist(), table["scores"].to_pylist(), strict=True)
-        if len(seen := _seen(scores)) > 2
-    ]
+    pairs = zip(table["words"].to_pylist(), table["scores"].to_pylist(), strict=True)
+    rows = [(words, seen) for words, seen in (_seen(*pair) for pair in pairs) if len(seen) > 2]
     if len(rows) < _ENOUGH:
         return []
     scores = [seen for _, seen in rows]
@@ -51,8 +48,10 @@ def collapse_signs(table: pa.Table) -> list[str]:
     return [line for line in found if line]
 
 
-def _seen(scores: list[float | None]) -> NDArray[np.float64]:
-    return np.array([score for score in scores if score is not None], dtype=np.float64)
+def _seen(words: list[str], scores: list[float | None]) -> tuple[list[str], NDArray[np.float64]]:
+    """The words that the model saw, with their scores."""
+    seen = [(word, score) for word, score in zip(words, scores, strict=True) if score is not None]
+    return [word for word, _ in seen], np.array([score for _, score in seen], dtype=np.float64)
 
 
 def _often(patterns: list[str], n: int) -> str:

@@ -1,5 +1,6 @@
 """Judges a method on a data set over all processes: rows gathered with their place, each kept once, scored once."""
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -133,7 +134,9 @@ def _values(report: Report, chosen: str) -> dict[str, float]:
     values = {metric.name: metric.value for metric in report.metrics if metric.main}
     values["headline"] = report["headline"].value
     if chosen == "composite":
-        parts = [values["headline"], values["csd"]] + ([values["auprc"]] if "auprc" in values else [])
+        # Without gold there is no plausibility to count.
+        plausibility = [value for name, value in values.items() if name == "auprc" and not math.isnan(value)]
+        parts = [values["headline"], values["csd"], *plausibility]
         values["best"] = sum(parts) / len(parts)
         return values
     if chosen not in report:

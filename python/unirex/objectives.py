@@ -206,6 +206,7 @@ def plausibility_loss(
 
 
 def _ranking(scores_BL: Tensor, marked_BL: Tensor, unmarked_BL: Tensor) -> Tensor:
+    scores_BL = scores_BL.where(marked_BL | unmarked_BL, torch.zeros_like(scores_BL))
     pairs_BLL = F.softplus(scores_BL[:, None, :] - scores_BL[:, :, None]) * unmarked_BL[:, None, :]
     n_pairs_B1 = marked_BL.sum(1, keepdim=True) * unmarked_BL.sum(1, keepdim=True)
     return pairs_BLL.sum(-1) * marked_BL / n_pairs_B1.clamp(min=1)

@@ -18,6 +18,7 @@ Estimator = Literal[
 """See `relax`."""
 
 _FAR = -1e30  # minus infinity that can be subtracted from itself
+_LARGE = 1e9  # what soft selections take for infinity: the selection itself goes by the scores as they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,25 +27,28 @@ class Relaxation:
 
     Attributes:
         estimator: see `relax`.
-        temperature: of the soft selection, in units of the scores; lower = closer to the hard selection.
+        temperature: of the soft selection, in units of the scores; lower = closer to the hard selection (not of
+            perturbed, imle and aimle, which have none).
         noise: standard scale of the noise added to scores (gumbel, perturbed, imle, aimle).
         samples: draws averaged (perturbed, imle, aimle).
-        step: how far scores move against the gradient to find the better selection (imle).
+        imle_step: how far scores move against the gradient to find the better selection (imle).
     """
 
     estimator: Estimator = "hard"
     temperature: float = 0.3
     noise: float = 0.3
     samples: int = 4
-    step: float = 10.0
+    imle_step: float = 10.0
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        for name in ("temperature", "step"):
+        for name in ("temperature", "imle_step"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a finite number above 0")
         if not 0 <= self.noise < float("inf"):
             raise ValueError(f"noise is {self.noise}, expected a finite number of at least 0")
+        if self.noise == 0 and self.estimator == "perturbed":
+            raise ValueError("noise is 0, expected more: estimator perturbed measures what noise changes")
         if self.samples < 1:
             raise ValueError(f"samples is {self.samples}, expected at least 1")
 
@@ -61,7 +65,7 @@ def relax(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation
     - `perturbed`: the top units; the gradient of the mean selection under Gaussian noise (Berthet et al. 2020), the
       noiseless selection as control variate.
     - `imle`: the top units; the gradient is the difference of the selections before and after a step of length
-      `step` against the incoming gradient, under the same Gumbel noise (I-MLE, Niepert et al. 2021).
+      `imle_step` against the incoming gradient, under the same Gumbel noise (I-MLE, Niepert et al. 2021).
     - `aimle`: the same with the shortest step, doubling from 1/64 of the spread of the scores, that changes the
       selection of a row (after Minervini et al. 2023, who adapt one step for a whole training; this one has no state,
       so that the result does not depend on how a batch is cut).
@@ -69,7 +73,8 @@ def relax(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation
       s_u / temperature) (SIMPLE, Ahmed et al. 2023), exact by dynamic programming.
     - `sparsemax`, `entmax`: the top units; the gradient of count * sparsemax(s / temperature), or 1.5-entmax.
 
-    Ties go to the earlier unit. A row whose count is 0 or all its units has no gradient.
+    Ties go to the earlier unit. A row whose count is 0 or all its units has no gradient, and neither has a score beyond
+    +-1e9 (infinities included) where the selection is soft.
 
     Args:
         scores_BU: float.
@@ -90,12 +95,13 @@ def relax(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation
         return function(scores_BU, valid_BU, count_KB, how).float()
     if how.estimator == "gumbel":
         scores_BU = scores_BU + how.noise * gumbel(scores_BU)
-    scaled_BU = scores_BU / how.temperature
+    scaled_BU = scores_BU.clamp(-_LARGE, _LARGE) / how.temperature
     if how.estimator == "subset":
         soft_KBU = subset_marginals(scaled_BU, valid_BU, count_KB)
     elif how.estimator in ("sparsemax", "entmax"):
         simplex: Callable[..., Tensor] = _Entmax.apply
-        share_BU = simplex(scaled_BU.masked_fill(~valid_BU, _FAR), 2.0 if how.estimator == "sparsemax" else 1.5)
+        blocked_BU = ~valid_BU & valid_BU.any(1, keepdim=True)
+        share_BU = simplex(scaled_BU.masked_fill(blocked_BU, _FAR), 2.0 if how.estimator == "sparsemax" else 1.5)
         soft_KBU = share_BU * _free(valid_BU, count_KB)[:, :, None] * count_KB[:, :, None]
     else:
         soft: Callable[..., Tensor] = _SoftTopK.apply
@@ -239,7 +245,7 @@ class _Perturbed(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scores_BU, valid_BU, count_KB, hard_KBU = ctx.saved_tensors
         how: Relaxation = ctx.how
-        scale, n, rows = max(how.noise, 1e-6), how.samples, len(scores_BU)
+        scale, n, rows = how.noise, how.samples, len(scores_BU)
         noise_SBU = torch.randn(n, *scores_BU.shape, dtype=scores_BU.dtype, device=scores_BU.device)
         noisy = (scores_BU + scale * noise_SBU).flatten(0, 1)
         drawn = top(noisy, valid_BU.repeat(n, 1), count_KB.repeat(1, n)).unflatten(1, (n, rows))
@@ -268,7 +274,7 @@ class _Imle(torch.autograd.Function):
         for _ in range(how.samples):
             noisy_BU = scores_BU + how.noise * gumbel(scores_BU)
             for count_B, grad_BU in zip(count_KB, grads[0].double(), strict=True):
-                total += _imle_difference(noisy_BU, valid_BU, count_B[None], grad_BU, how.step, ctx.adaptive)
+                total += _imle_difference(noisy_BU, valid_BU, count_B[None], grad_BU, how.imle_step, ctx.adaptive)
         return total / how.samples, None, None, None
 
 

@@ -116,11 +116,41 @@ def test_a_stage_leaves_the_other_models_weights_alone(case: str) -> None:
         ("a2r", {"gap_weight": -1.0}, "method.gap_weight is -1.0"),
         ("a2r", {"gap_weight": 0.0, "soft_weight": 0.0}, "expected one of them to train the scores"),
         ("l2e", {"task_epochs": 0}, "method.task_epochs is 0"),
+        ("unirex", {"comp_target": 0.2}, "method.comp_target is 0.2, expected null with comp_criterion margin"),
+        ("unirex", {"comp_trains": "extractor"}, "method.comp_trains is 'extractor', expected 'both' with estimator"),
+        (
+            "unirex",
+            {"comp_trains": "extractor", "estimator": "imle", "comp_weight": 0.0},
+            "method.comp_trains is 'extractor', expected 'both' with comp_weight 0",
+        ),
+        ("unirex", {"ramp": 0.5, "comp_weight": 0.0, "suff_weight": 0.0}, "method.ramp is 0.5, expected 0"),
+        ("unirex", {"imle_step": 0.0}, "method.imle_step is 0.0, expected a finite number above 0"),
+        ("unirex", {"estimator": "perturbed", "noise": 0.0}, "method.noise is 0, expected more"),
     ],
 )
 def test_bad_settings(case: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         METHODS[case].config_class(**settings)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("case", "settings", "message"),
+    [
+        ("slm_p", {"plaus_weight": 0.0}, "method.plaus_weight is 0, expected more"),
+        (
+            "slm_p",
+            {"plaus_weight": 0.0, "estimator": "logistic", "comp_weight": 0.0, "suff_weight": 0.0},
+            "method.plaus_weight is 0, expected more",
+        ),
+        ("aa", {"estimator": "logistic"}, "method.estimator is 'logistic', expected hard with model.extractor none"),
+        ("aa_f", {"estimator": "logistic", "comp_trains": "extractor"}, "expected 'both' with model.extractor attr"),
+    ],
+)
+def test_settings_that_would_train_nothing_are_refused(case: str, settings: dict[str, Any], message: str) -> None:
+    method = method_of(case)
+    with pytest.raises(ValueError, match=r".") as caught:
+        METHODS["unirex"](method.model, METHODS["unirex"].config_class(**settings), method.fill)
     assert message in str(caught.value)
 
 

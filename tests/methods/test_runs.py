@@ -23,6 +23,7 @@ TINY = [
     "--train.lr=0.001", "--train.batch_size=24", "--train.epochs=1", "--train.log_every=1",
     "--eval.references=[random]",
 ]  # fmt: skip
+RECIPES = Path(__file__).parents[2] / "recipes"
 METHODS: dict[str, list[str]] = {
     "aa": ["--model.extractor=none", "--method.attribution=deeplift"],
     "aa_f": ["--model.extractor=attribution", "--method.plaus_weight=0"],
@@ -31,6 +32,7 @@ METHODS: dict[str, list[str]] = {
     "dlm_fp": ["--model.extractor=dual"],
     "slm_p": ["--method.comp_weight=0", "--method.suff_weight=0"],
     "slm_fp": [],
+    "unirex": [f"--config={RECIPES / 'methods' / 'unirex.yaml'}", "--train.best_metric=composite"],
     "sgt_p": ["--method.name=sgt", "--method.plaus_weight=0.5"],
     "fresh": ["--method.name=fresh", "--method.shape=contiguous"],
     "fresh_p": ["--method.name=fresh", "--method.plaus_weight=0.5"],

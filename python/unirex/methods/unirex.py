@@ -41,13 +41,15 @@ class UnirexMethodConfig:
         how: how hidden tokens are hidden.
         comp_weight, suff_weight, plaus_weight: weights of the terms beside the task loss.
         comp_target: what the label's probability should fall to without the rationale; None = 1 / classes for
-            comp_criterion `prior`, 0 for `probability`; the others have none.
+            comp_criterion `prior`, 0 for `probability`; refused with the others, which have none.
         comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.objectives`.
         comp_trains: what comprehensiveness trains: `both` the task model and the extractor, or the `extractor` alone,
             to find the words that the task model, left as it is, cannot do without (not with estimator `hard`, through
-            which nothing reaches the extractor).
+            which nothing reaches the extractor). A shared extractor is head and encoder: the encoder is then trained
+            through the scores, and no more through the answer.
         detach_full: whether the full-input cross-entropy inside the comprehensiveness and sufficiency terms is a
-            constant. In the paper it carries gradient.
+            constant. In the paper it carries gradient. suff_criterion `kl` is a constant's always; the comp_criteria
+            `prior`, `unlikelihood` and `probability` don't read the full input.
         attribution: where scores come from without a learned extractor (with model.extractor `attribution` in
             training too, the gold class being explained); see `unirex.extractors.attribution`.
         explainer: settings of that attribution.
@@ -58,6 +60,8 @@ class UnirexMethodConfig:
         mask_weight: weight of the cross-entropy on inputs of which a random share of the selectable tokens is hidden,
             so that perturbed inputs are nothing new to the task model.
         ramp: share of training over which the weights of comprehensiveness and sufficiency rise linearly from 0.
+
+    A setting that nothing would read is refused where it is set to something else than its default.
     """
 
     name: str = "unirex"
@@ -107,14 +111,30 @@ class UnirexMethodConfig:
             raise ValueError(f"method.comp_target is {self.comp_target}, expected a probability above 0 and below 1")
         if not 0 <= self.ramp <= 1:
             raise ValueError(f"method.ramp is {self.ramp}, expected 0 to 1")
-        if self.estimator != "hard" and self.how != "attention":
-            raise ValueError(f"method.how is {self.how!r}, expected attention with estimator {self.estimator}")
-        if self.comp_trains == "extractor" and self.estimator == "hard":
-            raise ValueError("method.comp_trains is 'extractor', expected 'both' with estimator hard")
+        self._check_together()
         try:
             self.relaxation  # noqa: B018 - checks its own ranges
         except ValueError as error:
-            raise ValueError(f"method: {error}") from None
+            raise ValueError(f"method.{error}") from None
+
+    def _check_together(self) -> None:
+        """Raises ValueError for a setting that another one rules out or leaves without effect."""
+        if self.estimator != "hard" and self.how != "attention":
+            raise ValueError(f"method.how is {self.how!r}, expected attention with estimator {self.estimator}")
+        if self.comp_trains == "extractor" and (self.estimator == "hard" or self.comp_weight == 0):
+            cause = "estimator hard" if self.estimator == "hard" else "comp_weight 0"
+            raise ValueError(f"method.comp_trains is 'extractor', expected 'both' with {cause}")
+        if self.comp_target is not None and self.comp_criterion not in ("prior", "probability"):
+            raise ValueError(
+                f"method.comp_target is {self.comp_target}, expected null with comp_criterion {self.comp_criterion}"
+            )
+        if self.ramp > 0 and not self.faithful:
+            raise ValueError(f"method.ramp is {self.ramp}, expected 0 with comp_weight and suff_weight 0")
+
+    @property
+    def faithful(self) -> bool:
+        """Whether comprehensiveness or sufficiency is trained."""
+        return self.comp_weight > 0 or self.suff_weight > 0
 
     @property
     def relaxation(self) -> Relaxation:
@@ -124,7 +144,7 @@ class UnirexMethodConfig:
             temperature=self.temperature,
             noise=self.noise,
             samples=self.samples,
-            step=self.imle_step,
+            imle_step=self.imle_step,
         )
 
 
@@ -156,7 +176,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 def trains_scores(config: UnirexMethodConfig) -> bool:
     """Whether a loss differentiates the scores: plausibility does, and faithfulness unless the selection is hard."""
-    return config.plaus_weight > 0 or config.estimator != "hard"
+    return config.plaus_weight > 0 or (config.faithful and config.estimator != "hard")
 
 
 class Unirex(nn.Module):
@@ -167,11 +187,21 @@ class Unirex(nn.Module):
 
     def __init__(self, model: UnirexModel, config: UnirexMethodConfig, fill: FillTokens) -> None:
         super().__init__()
-        if model.extractor is not None and config.plaus_weight == 0 and config.estimator == "hard":
+        if model.extractor is not None and not trains_scores(config):
             raise ValueError(
                 "method.plaus_weight is 0, expected more: through the hard top-k selection no gradient of "
-                "comprehensiveness or sufficiency reaches a learned extractor (another method.estimator sends one; "
-                "model.extractor: none trains without)"
+                "comprehensiveness or sufficiency reaches a learned extractor (another method.estimator with a "
+                "comp_weight or suff_weight sends one; model.extractor: none trains without)"
+            )
+        if model.config.extractor == "none" and config.estimator != "hard":
+            raise ValueError(
+                f"method.estimator is {config.estimator!r}, expected hard with model.extractor none, which selects "
+                "nothing in training"
+            )
+        if model.config.extractor == "attribution" and config.comp_trains == "extractor":
+            raise ValueError(
+                "method.comp_trains is 'extractor', expected 'both' with model.extractor attribution, whose scores are "
+                "the task model's"
             )
         if model.config.extractor == "attribution" and trains_scores(config) and config.attribution not in IN_TRAINING:
             expected = " or ".join(IN_TRAINING)
