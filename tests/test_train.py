@@ -12,6 +12,7 @@ import pytest
 
 from unirex import evaluate, train, training
 from unirex.metrics import cli as metrics_cli
+from unirex.predictions import PREDICTIONS_KEY
 
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.dropout=0",
@@ -92,6 +93,8 @@ def test_a_saved_model_is_judged_with_scores_from_a_file(plain: Path, tmp_path: 
     trained = pq.read_table(plain / "predictions.parquet")
     assert own["prediction"].equals(trained["prediction"])
     assert given["scores"].to_pylist() == trained["scores"].to_pylist()
+    units = [json.loads(table.schema.metadata[PREDICTIONS_KEY])["unit"] for table in (own, given)]
+    assert units == ["token", "word"]
 
 
 @pytest.mark.parametrize(
@@ -182,3 +185,11 @@ def test_epochs_are_judged_by_the_perturbations_that_choose_among_them(
     assert train.main([*TINY, *settings, f"--output={tmp_path / 'run'}"]) == 0
     assert (seen.pop("dev 1"), seen.pop("dev 2")) == (judged, judged)
     assert list(seen.values()) == [["attention", "delete", "mask_token"]]
+
+
+def test_without_gold_the_composite_is_of_task_and_faithfulness(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = ["--data.toy.without_gold=1", "--method.plaus_weight=0", "--method.estimator=logistic"]
+    assert train.main([*TINY, *settings, "--train.best_metric=composite", f"--output={run}"]) == 0
+    dev = next(entry for entry in records(run) if entry.get("event") == "dev")
+    assert dev["best"] == pytest.approx((dev["headline"] + dev["csd"]) / 2)

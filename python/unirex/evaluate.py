@@ -34,14 +34,14 @@ class Request:
     Attributes:
         model: folder of a saved unirex model, or any sequence classifier of the transformers library.
         scores: Parquet or JSONL with `id` and `scores` (one per word); None = the model's own.
-        unit: what is selected where the model does not say: token or word.
+        unit: what is selected: token or word; None = what the model was trained to select, tokens with a foreign one.
         output: folder for predictions, controls and metrics.
         checks: folders of other unirex models by name, asked about the same rationales.
     """
 
     model: str
     scores: str | None
-    unit: Literal["token", "word"]
+    unit: Literal["token", "word"] | None
     output: str
     checks: dict[str, str]
     data: DataConfig
@@ -70,7 +70,9 @@ def _parse(argv: list[str]) -> Request:
     parser.add_argument(
         "--scores", type=str | None, default=None, help="Parquet or JSONL with id and scores (one per word)"
     )
-    parser.add_argument("--unit", type=str, default="token", help="token or word, where the model does not say")
+    parser.add_argument(
+        "--unit", type=str | None, default=None, help="what is selected: token or word; by default what the model says"
+    )
     parser.add_argument("--output", type=str, default="runs/evaluation", help="folder for predictions and metrics")
     parser.add_argument(
         "--checks",
@@ -85,7 +87,7 @@ def _parse(argv: list[str]) -> Request:
         namespace = parser.instantiate(parser.parse_args(config_first(argv)))
     except ArgumentError as error:
         raise ValueError(one_line(str(error), parser)) from None
-    if namespace.unit not in ("token", "word"):
+    if namespace.unit not in ("token", "word", None):
         raise ValueError(f"unit is {namespace.unit!r}, expected token or word")
     data = DataConfig(**vars(namespace.data))
     return Request(
@@ -113,7 +115,7 @@ def run(request: Request) -> None:
         raise ValueError(f"data {request.data.short_name}: the {request.eval.split} split is empty, expected instances")
     judging = Judging(
         config=request.eval,
-        unit=saved.unit if saved.scores_from is not None else request.unit,
+        unit=request.unit or saved.unit,
         word_score=saved.word_score,
         rationale_fraction=request.eval.rationale_fraction or saved.rationale_fraction,
         labels=labels,
