@@ -48,9 +48,7 @@ def integrated_gates(target: Target, steps: int, rule: Rule) -> tuple[Tensor, Te
     shape, device = target.selectable_BL.shape, target.selectable_BL.device
     bare_B = target.selectable_BL.any(1) & ~(target.rows.visible_BL & ~target.selectable_BL).any(1)
     if bare_B.any():
-        raise ValueError(
-            "attribution gate_ig: the tokenizer adds no special tokens, expected one that does"
-        )
+        raise ValueError("attribution gate_ig: the tokenizer adds no special tokens, expected one that does")
     scores_BL = torch.zeros(shape, device=device)
     root_S, width_S = (torch.from_numpy(values).float().to(device) for values in quadrature(rule, steps))
     opening_S, weight_S = root_S**3, 3 * root_S**2 * width_S
