@@ -46,7 +46,7 @@ stub:  ## the hand-written stub against the built extension
 	$(RUN) stubtest unirex._rust --mypy-config-file pyproject.toml --allowlist tools/stubtest-allowlist.txt
 
 test:  ## Python tests and doctests
-	uv run pytest
+	uv run pytest -n 2 --dist loadfile
 
 test-rust:  ## tests of the core, which need no Python
 	cargo test --locked
