@@ -32,8 +32,8 @@ class ScoreHead(nn.Module):
     def outputs(self, hidden_BLD: Tensor) -> Tensor:
         """What the last layer gives, float [B, L, outputs], in the precision of its weights whatever autocast says.
 
-        Rounded to bfloat16, two of a sentence's scores are equal in one sentence of four, and equal
-        scores go by position.
+        Rounded to bfloat16, two of a sentence's scores would be equal in one sentence of four, and equal scores go by
+        position.
         """
         *blocks, last = self.layers
         for block in blocks:

@@ -60,8 +60,6 @@ class UnirexMethodConfig:
         mask_weight: weight of the cross-entropy on inputs of which a random share of the selectable tokens is hidden,
             so that perturbed inputs are nothing new to the task model.
         ramp: share of training over which the weights of comprehensiveness and sufficiency rise linearly from 0.
-
-    A setting that nothing would read is refused where it is set to something else than its default.
     """
 
     name: str = "unirex"
