@@ -257,7 +257,7 @@ class _Rows:
             place = name if blocks == 1 else f"{name}[{at}]"
             return f"{place} sums to {found[row, at]:.4g}, expected 1 (give or take {limit[row]:g})"
 
-        self.doubt("sums", ~off.any(axis=1), message)
+        self.doubt("sums", np.logical_not(off.any(axis=1)), message)
 
     def preferred(self, prediction: NDArray[np.int64], rows: Ragged, labels: tuple[str, ...]) -> None:
         """Doubts rows whose prediction is not the class with the highest probability, or one that shares it."""
@@ -294,7 +294,8 @@ class _Rows:
         before = np.repeat(np.cumsum(np.where(known, total, 0)) - np.where(known, total, 0), documents.lengths)
         ends = np.cumsum(documents.values)
         starts = np.repeat(rationale.offsets[:-1], documents.lengths)
-        return (starts + ends - before).astype(np.int64)
+        places: NDArray[np.int64] = (starts + ends - before).astype(np.int64)
+        return places
 
     def all_known(self, name: str, known: NDArray[np.bool_]) -> None:
         """Fails on the first null row."""

@@ -1,6 +1,5 @@
 """Rows from JSON lines: one object a line, plain or compressed (.gz, .zst), with the columns of prediction files."""
 
-import codecs
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,7 +48,7 @@ def read_schema(path: Path, columns: Mapping[str, str], name: str) -> pa.Schema:
         ValueError: no line, or the first one is no JSON object.
     """
     ours = dict(zip(columns.values(), columns.keys(), strict=True))
-    with _open(path) as stream:
+    with pa.input_stream(path, compression="detect") as stream:
         first = _first_line(stream, name)
     if not first:
         raise ValueError(f"{name}: no rows")
@@ -72,7 +71,7 @@ def batches(path: Path, schema: pa.Schema, rows: int, name: str) -> Iterator[pa.
     options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     done = 0
     try:
-        with _open(path) as stream:
+        with pa.input_stream(path, compression="detect") as stream:
             reading = pj.ReadOptions(use_threads=False, block_size=BLOCK)
             for block in pj.open_json(stream, read_options=reading, parse_options=options):
                 for start in range(0, block.num_rows, rows):
@@ -85,15 +84,6 @@ def batches(path: Path, schema: pa.Schema, rows: int, name: str) -> Iterator[pa.
         if "straddling" in reason:
             raise ValueError(_too_long(f"{name}: after line {done}")) from error
         raise ValueError(f"{where}: {reason[: row.start()] if row else reason}") from error
-
-
-def _open(path: Path) -> pa.NativeFile:
-    """The content, decompressed, behind the byte order mark that some programs put first."""
-    stream = pa.input_stream(path, compression="detect")
-    if stream.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
-        return stream
-    stream.close()
-    return pa.input_stream(path, compression="detect")
 
 
 def _first_line(stream: pa.NativeFile, name: str) -> bytes:
