@@ -15,6 +15,7 @@ use crate::eraser::instance::{Field, Instance, Rationale, Threshold};
 use crate::eraser::json::{Fault, Outcome};
 use crate::eraser::lines::{self, Files, Parsed, Sizes};
 use crate::eraser::part;
+use crate::eraser::probabilities;
 use crate::eraser::problem::Problem;
 use crate::eraser::rows::{Rows, Shape};
 use crate::eraser::score::{Input, Problems};
@@ -31,6 +32,10 @@ struct Join {
     docs: Docs,
     annotations: Annotations,
     positions: HashMap<String, usize>,
+    /// Whether all thresholds of an instance are read, so that all instances must have the same.
+    all_thresholds: bool,
+    /// Whether odd class scores are an error, and not counted.
+    strict: bool,
 }
 
 /// Reads results batch by batch.
@@ -45,9 +50,11 @@ pub struct RowReader {
 impl RowReader {
     /// Opens results, after reading documents and annotations.
     ///
-    /// Of the thresholds those of `wanted` are read; none = all of the first instance.
-    pub fn open(input: &Input, wanted: Option<&[f64]>) -> Result<Self> {
-        pool::run(None, || Ok(Self::read(input, wanted, Sizes::default())?))
+    /// Of the thresholds those of `wanted` are read; none = all of the first instance, and no instance may have others.
+    /// `strict` refuses class scores that are no probabilities, and a class that they do not prefer; else such
+    /// instances are counted.
+    pub fn open(input: &Input, wanted: Option<&[f64]>, strict: bool) -> Result<Self> {
+        pool::run(None, || Ok(Self::read(input, wanted, strict, Sizes::default())?))
     }
 
     /// The next rows; none at the end of the last file.
@@ -55,8 +62,8 @@ impl RowReader {
         pool::run(None, || Ok(self.next()?))
     }
 
-    fn read(input: &Input, wanted: Option<&[f64]>, sizes: Sizes) -> Found<Self> {
-        let line = input.first_line(sizes)?;
+    fn read(input: &Input, wanted: Option<&[f64]>, strict: bool, sizes: Sizes) -> Found<Self> {
+        let (line, files) = input.open(sizes)?;
         let mut first = Instance::default();
         let at = |fault| input.first_problem(fault);
         lines::as_text(&line).and_then(|line| first.read(line)).map_err(at)?;
@@ -67,7 +74,7 @@ impl RowReader {
         let reading = Reading { sentences: profile.sentences, exact: false, docs: Some(&docs) };
         let annotations = Annotations::open(folder, split, reading, sizes, |problem| problems.note(problem))?;
         let shape = Shape {
-            labels: labels(&annotations, &first),
+            labels: labels(&annotations, &first).map_err(at)?,
             thresholds: thresholds(&first, wanted).map_err(|fault| at(fault.within("thresholded_scores")))?,
             hard: first.rationales.first().is_some_and(|rationale| rationale.hard.given().is_some()),
             profile,
@@ -75,8 +82,8 @@ impl RowReader {
         };
         let positions = shape.labels.iter().enumerate().map(|(i, label)| (label.clone(), i)).collect();
         let seen = Seen::new(&annotations);
-        let join = Join { shape, docs, annotations, positions };
-        Ok(Self { join, seen, is_part: input.part.is_some(), files: Files::new(input.to_read(), sizes) })
+        let join = Join { shape, docs, annotations, positions, all_thresholds: wanted.is_none(), strict };
+        Ok(Self { join, seen, is_part: input.part.is_some(), files })
     }
 
     /// What every row has.
@@ -202,19 +209,28 @@ impl Join {
                 self.distribution(instance, field, name, out)?;
             }
         }
-        if self.shape.thresholds.is_empty() {
-            return Ok(());
+        self.thresholds(instance, rows).map_err(|fault| fault.within("thresholded_scores"))?;
+        if self.strict {
+            probabilities::prediction(instance)?;
+            probabilities::sums(instance)?;
+        } else {
+            rows.odd.add(instance);
         }
-        self.thresholds(instance, rows).map_err(|fault| fault.within("thresholded_scores"))
+        Ok(())
     }
 
     fn thresholds(&self, instance: &Instance<'_>, rows: &mut Rows) -> Outcome<()> {
         let all = instance.thresholded.given().map(Vec::as_slice).unwrap_or_default();
+        if self.all_thresholds && all.len() != self.shape.thresholds.len() {
+            let expected =
+                format!("{:?} as in the first instance, or thresholds that are asked for", self.shape.thresholds);
+            return Err(Fault::new(format!("thresholds {:?}", thresholds_of(all)), expected));
+        }
         for &threshold in &self.shape.thresholds {
             let mut entries = all.iter().filter(|entry| entry.threshold.total_cmp(&threshold).is_eq());
             let (Some(entry), None) = (entries.next(), entries.next()) else {
-                let found: Vec<_> = all.iter().map(|entry| entry.threshold).collect();
-                return Err(Fault::new(format!("thresholds {found:?}"), format!("{threshold} once")));
+                let found = format!("thresholds {:?}", thresholds_of(all));
+                return Err(Fault::new(found, format!("{threshold} once")));
             };
             self.distribution(instance, &entry.comprehensiveness, REMOVE, &mut rows.remove_at)?;
             self.distribution(instance, &entry.sufficiency, KEEP, &mut rows.keep_at)?;
@@ -237,7 +253,9 @@ impl Join {
         out.resize(first + self.shape.labels.len(), f64::NAN);
         for (class, score) in scores {
             if !(0.0..=1.0).contains(score) {
-                return Err(within(Fault::new(format!("{score:?}"), "a probability in [0, 1]").within(class)));
+                let percent = if *score > 1.0 { ", not percent" } else { "" };
+                let expected = format!("a probability in [0, 1]{percent}");
+                return Err(within(Fault::new(format!("{score:?}"), expected).within(class)));
             }
             let at = self.position(class).map_err(within)?;
             if let Some(place) = out.get_mut(first + at as usize) {
@@ -271,11 +289,13 @@ impl Join {
                 return Err(at(Fault::new(found, "every document once").within("docid")));
             }
             let lengths = lengths.unwrap_or_default();
+            rows.border(first);
             self.document(annotation, &rationale.docid, lengths, rows)?;
             self.predictions(instance, rationale, lengths, rows).map_err(at)?;
         }
         for evidence in annotation.docs.iter().filter(|evidence| !names.contains(evidence.docid.as_str())) {
             let lengths = self.docs.lengths(&evidence.docid)?;
+            rows.border(first);
             self.document(annotation, &evidence.docid, lengths, rows)?;
             let (tokens, sentences) = (lengths.tokens, lengths.sentences);
             fill(self.shape.profile.soft, &mut rows.tokens.scores, tokens, f64::NEG_INFINITY);
@@ -368,23 +388,33 @@ fn mark(out: &mut Vec<bool>, length: usize, spans: &[Span]) -> Outcome<()> {
     Ok(())
 }
 
-/// The classes of the annotations in alphabetical order, then further ones of the first instance.
-fn labels(annotations: &Annotations, first: &Instance<'_>) -> Vec<String> {
+/// The classes of the annotations in alphabetical order, then further ones of the first instance. A fault where one of
+/// these is a class of the annotations but for its capitals: each would count as a class of its own.
+fn labels(annotations: &Annotations, first: &Instance<'_>) -> Outcome<Vec<String>> {
     let mut labels = annotations.classes.clone();
     labels.sort_unstable();
     let scores = first.scores.given().map(|range| first.distribution_in(range)).unwrap_or_default();
     for name in scores.iter().map(|(name, _)| name.as_ref()).chain(first.classification.given().map(AsRef::as_ref)) {
-        if !labels.iter().any(|label| label == name) {
-            labels.push(name.to_owned());
+        if labels.iter().any(|label| label == name) {
+            continue;
         }
+        if let Some(label) = annotations.classes.iter().find(|label| label.to_lowercase() == name.to_lowercase()) {
+            let fault = Fault::new(format!("the class {name:?}"), format!("{label:?} as in the annotations"));
+            return Err(fault.within("classification"));
+        }
+        labels.push(name.to_owned());
     }
-    labels
+    Ok(labels)
+}
+
+fn thresholds_of(all: &[Threshold]) -> Vec<f64> {
+    all.iter().map(|entry| entry.threshold).collect()
 }
 
 /// The thresholds to read, ascending.
 fn thresholds(first: &Instance<'_>, wanted: Option<&[f64]>) -> Outcome<Vec<f64>> {
     let Some(given) = first.thresholded.given() else { return Ok(Vec::new()) };
-    let all: Vec<f64> = given.iter().map(|Threshold { threshold, .. }| *threshold).collect();
+    let all = thresholds_of(given);
     let mut found = wanted.map_or_else(|| all.clone(), <[f64]>::to_vec);
     found.sort_by(f64::total_cmp);
     found.dedup();

@@ -9,6 +9,10 @@ use std::borrow::Cow;
 /// Deeper nesting than this is refused.
 const DEEPEST: usize = 128;
 
+/// Numbers that are words.
+const NAMED: [(&str, f64); 5] =
+    [("NaN", f64::NAN), ("Infinity", f64::INFINITY), ("-Infinity", f64::NEG_INFINITY), ("true", 1.0), ("false", 0.0)];
+
 /// How much of the text an error shows.
 const SHOWN: usize = 40;
 
@@ -69,6 +73,7 @@ impl<'a> Parser<'a> {
     /// Reads the one object that the whole text must be, a field at a time.
     pub fn whole_object(text: &'a str, field: impl FnMut(&mut Self, &Cow<'a, str>) -> Outcome<()>) -> Outcome<()> {
         let mut parser = Self::new(text);
+        parser.space();
         parser.object(field)?;
         parser.space();
         if parser.peek().is_some() { Err(parser.syntax("the end of the line")) } else { Ok(()) }
@@ -166,7 +171,8 @@ impl<'a> Parser<'a> {
         self.unescape(out).map(|_| ())
     }
 
-    /// Reads a number as the nearest float64; `NaN`, `Infinity` and `-Infinity` are numbers.
+    /// Reads a number as the nearest float64; `NaN`, `Infinity` and `-Infinity` are numbers, and so are `true` (1) and
+    /// `false` (0), as in Python.
     pub fn number(&mut self) -> Outcome<f64> {
         let rest = self.rest();
         let (length, _) = number_length(rest.as_bytes());
@@ -174,7 +180,7 @@ impl<'a> Parser<'a> {
             self.at += length;
             return Ok(value);
         }
-        for (name, value) in [("NaN", f64::NAN), ("Infinity", f64::INFINITY), ("-Infinity", f64::NEG_INFINITY)] {
+        for (name, value) in NAMED {
             if self.word(name) {
                 return Ok(value);
             }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr2, memrchr};
 use rayon::prelude::*;
 
 use crate::eraser::json::Fault;
@@ -16,6 +16,9 @@ use crate::eraser::source;
 
 /// A line longer than this is refused rather than kept in memory.
 const LONGEST_LINE: usize = 1 << 28;
+
+/// A byte order mark, which some programs write at the start of a file.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How much is read and parsed at a time.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +42,7 @@ struct Reader {
     /// The start of a line whose end is not read yet.
     rest: Vec<u8>,
     sizes: Sizes,
+    started: bool,
     ended: bool,
 }
 
@@ -52,7 +56,7 @@ struct Batch {
 impl Reader {
     fn open(path: &Path, sizes: Sizes) -> Result<Self, Problem> {
         let source = source::open(path).map_err(|error| unreadable(path, &error))?;
-        Ok(Self { path: path.to_owned(), source, rest: Vec::new(), sizes, ended: false })
+        Ok(Self { path: path.to_owned(), source, rest: Vec::new(), sizes, started: false, ended: false })
     }
 
     /// Fills `batch` with whole lines; it is left empty at the end of the file.
@@ -79,6 +83,10 @@ impl Reader {
                 return Err(Problem::new(&self.path, None, fault));
             }
             wanted *= 2;
+        }
+        if !std::mem::replace(&mut self.started, true) && batch.filled().starts_with(MARK) {
+            batch.bytes.drain(..MARK.len());
+            batch.filled -= MARK.len();
         }
         Ok(())
     }
@@ -186,17 +194,30 @@ impl Files {
         Self { waiting: paths.iter().cloned().collect(), open: None, sizes, failed: None }
     }
 
+    /// The first line of the file that comes next, without its end; none if the file is empty. The file stays open, so
+    /// that a pipe is read once.
+    pub fn first_line(&mut self) -> Result<Option<Vec<u8>>, Problem> {
+        let Some(open) = self.opened()? else { return Ok(None) };
+        Ok(split(open.stream.current.filled()).next().map(<[u8]>::to_vec))
+    }
+
+    /// The file that is being read, else the next one; none after the last.
+    fn opened(&mut self) -> Result<Option<&mut Open>, Problem> {
+        if self.open.is_none() {
+            let Some(path) = self.waiting.pop_front() else { return Ok(None) };
+            let stream = Stream::open(&path, self.sizes)?;
+            self.open = Some(Open { path, stream, lines_before: 0 });
+        }
+        Ok(self.open.as_mut())
+    }
+
     /// What `parse` makes of the next batch; none at the end of the last file. To be called inside a thread pool.
     pub fn step<T: Send>(&mut self, parse: impl Fn(&[u8]) -> Parsed<T> + Sync) -> Result<Option<Step<T>>, Problem> {
         loop {
             if let Some(problem) = self.failed.take() {
                 return Err(problem);
             }
-            if self.open.is_none() {
-                let Some(path) = self.waiting.pop_front() else { return Ok(None) };
-                let stream = Stream::open(&path, self.sizes)?;
-                self.open = Some(Open { path, stream, lines_before: 0 });
-            }
+            self.opened()?;
             let Some(open) = &mut self.open else { return Ok(None) };
             let (parsed, read) = open.stream.step(&parse);
             self.failed = read.err();
@@ -233,24 +254,18 @@ pub fn stream<T: Send>(
     Ok(())
 }
 
-/// The first line of a file, without its end; none if the file is empty.
-pub fn first_line(path: &Path, sizes: Sizes) -> Result<Option<Vec<u8>>, Problem> {
-    let mut reader = Reader::open(path, Sizes { batch: sizes.batch.min(1 << 16), ..sizes })?;
-    let mut batch = Batch::default();
-    reader.fill(&mut batch)?;
-    Ok(split(batch.filled()).next().map(<[u8]>::to_vec))
-}
-
-/// The lines of a block, without their ends. The last one need not have an end.
+/// The lines of a block, without their ends (`\n`, `\r\n` or `\r`, as Python reads text). The last one need not have
+/// an end.
 pub fn split(block: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = block;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let end = memchr(b'\n', rest).unwrap_or(rest.len());
+        let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
         let line = rest.get(..end);
-        rest = rest.get(end + 1..).unwrap_or_default();
+        rest = rest.get(end..).unwrap_or_default();
+        rest = rest.strip_prefix(b"\r\n").or_else(|| rest.get(1..)).unwrap_or_default();
         line
     })
 }

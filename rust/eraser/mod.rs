@@ -17,6 +17,7 @@ pub mod json;
 pub mod lines;
 pub mod matching;
 pub mod part;
+pub mod probabilities;
 pub mod problem;
 pub mod report;
 pub mod rows;
@@ -37,6 +38,7 @@ use crate::pool;
 use annotations::{Annotations, Reading};
 use docs::Docs;
 use lines::Sizes;
+use probabilities::Odd;
 use score::{Problems, Scorer};
 
 pub use join::RowReader;
@@ -68,6 +70,12 @@ impl EraserScorer {
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         self.scorer.progress()
+    }
+
+    /// In how many of the instances scored the class scores are odd, which changes no score.
+    #[must_use]
+    pub fn odd(&self) -> Odd {
+        self.scorer.odd()
     }
 
     /// What the files read so far add up to, for [`EraserScorer::merge_part`] elsewhere.

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use crate::eraser::json::Fault;
 
+/// How much of a value a message shows.
+const SHOWN: usize = 200;
+
 /// One thing wrong with a file: shown as `file:line: field: found X, expected Y`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -25,8 +28,18 @@ impl Problem {
     #[must_use]
     pub fn new(path: &Path, line: Option<u64>, fault: Fault) -> Self {
         let Fault { field, found, expected, .. } = fault;
+        let [field, found, expected] = [field, found, expected].map(cut);
         Self { path: path.display().to_string(), line, field, found, expected }
     }
+}
+
+/// Text of at most [`SHOWN`] characters: an id of ten megabytes makes no message of ten megabytes.
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(SHOWN) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 impl fmt::Display for Problem {

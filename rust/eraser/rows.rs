@@ -1,6 +1,7 @@
 //! Rows of numbers: what the metrics of `unirex.metrics` are computed from.
 
 use crate::eraser::check::Profile;
+use crate::eraser::probabilities::Odd;
 
 /// What every row has.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -66,6 +67,10 @@ pub struct Rows {
     pub rationale: Vec<bool>,
     /// Whether a human rationale is known: some token is marked.
     pub gold_known: Vec<bool>,
+    /// The tokens with which a further document of a row begins.
+    pub borders: Vec<i64>,
+    /// Rows with odd class scores.
+    pub odd: Odd,
 }
 
 /// Tokens or sentences of rows.
@@ -92,9 +97,20 @@ impl Rows {
         Self { id_offsets: vec![0], ..Self::default() }
     }
 
+    /// Notes that a document begins here, in a row whose first token is `first`.
+    pub fn border(&mut self, first: usize) {
+        let here = self.tokens.gold.len();
+        if here > first {
+            self.borders.push(here as i64);
+        }
+    }
+
     /// Adds further rows at the end.
     pub fn append(&mut self, other: Self) {
         append_offsets(&mut self.id_offsets, &other.id_offsets);
+        let tokens = self.tokens.gold.len() as i64;
+        self.borders.extend(other.borders.iter().map(|border| border + tokens));
+        self.odd.merge(other.odd);
         self.ids.extend(other.ids);
         self.label.extend(other.label);
         self.prediction.extend(other.prediction);

@@ -13,6 +13,7 @@ use crate::eraser::instance::Instance;
 use crate::eraser::json::Fault;
 use crate::eraser::lines::{self, Files, Sizes};
 use crate::eraser::part;
+use crate::eraser::probabilities::Odd;
 use crate::eraser::problem::Problem;
 use crate::eraser::seen::{Content, Seen};
 use crate::eraser::tally::Tally;
@@ -104,7 +105,8 @@ impl Scorer {
     /// Reads documents and annotations. The error is the problem that leaves nothing to go on with, or the last that
     /// `problems` takes.
     pub fn open(input: &Input, options: Options, problems: &mut Problems) -> Result<Self, Problem> {
-        let (first, demands, blocks) = match first_instance(input, &options) {
+        let (line, files) = input.open(options.sizes)?;
+        let (first, demands, blocks) = match first_instance(input, &line) {
             Ok((first, demands, blocks)) => (Some(first), Some(demands), blocks),
             // Where all problems are wanted the line is found bad again later, and the others are read without it.
             Err(problem) if problem.line.is_some() && problems.limit > 1 => (None, None, Blocks::default()),
@@ -116,7 +118,7 @@ impl Scorer {
         let reading = Reading { sentences: blocks.sentences, exact: true, docs: checked_against };
         let annotations = Annotations::open(folder, split, reading, sizes, |problem| problems.note(problem))?;
         let indices = annotations.classes.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
-        let (files, seen) = (Files::new(input.to_read(), sizes), Seen::new(&annotations));
+        let seen = Seen::new(&annotations);
         let path = input.results.first().unwrap_or(folder).clone();
         let work = Work { options, first, demands, blocks, docs, annotations, indices, limit: problems.limit };
         Ok(Self { tally: work.tally(), work, files, path, seen })
@@ -147,6 +149,12 @@ impl Scorer {
         (self.tally.instances, self.work.annotations.len() as u64)
     }
 
+    /// In how many of the instances scored the class scores are odd.
+    #[must_use]
+    pub fn odd(&self) -> Odd {
+        self.tally.odd
+    }
+
     /// What the files read so far add up to, for [`Scorer::merge`] elsewhere.
     pub fn part(&self) -> Result<Vec<u8>, Problem> {
         part::pack(&self.path, &(&self.tally, self.seen.content()))
@@ -174,19 +182,15 @@ impl Scorer {
 }
 
 impl Input {
-    /// The files to read.
-    #[must_use]
-    pub fn to_read(&self) -> &[PathBuf] {
-        self.part.as_deref().unwrap_or(&self.results)
-    }
-
-    /// The first line of the first file.
-    pub fn first_line(&self, sizes: Sizes) -> Result<Vec<u8>, Problem> {
+    /// The first line of the first file, and the files to read. None of these is opened twice.
+    pub fn open(&self, sizes: Sizes) -> Result<(Vec<u8>, Files), Problem> {
         let Some(path) = self.results.first() else {
             return Err(Problem::new(&self.data_dir, None, Fault::new("no file of results", "at least one")));
         };
         let empty = || Problem::new(path, None, Fault::new("no line", "one instance a line"));
-        lines::first_line(path, sizes)?.ok_or_else(empty)
+        let mut files = Files::new(&self.results, sizes);
+        let line = files.first_line()?.ok_or_else(empty)?;
+        Ok((line, self.part.as_ref().map_or(files, |part| Files::new(part, sizes))))
     }
 
     /// What is wrong with the first line.
@@ -197,10 +201,9 @@ impl Input {
 }
 
 /// What the first instance has, and so what is computed.
-fn first_instance(input: &Input, options: &Options) -> Result<(Profile, Demands, Blocks), Problem> {
-    let line = input.first_line(options.sizes)?;
+fn first_instance(input: &Input, line: &[u8]) -> Result<(Profile, Demands, Blocks), Problem> {
     let mut instance = Instance::default();
-    lines::as_text(&line).and_then(|line| instance.read(line)).map_err(|fault| input.first_problem(fault))?;
+    lines::as_text(line).and_then(|line| instance.read(line)).map_err(|fault| input.first_problem(fault))?;
     let first = instance.rationales.first();
     let blocks = Blocks {
         hard: first.is_some_and(|rationale| !instance.hard(rationale).is_empty()),

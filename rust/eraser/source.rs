@@ -8,12 +8,15 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+/// The name of the standard input.
+const STANDARD_INPUT: &str = "-";
+
 const MAGIC_LENGTH: usize = 4;
 const BUFFER: usize = 1 << 16;
 
-/// The bytes of a file after decompression.
+/// The bytes of a file after decompression; `-` is the standard input.
 pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    let mut file = File::open(path)?;
+    let mut file = File::open(if path == Path::new(STANDARD_INPUT) { Path::new("/dev/stdin") } else { path })?;
     let mut magic = Vec::with_capacity(MAGIC_LENGTH);
     Read::by_ref(&mut file).take(MAGIC_LENGTH as u64).read_to_end(&mut magic)?;
     let (gzip, zstd) = (is_gzip(&magic), is_zstd(&magic));

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::eraser::classes::ClassSums;
 use crate::eraser::hard::Hard;
+use crate::eraser::probabilities::Odd;
 use crate::eraser::sum::Sum;
 use crate::ranking::Ranker;
 
@@ -88,6 +89,8 @@ pub struct Tally {
     pub sums: ClassSums,
     /// Classes, in the order of `Annotations::classes`.
     pub classes: Vec<ClassCounts>,
+    /// Instances with odd class scores.
+    pub odd: Odd,
 }
 
 impl Tally {
@@ -111,6 +114,7 @@ impl Tally {
     /// Adds what another part of the input adds up to.
     pub fn merge(&mut self, other: &Self) {
         self.instances += other.instances;
+        self.odd.merge(other.odd);
         self.hard.merge(&other.hard);
         self.soft.merge(&other.soft);
         self.sentences.merge(&other.sentences);

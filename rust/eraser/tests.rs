@@ -67,10 +67,12 @@ fn world(instances: usize) -> [(&'static str, String); 3] {
             "{{\"annotation_id\": \"d{i}\", \"classification\": \"b\", \"classification_scores\": {{\"b\": 0.7, \
              \"n\": 0.3}}, \"comprehensiveness_classification_scores\": {{\"b\": 0.2, \"n\": 0.8}}, \
              \"sufficiency_classification_scores\": {{\"b\": 0.5, \"n\": 0.5}}, \"thresholded_scores\": [{{\"threshold\": 0.1, \
-             \"comprehensiveness_classification_scores\": {{\"b\": 0.{i}, \"n\": 0}}, \
-             \"sufficiency_classification_scores\": {{\"b\": 1e-{i}}}}}], \"rationales\": [{{\"docid\": \"d{i}\", \
+             \"comprehensiveness_classification_scores\": {{\"b\": 0.{i}, \"n\": {}}}, \
+             \"sufficiency_classification_scores\": {{\"b\": 1e-{}, \"n\": 1}}}}], \"rationales\": [{{\"docid\": \"d{i}\", \
              \"hard_rationale_predictions\": [{{\"start_token\": 0, \"end_token\": {}}}], \
              \"soft_rationale_predictions\": [{}]}}]}}\n",
+            1.0 - format!("0.{i}").parse::<f64>().unwrap_or_default(),
+            i + 3,
             i % 3 + 1,
             scores.join(", ")
         ));
@@ -143,11 +145,17 @@ proptest! {
 
     #[test]
     fn lines_are_the_same_wherever_they_are_cut(
-        text in prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..400),
+        text in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..400),
         batch in 1_usize..500,
         block in 1_usize..100,
     ) {
-        let mut expected: Vec<&[u8]> = text.split(|&b| b == b'\n').collect();
+        let whole: Vec<u8> = String::from_iter(text.iter().map(|&b| char::from(b)))
+            .replace("\r\n", "\n")
+            .replace('\r', "\n")
+            .chars()
+            .map(|c| c as u8)
+            .collect();
+        let mut expected: Vec<&[u8]> = whole.split(|&b| b == b'\n').collect();
         if expected.last().is_some_and(|last| last.is_empty()) {
             expected.pop();
         }
@@ -246,10 +254,12 @@ fn read_number(text: &str) -> Outcome<f64> {
 
 #[test]
 fn numbers_follow_the_grammar_of_python() {
-    for good in ["0", "-0", "12", "0.5", "1e5", "1E+5", "-1.25e-3", "NaN", "Infinity", "-Infinity", "1e999"] {
+    for good in
+        ["0", "-0", "12", "0.5", "1e5", "1E+5", "-1.25e-3", "NaN", "Infinity", "-Infinity", "1e999", "true", "false"]
+    {
         assert!(read_number(good).is_ok(), "{good}");
     }
-    for bad in ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x1", "nan", "inf", "--1", "1.2.3", "true", "\"1\""] {
+    for bad in ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x1", "nan", "inf", "--1", "1.2.3", "True", "\"1\""] {
         assert!(read_number(bad).is_err(), "{bad}");
     }
 }

@@ -12,6 +12,7 @@ use crate::eraser::hard;
 use crate::eraser::instance::{Instance, Rationale};
 use crate::eraser::json::{Fault, Outcome};
 use crate::eraser::lines::{self, Parsed};
+use crate::eraser::probabilities;
 use crate::eraser::problem::Problem;
 use crate::eraser::score::{Blocks, Options, Problems};
 use crate::eraser::seen::Seen;
@@ -103,6 +104,13 @@ impl Work {
         match &entry {
             Some(entry) => self.annotations.decode(entry, &mut scratch.annotation),
             None => scratch.annotation = Annotation::default(),
+        }
+        if self.limit == 1 {
+            tally.odd.add(instance);
+        } else {
+            for found in [probabilities::prediction(instance), probabilities::sums(instance)] {
+                found.unwrap_or_else(&mut *fault);
+            }
         }
         if self.blocks.classes
             && let Err(found) = self.classes(instance, entry.is_some(), &scratch.annotation, tally)

@@ -52,6 +52,12 @@ impl EraserScorer {
         lock(&self.0).progress()
     }
 
+    /// Instances whose class is not the one with the highest score, and those whose class scores do not sum to 1.
+    fn odd(&self) -> (u64, u64) {
+        let odd = lock(&self.0).odd();
+        (odd.predictions, odd.sums)
+    }
+
     /// What the files read so far add up to, for `merge_part` elsewhere.
     fn part<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &lock(&self.0).part()?))
@@ -101,7 +107,8 @@ struct EraserRows {
 #[pymethods]
 impl EraserRows {
     #[new]
-    #[pyo3(signature = (results, data_dir, split, *, thresholds = None, part = None))]
+    #[pyo3(signature = (results, data_dir, split, *, thresholds = None, part = None, strict = true))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         results: Vec<PathBuf>,
@@ -109,10 +116,11 @@ impl EraserRows {
         split: String,
         thresholds: Option<Vec<f64>>,
         part: Option<Vec<PathBuf>>,
+        strict: bool,
     ) -> Result<Self> {
         super::find_numpy(py);
         let input = Input { results, part, data_dir, split };
-        let reader = py.detach(|| eraser::RowReader::open(&input, thresholds.as_deref()))?;
+        let reader = py.detach(|| eraser::RowReader::open(&input, thresholds.as_deref(), strict))?;
         Ok(Self { shape: reader.shape().clone(), reader: Mutex::new(reader) })
     }
 
@@ -163,11 +171,16 @@ impl EraserRows {
 fn arrays<'py>(py: Python<'py>, rows: &Rows) -> PyResult<Bound<'py, PyDict>> {
     let out = PyDict::new(py);
     out.set_item("ids", rows.ids.to_pyarray(py))?;
+    out.set_item("odd", (rows.odd.predictions, rows.odd.sums))?;
     for (name, numbers) in [("rationale", &rows.rationale), ("gold_known", &rows.gold_known)] {
         out.set_item(name, numbers.to_pyarray(py))?;
     }
-    for (name, numbers) in [("id_offsets", &rows.id_offsets), ("label", &rows.label), ("prediction", &rows.prediction)]
-    {
+    for (name, numbers) in [
+        ("id_offsets", &rows.id_offsets),
+        ("label", &rows.label),
+        ("prediction", &rows.prediction),
+        ("borders", &rows.borders),
+    ] {
         out.set_item(name, numbers.to_pyarray(py))?;
     }
     for (name, numbers) in [("probabilities", &rows.probabilities), ("remove", &rows.remove), ("keep", &rows.keep)] {

@@ -95,6 +95,7 @@ def good_rows() -> list[dict[str, Any]]:
     for i, row in enumerate(rows):
         row |= {
             "id": f"r{i}",
+            "words": ["w"] * 6,
             "scores": [0.5, 0.1, 0.2, 0.9, 0.0, -1.0],
             "rationale": [False] * 5 + [True],
             "gold": [0.0] * 5 + [1.0],

@@ -30,6 +30,10 @@ def pair(seed: int, n: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
         row["scores"] = [None if s is None else float(np.round(rng.normal())) for s in row["scores"]]
         row["rationale"] = [s is not None and bool(rng.random() < 0.3) for s in row["scores"]]
         row["prediction"] = str(rng.choice(LABELS))
+        # The highest probability goes to that class.
+        p, at = row["probabilities"], LABELS.index(row["prediction"])
+        best = p.index(max(p))
+        p[at], p[best] = p[best], p[at]
     return first, other
 
 

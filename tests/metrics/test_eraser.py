@@ -15,6 +15,8 @@ from reference.eraser_twin import assert_same
 from reference.eraser_worlds import worlds
 from unirex.metrics.eraser import score_eraser
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* instances. ")
+
 GOLDEN = os.environ.get("UNIREX_GOLDEN")
 CASES = sorted(path.parent.name for path in Path(GOLDEN, "eraser").glob("*/case.json")) if GOLDEN else []
 

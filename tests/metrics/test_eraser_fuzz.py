@@ -9,6 +9,8 @@ from reference import eraser_twin
 from unirex import _rust
 from unirex.metrics.eraser import score_eraser
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* instances. ")
+
 ROUNDS = 10_000
 COMPARED = 5
 """Every how many rounds an accepted input is compared with the slow twin."""

@@ -58,9 +58,10 @@ class World:
 
     def add(self, name):
         parts = [self.document(f"{name}.{j}") for j in range(self.draw.integers(1, 3))]
-        label, prediction = (LABELS[i] for i in self.draw.integers(0, 3, size=2))
+        label = LABELS[self.draw.integers(0, 3)]
         keep, remove = ([self.classes() for _ in THRESHOLDS] for _ in range(2))
         full, kept, removed = self.classes(), self.classes(), self.classes()
+        prediction = max(full, key=full.__getitem__)
         evidences = [evidence for part in parts for evidence in part[1]]
         self.annotations.append({"annotation_id": name, "query": "", "evidences": [evidences], "classification": label})
         at = [
@@ -90,6 +91,7 @@ class World:
                 "id": name,
                 "label": label,
                 "prediction": prediction,
+                "documents": [len(part[2][0]) for part in parts],
                 "scores": soft.tolist(),
                 "rationale": hard.tolist(),
                 "gold": gold.tolist() if gold.any() else None,
@@ -126,7 +128,7 @@ def test_equals_a_prediction_file_with_the_same_content(tmp_path, convention):
     world = World(seed=0)
     draws = Resampling(replicates=50)
     report = score_eraser_rows(world.write(tmp_path), tmp_path, "test", convention, resampling=draws)
-    own = {name: name for name in ("label", "prediction", "scores", "rationale", "gold")}
+    own = {name: name for name in ("label", "prediction", "scores", "rationale", "gold", "documents")}
     perturbed = {"probabilities": "full", "keep.delete.self": "keep", "remove.delete.self": "remove"}
     expected = score(world.table(own | perturbed, THRESHOLDS), convention, labels=LABELS, resampling=draws)
     assert {m.name for m in expected.metrics} <= {m.name for m in report.metrics}
@@ -193,7 +195,7 @@ def _rationale(world):
         (lambda w: w.instances[5]["classification_scores"].pop("a"), r"jsonl:6: .*found no score, .* \"a\""),
         (
             lambda w: w.instances[5]["thresholded_scores"].pop(),
-            r"jsonl:6: thresholded_scores: found .*expected 0\.1 once",
+            r"jsonl:6: thresholded_scores: found .*expected \[0\.1, 0\.5\] as in the first instance",
         ),
         (lambda w: _rationale(w).pop("hard_rationale_predictions"), r"jsonl:6: .*found none, expected a list of spans"),
         (lambda w: _rationale(w)["soft_rationale_predictions"].append(0.0), r"jsonl:6: .*scores, expected \d+ \(one a"),

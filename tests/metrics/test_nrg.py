@@ -19,7 +19,7 @@ from unirex.metrics.nrg import GainTable, gain_table
 from unirex.metrics.runs import Run, read_runs
 
 QUICK = Resampling(replicates=100)
-MEASURES = ("scores", "rationale", "prediction", "keep.attention.self", "remove.attention.self")
+MEASURES = ("scores", "rationale", "prediction", "probabilities", "keep.attention.self", "remove.attention.self")
 
 
 def write_run(path: Path, data: int, system: int, *, gold: bool = True, headline: str = "macro_f1") -> None:

@@ -102,6 +102,10 @@ def test_lists_the_problems_of_prediction_files_row_by_row(tmp_path, capsys):
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), bad)
     assert main(["validate", str(bad), str(tmp_path / "none.parquet")]) == 2
     found = lines_of(capsys)
+    assert [found.pop(0), found.pop(5)] == [
+        f"note: {path}: {n} of {of} rows: all words have the same score"
+        for path, n, of in ((good, 3, 30), (bad, 3, 28))
+    ]
     assert found[0] == "no problem"
     assert [rows[i]["id"] in line for i, line in ((5, found[1]), (7, found[2]), (3, found[3]))] == [True] * 3
     assert found[4].endswith("none.parquet: no such file")

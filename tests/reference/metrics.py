@@ -13,12 +13,14 @@ Row = dict[str, Any]
 
 
 def ranking(scores: list[float | None], gold: list[float]) -> tuple[float, float, float]:
-    """AUPRC, average precision, ROC AUC; NaN with one class only."""
+    """AUPRC, average precision, ROC AUC; NaN with one class only, or no score."""
     truth = [g > 0.5 for g in gold]
     if len(set(truth)) < 2:
         return NAN, NAN, NAN
     present = [s for s in scores if s is not None]
-    floor = min(present, default=0.0) - 1.0
+    if not present:
+        return NAN, NAN, NAN
+    floor = min(present) - 1.0
     filled = [floor if s is None else s for s in scores]
     precision, recall, _ = precision_recall_curve(truth, filled)
     return auc(recall, precision), average_precision_score(truth, filled), roc_auc_score(truth, filled)

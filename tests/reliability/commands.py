@@ -114,7 +114,8 @@ def eraser(folder: Path, n: int, rng: random.Random) -> None:
         length = rng.randint(20, 60)
         start, end = sorted(rng.sample(range(length), 2))
         evidence = {"text": "", "docid": f"d{i}", "start_token": start, "end_token": end}
-        scores = {"x": rng.random(), "y": 0.5}
+        share = rng.uniform(0.5, 1)
+        scores = {"x": share, "y": 1 - share}
         rationale = {
             "docid": f"d{i}",
             "hard_rationale_predictions": [{"start_token": end // 2, "end_token": end}],

@@ -2,10 +2,11 @@
 
 Ragged arguments (`scores`, `rationale`, `gold`) are any of: a pair `(values, offsets)` of numpy arrays, where row `i`
 is `values[offsets[i]:offsets[i + 1]]`; an Arrow list array, also sliced or chunked; a two-dimensional numpy array. A
-row that is null in Arrow is undefined. Gold may be soft: above 0.5 counts as marked.
+row that is null in Arrow is undefined. Gold may be soft: in [0, 1], above 0.5 counts as marked. A rationale is hard: 0
+or 1.
 """
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from unirex import _rust
 from unirex.metrics.definitions import Convention, Direction
+from unirex.metrics.names import near, shown
 from unirex.metrics.ragged import Ragged, bool_values, float_values, is_number, list_offsets, valid, value_type
 
 Rows: TypeAlias = tuple[ArrayLike, ArrayLike] | pa.Array | pa.ChunkedArray | NDArray[Any]
@@ -108,6 +110,7 @@ def aopc(values: ArrayLike, convention: Convention = "strict") -> Floats:
     >>> aopc([[0.25, 0.5]]).tolist(), aopc([[0.25, 0.5]], "unirex").tolist()
     ([0.375], [0.25])
     """
+    _one_of("convention", convention, get_args(Convention))
     array = _floats(values)
     if array.ndim != 2:
         raise TypeError(f"values has {array.ndim} dimensions, expected 2")
@@ -229,6 +232,7 @@ def relative_gain(
     >>> relative_gain([0.1, 0.3, 0.2], "lower").round(4).tolist()
     [1.0, 0.0, 0.5]
     """
+    _one_of("direction", direction, ("higher", "lower"))
     array = _floats(values)
     ends = _rust.extremes(array, np.ones(len(array), dtype=np.bool_))
     bottom, top = (e if given is None else np.array([float(given)]) for e, given in zip(ends, (low, high), strict=True))
@@ -307,12 +311,20 @@ def _numpy(
     if values.dtype.kind not in "biuf":
         raise TypeError(f"{name} holds {values.dtype}, expected numbers" + (" or booleans" if flags else ""))
     if flags:
-        if values.dtype.kind == "f" and np.isnan(values).any():
-            raise ValueError(f"{name}[{int(np.argmax(np.isnan(values)))}] is nan, expected a number in [0, 1]")
+        _check_flags(name, values)
         values = np.ascontiguousarray(values if values.dtype == np.bool_ else values > 0.5)
     else:
         values = np.ascontiguousarray(values, dtype=np.float64)
     return Ragged(values, offsets), np.ones(len(offsets) - 1, dtype=np.bool_)
+
+
+def _check_flags(name: str, values: NDArray[Any]) -> None:
+    """Fails for gold outside of [0, 1], and for a rationale of anything but 0 and 1."""
+    hard = name != "gold"
+    fits = (values == 0) | (values == 1) if hard else (values >= 0) & (values <= 1)
+    if not fits.all():
+        at = int(np.argmin(fits))
+        raise ValueError(f"{name}[{at}] is {values[at]}, expected {'0 or 1' if hard else 'a number in [0, 1]'}")
 
 
 def _from_arrow(name: str, array: pa.Array, *, flags: bool) -> tuple[Ragged, NDArray[np.bool_]]:
@@ -322,12 +334,20 @@ def _from_arrow(name: str, array: pa.Array, *, flags: bool) -> tuple[Ragged, NDA
     content = array.flatten()
     if flags and content.null_count:
         raise ValueError(f"{name} has {content.null_count} nulls inside lists, expected none")
+    if flags and not pa.types.is_boolean(content.type):
+        _check_flags(name, float_values(content))
     values = bool_values(content) if flags else float_values(content)
     if content.null_count:
         if np.isnan(values[valid(content)]).any():
             raise ValueError(f"{name} holds nan, expected numbers, or null for a word never seen")
         values = np.where(valid(content), values, -np.inf)
     return Ragged(values, list_offsets(array)), valid(array)
+
+
+def _one_of(name: str, value: str, names: tuple[str, ...]) -> None:
+    """Fails for a name that there is not: a slip of the pen must not pass for the default."""
+    if value not in names:
+        raise ValueError(f"{name} is {shown(value)}, expected one of {list(names)}{near(str(value), names)}")
 
 
 def _floats(values: ArrayLike) -> Floats:

@@ -8,7 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unirex import _rust
+from unirex.metrics import oddities
 from unirex.metrics.definitions import Layout
+from unirex.metrics.names import shown
 from unirex.metrics.ragged import (
     Ragged,
     bool_values,
@@ -43,6 +45,8 @@ class Batch:
         rationale: one flag per word.
         gold: the human rationale, one number per word in [0, 1].
         words_cut, gold_cut: int64 [N].
+        borders: int64, places in `scores`, `rationale` and `gold` where a further document of a row begins.
+        odd: rows that look wrong, by kind (`oddities.NOTES`).
     """
 
     hashes: NDArray[np.uint64]
@@ -55,6 +59,8 @@ class Batch:
     gold: Known | None = None
     words_cut: NDArray[np.int64] | None = None
     gold_cut: NDArray[np.int64] | None = None
+    borders: NDArray[np.int64] | None = None
+    odd: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -98,12 +104,15 @@ class Parser:
         layout = self.layout
         names = ["id"]
         names += ["label"] * layout.has_label
-        names += ["prediction"] * (layout.has_label or bool(layout.perturbations))
-        names += [self._full(), "fractions"] * bool(layout.perturbations)
+        names += ["prediction"] * (layout.has_label or layout.has_probabilities or bool(layout.perturbations))
+        names += ["probabilities"] * layout.has_probabilities + ["words"] * layout.has_words
+        names += [self._full()] * (bool(layout.perturbations) and self._full() not in names)
+        names += ["fractions"] * bool(layout.perturbations)
         names += [
             perturbed_column(kind, how, self.scorer) for how, kinds in layout.perturbations for kind in sorted(kinds)
         ]
         names += ["scores"] * layout.has_scores + ["rationale"] * layout.has_rationale + ["gold"] * layout.has_gold
+        names += ["documents"] * layout.has_documents
         return names + ["words_cut", "gold_cut"] * layout.has_cuts
 
     def _full(self) -> str:
@@ -111,34 +120,45 @@ class Parser:
 
     def parse(self, batch: pa.RecordBatch, where: str) -> Batch:
         """The rows of a record batch that has the columns of `columns()`; `where` is the file, for messages."""
-        rows = _Rows(batch, where)
         layout = self.layout
-        full = self._probabilities(rows) if layout.perturbations else None
+        rows = _Rows(batch, where, strict=layout.convention == "strict")
+        prediction = rows.classes("prediction", self.labels) if "prediction" in rows.names else None
+        own = self._probabilities(rows, "probabilities") if layout.has_probabilities else None
+        if own is not None and prediction is not None:
+            rows.preferred(prediction, own, layout.labels)
+        full = own
+        if layout.perturbations and (own is None or self.scorer != "self"):
+            full = self._probabilities(rows, self._full())
+        rationale = rows.rationale() if layout.has_rationale else None
         parsed = Batch(
             hashes=hash_ids(rows.ids),
             label=rows.classes("label", self.labels, nulls=True) if layout.has_label else None,
-            prediction=rows.classes("prediction", self.labels) if "prediction" in rows.names else None,
+            prediction=prediction,
             probabilities=full,
-            perturbed={} if full is None else self._perturbed(rows, full),
+            perturbed=self._perturbed(rows, full) if layout.perturbations and full is not None else {},
             scores=rows.scores() if layout.has_scores else None,
-            rationale=rows.rationale() if layout.has_rationale else None,
+            rationale=rationale,
             gold=rows.gold() if layout.has_gold else None,
             words_cut=rows.integers("words_cut") if layout.has_cuts else None,
             gold_cut=rows.integers("gold_cut") if layout.has_cuts else None,
+            borders=rows.borders(rationale) if layout.has_documents and rationale is not None else None,
         )
         _check_lengths(rows, parsed)
+        if parsed.scores is not None:
+            rows.odd |= oddities.of_scores(parsed.scores)
+        parsed.odd.update({kind: int(found.sum()) for kind, found in rows.odd.items() if found.any()})
         if parsed.words_cut is not None and parsed.gold_cut is not None and parsed.scores is not None:
             rows.at_most("words_cut", parsed.words_cut, "words", parsed.scores.lengths)
             rows.at_most("gold_cut", parsed.gold_cut, "words_cut", parsed.words_cut)
         return parsed
 
-    def _probabilities(self, rows: "_Rows") -> Ragged:
-        name = self._full()
+    def _probabilities(self, rows: "_Rows", name: str) -> Ragged:
         known = rows.probabilities(name, depth=1)
         rows.all_known(name, known.known)
         found, classes = known.rows.lengths, len(self.layout.labels)
         fits = (found >= 1) & (found <= classes) if self.choice else found == classes
         rows.require(fits, lambda i: f"{name} has {found[i]} values, expected {classes} (as labels)")
+        rows.sums(name, known.rows, 1)
         return known.rows
 
     def _perturbed(self, rows: "_Rows", full: Ragged) -> dict[tuple[str, str], Known]:
@@ -154,6 +174,7 @@ class Parser:
                 rows.require(
                     fits, lambda i, n=name, a=lengths, b=expected: f"{n} has {a[i]} probabilities, expected {b[i]}"
                 )
+                rows.sums(name, known.rows, blocks)
                 found[kind, how] = known
         return found
 
@@ -163,6 +184,8 @@ def _check_lengths(rows: "_Rows", batch: Batch) -> None:
     present = [(name, r) for name, r in (("scores", batch.scores), ("rationale", batch.rationale)) if r is not None]
     if batch.gold is not None:
         present.append(("gold", batch.gold.rows))
+    if "words" in rows.names:
+        present.append(("words", rows.words()))
     for name, ragged in present[1:]:
         first, other = present[0][0], present[0][1].lengths
         found = ragged.lengths
@@ -177,9 +200,11 @@ def _check_lengths(rows: "_Rows", batch: Batch) -> None:
 class _Rows:
     """Checked access to the columns of one record batch."""
 
-    def __init__(self, batch: pa.RecordBatch, where: str) -> None:
+    def __init__(self, batch: pa.RecordBatch, where: str, *, strict: bool) -> None:
         self.batch = batch
         self.where = where
+        self.strict = strict
+        self.odd: dict[str, NDArray[np.bool_]] = {}
         self.names = batch.schema.names
         ids = batch.column("id")
         try:
@@ -201,13 +226,76 @@ class _Rows:
 
     def fail(self, row: int, message: str) -> ValueError:
         """The error for a row, which it names by its id."""
-        return ValueError(f"{self.where}: row id {self.ids[int(row)].as_py()!r}: {message}")
+        return ValueError(f"{self.where}: row id {shown(self.ids[int(row)].as_py())}: {message}")
 
     def require(self, fits: NDArray[np.bool_], message) -> None:  # type: ignore[no-untyped-def]
         """Fails on the first row that does not fit."""
         if not fits.all():
             row = int(np.argmin(fits))
             raise self.fail(row, message(row))
+
+    def doubt(self, kind: str, fits: NDArray[np.bool_], message) -> None:  # type: ignore[no-untyped-def]
+        """Fails on the first row that does not fit where definitions are strict, and counts such rows elsewhere."""
+        if self.strict:
+            self.require(fits, message)
+        elif not fits.all():
+            self.odd[kind] = self.odd.get(kind, False) | ~fits
+
+    def sums(self, name: str, rows: Ragged, blocks: int) -> None:
+        """Doubts rows of which one of the `blocks` lists of probabilities does not sum to about 1."""
+        sizes = rows.lengths // blocks
+        filled = sizes > 0
+        ends = np.zeros(int(filled.sum()) * blocks + 1, dtype=np.int64)
+        np.cumsum(np.repeat(sizes[filled], blocks), out=ends[1:])
+        found = np.ones((len(rows), blocks))
+        found[filled] = oddities.sums(Ragged(rows.values[rows.offsets[0] :], ends)).reshape(-1, blocks)
+        limit = oddities.slack(sizes)
+        off = np.abs(found - 1) > limit[:, None] + 1e-9
+
+        def message(row: int) -> str:
+            at = int(np.argmax(off[row]))
+            place = name if blocks == 1 else f"{name}[{at}]"
+            return f"{place} sums to {found[row, at]:.4g}, expected 1 (give or take {limit[row]:g})"
+
+        self.doubt("sums", np.logical_not(off.any(axis=1)), message)
+
+    def preferred(self, prediction: NDArray[np.int64], rows: Ragged, labels: tuple[str, ...]) -> None:
+        """Doubts rows whose prediction is not the class with the highest probability, or one that shares it."""
+        sizes = rows.lengths
+        self.require(
+            prediction < sizes, lambda i: f"prediction is {labels[prediction[i]]!r}, expected one of {sizes[i]} choices"
+        )
+        given = rows.values[rows.offsets[:-1] + prediction]
+        highest = oddities.highest(rows)
+
+        def message(row: int) -> str:
+            start, end = rows.offsets[row], rows.offsets[row + 1]
+            best = shown(labels[int(np.argmax(rows.values[start:end]))])
+            found = f"prediction is {shown(labels[prediction[row]])} with probability {given[row]:.4g}"
+            return f"{found}, expected {best} with {highest[row]:.4g}, or labels in the order of the probabilities"
+
+        self.doubt("prediction", given >= highest - oddities.ROUNDING, message)
+
+    def words(self) -> Ragged:
+        """The words' lengths alone; there are no values."""
+        array = self.batch.column("words")
+        if value_type(array.type) is None:
+            raise self._wrong_type("words", "lists of text")
+        self.all_known("words", valid(array))
+        return Ragged(np.zeros(0), list_offsets(array))
+
+    def borders(self, rationale: Ragged) -> NDArray[np.int64]:
+        """Where documents end inside the rows, as places in the rationale; a row of one document may be null."""
+        _, documents, known = self._ragged("documents")
+        words = rationale.lengths
+        total = oddities.sums(documents)
+        self.require(~known | (total == words), lambda i: f"documents sum to {total[i]:g}, expected {words[i]} (words)")
+        self._first(documents, ~(documents.values >= 0), "documents", "a count of 0 or more")
+        before = np.repeat(np.cumsum(np.where(known, total, 0)) - np.where(known, total, 0), documents.lengths)
+        ends = np.cumsum(documents.values)
+        starts = np.repeat(rationale.offsets[:-1], documents.lengths)
+        places: NDArray[np.int64] = (starts + ends - before).astype(np.int64)
+        return places
 
     def all_known(self, name: str, known: NDArray[np.bool_]) -> None:
         """Fails on the first null row."""
@@ -226,7 +314,9 @@ class _Rows:
         index = integer_values(encoded.indices, null=-1)
         positions = table[index]
         texts = [*found, None]
-        self.require(positions != -2, lambda i: f"{name} is {texts[index[i]]!r}, expected one of {list(labels)}")
+        self.require(
+            positions != -2, lambda i: f"{name} is {shown(texts[index[i]])}, expected one of {shown(list(labels))}"
+        )
         return positions
 
     def _ragged(self, name: str, *, flags: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:
@@ -236,7 +326,9 @@ class _Rows:
         if not (is_number(inner) or (flags and inner is not None and pa.types.is_boolean(inner))):
             raise self._wrong_type(name, "lists of numbers" + (" or of true and false" if flags else ""))
         values = array.flatten()
-        plain = bool_values(values) if name == "rationale" else float_values(values)
+        plain = (
+            bool_values(values) if pa.types.is_boolean(values.type) and name == "rationale" else float_values(values)
+        )
         return values, Ragged(plain, list_offsets(array)), valid(array)
 
     def _first(self, ragged: Ragged, bad: NDArray[np.bool_], name: str, expected: str) -> None:
@@ -264,6 +356,9 @@ class _Rows:
         values, ragged, known = self._ragged("rationale", flags=True)
         self.all_known("rationale", known)
         self._first(ragged, ~valid(values), "rationale", "true or false, not null")
+        if ragged.values.dtype != np.bool_:
+            self._first(ragged, (ragged.values != 0) & (ragged.values != 1), "rationale", "0 or 1")
+            ragged = Ragged(ragged.values == 1, ragged.offsets)
         return ragged
 
     def gold(self) -> Known:
@@ -298,7 +393,9 @@ class _Rows:
             ragged = Ragged(float_values(array.flatten()), offsets)
         else:
             raise self._wrong_type(name, "lists of numbers")
-        self._first(ragged, ~((ragged.values >= 0) & (ragged.values <= 1)), name, "a probability in [0, 1]")
+        bad = ~((ragged.values >= 0) & (ragged.values <= 1))
+        percent = ", not percent" if bad.any() and ragged.values[bad][0] > 1 else ""
+        self._first(ragged, bad, name, f"a probability in [0, 1]{percent}")
         return Known(rows=ragged, known=known)
 
     def fractions(self, expected: tuple[float, ...]) -> None:

@@ -95,6 +95,8 @@ class Layout:
         perturbations: the perturbation columns of each way to perturb, the default way first: the kinds (`keep`,
             `remove`, `null`) that exist.
         has_label, has_gold, has_scores, has_rationale, has_cuts: which other columns exist.
+        has_probabilities, has_words: which further columns exist that rows are checked by.
+        has_documents: whether there is a column that says where documents end, which no span of a rationale crosses.
         iou_thresholds: for span precision, recall and F1.
         convention: `strict` or `unirex`.
         only: names of the metrics to compute; None = all.
@@ -110,6 +112,9 @@ class Layout:
     has_scores: bool = False
     has_rationale: bool = False
     has_cuts: bool = False
+    has_probabilities: bool = False
+    has_words: bool = False
+    has_documents: bool = False
     iou_thresholds: tuple[float, ...] = (0.5,)
     convention: Convention = "strict"
     only: frozenset[str] | None = None

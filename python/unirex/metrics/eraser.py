@@ -6,6 +6,7 @@ Imports nothing heavy: scoring ten thousand instances takes less time than impor
 import glob
 import json
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,6 +17,8 @@ PathLike = str | os.PathLike[str]
 Engine = Literal["local", "ray"]
 
 IOU_THRESHOLDS = (0.5,)
+ODD = ("the classification is not the class with the highest score", "class scores do not sum to 1")
+"""What instances are counted for by convention `eraser`, and refused for by `strict`."""
 AOPC_THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 
@@ -34,9 +37,11 @@ def score_eraser(
 
     Its numbers to 1e-9, its quirks included (docs/eraser.md lists them): the first instance decides which blocks
     appear, recall can exceed 1, an instance without evidence has an AUPRC of 0.5. NaN and infinities are floats here.
+    Class scores that look wrong are scored as there, and counted in a `UserWarning`.
 
     Args:
-        results: a file, glob pattern or list of them: one JSON object a line, also gzip or Zstandard.
+        results: a file, glob pattern or list of them: one JSON object a line, also gzip or Zstandard; `-` is the
+            standard input.
         data_dir: folder with `SPLIT.jsonl` and `docs.jsonl` or `docs/`.
         split: the annotations to score against.
         iou_thresholds: a predicted span matches from this intersection over union on.
@@ -69,6 +74,7 @@ def score_eraser(
         threads=threads,
     )
     if engine == "ray":
+        refuse_streams(how.results)
         from unirex.metrics.ray_engine import map_on_ray
 
         scorer = how.scorer(part=())
@@ -82,6 +88,10 @@ def score_eraser(
             if progress is not None:
                 progress(*scorer.progress())
     found: dict[str, Any] = json.loads(scorer.json())
+    instances, _ = scorer.progress()
+    for count, what in zip(scorer.odd(), ODD, strict=True):
+        if count:
+            warnings.warn(f"{how.results[0]}: {count} of {instances} instances: {what}", stacklevel=2)
     return found
 
 
@@ -115,6 +125,17 @@ class _Scoring(NamedTuple):
         return [scorer.part()]
 
 
+def refuse_streams(results: Sequence[Path]) -> None:
+    """Fails for results that only this process can read.
+
+    Raises:
+        ValueError: the standard input or a pipe.
+    """
+    for path in results:
+        if not path.is_file():
+            raise ValueError(f"{path}: only this process can read it, expected a file for engine ray")
+
+
 def files(results: PathLike | Sequence[PathLike]) -> list[Path]:
     """The files that a name, a glob pattern or a list of them stands for.
 
@@ -128,7 +149,7 @@ def files(results: PathLike | Sequence[PathLike]) -> list[Path]:
     if not isinstance(results, str | os.PathLike):
         return [path for part in results for path in files(part)]
     path = Path(results)
-    if path.exists():
+    if str(results) == "-" or path.exists():
         return [path]
     found = sorted(Path(name) for name in glob.glob(str(results), recursive=True))  # noqa: PTH207 (absolute patterns)
     if not found:

@@ -7,12 +7,13 @@ option parser of the other commands.
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
 from unirex.metrics.eraser import AOPC_THRESHOLDS, IOU_THRESHOLDS, score_eraser
-from unirex.terminal import plain
+from unirex.terminal import line, plain
 
 ABOUT = "Scores results in the format of the ERASER benchmark against its annotations."
 CONVENTIONS = ("strict", "eraser", "unirex")
@@ -84,7 +85,8 @@ def _as_the_benchmark(options: argparse.Namespace) -> tuple[str, str]:
         raise ValueError(
             f"convention eraser scores one system, found {len(options.systems)} (quote a pattern of shards)"
         )
-    with progress(options.systems[0]) as show:
+    with progress(options.systems[0]) as show, warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", UserWarning)
         scores = score_eraser(
             options.systems[0],
             options.data_dir,
@@ -94,6 +96,8 @@ def _as_the_benchmark(options: argparse.Namespace) -> tuple[str, str]:
             progress=show,
             engine=options.engine,
         )
+    for warning in found:
+        sys.stderr.write(f"note: {line(str(warning.message))}\n")
     if options.strict and "classification_scores" not in scores:
         raise ValueError(f"{options.systems[0]}: classification: found none, expected a class, as --strict is given")
     lines = list(_lines(scores))

@@ -8,15 +8,16 @@ scores at the hard rationale (`comprehensiveness[rationale]`) and the scores of 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
+from unirex.metrics import oddities
 from unirex.metrics.batch import Batch, Known
 from unirex.metrics.definitions import Convention, Layout
-from unirex.metrics.eraser import Engine, PathLike, files
+from unirex.metrics.eraser import Engine, PathLike, files, refuse_streams
 from unirex.metrics.ragged import Ragged
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.state import Resampling, State
@@ -42,11 +43,12 @@ def score_eraser_rows(
     """The report on ERASER results: every metric with direction, counts and bootstrap interval.
 
     A row is an instance; its words are the tokens of its documents, one after the other. Gold is known where some
-    token is marked. A span of the rationale is an unbroken run of tokens, as in prediction files. An annotation
-    without an instance is an error.
+    token is marked. A span of the rationale is an unbroken run of tokens of one document. An annotation without an
+    instance is an error.
 
     Args:
-        results: a file, glob pattern or list of them: one JSON object a line, also gzip or Zstandard.
+        results: a file, glob pattern or list of them: one JSON object a line, also gzip or Zstandard; `-` is the
+            standard input.
         data_dir: folder with `SPLIT.jsonl` and `docs.jsonl` or `docs/`.
         split: the annotations to score against.
         convention: `strict`, or `unirex` for the definitions of Chan et al. 2022.
@@ -71,6 +73,8 @@ def score_eraser_rows(
     ...     score_eraser_rows(d / "results.jsonl", d, "test")["average_precision"].value
     0.5
     """
+    if convention not in get_args(Convention):
+        raise ValueError(f"convention is {convention!r}, expected one of {list(get_args(Convention))}")
     for threshold in iou_thresholds:
         if not 0 < threshold <= 1:
             raise ValueError(f"iou_thresholds has {threshold}, expected numbers in (0, 1]")
@@ -85,6 +89,7 @@ def score_eraser_rows(
         resampling=resampling or Resampling(),
     )
     if engine == "ray":
+        refuse_streams(paths)
         reader, parts, states = _on_ray(how, progress)
     else:
         reader, parts, states = how.open()
@@ -96,7 +101,8 @@ def score_eraser_rows(
     headline = "accuracy" if "prediction" in reader.fields else None
     fractions = tuple(reader.thresholds)
     about = {"source": name, "data": f"{data_dir} {split}"}
-    return replace(reports[0], metrics=tuple(metrics), headline=headline, fractions=fractions, about=about)
+    notes = oddities.notes(states[0].odd, states[0].n_rows)
+    return replace(reports[0], metrics=tuple(metrics), headline=headline, fractions=fractions, about=about, notes=notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +119,14 @@ class _Scoring:
 
     def open(self, part: Sequence[Path] | None = None) -> tuple[_rust.EraserRows, list["_Part"], list[State]]:
         """A reader of all files or of a part of them, the parts of the metrics, and their empty states."""
-        reader = _rust.EraserRows(self.results, self.data_dir, self.split, thresholds=self.aopc_thresholds, part=part)
+        reader = _rust.EraserRows(
+            self.results,
+            self.data_dir,
+            self.split,
+            thresholds=self.aopc_thresholds,
+            part=part,
+            strict=self.convention == "strict",
+        )
         metrics = [some for some in _parts(reader, self.convention, self.iou_thresholds) if some.layout.definitions]
         if not metrics:
             raise ValueError(f"{self.results[0]}: nothing to score in fields {reader.fields}")
@@ -235,7 +248,15 @@ def _main(arrays: Arrays, ids: NDArray[np.uint64], layout: Layout) -> Batch:
         scores=Ragged(scores, offsets) if layout.has_scores else None,
         rationale=Ragged(arrays["rationale"], offsets) if layout.has_rationale else None,
         gold=Known(rows=Ragged(gold, offsets), known=arrays["gold_known"]) if layout.has_gold else None,
+        borders=arrays["borders"],
+        odd=_odd(arrays, Ragged(scores, offsets) if layout.has_scores else None),
     )
+
+
+def _odd(arrays: Arrays, scores: Ragged | None) -> dict[str, int]:
+    predictions, sums = arrays["odd"]
+    found = {} if scores is None else oddities.of_scores(scores)
+    return {"prediction": predictions, "sums": sums, **{kind: int(rows.sum()) for kind, rows in found.items()}}
 
 
 def _at_rationale(arrays: Arrays, ids: NDArray[np.uint64], layout: Layout) -> Batch:

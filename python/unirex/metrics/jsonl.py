@@ -20,6 +20,7 @@ _TYPES: dict[str, pa.DataType] = {
     "scores": _NUMBERS,
     "gold": _NUMBERS,
     "fractions": _NUMBERS,
+    "documents": pa.list_(pa.int64()),
     "words_cut": pa.int64(),
     "gold_cut": pa.int64(),
 }
@@ -40,29 +41,28 @@ def is_jsonl(path: Path) -> bool:
     return any(suffix in SUFFIXES for suffix in path.suffixes[-2:])
 
 
-def read_schema(path: Path, columns: Mapping[str, str]) -> pa.Schema:
-    """The columns of the first line's object that we know, `columns` giving other names for ours.
+def read_schema(path: Path, columns: Mapping[str, str], name: str) -> pa.Schema:
+    """The columns of the first line's object that we know, `columns` giving other names for ours, `name` the file's.
 
     Raises:
         ValueError: no line, or the first one is no JSON object.
     """
     ours = dict(zip(columns.values(), columns.keys(), strict=True))
     with pa.input_stream(path, compression="detect") as stream:
-        lines = (line for line in _lines(stream) if line.strip())
-        first = next(lines, None)
-    if first is None:
-        raise ValueError(f"{path}: no rows")
+        first = _first_line(stream, name)
+    if not first:
+        raise ValueError(f"{name}: no rows")
     try:
         found: Any = read_json(first)
     except ValueError as error:
-        raise ValueError(f"{path}: line 1: not JSON ({error})") from error
+        raise ValueError(f"{name}: line 1: not JSON ({error})") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{path}: line 1: holds {type(found).__name__}, expected an object")
+        raise ValueError(f"{name}: line 1: holds {type(found).__name__}, expected an object")
     typed = ((key, _type(ours.get(str(key), str(key)), value)) for key, value in found.items())
     return pa.schema([(key, data_type) for key, data_type in typed if data_type is not None])
 
 
-def batches(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
+def batches(path: Path, schema: pa.Schema, rows: int, name: str) -> Iterator[pa.RecordBatch]:
     """The rows with the columns of `schema`, at most `rows` at a time; a field that a line lacks is null.
 
     Raises:
@@ -80,17 +80,32 @@ def batches(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch
     except pa.ArrowInvalid as error:
         reason = " ".join(str(error).split())[:200]
         row = re.search(r" in row (\d+)$", reason)
-        where = f"{path}: line {done + int(row[1]) + 1}" if row else str(path)
+        where = f"{name}: line {done + int(row[1]) + 1}" if row else name
+        if "straddling" in reason:
+            raise ValueError(_too_long(f"{name}: after line {done}")) from error
         raise ValueError(f"{where}: {reason[: row.start()] if row else reason}") from error
 
 
-def _lines(stream: pa.NativeFile) -> Iterator[bytes]:
-    """The lines of a stream, read in blocks."""
-    rest = b""
+def _first_line(stream: pa.NativeFile, name: str) -> bytes:
+    """The first line that is not blank, empty if there is none; no more than a block is ever held."""
+    parts: list[bytes] = []
+    size = 0
     while content := stream.read(1 << 16):
-        *whole, rest = (rest + content).split(b"\n")
-        yield from whole
-    yield rest
+        line, end, rest = content.partition(b"\n")
+        while end and not line.strip() and not size:
+            line, end, rest = rest.partition(b"\n")
+        if size or line.strip():
+            parts.append(line)
+            size += len(line)
+        if size > BLOCK:
+            raise ValueError(_too_long(f"{name}: line 1"))
+        if end and parts:
+            break
+    return b"".join(parts)
+
+
+def _too_long(where: str) -> str:
+    return f"{where}: a line longer than {BLOCK >> 20} MiB, expected one row a line"
 
 
 def _type(name: str, value: object) -> pa.DataType | None:
@@ -101,7 +116,7 @@ def _type(name: str, value: object) -> pa.DataType | None:
         return pa.int64() if isinstance(value, int) else pa.string()
     if name == "rationale":
         flags = not isinstance(value, list) or not value or isinstance(value[0], bool)
-        return pa.list_(pa.bool_()) if flags else pa.list_(pa.int64())
+        return pa.list_(pa.bool_()) if flags else _NUMBERS
     if name == "gold" and isinstance(value, list) and value and isinstance(value[0], bool):
         return pa.list_(pa.bool_())
     kind, dot, _ = name.partition(".")

@@ -53,13 +53,14 @@ def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:
     add("--replicates", type=int, default=replicates, help="bootstrap replicates")
     add("--seed", type=int, default=0, help="of the resampling")
     add("--confidence", type=float, default=0.95, help="share of the replicates inside an interval")
+    add_columns(parser)
+
+
+def add_columns(parser: ArgumentParser) -> None:
+    """Adds the options about files that others wrote."""
+    add = parser.add_argument
     add("--columns", type=dict[str, str] | None, help='our column -> name in the file, e.g. {"scores": "attributions"}')
-    add(
-        "--labels",
-        type=str,
-        nargs="+",
-        help="classes in the order of the probabilities, for foreign files",
-    )
+    add("--labels", type=str, nargs="+", help="classes in the order of the probabilities, for foreign files")
 
 
 def add_output(parser: ArgumentParser) -> None:

@@ -56,6 +56,7 @@ class Report:
         fractions: shares of the units kept or removed.
         resampling: replicates, seed and confidence of the intervals.
         about: where the rows came from: source, model, data, scores_from, unit, rationale_rule, perturbation.
+        notes: what looks wrong in the rows and was scored all the same, a line with a count each.
     """
 
     metrics: tuple[Metric, ...]
@@ -65,6 +66,7 @@ class Report:
     fractions: tuple[float, ...] = ()
     resampling: Mapping[str, float] | None = None
     about: Mapping[str, str | None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Metric:
         """The metric of this name; `headline` is the one the data set is judged by."""
@@ -102,6 +104,7 @@ class Report:
             "headline": self.headline,
             "fractions": list(self.fractions),
             "resampling": None if self.resampling is None else dict(self.resampling),
+            "notes": list(self.notes),
             "metrics": metrics,
         }
 
@@ -152,6 +155,8 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
         table.append([label, ARROWS[metric.direction], *_cells(name, reports)])
     lines = [_about(report, head) for report, head in zip(reports, names, strict=True)]
     notes = [_footnote(first, several=not single), *across_models(reports, shown)]
+    for report, head in zip(reports, names, strict=True):
+        notes += [f"note: {head}: {note}" for note in report.notes]
     return "\n".join([*lines, "", *aligned(table), "", *notes])
 
 

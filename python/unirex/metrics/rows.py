@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
+from unirex.metrics import oddities
 from unirex.metrics.arrays import aopc
 from unirex.metrics.batch import Batch, Known
 from unirex.metrics.definitions import FAMILIES, NEEDS, Layout
@@ -93,9 +94,14 @@ def _plausibility(batch: Batch, layout: Layout) -> dict[str, Floats]:
     if batch.scores is not None:
         scores = select(batch.scores, known)
         ranked = _rust.rank_rows(scores.values, gold.values, scores.offsets)
-        found |= dict(zip(("auprc", "average_precision", "roc_auc"), ranked, strict=True))
+        unseen = oddities.unseen(scores)
+        for name, values in zip(("auprc", "average_precision", "roc_auc"), ranked, strict=True):
+            found[name] = np.where(unseen, np.nan, values)
     if batch.rationale is not None:
-        found |= _agreement(select(batch.rationale, known), gold, layout.iou_thresholds)
+        rationale = select(batch.rationale, known)
+        found |= _agreement(rationale, gold)
+        borders = _borders(batch.borders, batch.rationale, known)
+        found |= _spans(_apart(rationale, borders), _apart(gold, borders), layout.iou_thresholds)
         if layout.convention == "unirex" and batch.scores is not None:
             positive = Ragged(scores.values > 0, scores.offsets)
             found["token_f1"] = _rust.token_f1_both_classes(
@@ -111,11 +117,38 @@ def _plausibility(batch: Batch, layout: Layout) -> dict[str, Floats]:
     return spread
 
 
-def _agreement(rationale: Ragged, gold: Ragged, thresholds: tuple[float, ...]) -> dict[str, Floats]:
+def _borders(borders: NDArray[np.int64] | None, rows: Ragged, known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where a document ends inside a row, as places in `select(rows, known)`."""
+    if borders is None or not len(borders):
+        return np.zeros(0, dtype=np.int64)
+    inside = np.setdiff1d(borders, rows.offsets)
+    row = np.searchsorted(rows.offsets, inside, side="right") - 1
+    starts = np.cumsum(rows.lengths * known) - rows.lengths * known
+    return (inside - rows.offsets[row] + starts[row])[known[row]]
+
+
+def _apart(rows: Ragged, borders: NDArray[np.int64]) -> Ragged:
+    """The rows with an unmarked place between two documents, so that no span runs from one into the other.
+
+    >>> _apart(Ragged(np.array([True, True, True]), np.array([0, 2, 3])), np.array([1])).values.tolist()
+    [True, False, True, True]
+    """
+    if not len(borders):
+        return rows
+    return Ragged(np.insert(rows.values, borders, 0), rows.offsets + np.searchsorted(borders, rows.offsets))
+
+
+def _agreement(rationale: Ragged, gold: Ragged) -> dict[str, Floats]:
     pair = (rationale.values, rationale.offsets, gold.values, gold.offsets)
     counts = (column.astype(np.float64) for column in _rust.token_counts(*pair))
     found = dict(zip(("#both", "#selected", "#gold"), counts, strict=True))
     found |= dict(zip(("token_precision", "token_recall", "token_f1"), _rust.token_agreement(*pair), strict=True))
+    return found
+
+
+def _spans(rationale: Ragged, gold: Ragged, thresholds: tuple[float, ...]) -> dict[str, Floats]:
+    pair = (rationale.values, rationale.offsets, gold.values, gold.offsets)
+    found: dict[str, Floats] = {}
     spans = _rust.iou_agreement(*pair, np.array(thresholds, dtype=np.float64))
     for what, values in zip(("precision", "recall", "f1"), spans, strict=True):
         for threshold, column in zip(thresholds, values.reshape(-1, len(thresholds)).T, strict=True):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unirex.metrics.batch import Parser, hash_ids
 from unirex.metrics.definitions import Convention, Layout
 from unirex.metrics.eraser import Engine
-from unirex.metrics.names import near
+from unirex.metrics.names import near, shown
 from unirex.metrics.report import Report
 from unirex.metrics.source import Shard, Source, System, missing_column, open_source
 from unirex.metrics.state import Resampling, State
@@ -145,6 +145,9 @@ def _layout(
         has_scores=source.has("scores"),
         has_rationale=source.has("rationale"),
         has_cuts=source.has("words_cut") and source.has("gold_cut") and source.has("scores"),
+        has_probabilities=source.has("probabilities") and source.has("prediction"),
+        has_documents=source.has("documents") and source.has("rationale"),
+        has_words=source.has("words") and (source.has("scores") or source.has("rationale")),
         iou_thresholds=iou_thresholds,
         convention=convention,
     )
@@ -152,7 +155,9 @@ def _layout(
     if not names:
         expected = "scores or rationale beside gold, label beside prediction, or perturbed probabilities"
         hint = "--columns says what they are called in this file"
-        raise ValueError(f"{source.name}: nothing to score in columns {source.names()}, expected {expected} ({hint})")
+        raise ValueError(
+            f"{source.name}: nothing to score in columns {shown(source.names())}, expected {expected} ({hint})"
+        )
     if layout.has_label and headline is not None and headline not in names:
         hint = near(headline, names)
         raise ValueError(f"{source.name}: headline is {headline!r}, expected a task metric{hint}")
@@ -249,4 +254,4 @@ def _name_duplicate(source: Source, duplicate: NDArray[np.uint64]) -> str:
             name = ids[int(row)].as_py()
             files.append(where)
     places = " and ".join(dict.fromkeys(files))
-    return f"row id {name!r} occurs {len(files)} times in {places}, expected once"
+    return f"row id {shown(name)} occurs {len(files)} times in {places}, expected once"

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unirex.metrics import jsonl
-from unirex.metrics.names import near
+from unirex.metrics.names import near, shown
+from unirex.metrics.spool import STANDARD_INPUT, is_stream, spool
 from unirex.schema import PREDICTIONS_KEY
 from unirex.untrusted import read_json
 
@@ -27,6 +29,23 @@ System: TypeAlias = PathLike | Sequence[PathLike] | pa.Table | pa.RecordBatch
 
 REQUIRED = ("id", "prediction", "probabilities", "scores", "rationale", "fractions")
 """Columns that a file with our header must have."""
+
+
+KNOWN = (
+    *REQUIRED,
+    "label",
+    "words",
+    "context",
+    "gold",
+    "documents",
+    "words_cut",
+    "gold_cut",
+    "completeness_gap",
+    "model",
+    "data",
+)
+"""Columns of docs/predictions.md; those of perturbations are known by their kind."""
+KINDS = ("keep", "remove", "null", "full")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,21 +138,53 @@ def open_source(
         columns: our column name -> name in the file, for files that others wrote.
         labels: class names in the order of the probabilities, for files without our header.
 
+    A pipe, and `-` for the standard input, are read once into a temporary file, which goes with the source.
+
     Raises:
         FileNotFoundError: no such file, or a pattern or directory that holds none.
-        ValueError: not Parquet, an unknown or missing column, headers that differ.
+        ValueError: not Parquet, an unknown or missing column, one that occurs twice, headers that differ.
     """
+    copies: list[Path] = []
+    try:
+        source = _opened(_parts(system, copies), columns, labels)
+    except BaseException:
+        _remove(copies)
+        raise
+    if copies:
+        weakref.finalize(source, _remove, copies)
+    return source
+
+
+def _parts(system: System, copies: list[Path]) -> tuple[tuple[str, Path | pa.Table], ...]:
+    """The names and what they stand for; temporary files go into `copies` too."""
     if isinstance(system, pa.Table | pa.RecordBatch):
-        table = system if isinstance(system, pa.Table) else pa.Table.from_batches([system])
-        parts: tuple[tuple[str, Path | pa.Table], ...] = (("table", table),)
-    else:
-        parts = tuple((str(path), path) for path in _files(system))
+        return (("table", system if isinstance(system, pa.Table) else pa.Table.from_batches([system])),)
+    parts: list[tuple[str, Path | pa.Table]] = []
+    for path in _files(system):
+        if is_stream(path):
+            copies.append(spool(path))
+            parts.append(("standard input" if str(path) == STANDARD_INPUT else str(path), copies[-1]))
+        else:
+            parts.append((str(path), path))
+    return tuple(parts)
+
+
+def _remove(copies: list[Path]) -> None:
+    for path in copies:
+        path.unlink(missing_ok=True)
+
+
+def _opened(
+    parts: tuple[tuple[str, Path | pa.Table], ...], columns: Mapping[str, str] | None, labels: Sequence[str] | None
+) -> Source:
     schemas = [_schema(name, part, columns or {}) for name, part in parts]
     mapping = _mapping(columns or {}, schemas[0], parts[0][0])
     headers = [_header(name, schema) for (name, _), schema in zip(parts, schemas, strict=True)]
+    _once(parts[0][0], schemas[0], mapping)
     for (name, _), schema, header in zip(parts[1:], schemas[1:], headers[1:], strict=True):
         if header != headers[0]:
             raise ValueError(f"{name}: header {header} differs from that of {parts[0][0]}: {headers[0]}")
+        _once(name, schema, mapping)
         missing = [c for c in schemas[0].names if c not in schema.names]
         if missing:
             raise ValueError(f"{name}: column {missing[0]!r} is missing, {parts[0][0]} has it")
@@ -159,6 +210,8 @@ def _files(system: PathLike | Sequence[PathLike]) -> list[Path]:
             raise ValueError("no prediction file given")
         return paths
     path = Path(system)
+    if is_stream(path):
+        return [path]
     if path.is_dir():
         found = sorted(path.glob("*.parquet")) or sorted(p for p in path.iterdir() if jsonl.is_jsonl(p))
         if not found:
@@ -177,7 +230,7 @@ def _schema(name: str, part: Path | pa.Table, columns: Mapping[str, str]) -> pa.
         return part.schema
     with _reading(name):
         if jsonl.is_jsonl(part):
-            return jsonl.read_schema(part, columns)
+            return jsonl.read_schema(part, columns, name)
         schema = pq.read_schema(part)
         _ = schema.names  # fails here, inside the guard, if a name is not UTF-8
         return schema
@@ -210,7 +263,7 @@ def _batches(
         return
     if jsonl.is_jsonl(part):
         with _reading(name):
-            yield from jsonl.batches(part, schema, rows)
+            yield from jsonl.batches(part, schema, rows, name)
         return
     with (
         _reading(name),
@@ -238,10 +291,30 @@ class _reading:  # noqa: N801 (used like a function)
 
 def _mapping(columns: Mapping[str, str], schema: pa.Schema, name: str) -> dict[str, str]:
     for ours, theirs in columns.items():
+        if not is_known(ours):
+            raise ValueError(f"columns names {shown(ours)}, expected a column of prediction files{near(ours, KNOWN)}")
         if theirs not in schema.names:
             hint = near(theirs, schema.names)
             raise ValueError(f"{name}: column {theirs!r} (for {ours!r}) is missing{hint}")
     return dict(columns)
+
+
+def is_known(column: str) -> bool:
+    """Whether docs/predictions.md has such a column.
+
+    >>> is_known("scores"), is_known("keep.attention.self"), is_known("score")
+    (True, True, False)
+    """
+    kind, dot, _ = column.partition(".")
+    return column in KNOWN or bool(dot and kind in KINDS)
+
+
+def _once(name: str, schema: pa.Schema, mapping: Mapping[str, str]) -> None:
+    """Fails if a column that is read occurs twice."""
+    names = schema.names
+    for column in names if len(set(names)) < len(names) else ():
+        if names.count(column) > 1 and (is_known(column) or column in mapping.values()):
+            raise ValueError(f"{name}: column {shown(column)} occurs {names.count(column)} times, expected once")
 
 
 def _header(name: str, schema: pa.Schema) -> Header | None:
@@ -275,10 +348,24 @@ def _foreign(source: Source, labels: Sequence[str] | None) -> Source:
             message = "has probabilities but no header that names the classes, expected labels in their order"
             raise ValueError(f"{source.name}: {message}")
         named = [column for column in ("label", "prediction") if source.has(column)]
-        found: set[str] = set()
+        names: dict[str, set[str]] = {column: set() for column in named}
         for _, batch in source.batches(named) if named else ():
-            for column in batch.columns:
-                found.update(pc.unique(column.cast(pa.string())).drop_null().to_pylist())
-        labels = sorted(found)
+            for column in named:
+                names[column].update(pc.unique(batch.column(column).cast(pa.string())).drop_null().to_pylist())
+        if len(named) > 1:
+            _same_classes(source.name, names["label"], names["prediction"])
+        labels = sorted(set().union(*names.values()))
     header = Header(labels=tuple(labels), headline="accuracy" if source.has("label") else None)
     return Source(parts=source.parts, schema=source.schema, header=header, columns=source.columns, foreign=True)
+
+
+def _same_classes(name: str, labels: set[str], predictions: set[str]) -> None:
+    """Fails where predictions can hit no label because they are spelled otherwise."""
+    spelled = {label.strip().casefold(): label for label in labels}
+    for prediction in sorted(predictions - labels):
+        label = spelled.get(prediction.strip().casefold())
+        if label is not None:
+            raise ValueError(f"{name}: prediction {shown(prediction)} and label {shown(label)}, expected one spelling")
+    if min(len(labels), len(predictions)) > 1 and not labels & predictions:
+        found = f"predictions are {shown(sorted(predictions))} and labels {shown(sorted(labels))}"
+        raise ValueError(f"{name}: {found}, expected classes in common")

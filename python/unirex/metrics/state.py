@@ -1,6 +1,7 @@
 """A mergeable state: rows go in by batches, in any order and on any machine, and metrics come out."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,10 +11,14 @@ from numpy.typing import NDArray
 from unirex import _rust
 from unirex.metrics.batch import Batch, Parser
 from unirex.metrics.definitions import Definition, Layout, Sums
+from unirex.metrics.oddities import NOTES, notes
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.rows import row_values
 
 MAX_REPLICATES = 100_000
+
+_KINDS = {"counts": ("<i8", 1), "resampled": ("<i8", 3), "odd": ("<i8", 1), "hashes": ("<u8", 2)}
+"""Arrays of a state as bytes: type and number of dimensions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,7 @@ class State:
         self._counts = [0] * n
         self._resampled = np.zeros((2, n, resampling.replicates), dtype=np.int64)
         self._hashes: list[NDArray[np.uint64]] = []
+        self.odd = dict.fromkeys(NOTES, 0)
 
     def update(self, rows: Batch | pa.RecordBatch, where: str = "table") -> None:
         """Adds rows; `where` names their file in messages."""
@@ -72,6 +78,12 @@ class State:
         if not len(batch):
             return
         self.add(batch.hashes, row_values(batch, self.layout))
+        self.doubt(batch.odd)
+
+    def doubt(self, odd: Mapping[str, int]) -> None:
+        """Adds counts of rows that look wrong, by kind."""
+        for kind, count in odd.items():
+            self.odd[kind] += count
 
     def add(self, hashes: NDArray[np.uint64], values: NDArray[np.float64]) -> None:
         """Adds row values, [columns, N], of rows with these id hashes, uint64 [N, 2]."""
@@ -106,6 +118,7 @@ class State:
         self._counts = [a + b for a, b in zip(self._counts, other._counts, strict=True)]
         self._resampled += other._resampled
         self._hashes += other._hashes
+        self.doubt(other.odd)
         self.n_rows += other.n_rows
 
     def to_bytes(self) -> bytes:
@@ -117,6 +130,7 @@ class State:
             sums=np.array([str(total) for total in self._sums], dtype=np.str_),
             counts=np.array(self._counts, dtype=np.int64),
             resampled=self._resampled,
+            odd=np.array([self.odd[kind] for kind in NOTES], dtype=np.int64),
             hashes=np.concatenate([np.zeros((0, 2), dtype=np.uint64), *self._hashes]),
         )
         return content.getvalue()
@@ -135,20 +149,22 @@ class State:
         other = State(self.layout, self.resampling, self.parser)
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                found = {name: arrays[name] for name in ("sums", "counts", "resampled", "hashes")}
+                found = {name: arrays[name] for name in ("sums", "counts", "resampled", "odd", "hashes")}
                 sums = [int(text) for text in found["sums"]]
         except Exception as error:  # zip, header, compression: each has errors of its own
             raise ValueError(f"not the bytes of a state ({type(error).__name__}: {error})") from None
         n, shape = len(self.layout.columns), self._resampled.shape
         if found["resampled"].shape != shape:
             raise ValueError(f"the state has shape {found['resampled'].shape}, expected {shape}")
-        kinds = [(name, found[name].dtype.str, found[name].ndim) for name in ("counts", "resampled", "hashes")]
-        expected = [("counts", "<i8", 1), ("resampled", "<i8", 3), ("hashes", "<u8", 2)]
-        if kinds != expected or (len(sums), len(found["counts"])) != (n, n) or found["hashes"].shape[1] != 2:
+        kinds = [(name, found[name].dtype.str, found[name].ndim) for name in _KINDS]
+        expected = [(name, *kind) for name, kind in _KINDS.items()]
+        lengths = (len(sums), len(found["counts"]), len(found["odd"]))
+        if kinds != expected or lengths != (n, n, len(NOTES)) or found["hashes"].shape[1] != 2:
             raise ValueError(f"the state holds {kinds} for {len(sums)} columns, expected {expected} for {n}")
         other._sums, other._counts = sums, found["counts"].tolist()
         other._resampled, other._hashes = found["resampled"], [found["hashes"]]
         other.n_rows = len(found["hashes"])
+        other.doubt(dict(zip(NOTES, found["odd"].tolist(), strict=True)))
         self.merge(other)
 
     def hashes(self) -> NDArray[np.uint64]:
@@ -199,6 +215,7 @@ class State:
             convention=self.layout.convention,
             fractions=self.layout.fractions,
             resampling=None if resampled is None else _described(self.resampling),
+            notes=notes(self.odd, self.n_rows),
         )
 
     def _metric(self, definition: Definition, sums: Sums, resampled: Sums | None) -> Metric:

@@ -1,7 +1,8 @@
 """`unirex-metrics validate`: everything that is wrong with files, up to a limit, without scoring them."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pyarrow as pa
 from jsonargparse import ArgumentParser
 
 from unirex import _rust
-from unirex.metrics.batch import hash_ids
+from unirex.metrics import oddities
+from unirex.metrics.batch import Batch, hash_ids
 from unirex.metrics.eraser import files as results_of
+from unirex.metrics.names import shown
+from unirex.metrics.options import add_columns
 from unirex.metrics.scoring import plan
 from unirex.metrics.source import System
 from unirex.terminal import line
@@ -23,6 +27,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--data_dir", "--data-dir", type=str | None, help="ERASER folder with SPLIT.jsonl and docs.jsonl or docs/")
     add("--split", type=str, default="test", help="the annotations in that folder")
     add("--aopc_thresholds", "--aopc-thresholds", type=float, nargs="+", help="that thresholded_scores must have")
+    add_columns(parser)
     add("--limit", type=int, default=20, help="how many problems are enough")
 
 
@@ -32,9 +37,11 @@ def run(
     data_dir: str | None,
     split: str,
     aopc_thresholds: Sequence[float] | None,
+    columns: Mapping[str, str] | None,
+    labels: Sequence[str] | None,
     limit: int,
 ) -> int:
-    """Prints one line a problem; 0 if there is none, else 2.
+    """Prints one line a problem, and notes on rows that are odd and no problem; 0 if there is no problem, else 2.
 
     Raises:
         ValueError: nothing to look at, or a limit below 1.
@@ -43,11 +50,19 @@ def run(
         raise ValueError(f"limit is {limit}, expected 1 or more")
     if not files and data_dir is None:
         raise ValueError("no file given, expected prediction files, or --data-dir with or without results")
+    if data_dir is not None and (columns or labels):
+        raise ValueError("columns and labels are for prediction files, found --data-dir, expected one or the other")
+    noted: list[str] = []
     if data_dir is not None:
         found = eraser_problems(list(files), data_dir, split, limit=limit, aopc_thresholds=aopc_thresholds)
     else:
-        found = [problem for file in files for problem in islice(prediction_problems(file), limit)][:limit]
-    for problem in found:
+        found = []
+        for file in files:
+            sound: Counter[str] = Counter()
+            problems = prediction_problems(file, columns=columns, labels=labels, sound=sound)
+            found += islice(problems, limit - len(found))
+            noted += [f"note: {file}: {note}" for note in oddities.notes(sound, sound["rows"])]
+    for problem in [*found, *noted]:
         sys.stdout.write(f"{line(problem)}\n")
     count = f"at least {limit} problems" if len(found) == limit else f"{len(found)} problems"
     sys.stdout.write(f"{'no problem' if not found else count}\n")
@@ -80,8 +95,20 @@ def eraser_problems(
     ]
 
 
-def prediction_problems(system: System) -> Iterator[str]:
+def prediction_problems(
+    system: System,
+    *,
+    columns: Mapping[str, str] | None = None,
+    labels: Sequence[str] | None = None,
+    sound: Counter[str] | None = None,
+) -> Iterator[str]:
     """What is wrong with prediction files (docs/predictions.md): the first fault of each row, by file, id and field.
+
+    Args:
+        system: where the rows are.
+        columns: our column name -> name in the file, for files that others wrote.
+        labels: class names in the order of the probabilities, for files without our header.
+        sound: counts the sound `rows`, and those of them that are odd by kind (`oddities.NOTES`).
 
     >>> import pyarrow as pa
     >>> table = pa.table({"id": ["a", "b", "b"], "scores": [[0.1], [float("inf")], [0.2]], "gold": [[2.0], [1.0], [0]]})
@@ -92,12 +119,13 @@ def prediction_problems(system: System) -> Iterator[str]:
     table: row id 'b': the id occurs again, expected every id once
     """
     try:
-        made = plan(system)
+        made = plan(system, columns=columns, labels=labels)
     except (ValueError, OSError) as error:
         yield str(error)
         return
     parser = made.state().parser
     seen: set[bytes] = set()
+    sound = Counter() if sound is None else sound
     batches = made.source.batches(parser.columns())
     while True:
         try:
@@ -107,19 +135,25 @@ def prediction_problems(system: System) -> Iterator[str]:
         except ValueError as error:
             yield str(error)
             return
-        yield from _row_problems(parser.parse, where, batch)
+        yield from _row_problems(parser.parse, where, batch, sound)
         yield from _duplicates(where, batch, seen)
 
 
-def _row_problems(parse, where: str, batch: pa.RecordBatch) -> Iterator[str]:  # type: ignore[no-untyped-def]
+def _row_problems(
+    parse: Callable[[pa.RecordBatch, str], Batch], where: str, batch: pa.RecordBatch, sound: Counter[str]
+) -> Iterator[str]:
     """The faults of a batch, looked for row by row where it has any."""
+
+    def read(rows: pa.RecordBatch) -> None:
+        sound.update({"rows": rows.num_rows, **parse(rows, where).odd})
+
     try:
-        parse(batch, where)
+        read(batch)
     except ValueError as whole:
         found = False
         for row in range(batch.num_rows):
             try:
-                parse(batch.slice(row, 1), where)
+                read(batch.slice(row, 1))
             except ValueError as error:
                 found = True
                 yield str(error)
@@ -132,5 +166,5 @@ def _duplicates(where: str, batch: pa.RecordBatch, seen: set[bytes]) -> Iterator
     for row, hashed in enumerate(hash_ids(ids)):
         key = hashed.tobytes()
         if key in seen:
-            yield f"{where}: row id {ids[row].as_py()!r}: the id occurs again, expected every id once"
+            yield f"{where}: row id {shown(ids[row].as_py())}: the id occurs again, expected every id once"
         seen.add(key)

@@ -1,0 +1,115 @@
+//! Whether class scores are probabilities, and whether the predicted class is the one that they prefer.
+//!
+//! The benchmark's own scorer asks for neither. Where classes stand in another order than their names, or the scores
+//! are in percent, every number about them is wrong without a sign of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::eraser::instance::{Distribution, Field, Instance};
+use crate::eraser::json::{Fault, Outcome};
+
+/// How far a probability may be off: files round to two digits, and half precision keeps little more.
+const ROUNDING: f64 = 0.005;
+
+/// How far a sum may be off, however many classes there are.
+const FURTHEST: f64 = 0.1;
+
+/// In how many instances class scores are odd.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Odd {
+    /// The predicted class is not the one with the highest score.
+    pub predictions: u64,
+    /// The scores on the whole input or on a part of it do not sum to 1.
+    pub sums: u64,
+}
+
+impl Odd {
+    /// Counts an instance.
+    pub fn add(&mut self, instance: &Instance<'_>) {
+        self.predictions += u64::from(prediction(instance).is_err());
+        self.sums += u64::from(sums(instance).is_err());
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn merge(&mut self, other: Self) {
+        self.predictions += other.predictions;
+        self.sums += other.sums;
+    }
+}
+
+/// A fault if the predicted class has not the highest score on the whole input, or shares it.
+pub fn prediction(instance: &Instance<'_>) -> Outcome<()> {
+    let (Some(class), Some(range)) = (instance.classification.given(), instance.scores.given()) else { return Ok(()) };
+    let scores = instance.distribution_in(range);
+    let Some((best, highest)) = scores.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else { return Ok(()) };
+    match scores.iter().find(|(name, _)| name == class) {
+        Some((_, score)) if score + ROUNDING < *highest => {
+            let expected = format!("{best:?}, the class with the highest score ({highest:?}, not {score:?})");
+            Err(Fault::new(format!("{class:?}"), expected).within("classification"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A fault if the class scores on the whole input or on a part of it do not sum to 1.
+pub fn sums(instance: &Instance<'_>) -> Outcome<()> {
+    let named = [
+        (&instance.scores, "classification_scores"),
+        (&instance.comprehensiveness, "comprehensiveness_classification_scores"),
+        (&instance.sufficiency, "sufficiency_classification_scores"),
+    ];
+    for (field, name) in named {
+        sum(instance, field).map_err(|fault| fault.within(name))?;
+    }
+    for (i, entry) in instance.thresholded.given().into_iter().flatten().enumerate() {
+        for (field, (_, name)) in [&entry.comprehensiveness, &entry.sufficiency].into_iter().zip(&named[1..]) {
+            sum(instance, field).map_err(|fault| fault.within(name).at(i).within("thresholded_scores"))?;
+        }
+    }
+    Ok(())
+}
+
+fn sum(instance: &Instance<'_>, field: &Field<Distribution>) -> Outcome<()> {
+    let Some(range) = field.given() else { return Ok(()) };
+    let scores = instance.distribution_in(range);
+    let sum: f64 = scores.iter().map(|(_, score)| score).sum();
+    let slack = (ROUNDING * scores.len().max(2) as f64).min(FURTHEST);
+    // The comparison is also false for NaN. A hair more: two scores may both be rounded by a full half.
+    if (sum - 1.0).abs() <= slack + 1e-9 {
+        return Ok(());
+    }
+    let percent = if (sum - 100.0).abs() <= 100.0 * slack { " (percent?)" } else { "" };
+    Err(Fault::new(format!("a sum of {sum:.4}{percent}"), format!("probabilities that sum to 1, give or take {slack}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(class: &str, scores: &str) -> (Outcome<()>, Outcome<()>) {
+        let line = format!(
+            "{{\"annotation_id\": \"a\", \"rationales\": [], \"classification\": \"{class}\", \"classification_scores\": {scores}}}"
+        );
+        let mut instance = Instance::default();
+        assert_eq!(instance.read(&line), Ok(()));
+        (prediction(&instance), sums(&instance))
+    }
+
+    #[test]
+    fn rounding_and_ties_are_let_through_and_no_more() {
+        for (class, scores) in
+            [("b", r#"{"a": 0.5, "b": 0.5}"#), ("b", r#"{"a": 0.504, "b": 0.5}"#), ("z", r#"{"a": 0.5, "b": 0.5}"#)]
+        {
+            assert_eq!(read(class, scores), (Ok(()), Ok(())), "{class} {scores}");
+        }
+        assert!(read("b", r#"{"a": 0.51, "b": 0.49}"#).0.is_err_and(|f| f.field == "classification"));
+        for (scores, found) in [
+            (r#"{"a": 0.5, "b": 0.52}"#, "a sum of 1.0200"),
+            (r#"{"a": 0, "b": 0}"#, "a sum of 0.0000"),
+            (r#"{"a": NaN, "b": 1}"#, "a sum of NaN"),
+            (r#"{"a": 30, "b": 70}"#, "a sum of 100.0000 (percent?)"),
+        ] {
+            assert!(read("b", scores).1.is_err_and(|f| f.found == found), "{scores}");
+        }
+    }
+}
