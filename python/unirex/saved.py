@@ -25,6 +25,7 @@ from unirex.methods.method import Explanation, saved_config
 from unirex.modeling import UnirexModel
 from unirex.tokenization import load_tokenizer, resolve_path
 from unirex.untrusted import naming
+from unirex.weights import quiet, refuse_parts
 
 STEPS = 50
 """Points on the way from the baseline, for integrated gradients."""
@@ -140,11 +141,25 @@ def load_saved(
         if config.model_type == "unirex":
             model = UnirexModel.from_pretrained(folder, use_safetensors=True)
         else:
-            model = AutoModelForSequenceClassification.from_pretrained(
-                folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-            )
+            model = _load_foreign(folder)
         tokenizer = load_tokenizer(folder)
         return saved_from(model, tokenizer, attribution=attribution, steps=steps, max_length=max_length)
+
+
+def _load_foreign(folder: str) -> PreTrainedModel:
+    """A sequence classifier of the transformers library; weights that are missing would answer at random."""
+    with quiet():
+        loaded, found = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    refuse_parts(found, folder, foreign=True)
+    model: PreTrainedModel = loaded
+    return model
 
 
 def saved_from(

@@ -69,6 +69,8 @@ def naming(path: str) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith(path):
+            raise
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise ValueError(f"{path}: {kind}{error}") from error
 
