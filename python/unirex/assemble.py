@@ -16,6 +16,7 @@ from unirex.data.source import DataConfig, label_names, load_split
 from unirex.methods import METHODS
 from unirex.modeling import UnirexConfig, UnirexModel, read_config, with_pretrained
 from unirex.perturb import FillTokens
+from unirex.probe import check_model
 from unirex.schema import Example
 from unirex.tokenization import build_tokenizer, load_tokenizer, resolve_path
 
@@ -91,6 +92,7 @@ def assemble(config: RunConfig) -> Assembly:
     tools = replace(make_tools(config.model, splits.train), cache=cache_folder(config.data.cache))
     fraction = config.eval.rationale_fraction or gold_fraction(splits.train)
     model = make_model(config, tools, splits, fraction)
+    check_model(model)
     method = METHODS[config.method.name](model, config.method, tools.fill)
     return Assembly(splits=splits, tools=tools, model=model, method=method, rationale_fraction=fraction)
 

@@ -16,7 +16,7 @@ from transformers import (
 from transformers.utils.generic import ModelOutput
 from transformers.utils.hub import cached_file
 
-from unirex.backbone import Pooling, embedding_width, encode, encode_pooled, pool
+from unirex.backbone import Pooling, embedding_width, encode, encode_pooled, fix_attention, pool
 from unirex.data.collate import Batch, Rows
 from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig, attribute, with_logits
 from unirex.extractors.head import HeadKind, ScoreHead, init_linear
@@ -340,6 +340,7 @@ def _bare(settings: dict[str, Any]) -> PreTrainedModel:
     """A backbone with fresh weights from its configuration as a dict."""
     refuse_code(settings, "backbone")
     config = AutoConfig.for_model(**settings)
+    fix_attention(config)
     model: PreTrainedModel = AutoModel.from_config(config, trust_remote_code=False)
     return model
 
