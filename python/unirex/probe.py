@@ -15,7 +15,7 @@ from unirex.backbone import can_pack, encode, encode_padded
 from unirex.data.collate import Rows
 from unirex.gates import forbid_gates
 
-_WIDTH, _HIDDEN = 12, (2, 3, 6, 10)
+_WIDTH, _HIDDEN = 8, (2, 4, 6)
 _LEAK = 1e-5
 """Most by which hidden tokens may move the output, relative to its largest value; rightly not at all."""
 _AGREE = {torch.float32: 1e-3, torch.float64: 1e-3}
@@ -86,9 +86,11 @@ def _check(model: PreTrainedModel, run: Run, dropped: Run | None) -> None:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"model type {kind} cannot be run on a row with hidden tokens: {reason}") from error
-    leak = _difference(masked[1], masked[0])
+    masked, other = masked[:1], masked[1:]
+    leak = _difference(other, masked)
     if not leak <= _LEAK:
         raise ValueError(f"model type {kind}: hidden tokens change the output by {leak:.2g}, expected no influence")
+    rows = rows.take(torch.zeros(1, dtype=torch.int64, device=rows.input_ids_BL.device))
     most = _AGREE.get(masked.dtype, 0.05)
     if dropped is not None and not (found := _difference(dropped(rows), masked)) <= most:
         raise ValueError(f"model type {kind}: dropping tokens differs by {found:.2g} from masking them, expected 0")
