@@ -8,7 +8,7 @@ import torch
 
 from test_backbone import backbone, random_rows
 from unirex import packing
-from unirex.backbone import _COUNT_FROM_PADDING, _COUNT_FROM_ZERO, _encode_padded, encode, encode_pooled, plan_passes
+from unirex.backbone import _COUNT_FROM_PADDING, _COUNT_FROM_ZERO, encode, encode_padded, encode_pooled, plan_passes
 from unirex.data.collate import Rows
 from unirex.packing import pack, run_packed
 
@@ -38,7 +38,7 @@ def gradients(model: torch.nn.Module, output: torch.Tensor) -> dict[str, torch.T
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_a_layout_gives_the_padded_values_and_gradients(layout: str) -> None:
     model, rows = backbone("bert"), random_rows(n_rows=9)
-    expected, expected_pooled = _encode_padded(model, rows)
+    expected, expected_pooled = encode_padded(model, rows)
     found, pooled = run(model, rows, layout)
     seen = rows.visible_BL
     torch.testing.assert_close(found[seen], expected[seen], atol=3e-6, rtol=1e-5)
@@ -53,7 +53,7 @@ def test_a_layout_gives_the_padded_values_and_gradients(layout: str) -> None:
 def test_every_backbone_packs_with_its_pooler(model_type: str) -> None:
     model, rows = backbone(model_type), random_rows(seed=3)
     with torch.inference_mode():
-        expected, expected_pooled = _encode_padded(model, rows)
+        expected, expected_pooled = encode_padded(model, rows)
         found, pooled = encode(model, rows)
     assert model.config._attn_implementation == packing.NAME
     torch.testing.assert_close(found[rows.visible_BL], expected[rows.visible_BL], atol=3e-6, rtol=1e-5)

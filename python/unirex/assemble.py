@@ -9,6 +9,7 @@ import numpy as np
 from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerFast
 
 from unirex.backbone import position_offset
+from unirex.checks import check_class_weights
 from unirex.config import ModelConfig, RunConfig
 from unirex.data.cache import cache_folder, encode_cached
 from unirex.data.collate import EncodedSet, make_set
@@ -16,6 +17,7 @@ from unirex.data.source import DataConfig, label_names, load_split
 from unirex.methods import METHODS
 from unirex.modeling import UnirexConfig, UnirexModel, read_config, with_pretrained
 from unirex.perturb import FillTokens
+from unirex.probe import check_model
 from unirex.schema import Example
 from unirex.tokenization import build_tokenizer, load_tokenizer, resolve_path
 
@@ -88,9 +90,11 @@ class Assembly:
 def assemble(config: RunConfig) -> Assembly:
     """Reads the data and builds tokenizers, model and method."""
     splits = load_splits(config.data)
+    check_class_weights(config.method.class_weights, splits.labels)
     tools = replace(make_tools(config.model, splits.train), cache=cache_folder(config.data.cache))
     fraction = config.eval.rationale_fraction or gold_fraction(splits.train)
     model = make_model(config, tools, splits, fraction)
+    check_model(model)
     method = METHODS[config.method.name](model, config.method, tools.fill)
     return Assembly(splits=splits, tools=tools, model=model, method=method, rationale_fraction=fraction)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
@@ -24,6 +25,8 @@ Pooling = Literal["pooler", "first", "mean", "last"]
 # (RoBERTa-like models count from the padding id + 1). Checked against masking in tests for every entry.
 _COUNT_FROM_ZERO = frozenset({"bert", "electra", "distilbert", "albert", "ernie"})
 _COUNT_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text"})
+# Decoders that count the visible tokens unless they are given positions: what is hidden would move the others.
+_COUNT_VISIBLE = frozenset({"opt"})
 
 # Price of one more pass in tokens of width: launching kernels on an accelerator costs as much as many tokens.
 _PASS_OVERHEAD = {"cpu": 128, "cuda": 16384}
@@ -47,6 +50,32 @@ def can_drop(config: PretrainedConfig) -> bool:
     return position_offset(config) is not None and not getattr(config, "is_decoder", False)
 
 
+def fix_attention(config: PretrainedConfig) -> None:
+    """Gives BigBird full attention, which it turns to for good by itself after the first short batch."""
+    if config.model_type == "big_bird":
+        config.attention_type = "original_full"
+
+
+def family_inputs(config: PretrainedConfig, rows: Rows) -> dict[str, Tensor]:
+    """What some families must be told with every call, so that hiding a token does nothing else to the row."""
+    inputs: dict[str, Tensor] = {}
+    if config.model_type in _COUNT_VISIBLE:
+        inputs["position_ids"] = _positions(rows)
+    if config.model_type == "longformer":  # the first token answers, and must see further than its window
+        inputs["global_attention_mask"] = F.one_hot(
+            torch.zeros(len(rows.input_ids_BL), dtype=torch.int64, device=rows.input_ids_BL.device),
+            rows.input_ids_BL.shape[1],
+        )
+    return inputs
+
+
+def _positions(rows: Rows) -> Tensor:
+    positions_BL = rows.positions_BL
+    if positions_BL is None:
+        positions_BL = torch.arange(rows.input_ids_BL.shape[1], device=rows.input_ids_BL.device)[None]
+    return positions_BL.expand_as(rows.input_ids_BL)
+
+
 def encode(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
     """The last hidden states float [B, L, D] and, where the backbone has a pooler, its output [B, D].
 
@@ -58,12 +87,13 @@ def encode(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None 
         packed = _pack(rows, lengths)
         hidden_TD, pooler_BD = run_packed(backbone, packed, position_offset(backbone.config) or 0)
         return packed.unpack(hidden_TD), pooler_BD
-    return _encode_padded(backbone, rows, embeddings_BLD)
+    return encode_padded(backbone, rows, embeddings_BLD)
 
 
-def _encode_padded(
+def encode_padded(
     backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
+    """What `encode` gives, hidden tokens masked in place."""
     inputs = _inputs(backbone, rows, embeddings_BLD)
     if rows.gates_BL is None:
         output = backbone(**inputs)
@@ -99,13 +129,10 @@ def _inputs(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None
         inputs["inputs_embeds"] = embeddings_BLD
     offset = position_offset(backbone.config)
     if offset is not None:
-        positions_BL = rows.positions_BL
-        if positions_BL is None:
-            positions_BL = torch.arange(rows.input_ids_BL.shape[1], device=rows.input_ids_BL.device)[None]
-        inputs["position_ids"] = (positions_BL + offset).expand_as(rows.input_ids_BL)
+        inputs["position_ids"] = _positions(rows) + offset
     if getattr(backbone.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = rows.token_types_BL
-    return inputs
+    return inputs | family_inputs(backbone.config, rows)
 
 
 def pool(
@@ -164,7 +191,7 @@ def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, ma
     pooled = []
     for index in passes:
         part = drop_padding(rows.take(_on(rows, index)), max(1, int(lengths[index].max())))
-        hidden_BLD, pooler_BD = _encode_padded(backbone, part)
+        hidden_BLD, pooler_BD = encode_padded(backbone, part)
         pooled.append(pool(hidden_BLD, pooler_BD, part.visible_BL, pooling, part.gates_BL))
     return torch.cat(pooled)[_on(rows, np.argsort(np.concatenate(passes)))]
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
+from unirex.checks import at_least, check_best_metric, check_class_weights, finite_from_zero, refuse_unread
 from unirex.data.source import DataConfig
 from unirex.inference import EvalConfig
 from unirex.methods import METHODS
@@ -37,6 +38,11 @@ class RandomBackbone:
     num_attention_heads: int = 4
     intermediate_size: int = 128
     vocabulary: int = 8192
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        shape = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocabulary")
+        at_least("model.random", self, 1, *shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +82,8 @@ class ModelConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"model.{name} is {value}, expected 0 up to but not 1")
-        if self.max_length is not None and self.max_length < 8:
-            raise ValueError(f"model.max_length is {self.max_length}, expected at least 8")
+        at_least("model", self, 8, "max_length")
+        at_least("model", self, 1, "head_width", "head_layers")
         if self.extractor_backbone is not None and self.extractor not in ("dual", None):
             raise ValueError(f"model.extractor_backbone is set, expected model.extractor dual, found {self.extractor}")
 
@@ -135,17 +141,24 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        for name in ("epochs", "batch_size", "accumulation", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train.{name} is {getattr(self, name)}, expected at least 1")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ValueError(f"train.max_tokens is {self.max_tokens}, expected at least 1")
-        if not self.lr > 0:
-            raise ValueError(f"train.lr is {self.lr}, expected more than 0")
+        sizes = (
+            "epochs",
+            "batch_size",
+            "accumulation",
+            "max_tokens",
+            "patience",
+            "log_every",
+            "save_every",
+            "dev_limit",
+        )
+        at_least("train", self, 1, *sizes)
+        finite_from_zero("train", self, "weight_decay", "clip")
+        finite_from_zero("train", self, "lr", "eps", zero=False)
+        for beta in self.betas:
+            if not 0 <= beta < 1:
+                raise ValueError(f"train.betas holds {beta}, expected 0 up to but not 1")
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"train.warmup is {self.warmup}, expected 0 to 1")
-        if self.clip < 0:
-            raise ValueError(f"train.clip is {self.clip}, expected at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +187,13 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Checks what parts want of each other."""
+        if not self.output.strip():
+            raise ValueError(f"output is {self.output!r}, expected a folder")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed is {self.seed}, expected 0 up to {2**32 - 1}")
+        check_best_metric(self.train.best_metric, self.eval.how, self.eval.fractions)
+        check_class_weights(self.method.class_weights, self.data.labels)
+        refuse_unread(self)
         if self.train.gradient_checkpointing and getattr(self.method, "comp_trains", "both") == "extractor":
             # What is computed again in the backward pass would then train the task model.
             raise ValueError("train.gradient_checkpointing is true, expected false with method.comp_trains extractor")
@@ -181,7 +201,7 @@ class RunConfig:
 
 def build_parser(method: str, *, prog: str, description: str, preset: str = "default") -> ArgumentParser:
     """The command line of a run whose method and preset are known."""
-    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, default_env=False)
+    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file; arguments beside it win, wherever they stand")
     parser.add_argument("--output", type=str, default="runs/toy", help="folder of the run")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
@@ -312,8 +332,22 @@ def _keys(parser: ArgumentParser) -> list[str]:
     return [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
 
 
+# What settings are called elsewhere, where no likeness of letters leads to ours.
+_ELSEWHERE = {
+    "learning_rate": "lr",
+    "num_train_epochs": "epochs",
+    "per_device_train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "accumulation",
+    "max_grad_norm": "clip",
+    "warmup_ratio": "warmup",
+}
+
+
 def _suggest(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    section, dot, last = name.rpartition(".")
+    name = f"{section}{dot}{_ELSEWHERE.get(last, last)}"
+    near = [key for key in known if key.endswith(f".{name}") or key.startswith(name)][:1]
+    near = near or difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {near[0]}?)" if near else ""
 
 

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: list[str]) -> Request:
-    parser = ArgumentParser(prog="unirex.evaluate", description=__doc__, exit_on_error=False)
+    parser = ArgumentParser(prog="unirex.evaluate", description=__doc__, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file; arguments beside it win")
     parser.add_argument(
         "--model", type=str, help="folder or hub name of a unirex model or a sequence classifier", required=True
@@ -89,6 +89,8 @@ def _parse(argv: list[str]) -> Request:
         raise ValueError(one_line(str(error), parser)) from None
     if namespace.unit not in ("token", "word", None):
         raise ValueError(f"unit is {namespace.unit!r}, expected token or word")
+    if not namespace.output.strip():
+        raise ValueError(f"output is {namespace.output!r}, expected a folder")
     data = DataConfig(**vars(namespace.data))
     return Request(
         model=find_model(expand(namespace.model, "model")),

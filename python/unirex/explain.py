@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="unirex.explain", description=__doc__, exit_on_error=False)
+    parser = ArgumentParser(prog="unirex.explain", description=__doc__, exit_on_error=False, allow_abbrev=False)
     add = parser.add_argument
     add("--model", type=str, required=True, help="folder or hub name of a unirex model or a sequence classifier")
     add("--input", type=str, required=True, help="JSONL, CSV, TSV or Parquet with one text a row")

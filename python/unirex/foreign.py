@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from unirex.backbone import plan_passes, reach
+from unirex.backbone import family_inputs, plan_passes, reach
 from unirex.data.collate import Batch, Rows, drop_padding
 from unirex.extractors.attribution import Attribution, AttributionConfig, attribute
 from unirex.extractors.target import Target
@@ -38,7 +38,7 @@ class ClassifierTarget(Target):
 
 def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Tensor:
     """Logits float32 [B, C] of a sequence classifier; hidden tokens are masked, gates act on every attention weight."""
-    inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long()}
+    inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long(), **family_inputs(model.config, rows)}
     if getattr(model.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = rows.token_types_BL
     content = {"input_ids": rows.input_ids_BL} if embeddings_BLD is None else {"inputs_embeds": embeddings_BLD}

@@ -155,12 +155,22 @@ def attention(
     return output.transpose(1, 2).contiguous(), None
 
 
+_FORBIDDEN: dict[str, str] = {}
+
+
+def forbid_gates(backbone: PreTrainedModel, reason: str) -> None:
+    """Makes `take_gates` refuse this model type in this process."""
+    _FORBIDDEN[backbone.config.model_type] = reason
+
+
 def take_gates(backbone: PreTrainedModel) -> None:
     """Makes a backbone use `attention` from here on; without a gate it computes what it did before.
 
     Raises:
-        ValueError: its attention is not exchangeable.
+        ValueError: its attention is not exchangeable, or gates are forbidden.
     """
+    if reason := _FORBIDDEN.get(backbone.config.model_type):
+        raise ValueError(f"{_refusal(backbone)} ({reason})")
     if backbone.config._attn_implementation == NAME:
         return
     if backbone.config._attn_implementation != "sdpa":

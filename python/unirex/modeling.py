@@ -16,7 +16,7 @@ from transformers import (
 from transformers.utils.generic import ModelOutput
 from transformers.utils.hub import cached_file
 
-from unirex.backbone import Pooling, embedding_width, encode, encode_pooled, pool
+from unirex.backbone import Pooling, embedding_width, encode, encode_pooled, fix_attention, pool
 from unirex.data.collate import Batch, Rows
 from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig, attribute, with_logits
 from unirex.extractors.head import HeadKind, ScoreHead, init_linear
@@ -24,6 +24,7 @@ from unirex.extractors.parts import DualExtractor, SupportClassifier, VectorHead
 from unirex.extractors.target import Target
 from unirex.perturb import FillTokens
 from unirex.untrusted import naming, read_json, refuse_code
+from unirex.weights import allow_new_pooler, quiet, refuse_parts
 
 ExtractorKind = Literal["shared", "dual", "attribution", "support", "none"]
 CHECKPOINT_VERSION = 1
@@ -113,6 +114,18 @@ class UnirexModel(PreTrainedModel):
         self.extractor = self._make_extractor(width)
         self.post_init()
         self.freeze_unused()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """A saved model; a file that lacks a tensor, or holds one that does not belong, is an error."""
+        wanted = kwargs.pop("output_loading_info", False)
+        kwargs["output_loading_info"] = True
+        kwargs.setdefault("ignore_mismatched_sizes", True)  # its own error names no tensor; the next line does
+        with quiet():
+            loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model, found = loaded
+        refuse_parts(found, str(pretrained_model_name_or_path))
+        return (model, found) if wanted else model
 
     @property
     def _n_outputs(self) -> int:
@@ -327,6 +340,7 @@ def _bare(settings: dict[str, Any]) -> PreTrainedModel:
     """A backbone with fresh weights from its configuration as a dict."""
     refuse_code(settings, "backbone")
     config = AutoConfig.for_model(**settings)
+    fix_attention(config)
     model: PreTrainedModel = AutoModel.from_config(config, trust_remote_code=False)
     return model
 
@@ -360,22 +374,36 @@ def load_model(path: str | Path) -> "UnirexModel":
 
 
 def load_backbone(path: str) -> PreTrainedModel:
-    """A pretrained backbone from a folder or hub name: safetensors only, no code from the checkpoint."""
+    """A pretrained backbone from a folder or hub name: safetensors only, no code from the checkpoint.
+
+    Raises:
+        ValueError: the folder, and which of its tensors are missing (a pooler may be) or of another shape.
+    """
     read_config(path)
-    with naming(path):
-        model: PreTrainedModel = AutoModel.from_pretrained(
-            path, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+    with naming(path), quiet():
+        model, found = AutoModel.from_pretrained(
+            path,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
-    return model
+    allow_new_pooler(found, path)
+    loaded: PreTrainedModel = model
+    return loaded
 
 
 def with_pretrained(config: UnirexConfig, path: str | None, extractor_path: str | None) -> UnirexModel:
     """A model with fresh heads whose backbones start from pretrained weights where a path is given."""
     model = UnirexModel(config)
-    if path is not None:
-        model.backbone.load_state_dict(load_backbone(path).state_dict())
+    weights = None if path is None else load_backbone(path).state_dict()
+    if weights is not None:
+        model.backbone.load_state_dict(weights)
     if isinstance(model.extractor, (DualExtractor, SupportClassifier)) and extractor_path is not None:
-        model.extractor.backbone.load_state_dict(load_backbone(extractor_path).state_dict())
+        if weights is None or extractor_path != path:
+            weights = load_backbone(extractor_path).state_dict()
+        model.extractor.backbone.load_state_dict(weights)
     return model
 
 

@@ -19,12 +19,14 @@ from unirex.backbone import position_offset
 from unirex.data.align import Pooling
 from unirex.data.collate import Batch, Rows
 from unirex.extractors.attribution import Attribution, AttributionConfig
-from unirex.foreign import Classifier
+from unirex.foreign import Classifier, classify
 from unirex.methods import METHODS
 from unirex.methods.method import Explanation, saved_config
 from unirex.modeling import UnirexModel
+from unirex.probe import check_hiding, check_model
 from unirex.tokenization import load_tokenizer, resolve_path
 from unirex.untrusted import naming
+from unirex.weights import quiet, refuse_parts
 
 STEPS = 50
 """Points on the way from the baseline, for integrated gradients."""
@@ -140,11 +142,25 @@ def load_saved(
         if config.model_type == "unirex":
             model = UnirexModel.from_pretrained(folder, use_safetensors=True)
         else:
-            model = AutoModelForSequenceClassification.from_pretrained(
-                folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-            )
+            model = _load_foreign(folder)
         tokenizer = load_tokenizer(folder)
         return saved_from(model, tokenizer, attribution=attribution, steps=steps, max_length=max_length)
+
+
+def _load_foreign(folder: str) -> PreTrainedModel:
+    """A sequence classifier of the transformers library; weights that are missing would answer at random."""
+    with quiet():
+        loaded, found = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    refuse_parts(found, folder, foreign=True)
+    model: PreTrainedModel = loaded
+    return model
 
 
 def saved_from(
@@ -178,6 +194,7 @@ def _ours(
     except (KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"config.json: run holds no settings of a method known here ({reason})") from None
+    check_model(model)
     method: Any = kind(model, method_config, tools.fill)
     return Saved(
         method=method if attribution is None else Attributed(method, attribution, AttributionConfig(ig_steps=steps)),
@@ -205,6 +222,10 @@ def _foreign(
             f"the model has {len(config.id2label)} outputs and problem_type {config.problem_type!r}, "
             "expected a classifier with one answer out of two or more"
         )
+    if config.model_type == "big_bird":  # it would turn to full attention by itself after the first short batch
+        base: Any = model.base_model
+        base.set_attention_type("original_full")
+    check_hiding(model, lambda rows: classify(model, rows))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     positions: int | None = getattr(config, "max_position_embeddings", None)

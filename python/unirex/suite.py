@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: list[str]) -> Any:
-    parser = ArgumentParser(prog="unirex.suite", description=__doc__, exit_on_error=False)
+    parser = ArgumentParser(prog="unirex.suite", description=__doc__, exit_on_error=False, allow_abbrev=False)
     add = parser.add_argument
     add("recipe", type=str, help="YAML file of the suite (docs/suites.md)")
     add("--only", type=str, nargs="+", default=[], help="data sets, methods or both: the others are left out")

@@ -69,6 +69,8 @@ def naming(path: str) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith(path):
+            raise
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise ValueError(f"{path}: {kind}{error}") from error
 
@@ -89,14 +91,31 @@ def parse_yaml(text: str) -> Any:
     """The content of a YAML text.
 
     Raises:
-        ValueError: not YAML, nested deeper than `DEEPEST`, or more than `LARGEST` values, aliases counted as what they
-            stand for.
+        ValueError: not YAML, the same key twice, nested deeper than `DEEPEST`, or more than `LARGEST` values, aliases
+            counted as what they stand for.
     """
     try:
         _bounded(text)
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which would keep the last of equal keys and drop the others."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node.
+
+        Raises:
+            ValueError: a key that stands there twice, and where.
+        """
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and lines.setdefault(key.value, line) != line:
+                raise ValueError(f"line {line}: key {key.value!r} again, expected it once (line {lines[key.value]})")
+        return super().construct_mapping(node, deep=deep)
 
 
 def _bounded(text: str) -> None:

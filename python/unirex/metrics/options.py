@@ -21,7 +21,7 @@ def parse(program: str, about: str, arguments: Callable[[ArgumentParser], None],
     Raises:
         ValueError: an unknown option, or a value of the wrong kind.
     """
-    parser = ArgumentParser(prog=program, description=about, exit_on_error=False)
+    parser = ArgumentParser(prog=program, description=about, exit_on_error=False, allow_abbrev=False)
     arguments(parser)
     try:
         return dict(parser.parse_args(list(argv)).as_dict())

@@ -1,0 +1,141 @@
+"""What a run's configuration refuses: one line with key, value found and value expected, before anything is read."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from unirex import evaluate, explain, suite, train
+from unirex.config import RunConfig, parse
+from unirex.metrics import cli
+
+
+def read(*arguments: str) -> RunConfig:
+    return parse(list(arguments), prog="t", description="d")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--train.weight_decay=-5", "train.weight_decay is -5.0, expected a finite number of at least 0"),
+        ("--train.lr=0", "train.lr is 0.0, expected a finite number above 0"),
+        ("--train.lr=.inf", "train.lr is inf, expected a finite number above 0"),
+        ("--train.eps=-1", "train.eps is -1.0, expected a finite number above 0"),
+        ("--train.betas=[0.9, 1]", "train.betas holds 1.0, expected 0 up to but not 1"),
+        ("--train.clip=-1", "train.clip is -1.0, expected a finite number of at least 0"),
+        ("--train.clip=.nan", "train.clip is nan, expected a finite number of at least 0"),
+        ("--train.patience=-3", "train.patience is -3, expected at least 1"),
+        ("--train.save_every=0", "train.save_every is 0, expected at least 1"),
+        ("--train.dev_limit=0", "train.dev_limit is 0, expected at least 1"),
+        ("--train.dev_limit=-1", "train.dev_limit is -1, expected at least 1"),
+        ("--train.epochs=0", "train.epochs is 0, expected at least 1"),
+        ("--train.max_tokens=0", "train.max_tokens is 0, expected at least 1"),
+        ("--model.head_width=-4", "model.head_width is -4, expected at least 1"),
+        ("--model.head_layers=0", "model.head_layers is 0, expected at least 1"),
+        ("--model.max_length=7", "model.max_length is 7, expected at least 8"),
+        ("--model.random.num_hidden_layers=0", "model.random.num_hidden_layers is 0, expected at least 1"),
+        ("--model.random.hidden_size=-64", "model.random.hidden_size is -64, expected at least 1"),
+        ("--model.random.vocabulary=0", "model.random.vocabulary is 0, expected at least 1"),
+        ("--seed=-1", "seed is -1, expected 0 up to 4294967295"),
+        ("--output=", "output is '', expected a folder"),
+        ("--train.best_metric=comprehensivness", "; did you mean 'comprehensiveness'?"),
+        ("--train.best_metric=csd[delete]", "train.best_metric is 'csd[delete]', expected one of headline, "),
+        ("--method.class_weights=[1, 0]", "method.class_weights holds 0.0, expected finite numbers above 0"),
+        ("--method.class_weights=[1, -2]", "method.class_weights holds -2.0, expected finite numbers above 0"),
+        ("--method.temperature=0.5", "method.temperature is 0.5, which nothing reads with method.estimator hard"),
+        ("--method.attribution=ig", "method.attribution is 'ig', which nothing reads with model.extractor shared"),
+        ("--method.explainer.ig_steps=9", "method.explainer.ig_steps is 9, which nothing reads with model.extractor"),
+        ("--model.head_width=16", "model.head_width is 16, which nothing reads with model.head linear"),
+        ("--train.learning_rate=1", "unknown configuration key 'train.learning_rate' (did you mean train.lr?)"),
+        ("--learning_rate=1", "unknown configuration key 'learning_rate' (did you mean train.lr?)"),
+        ("--train.epoch=2", "unknown configuration key 'train.epoch' (did you mean train.epochs?)"),
+        ("--train.bat=2", "unknown configuration key 'train.bat' (did you mean train.batch_size?)"),
+        ("--see=2", "unknown configuration key 'see' (did you mean seed?)"),
+    ],
+)  # fmt: skip
+def test_nonsense_is_refused(argument: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        read(argument)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--train.best_metric=sufficiency"],
+        ["--train.best_metric=f1:positive"],
+        ["--train.best_metric=csd@0.05[delete]", "--eval.how=[attention, delete]"],
+        ["--method.temperature=0.5", "--method.estimator=logistic"],
+        ["--method.attribution=ig", "--model.extractor=none"],
+        ["--method.name=l2e", "--method.explainer.ig_steps=9"],
+        ["--method.name=fresh", "--method.attribution=grad"],
+        ["--model.head_width=16", "--model.head=mlp"],
+        ["--preset=paper"],
+        ["--preset=paper", "--method.name=l2e"],
+        ["--train.patience=null", "--train.save_every=null"],
+    ],
+)
+def test_what_makes_sense_is_taken(arguments: list[str]) -> None:
+    read(*arguments)
+
+
+def test_a_rationale_head_leaves_the_attribution_of_fresh_unread() -> None:
+    with pytest.raises(
+        ValueError, match=r"method\.attribution is 'grad', which nothing reads with method.plaus_weight"
+    ):
+        read("--method.name=fresh", "--method.plaus_weight=1", "--method.attribution=grad")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train:\n  lr: 1\nseed: 1\ntrain:\n  epochs: 2\n", "line 4: key 'train' again, expected it once (line 1)"),
+        ("train:\n  lr: 1\n  epochs: 2\n  lr: 3\n", "line 4: key 'lr' again, expected it once (line 2)"),
+        ("train: {lr: 1,\n 'lr': 2}\n", "line 2: key 'lr' again, expected it once (line 1)"),
+    ],
+)
+def test_equal_keys_of_a_file_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    """The first of them would be dropped."""
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(f"{file}: not YAML: {message}")):
+        read(f"--config={file}")
+
+
+def test_a_merged_mapping_may_be_overridden(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("model: &m\n  dropout: 0.2\n  head: mlp\ntrain: {lr: 0.5}\n")
+    assert read(f"--config={file}").model.dropout == 0.2
+
+
+@pytest.mark.parametrize(("weights", "found"), [("[1]", "1 numbers"), ("[1, 2, 3]", "3 numbers")])
+def test_class_weights_of_another_number_than_classes(
+    weights: str, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy = ["--data.toy.n_train=8", "--data.toy.n_val=4", "--data.toy.n_test=4"]
+    assert train.main([*toy, f"--method.class_weights={weights}", f"--output={tmp_path / 'run'}"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error == f"error: method.class_weights holds {found}, expected 2: negative, positive"
+
+
+def test_class_weights_against_labels_that_are_given() -> None:
+    with pytest.raises(ValueError, match=r"method.class_weights holds 2 numbers, expected 3: a, b, c"):
+        read("--data.labels=[a, b, c]", "--method.class_weights=[1, 2]")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (evaluate.main, ["--model=x", "--outp=y"]),
+        (evaluate.main, ["--model=x", "--output="]),
+        (explain.main, ["--model=x", "--input=a.jsonl", "--outp=b.jsonl"]),
+        (suite.main, ["x.yaml", "--job=2"]),
+        (cli.main, ["score", "x.parquet", "--replicate=2"]),
+    ],
+)
+def test_every_command_wants_whole_names(
+    command: object, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(arguments) == 2  # type: ignore[operator]
+    error = capsys.readouterr().err
+    assert any(word in error for word in ("nknown", "nrecognized", "output is ''")), error
