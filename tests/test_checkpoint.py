@@ -38,11 +38,49 @@ def test_round_trip(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 
 
-def test_older_checkpoints_go_once_the_new_one_stands(tmp_path: Path) -> None:
+def steps(run: Path) -> list[int]:
+    return sorted(int(path.name.removeprefix("step-")) for path in (run / "checkpoints").iterdir())
+
+
+def test_the_newest_two_checkpoints_are_kept(tmp_path: Path) -> None:
+    model, optimizer = trained(1)
+    kept = []
+    for step in (1, 2, 3, 3):
+        checkpoint.save(tmp_path, step, model.state_dict(), optimizer, {})
+        kept.append(steps(tmp_path))
+    assert kept == [[1], [1, 2], [2, 3], [2, 3]]
+
+
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before_it(tmp_path: Path) -> None:
+    model, optimizer = trained(1)
+    assert checkpoint.latest_whole(tmp_path) == (None, "")
+    for step in (2, 4):
+        checkpoint.save(tmp_path, step, model.state_dict(), optimizer, {})
+    first, second = (tmp_path / "checkpoints" / f"step-0000000{step}" for step in (2, 4))
+    assert checkpoint.latest_whole(tmp_path) == (second, "")
+    _cut(second / "weights.safetensors")
+    folder, wrong = checkpoint.latest_whole(tmp_path)
+    assert folder == first
+    assert str(second / "weights.safetensors") in wrong
+    # The run that goes on from step 2 leaves nothing of the damaged one that was ahead of it.
+    checkpoint.save(tmp_path, 3, model.state_dict(), optimizer, {})
+    assert steps(tmp_path) == [2, 3]
+    for folder in (tmp_path / "checkpoints").iterdir():
+        _flip(folder / "state.json")
+    with pytest.raises(
+        ValueError, match=r"step-00000003/state.json: SHA-256 .* no other; .* --overwrite true to begin"
+    ):
+        checkpoint.latest_whole(tmp_path)
+
+
+def test_a_checkpoint_of_a_later_version_gives_way_to_no_other(tmp_path: Path) -> None:
     model, optimizer = trained(1)
     for step in (1, 2):
         checkpoint.save(tmp_path, step, model.state_dict(), optimizer, {})
-    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000002"]
+    manifest = tmp_path / "checkpoints" / "step-00000002" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": 7}))
+    with pytest.raises(ValueError, match="version is 7, expected 1"):
+        checkpoint.latest_whole(tmp_path)
 
 
 def _cut(path: Path) -> None:

@@ -46,6 +46,21 @@ def test_one_row_an_epoch_with_the_best_marked(capsys: pytest.CaptureFixture[str
     assert shown.err == "", "no bar where nobody watches"
 
 
+def test_where_nobody_watches_a_line_comes_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    with TrainingBar(total=20, initial=4, instances=32, main=True) as bar:
+        for _ in range(8):
+            clock[0] += 11
+            bar.update(1)
+            bar.losses(1.25, {"task": 0.5, "comp": 0.75})
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" steps")[0] for line in lines] == ["train 7/20", "train 10/20"], "every 33 of 88 seconds"
+    assert lines[1].endswith("3 instances/s, 01:50 left  loss 1.250 task 0.500 comp 0.750")
+
+
 def test_other_processes_are_silent(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingBar(total=2, initial=0, instances=1, main=False) as bar:
         bar.update(1)

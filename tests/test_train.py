@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from accelerate import Accelerator
 
 from unirex import evaluate, train, training
+from unirex.data import tables
 from unirex.metrics import cli as metrics_cli
 from unirex.predictions import PREDICTIONS_KEY
 
@@ -193,3 +196,131 @@ def test_without_gold_the_composite_is_of_task_and_faithfulness(tmp_path: Path) 
     assert train.main([*TINY, *settings, "--train.best_metric=composite", f"--output={run}"]) == 0
     dev = next(entry for entry in records(run) if entry.get("event") == "dev")
     assert dev["best"] == pytest.approx((dev["headline"] + dev["csd"]) / 2)
+
+
+def films(path: Path, rows: int, *, spoilt: bool = False) -> None:
+    """A table of films; the labels of some rows turned over."""
+    lines = ["text,label"]
+    for number in range(rows):
+        good = (number % 2 == 0) != (spoilt and number < 4)
+        lines.append(f"the film number {number} was {'great' if good else 'awful'},{'pos' if good else 'neg'}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def on_films(path: Path) -> list[str]:
+    """A run on one file whose parts are the splits."""
+    parts = "{train: 'train[:24]', val: 'train[24:32]', test: 'train[32:]'}"
+    small = [argument for argument in TINY if not argument.startswith("--data")]
+    return [*small, "--data.source=hub", f"--data.path={path}", f"--data.hub.splits={parts}", "--method.plaus_weight=0",
+            "--method.estimator=logistic", "--eval.references=[random]"]  # fmt: skip
+
+
+def test_a_table_is_parsed_once_and_its_replacement_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, run, parsed = tmp_path / "films.csv", tmp_path / "run", []
+    films(table, 40)
+    read = tables._READERS[".csv"]
+    monkeypatch.setitem(tables._READERS, ".csv", lambda path: parsed.append(path) or read(path))  # type: ignore[func-returns-value]
+    arguments = [*on_films(table), f"--output={run}"]
+    assert train.main(arguments) == 0
+    assert parsed == [table]
+    assert (run / "metrics.json").exists()
+
+    films(table, 40, spoilt=True)
+    assert train.main([*arguments, "--resume=true"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"--resume: the train split of {table} has digest " in error
+    assert ", expected " in error
+    films(table, 40)
+    assert train.main([*arguments, "--resume=true"]) == 0
+    assert parsed == [table] * 3
+
+
+def test_metrics_are_written_where_nobody_reads_what_is_printed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    reader, writer = os.pipe()
+    os.close(reader)  # `| head -1`, after its line
+    command = [sys.executable, "-m", "unirex.train", *TINY, "--train.epochs=1", f"--output={run}"]
+    done = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=250)
+    os.close(writer)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((run / "metrics.json").read_text())["systems"]) == 4
+    assert "Traceback" not in done.stderr
+
+
+def test_a_line_of_the_log_holds_the_mean_of_its_steps_across_a_resumption(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    arguments = [*TINY, "--train.log_every=4", f"--output={run}"]
+    step = training.Training._step
+
+    def stop_at_three(self: training.Training, index: Any) -> Any:
+        terms, _ = step(self, index)
+        return terms, self.progress.step == 2
+
+    monkeypatch.setattr(training.Training, "_step", stop_at_three)
+    assert train.main(arguments) == 130
+    monkeypatch.undo()
+    assert train.main([*arguments, "--resume=true"]) == 0
+    every = {entry["step"]: entry for entry in records(plain) if "loss" in entry}
+    lines = [entry for entry in records(run) if "loss" in entry]
+    assert [(line["step"], line["steps"]) for line in lines] == [(1, 1), (4, 3), (6, 2)]
+    for line in lines:
+        covered = [every[number] for number in range(line["step"] - line["steps"] + 1, line["step"] + 1)]
+        for name in ("loss", "task", "grad_norm"):
+            assert line[name] == pytest.approx(sum(entry[name] for entry in covered) / len(covered), rel=1e-9)
+
+
+def test_the_gradients_norm_and_the_test_metrics_reach_the_trackers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, float] = {}
+    monkeypatch.setattr(Accelerator, "log", lambda _, values, step: seen.update(values))
+    run = tmp_path / "run"
+    assert train.main([*TINY, "--train.epochs=1", f"--output={run}"]) == 0
+    assert seen["grad_norm"] > 0
+    systems = json.loads((run / "metrics.json").read_text())["systems"]
+    accuracy = next(m["value"] for m in systems[0]["metrics"] if m["name"] == "accuracy")
+    assert seen["test/accuracy"] == accuracy
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("config.json", Path.unlink),
+        ("config.json", _cut),
+        ("model.safetensors", Path.unlink),
+        ("model.safetensors", _cut),
+    ],
+)
+def test_a_damaged_model_is_named_when_the_run_goes_on(
+    name: str, damage: Any, plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(plain, run)
+    damage(run / "model" / name)
+    assert train.main([*TINY, f"--output={run}", "--resume=true"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"error: {run / 'model' / name}: ")
+    assert "--overwrite true to begin anew" in error
+    assert "huggingface.co" not in error
+
+
+def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before_it(
+    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(plain, run)
+    damaged = run / "checkpoints" / "step-00000006" / "weights.safetensors"
+    _cut(damaged)
+    assert train.main([*TINY, f"--output={run}", "--resume=true"]) == 0
+    error = capsys.readouterr().err
+    assert f"warning: {damaged}: " in error
+    assert f"going on from {run / 'checkpoints' / 'step-00000003'} instead" in error
+    assert losses(run) == losses(plain)

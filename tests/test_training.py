@@ -96,6 +96,36 @@ def test_a_step_that_runs_out_of_memory_is_done_again_in_halves(
     assert len(events) >= 2
 
 
+def test_a_cpu_that_runs_out_of_memory_backs_off_too(
+    plain: list[dict[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = make(tmp_path)
+    method = type(training.method)
+    forward = method.forward
+
+    def short_of_memory(self: Any, batch: Any, counts: Any, seed: int) -> Any:
+        if batch.words_BL.numel() > 200:
+            torch.empty(2**55)  # what the allocator of the CPU says to that is no OutOfMemoryError
+        return forward(self, batch, counts, seed)
+
+    monkeypatch.setattr(method, "forward", short_of_memory)
+    check(train(training), plain)
+    assert training.progress.max_tokens is not None
+    assert training.progress.max_tokens < 200
+
+
+def test_another_error_on_the_cpu_is_no_lack_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = make(tmp_path)
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(type(training.method), "forward", fail)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        train(training)
+    assert training.progress.max_tokens is None
+
+
 def test_one_instance_too_large_for_memory_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training = make(tmp_path)
 

@@ -14,6 +14,7 @@ from unirex.config import ModelConfig, RunConfig
 from unirex.data.cache import cache_folder, encode_cached
 from unirex.data.collate import EncodedSet, make_set
 from unirex.data.source import DataConfig, label_names, load_split
+from unirex.data.tables import parsed_once
 from unirex.methods import METHODS
 from unirex.modeling import UnirexConfig, UnirexModel, read_config, with_pretrained
 from unirex.perturb import FillTokens
@@ -110,15 +111,16 @@ def _label_id(example: Example, labels: Sequence[str]) -> int:
 
 def load_splits(config: DataConfig) -> Splits:
     """All splits of a data set; every training instance must have a label."""
-    train = load_split(config, "train")
-    labels = label_names(config, train)
-    known = config if any(example.choices for example in train) else replace(config, labels=labels)
-    for example in train:
-        if example.label is None:
-            raise ValueError(
-                f"instance {example.id}: label is missing, expected one of {', '.join(labels)} in training"
-            )
-    return Splits(train=train, val=load_split(known, "val"), test=load_split(known, "test"), labels=labels)
+    with parsed_once():
+        train = load_split(config, "train")
+        labels = label_names(config, train)
+        known = config if any(example.choices for example in train) else replace(config, labels=labels)
+        for example in train:
+            if example.label is None:
+                raise ValueError(
+                    f"instance {example.id}: label is missing, expected one of {', '.join(labels)} in training"
+                )
+        return Splits(train=train, val=load_split(known, "val"), test=load_split(known, "test"), labels=labels)
 
 
 def gold_fraction(examples: Sequence[Example]) -> float:

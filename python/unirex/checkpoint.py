@@ -1,8 +1,9 @@
 """Resumable checkpoints and saved models: safetensors and JSON, complete or not there at all.
 
 A checkpoint is a folder `checkpoints/step-N` that appears by a rename once every file in it is on disk; its manifest
-lists the size and SHA-256 of each. No random state is kept: each step draws from (seed, step, process). What a kill
-may leave (folders and files that start with a dot) is put back or removed by `recover` when the run is opened again.
+lists the size and SHA-256 of each. The newest two are kept, for the case that one is damaged. No random state is kept:
+each step draws from (seed, step, process). What a kill may leave (folders and files that start with a dot) is put back
+or removed by `recover` when the run is opened again.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -25,7 +26,12 @@ from unirex.untrusted import read_json
 
 VERSION = 1
 _MANIFEST = "manifest.json"
+_BEGIN_ANEW = "expected a whole one, put back from a copy, or --overwrite true to begin anew"
 _WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+
+
+class DamagedError(ValueError):
+    """A checkpoint is not as it was written."""
 
 
 @contextmanager
@@ -89,7 +95,7 @@ def _sync(path: Path) -> None:
 
 
 def save(run: Path, step: int, weights: dict[str, Tensor], optimizer: Optimizer, state: dict[str, Any]) -> Path:
-    """Saves a checkpoint and removes the older ones; returns its folder.
+    """Saves a checkpoint and removes all others but the one before it; returns its folder.
 
     Args:
         run: the run's folder.
@@ -113,8 +119,10 @@ def save(run: Path, step: int, weights: dict[str, Tensor], optimizer: Optimizer,
         content = {"version": VERSION, "step": step, "groups": packed["param_groups"], "numbers": numbers, **state}
         (temporary / _STATE).write_text(json.dumps(content))
         _write_manifest(temporary)
-    for other in folder.parent.glob("step-*"):
-        if other != folder:
+    found = _all(run)
+    kept = (step, max((number for number in found if number < step), default=step))
+    for number, other in found.items():
+        if number not in kept:
             shutil.rmtree(other, ignore_errors=True)
     return folder
 
@@ -129,47 +137,88 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def latest(run: Path) -> Path | None:
-    """The newest checkpoint of a run, or None."""
-    found = {int(name[1]): p for p in (run / "checkpoints").glob("step-*") if (name := _STEP.fullmatch(p.name))}
-    return found[max(found)] if found else None
+def _all(run: Path) -> dict[int, Path]:
+    """The checkpoints of a run by their step."""
+    return {int(name[1]): p for p in (run / "checkpoints").glob("step-*") if (name := _STEP.fullmatch(p.name))}
 
 
 _STEP = re.compile(r"step-(\d{8,})")
+
+
+def latest(run: Path) -> Path | None:
+    """The newest checkpoint of a run, or None."""
+    found = _all(run)
+    return found[max(found)] if found else None
+
+
+def latest_whole(run: Path) -> tuple[Path | None, str]:
+    """The newest checkpoint of a run that is not damaged, None where there is none; what is wrong with a newer one.
+
+    Raises:
+        ValueError: all of them are damaged, or one is of another version.
+    """
+    wrong = ""
+    for _, folder in sorted(_all(run).items(), reverse=True):
+        try:
+            check(folder)
+        except DamagedError as error:
+            wrong = wrong or str(error)
+        else:
+            return folder, wrong
+    if wrong:
+        raise ValueError(f"{wrong}, and there is no other; {_BEGIN_ANEW}")
+    return None, ""
+
+
+def check_model(folder: Path) -> None:
+    """Raises ValueError naming what is missing or damaged in the folder of a saved model."""
+    config, weights = folder / "config.json", sorted(folder.glob("*.safetensors"))
+    for path in (config, weights[0] if weights else folder / "model.safetensors"):
+        if not path.is_file():
+            raise ValueError(f"{path}: missing, {_BEGIN_ANEW}")
+    try:
+        _json(config)
+        for path in weights:
+            with safe_open(path, "pt"):  # reads the header, and compares the size with it
+                pass
+    except DamagedError as error:
+        raise ValueError(f"{error}; {_BEGIN_ANEW}") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path}: {error}: it is damaged; {_BEGIN_ANEW}") from None
 
 
 def check(folder: Path) -> None:
     """Raises ValueError naming the first file of a checkpoint that is missing or differs from the manifest."""
     manifest = folder / _MANIFEST
     if not manifest.is_file():
-        raise ValueError(f"{manifest}: missing, expected the manifest of a complete checkpoint")
+        raise DamagedError(f"{manifest}: missing, expected the manifest of a complete checkpoint")
     content = _json(manifest)
     if content.get("version") != VERSION:
         raise ValueError(f"{manifest}: version is {content.get('version')}, expected {VERSION}")
     files = content.get("files")
     if not isinstance(files, dict) or not {_WEIGHTS, _OPTIMIZER, _STATE} <= set(files):
-        raise ValueError(f"{manifest}: files do not list {_WEIGHTS}, {_OPTIMIZER} and {_STATE}, which it must")
+        raise DamagedError(f"{manifest}: files do not list {_WEIGHTS}, {_OPTIMIZER} and {_STATE}, which it must")
     for name, entry in files.items():
         if PurePath(name).name != name or not isinstance(entry, dict) or set(entry) != {"bytes", "sha256"}:
-            raise ValueError(f"{manifest}: files holds {name!r}, expected names in this folder with bytes and sha256")
+            raise DamagedError(f"{manifest}: files holds {name!r}, expected names in this folder with bytes and sha256")
         path = folder / name
         if not path.is_file():
-            raise ValueError(f"{path}: missing, expected {entry['bytes']} bytes")
+            raise DamagedError(f"{path}: missing, expected {entry['bytes']} bytes")
         if path.stat().st_size != entry["bytes"]:
-            raise ValueError(
+            raise DamagedError(
                 f"{path}: {path.stat().st_size} bytes, expected {entry['bytes']}: the checkpoint is damaged"
             )
         if _digest(path) != entry["sha256"]:
-            raise ValueError(f"{path}: SHA-256 differs from the manifest: the checkpoint is damaged")
+            raise DamagedError(f"{path}: SHA-256 differs from the manifest: the checkpoint is damaged")
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         content = read_json(path.read_bytes())
     except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error}): the checkpoint is damaged") from None
+        raise DamagedError(f"{path}: not JSON ({error}): it is damaged") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds a {type(content).__name__}, expected an object: the checkpoint is damaged")
+        raise DamagedError(f"{path}: holds a {type(content).__name__}, expected an object: it is damaged")
     return content
 
 

@@ -1,11 +1,17 @@
 """Training as a person watches it: one live line, and a table that grows by a row with each epoch."""
 
 import math
+import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from tqdm import tqdm
 
+from unirex.terminal import say
+
+QUIET = 30.0
+"""Seconds after which a line is printed where nobody watches a bar, as in a file of a batch system."""
 COLUMNS = {
     "accuracy": "accuracy ↑",
     "macro_f1": "macro F1 ↑",
@@ -18,7 +24,9 @@ COLUMNS = {
 
 
 class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothing
-    """A bar of steps with losses, instances a second and the time that is left; nothing where nobody watches.
+    """A bar of steps with losses, instances a second and the time that is left.
+
+    Where standard error is no terminal, a line of the same now and then.
 
     Args:
         total: steps of the whole run.
@@ -31,6 +39,10 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
         self.instances = instances
         self.main = main
         self.rows = 0
+        self.steps = total
+        self.done: float = initial
+        self.first = initial
+        self.started = self.spoke = time.monotonic()
         super().__init__(
             total=total,
             initial=initial,
@@ -40,6 +52,11 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
             disable=None if main else True,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {speed}, {remaining} left{postfix}",
         )
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Counts steps, which tqdm itself leaves out where it shows nothing."""
+        self.done += n or 0
+        return super().update(n)
 
     @property
     def format_dict(self) -> Any:
@@ -53,20 +70,29 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
     def losses(self, total: float, terms: Mapping[str, float]) -> None:
         """Shows the total loss and, where there are several, its terms."""
         parts = {"loss": total, **(terms if len(terms) > 1 else {})}
-        self.set_postfix_str("  " + " ".join(f"{name} {value:.3f}" for name, value in parts.items()), refresh=False)
+        shown = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
+        self.set_postfix_str(f"  {shown}", refresh=False)
+        now = time.monotonic()
+        if self.main and self.disable and now - self.spoke >= QUIET:
+            self.spoke = now
+            rate = (self.done - self.first) / (now - self.started)
+            left = self.format_interval((self.steps - self.done) / rate) if rate else "?"
+            speed = f"{rate * self.instances:,.0f} instances/s"
+            told = f"train {self.done:.0f}/{self.steps} steps, {speed}, {left} left  {shown}"
+            print(told, file=sys.stderr, flush=True)  # noqa: T201
 
     def epoch(self, number: int, metrics: Mapping[str, float], *, best: bool) -> None:
         """Adds a row of dev metrics to the table, `*` marking the best epoch so far; the first comes with a heading."""
         if not self.main:
             return
         found = [name for name in COLUMNS if name in metrics]
-        if self.rows == 0:
-            self.write("  ".join(["dev epoch", *(COLUMNS[name].rjust(10) for name in found)]))
-        self.rows += 1
         cells = [_cell(metrics[name]) for name in found]
-        self.write(
-            "  ".join([str(number).rjust(9), *(cell.rjust(10) for cell in cells), "* best" if best else ""]).rstrip()
-        )
+        row = "  ".join([str(number).rjust(9), *(cell.rjust(10) for cell in cells), "* best" if best else ""]).rstrip()
+        with self.external_write_mode():
+            if self.rows == 0:
+                say("  ".join(["dev epoch", *(COLUMNS[name].rjust(10) for name in found)]))
+            say(row)
+        self.rows += 1
 
 
 def _cell(value: float) -> str:

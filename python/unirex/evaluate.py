@@ -20,9 +20,10 @@ from unirex.data.source import DataConfig, load_split
 from unirex.files import atomic_write
 from unirex.foreign import read_scores
 from unirex.inference import Clock, EvalConfig, Judging, sources
-from unirex.judging import About, check_processes, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging import About, judge, print_tables, warn_of_collapse, write_all
+from unirex.launched import check_launch
 from unirex.saved import Saved, find_model, load_saved
-from unirex.terminal import plain
+from unirex.terminal import say
 
 FROM_FILE = "file"
 
@@ -106,7 +107,7 @@ def _parse(argv: list[str]) -> Request:
 def run(request: Request) -> None:
     """Judges on `eval.split` and writes predictions, controls and metrics to the output folder."""
     accelerator = Accelerator()
-    check_processes(accelerator)
+    check_launch(accelerator)
     saved = load_saved(request.model)
     if request.scores is None and saved.scores_from is None:
         raise ValueError(f"{request.model}: this classifier has no scores of its own, expected --scores FILE")
@@ -143,8 +144,8 @@ def run(request: Request) -> None:
         print_tables(tables, Path(request.output))
         unknown = sum(example.label is None for example in examples)
         if unknown:
-            print(plain(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}"))  # noqa: T201
-        print(plain(f"\npredictions  {paths[0]}"))  # noqa: T201
+            say(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}")
+        say(f"\npredictions  {paths[0]}")
 
 
 def for_model(data: DataConfig, labels: tuple[str, ...]) -> DataConfig:

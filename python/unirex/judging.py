@@ -1,7 +1,6 @@
 """Judges a method on a data set over all processes: rows gathered with their place, each kept once, scored once."""
 
 import math
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.predictions import Header, Prediction, to_table, write_table
-from unirex.terminal import plain
+from unirex.terminal import plain, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,27 +32,6 @@ class About:
     data: str
     headline: str
     choice: bool
-
-
-def check_processes(accelerator: Accelerator) -> None:
-    """Refuses processes that were started together but do not know of each other, and would write one run twice.
-
-    Sharded training (FSDP, DeepSpeed and their kin) is refused too: checkpoints hold the state of one process.
-
-    Raises:
-        ValueError: the launcher started several processes, and accelerate sees one; or it shards.
-    """
-    kind = accelerator.distributed_type.value
-    if kind != "NO" and not kind.startswith("MULTI_"):
-        raise ValueError(
-            f"distributed_type is {kind}, expected one process or data-parallel ones (accelerate launch --multi_gpu)"
-        )
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started != accelerator.num_processes:
-        raise ValueError(
-            f"WORLD_SIZE is {started}, expected {accelerator.num_processes}, the processes that accelerate sees; "
-            "to run several on the CPU set ACCELERATE_USE_CPU=true"
-        )
 
 
 def judge(
@@ -169,14 +147,14 @@ def warn_of_collapse(table: pa.Table, title: str) -> None:
 
 
 def print_tables(tables: dict[str, pa.Table], folder: Path) -> list[Report]:
-    """The metrics of all sources, printed side by side and saved as `metrics.json`."""
+    """The metrics of all sources, saved as `metrics.json` and then printed side by side."""
     reports = [score(table) for table in tables.values()]
-    print(plain(to_text(reports, names=list(tables))))  # noqa: T201
+    with atomic_write(folder / "metrics.json", "w") as file:
+        file.write(to_json(reports))
+    say(to_text(reports, names=list(tables)))
     for source, table in tables.items():
         if "completeness_gap" in table.column_names:
             gaps = table["completeness_gap"].drop_null().to_numpy()
             middle, high = np.quantile(gaps, (0.5, 0.95), method="inverted_cdf")
-            print(f"{source}: attributions miss {middle:.2%} of completeness (median; 95th percentile {high:.2%})")  # noqa: T201
-    with atomic_write(folder / "metrics.json", "w") as file:
-        file.write(to_json(reports))
+            say(f"{source}: attributions miss {middle:.2%} of completeness (median; 95th percentile {high:.2%})")
     return reports

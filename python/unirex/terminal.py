@@ -1,6 +1,8 @@
 """Text from data made safe to print: what a terminal would obey is shown instead."""
 
+import os
 import re
+import sys
 
 # Control characters but tab and line end (ESC begins commands, and 0x9b alone does), what ends lines unseen, what
 # turns the direction of text, and halves of characters that no encoding can write.
@@ -23,3 +25,13 @@ def line(message: object) -> str:
     a b \u001b[31m
     """
     return plain(" ".join(str(message).split()))
+
+
+def say(text: str) -> None:
+    """Prints a text made safe; where nobody reads standard output any more (`| head -1`), work goes on without it."""
+    try:
+        print(plain(text), flush=True)  # noqa: T201
+    except BrokenPipeError:
+        # Also for what the interpreter would write when it ends.
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())

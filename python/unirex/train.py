@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,32 +14,41 @@ from typing import Any
 import yaml
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast_object_list, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from unirex import checkpoint
 from unirex.assemble import Assembly, assemble
 from unirex.card import model_card, write_card
 from unirex.config import RunConfig, fail, parse, to_yaml
+from unirex.data.cache import digest_of
 from unirex.data.collate import EncodedSet
 from unirex.data.source import sample
 from unirex.files import atomic_write
 from unirex.inference import OWN, Clock, Judging, sources
-from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging import About, dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.launched import check_launch, end_with_launcher
+from unirex.lock import only_here
+from unirex.log import append_log
 from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel, load_model
-from unirex.terminal import plain
-from unirex.training import Progress, StoppedError, Training, append_log
+from unirex.terminal import line, say
+from unirex.training import Progress, StoppedError, Training, memory_ran_out
 from unirex.untrusted import read_yaml
 
 # What may differ between a run and its resumption without changing the result.
 _FREE = ("resume", "overwrite", "output")
+_LESS_MEMORY = "expected a smaller model, or smaller train.max_tokens, eval.max_tokens or eval.batch_size"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0, 2 for bad input, 3 for a loss that is not finite, 130 for Ctrl-C."""
+    """Runs the command; returns its exit code.
+
+    0, 2 for bad input or too little memory, 3 for numbers that are not finite, 130 for Ctrl-C, 143 for SIGTERM.
+    """
     speaks = os.environ.get("RANK", "0") == "0"
     disable_progress_bar()  # of loading and saving weights; the commands have their own
+    end_with_launcher()
     try:
         run(parse(sys.argv[1:] if argv is None else argv, prog="unirex.train", description=__doc__ or ""))
     except (ValueError, OSError) as error:
@@ -49,7 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (StoppedError, KeyboardInterrupt) as error:
         if speaks:
             print(f"{error or 'stopped'}; the same command with --resume true goes on from there", file=sys.stderr)  # noqa: T201
-        return 130
+        return 128 + getattr(error, "signal", signal.SIGINT)
+    except (RuntimeError, MemoryError) as error:
+        if not memory_ran_out(error):
+            raise
+        return fail(ValueError(f"no memory: {error}; {_LESS_MEMORY}")) if speaks else 2
     return 0
 
 
@@ -60,8 +75,14 @@ def run(config: RunConfig) -> None:
     accelerator = Accelerator(
         mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder
     )
-    check_processes(accelerator)
-    _open_run(accelerator, config, folder)
+    check_launch(accelerator)
+    with _alone(accelerator, folder):
+        _open_run(accelerator, config, folder)
+        _train(accelerator, config, folder)
+
+
+def _train(accelerator: Accelerator, config: RunConfig, folder: Path) -> None:
+    """Trains in an open folder and judges the result."""
     set_seed(config.seed)
     parts = assemble(config)
     judging = Judging(
@@ -83,6 +104,28 @@ def run(config: RunConfig) -> None:
     progress = _fit(accelerator, config, folder, parts, judging, about)
     _finish(accelerator, progress, config, folder, parts, judging, about, time.perf_counter() - started)
     accelerator.end_training()
+
+
+@contextmanager
+def _alone(accelerator: Accelerator, folder: Path) -> Iterator[None]:
+    """Holds the run's folder for this run; every process learns if another run has it.
+
+    Raises:
+        ValueError: another running process writes it.
+    """
+    with ExitStack() as held:
+        found: list[Exception | None] = [None]
+        if accelerator.is_main_process:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(only_here(folder / ".train.lock"))
+            except (ValueError, OSError) as error:
+                found = [error]
+        if accelerator.num_processes > 1:
+            broadcast_object_list(found)
+        if found[0] is not None:
+            raise found[0]
+        yield
 
 
 def _check_trackers(names: Sequence[str]) -> None:
@@ -163,7 +206,7 @@ def _fit(
             method.enter(stage.name)
             if accelerator.is_main_process:
                 own.mkdir(parents=True, exist_ok=True)
-                print(f"stage {stage.name}", flush=True)  # noqa: T201
+                say(f"stage {stage.name}")
             accelerator.wait_for_everyone()
         progress = _fit_stage(accelerator, config, own, parts, (train, dev), stage, judging, about)
         if accelerator.is_main_process and stage is not stages[-1]:
@@ -184,12 +227,9 @@ def _fit_stage(
 ) -> Progress:
     """Trains one stage in its folder and leaves the method with the stage's best model."""
     settings = replace(config.train, epochs=stage.epochs or config.train.epochs)
-    training = Training(accelerator, parts.method, sets[0], settings, folder, config.seed)
-    newest = checkpoint.latest(folder) if config.resume else None
-    if newest is not None:
-        training.resume(newest)
-    elif config.resume:
-        training.cut_log()
+    training = Training(accelerator, parts.method, sets[0], settings, folder, config.seed, _digests(config, parts))
+    if config.resume:
+        _resume(training)
 
     # The choice of the best epoch looks at the main perturbation, or at one that it names; the others wait for the end.
     wanted = config.train.best_metric
@@ -207,9 +247,30 @@ def _fit_stage(
 
     progress = training.fit(score_dev, keep_best)
     training.close()
+    checkpoint.check_model(folder / "model")
     best = load_model(folder / "model")
     parts.method.model.load_state_dict(best.state_dict())
     return progress
+
+
+def _digests(config: RunConfig, parts: Assembly) -> dict[str, str]:
+    """What the run is trained on and chosen by, as a resumption must find it again."""
+    where = config.data.path or config.data.source
+    splits = {"train": parts.splits.train, "val": parts.splits.val}
+    return {f"the {name} split of {where}": digest_of(examples) for name, examples in splits.items()}
+
+
+def _resume(training: Training) -> None:
+    """Goes on from the newest whole checkpoint in the run's folder, where there is one."""
+    newest, wrong = checkpoint.latest_whole(training.run)
+    if newest is None:
+        training.cut_log()
+        return
+    if wrong and training.accelerator.is_main_process:
+        print(line(f"warning: {wrong}; going on from {newest} instead"), file=sys.stderr)  # noqa: T201
+    training.resume(newest)
+    if training.progress.best_epoch:  # found out now, not when training ends and loads it
+        checkpoint.check_model(training.run / "model")
 
 
 def save_model(model: UnirexModel, parts: Assembly, folder: Path, card: str) -> None:
@@ -254,13 +315,14 @@ def _finish(
             "split": split,
         },
     )
-    reports = print_tables(tables, folder)
-    write_card(folder / "model", model_card(config, parts, dict(zip(tables, reports, strict=True)), split))
-    text = (
+    reports = dict(zip(tables, print_tables(tables, folder), strict=True))
+    write_card(folder / "model", model_card(config, parts, reports, split))
+    main = {f"{split}/{metric.name}": metric.value for metric in reports[OWN].metrics if metric.main}
+    accelerator.log(main, step=progress.step)
+    say(
         f"\n{config.data.short_name} {split}: {len(data)} instances; best epoch {progress.best_epoch} of "
         f"{progress.epoch}; trained in {seconds:.0f} s\nmodel        {folder / 'model'}\npredictions  {paths[0]}"
     )
-    print(plain(text))  # noqa: T201
 
 
 def _describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: int) -> None:
@@ -280,7 +342,7 @@ def _describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: in
             f"{int((train.encoded.words_cut > 0).sum())} training instances, "
             f"{int(train.encoded.gold_cut.sum())} of them marked by gold"
         )
-    print(plain("\n".join(lines)), flush=True)  # noqa: T201
+    say("\n".join(lines))
 
 
 if __name__ == "__main__":

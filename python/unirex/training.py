@@ -1,10 +1,9 @@
 """The optimisation: global batches, counts taken over all of them, exact resume."""
 
-import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,14 +23,18 @@ from unirex.config import TrainConfig
 from unirex.data.ahead import Ahead
 from unirex.data.collate import Batch, EncodedSet
 from unirex.display import TrainingBar
-from unirex.files import append_line, atomic_write
+from unirex.log import Interval, append_log, cut_log
 from unirex.methods.method import Counts
 from unirex.schedule import epoch_batches, learning_rate, uncorrected
 from unirex.watch import Watch
 
 
 class StoppedError(Exception):
-    """Training was asked to stop (Ctrl-C) and has saved its state."""
+    """Training was asked to stop by a signal (Ctrl-C, SIGTERM) and has saved its state."""
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal = number
 
 
 @dataclass(kw_only=True)
@@ -48,6 +51,7 @@ class Progress:
         max_tokens: bound of a micro-batch that running out of memory has taught, None before that.
         seconds: of all optimizer steps, those before an interruption included.
         instances: trained on in them, each as often as it was met.
+        interval: sums over the steps since the last line of the log.
     """
 
     step: int = 0
@@ -59,6 +63,7 @@ class Progress:
     max_tokens: int | None = None
     seconds: float = 0.0
     instances: int = 0
+    interval: dict[str, Any] = field(default_factory=dict)
 
 
 def adamw(method: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
@@ -91,34 +96,26 @@ def checkpoint_layers(method: nn.Module) -> None:
             enable({"use_reentrant": False})
 
 
-def append_log(run: Path, record: dict[str, Any]) -> None:
-    """Appends a line to the log of the run's folder."""
-    append_line(run / "log.jsonl", json.dumps(record))
-
-
-def _outlasts(line: str, progress: Progress) -> bool:
-    """Whether a line of the log was written before the state in `progress`, so that nobody will write it again.
-
-    A checkpoint may lie between the last step of an epoch and the epoch's dev metrics. Memory runs out in the step
-    after the one that its line names. The end comes after every checkpoint. A torn line is nobody's.
-    """
-    try:
-        entry = json.loads(line)
-        event = entry.get("event")
-        if event == "dev":
-            return int(entry["epoch"]) <= len(progress.history)
-        if event == "out of memory":
-            return int(entry["step"]) < progress.step
-        return event == "stage" or (event != "end" and int(entry["step"]) <= progress.step)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return False
+def memory_ran_out(error: Exception) -> bool:
+    """Whether an error says that memory ran out, on whatever device."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # PyTorch has no class of its own for it on the CPU.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error) and "memory" in str(error)
 
 
 class Training:
     """Trains a method on one set and asks for the dev metrics after each epoch."""
 
     def __init__(
-        self, accelerator: Accelerator, method: nn.Module, data: EncodedSet, config: TrainConfig, run: Path, seed: int
+        self,
+        accelerator: Accelerator,
+        method: nn.Module,
+        data: EncodedSet,
+        config: TrainConfig,
+        run: Path,
+        seed: int,
+        digests: Mapping[str, str] | None = None,
     ) -> None:
         if len(data) < accelerator.num_processes:
             raise ValueError(f"the training set has {len(data)} instances, expected at least one per process")
@@ -134,9 +131,12 @@ class Training:
         self.method, self.optimizer = accelerator.prepare(method, adamw(method, config))
         self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
         self.watch = Watch(accelerator, [example.id for example in data.examples], run)
-        self._stop = False
+        self.digests = digests or {}
+        self.interval = Interval()
+        self._stop = 0  # the signal that asked for it
+        self._stopped_at = 0.0
         self._ahead: Ahead[list[Batch]] | None = None
-        self._waited = 0.0
+        self._last = np.array([], dtype=np.int64)
 
     @property
     def bare_method(self) -> Any:
@@ -151,8 +151,8 @@ class Training:
             keep_best: saves the model as the best so far (called in the main process).
 
         Raises:
-            StoppedError: on Ctrl-C, after the state was saved.
-            FloatingPointError: a loss is not finite.
+            StoppedError: on Ctrl-C or SIGTERM, after the state was saved.
+            FloatingPointError: a loss, a gradient, the weights or the model's scores are not finite.
         """
         progress = self.progress
         with self._interruptible(), self._bar() as bar:
@@ -160,10 +160,13 @@ class Training:
                 self._epoch(bar)
                 self.watch.check()
                 progress.epoch, progress.batch = progress.epoch + 1, 0
-                metrics = score_dev(progress.epoch)
+                with self.watch.explaining(progress.step, self._last):
+                    metrics = score_dev(progress.epoch)
                 self._judge(metrics, keep_best)
                 bar.epoch(progress.epoch, metrics, best=progress.best_epoch == progress.epoch)
                 self.save()
+                if self._counts([])[1]:
+                    raise self._stopped()
         return progress
 
     def _epoch(self, bar: Any) -> None:
@@ -177,38 +180,54 @@ class Training:
     def _train_on(self, batches: list[NDArray[np.int64]], bar: Any) -> None:
         started = time.perf_counter()
         lr = self._set_lr()
-        with self.watch.explaining():
-            terms, stop = self._step(batches[self.progress.batch])
+        self._last = batches[self.progress.batch]
+        with self.watch.explaining(self.progress.step + 1, self._last):
+            _, stop = self._step(self._last)
         self.progress.step += 1
-        self.progress.instances += len(batches[self.progress.batch])
+        self.progress.instances += len(self._last)
         self.progress.batch += 1
         bar.update(1)
-        if self.progress.step % self.config.log_every == 0 or self.progress.step == 1:
-            self._log_step(terms, lr, time.perf_counter() - started, bar)
-        self.progress.seconds += time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        self.progress.seconds += seconds
+        self.interval.seconds += seconds
+        if self.progress.step % self.config.log_every == 0 or self.progress.step in (1, self.total_steps):
+            self._log_interval(lr, bar)
         if stop:
             self.save()
-            raise StoppedError(f"stopped after step {self.progress.step}")
+            raise self._stopped()
         if self.config.save_every and self.progress.step % self.config.save_every == 0:
             self.save()
+
+    def _stopped(self) -> StoppedError:
+        return StoppedError(f"stopped after step {self.progress.step}", self._stop or signal.SIGINT)
 
     def _step(self, index: NDArray[np.int64]) -> tuple[dict[str, Tensor], bool]:
         """One optimizer step on a global batch: this process's share of each term's mean, and whether to stop."""
         started = time.perf_counter()
         micro = self._collate(index) if self._ahead is None else self._ahead.get(self.progress.batch)
-        self._waited = time.perf_counter() - started
+        self.interval.wait += time.perf_counter() - started
         # A process without a share of a small last batch takes part with one instance that counts for nothing.
         idle = not self._share(index).size
         counts, stop = self._counts([] if idle else micro)
         while (sums := self._gradients(micro, counts, idle=idle)) is None:
             self._back_off(micro)
             micro = self._collate(index)
-        parameters, clip = self.method.parameters(), self.config.clip
-        norm = self.accelerator.clip_grad_norm_(parameters, clip) if clip > 0 else None
-        self.watch.add(self.progress.step + 1, sums, norm, index)
+        step, norm = self.progress.step + 1, self._clip()
+        self.watch.add(step, sums, norm, index)
+        self.interval.add(sums, norm if self.accelerator.scaler is None else norm.nan_to_num(0, 0, 0))
         self.optimizer.step()
         self.optimizer.zero_grad()
+        weights = [parameter.detach() for parameter in self.method.parameters() if parameter.requires_grad]
+        self.watch.add_weights(step, nn.utils.get_total_norm(weights), index)
         return sums, stop
+
+    def _clip(self) -> Tensor:
+        """The gradient's norm, before it is clipped where that is asked for."""
+        if self.config.clip > 0:
+            norm: Tensor = self.accelerator.clip_grad_norm_(self.method.parameters(), self.config.clip)
+            return norm
+        self.accelerator.unscale_gradients()
+        return nn.utils.get_total_norm([p.grad for p in self.method.parameters() if p.grad is not None])
 
     def _share(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         return index[self.accelerator.process_index :: self.accelerator.num_processes]
@@ -239,7 +258,9 @@ class Training:
                     accelerator.backward(loss * (0 if idle else accelerator.num_processes))
                 for name, term in terms.items():
                     sums[name] = sums.get(name, 0) + term.detach() * (0 if idle else 1)
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not memory_ran_out(error):
+                raise
             return None  # so that what the traceback holds is free before the next attempt
         return sums
 
@@ -271,7 +292,7 @@ class Training:
         local = torch.zeros(5, dtype=torch.float64)
         for batch in micro:
             local[:4] += Counts.of(batch)
-        local[4] = self._stop
+        local[4] = bool(self._stop)
         if self.accelerator.num_processes > 1:
             local = self.accelerator.reduce(local.to(self.accelerator.device), "sum").cpu()
         instances, tokens, positive, rows, stop = local.tolist()
@@ -292,13 +313,12 @@ class Training:
             )
         return lr
 
-    def _log_step(self, terms: dict[str, Tensor], lr: float, seconds: float, bar: Any) -> None:
+    def _log_interval(self, lr: float, bar: Any) -> None:
+        """Writes the means over the steps since the last line of the log, this one included."""
         self.watch.check()
-        names = sorted(terms)
-        values = torch.stack([terms[name].double() for name in names])
-        if self.accelerator.num_processes > 1:
-            values = self.accelerator.reduce(values, "sum")
-        entry = dict(zip(names, values.tolist(), strict=True))
+        sums = self.interval.over_all(self.accelerator)
+        steps = sums["steps"]
+        entry = {name: value / steps for name, value in sums["terms"].items()}
         total = sum(self.weights[name] * value for name, value in entry.items())
         record = {
             "step": self.progress.step,
@@ -306,9 +326,12 @@ class Training:
             "loss": total,
             **entry,
             "lr": lr,
-            "seconds": round(seconds, 4),
-            "wait": round(self._waited, 4),
+            "grad_norm": sums["norm"] / steps,
+            "steps": steps,
+            "seconds": round(sums["seconds"] / steps, 4),
+            "wait": round(sums["wait"] / steps, 4),
         }
+        self.interval = Interval()
         self.log(record)
         bar.losses(total, entry)
 
@@ -339,33 +362,51 @@ class Training:
     def save(self) -> None:
         """Writes a checkpoint from the main process."""
         self.watch.check()
+        self.progress.interval = self.interval.over_all(self.accelerator)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler
-            state = {"progress": asdict(self.progress), "scaler": None if scaler is None else scaler.state_dict()}
+            state = {
+                "progress": asdict(self.progress),
+                "scaler": None if scaler is None else scaler.state_dict(),
+                "data": dict(self.digests),
+            }
             checkpoint.save(self.run, self.progress.step, self.bare_method.state_dict(), self.optimizer, state)
         self.accelerator.wait_for_everyone()
 
     def resume(self, folder: Path) -> None:
-        """Goes on from a checkpoint: weights, optimizer, progress; later lines of the log are dropped."""
+        """Goes on from a checkpoint: weights, optimizer, progress; later lines of the log are dropped.
+
+        Raises:
+            ValueError: the checkpoint does not fit, or was made with other data.
+        """
         weights, state = checkpoint.load(folder, self.optimizer)
+        self._check_data(state.get("data", {}), folder)
         try:
             self.bare_method.load_state_dict(weights)
             self.progress = Progress(**state["progress"])
+            self.interval = Interval(**self.progress.interval)
             if self.accelerator.scaler is not None and state["scaler"] is not None:
                 self.accelerator.scaler.load_state_dict(state["scaler"])
         except (RuntimeError, KeyError, TypeError) as error:
             raise ValueError(f"{folder}: does not fit this run ({type(error).__name__}: {error})") from None
+        if not self.accelerator.is_main_process:  # the sums over all processes go on in one
+            self.interval.terms = dict.fromkeys(self.interval.terms, 0.0)
         self.cut_log()
+
+    def _check_data(self, before: Mapping[str, str], folder: Path) -> None:
+        """Refuses other data than those of the checkpoint; one of an older version does not know its own."""
+        for what, expected in before.items():
+            found = self.digests.get(what, expected)
+            if found != expected:
+                raise ValueError(
+                    f"--resume: {what} has digest {found}, expected {expected} as in {folder}: the data were replaced"
+                )
 
     def cut_log(self) -> None:
         """Leaves in the log what was written before the state that training stands at, and no torn line."""
-        log = self.run / "log.jsonl"
-        if self.accelerator.is_main_process and log.exists():
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            with atomic_write(log, "w") as file:
-                # The end of an earlier stage is written again, to the same letters, before this stage resumes.
-                file.writelines(f"{line}\n" for line in dict.fromkeys(lines) if _outlasts(line, self.progress))
+        if self.accelerator.is_main_process:
+            cut_log(self.run, step=self.progress.step, epochs=len(self.progress.history))
         self.accelerator.wait_for_everyone()
 
     def close(self) -> None:
@@ -383,19 +424,24 @@ class Training:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C ends the running step and saves; a second one ends at once."""
+        """The first Ctrl-C, or SIGTERM, ends the running step and saves; a second Ctrl-C ends at once.
+
+        A launcher passes on a Ctrl-C that the terminal has sent to all, so that a second within a second is the first.
+        """
 
         def handle(number: int, frame: FrameType | None) -> None:
-            if self._stop:
+            if self._stop and number == signal.SIGINT and time.monotonic() - self._stopped_at > 1:
                 raise KeyboardInterrupt
-            self._stop = True
+            if not self._stop:
+                self._stop, self._stopped_at = number, time.monotonic()
 
         try:
-            before = signal.signal(signal.SIGINT, handle)
+            before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         except ValueError:  # not in the main thread: nobody can press Ctrl-C here
             yield
             return
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -78,3 +78,56 @@ def test_a_late_look_names_the_first_bad_step(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match=r"step 2: loss term x is nan, .* 1 instances: b "):
         watch.check()
     watch.check()
+
+
+def test_an_infinite_gradient_is_found_without_clipping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gradients = training.Training._gradients
+
+    def infinite(self: training.Training, *arguments: Any, **named: Any) -> Any:
+        sums = gradients(self, *arguments, **named)
+        if self.progress.step == 1:
+            next(p for p in self.method.parameters() if p.grad is not None).grad.fill_(float("inf"))
+        return sums
+
+    monkeypatch.setattr(training.Training, "_gradients", infinite)
+    assert train.main([*TINY, "--train.clip=0", f"--output={tmp_path / 'run'}"]) == 3
+    assert "step 2: the gradient's norm is inf, expected a finite number; batch of 24" in capsys.readouterr().err
+
+
+def test_a_run_that_diverges_is_named_as_the_step_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After one step the scores are NaN, which the selection refuses before there is any loss."""
+    run = tmp_path / "run"
+    assert train.main([*TINY, "--train.lr=1e8", f"--output={run}"]) == 3
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: step 2: ")
+    assert "scores[1] is NaN" in error
+    assert "batch of 24 instances: toy_train_" in error
+    last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    assert (last["event"], last["step"], len(last["ids"])) == ("not finite", 2, 24)
+
+
+@pytest.mark.parametrize("step", [2, 3], ids=["within an epoch", "before the dev metrics"])
+def test_weights_that_are_no_numbers_are_found_at_their_step(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One weight in a row of the embedding that no instance uses: no loss ever shows it."""
+    run = tmp_path / "run"
+    clear = torch.optim.AdamW.zero_grad
+    calls = 0
+
+    def poisoned(self: torch.optim.AdamW, *arguments: Any, **named: Any) -> None:
+        nonlocal calls
+        calls += 1
+        clear(self, *arguments, **named)
+        if calls == step:
+            largest = max((p for group in self.param_groups for p in group["params"]), key=torch.numel)
+            with torch.no_grad():
+                largest[-1, 0] = float("nan")
+
+    monkeypatch.setattr(torch.optim.AdamW, "zero_grad", poisoned)
+    assert train.main([*TINY, f"--output={run}"]) == 3
+    assert f"step {step}: the weights' norm is nan, expected a finite number; batch of 24" in capsys.readouterr().err
+    newest = checkpoint.latest(run)
+    assert newest is None or int(newest.name.removeprefix("step-")) < step

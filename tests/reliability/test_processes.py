@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
-from unirex import _rust, judging
+from unirex import _rust, launched
 from unirex.metrics import score
 
 
@@ -25,7 +25,7 @@ def test_sharded_training_is_refused_in_one_line(kind: DistributedType, monkeypa
     accelerator = Accelerator(cpu=True)
     monkeypatch.setattr(type(accelerator), "distributed_type", kind)
     with pytest.raises(ValueError, match=rf"distributed_type is {kind.value}, expected one process or data-parallel"):
-        judging.check_processes(accelerator)
+        launched.check_launch(accelerator)
 
 
 def in_a_fork(work: Callable[[], Any], seconds: float = 60) -> bool:

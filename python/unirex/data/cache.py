@@ -62,6 +62,20 @@ def key(tokenizer: Any, examples: Sequence[Example], max_length: int) -> str:
 def _parts(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Iterable[bytes]:
     yield f"{VERSION} {max_length} {len(examples)}".encode()
     yield tokenizer.backend_tokenizer.to_str().encode()
+    yield from _content(examples)
+
+
+def digest_of(examples: Sequence[Example]) -> str:
+    """Digest of examples with their labels, 40 hex digits: whatever changes in the data files changes it."""
+    digest = hashlib.blake2b(digest_size=20)
+    labels = (f"{example.label!r} {example.choice_labels!r}".encode() for example in examples)
+    for part in (*_content(examples), *labels):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _content(examples: Iterable[Example]) -> Iterable[bytes]:
     for example in examples:
         yield example.id.encode("utf-8", "surrogatepass")
         yield b"-" if example.gold is None else np.ascontiguousarray(example.gold).tobytes()

@@ -6,7 +6,9 @@ ids keep their zeros and a text `NA` stays a text) or, when empty, null.
 
 import glob
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import datasets
 
 ClassNames = Mapping[str, tuple[str, ...]]
+_PARSED: ContextVar[dict[Path, "Table"] | None] = ContextVar("_PARSED", default=None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +56,25 @@ def read_table(path: str, names: Sequence[str], *, subset: str | None, revision:
     return _hub(path, names, subset, revision)
 
 
+@contextmanager
+def parsed_once() -> Iterator[None]:
+    """Within, a file is parsed once, however many splits are parts of it; what was parsed is kept until the end."""
+    token = _PARSED.set({})
+    try:
+        yield
+    finally:
+        _PARSED.reset(token)
+
+
+def _parsed(path: Path) -> "Table":
+    kept = _PARSED.get()
+    if kept is None:
+        return _READERS[path.suffix](path)
+    if path not in kept:
+        kept[path] = _READERS[path.suffix](path)
+    return kept[path]
+
+
 def _matches(pattern: str) -> list[Path]:
     """The file of this name, else those that the pattern matches."""
     if Path(pattern).is_file():
@@ -66,7 +88,7 @@ def _files(paths: Sequence[Path]) -> Table:
     for path in paths:
         if path.suffix not in _READERS:
             raise DataError(f"{path}: the file's name ends in {path.suffix!r}, expected one of {', '.join(_READERS)}")
-        tables.append(_READERS[path.suffix](path))
+        tables.append(_parsed(path))
     columns = dict.fromkeys(column for table in tables for column in table.columns)
     class_names = {column: names for table in tables for column, names in table.class_names.items()}
     return Table([row for table in tables for row in table.rows], tuple(columns), class_names)

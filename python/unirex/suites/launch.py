@@ -15,13 +15,9 @@ from typing import Literal
 
 import yaml
 
+from unirex import lock
 from unirex.files import atomic_write
 from unirex.suites.plan import Planned, Transfer
-
-try:
-    import fcntl
-except ImportError:  # Windows: two suites on one folder do not see each other there
-    fcntl = None  # type: ignore[assignment]
 
 Outcome = Literal["done", "skipped", "failed", "stopped"]
 
@@ -233,24 +229,18 @@ def _locked(run: Planned, stop: threading.Event, say: Callable[[str], None]) -> 
     So a child that a killed suite left behind is waited for, not doubled.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield ()
-        return
-    descriptor = os.open(run.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    path = run.folder / ".lock"
+    told = False
+    while (descriptor := lock.take(path)) is None and not stop.is_set():
+        if not told:
+            say(f"{run.name}: waiting for another process that writes it")
+            told = True
+        stop.wait(0.5)
     try:
-        told = False
-        while not stop.is_set():
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not told:
-                    say(f"{run.name}: waiting for another process that writes it")
-                    told = True
-                stop.wait(0.5)
-        yield (descriptor,)
+        yield () if descriptor is None or os.name == "nt" else (descriptor,)
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 @contextmanager

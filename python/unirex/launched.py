@@ -1,0 +1,93 @@
+"""How this process was started: whether a launcher gave it what was asked for, and what happens when that ends."""
+
+import ctypes
+import os
+import signal
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+from accelerate import Accelerator
+
+_LAUNCHERS = {"accelerate", "accelerate-launch", "accelerate.commands.launch", "torchrun", "torch.distributed.run"}
+_PR_SET_PDEATHSIG = 1
+
+
+def check_launch(accelerator: Accelerator) -> None:
+    """Refuses what accelerate was asked for and does not do, or what we do not do under it.
+
+    Raises:
+        ValueError: one line: other processes than those asked for, sharding, fp16 on a CPU, accelerate's accumulation.
+    """
+    _check_processes(accelerator)
+    if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        raise ValueError(
+            "precision is fp16, which accelerate leaves out on a CPU without a word; expected bf16 or no "
+            "(train.precision or accelerate's --mixed_precision)"
+        )
+    asked = _asked_of_launcher("--gradient_accumulation_steps") or str(accelerator.gradient_accumulation_steps)
+    if asked != "1":
+        raise ValueError(
+            f"accelerate's gradient_accumulation_steps is {asked}, expected 1: train.accumulation cuts each batch of "
+            "train.batch_size into as many micro-batches"
+        )
+
+
+def _check_processes(accelerator: Accelerator) -> None:
+    """Refuses processes that do not know of each other and would write one run twice, and one in place of several.
+
+    Sharded training (FSDP, DeepSpeed and their kin) is refused too: checkpoints hold the state of one process.
+    """
+    kind = accelerator.distributed_type.value
+    if kind != "NO" and not kind.startswith("MULTI_"):
+        raise ValueError(
+            f"distributed_type is {kind}, expected one process or data-parallel ones (accelerate launch --multi_gpu)"
+        )
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:
+        raise ValueError(
+            f"WORLD_SIZE is {started}, expected {accelerator.num_processes}, the processes that accelerate sees; "
+            "to run several on the CPU set ACCELERATE_USE_CPU=true"
+        )
+    # Without --multi_gpu `accelerate launch` starts one process, tells it where several would meet, and says nothing.
+    meeting = os.environ.get("MASTER_ADDR")
+    if "ACCELERATE_DYNAMO_BACKEND" in os.environ and meeting and "WORLD_SIZE" not in os.environ:
+        asked = _asked_of_launcher("--num_processes") or "several"
+        raise ValueError(
+            f"accelerate launch was asked for {asked} processes (MASTER_ADDR is {meeting}) and started 1, expected "
+            "--multi_gpu --num_processes N (on a CPU with ACCELERATE_USE_CPU=true in front, not --cpu), or "
+            "--num_processes 1"
+        )
+
+
+def end_with_launcher() -> None:
+    """Lets this process get SIGTERM when the launcher that started it ends, where the system can do that (Linux).
+
+    A launcher that is told to stop would otherwise leave it training beside the run that goes on in its place.
+    """
+    parent = os.getppid()
+    if sys.platform != "linux" or not _launcher():
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it ended meanwhile
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _launcher() -> list[str]:
+    """The command line of the parent process where that is a launcher, as far as it can be seen (Linux)."""
+    try:
+        words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+    return words if any(Path(word).name in _LAUNCHERS for word in words[:4]) else []
+
+
+def _asked_of_launcher(option: str) -> str | None:
+    """The value of an option of the launcher's own, written with either kind of dash; None if it was not given."""
+    for word, after in pairwise([*_launcher(), ""]):
+        name, _, value = word.partition("=")
+        if name.startswith("--") and name.replace("-", "_") == option.replace("-", "_"):
+            return value or after
+        if word in {"-m", "--module"} and after.startswith("unirex."):
+            return None
+    return None

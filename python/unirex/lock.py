@@ -1,0 +1,59 @@
+"""One process at a time writes a folder: a lock that ends with the process that holds it, however that ends.
+
+Windows, and file systems without locks, let everybody in.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+def take(path: Path) -> int | None:
+    """A descriptor that holds the lock file `path` until it is closed, here and in whoever inherited it.
+
+    None where another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    if fcntl is None:
+        return descriptor
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:  # this file system has no locks
+        return descriptor
+    with suppress(OSError):  # a full disk: who holds it is not known, but it is held
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    return descriptor
+
+
+@contextmanager
+def only_here(path: Path) -> Iterator[None]:
+    """Holds the lock file `path` for the block.
+
+    Raises:
+        ValueError: another process holds it; which one, and where it runs.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with only_here(Path(folder, ".lock")):
+    ...         Path(folder, ".lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}"
+    True
+    """
+    descriptor = take(path)
+    if descriptor is None:
+        holder = path.read_text(encoding="utf-8", errors="replace") or "another process"
+        raise ValueError(f"{path.parent}: {holder} writes it, expected a folder that no running process writes")
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,112 @@
+"""Told to stop at any moment, by a signal or by the end of its launcher, a run saves and goes on to the same losses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unirex import lock, train, training
+
+TINY = [
+    "--data.toy.n_train=48", "--data.toy.n_val=12", "--data.toy.n_test=9", "--model.random.hidden_size=16",
+    "--model.random.num_attention_heads=2", "--train.batch_size=24", "--train.log_every=1", "--train.patience=null",
+    "--train.epochs=1", "--eval.references=[random]",
+]  # fmt: skip
+LAUNCH = [
+    sys.executable, "-m", "accelerate.commands.launch", "--num_machines=1", "--mixed_precision=no",
+    "--dynamo_backend=no", "--main_process_port=0", "--cpu", "--num_processes=1",
+]  # fmt: skip
+
+
+def losses(run: Path) -> list[float]:
+    log = run / "log.jsonl"
+    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+    entries = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [entry["loss"] for entry in entries if "loss" in entry]
+
+
+def begun(run: Path, process: subprocess.Popen[str]) -> int:
+    """The steps that a run has done, at least three."""
+    deadline = time.monotonic() + 200
+    while len(losses(run)) < 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return len(losses(run))
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_sigterm_saves_as_ctrl_c_does(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    long = [*TINY, "--train.epochs=500", "--train.lr=0.001", f"--output={run}"]
+    process = start([sys.executable, "-m", "unirex.train", *long])
+    begun(run, process)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, error
+    done = len(losses(run))
+    assert f"stopped after step {done}; the same command with --resume true goes on from there" in error
+    assert (run / "checkpoints" / f"step-{done:08d}").is_dir()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_last_dev_evaluation_is_obeyed(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    judge = training.Training._judge
+
+    def interrupted(self: training.Training, *arguments: Any) -> None:
+        os.kill(os.getpid(), number)
+        judge(self, *arguments)
+
+    monkeypatch.setattr(training.Training, "_judge", interrupted)
+    assert train.main([*TINY, f"--output={run}"]) == 128 + number
+    assert "stopped after step 2; the same command with --resume true" in capsys.readouterr().err
+    assert not (run / "metrics.json").exists()
+    monkeypatch.undo()
+    assert train.main([*TINY, f"--output={run}", "--resume=true"]) == 0
+    assert len(losses(run)) == 2
+    assert (run / "metrics.json").exists()
+
+
+def test_a_launcher_passes_on_the_ctrl_c_that_the_terminal_sent_to_all(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = start([sys.executable, "-m", "unirex.train", *TINY, "--train.epochs=500", f"--output={run}"])
+    begun(run, process)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert f"stopped after step {len(losses(run))}; " in error
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell of the end of a parent")
+def test_no_run_outlives_its_launcher(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    launcher = start([*LAUNCH, "-m", "unirex.train", *TINY, "--train.epochs=2000", f"--output={run}"])
+    begun(run, launcher)
+    worker = int((run / ".train.lock").read_text().split()[1])
+    assert worker != launcher.pid
+    launcher.terminate()
+    launcher.wait(timeout=60)
+    deadline = time.monotonic() + 60
+    while (free := lock.take(run / ".train.lock")) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if free is None:
+        os.kill(worker, signal.SIGKILL)
+    assert free is not None, "it trains on"
+    os.close(free)
+    done = len(losses(run))
+    assert done < 4000
+    assert (run / "checkpoints" / f"step-{done:08d}").is_dir(), "it has not saved"

@@ -1,0 +1,75 @@
+"""What a launcher was asked for and did not do is said, in one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from accelerate import Accelerator
+
+from unirex import launched
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MASTER_ADDR", "WORLD_SIZE", "ACCELERATE_DYNAMO_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def under(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """As if the parent of this process were that command."""
+    monkeypatch.setattr(launched, "_launcher", command.split)
+
+
+def test_what_was_asked_for_and_done_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched.check_launch(Accelerator(cpu=True))
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "NO")
+    under(monkeypatch, "accelerate launch --num_processes 1 --gradient-accumulation-steps=1 -m unirex.train")
+    launched.check_launch(Accelerator(cpu=True))
+
+
+@pytest.mark.parametrize(("command", "asked"), [("accelerate launch --num-processes=3 x.py", "3"), ("", "several")])
+def test_one_process_for_several_is_refused(command: str, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "NO")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    under(monkeypatch, command)
+    with pytest.raises(ValueError, match=rf"asked for {asked} processes .* and started 1, expected --multi_gpu"):
+        launched.check_launch(Accelerator(cpu=True))
+
+
+def test_fp16_on_a_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    accelerator = Accelerator(cpu=True)
+    monkeypatch.setattr(type(accelerator), "mixed_precision", "fp16")
+    with pytest.raises(ValueError, match=r"precision is fp16, .* expected bf16 or no"):
+        launched.check_launch(accelerator)
+
+
+@pytest.mark.parametrize("option", ["--gradient_accumulation_steps 4", "--gradient-accumulation-steps=4"])
+def test_the_launchers_accumulation_is_refused(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    under(monkeypatch, f"python accelerate launch {option} -m unirex.train --config a.yaml")
+    with pytest.raises(ValueError, match=r"gradient_accumulation_steps is 4, expected 1: train\.accumulation"):
+        launched.check_launch(Accelerator(cpu=True))
+
+
+def test_arguments_behind_our_module_are_not_the_launchers(monkeypatch: pytest.MonkeyPatch) -> None:
+    under(monkeypatch, "accelerate launch -m unirex.train --gradient_accumulation_steps 4")
+    launched.check_launch(Accelerator(cpu=True))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not show the launcher's command line")
+def test_a_launcher_that_starts_one_process_for_two_is_refused(tmp_path: Path) -> None:
+    """`type: MULTI_CPU` in accelerate's configuration, as `accelerate config` writes it."""
+    config = tmp_path / "accelerate.yaml"
+    config.write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_CPU\nmachine_rank: 0\nmain_process_port: 0\n"
+        "mixed_precision: 'no'\nnum_machines: 1\nnum_processes: 2\nuse_cpu: true\n"
+    )
+    run = tmp_path / "run"
+    command = ["-m", "accelerate.commands.launch", f"--config_file={config}", "-m", "unirex.train", f"--output={run}"]
+    done = subprocess.run([sys.executable, *command], check=False, capture_output=True, text=True, timeout=250)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert "processes (MASTER_ADDR is 127.0.0.1) and started 1, expected --multi_gpu" in lines[0]
+    assert not run.exists()
