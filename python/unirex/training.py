@@ -124,6 +124,8 @@ class Training:
             raise ValueError(f"the training set has {len(data)} instances, expected at least one per process")
         self.accelerator = accelerator
         self.weights: dict[str, float] = method.weights  # type: ignore[assignment]
+        # What some methods adapt between steps, from counts over all processes.
+        self._after_step: Callable[[Callable[[Tensor], Tensor]], None] | None = getattr(method, "after_step", None)
         self.data = data
         self.config = config
         self.run = run
@@ -208,7 +210,16 @@ class Training:
         self.watch.add(self.progress.step + 1, sums, norm, index)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if self._after_step is not None:
+            self._after_step(self._total)
         return sums, stop
+
+    def _total(self, local: Tensor) -> Tensor:
+        """The sum of a tensor over processes."""
+        if self.accelerator.num_processes == 1:
+            return local
+        summed: Tensor = self.accelerator.reduce(local.to(self.accelerator.device), "sum")
+        return summed
 
     def _share(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         return index[self.accelerator.process_index :: self.accelerator.num_processes]
@@ -272,9 +283,7 @@ class Training:
         for batch in micro:
             local[:4] += Counts.of(batch)
         local[4] = self._stop
-        if self.accelerator.num_processes > 1:
-            local = self.accelerator.reduce(local.to(self.accelerator.device), "sum").cpu()
-        instances, tokens, positive, rows, stop = local.tolist()
+        instances, tokens, positive, rows, stop = self._total(local).tolist()
         counts = Counts(
             instances=instances,
             gold_tokens=tokens,
@@ -295,9 +304,7 @@ class Training:
     def _log_step(self, terms: dict[str, Tensor], lr: float, seconds: float, bar: Any) -> None:
         self.watch.check()
         names = sorted(terms)
-        values = torch.stack([terms[name].double() for name in names])
-        if self.accelerator.num_processes > 1:
-            values = self.accelerator.reduce(values, "sum")
+        values = self._total(torch.stack([terms[name].double() for name in names]))
         entry = dict(zip(names, values.tolist(), strict=True))
         total = sum(self.weights[name] * value for name, value in entry.items())
         record = {
