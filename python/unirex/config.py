@@ -17,6 +17,7 @@ from unirex.inference import EvalConfig
 from unirex.methods import METHODS
 from unirex.modeling import ExtractorKind
 from unirex.presets import PRESETS, preset_defaults, preset_head
+from unirex.relaxation import REPLACED
 from unirex.terminal import line
 from unirex.untrusted import read_yaml
 
@@ -322,6 +323,10 @@ def _suggest(name: str, known: Any) -> str:
 def one_line(message: str, parser: ArgumentParser) -> str:
     """A parser's complaint in one line, with the nearest known key where it is about an unknown one."""
     line = " ".join(message.split())
+    if choice := re.search(r'key "([\w.]+)": Expected a typing\.Literal\[(.+?)\]\. Got value: (\S+)', line):
+        key, value, known = choice[1], choice[3], [name.strip("'") for name in choice[2].split(", ")]
+        instead = f" ({value} is now {REPLACED[value]})" if value in REPLACED else _suggest(value, known)
+        return f"{key} is {value!r}, expected {' or '.join(known)}{instead}"
     inside = re.search(r"Group '([\w.-]+)' does not accept option '([\w.-]+)'", line)
     unknown = re.search(
         r"(?:[Uu]nrecognized arguments: --|Key '|unexpected key: |does not accept nested key '|Option ')([\w.-]+)", line

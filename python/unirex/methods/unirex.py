@@ -184,13 +184,6 @@ def trains_scores(config: UnirexMethodConfig) -> bool:
     return config.plaus_weight > 0 or (config.faithful and config.estimator != "hard")
 
 
-def reads_shift(config: UnirexMethodConfig) -> bool:
-    """Whether a loss changes when all scores shift: top-k and losses within a row don't, but for sums over words."""
-    return (config.plaus_weight > 0 and config.plaus_criterion not in BY_ROW) or (
-        config.unit == "word" and config.word_score == "sum"
-    )
-
-
 class Unirex(nn.Module):
     """The paper's joint training of a task model and a learned extractor (DLM, SLM; F, P and FP by the weights)."""
 
@@ -224,7 +217,7 @@ class Unirex(nn.Module):
         self.config = config
         self.fill = fill
         self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
-        if not reads_shift(config):
+        if not self.reads_shift:
             model.hold_score_bias()
         self.step = AdaptiveStep(config.aimle_target, config.aimle_rate) if config.estimator == "aimle" else None
 
@@ -232,6 +225,15 @@ class Unirex(nn.Module):
     def model_settings(config: UnirexMethodConfig) -> dict[str, Any]:
         """What the method wants of the model beside what `model` says."""
         return {}
+
+    @property
+    def reads_shift(self) -> bool:
+        """Whether a loss changes when all scores shift: top-k and losses within a row don't, but for sums over words.
+
+        A method with losses of its own that do says so here, or the score head's last bias is never trained.
+        """
+        c = self.config
+        return (c.plaus_weight > 0 and c.plaus_criterion not in BY_ROW) or (c.unit == "word" and c.word_score == "sum")
 
     @property
     def weights(self) -> dict[str, float]:
