@@ -3,55 +3,127 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate import Accelerator
 
-from unirex.config import TrainConfig, build_parser, parse, to_yaml
+from unirex.assemble import assemble
+from unirex.config import RunConfig, TrainConfig, build_parser, parse, to_yaml
+from unirex.extractors.head import ScoreHead
 from unirex.methods import METHODS
-from unirex.presets import METHOD_PRESETS, PRESETS, preset_defaults
+from unirex.methods.method import Stage
+from unirex.modeling import UnirexModel
+from unirex.presets import HEADS, METHOD_PRESETS, PRESETS, preset_defaults
 from unirex.schedule import epoch_batches, uncorrected
-from unirex.training import adamw
+from unirex.training import Training, adamw
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+TINY = [
+    "--data.toy.n_train=16", "--data.toy.n_val=4", "--data.toy.n_test=4", "--model.random.hidden_size=16",
+    "--model.random.num_hidden_layers=1", "--model.random.num_attention_heads=2", "--model.random.intermediate_size=16",
+    "--model.head_width=12", "--train.epochs=1", "--train.batch_size=8",
+]  # fmt: skip
 
 
-def read(*arguments: str) -> object:
+def read(*arguments: str) -> RunConfig:
     return parse(list(arguments), prog="t", description="d")
+
+
+MLP = [(16, 12), (12, 12), (12, 1)]
+BUILT: dict[str, tuple[str, list[tuple[int, int]] | None]] = {
+    **{f"aa-{name}": ("none", None) for name in ("grad", "input-x-grad", "ig", "deeplift", "gradient-shap")},
+    # Attributions pooled by their sum; only AA-MLP has weights that pool them.
+    **dict.fromkeys(("sgt", "sgt-p", "aa-f", "aa-fp"), ("attribution", None)),
+    "aa-fp-mlp": ("attribution", MLP),
+    **dict.fromkeys(("dlm-p", "dlm-fp"), ("dual", MLP)),
+    **dict.fromkeys(("slm-p", "slm-fp"), ("shared", MLP)),
+    **{name: ("dual", [(16, 1)]) for name in ("a2r", "a2r-p")},
+    "l2e": ("dual", [(16, 5)]),
+    "fresh": ("support", None),
+    "fresh-p": ("support", [(16, 1)]),
+}
+"""What the preset makes of each row of the paper: the kind of extractor, and the layers of its head."""
+
+
+def head(model: UnirexModel) -> list[tuple[int, int]] | None:
+    """The layers (in, out) of the model's score head, None where it has none."""
+    heads = [module for module in model.modules() if isinstance(module, ScoreHead)]
+    assert len(heads) <= 1
+    linear = [layer for layer in heads[0].layers if isinstance(layer, torch.nn.Linear)] if heads else None
+    return None if linear is None else [(layer.in_features, layer.out_features) for layer in linear]
+
+
+def test_the_paper_suite_holds_the_rows_that_are_built_here() -> None:
+    suite = yaml.safe_load((RECIPES / "suites" / "paper.yaml").read_text())
+    assert set(suite["methods"]) == set(BUILT)
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_the_paper_preset_trains_every_row_with_the_papers_head(name: str, tmp_path: Path) -> None:
+    recipe = f"--config={RECIPES / 'methods' / f'{name}.yaml'}"
+    config = read("--preset=paper", recipe, *TINY)
+    parts = assemble(config)
+    assert (parts.model.config.extractor, head(parts.model)) == BUILT[name]
+    assert read("--preset=paper", recipe).model.head_width == 2048
+    train = parts.tools.encode(parts.splits.train, parts.splits.labels)
+    before = {key: value.clone() for key, value in parts.method.state_dict().items()}
+    for stage in getattr(parts.method, "stages", (Stage(name="train"),)):
+        if hasattr(parts.method, "enter"):
+            parts.method.enter(stage.name)
+        training = Training(Accelerator(cpu=True), parts.method, train, config.train, tmp_path / stage.name, 0)
+        (tmp_path / stage.name).mkdir()
+        assert training.fit(lambda epoch: {"best": 0.0}, lambda: None).step == 2
+        training.close()
+    moved = [key for key, value in parts.method.state_dict().items() if not torch.equal(value, before[key])]
+    for part in ("backbone", "classifier", *(["extractor"] if head(parts.model) else [])):
+        assert any(key.startswith(f"model.{part}.") for key in moved), part
+
+
+def test_a_recipes_own_head_wins_over_the_presets() -> None:
+    assert read("--preset=paper").model.head == "mlp"
+    assert read("--preset=paper", "--model.head=linear").model.head == "linear"
+    assert read("--preset=paper", "--model.extractor=attribution").model.head == "linear"
+    assert read("--preset=paper", "--method.name=a2r").model.head == "linear"
+    assert read("--preset=paper", "--method.name=a2r", "--model.head=mlp").model.head == "mlp"
+    assert read().model.head == "linear"
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_key_of_a_preset_is_a_key_of_the_configuration(method: str) -> None:
-    assert PRESETS.keys() == METHOD_PRESETS.keys()
-    config = read("--preset=paper", f"--method.name={method}")
+    assert PRESETS.keys() == METHOD_PRESETS.keys() == HEADS.keys()
+    config: Any = read("--preset=paper", f"--method.name={method}")
     for key, value in preset_defaults("paper", method).items():
-        found = config
+        found: Any = config
         for part in key.split("."):
             found = getattr(found, part)
         assert (list(found) if isinstance(found, tuple) else found) == value, key
-    assert config.preset == "paper"  # type: ignore[attr-defined]
+    assert config.preset == "paper"
 
 
 def test_files_and_the_command_line_win_over_a_preset(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("preset: paper\nmethod:\n  name: fresh\n  rounding: half_even\ntrain:\n  clip: 2.0\n")
     config = read("--config", str(file), "--train.weight_decay=0.5")
-    assert config.method.rounding == "half_even"  # type: ignore[attr-defined]
-    assert (config.train.clip, config.train.weight_decay, config.train.betas) == (2.0, 0.5, (0.9, 0.98))  # type: ignore[attr-defined]
-    assert config.model.extractor == "support"  # type: ignore[attr-defined]
+    assert config.method.rounding == "half_even"
+    assert (config.train.clip, config.train.weight_decay, config.train.betas) == (2.0, 0.5, (0.9, 0.98))
+    assert config.model.extractor == "support"
     again = tmp_path / "again.yaml"
-    again.write_text(to_yaml(config))  # type: ignore[arg-type]
+    again.write_text(to_yaml(config))
     assert read("--config", str(again)) == config
     base = tmp_path / "base.yaml"  # and a second file wins over the first, key by key
     base.write_text("train:\n  clip: 3.0\n")
     both = read("--config", str(file), "--config", str(base))
-    assert (both.train.clip, both.train.bias_correction) == (3.0, False)  # type: ignore[attr-defined]
+    assert (both.train.clip, both.train.bias_correction) == (3.0, False)
 
 
 def test_without_a_preset_nothing_changes() -> None:
     plain = build_parser("unirex", prog="t", description="d").get_defaults()
     assert plain.train.betas == (0.9, 0.999)
-    assert yaml.safe_load(to_yaml(read()))["preset"] == "default"  # type: ignore[arg-type]
+    assert yaml.safe_load(to_yaml(read()))["preset"] == "default"
 
 
 def test_adamw_without_bias_correction_by_hand() -> None:

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from unirex.relaxation import Estimator, Relaxation, _Entmax, _SoftTopK, relax, subset_marginals, top
+from reference.simplex import capped_simplex, expected_gradient
+from unirex.adaptive_step import AdaptiveStep
+from unirex.relaxation import Estimator, Relaxation, _SoftTopK, relax, subset_marginals, top
 from unirex.selection import relaxed_masks, top_k_masks, top_k_word_masks
 
 ESTIMATORS = typing.get_args(Estimator)
@@ -90,17 +92,47 @@ def test_the_soft_selection_sums_to_the_count_and_its_gradient_is_exact(kind: st
     assert torch.autograd.gradcheck(lambda x: _SoftTopK.apply(x, valid, count, kind)[free], leaf, atol=1e-6)
 
 
-@pytest.mark.parametrize("alpha", [1.5, 2.0])
-def test_entmax_is_on_the_simplex_with_an_exact_gradient(alpha: float) -> None:
-    x = torch.tensor([[0.3, 0.1, -2.0, 0.25], [0.0, 0.6, 0.5, -0.2]], dtype=torch.float64, requires_grad=True)
-    p = _Entmax.apply(x, alpha)
-    assert p.sum(-1).tolist() == pytest.approx([1, 1])
-    assert p[0, 2] == 0
-    assert torch.autograd.gradcheck(lambda y: _Entmax.apply(y, alpha), x, atol=1e-6)
-    if alpha == 2.0:  # the Euclidean projection, by its closed form
-        support = torch.tensor([True, True, False, True])
-        shift = (x[0, support].sum() - 1) / 3
-        torch.testing.assert_close(p[0, support], x[0, support] - shift)
+def nearest(x: Tensor, k: int) -> Tensor:
+    return torch.tensor(capped_simplex(x.tolist(), k), dtype=torch.float64)
+
+
+def test_the_capped_simplex_projection_against_its_optimality_conditions() -> None:
+    generator = torch.Generator().manual_seed(2)
+    n_between = 0
+    for case in range(40):
+        scores = torch.randn(1, 5, generator=generator, dtype=torch.float64)
+        k = 1 + case % 4
+        expected = nearest(scores[0] / 0.7, k)
+        valid, count = torch.ones(1, 5).bool(), torch.tensor([[k]])
+        found = _SoftTopK.apply(scores / 0.7, valid, count, "uniform")[0, 0]
+        torch.testing.assert_close(found, expected, atol=1e-9, rtol=0)
+        # The backward pass against differences of the reference.
+        slopes = torch.zeros(5, 5, dtype=torch.float64)
+        for unit in range(5):
+            ends = []
+            for change in (1e-6, -1e-6):
+                moved = scores[0].clone()
+                moved[unit] += change
+                ends.append(nearest(moved / 0.7, k))
+            slopes[:, unit] = (ends[0] - ends[1]) / 2e-6
+        ours = jacobian("capped_simplex", scores, valid, count, temperature=0.7)[0]
+        torch.testing.assert_close(ours, slopes, atol=1e-6, rtol=0)
+        n_between += int(((expected > 0) & (expected < 1)).sum())
+    assert n_between > 40
+
+
+def test_several_units_share_the_gradient_where_several_are_chosen() -> None:
+    """What relaxed the choice of one unit had no gradient where the highest score stood out, whatever the count."""
+    scores = torch.tensor([[9.0, 1.0, 0.9, 0.8, 0.0]], dtype=torch.float64)
+    found = jacobian("capped_simplex", scores, torch.ones(1, 5).bool(), torch.tensor([[2]]), temperature=1.0)[0]
+    assert found[1].tolist() == pytest.approx([0, 2 / 3, -1 / 3, -1 / 3, 0])
+
+
+@pytest.mark.parametrize(("old", "new"), [("sparsemax", "capped_simplex"), ("entmax", "capped_simplex")])
+def test_replaced_estimators_name_what_stands_for_them(old: str, new: str) -> None:
+    how = Relaxation(estimator=old)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"estimator is '{old}', expected {new}"):
+        relax(torch.zeros(1, 3), torch.ones(1, 3).bool(), torch.tensor([[1]]), how)
 
 
 def test_subset_marginals_against_all_subsets() -> None:
@@ -151,13 +183,70 @@ def test_imle_by_hand() -> None:
     assert gradient.tolist() == [[-1.0, 1.0, 0.0]]
 
 
-def test_adaptive_imle_takes_the_shortest_step_that_changes_a_row() -> None:
-    scores = torch.tensor([[1.0, 3.0, 2.0], [0.0, 9.0, 0.0]], dtype=torch.float64, requires_grad=True)
+def mean_gradient(estimator: str, scores: Tensor, weight: Tensor, k: int, **other: float) -> Tensor:
+    """The gradient of (marks * weight).sum() for the only row, averaged over many draws."""
+    torch.manual_seed(0)
+    leaf = scores.repeat(400, 1).requires_grad_()
+    how = Relaxation(estimator=estimator, samples=10, **other)  # type: ignore[arg-type]
+    marks = relax(leaf, torch.ones(leaf.shape).bool(), torch.full((1, 400), k), how)
+    return torch.autograd.grad((marks * weight).sum(), leaf)[0].mean(0)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_the_imle_gradient_points_where_the_expected_loss_falls(k: int) -> None:
+    """Against the exact gradient of the expected loss under the same noise, from all ordered draws of k units."""
+    generator = torch.Generator().manual_seed(4)
+    found: dict[float, list[float]] = {1.0: [], 10.0: []}
+    for _ in range(8):
+        scores, weight = torch.randn(2, 6, generator=generator, dtype=torch.float64)
+        exact = expected_gradient(scores, weight, k, scale=Relaxation().noise)
+        for step, cosines in found.items():
+            ours = mean_gradient("imle", scores, weight, k, imle_step=step)
+            cosines.append(torch.nn.functional.cosine_similarity(ours, exact, dim=0).item())
+    mean = {step: sum(cosines) / len(cosines) for step, cosines in found.items()}
+    assert Relaxation().imle_step == 1.0
+    assert mean[1.0] > 0.85
+    assert mean[10.0] < 0.75
+
+
+def test_adaptive_imle_by_hand() -> None:
+    # Centred scores (-1, 1, 0) of length sqrt 2; the step is 1.5 of that, against (0, 1, 0): scores (1, 0.88, 2).
+    scores = torch.tensor([[1.0, 3.0, 2.0], [0.0, 9.0, 0.0], [1.0, 2.0, 4.0]], dtype=torch.float64, requires_grad=True)
+    step = AdaptiveStep(target=1.0, rate=0.25)
+    step.size.fill_(1.5)
     how = Relaxation(estimator="aimle", noise=0.0, samples=1)
-    marks = relax(scores, torch.ones(2, 3).bool(), torch.tensor([[1, 1]]), how)
-    (gradient,) = torch.autograd.grad((marks * torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])).sum(), scores)
-    # Spread 2: a step of 1 makes a tie of units 1 and 2, which the earlier (1) wins; the step of 2 changes the row.
-    assert gradient.tolist() == [[0.0, 0.5, -0.5], [0.0, 0.0, 0.0]]
+    count = torch.tensor([[1, 1, 3]])
+    marks = relax(scores, torch.ones(3, 3).bool(), count, how, step)
+    weight = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    (gradient,) = torch.autograd.grad((marks * weight).sum(), scores)
+    reach = 1.5 * 2**0.5
+    torch.testing.assert_close(
+        gradient, torch.tensor([[0, 1 / reach, -1 / reach], [0, 0, 0], [0, 0, 0]], dtype=torch.float64)
+    )
+    # Two marks moved in the only selection with a choice and a gradient: 0.9 * 1 + 0.1 * 2 is over the target.
+    step.update(lambda tally: tally)
+    assert (step.moved.item(), step.size.item()) == (pytest.approx(1.1), 1.25)
+    step.update(lambda tally: tally)  # nothing was counted
+    assert (step.moved.item(), step.size.item()) == (pytest.approx(1.1), 1.25)
+
+
+@pytest.mark.parametrize("start", [0.02, 3.0])
+def test_the_adaptive_step_comes_to_move_as_many_marks_as_it_should(start: float) -> None:
+    torch.manual_seed(0)
+    step = AdaptiveStep(target=1.0, rate=0.02)
+    step.size.fill_(start)
+    how = Relaxation(estimator="aimle", samples=1)
+    valid, count = torch.ones(32, 25).bool(), torch.full((2, 32), 3)
+    moved = []
+    for round_ in range(250):
+        scores = torch.randn(32, 25).requires_grad_()
+        marks = relax(scores, valid, count, how, step)
+        torch.autograd.grad((marks * torch.randn(marks.shape)).sum(), scores)
+        step.update(lambda tally: tally)
+        if round_ >= 200:
+            moved.append(step.moved.item())
+    assert sum(moved) / len(moved) == pytest.approx(1.0, abs=0.1)
+    assert 0.1 < step.size.item() < 0.5
 
 
 def test_descending_the_gradient_finds_the_unit_that_helps() -> None:

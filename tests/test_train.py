@@ -111,6 +111,9 @@ def test_a_saved_model_is_judged_with_scores_from_a_file(plain: Path, tmp_path: 
         (["--data.source=eraser", "--data.path=$NOT_SET/sst"], "the environment variable NOT_SET is not set"),
         (["--method.name=unirx"], "did you mean unirex?"),
         (["--train.precision=fp8"], "fp8"),
+        (["--method.estimator=entmax"], "method.estimator is 'entmax', expected hard or logistic or"),
+        (["--method.estimator=entmax"], "(entmax is now capped_simplex)"),
+        (["--method.estimator=logistik"], "(did you mean logistic?)"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(

@@ -166,7 +166,7 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
         extractor=model.extractor or "shared",
         extractor_backbone=own,
         **METHODS[config.method.name].model_settings(config.method),
-        head=model.head,
+        head=model.head or "linear",
         head_width=model.head_width,
         head_layers=model.head_layers,
         pooling=_pooling(model, backbone),

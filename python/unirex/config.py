@@ -17,7 +17,8 @@ from unirex.data.source import DataConfig
 from unirex.inference import EvalConfig
 from unirex.methods import METHODS
 from unirex.modeling import ExtractorKind
-from unirex.presets import PRESETS, preset_defaults
+from unirex.presets import PRESETS, preset_defaults, preset_head
+from unirex.relaxation import REPLACED
 from unirex.terminal import line
 from unirex.untrusted import read_yaml
 
@@ -57,7 +58,8 @@ class ModelConfig:
             `support` (a classifier of its own: FRESH) or `none` (attribution after training); None = the first that the
             method takes.
         extractor_backbone: pretrained encoder of a dual extractor, which may have another vocabulary; None = backbone.
-        head, head_width, head_layers: the extractor's head; UNIREX's MLP is 2 layers of 2048.
+        head, head_width, head_layers: the extractor's head, `linear` or `mlp`; UNIREX's MLP is 2 layers of 2048. None =
+            what the preset has for method and extractor, linear where it says nothing.
         pooling: how the task model pools a row; `auto` takes the pooler where the backbone has one.
         dropout: before the task head.
         backbone_dropout: everywhere inside the backbones; None = what their configurations say.
@@ -68,7 +70,7 @@ class ModelConfig:
     random: RandomBackbone = field(default_factory=RandomBackbone)
     extractor: ExtractorKind | None = None
     extractor_backbone: str | None = None
-    head: Literal["linear", "mlp"] = "linear"
+    head: Literal["linear", "mlp"] | None = None
     head_width: int = 2048
     head_layers: int = 2
     pooling: Literal["auto", "pooler", "first", "mean", "last"] = "auto"
@@ -247,15 +249,15 @@ def from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
         overwrite=made.overwrite,
         preset=made.preset,
         data=replace(data, path=expand(data.path, "data.path")),
-        model=_model(model, made.method.name),
+        model=_model(model, made.method.name, made.preset),
         method=made.method,
         train=made.train,
         eval=made.eval,
     )
 
 
-def _model(model: ModelConfig, method: str) -> ModelConfig:
-    """The model's settings with the extractor that the method takes, and paths without variables."""
+def _model(model: ModelConfig, method: str, preset: str) -> ModelConfig:
+    """The model's settings with the extractor that the method takes and its head, and paths without variables."""
     taken: tuple[Any, ...] = METHODS[method].extractors
     extractor = model.extractor or taken[0]
     if extractor not in taken:
@@ -263,6 +265,7 @@ def _model(model: ModelConfig, method: str) -> ModelConfig:
     return replace(
         model,
         extractor=extractor,
+        head=model.head or preset_head(preset, method, extractor),
         backbone=expand(model.backbone, "model.backbone"),
         extractor_backbone=expand(model.extractor_backbone, "model.extractor_backbone"),
     )
@@ -354,6 +357,10 @@ def _suggest(name: str, known: Any) -> str:
 def one_line(message: str, parser: ArgumentParser) -> str:
     """A parser's complaint in one line, with the nearest known key where it is about an unknown one."""
     line = " ".join(message.split())
+    if choice := re.search(r'key "([\w.]+)": Expected a typing\.Literal\[(.+?)\]\. Got value: (\S+)', line):
+        key, value, known = choice[1], choice[3], [name.strip("'") for name in choice[2].split(", ")]
+        instead = f" ({value} is now {REPLACED[value]})" if value in REPLACED else _suggest(value, known)
+        return f"{key} is {value!r}, expected {' or '.join(known)}{instead}"
     inside = re.search(r"Group '([\w.-]+)' does not accept option '([\w.-]+)'", line)
     unknown = re.search(
         r"(?:[Uu]nrecognized arguments: --|Key '|unexpected key: |does not accept nested key '|Option ')([\w.-]+)", line

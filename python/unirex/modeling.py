@@ -233,7 +233,9 @@ class UnirexModel(PreTrainedModel):
         if not train_scores and how not in IN_TRAINING:
             logits_IC = self._logits(encode_pooled(self.backbone, batch.rows, self.pooling), batch.n_choices)
             return logits_IC, attribute(target, batch.words_BL, how, config, self._vector_head)[0]
-        logits_BC, scores_BL = with_logits(target, how, config.pooling, self._vector_head, train_scores=train_scores)
+        logits_BC, scores_BL = with_logits(
+            target, how, config.pooling_of(how), self._vector_head, train_scores=train_scores
+        )
         return self._by_instance(logits_BC, batch.n_choices), scores_BL
 
     @property
@@ -285,6 +287,12 @@ class UnirexModel(PreTrainedModel):
             pooler = getattr(part, "pooler", None)
             if pooler is not None:
                 pooler.requires_grad_(False)
+
+    def hold_score_bias(self) -> None:
+        """Holds the score heads' last bias where it is, for losses that a shift of all scores does not change."""
+        for module in self.modules():
+            if isinstance(module, ScoreHead):
+                module.hold_bias()
 
     def perturbed(self, rows: Rows, n_choices: int = 1, max_tokens: int | None = None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""

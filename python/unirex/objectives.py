@@ -14,6 +14,10 @@ from torch import Tensor
 CompCriterion = Literal["margin", "diff", "prior", "unlikelihood", "probability"]
 SuffCriterion = Literal["margin", "diff", "mae", "mse", "kl", "kl_mean_reversed"]
 PlausCriterion = Literal["bce", "kl", "mse", "mae", "margin", "ranking"]
+Divergence = Literal["jensen_shannon", "jensen_shannon_reversed"]
+
+BY_ROW: frozenset[PlausCriterion] = frozenset({"kl", "ranking"})
+"""Plausibility criteria that compare the scores of a row with one another: a shift of all of them changes nothing."""
 
 
 def task_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
@@ -141,17 +145,22 @@ def sufficiency_loss(
     raise ValueError(message)
 
 
-def jensen_shannon(logits_a_BC: Tensor, logits_b_BC: Tensor) -> Tensor:
-    """Jensen-Shannon divergence of two predictions in nats, float [B], from 0 (equal) to ln 2; both carry gradient.
+def jensen_shannon(logits_a_BC: Tensor, logits_b_BC: Tensor, criterion: Divergence = "jensen_shannon") -> Tensor:
+    """Divergence of two predictions in nats, float [..., B], 0 where they are equal; both carry gradient.
 
-    Source: the gap between the two predictors of A2R (Yu et al. 2021).
+    `jensen_shannon` is the mean of KL(a || m) and KL(b || m), m the middle of both: at most ln 2.
+    `jensen_shannon_reversed` is that of KL(m || a) and KL(m || b), which has no bound and is what the public code of
+    UNIREX takes. Source: the gap between the two predictors of A2R (Yu et al. 2021).
 
     >>> round(jensen_shannon(torch.tensor([[50.0, 0.0]]), torch.tensor([[0.0, 50.0]])).item(), 4)
     0.6931
     """
     log_a_BC, log_b_BC = (torch.log_softmax(logits.float(), dim=-1) for logits in (logits_a_BC, logits_b_BC))
     log_middle_BC = torch.logaddexp(log_a_BC, log_b_BC) - math.log(2)
-    terms = [(part.exp() * (part - log_middle_BC)).sum(-1) for part in (log_a_BC, log_b_BC)]
+    if criterion == "jensen_shannon_reversed":
+        terms = [(log_middle_BC.exp() * (log_middle_BC - part)).sum(-1) for part in (log_a_BC, log_b_BC)]
+    else:
+        terms = [(part.exp() * (part - log_middle_BC)).sum(-1) for part in (log_a_BC, log_b_BC)]
     return (terms[0] + terms[1]) / 2
 
 

@@ -1,13 +1,14 @@
 """Presets: other defaults for the configuration of a run, below what files and the command line say."""
 
-from typing import Any
+from typing import Any, Literal
+
+from unirex.schema import FRACTIONS
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     # The published conventions of UNIREX (Chan et al. 2022, appendix, and its code); docs/methods.md compares them with
     # ours. Lengths, class weights and headline metrics belong to data sets and stand in their recipes.
     "paper": {
-        "model.head": "mlp",
         "train.epochs": 10,
         "train.batch_size": 32,
         "train.lr": 2e-5,
@@ -24,16 +25,34 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Defaults by dotted key."""
 
+# Attributions in its public code: captum's, with the sum of absolute values for the gradient (Saliency).
+_PAPER_EXPLAINER = {
+    "explainer.ig_steps": 3,
+    "explainer.ig_rule": "gauss_legendre",
+    "explainer.grad_pooling": "abs_sum",
+}
 METHOD_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
     "paper": {
-        "unirex": {"explainer.ig_steps": 3, "explainer.ig_rule": "gauss_legendre"},
-        "sgt": {"suff_criterion": "kl_mean_reversed"},
-        "fresh": {"rounding": "floor"},
-        "l2e": {"score": "class", "explainer.ig_steps": 3, "explainer.ig_rule": "gauss_legendre"},
+        "unirex": _PAPER_EXPLAINER,
+        "sgt": {"suff_criterion": "kl_mean_reversed", **_PAPER_EXPLAINER},
+        "fresh": {"rounding": "floor", **_PAPER_EXPLAINER},
+        "l2e": {"score": "class", **_PAPER_EXPLAINER},
+        "a2r": {
+            "fractions": list(FRACTIONS),
+            "soft_weight": 0.0,
+            "gap_weight": 0.5,
+            "gap_criterion": "jensen_shannon_reversed",
+        },
     },
 }
 """Defaults of each method by dotted key inside `method`."""
+
+HEADS: dict[str, dict[tuple[str, str], Literal["linear", "mlp"]]] = {
+    "default": {},
+    "paper": {("unirex", "shared"): "mlp", ("unirex", "dual"): "mlp"},
+}
+"""The head of an extractor by method and kind of extractor, where it is not linear; `model.head` wins."""
 
 
 def preset_defaults(preset: str, method: str) -> dict[str, Any]:
@@ -44,3 +63,12 @@ def preset_defaults(preset: str, method: str) -> dict[str, Any]:
     """
     own = METHOD_PRESETS[preset].get(method, {})
     return {**PRESETS[preset], **{f"method.{key}": value for key, value in own.items()}}
+
+
+def preset_head(preset: str, method: str, extractor: str) -> Literal["linear", "mlp"]:
+    """The head that a preset gives an extractor.
+
+    >>> preset_head("paper", "unirex", "dual"), preset_head("paper", "unirex", "attribution")
+    ('mlp', 'linear')
+    """
+    return HEADS[preset].get((method, extractor), "linear")

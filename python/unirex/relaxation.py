@@ -12,12 +12,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Estimator = Literal[
-    "hard", "logistic", "laplace", "gumbel", "perturbed", "imle", "aimle", "subset", "sparsemax", "entmax"
-]
+from unirex.adaptive_step import AdaptiveStep
+
+Estimator = Literal["hard", "logistic", "laplace", "gumbel", "perturbed", "imle", "aimle", "subset", "capped_simplex"]
 """See `relax`."""
 
+REPLACED = {"sparsemax": "capped_simplex", "entmax": "capped_simplex"}
+"""Estimators of earlier versions, which relaxed the choice of one unit whatever the count, and what stands for them."""
+
 _FAR = -1e30  # minus infinity that can be subtracted from itself
+_SHORTEST = 1e-6  # of I-MLE's steps, by which is divided
 _LARGE = 1e9  # what soft selections take for infinity: the selection itself goes by the scores as they are
 
 
@@ -31,18 +35,22 @@ class Relaxation:
             perturbed, imle and aimle, which have none).
         noise: standard scale of the noise added to scores (gumbel, perturbed, imle, aimle).
         samples: draws averaged (perturbed, imle, aimle).
-        imle_step: how far scores move against the gradient to find the better selection (imle).
+        imle_step: how far scores move against the gradient to find the better selection (imle). The mean gradient is
+            exact as the step goes to 0, and a few draws of it are the noisier; docs/estimators.md has the measurement.
+        aimle_target, aimle_rate: see `unirex.adaptive_step.AdaptiveStep` (aimle).
     """
 
     estimator: Estimator = "hard"
     temperature: float = 0.3
     noise: float = 0.3
     samples: int = 4
-    imle_step: float = 10.0
+    imle_step: float = 1.0
+    aimle_target: float = 1.0
+    aimle_rate: float = 0.005
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        for name in ("temperature", "imle_step"):
+        for name in ("temperature", "imle_step", "aimle_target", "aimle_rate"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a finite number above 0")
         if not 0 <= self.noise < float("inf"):
@@ -53,7 +61,9 @@ class Relaxation:
             raise ValueError(f"samples is {self.samples}, expected at least 1")
 
 
-def relax(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation) -> Tensor:
+def relax(
+    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None = None
+) -> Tensor:
     """Rationales as floats, 0 or 1, [K, B, U], with a gradient to the scores; `count_KB` of each row are 1.
 
     - `hard`: the top units; no gradient.
@@ -66,12 +76,12 @@ def relax(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation
       noiseless selection as control variate.
     - `imle`: the top units; the gradient is the difference of the selections before and after a step of length
       `imle_step` against the incoming gradient, under the same Gumbel noise (I-MLE, Niepert et al. 2021).
-    - `aimle`: the same with the shortest step, doubling from 1/64 of the spread of the scores, that changes the
-      selection of a row (after Minervini et al. 2023, who adapt one step for a whole training; this one has no state,
-      so that the result does not depend on how a batch is cut).
+    - `aimle`: the same under one step for all rows that adapts to how many marks it moves (Minervini et al. 2023), in
+      shares of the length of a row's centred scores: `step`.
     - `subset`: the top units; the gradient of the marginals of the distribution of k-subsets, P(S) ~ exp(sum of
       s_u / temperature) (SIMPLE, Ahmed et al. 2023), exact by dynamic programming.
-    - `sparsemax`, `entmax`: the top units; the gradient of count * sparsemax(s / temperature), or 1.5-entmax.
+    - `capped_simplex`: the top units; the gradient of the Euclidean projection of s / temperature on the vectors with
+      entries in [0, 1] that sum to the count (sparse top-k, Sander et al. 2023): only units between 0 and 1 have one.
 
     Ties go to the earlier unit. A row whose count is 0 or all its units has no gradient, and neither has a score beyond
     +-1e9 (infinities included) where the selection is soft.
@@ -81,31 +91,31 @@ def relax(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation
         valid_BU: bool, the units that exist.
         count_KB: int64, at most the number of valid units of the row.
         how: estimator and settings.
+        step: of `aimle`, counts the marks that it moves; None = the step that training starts with.
 
     >>> scores = torch.tensor([[2.0, 1.0, 0.0]], requires_grad=True)
     >>> marks = relax(scores, torch.ones(1, 3).bool(), torch.tensor([[1]]), Relaxation(estimator="logistic"))
     >>> marks.tolist(), bool(torch.autograd.grad(marks[0, 0, 1], scores)[0][0, 1] > 0)
     ([[[1.0, 0.0, 0.0]]], True)
     """
+    if how.estimator in REPLACED:
+        raise ValueError(f"estimator is {how.estimator!r}, expected {REPLACED[how.estimator]}, which stands for it now")
     if how.estimator == "hard":
         return top(scores_BU, valid_BU, count_KB)
     scores_BU = scores_BU.double()
     if how.estimator in ("perturbed", "imle", "aimle"):
-        function: Callable[..., Tensor] = _BY_DIFFERENCE[how.estimator].apply
-        return function(scores_BU, valid_BU, count_KB, how).float()
+        if how.estimator == "aimle" and step is None:
+            step = AdaptiveStep(how.aimle_target, how.aimle_rate)
+        function: Callable[..., Tensor] = (_Perturbed if how.estimator == "perturbed" else _Imle).apply
+        return function(scores_BU, valid_BU, count_KB, how, step).float()
     if how.estimator == "gumbel":
         scores_BU = scores_BU + how.noise * gumbel(scores_BU)
     scaled_BU = scores_BU.clamp(-_LARGE, _LARGE) / how.temperature
     if how.estimator == "subset":
         soft_KBU = subset_marginals(scaled_BU, valid_BU, count_KB)
-    elif how.estimator in ("sparsemax", "entmax"):
-        simplex: Callable[..., Tensor] = _Entmax.apply
-        blocked_BU = ~valid_BU & valid_BU.any(1, keepdim=True)
-        share_BU = simplex(scaled_BU.masked_fill(blocked_BU, _FAR), 2.0 if how.estimator == "sparsemax" else 1.5)
-        soft_KBU = share_BU * _free(valid_BU, count_KB)[:, :, None] * count_KB[:, :, None]
     else:
         soft: Callable[..., Tensor] = _SoftTopK.apply
-        soft_KBU = soft(scaled_BU, valid_BU, count_KB, "laplace" if how.estimator == "laplace" else "logistic")
+        soft_KBU = soft(scaled_BU, valid_BU, count_KB, _SHAPES.get(how.estimator, "logistic"))
     hard_KBU = top(scores_BU, valid_BU, count_KB)
     return hard_KBU + (soft_KBU - soft_KBU.detach()).float()
 
@@ -132,7 +142,11 @@ def _free(valid_BU: Tensor, count_KB: Tensor) -> Tensor:
 
 
 class _SoftTopK(torch.autograd.Function):
-    """F(x_u - t) over the valid units, t such that a row sums to its count; implicit derivative."""
+    """F(x_u - t) over the valid units, t such that a row sums to its count; implicit derivative.
+
+    With F uniform on [0, 1] it is the projection on {0 <= p <= 1, sum p = count}: its optimality conditions say
+    p = clip(x - t, 0, 1).
+    """
 
     @staticmethod
     def forward(ctx: Any, x_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, kind: str) -> Tensor:
@@ -157,9 +171,15 @@ class _SoftTopK(torch.autograd.Function):
         return (density_KBU * (grads[0] - mean)).sum(0), None, None, None
 
 
+_SHAPES = {"laplace": "laplace", "capped_simplex": "uniform"}
+"""The distribution whose function F makes a soft selection; logistic where none stands here."""
+
+
 def _cdf(x: Tensor, kind: str) -> Tensor:
     if kind == "logistic":
         return torch.sigmoid(x)
+    if kind == "uniform":
+        return x.clamp(0, 1)
     half = 0.5 * torch.exp(-x.abs())
     return torch.where(x < 0, half, 1 - half)
 
@@ -168,6 +188,8 @@ def _density(x: Tensor, kind: str) -> Tensor:
     if kind == "logistic":
         p = torch.sigmoid(x)
         return p * (1 - p)
+    if kind == "uniform":
+        return ((x > 0) & (x < 1)).to(x)
     return 0.5 * torch.exp(-x.abs())
 
 
@@ -203,38 +225,11 @@ def _log_sum(a: Tensor, b: Tensor) -> Tensor:
     return highest + (torch.exp(a - highest) + torch.exp(b - highest)).log()
 
 
-class _Entmax(torch.autograd.Function):
-    """alpha-entmax over the last dimension by bisection (Peters et al. 2019); sparsemax at alpha 2."""
-
-    @staticmethod
-    def forward(ctx: Any, x_BU: Tensor, alpha: float) -> Tensor:
-        z = x_BU * (alpha - 1)
-        high = z.amax(-1, keepdim=True)
-        low = high - 1
-        for _ in range(60):
-            middle = (low + high) / 2
-            over = ((z - middle).clamp(min=0) ** (1 / (alpha - 1))).sum(-1, keepdim=True) > 1
-            low, high = torch.where(over, middle, low), torch.where(over, high, middle)
-        p = (z - (low + high) / 2).clamp(min=0) ** (1 / (alpha - 1))
-        p = p / p.sum(-1, keepdim=True)
-        ctx.save_for_backward(p)
-        ctx.alpha = alpha
-        return p
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (p,) = ctx.saved_tensors
-        slope = torch.where(p > 0, p ** (2 - ctx.alpha), torch.zeros_like(p))
-        mean = (slope * grads[0]).sum(-1, keepdim=True) / slope.sum(-1, keepdim=True)
-        return slope * (grads[0] - mean), None
-
-
 class _Perturbed(torch.autograd.Function):
     """The top units; backward the Jacobian of their mean under Gaussian noise, by samples."""
 
     @staticmethod
-    def forward(ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation) -> Tensor:
+    def forward(ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, _: None) -> Tensor:
         hard_KBU = top(scores_BU, valid_BU, count_KB)
         ctx.save_for_backward(scores_BU, valid_BU, count_KB, hard_KBU)
         ctx.how = how
@@ -251,18 +246,22 @@ class _Perturbed(torch.autograd.Function):
         drawn = top(noisy, valid_BU.repeat(n, 1), count_KB.repeat(1, n)).unflatten(1, (n, rows))
         value_SB = ((drawn - hard_KBU[:, None]) * grads[0][:, None]).sum(-1).sum(0)
         gradient_BU = (value_SB[:, :, None] * noise_SBU).mean(0) / scale
-        return gradient_BU * valid_BU, None, None, None
+        return gradient_BU * valid_BU, None, None, None, None
 
 
 class _Imle(torch.autograd.Function):
-    """The top units; backward the difference to the selection after a step against the gradient."""
+    """The top units; backward (selection now - selection after a step against the gradient) / step.
 
-    adaptive = False
+    The step is a length in the space of scores, so that the gradient keeps its own length: one for all rows, or with
+    an `AdaptiveStep` a share of each row's scores.
+    """
 
-    @classmethod
-    def forward(cls, ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation) -> Tensor:
+    @staticmethod
+    def forward(
+        ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None
+    ) -> Tensor:
         ctx.save_for_backward(scores_BU, valid_BU, count_KB)
-        ctx.how, ctx.adaptive = how, cls.adaptive
+        ctx.how, ctx.step = how, step
         return top(scores_BU, valid_BU, count_KB)
 
     @staticmethod
@@ -270,52 +269,34 @@ class _Imle(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scores_BU, valid_BU, count_KB = ctx.saved_tensors
         how: Relaxation = ctx.how
+        grad_KBU = grads[0].double() * valid_BU
+        length_KB1 = torch.linalg.vector_norm(grad_KBU, dim=-1, keepdim=True)
+        direction_KBU = grad_KBU / length_KB1.clamp(min=1e-30)
+        step_B1 = torch.full_like(scores_BU[:, :1], how.imle_step)
+        if ctx.step is not None:
+            step_B1 = ctx.step.size.double() * _spread(scores_BU, valid_BU)
+        step_B1 = step_B1.clamp(min=_SHORTEST)
+        # Rows with nothing to choose, and those the loss does not ask about, say nothing about the step.
+        asked_KB = _free(valid_BU, count_KB) & (length_KB1[..., 0] > 0)
         total = torch.zeros_like(scores_BU)
         for _ in range(how.samples):
             noisy_BU = scores_BU + how.noise * gumbel(scores_BU)
-            for count_B, grad_BU in zip(count_KB, grads[0].double(), strict=True):
-                total += _imle_difference(noisy_BU, valid_BU, count_B[None], grad_BU, how.imle_step, ctx.adaptive)
-        return total / how.samples, None, None, None
-
-
-class _AdaptiveImle(_Imle):
-    adaptive = True
-
-
-def _imle_difference(
-    noisy_BU: Tensor, valid_BU: Tensor, count_1B: Tensor, grad_BU: Tensor, step: float, adaptive: bool
-) -> Tensor:
-    """(selection now - selection after the step) / step, per row, scaled so that the gradient keeps its length."""
-    grad_BU = grad_BU * valid_BU
-    length_B1 = torch.linalg.vector_norm(grad_BU, dim=-1, keepdim=True)
-    direction_BU = grad_BU / length_B1.clamp(min=1e-30)
-    now_BU = top(noisy_BU, valid_BU, count_1B)[0].to(noisy_BU.dtype)
-    if not adaptive:
-        after_BU = top(noisy_BU - step * direction_BU, valid_BU, count_1B)[0].to(noisy_BU.dtype)
-        moved_BU: Tensor = (now_BU - after_BU) * length_B1 / step
-        return moved_BU
-    spread_B1 = _spread(noisy_BU, valid_BU)
-    result = torch.zeros_like(noisy_BU)
-    open_B1 = length_B1 > 0
-    for power in range(-6, 7):
-        reach_B1 = spread_B1 * 2.0**power
-        after_BU = top(noisy_BU - reach_B1 * direction_BU, valid_BU, count_1B)[0].to(noisy_BU.dtype)
-        changed_B1 = open_B1 & (after_BU != now_BU).any(-1, keepdim=True)
-        result = torch.where(changed_B1, (now_BU - after_BU) * length_B1 / reach_B1, result)
-        open_B1 = open_B1 & ~changed_B1
-    return result
+            now_KBU = top(noisy_BU, valid_BU, count_KB)
+            after_KBU = torch.stack(
+                [
+                    top(noisy_BU - step_B1 * direction_BU, valid_BU, count_B[None])[0]
+                    for count_B, direction_BU in zip(count_KB, direction_KBU, strict=True)
+                ]
+            )
+            total += ((now_KBU - after_KBU) * length_KB1 / step_B1).sum(0)
+            if ctx.step is not None:
+                ctx.step.count((now_KBU != after_KBU).sum(-1)[asked_KB])
+        return total / how.samples, None, None, None, None
 
 
 def _spread(scores_BU: Tensor, valid_BU: Tensor) -> Tensor:
-    """Highest minus lowest valid score of each row, [B, 1], at least 1e-6."""
-    highest = scores_BU.masked_fill(~valid_BU, -torch.inf).amax(1, keepdim=True)
-    lowest = scores_BU.masked_fill(~valid_BU, torch.inf).amin(1, keepdim=True)
-    spread_B1: Tensor = (highest - lowest).nan_to_num(0.0, 0.0, 0.0)
-    return torch.clamp(spread_B1, min=1e-6)
-
-
-_BY_DIFFERENCE: dict[str, type[torch.autograd.Function]] = {
-    "perturbed": _Perturbed,
-    "imle": _Imle,
-    "aimle": _AdaptiveImle,
-}
+    """The length of each row's scores about their mean, which no shift of them changes, [B, 1]; infinities cut."""
+    scores_BU = scores_BU.clamp(-_LARGE, _LARGE) * valid_BU
+    mean_B1 = scores_BU.sum(1, keepdim=True) / valid_BU.sum(1, keepdim=True).clamp(min=1)
+    spread_B1: Tensor = torch.linalg.vector_norm((scores_BU - mean_B1) * valid_BU, dim=1, keepdim=True)
+    return spread_B1

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unirex import _rust
+from unirex.adaptive_step import AdaptiveStep
 from unirex.relaxation import Relaxation, relax
 
 Backend = Literal["auto", "rust", "torch"]
 Pooling = Literal["max", "mean", "sum", "first"]
+Rounding = Literal["half_even", "floor", "ceil"]
 
 
 def top_k_masks(
@@ -95,7 +97,7 @@ def rationale_masks(
     *,
     unit: Literal["token", "word"] = "token",
     pooling: Pooling = "max",
-    rounding: Literal["half_even", "floor"] = "half_even",
+    rounding: Rounding = "half_even",
     shape: Literal["top_k", "contiguous"] = "top_k",
 ) -> Tensor:
     """One rationale per row as a bool tensor [B, L] over tokens; without gradient.
@@ -110,7 +112,7 @@ def rationale_masks(
         fraction: in (0, 1].
         unit: what is counted and marked, tokens or words.
         pooling: a word's score from its tokens, as in `top_k_word_masks`.
-        rounding: `half_even`, or `floor` (the paper's code).
+        rounding: `half_even`, `ceil` (the public code of FRESH) or `floor` (that of UNIREX).
         shape: see above.
 
     >>> scores, words = torch.tensor([[9.0, 3.0, 1.0, 2.5, 2.0]]), torch.tensor([[-1, 0, 1, 2, 3]])
@@ -127,9 +129,11 @@ def rationale_masks(
     scores_BU = pool_words(scores_BL, dense_BL, scores_BL.shape[1], pooling)
     n_B1 = _n_words(dense_BL)
     places_U = torch.arange(scores_BU.shape[1], device=scores_BU.device)
-    if rounding == "floor":
-        # A share that is a whole number in decimals (0.2 of 15) must not fall short of it in binary.
-        count_B1 = torch.minimum((fraction * n_B1.double() + 1e-9).floor().long().clamp(min=1), n_B1)
+    if rounding != "half_even":
+        # A share that is a whole number in decimals (0.2 of 15) must not fall short of it in binary, or exceed it.
+        share_B1 = fraction * n_B1.double()
+        whole_B1 = (share_B1 + 1e-9).floor() if rounding == "floor" else (share_B1 - 1e-9).ceil()
+        count_B1 = torch.minimum(whole_B1.long().clamp(min=1), n_B1)
     else:
         count_B1 = _counts(n_B1[:, 0], [fraction])[0][:, None]
     if shape == "top_k":
@@ -151,6 +155,7 @@ def relaxed_masks(
     *,
     unit: Literal["token", "word"] = "token",
     pooling: Pooling = "max",
+    step: AdaptiveStep | None = None,
 ) -> Tensor:
     """Rationales as float32 [K, B, L], 0 or 1, with a gradient to the scores; see `unirex.relaxation.relax`.
 
@@ -163,18 +168,19 @@ def relaxed_masks(
         how: the estimator.
         unit: what is selected.
         pooling: score of a word from its tokens.
+        step: of estimator aimle.
     """
     inside_BL = words_BL >= 0
     _refuse_first(scores_BL, scores_BL.isnan() & inside_BL)
     if unit == "token":
         count_KB = _counts(inside_BL.sum(1), fractions)
-        return relax(torch.where(inside_BL, scores_BL.float(), 0.0), inside_BL, count_KB, how)
+        return relax(torch.where(inside_BL, scores_BL.float(), 0.0), inside_BL, count_KB, how, step)
     dense_BL = _dense_words(words_BL)
     n_words_B1 = _n_words(dense_BL)
     width = max(1, int(n_words_B1.amax()))
     valid_BW = torch.arange(width, device=words_BL.device) < n_words_B1
     scores_BW = pool_words(scores_BL, dense_BL, width, pooling)
-    marks_KBW = relax(scores_BW, valid_BW, _counts(n_words_B1[:, 0], fractions), how)
+    marks_KBW = relax(scores_BW, valid_BW, _counts(n_words_B1[:, 0], fractions), how, step)
     column_KBL = dense_BL.clamp(min=0).expand(len(marks_KBW), *dense_BL.shape)
     return marks_KBW.gather(2, column_KBL) * inside_BL
 

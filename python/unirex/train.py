@@ -172,7 +172,7 @@ def _check_same(before: dict[str, Any], now: dict[str, Any], stored: Path) -> No
     for key in sorted({*before, *now} - set(_FREE)):
         old, new = before.get(key, defaults.get(key)), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            old = defaults.get(key, {}) | old
+            old = _filled(defaults.get(key, {}), old)
             for name in sorted({*old, *new} - {"cache"}):
                 if old.get(name) != new.get(name):
                     raise ValueError(
@@ -180,6 +180,14 @@ def _check_same(before: dict[str, Any], now: dict[str, Any], stored: Path) -> No
                     )
         elif old != new:
             raise ValueError(f"--resume: {key} is {new!r}, expected {old!r} as in {stored}")
+
+
+def _filled(defaults: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """Stored settings with the default of each that the file does not know, in every part of them."""
+    return {
+        key: _filled(defaults[key], value) if isinstance(value, dict) and isinstance(defaults.get(key), dict) else value
+        for key, value in (defaults | stored).items()
+    }
 
 
 def _fit(

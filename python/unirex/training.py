@@ -121,6 +121,8 @@ class Training:
             raise ValueError(f"the training set has {len(data)} instances, expected at least one per process")
         self.accelerator = accelerator
         self.weights: dict[str, float] = method.weights  # type: ignore[assignment]
+        # What some methods adapt between steps, from counts over all processes.
+        self._after_step: Callable[[Callable[[Tensor], Tensor]], None] | None = getattr(method, "after_step", None)
         self.data = data
         self.config = config
         self.run = run
@@ -219,6 +221,8 @@ class Training:
         self.optimizer.zero_grad()
         weights = [parameter.detach() for parameter in self.method.parameters() if parameter.requires_grad]
         self.watch.add_weights(step, nn.utils.get_total_norm(weights), index)
+        if self._after_step is not None:
+            self._after_step(self._total)
         return sums, stop
 
     def _clip(self) -> Tensor:
@@ -228,6 +232,13 @@ class Training:
             return norm
         self.accelerator.unscale_gradients()
         return nn.utils.get_total_norm([p.grad for p in self.method.parameters() if p.grad is not None])
+
+    def _total(self, local: Tensor) -> Tensor:
+        """The sum of a tensor over processes."""
+        if self.accelerator.num_processes == 1:
+            return local
+        summed: Tensor = self.accelerator.reduce(local.to(self.accelerator.device), "sum")
+        return summed
 
     def _share(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         return index[self.accelerator.process_index :: self.accelerator.num_processes]
@@ -293,9 +304,7 @@ class Training:
         for batch in micro:
             local[:4] += Counts.of(batch)
         local[4] = bool(self._stop)
-        if self.accelerator.num_processes > 1:
-            local = self.accelerator.reduce(local.to(self.accelerator.device), "sum").cpu()
-        instances, tokens, positive, rows, stop = local.tolist()
+        instances, tokens, positive, rows, stop = self._total(local).tolist()
         counts = Counts(
             instances=instances,
             gold_tokens=tokens,

@@ -52,13 +52,32 @@ def test_expected_class_by_hand() -> None:
 
 
 def test_soft_attention_by_hand() -> None:
-    scores = torch.tensor([[50.0, 1.0, 1.0 + math.log(4), -1e4], [3.0, 2.0, 1.0, 0.0]], requires_grad=True)
+    scores = torch.tensor([[50.0, 1.0, 1.0 + math.log(4), -1e4], [3.0, 2.0, 1.0, math.inf]], requires_grad=True)
     selectable = torch.tensor([[False, True, True, True], [False, False, False, False]])
-    found = attention(scores, selectable)
-    assert found[0].tolist() == pytest.approx([1.0, 0.25, 1.0, 0.0])
-    assert found[1].tolist() == [1.0] * 4
-    found.sum().backward()
+    visible = torch.tensor([[True] * 4, [True, True, False, False]])
+    found = attention(scores, selectable, visible)
+    assert found[0].tolist() == pytest.approx([0.0, 0.2, 0.8, 0.0])
+    assert found[1].tolist() == [0.5, 0.5, 0.0, 0.0]
+    (found * torch.arange(4.0)).sum().backward()
     assert torch.isfinite(scores.grad).all()  # type: ignore[arg-type]
+
+
+def test_tokens_compete_for_the_soft_predictors_attention() -> None:
+    """At most one of a row's tokens has more than half of it, however flat the scores."""
+    torch.manual_seed(0)
+    scores = 0.1 * torch.randn(20, 30)
+    everything = torch.ones(20, 30, dtype=torch.bool)
+    shares = attention(scores, everything, everything)
+    torch.testing.assert_close(shares.sum(1), torch.ones(20))
+    assert (shares > 0.5).sum() == 0
+
+
+def test_the_public_codes_divergence_by_hand() -> None:
+    # The middle of (1/2, 1/2) and (1/4, 3/4) is (3/8, 5/8).
+    first = 3 / 8 * math.log(3 / 4) + 5 / 8 * math.log(5 / 4)
+    second = 3 / 8 * math.log(3 / 2) + 5 / 8 * math.log(5 / 6)
+    found = jensen_shannon(logits(0.5, 0.5), logits(0.25, 0.75), "jensen_shannon_reversed")
+    assert found.tolist() == pytest.approx([(first + second) / 2], abs=1e-6)
 
 
 def test_class_weights_and_counts_by_hand() -> None:
@@ -84,6 +103,7 @@ WORDS = torch.tensor([[-1, 0, 0, 1, 2, 3, -1]])
         ({"fraction": 0.7}, [0, 1, 1, 1, 0, 1, 0]),
         ({"fraction": 0.7, "rounding": "floor"}, [0, 0, 1, 1, 0, 1, 0]),
         ({"fraction": 0.7, "rounding": "floor", "shape": "contiguous"}, [0, 1, 1, 1, 0, 0, 0]),
+        ({"fraction": 0.25, "rounding": "ceil"}, [0, 0, 1, 0, 0, 1, 0]),
         ({"fraction": 0.01, "rounding": "floor"}, [0, 0, 1, 0, 0, 0, 0]),
         # Words (highest token 5, 4, 0, 4.5): the pair of neighbours with most.
         ({"fraction": 0.5, "unit": "word"}, [0, 1, 1, 0, 0, 1, 0]),
@@ -99,7 +119,8 @@ def test_rationales_of_other_shapes_by_hand(settings: dict[str, object], expecte
 
 def test_a_share_that_is_whole_in_decimals_is_not_floored_below() -> None:
     words = torch.arange(15)[None]
-    assert rationale_masks(torch.rand(1, 15), words, 0.2, rounding="floor").sum() == 3
+    for rounding in ("floor", "ceil"):
+        assert rationale_masks(torch.rand(1, 15), words, 0.2, rounding=rounding).sum() == 3  # type: ignore[arg-type]
     assert rationale_masks(torch.rand(1, 100), torch.arange(100)[None], 0.29, rounding="floor").sum() == 29
 
 
@@ -178,19 +199,30 @@ def test_a2r_is_two_task_losses_and_their_gap() -> None:
         soft = []
         for row in range(6):  # the soft predictor began as the hard one
             inside = batch.selectable_BL[row]
-            share = torch.ones(len(inside))
-            share[inside] = scores[row][inside].softmax(0) / scores[row][inside].softmax(0).max()
-            embedded = model.backbone.get_input_embeddings()(batch.rows.input_ids_BL[row]) * share[:, None]
-            mask = batch.rows.visible_BL[row : row + 1].long()
-            soft.append(
-                model.classifier(model.backbone(inputs_embeds=embedded[None], attention_mask=mask).pooler_output)
-            )
+            seen = batch.rows.visible_BL[row]
+            hidden = model.backbone(input_ids=batch.rows.input_ids_BL[row][seen][None]).last_hidden_state[0]
+            share = scores[row][inside].softmax(0)
+            soft.append(model.classifier((share[:, None] * hidden[inside[seen]]).sum(0))[None])
         p, q = hard.softmax(1), torch.cat(soft).softmax(1)
         m = (p + q) / 2
         gap = ((p * (p / m).log()).sum(1) + (q * (q / m).log()).sum(1)) / 2
     assert terms["task"].item() == pytest.approx(task_loss(hard, batch.labels_I).mean().item(), rel=1e-4)
     assert terms["soft"].item() == pytest.approx(task_loss(torch.cat(soft), batch.labels_I).mean().item(), rel=1e-4)
     assert terms["gap"].item() == pytest.approx(gap.mean().item(), rel=1e-3, abs=1e-6)
+
+
+def test_a2r_as_the_public_code_of_the_paper_has_it() -> None:
+    """Five fractions for the hard predictor, no task loss of the soft one, half the weight of its divergence."""
+    method, batch = method_of("a2r_paper"), data().collate(np.arange(6))
+    terms = method(batch, counts_of(batch), 0)
+    single, task, gap = method_of("a2r_paper"), 0.0, 0.0
+    for fraction in (0.01, 0.05, 0.1, 0.2, 0.5):
+        object.__setattr__(single.config, "fractions", (fraction,))
+        alone = single(batch, counts_of(batch), 0)
+        task, gap = task + alone["task"].item() / 5, gap + alone["gap"].item() / 5
+    assert terms["task"].item() == pytest.approx(task, rel=1e-5)
+    assert terms["gap"].item() == pytest.approx(gap, rel=1e-4, abs=1e-7)
+    assert method.weights == {"task": 1.0, "soft": 0.0, "gap": 0.5, "plaus": 0.0}
 
 
 def test_a2r_trains_scores_through_the_soft_predictor_only() -> None:

@@ -1,5 +1,6 @@
 """Every training mode: a batch may be cut anyhow, no weight is left out, saved models come back equal."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,13 @@ import pytest
 import torch
 
 from reference.method_worlds import CASES, counts_of, data, method_of, stages_of
+from unirex.config import TrainConfig
+from unirex.extractors.head import ScoreHead
 from unirex.inference import EvalConfig, Judging, predict, sources
 from unirex.methods import METHODS
 from unirex.methods.method import saved_config
 from unirex.modeling import UnirexModel
+from unirex.training import adamw
 
 
 def backward(method: Any, parts: list[np.ndarray], choices: bool = False) -> tuple[dict[str, float], dict[str, Any]]:
@@ -115,6 +119,7 @@ def test_a_stage_leaves_the_other_models_weights_alone(case: str) -> None:
         ("fresh", {"support_epochs": 0}, "method.support_epochs is 0, expected at least 1 or null"),
         ("a2r", {"gap_weight": -1.0}, "method.gap_weight is -1.0"),
         ("a2r", {"gap_weight": 0.0, "soft_weight": 0.0}, "expected one of them to train the scores"),
+        ("a2r", {"fractions": (0.5, 0.2)}, "method.fractions is (0.5, 0.2), expected ascending values in (0, 1]"),
         ("l2e", {"task_epochs": 0}, "method.task_epochs is 0"),
         ("unirex", {"comp_target": 0.2}, "method.comp_target is 0.2, expected null with comp_criterion margin"),
         ("unirex", {"comp_trains": "extractor"}, "method.comp_trains is 'extractor', expected 'both' with estimator"),
@@ -159,3 +164,34 @@ def test_plausibility_needs_an_attribution_that_can_be_trained() -> None:
     config = METHODS["unirex"].config_class(attribution="ig")
     with pytest.raises(ValueError, match=r"method.attribution is 'ig', expected grad or input_x_grad"):
         METHODS["unirex"](method.model, config, method.fill)
+
+
+@pytest.mark.parametrize(
+    ("case", "settings", "moves"),
+    [
+        ("slm_fp_ranking", {}, False),
+        ("slm_fp_logistic", {"plaus_criterion": "kl"}, False),
+        ("dlm_fp_logistic", {"plaus_weight": 0.0}, False),
+        ("aa_fp_mlp", {"plaus_criterion": "ranking"}, False),
+        ("a2r", {"plaus_criterion": "bce"}, False),  # of weight 0
+        ("a2r_p", {"plaus_criterion": "ranking"}, False),
+        ("fresh_p", {"plaus_criterion": "ranking"}, False),
+        ("a2r_p", {}, True),
+        ("slm_fp_logistic", {}, True),
+        ("slm_fp_logistic", {"plaus_criterion": "ranking", "unit": "word", "word_score": "sum"}, True),
+    ],
+)
+def test_a_bias_that_no_loss_reads_stays_where_it_is(case: str, settings: dict[str, Any], moves: bool) -> None:
+    """Adam makes steps of the learning rate's length of whatever the rounding of its gradient is."""
+    method = method_of(case)
+    method = type(method)(method.model, replace(method.config, **settings), method.fill)
+    if stages_of(method)[0] is not None:
+        method.enter(stages_of(method)[0])
+    optimizer = adamw(method, TrainConfig(lr=0.01))
+    last = next(module for module in method.model.modules() if isinstance(module, ScoreHead)).layers[-1]
+    before = {name: parameter.detach().clone() for name, parameter in last.named_parameters()}
+    for _ in range(3):
+        backward(method, [np.arange(6)])
+        optimizer.step()
+    assert torch.equal(last.bias, before["bias"]) != moves
+    assert not torch.equal(last.weight, before["weight"])

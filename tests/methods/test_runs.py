@@ -8,11 +8,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import load_file
 from tokenizers import ByteLevelBPETokenizer
 from tokenizers.processors import RobertaProcessing
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
-from unirex import evaluate, train, training
+from unirex import checkpoint, evaluate, train, training
 from unirex.data import DataConfig, load_split
 from unirex.data.toy import ToyConfig
 from unirex.tokenization import build_tokenizer
@@ -113,6 +115,28 @@ def test_a_run_of_two_stages_is_resumed_in_either(
     # Another run in the folder begins all stages anew.
     assert train.main([*arguments, f"--output={tmp_path / 'cut'}", "--overwrite=true", "--seed=1"]) == 0
     assert losses(tmp_path / "cut" / "stages/support") != losses(tmp_path / "whole" / "stages/support")
+
+
+def test_the_step_of_adaptive_imle_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [*TOY, *TINY, "--method.estimator=aimle", "--train.epochs=2"]
+    assert train.main([*arguments, f"--output={tmp_path / 'whole'}"]) == 0
+    step = training.Training._step
+
+    def stop(self: training.Training, index: Any) -> Any:
+        terms, _ = step(self, index)
+        return terms, self.progress.step == 2  # of four
+
+    monkeypatch.setattr(training.Training, "_step", stop)
+    assert train.main([*arguments, f"--output={tmp_path / 'cut'}"]) == 130
+    size = load_file(checkpoint.latest(tmp_path / "cut") / "weights.safetensors")["step.size"]  # type: ignore[operator]
+    assert size.item() in (pytest.approx(0.5 + n * 0.005) for n in (-3, -1, 1, 3))
+    monkeypatch.undo()
+    assert train.main([*arguments, f"--output={tmp_path / 'cut'}", "--resume=true"]) == 0
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    ends = [load_file(checkpoint.latest(tmp_path / name) / "weights.safetensors") for name in ("whole", "cut")]  # type: ignore[operator]
+    for name in ("step.size", "step.moved"):
+        assert torch.equal(ends[0][name], ends[1][name])
+    assert ends[0]["step.size"] != size
 
 
 def texts() -> list[str]:

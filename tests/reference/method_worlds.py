@@ -31,6 +31,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "dlm_fp_logistic": ("unirex", "dual", {"estimator": "logistic"}),
     "slm_fp_apart": ("unirex", "shared", {"estimator": "logistic", "comp_trains": "extractor"}),
     "dlm_fp_apart": ("unirex", "dual", {"estimator": "logistic", "comp_trains": "extractor"}),
+    "slm_fp_aimle": ("unirex", "shared", {"estimator": "aimle", "noise": 0.0, "samples": 1, "fractions": (0.2, 0.5)}),
+    "slm_fp_ranking": ("unirex", "shared", {"estimator": "logistic", "plaus_criterion": "ranking"}),
     "dlm_p": ("unirex", "dual", {"comp_weight": 0.0, "suff_weight": 0.0}),
     "dlm_fp": ("unirex", "dual", {}),
     "slm_p": ("unirex", "shared", {"comp_weight": 0.0, "suff_weight": 0.0}),
@@ -42,10 +44,15 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "fresh_p": ("fresh", "support", {"plaus_weight": 0.5, "rounding": "floor"}),
     "a2r": ("a2r", "dual", {"fraction": 0.3}),
     "a2r_shared": ("a2r", "shared", {"unit": "word"}),
+    "a2r_paper": (
+        "a2r", "dual",
+        {"fractions": (0.01, 0.05, 0.1, 0.2, 0.5), "soft_weight": 0.0, "gap_weight": 0.5,
+         "gap_criterion": "jensen_shannon_reversed"},
+    ),
     "a2r_p": ("a2r", "dual", {"plaus_weight": 0.5}),
     "l2e": ("l2e", "dual", {}),
     "l2e_class": ("l2e", "dual", {"score": "class", "attribution": "input_x_grad"}),
-}
+}  # fmt: skip
 """Every training mode: method, extractor, settings."""
 
 

@@ -6,6 +6,12 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from reference.method_worlds import CASES, counts_of, data, method_of, stages_of
+from unirex.adaptive_step import AdaptiveStep
+
+
+def summed(tally: torch.Tensor) -> torch.Tensor:
+    dist.all_reduce(tally)
+    return tally
 
 
 def main() -> None:
@@ -35,6 +41,13 @@ def main() -> None:
                 assert (a.grad is None) == (b.grad is None), (case, stage, name)
                 if a.grad is not None:
                     torch.testing.assert_close(b.grad, a.grad, atol=2e-5, rtol=1e-3, msg=f"{case} {stage} {name}")
+            if getattr(alone, "step", None) is not None:
+                # Of the same selections, counted here by one process and there by two (twice over).
+                alone.after_step(lambda tally: tally)
+                shared.after_step(summed)
+                assert alone.step.size != AdaptiveStep(1.0, 1.0).size, case
+                for buffer in ("size", "moved"):
+                    torch.testing.assert_close(getattr(shared.step, buffer), getattr(alone.step, buffer))
             if rank == 0:
                 print(case, stage or "", "ok", flush=True)
     dist.destroy_process_group()

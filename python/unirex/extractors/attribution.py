@@ -26,8 +26,9 @@ from unirex.perturb import How
 Attribution = Literal["grad", "input_x_grad", "ig", "gate_ig", "deeplift", "gradient_shap", "attention", "occlusion"]
 """Where scores come from without a learned extractor; see `attribute`."""
 
-VectorPooling = Literal["auto", "sum", "norm"]
-"""How a token's attribution vector becomes a score: its sum (signed), its length; `auto`: norm for grad, else sum."""
+VectorPooling = Literal["auto", "sum", "norm", "abs_sum"]
+"""How a token's attribution vector becomes a score: its sum (signed), its length, the sum of its absolute values;
+`auto`: the length for grad, else the sum."""
 
 IN_TRAINING: tuple[Attribution, ...] = ("grad", "input_x_grad")
 """Attributions that a training step can differentiate."""
@@ -39,6 +40,7 @@ class AttributionConfig:
 
     Attributes:
         pooling: of a token's attribution vector; see `VectorPooling`.
+        grad_pooling: what `auto` means for grad: `norm`, its length, or `abs_sum`, as in the paper's public code.
         ig_steps, ig_rule: of integrated gradients, both kinds: points on the way, and where they lie.
         shap_samples, shap_stdev, shap_seed: of gradient_shap: samples per instance, noise on the input, seed.
         attention: which attention weights.
@@ -47,6 +49,7 @@ class AttributionConfig:
     """
 
     pooling: VectorPooling = "auto"
+    grad_pooling: Literal["norm", "abs_sum"] = "norm"
     ig_steps: int = 3
     ig_rule: Rule = "midpoint"
     shap_samples: int = 5
@@ -66,6 +69,10 @@ class AttributionConfig:
             raise ValueError(
                 f"method.explainer.shap_stdev is {self.shap_stdev}, expected a finite number of at least 0"
             )
+
+    def pooling_of(self, how: Attribution) -> VectorPooling:
+        """The pooling of an attribution's vectors."""
+        return self.grad_pooling if self.pooling == "auto" and how == "grad" else self.pooling
 
 
 def attribute(
@@ -99,7 +106,7 @@ def attribute(
     with torch.no_grad():
         vectors_BLD = _vectors(target, how, config)
         gap_B = completeness_gap(target, vectors_BLD) if how in ("ig", "deeplift") else None
-        return pooled(vectors_BLD, how, config.pooling, head).float(), gap_B
+        return pooled(vectors_BLD, how, config.pooling_of(how), head).float(), gap_B
 
 
 def _vectors(target: Target, how: Attribution, config: AttributionConfig) -> Tensor:
@@ -139,11 +146,13 @@ def with_logits(
 
 
 def pooled(vectors_BLD: Tensor, how: Attribution, pooling: VectorPooling, head: nn.Module | None = None) -> Tensor:
-    """Scores [B, L] from attribution vectors: by the head where there is one, else by sum or length.
+    """Scores [B, L] from attribution vectors: by the head where there is one, else by `pooling`.
 
     >>> vectors = torch.tensor([[[3.0, -4.0]]])
     >>> pooled(vectors, "grad", "auto").item(), pooled(vectors, "ig", "auto").item()
     (5.0, -1.0)
+    >>> pooled(vectors, "grad", "abs_sum").item()
+    7.0
     """
     if head is not None:
         scores_BL: Tensor = head(vectors_BLD)
@@ -151,4 +160,6 @@ def pooled(vectors_BLD: Tensor, how: Attribution, pooling: VectorPooling, head: 
     if pooling == "norm" or (pooling == "auto" and how == "grad"):
         # The length of zero (padding) has no derivative: a floor far below any gradient's square.
         return vectors_BLD.square().sum(-1).clamp(min=1e-24).sqrt()
+    if pooling == "abs_sum":
+        return vectors_BLD.abs().sum(-1)
     return vectors_BLD.sum(-1)

@@ -42,6 +42,16 @@ class ScoreHead(nn.Module):
             found: Tensor = last(hidden_BLD.to(next(last.parameters()).dtype))
         return found
 
+    def hold_bias(self) -> None:
+        """Makes the gradient of the last bias zero, so that no step moves it.
+
+        Where a loss does not change when all scores shift, that gradient is nothing but rounding, of which Adam makes
+        steps as long as any other. The bias stays among the trained weights: checkpoints have its place in them.
+        """
+        last = self.layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.register_hook(torch.zeros_like)
+
 
 def expected_class(logits: Tensor) -> Tensor:
     """The expected class counted from the middle one, float [...], of logits [..., classes].

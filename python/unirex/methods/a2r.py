@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from unirex.backbone import encode, pool
+from unirex.backbone import encode
 from unirex.data.collate import Batch, Rows
 from unirex.methods.method import Counts, Explanation, plausibility_term, task_term
 from unirex.modeling import UnirexModel
-from unirex.objectives import PlausCriterion, jensen_shannon, task_loss
-from unirex.perturb import FillTokens, How, hidden_tokens, perturb
+from unirex.objectives import BY_ROW, Divergence, PlausCriterion, jensen_shannon, task_loss
+from unirex.perturb import FillTokens, How, perturbed_logits
 from unirex.selection import Pooling, rationale_masks
 
 
@@ -26,8 +26,11 @@ class A2rConfig:
         word_score: score of a word from its tokens.
         how: how tokens outside the rationale are hidden from the hard predictor in training.
         fraction: share of the units in the rationale; None = the run's f*, the mean gold share of the training set.
-        soft_weight: weight of the soft predictor's task loss.
-        gap_weight: weight of the Jensen-Shannon divergence between the two predictions.
+        fractions: several shares to train the hard predictor at, each with the same weight; None = `fraction` alone.
+        soft_weight: weight of the soft predictor's task loss; 0 in the public code of UNIREX, where the gap alone
+            trains the soft predictor.
+        gap_weight: weight of the divergence between the two predictions.
+        gap_criterion: that divergence; see `unirex.objectives.jensen_shannon`.
         plaus_weight: weight of the plausibility of the scores (A2R+P above 0).
         plaus_criterion: see `unirex.objectives`.
         class_weights: weight of each class in the task terms; None = all 1.
@@ -38,8 +41,10 @@ class A2rConfig:
     word_score: Pooling = "max"
     how: How = "attention"
     fraction: float | None = None
+    fractions: tuple[float, ...] | None = None
     soft_weight: float = 1.0
     gap_weight: float = 1.0
+    gap_criterion: Divergence = "jensen_shannon"
     plaus_weight: float = 0.0
     plaus_criterion: PlausCriterion = "bce"
     class_weights: tuple[float, ...] | None = None
@@ -48,6 +53,12 @@ class A2rConfig:
         """Checks the ranges."""
         if self.fraction is not None and not 0 < self.fraction <= 1:
             raise ValueError(f"method.fraction is {self.fraction}, expected a value in (0, 1] or null")
+        if self.fractions is not None and (
+            not self.fractions
+            or list(self.fractions) != sorted(set(self.fractions))
+            or not 0 < self.fractions[0] <= self.fractions[-1] <= 1
+        ):
+            raise ValueError(f"method.fractions is {self.fractions}, expected ascending values in (0, 1] or null")
         for name in ("soft_weight", "gap_weight", "plaus_weight"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"method.{name} is {getattr(self, name)}, expected a finite number of at least 0")
@@ -56,7 +67,7 @@ class A2rConfig:
 
 
 class A2r(nn.Module):
-    """Two predictors: one is given the hard rationale, one the whole input softly weighted by the same scores.
+    """Two predictors: one is given the hard rationale, one pools its hidden states by a softmax over the same scores.
 
     The soft one passes its gradient to the extractor; the divergence between both ties the hard one to it. What is
     saved and judged is the extractor and the hard predictor: on the whole input, on rationales and on true complements,
@@ -77,6 +88,11 @@ class A2r(nn.Module):
         self.soft = nn.ModuleDict(
             {name: copy.deepcopy(getattr(model, name)) for name in ("backbone", "dropout", "classifier")}
         )
+        pooler = getattr(self.soft["backbone"], "pooler", None)
+        if pooler is not None:  # attention pools in its place
+            pooler.requires_grad_(False)
+        if config.plaus_weight == 0 or config.plaus_criterion in BY_ROW:
+            model.hold_score_bias()
 
     @staticmethod
     def model_settings(config: A2rConfig) -> dict[str, Any]:
@@ -93,24 +109,37 @@ class A2r(nn.Module):
         """This batch's share of every term's mean over the global batch (a scalar each)."""
         c = self.config
         scores_BL = self.model.scores(batch)
-        rationale_BL = rationale_masks(scores_BL, batch.words_BL, self.fraction, unit=c.unit, pooling=c.word_score)
-        hidden_BL = hidden_tokens(rationale_BL, batch.selectable_BL, "keep")
-        hard_IC = self.model.perturbed(perturb(batch.rows, hidden_BL, c.how, self.fill), batch.n_choices)
-        soft_IC = self._soft_logits(batch, attention(scores_BL, batch.selectable_BL))
-        task_I, soft_I = task_loss(hard_IC, batch.labels_I), task_loss(soft_IC, batch.labels_I)
+        rationale_KBL = torch.stack(
+            [
+                rationale_masks(scores_BL, batch.words_BL, fraction, unit=c.unit, pooling=c.word_score)
+                for fraction in c.fractions or (self.fraction,)
+            ]
+        )
+        hard_KIC = perturbed_logits(
+            lambda rows: self.model.perturbed(rows, batch.n_choices),
+            batch.rows,
+            rationale_KBL,
+            batch.selectable_BL,
+            kinds=["keep"],
+            how=c.how,
+            fill=self.fill,
+            n_choices=batch.n_choices,
+        )[0]
+        soft_IC = self._soft_logits(batch, attention(scores_BL, batch.selectable_BL, batch.rows.visible_BL))
+        task_I, soft_I = task_loss(hard_KIC, batch.labels_I).mean(0), task_loss(soft_IC, batch.labels_I)
         return {
             "task": task_term(task_I, batch, counts, self.class_weights),
             "soft": task_term(soft_I, batch, counts, self.class_weights),
-            "gap": jensen_shannon(hard_IC, soft_IC).sum() / counts.instances,
+            "gap": jensen_shannon(hard_KIC, soft_IC, c.gap_criterion).mean(0).sum() / counts.instances,
             "plaus": plausibility_term(scores_BL, batch, counts, c.plaus_criterion),
         }
 
     def _soft_logits(self, batch: Batch, attention_BL: Tensor) -> Tensor:
-        """The soft predictor's logits float32 [instances, C]: every embedding is weighted by its attention."""
+        """The soft predictor's logits float32 [instances, C]: its hidden states' mean, weighted by attention."""
         backbone: Any = self.soft["backbone"]
-        embeddings_BLD = backbone.get_input_embeddings()(batch.rows.input_ids_BL) * attention_BL.unsqueeze(-1)
-        hidden_BLD, pooler_BD = encode(backbone, batch.rows, embeddings_BLD)
-        pooled_BD = pool(hidden_BLD, pooler_BD, batch.rows.visible_BL, self.model.pooling)
+        hidden_BLD = encode(backbone, batch.rows)[0]
+        hidden_BLD = hidden_BLD.masked_fill(~batch.rows.visible_BL.unsqueeze(-1), 0.0)  # padding holds no values
+        pooled_BD = (hidden_BLD * attention_BL.unsqueeze(-1)).sum(1)
         logits: Tensor = self.soft["classifier"](self.soft["dropout"](pooled_BD)).float()
         return logits.view(-1, batch.n_choices) if self.model.config.choice else logits
 
@@ -125,17 +154,17 @@ class A2r(nn.Module):
         return self.model.perturbed(rows, n_choices, max_tokens)
 
 
-def attention(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
-    """How much of each token's embedding the soft predictor is given, float [B, L] in (0, 1], with gradient.
+def attention(scores_BL: Tensor, selectable_BL: Tensor, visible_BL: Tensor) -> Tensor:
+    """The share of each token in what the soft predictor reads, float [B, L], summing to 1 in each row, with gradient.
 
-    The softmax over the selectable tokens, relative to its largest value, so that a text's length does not matter: the
-    token of the highest score is passed whole. Tokens that are not selectable are passed whole.
+    The softmax over the selectable tokens, which compete for it; in a row without any, all visible tokens share alike.
 
     >>> scores, selectable = torch.tensor([[9.0, 0.0, 0.0]]), torch.tensor([[False, True, True]])
-    >>> attention(scores, selectable).tolist()
-    [[1.0, 1.0, 1.0]]
+    >>> attention(scores, selectable, torch.ones(1, 3).bool()).tolist()
+    [[0.0, 0.5, 0.5]]
     """
-    highest_B1 = scores_BL.masked_fill(~selectable_BL, -torch.inf).amax(1, keepdim=True)
-    highest_B1 = torch.where(highest_B1.isinf(), 0.0, highest_B1)
-    # Filled before the exponential: an overflow at a token that is not selectable must not reach a gradient.
-    return (scores_BL - highest_B1).masked_fill(~selectable_BL, 0.0).exp()
+    some_B1 = selectable_BL.any(1, keepdim=True)
+    inside_BL = torch.where(some_B1, selectable_BL, visible_BL)
+    # Filled before the softmax: what stands at other tokens must not reach a gradient.
+    scores_BL = torch.where(selectable_BL, scores_BL, 0.0).masked_fill(~inside_BL, -torch.inf)
+    return scores_BL.softmax(1)

@@ -11,9 +11,9 @@ from unirex.extractors.attribution import Attribution, AttributionConfig
 from unirex.methods.method import Counts, Explanation, Stage, plausibility_term, task_term
 from unirex.methods.remembered import Remembered
 from unirex.modeling import UnirexModel
-from unirex.objectives import PlausCriterion, task_loss
+from unirex.objectives import BY_ROW, PlausCriterion, task_loss
 from unirex.perturb import FillTokens, How, hidden_tokens, perturb
-from unirex.selection import Pooling, rationale_masks
+from unirex.selection import Pooling, Rounding, rationale_masks
 
 StageName = Literal["support", "predictor"]
 
@@ -29,7 +29,7 @@ class FreshConfig:
         how: how tokens outside the rationale are hidden from the predictor in training.
         fraction: share of the units in the rationale; None = the run's f*, the mean gold share of the training set.
         shape: `top_k` units, or one `contiguous` run of them.
-        rounding: of fraction * n: `half_even`, or `floor` as in the UNIREX code.
+        rounding: of fraction * n: `half_even`, `ceil` as in the FRESH code, or `floor` as in the UNIREX code.
         attribution: what the support classifier is explained by; the paper's default is attention.
         explainer: settings of that attribution.
         support_epochs: most epochs of the support classifier; None = `train.epochs`.
@@ -45,7 +45,7 @@ class FreshConfig:
     how: How = "attention"
     fraction: float | None = None
     shape: Literal["top_k", "contiguous"] = "top_k"
-    rounding: Literal["half_even", "floor"] = "half_even"
+    rounding: Rounding = "half_even"
     attribution: Attribution = "attention"
     explainer: AttributionConfig = field(default_factory=AttributionConfig)
     support_epochs: int | None = None
@@ -81,6 +81,8 @@ class Fresh(nn.Module):
         self.fill = fill
         self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
         self.fraction = float(config.fraction or (model.config.run or {}).get("rationale_fraction", 0.2))
+        if config.plaus_criterion in BY_ROW:
+            model.hold_score_bias()
         self._stage: StageName = "predictor"
         self._remembered = Remembered()
 

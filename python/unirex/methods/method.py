@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unirex.data.collate import Batch
-from unirex.objectives import PlausCriterion, plausibility_loss
+from unirex.objectives import BY_ROW, PlausCriterion, plausibility_loss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,8 +87,7 @@ def plausibility_term(scores_BL: Tensor, batch: Batch, counts: Counts, criterion
     """
     counted_BL = batch.selectable_BL & batch.has_gold_B[:, None]
     loss_BL = plausibility_loss(scores_BL, batch.gold_BL, counted_BL, criterion=criterion, pos_weight=counts.pos_weight)
-    by_row = criterion in ("kl", "ranking")
-    return loss_BL.sum() / max(counts.gold_rows if by_row else counts.gold_tokens, 1.0)
+    return loss_BL.sum() / max(counts.gold_rows if criterion in BY_ROW else counts.gold_tokens, 1.0)
 
 
 def task_term(loss_I: Tensor, batch: Batch, counts: Counts, class_weights: Tensor | None) -> Tensor:

@@ -1,6 +1,6 @@
 """UNIREX: A Unified Learning Framework for Language Model Rationale Extraction (Chan et al., ICML 2022)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -8,11 +8,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from unirex.adaptive_step import AdaptiveStep
 from unirex.data.collate import Batch, Rows
 from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig
 from unirex.methods.method import Counts, Explanation, plausibility_term, task_term
 from unirex.modeling import UnirexModel
 from unirex.objectives import (
+    BY_ROW,
     CompCriterion,
     PlausCriterion,
     SuffCriterion,
@@ -56,7 +58,8 @@ class UnirexMethodConfig:
         class_weights: weight of each class in the task term (classes in label order); None = all 1.
         estimator: how faithfulness trains the extractor through the selection; `hard` = not at all, as in the paper;
             the others are those of `unirex.relaxation.relax`, and need how attention.
-        temperature, noise, samples, imle_step: of the estimator; see `unirex.relaxation.Relaxation`.
+        temperature, noise, samples, imle_step, aimle_target, aimle_rate: of the estimator; see
+            `unirex.relaxation.Relaxation`.
         mask_weight: weight of the cross-entropy on inputs of which a random share of the selectable tokens is hidden,
             so that perturbed inputs are nothing new to the task model.
         ramp: share of training over which the weights of comprehensiveness and sufficiency rise linearly from 0.
@@ -86,7 +89,9 @@ class UnirexMethodConfig:
     temperature: float = 0.3
     noise: float = 0.3
     samples: int = 4
-    imle_step: float = 10.0
+    imle_step: float = 1.0
+    aimle_target: float = 1.0
+    aimle_rate: float = 0.005
     mask_weight: float = 0.0
     ramp: float = 0.0
 
@@ -143,6 +148,8 @@ class UnirexMethodConfig:
             noise=self.noise,
             samples=self.samples,
             imle_step=self.imle_step,
+            aimle_target=self.aimle_target,
+            aimle_rate=self.aimle_rate,
         )
 
 
@@ -210,11 +217,23 @@ class Unirex(nn.Module):
         self.config = config
         self.fill = fill
         self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
+        if not self.reads_shift:
+            model.hold_score_bias()
+        self.step = AdaptiveStep(config.aimle_target, config.aimle_rate) if config.estimator == "aimle" else None
 
     @staticmethod
     def model_settings(config: UnirexMethodConfig) -> dict[str, Any]:
         """What the method wants of the model beside what `model` says."""
         return {}
+
+    @property
+    def reads_shift(self) -> bool:
+        """Whether a loss changes when all scores shift: top-k and losses within a row don't, but for sums over words.
+
+        A method with losses of its own that do says so here, or the score head's last bias is never trained.
+        """
+        c = self.config
+        return (c.plaus_weight > 0 and c.plaus_criterion not in BY_ROW) or (c.unit == "word" and c.word_score == "sum")
 
     @property
     def weights(self) -> dict[str, float]:
@@ -291,7 +310,14 @@ class Unirex(nn.Module):
         fractions = self._draw(seed)
         if c.estimator == "hard":
             return select(scores_BL.detach(), batch.words_BL, fractions, c.unit, c.word_score)
-        return relaxed_masks(scores_BL, batch.words_BL, fractions, c.relaxation, unit=c.unit, pooling=c.word_score)
+        return relaxed_masks(
+            scores_BL, batch.words_BL, fractions, c.relaxation, unit=c.unit, pooling=c.word_score, step=self.step
+        )
+
+    def after_step(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Called after each optimizer step, by every process; `total` sums a tensor over processes."""
+        if self.step is not None:
+            self.step.update(total)
 
     def _faithfulness(
         self, batch: Batch, counts: Counts, logits_IC: Tensor, ce_full_I: Tensor, by_view: dict[View, Tensor]
