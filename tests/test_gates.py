@@ -7,7 +7,7 @@ import torch
 
 from test_backbone import backbone, random_rows
 from unirex.backbone import encode, encode_pooled, pool
-from unirex.gates import gated_attention, take_gates
+from unirex.gates import Gate, attention, gated_attention, take_gates
 from unirex.perturb import FillTokens, perturbed_logits
 from unirex.relaxation import Relaxation
 from unirex.selection import relaxed_masks, top_k_masks
@@ -56,6 +56,23 @@ def test_a_closed_gate_gets_the_change_of_the_output_when_it_opens() -> None:
     torch.testing.assert_close(found[:, 3], change, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_grouped_heads_are_shared_as_the_library_shares_them(groups: int) -> None:
+    """Two heads of keys and values; neighbouring heads of queries share one (queries 0 and 1 the first, of four)."""
+    query, key, value = qkv(4, heads=2 * groups)[0], *qkv(5)[1:]
+    module = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = groups, False  # type: ignore[assignment]
+    visible = torch.tensor([True, True, False, True, True])
+    mask = visible.expand(2, 1, 5, 5)
+    plain, _ = attention(module, query, key, value, mask, scaling=0.5)
+    gated, _ = attention(module, query, key, value, None, scaling=0.5, gate=Gate(visible.double().expand(2, 5)))
+    torch.testing.assert_close(gated, plain, atol=1e-6, rtol=1e-5)
+    by_hand = reference(
+        query, key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1), visible.expand(2, 5)
+    )
+    torch.testing.assert_close(gated, by_hand.transpose(1, 2), atol=1e-6, rtol=1e-5)
+
+
 def test_a_mean_passes_gradient_to_its_gates_open_or_closed() -> None:
     hidden = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     visible = torch.tensor([[True, True, True, False]])
@@ -94,9 +111,14 @@ def test_dropout_keeps_the_mean_and_its_gradient() -> None:
     torch.testing.assert_close(a, b, atol=0.1, rtol=0.1)
 
 
-@pytest.mark.parametrize("model_type", GATED)
+@pytest.mark.parametrize("model_type", [*GATED, "grouped"])
 def test_gating_a_backbone_hides_exactly_and_reaches_the_hidden_tokens(model_type: str) -> None:
-    model, rows = backbone(model_type), random_rows()
+    """`grouped` is a llama whose four heads of queries share two of keys."""
+    if model_type == "grouped":
+        model, model_type = backbone("llama", num_attention_heads=4, num_key_value_heads=2), "llama"
+    else:
+        model = backbone(model_type)
+    rows = random_rows()
     visible = torch.arange(20) < torch.tensor([20, 18, 12, 20, 7, 9, 20])[:, None]
     gates = (rows.visible_BL & visible).float().requires_grad_()
     full = replace(rows, visible_BL=visible)
