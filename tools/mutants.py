@@ -203,31 +203,23 @@ class Plugin:
             settings.load_profile("mutants")
 
 
-def in_child(path: Path, tree: ast.AST, tests: list[str], cpu: float, wall: float, out: Path | None = None) -> int:
-    """The exit code of the tests in a forked process where the module at `path` is `tree`; negative: a signal."""
+def start(path: Path, tree: ast.AST, tests: list[str], cpu: float, out: Path | None = None) -> int:
+    """The id of a forked process that runs the tests where the module at `path` is `tree`, `cpu` seconds at most."""
     sys.stdout.flush()
     pid = os.fork()
-    if pid == 0:
-        code = 99
-        try:
-            sink = os.open(out or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(sink, 1)
-            os.dup2(sink, 2)
-            limit = math.ceil(cpu)
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
-            resource.setrlimit(resource.RLIMIT_DATA, (8 << 30, 8 << 30))
-            code = _run(path, tree, tests)
-            sys.stdout.flush()
-        finally:
-            os._exit(code)
-    deadline = time.monotonic() + wall
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
+    if pid:
+        return pid
+    code = 99
+    try:
+        sink = os.open(out or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(cpu), math.ceil(cpu) + 1))
+        resource.setrlimit(resource.RLIMIT_DATA, (8 << 30, 8 << 30))
+        code = _run(path, tree, tests)
+        sys.stdout.flush()
+    finally:
+        os._exit(code)
 
 
 def _run(path: Path, tree: ast.AST, tests: list[str]) -> int:
@@ -256,18 +248,42 @@ def baseline(path: Path, tests: list[str]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         names, out = Path(folder) / "names", Path(folder) / "out"
         os.environ["MUTANTS_LOADED"] = str(names)
-        code = in_child(path, tree, tests, 600, 3600, out)
+        for _ in range(2):
+            _, status, usage = os.wait4(start(path, tree, tests, 600, out), 0)
+            if status:
+                print(out.read_text(encoding="utf-8", errors="replace")[-2000:], file=sys.stderr)
+                raise SystemExit(f"error: {path}: its tests do not pass as it is")
+            for name in names.read_text(encoding="utf-8").split():
+                with suppress(Exception):
+                    importlib.import_module(name)
         del os.environ["MUTANTS_LOADED"]
-        if code != 0:
-            print(out.read_text(encoding="utf-8", errors="replace")[-2000:], file=sys.stderr)
-            raise SystemExit(f"error: {path}: its tests end with {code} without a mutant, expected 0")
-        for name in names.read_text(encoding="utf-8").split():
-            with suppress(Exception):
-                importlib.import_module(name)
-    before = os.times()
-    in_child(path, tree, tests, 600, 3600)
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    return usage.ru_utime + usage.ru_stime
+
+
+def outcomes(
+    path: Path, tree: ast.AST, tests: list[str], chosen: list[Mutation], jobs: int, cpu: float
+) -> Iterator[tuple[Mutation, str, str]]:
+    """Each mutation with its name and what came of it, so many tried at a time."""
+    queue, running = chosen[::-1], dict[int, tuple[Mutation, str, float]]()
+    equivalent = known_equivalent()
+    name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    while queue or running:
+        while queue and len(running) < jobs:
+            mutation = queue.pop()
+            with mutation.applied() as change:
+                text = f"{name} {change}"
+                if text in equivalent:
+                    yield mutation, text, "equivalent"
+                else:
+                    running[start(path, tree, tests, cpu)] = (mutation, text, time.monotonic() + 60 * cpu)
+        for pid, (mutation, text, deadline) in list(running.items()):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                del running[pid]
+                yield mutation, text, "survived" if status == 0 else "killed" if os.WIFEXITED(status) else "out of time"
+            elif time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
 
 
 def wilson(killed: int, tried: int) -> tuple[float, float]:
@@ -288,30 +304,21 @@ def known_equivalent() -> set[str]:
     return {line.strip() for line in lines if line.strip() and not line.startswith("#")}
 
 
-def measure(path: Path, tests: list[str], sample: int | None, seed: int) -> tuple[int, int]:
+def measure(path: Path, tests: list[str], sample: int | None, seed: int, jobs: int) -> tuple[int, int]:
     """Tries a file's mutants, prints the survivors and the score; returns how many were killed, and tried."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    whole = list(mutations(tree))
-    chosen = whole
+    whole = chosen = list(mutations(tree))
     if sample is not None and sample < len(whole):
-        chosen = [whole[i] for i in sorted(random.Random(seed).sample(range(len(whole)), sample))]  # noqa: S311
-    cpu, equivalent = baseline(path, tests), known_equivalent()
+        chosen = random.Random(seed).sample(whole, sample)  # noqa: S311
     counts = {"killed": 0, "out of time": 0, "survived": 0, "equivalent": 0}
-    name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-    for mutation in chosen:
-        with mutation.applied() as text:
-            if f"{name} {text}" in equivalent:
-                counts["equivalent"] += 1
-                continue
-            code = in_child(path, tree, tests, 10 + 4 * cpu, 60 + 40 * cpu)
-        result = "survived" if code == 0 else "out of time" if code < 0 else "killed"
+    for mutation, text, result in outcomes(path, tree, tests, chosen, jobs, 5 + 4 * baseline(path, tests)):
         counts[result] += 1
-        if code == 0:
-            print(f"{name} {text}    (line {mutation.line})", flush=True)
+        if result == "survived":
+            print(f"{text}    (line {mutation.line})", flush=True)
     tried, killed = len(chosen) - counts["equivalent"], counts["killed"] + counts["out of time"]
     interval = "" if len(chosen) == len(whole) else " [{:.1%}, {:.1%}]".format(*wilson(killed, tried))
     share = f"{killed / tried:.1%}{interval}" if tried else "none tried"
-    print(f"{name}: {share} of {tried} (of {len(whole)}) killed; {counts}", flush=True)
+    print(f"{path.name}: {share} of {tried} (of {len(whole)}) killed; {counts}", flush=True)
     return killed, tried
 
 
@@ -322,6 +329,7 @@ def main() -> int:
     parser.add_argument("--tests", nargs="+", help="test files (default: those that TESTS names)")
     parser.add_argument("--sample", type=int, help="most mutants of a file that are tried (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants tried at a time")
     arguments = parser.parse_args()
     package = ROOT / "python" / "unirex"
     killed = tried = 0
@@ -336,7 +344,7 @@ def main() -> int:
             )
             return 2
         own = [str(path)] if module else []
-        one = measure(path, [*own, *tests], arguments.sample, arguments.seed)
+        one = measure(path, [*own, *tests], arguments.sample, arguments.seed, arguments.jobs)
         killed, tried = killed + one[0], tried + one[1]
     print(f"all: {killed} of {tried} killed, {killed / max(tried, 1):.1%}")
     return 0 if killed >= 0.9 * tried else 1
