@@ -73,6 +73,57 @@ def test_grouped_heads_are_shared_as_the_library_shares_them(groups: int) -> Non
     torch.testing.assert_close(gated, by_hand.transpose(1, 2), atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("asked", [None, False, True])
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_causality_and_scale_are_what_the_library_makes_of_them(
+    own: bool, asked: bool | None, scale: float | None
+) -> None:
+    inputs, module = qkv(6), torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = 1, own  # type: ignore[assignment]
+    settings = {"scaling": scale, "is_causal": asked}
+    gate = Gate(torch.ones(2, 5, dtype=torch.float64))
+    plain, _ = attention(module, *inputs, None, **settings)
+    gated, weights = attention(module, *inputs, None, **settings, gate=gate)
+    torch.testing.assert_close(gated, plain, atol=1e-6, rtol=1e-5)
+    assert weights is None
+    # A mask says all there is to say of what is seen.
+    mask = torch.ones(2, 1, 5, 5, dtype=torch.bool)
+    gated, _ = attention(module, *inputs, mask, **settings, gate=gate)
+    plain, _ = attention(module, *inputs, mask, scaling=scale)
+    torch.testing.assert_close(gated, plain, atol=1e-6, rtol=1e-5)
+    assert gate.layers == 2
+
+
+def test_attention_drops_weights_where_the_library_asks_for_it() -> None:
+    inputs, module = qkv(6), torch.nn.Module()
+    gate = Gate(torch.ones(2, 5, dtype=torch.float64))
+    torch.manual_seed(0)
+    dropped, _ = attention(module, *inputs, None, scaling=0.5, dropout=0.5, gate=gate)
+    torch.manual_seed(0)
+    expected = gated_attention(*inputs, gate.values_BL, None, 0.5, 0.5)
+    assert torch.equal(dropped, expected.transpose(1, 2))
+    assert not torch.allclose(expected, gated_attention(*inputs, gate.values_BL, None, 0.5))
+
+
+def test_gates_that_no_layer_has_used_are_an_error() -> None:
+    model, gate = backbone("bert"), Gate(torch.ones(1, 2))
+    with pytest.raises(ValueError, match="model type bert: attention cannot be gated"):
+        gate.check_used(model)
+    gate.layers = 1
+    gate.check_used(model)
+
+
+def test_a_backbone_that_does_not_take_the_attention_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = backbone("bert")
+    monkeypatch.setattr(model, "set_attn_implementation", lambda _: None)
+    with pytest.raises(ValueError, match=r"model type bert: attention cannot be gated, as [^()]*$"):
+        take_gates(model)
+    monkeypatch.undo()
+    take_gates(model)
+    take_gates(model)  # a second time changes nothing
+
+
 def test_a_mean_passes_gradient_to_its_gates_open_or_closed() -> None:
     hidden = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     visible = torch.tensor([[True, True, True, False]])
