@@ -54,7 +54,7 @@ test-rust:  ## tests of the core, which need no Python
 
 mutants:  ## changes the code one place at a time, and names the changes that no test notices (ARGS=--sample 40; hours)
 	$(RUN) python tools/mutants.py $(ARGS)
-	cargo mutants $(MUTATED:%=-f rust/%.rs) --cargo-arg=--locked -- --lib
+	cargo mutants --gitignore true $(MUTATED:%=-f rust/%.rs) --cargo-arg=--locked -- --lib
 
 sanitize:  ## the same under AddressSanitizer
 	tools/sanitize.sh address

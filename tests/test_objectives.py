@@ -182,6 +182,10 @@ def test_soft_gold_by_hand() -> None:
     # A mark of .2 alone is all of its row's gold: KL of one token against a third.
     few = torch.tensor([[0.2, 0.0, 0.0]])
     assert plausibility_loss(torch.zeros(1, 3), few, counted, criterion="kl").sum().item() == pytest.approx(math.log(3))
+    # Two marks share a row's gold evenly, whatever other rows hold: each a half against a third.
+    two = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    loss = plausibility_loss(torch.zeros(2, 3), two, counted.expand(2, 3), criterion="kl")
+    assert loss.sum(1).tolist() == pytest.approx([math.log(1.5), math.log(3)])
     # A half is no mark: one pair of .6 over .5, and one over 0; their mean.
     loss = plausibility_loss(
         torch.tensor([[1.0, 0.0, 2.0]]), torch.tensor([[0.6, 0.5, 0.0]]), counted, criterion="ranking"
