@@ -1,9 +1,10 @@
 # The same targets serve a developer, .ci/run and GitHub Actions.
 .DEFAULT_GOAL := help
 .PHONY: help install build wheel format lint lint-python lint-rust layers lengths pins typecheck types stub \
-	test test-rust sanitize test-two test-oldest bench docs site deny licences lock clean ci
+	test test-rust mutants sanitize test-two test-oldest bench docs site deny licences lock clean ci
 
 RUN ?= uv run
+MUTATED = topk ranking plausibility faithfulness relative_gain sums bootstrap align word_scores ragged score
 SOURCES = '*.py' '*.pyi' '*.rs'
 TOO_LONG = $$2 != "total" && $$1 > 500 { print $$2 ": " $$1 " lines, expected at most 500"; bad = 1 } END { exit bad }
 
@@ -50,6 +51,10 @@ test:  ## Python tests and doctests
 
 test-rust:  ## tests of the core, which need no Python
 	cargo test --locked
+
+mutants:  ## changes the code one place at a time, and names the changes that no test notices (ARGS=--sample 40; hours)
+	$(RUN) python tools/mutants.py $(ARGS)
+	cargo mutants --gitignore true $(MUTATED:%=-f rust/%.rs) --cargo-arg=--locked -- --lib
 
 sanitize:  ## the same under AddressSanitizer
 	tools/sanitize.sh address

@@ -7,7 +7,7 @@ import torch
 
 from test_backbone import backbone, random_rows
 from unirex.backbone import encode, encode_pooled, pool
-from unirex.gates import gated_attention, take_gates
+from unirex.gates import Gate, attention, gated_attention, take_gates
 from unirex.perturb import FillTokens, perturbed_logits
 from unirex.relaxation import Relaxation
 from unirex.selection import relaxed_masks, top_k_masks
@@ -56,6 +56,74 @@ def test_a_closed_gate_gets_the_change_of_the_output_when_it_opens() -> None:
     torch.testing.assert_close(found[:, 3], change, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_grouped_heads_are_shared_as_the_library_shares_them(groups: int) -> None:
+    """Two heads of keys and values; neighbouring heads of queries share one (queries 0 and 1 the first, of four)."""
+    query, key, value = qkv(4, heads=2 * groups)[0], *qkv(5)[1:]
+    module = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = groups, False  # type: ignore[assignment]
+    visible = torch.tensor([True, True, False, True, True])
+    mask = visible.expand(2, 1, 5, 5)
+    plain, _ = attention(module, query, key, value, mask, scaling=0.5)
+    gated, _ = attention(module, query, key, value, None, scaling=0.5, gate=Gate(visible.double().expand(2, 5)))
+    torch.testing.assert_close(gated, plain, atol=1e-6, rtol=1e-5)
+    by_hand = reference(
+        query, key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1), visible.expand(2, 5)
+    )
+    torch.testing.assert_close(gated, by_hand.transpose(1, 2), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("asked", [None, False, True])
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_causality_and_scale_are_what_the_library_makes_of_them(
+    own: bool, asked: bool | None, scale: float | None
+) -> None:
+    inputs, module = qkv(6), torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = 1, own  # type: ignore[assignment]
+    settings = {"scaling": scale, "is_causal": asked}
+    gate = Gate(torch.ones(2, 5, dtype=torch.float64))
+    plain, _ = attention(module, *inputs, None, **settings)
+    gated, weights = attention(module, *inputs, None, **settings, gate=gate)
+    torch.testing.assert_close(gated, plain, atol=1e-6, rtol=1e-5)
+    assert weights is None
+    # A mask says all there is to say of what is seen.
+    mask = torch.ones(2, 1, 5, 5, dtype=torch.bool)
+    gated, _ = attention(module, *inputs, mask, **settings, gate=gate)
+    plain, _ = attention(module, *inputs, mask, scaling=scale)
+    torch.testing.assert_close(gated, plain, atol=1e-6, rtol=1e-5)
+    assert gate.layers == 2
+
+
+def test_attention_drops_weights_where_the_library_asks_for_it() -> None:
+    inputs, module = qkv(6), torch.nn.Module()
+    gate = Gate(torch.ones(2, 5, dtype=torch.float64))
+    torch.manual_seed(0)
+    dropped, _ = attention(module, *inputs, None, scaling=0.5, dropout=0.5, gate=gate)
+    torch.manual_seed(0)
+    expected = gated_attention(*inputs, gate.values_BL, None, 0.5, 0.5)
+    assert torch.equal(dropped, expected.transpose(1, 2))
+    assert not torch.allclose(expected, gated_attention(*inputs, gate.values_BL, None, 0.5))
+
+
+def test_gates_that_no_layer_has_used_are_an_error() -> None:
+    model, gate = backbone("bert"), Gate(torch.ones(1, 2))
+    with pytest.raises(ValueError, match="model type bert: attention cannot be gated"):
+        gate.check_used(model)
+    gate.layers = 1
+    gate.check_used(model)
+
+
+def test_a_backbone_that_does_not_take_the_attention_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = backbone("bert")
+    monkeypatch.setattr(model, "set_attn_implementation", lambda _: None)
+    with pytest.raises(ValueError, match=r"model type bert: attention cannot be gated, as [^()]*$"):
+        take_gates(model)
+    monkeypatch.undo()
+    take_gates(model)
+    take_gates(model)  # a second time changes nothing
+
+
 def test_a_mean_passes_gradient_to_its_gates_open_or_closed() -> None:
     hidden = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     visible = torch.tensor([[True, True, True, False]])
@@ -94,9 +162,14 @@ def test_dropout_keeps_the_mean_and_its_gradient() -> None:
     torch.testing.assert_close(a, b, atol=0.1, rtol=0.1)
 
 
-@pytest.mark.parametrize("model_type", GATED)
+@pytest.mark.parametrize("model_type", [*GATED, "grouped"])
 def test_gating_a_backbone_hides_exactly_and_reaches_the_hidden_tokens(model_type: str) -> None:
-    model, rows = backbone(model_type), random_rows()
+    """`grouped` is a llama whose four heads of queries share two of keys."""
+    if model_type == "grouped":
+        model, model_type = backbone("llama", num_attention_heads=4, num_key_value_heads=2), "llama"
+    else:
+        model = backbone(model_type)
+    rows = random_rows()
     visible = torch.arange(20) < torch.tensor([20, 18, 12, 20, 7, 9, 20])[:, None]
     gates = (rows.visible_BL & visible).float().requires_grad_()
     full = replace(rows, visible_BL=visible)

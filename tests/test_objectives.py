@@ -165,3 +165,42 @@ def test_ranking_by_hand() -> None:
     assert plausibility_loss(scores, torch.zeros(1, 4), counted, criterion="ranking").sum().item() == 0
     scores[0, 3] = torch.inf  # not counted, whatever it is
     assert torch.equal(plausibility_loss(scores, gold, counted, criterion="ranking"), loss)
+
+
+def test_defaults_are_those_of_the_paper() -> None:
+    full, removed, label = torch.tensor([LN2]), torch.tensor([[LN4]]), torch.tensor([0])
+    assert comprehensiveness_loss(full, removed).item() == pytest.approx(LN2 - LN4 + 1)
+    assert sufficiency_loss(logits(*FULL), logits(*KEEP)[None], label).item() == pytest.approx(LN4 - LN2 + 0.1)
+    scores, gold, counted = torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2, dtype=torch.bool)
+    expected = [-math.log(SIGMOID_1), -math.log(1 - SIGMOID_1)]
+    assert plausibility_loss(scores, gold, counted)[0].tolist() == pytest.approx(expected)
+    assert plausibility_loss(scores, gold, counted, criterion="margin")[0].tolist() == pytest.approx([0, 2])
+
+
+def test_soft_gold_by_hand() -> None:
+    counted = torch.ones(1, 3, dtype=torch.bool)
+    # A mark of .2 alone is all of its row's gold: KL of one token against a third.
+    few = torch.tensor([[0.2, 0.0, 0.0]])
+    assert plausibility_loss(torch.zeros(1, 3), few, counted, criterion="kl").sum().item() == pytest.approx(math.log(3))
+    # Two marks share a row's gold evenly, whatever other rows hold: each a half against a third.
+    two = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    loss = plausibility_loss(torch.zeros(2, 3), two, counted.expand(2, 3), criterion="kl")
+    assert loss.sum(1).tolist() == pytest.approx([math.log(1.5), math.log(3)])
+    # A half is no mark: one pair of .6 over .5, and one over 0; their mean.
+    loss = plausibility_loss(
+        torch.tensor([[1.0, 0.0, 2.0]]), torch.tensor([[0.6, 0.5, 0.0]]), counted, criterion="ranking"
+    )
+    assert loss[0].tolist() == pytest.approx([(math.log1p(math.exp(-1)) + math.log1p(math.e)) / 2, 0, 0])
+
+
+def test_ranking_of_rows_with_one_pair_and_with_none() -> None:
+    scores, gold = torch.zeros(2, 2), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    loss = plausibility_loss(scores, gold, torch.ones(2, 2, dtype=torch.bool), criterion="ranking")
+    assert loss.tolist() == [pytest.approx([LN2, 0]), [0, 0]]
+
+
+def test_a_cross_entropy_that_the_caller_has_stands_for_the_full_input() -> None:
+    loss = sufficiency_loss(
+        logits(*FULL), logits(*KEEP)[None], torch.tensor([0]), criterion="diff", ce_full_B=torch.tensor([1.0])
+    )
+    assert loss.item() == pytest.approx(LN4 - 1)

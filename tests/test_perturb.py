@@ -1,5 +1,6 @@
 """Hiding tokens: by hand, and against a row-by-row twin."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -55,6 +56,55 @@ def test_dropping_keeps_positions() -> None:
         for ids, places, keep in zip(out.input_ids_BL, out.positions_BL, out.visible_BL, strict=True)
     ]
     assert found == [[(1, 0), (11, 1), (13, 3), (2, 4)], [(1, 0), (2, 2)]]
+
+
+def test_dropping_again_keeps_the_first_positions_and_everything_of_a_token() -> None:
+    rows = replace(ROWS, token_types_BL=torch.tensor([[0, 0, 1, 1, 2], [0, 1, 2, 0, 0]]))
+    once = drop_hidden(perturb(rows, HIDDEN, "attention", FILL), keep_positions=True)
+    assert once.token_types_BL.tolist() == [[0, 0, 1, 2], [0, 2, 1, 0]]
+    assert once.visible_BL.int().tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    first = torch.tensor([[True, False, False, False], [False, False, False, False]])
+    twice = drop_hidden(perturb(once, first, "attention", FILL), keep_positions=True)
+    assert twice.positions_BL is not None
+    assert twice.positions_BL.tolist() == [[1, 3, 4], [0, 2, 0]]  # 0 stands where nothing is visible
+    assert twice.input_ids_BL[0].tolist() == [11, 13, 2]
+
+
+def test_rows_of_which_nothing_is_visible_keep_one_column() -> None:
+    out = drop_hidden(perturb(ROWS, ROWS.visible_BL, "attention", FILL), keep_positions=True)
+    assert out.input_ids_BL.shape == (2, 1)
+    assert not out.visible_BL.any()
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_the_full_view_hides_nothing_and_the_others_what_they_are_to(gradient: bool) -> None:
+    selectable = torch.tensor([[False, True, True, True, False], [False, True, False, False, False]])
+    one = torch.tensor([[False, True, False, False, False], [False, False, False, False, False]])
+    two = torch.tensor([[False, True, True, False, False], [False, True, False, False, False]])
+    rationale = torch.stack([one, two])
+    seen: list[list[list[int]]] = []
+
+    def run(part: Rows) -> torch.Tensor:
+        shown = part.visible_BL if part.gates_BL is None else part.visible_BL & (part.gates_BL > 0)
+        assert (part.gates_BL is not None) == gradient
+        seen.append(shown.int().tolist())
+        return (part.input_ids_BL * shown).sum(1, keepdim=True).float()
+
+    wanted = {"kinds": ("full", "keep", "remove"), "how": "attention", "fill": FILL}
+    asked = rationale.float().requires_grad_() if gradient else rationale
+    full, keep, remove = perturbed_logits(run, ROWS, asked, selectable, **wanted)  # type: ignore[arg-type]
+    assert full.squeeze(-1).tolist() == [[39, 24]]
+    assert keep.squeeze(-1).tolist() == [[14, 3], [26, 24]]
+    assert remove.squeeze(-1).tolist() == [[28, 24], [16, 3]]
+    assert len(seen) == 1
+
+
+def test_a_selection_with_gradient_hides_by_attention_alone() -> None:
+    rationale = torch.zeros(1, 2, 5, requires_grad=True)
+    with pytest.raises(ValueError, match="how is 'delete', expected attention where the selection carries gradient"):
+        perturbed_logits(
+            lambda rows: rows.input_ids_BL, ROWS, rationale, ROWS.visible_BL, kinds=("keep",), how="delete", fill=FILL
+        )
 
 
 def test_unknown_how_is_named() -> None:

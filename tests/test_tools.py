@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,43 @@ def test_examples(name: str) -> None:
     results = doctest.testmod(tool(name))
     assert results.failed == 0
     assert results.attempted > 0
+
+
+MODULE = '''
+"""A module."""
+
+
+def clamp(value: int, high: int) -> int:
+    """The value, up to high."""
+    if value > high:
+        raise ValueError("value is too high")
+    return value + 0
+'''
+TEST = """
+import small_clamp
+
+
+def test_clamp():
+    assert small_clamp.clamp(2, 3) == 2
+    assert small_clamp.clamp(3, 3) == 3
+"""
+
+
+def test_mutants_that_live_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    """Five mutants: `>` twice, `raise` left out, `+` and `0`; a message is none. Three of them are noticed."""
+    module, test = tmp_path / "small_clamp.py", tmp_path / "test_small.py"
+    module.write_text(MODULE, encoding="utf-8")
+    test.write_text(TEST, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "tools/mutants.py", str(module), "--tests", str(test)],
+        check=False, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].endswith("clamp: raise ValueError('value is too high')  =>  pass    (line 8)")
+    assert lines[1].endswith("clamp: return value + 0  =>  return value - 0    (line 9)")
+    assert lines[2].endswith("small_clamp.py: 60.0% of 5 (of 5) killed; " + str(COUNTS))
+    assert module.read_text(encoding="utf-8") == MODULE
+
+
+COUNTS = {"killed": 3, "out of time": 0, "survived": 2, "equivalent": 0}

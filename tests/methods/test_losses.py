@@ -1,6 +1,7 @@
 """The losses of the methods against numbers worked by hand, and against the same sums written out."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from unirex.extractors.head import expected_class
 from unirex.methods.a2r import attention
 from unirex.methods.l2e import importance_classes
 from unirex.methods.method import Counts, task_term
+from unirex.methods.unirex import select
 from unirex.objectives import jensen_shannon, task_loss
 from unirex.perturb import perturb
 from unirex.selection import rationale_masks, top_k_masks, top_k_word_masks
@@ -288,6 +290,54 @@ def test_comprehensiveness_can_leave_the_task_model_as_it_is() -> None:
                 assert found[apart][name] is None, name
                 n_compared["none"] += 1
         assert min(n_compared.values()) > 0
+
+
+def flat_gradient(value: torch.Tensor, method: torch.nn.Module) -> torch.Tensor:
+    """The gradient by all of a method's parameters that are trained, in a row; 0 where there is none."""
+    parameters = [p for p in method.parameters() if p.requires_grad]
+    found = torch.autograd.grad(value, parameters, allow_unused=True)
+    return torch.cat(
+        [torch.zeros(p.numel()) if g is None else g.flatten() for p, g in zip(parameters, found, strict=True)]
+    )
+
+
+def gradient_of(case: str, term: str, **settings: object) -> tuple[float, torch.Tensor]:
+    """A term's value and gradient, where the method's settings are changed so."""
+    method, batch = method_of(case), data().collate(np.arange(6))
+    method.config = replace(method.config, **settings)
+    value = method(batch, counts_of(batch), 0)[term]
+    return value.item(), flat_gradient(value, method)
+
+
+@pytest.mark.parametrize("case", ["slm_fp", "dlm_fp"])
+def test_a_detached_full_input_is_a_constant_of_comprehensiveness_and_sufficiency(case: str) -> None:
+    """CE(full) is in `diff` with the sign + and -: detaching it takes away the task's gradient, or adds it."""
+    _, task = gradient_of(case, "task")
+    for term, setting, sign in (("comp", "comp_criterion", 1), ("suff", "suff_criterion", -1)):
+        value, whole = gradient_of(case, term, **{setting: "diff"})
+        same, constant = gradient_of(case, term, **{setting: "diff"}, detach_full=True)
+        assert same == value
+        torch.testing.assert_close(whole - constant, sign * task, atol=2e-6, rtol=1e-4)
+        assert (whole - constant).norm() > 0.1 * whole.norm()
+
+
+def test_the_divergence_of_the_papers_code_takes_the_full_input_as_constant_where_asked() -> None:
+    case, settings = "slm_fp", {"suff_criterion": "kl_mean_reversed"}
+    value, whole = gradient_of(case, "suff", **settings)
+    same, constant = gradient_of(case, "suff", **settings, detach_full=True)
+    assert same == value
+    assert (whole - constant).norm() > 0.1 * whole.norm()
+    # What is left out: the gradient through the full input alone, what is kept being a constant.
+    method, batch = method_of(case), data().collate(np.arange(6))
+    full, scores = method.model.full(batch)
+    config = method.config
+    with torch.no_grad():
+        kept = select(scores, batch.words_BL, config.fractions, config.unit, config.word_score)
+        rows = [perturb(batch.rows, batch.selectable_BL & ~mask, "attention", method.fill) for mask in kept]
+        keep = torch.stack([method.model.perturbed(part) for part in rows]).log_softmax(-1)
+    by_full = (keep.exp() * (keep - full.log_softmax(-1))).mean(-1).mean()
+    expected = flat_gradient(by_full, method)
+    torch.testing.assert_close(whole - constant, expected, atol=2e-6, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
