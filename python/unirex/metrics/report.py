@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unirex.metrics.definitions import Convention, Direction, Group
+from unirex.metrics.intervals import few_rows
 from unirex.metrics.names import near
 
 ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "none": ""}
@@ -25,7 +26,8 @@ class Metric:
         n: rows that count.
         n_undefined: rows left out because the metric is undefined there.
         group: the heading.
-        low, high: bounds of the bootstrap interval, None where none was asked for.
+        low, high: ends of the interval, None where there is none.
+        interval: the method behind it (`unirex.metrics.intervals`).
         perturbation: how tokens were hidden, for faithfulness.
         main: whether it stands in the short table.
     """
@@ -40,6 +42,7 @@ class Metric:
     group: Group
     low: float | None = None
     high: float | None = None
+    interval: str | None = None
     perturbation: str | None = None
     main: bool = True
 
@@ -78,6 +81,12 @@ class Report:
         """Whether there is such a metric."""
         return any(m.name == (self.headline if name == "headline" else name) for m in self.metrics)
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know before believing the numbers: intervals that stand on few rows."""
+        confidence = None if self.resampling is None else self.resampling["confidence"]
+        return few_rows(((m.name, m.n) for m in self.metrics if m.low is not None), confidence)
+
     def as_dict(self) -> dict[str, Any]:
         """What `to_json` writes: an undefined value is None."""
         metrics = [
@@ -91,6 +100,7 @@ class Report:
                 "group": m.group,
                 "low": m.low,
                 "high": m.high,
+                "interval": m.interval,
                 "perturbation": m.perturbation,
             }
             for m in self.metrics
@@ -103,6 +113,7 @@ class Report:
             "fractions": list(self.fractions),
             "resampling": None if self.resampling is None else dict(self.resampling),
             "metrics": metrics,
+            "notes": self.notes,
         }
 
     def to_json(self) -> str:
@@ -152,6 +163,7 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
         table.append([label, ARROWS[metric.direction], *_cells(name, reports)])
     lines = [_about(report, head) for report, head in zip(reports, names, strict=True)]
     notes = [_footnote(first, several=not single), *across_models(reports, shown)]
+    notes += dict.fromkeys(note for report in reports for note in report.notes)
     return "\n".join([*lines, "", *aligned(table), "", *notes])
 
 
@@ -227,7 +239,7 @@ def _footnote(report: Report, *, several: bool) -> str:
         parts.append("* the task score of this data set")
     if report.resampling:
         percent = 100 * report.resampling["confidence"]
-        parts.append(f"intervals: {percent:g} % bootstrap, {report.resampling['replicates']} replicates")
+        parts.append(f"intervals: {percent:g} %, of test rows, {report.resampling['replicates']} replicates")
     if several:
         parts.append("(n out): n rows where it is undefined are left out")
     return "; ".join(parts)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from unirex.metrics.nrg import GainTable, gain_table
+from unirex.metrics.nrg import gain_table
+from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.report import Report
 from unirex.metrics.runs import Run
 from unirex.metrics.scoring import score

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from unirex.metrics.definitions import Direction
-from unirex.metrics.nrg import COMPOSITES
+from unirex.metrics.nrg_table import COMPOSITES
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.report.document import Part, RunReport, defined
 from unirex.report.figure import number
