@@ -51,7 +51,7 @@ def test_accuracies_from_middle_to_bound() -> None:
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, float]:
-    found: dict[str, float] = WORLDS.measure_tables(60)
+    found: dict[str, float] = WORLDS.measure_tables(40)
     return found
 
 
@@ -71,8 +71,8 @@ KINDS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_comparisons_and_tables_of_several_runs(kind: str, tables: dict[str, float]) -> None:
-    # Of 60 worlds; a method found by chance too good or bad tells little of the others, so the band is wide.
-    assert 0.88 <= tables[kind] <= 1
+    # Of 40 worlds; a method found by chance too good or bad tells little of the others, so the band is wide.
+    assert 0.87 <= tables[kind] <= 1
 
 
 def test_wilson_is_that_of_scipy() -> None:
