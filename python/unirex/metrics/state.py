@@ -176,7 +176,7 @@ class State:
         if kinds != expected or len(sums) != n:
             raise ValueError(f"the state holds {kinds} and {len(sums)} sums, expected {expected} and {n}")
         hashes = found["hashes"]
-        if (hashes.dtype.str, hashes.shape) != ("<u8", (len(hashes), 2)):
+        if hashes.dtype.str != "<u8" or hashes.ndim != 2 or hashes.shape[1] != 2:
             raise ValueError(f"the state holds hashes {hashes.dtype.str} {hashes.shape}, expected <u8 (rows, 2)")
         other = State(self.layout, self.resampling, self.parser)
         other._sums, other._counts = sums, found["counts"].tolist()
