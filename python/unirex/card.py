@@ -122,8 +122,8 @@ def _scores(reports: Mapping[str, Report] | None, split: str) -> str:
     return (
         f"{own.n_rows} instances of the {split} split; convention `{own.convention}`, headline {own.headline}. "
         f"Faithfulness: words hidden by `{about.get('perturbation')}`, mean over the fractions {fractions} of the "
-        f"{about.get('unit')}s; hard rationale: {about.get('rationale_rule')}. 95 % bootstrap intervals in brackets; "
-        "other columns are controls on the same model.\n\n" + "\n".join(lines)
+        f"{about.get('unit')}s; hard rationale: {about.get('rationale_rule')}. 95 % intervals over "
+        "instances in brackets; other columns are controls on the same model.\n\n" + "\n".join(lines)
     )
 
 

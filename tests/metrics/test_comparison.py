@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,10 @@ def test_a_system_against_itself_differs_in_nothing() -> None:
     found = compare([table, table, table], resampling=Resampling(replicates=200))
     assert len(found.differences) == 2
     for row in itertools.chain(*found.differences):
-        assert (row.difference, row.low, row.high, row.p, row.p_holm) == (0, 0, 0, 1, 1)
+        assert (row.difference, row.p, row.p_holm) == (0, 1, 1)
+        assert row.low is not None
+        assert row.low == pytest.approx(-row.high)  # type: ignore[operator]
+        assert -0.5 < row.low < 0
 
 
 def test_a_clearly_better_system_is_called_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,6 +181,112 @@ def test_systems_must_be_comparable() -> None:
         compare([table])
     with pytest.raises(ValueError, match=r"labels .* differ from those of"):
         compare([table, predictions.table(0, 5, labels=("neg", "pos"))])
+
+
+def edited(table: pa.Table, at: int, **values: Any) -> pa.Table:
+    rows = table.to_pylist()
+    rows[at] |= values
+    return predictions.as_table(rows, hows=("attention",))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"label": "other"}, r"b\.parquet: row id 'row-3-3': label is '\w+', expected (null|'\w+') as in .*a\.parquet"),
+        ({"gold": None}, r"b\.parquet: row id 'row-3-3': gold is null, expected a list of \d+ as in"),
+        ({"gold": "flipped"}, r"b\.parquet: row id 'row-3-3': gold\[\d+\] is [01]\.\d+, expected [01]\.\d+ as in"),
+        ({"words": "one more"}, r"b\.parquet: row id 'row-3-3': number of words is \d+, expected \d+ as in"),
+    ],
+)
+def test_systems_that_say_other_things_about_an_instance_are_refused(
+    values: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, other = tables(3, 12)
+    row = other.slice(3, 1).to_pylist()[0]
+    assert row["gold"]
+    if values.get("label"):
+        values = {"label": "pos" if row["label"] == "neg" else "neg"}
+    elif values.get("gold"):
+        values = {"gold": [1.0 if g <= 0.5 else 0.0 for g in row["gold"]], "gold_cut": 0}
+    elif values.get("words"):
+        values = {name: [*row[name], row[name][-1]] for name in ("scores", "rationale", "gold")}
+    names = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
+    pq.write_table(first, names[0])
+    pq.write_table(other, names[1])
+    assert main(["compare", *names, "--replicates", "10"]) == 0
+    capsys.readouterr()
+    # The position in the file is another one, and so is the batch.
+    moved = edited(other, 3, **values)
+    pq.write_table(moved.take(pa.array([*range(4, 12), *range(4)])), names[1])
+    assert main(["compare", *names, "--replicates", "10"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert re.search(message, err), err
+
+
+def test_a_metric_is_compared_on_the_rows_that_both_define(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    first, other = tables(3, 60)
+    name = "normalised_comprehensiveness"
+    found = compare([first, other], metrics=[name], resampling=Resampling(replicates=50))
+    [row] = found.differences[0]
+    a, b = (np.array([values[name] for values in per_row(table.to_pylist())]) for table in (first, other))
+    both = ~np.isnan(a) & ~np.isnan(b)
+    one = np.isnan(a) ^ np.isnan(b)
+    assert one.any()
+    assert both.any()
+    assert (row.n, row.n_partly) == (both.sum(), one.sum())
+    assert row.difference == pytest.approx((a - b)[both].mean(), abs=1e-12)
+    assert found.reports[0][name].value == pytest.approx(a[both].mean(), abs=1e-12)
+    names = [str(tmp_path / x) for x in ("a.parquet", "b.parquet")]
+    pq.write_table(first, names[0])
+    pq.write_table(other, names[1])
+    assert main(["compare", *names, "--metrics", name]) == 0
+    out = capsys.readouterr().out
+    assert f"{both.sum()} ({one.sum()} out)" in out
+    assert "where all define it" in out
+    assert "fewer than 100 rows" in out
+
+
+def test_several_seeds_widen_interval_and_p_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, _ = tables(3, 80)
+    names = []
+    for system, shift in (("a", 0.0), ("b", 0.02)):
+        for seed in range(3):
+            rows = first.to_pylist()
+            rng = np.random.default_rng([seed, ord(system)])
+            for row in rows:
+                kept = [min(1.0, max(0.0, p + shift + 0.1 * (seed - 1) + rng.normal(0, 0.01))) for p in [0.5] * 5]
+                row["remove.attention.self"] = [[p, (1 - p) / 2, (1 - p) / 2] for p in kept]
+                row["prediction"], row["probabilities"] = "neg", [0.8, 0.1, 0.1]
+            path = tmp_path / system / str(seed) / "p.parquet"
+            path.parent.mkdir(parents=True)
+            pq.write_table(predictions.as_table(rows, hows=("attention",)), path)
+        names.append(str(tmp_path / system / "{seed}" / "p.parquet"))
+    metric = ["comprehensiveness"]
+    quick = Resampling(replicates=200)
+    [one] = compare([n.replace("{seed}", "1") for n in names], metrics=metric, resampling=quick).differences[0]
+    found = compare(names, metrics=metric, resampling=quick)
+    [row] = found.differences[0]
+    assert found.seeds == (3, 3)
+    assert (one.interval, one.test) == ("wilson_t", "randomization")
+    assert (row.interval, row.test) == ("seeds_wilson_t", "t")
+    assert row.difference == pytest.approx(one.difference, abs=0.01)
+    assert one.low is not None
+    assert row.low is not None
+    assert one.p < 0.01
+    assert one.low > 0.01
+    # Seeds differ by .1 and the systems by .02.
+    assert row.p > 0.5
+    assert row.low < -0.1
+    by_name = compare([{"x": names[0].replace("{seed}", "0")}, names[1]], metrics=metric, resampling=quick)
+    assert by_name.seeds == (1, 3)
+    assert "one seed stands behind" in by_name.notes[-1]
+    assert main(["compare", *names, "--metrics", *metric]) == 0
+    out = capsys.readouterr().out
+    assert "seeds: 3 of" in out
+    assert "t test over rows and seeds" in out
+    assert main(["compare", names[0], str(tmp_path / "{sed}" / "{seed}")]) == 2
+    assert "placeholder {sed}, expected {seed}" in capsys.readouterr().err
 
 
 def test_holm_by_hand() -> None:

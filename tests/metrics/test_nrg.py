@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -15,7 +17,8 @@ from reference import predictions
 from unirex import _rust
 from unirex.metrics import Resampling, score
 from unirex.metrics.cli import main
-from unirex.metrics.nrg import GainTable, gain_table
+from unirex.metrics.nrg import gain_table
+from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.runs import Run, read_runs
 
 QUICK = Resampling(replicates=100)
@@ -97,7 +100,8 @@ def test_composites_follow_the_definition(suite: Path) -> None:
         assert all(0 <= gain <= 1 for gain in cell.gains.values())
         assert cell.low is not None
         assert cell.high is not None
-        assert 0 <= cell.low <= cell.high <= 1
+        assert cell.low < cell.composites["CNRG"] < cell.high
+        assert cell.methods["CNRG"] == "seeds_t"
 
 
 def test_seeds_give_mean_and_deviation(suite: Path) -> None:
@@ -142,7 +146,7 @@ def test_equal_methods_stand_in_the_middle(tmp_path: Path) -> None:
     for cell in table.cells.values():
         assert cell.seeds == ("0",)
         assert set(cell.gains.values()) == {0.5}
-        assert (cell.composites["CNRG"], cell.low, cell.high) == (0.5, 0.5, 0.5)
+        assert (cell.composites["CNRG"], cell.low, cell.high) == (0.5, None, None)
         assert all(np.isnan(d) for d in cell.deviations.values())
 
 
@@ -318,3 +322,93 @@ def test_nan_is_left_out_of_the_ends() -> None:
     gains = _rust.relative_gain(values, low, high, False)
     assert np.isnan(gains[0])
     assert gains[1:].tolist() == [0.0, 1.0]
+
+
+def changed(path: Path, edit: Callable[[dict[str, Any]], None], at: int = 4) -> None:
+    """Rewrites one row of a prediction file."""
+    rows = pq.read_table(path).to_pylist()
+    edit(rows[at])
+    pq.write_table(predictions.as_table(rows, hows=("attention",)), path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda row: row.update(label="pos" if row["label"] == "neg" else "neg"), r"row id 'row-0-4': label is '"),
+        (lambda row: row.update(gold=None if row["gold"] else [1.0] * len(row["scores"])), "row id 'row-0-4': gold"),
+    ],
+)
+def test_runs_that_say_other_things_about_an_instance_are_refused(
+    edit: Callable[[dict[str, Any]], None], message: str, tmp_path: Path
+) -> None:
+    for method in ("a", "b"):
+        write_run(tmp_path / method / "sst.parquet", 0, ord(method))
+    runs = read_runs(f"{tmp_path}/{{method}}/{{data}}.parquet")
+    gain_table(runs, resampling=QUICK)
+    changed(tmp_path / "b" / "sst.parquet", edit)
+    with pytest.raises(ValueError, match=message) as error:
+        gain_table(runs, resampling=QUICK)
+    assert "\n" not in str(error.value)
+    assert "as in" in str(error.value)
+
+
+def test_rows_that_not_all_methods_define_are_left_out_for_all(tmp_path: Path) -> None:
+    for method in ("a", "b", "random"):
+        write_run(tmp_path / method / "sst.parquet", 0, ord(method[0]))
+    runs = read_runs(f"{tmp_path}/{{method}}/{{data}}.parquet")
+    changed(tmp_path / "b" / "sst.parquet", lambda row: row.update({"remove.attention.self": None}))
+    changed(tmp_path / "random" / "sst.parquet", lambda row: row.update({"keep.attention.self": None}), at=5)
+    table = gain_table(runs, controls=["random"], resampling=QUICK)
+    assert table.n_partly == {"sst": {"comprehensiveness": 1}}
+    assert "1 of sst for comprehensiveness" in table.notes[-1]
+    rest = pq.read_table(tmp_path / "a" / "sst.parquet").filter(pa.array([i != 4 for i in range(30)]))
+    alone = score(rest, resampling=Resampling(replicates=0))
+    assert table.cells["sst", "a"].values["comprehensiveness"] == alone["comprehensiveness"].value
+    assert [table.cells["sst", m].rows["comprehensiveness"] for m in ("a", "b", "random")] == [29, 29, 29]
+    assert [table.cells["sst", m].rows["sufficiency"] for m in ("a", "b", "random")] == [30, 30, 29]
+
+
+def test_gains_of_one_method_over_another_are_paired_and_shown(
+    suite: Path, table: GainTable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for data in ("sst", "stf", None):
+        rows = table.means if data is None else {m: table.cells[data, m] for m in table.methods}
+        for method in table.methods:
+            for other in table.methods:
+                gain = table.over(data, method, other)
+                if method == other:
+                    assert gain is None
+                    continue
+                assert gain is not None
+                expected = rows[method].composites["CNRG"] - rows[other].composites["CNRG"]
+                assert gain.difference == pytest.approx(expected, abs=1e-12)
+                assert gain.low is not None
+                assert gain.low < gain.difference < gain.high  # type: ignore[operator]
+    pattern = f"{suite}/{{method}}/{{data}}/{{seed}}/predictions.parquet"
+    assert main(["nrg", pattern, "--controls", "random", "--against", "aa"]) == 0
+    out = capsys.readouterr().out
+    gain = table.over("sst", "slm", "aa")
+    assert gain is not None
+    assert "CNRG over aa" in out
+    assert f"{gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" in out
+    assert main(["nrg", pattern, "--against", "ab"]) == 2
+    assert "against is 'ab', expected one of" in capsys.readouterr().err
+    found = json.loads(shown(suite, "json", capsys))
+    assert {(g["data"], g["method"], g["other"]) for g in found["differences"]} >= {
+        ("sst", "aa", "dlm"),
+        (None, "aa", "dlm"),
+    }
+    assert found["notes"]
+
+
+def test_an_interval_of_several_seeds_is_wider_than_that_of_the_rows(suite: Path) -> None:
+    both = gain_table(runs_of(suite), resampling=QUICK)
+    one = gain_table([run for run in runs_of(suite) if run.seed == "0"], resampling=QUICK)
+    for method in ("aa", "dlm", "slm"):
+        cell, single = both.cells["sst", method], one.cells["sst", method]
+        assert {cell.methods[name] for name in cell.values} == {"seeds_wilson_t"}
+        assert set(single.methods.values()) == {"wilson_t", "t"}
+        low, high = cell.intervals["auprc"]
+        assert low is not None
+        assert high is not None
+        assert high - low > 2 * cell.deviations["auprc"]

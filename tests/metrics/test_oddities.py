@@ -49,7 +49,7 @@ def outcomes(changes: dict[str, Any]) -> tuple[str, tuple[str, ...], list[str]]:
     with pytest.raises(ValueError, match=r"^table: row id 'r1': ") as refused:
         score(system, labels=["neg", "pos"], resampling=NO_DRAWS)
     report = score(system, "unirex", labels=["neg", "pos"], resampling=NO_DRAWS)
-    return str(refused.value), report.notes, list(prediction_problems(system, labels=["neg", "pos"]))
+    return str(refused.value), report.odd, list(prediction_problems(system, labels=["neg", "pos"]))
 
 
 def test_a_prediction_that_its_probabilities_do_not_prefer() -> None:
@@ -70,9 +70,9 @@ def test_labels_in_the_wrong_order() -> None:
     ):
         score(table({}), labels=["pos", "neg"], resampling=NO_DRAWS)
     report = score(table({}), "unirex", labels=["pos", "neg"], resampling=NO_DRAWS)
-    assert report.notes == ("2 of 2 rows: the prediction is not the class with the highest probability",)
-    assert f"note: table: {report.notes[0]}" in report.to_text()
-    assert report.as_dict()["notes"] == list(report.notes)
+    assert report.odd == ("2 of 2 rows: the prediction is not the class with the highest probability",)
+    assert f"note: {report.odd[0]}" in report.to_text()
+    assert report.as_dict()["notes"] == report.notes
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_probabilities_that_do_not_sum_to_one(column: str, value: object, messag
 def test_the_full_probabilities_of_a_check_model_are_checked_but_prefer_what_they_like() -> None:
     changes = {column.replace("self", "judge"): value for column, value in rows()[0].items() if "self" in column}
     system = pa.Table.from_pylist([row | changes | {"full.judge": [0.25, 0.75]} for row in rows()])
-    assert score(system, scorer="judge", labels=["neg", "pos"], resampling=NO_DRAWS).notes == ()
+    assert score(system, scorer="judge", labels=["neg", "pos"], resampling=NO_DRAWS).odd == ()
     system = pa.Table.from_pylist([row | changes | {"full.judge": [0.25, 0.5]} for row in rows()])
     with pytest.raises(ValueError, match=r"full\.judge sums to 0\.75"):
         score(system, scorer="judge", labels=["neg", "pos"], resampling=NO_DRAWS)
@@ -125,7 +125,7 @@ def test_rounded_probabilities_and_ties_pass(precision: str) -> None:
         p = np.array(row["probabilities"])
         row["prediction"] = "abcdefg"[int(rng.choice(np.flatnonzero(p == p.max())))]
     system = predictions.as_table(found, labels=tuple("abcdefg"))
-    assert not [note for note in score(system, resampling=NO_DRAWS).notes if "probabilit" in note]
+    assert not [note for note in score(system, resampling=NO_DRAWS).odd if "probabilit" in note]
 
 
 def test_percent_are_named() -> None:
@@ -208,7 +208,7 @@ def test_scores_that_say_nothing_are_counted() -> None:
     scores = pa.array([[0.5, 0.5], [None, None], [0.5, 0.25], [0.5, None], [1.0]], pa.list_(pa.float64()))
     gold = [[1, 0], [1, 0], [1, 0], [1, 0], [1]]
     report = score(pa.table({"id": list("abcde"), "scores": scores, "gold": gold}), resampling=NO_DRAWS)
-    assert report.notes == (
+    assert report.odd == (
         "1 of 5 rows: all words have the same score",
         "1 of 5 rows: no word has a score, so that no ranking metric is defined",
     )
@@ -227,7 +227,7 @@ def test_counts_merge_like_sums() -> None:
     whole.update(batch.slice(0, 1).select(whole.parser.columns()))
     second.update(batch.slice(1, 1).select(whole.parser.columns()))
     whole.merge_bytes(second.to_bytes())
-    assert whole.compute().notes == ("1 of 2 rows: the prediction is not the class with the highest probability",)
+    assert whole.compute().odd == ("1 of 2 rows: the prediction is not the class with the highest probability",)
 
 
 def test_validate_takes_labels_and_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

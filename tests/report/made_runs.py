@@ -23,11 +23,14 @@ HOSTILE = [
 
 
 def rows(n: int, seed: int = 0, words: int = 9, extra: tuple[str, ...] = ()) -> list[Prediction]:
-    """Instances of two classes; `extra` are put where words, ids, context and labels may be."""
-    rng = np.random.default_rng(seed)
+    """Instances of two classes; `extra` are put where words, ids, context and labels may be.
+
+    The instances are the same for every seed; what a model says about them is not.
+    """
+    rng, world = np.random.default_rng(seed), np.random.default_rng(n)
     found = []
     for i in range(n):
-        length = int(rng.integers(3, words + 1))
+        length = int(world.integers(3, words + 1))
         p = float(rng.uniform(0.5, 1.0))
         answer = int(rng.integers(0, 2))
         full = np.array([p, 1 - p]) if answer == 0 else np.array([1 - p, p])
@@ -39,14 +42,14 @@ def rows(n: int, seed: int = 0, words: int = 9, extra: tuple[str, ...] = ()) -> 
         scores = rng.normal(size=length).astype(np.float32)
         if i % 7 == 0:
             scores[-1] = np.nan
-        gold = (rng.random(length) < 0.4).astype(np.float32) if i % 5 else None
-        texts = [f"word{int(k)}" for k in rng.integers(0, 50, size=length)]
+        gold = (world.random(length) < 0.4).astype(np.float32) if i % 5 else None
+        texts = [f"word{int(k)}" for k in world.integers(0, 50, size=length)]
         if extra:
             texts[0] = extra[i % len(extra)]
         found.append(
             Prediction(
                 id=f"row-{i}" + (extra[i % len(extra)] if extra else ""),
-                label=["no", "yes"][int(rng.integers(0, 2))],
+                label=["no", "yes"][int(world.integers(0, 2))],
                 prediction=["no", "yes"][answer],
                 probabilities=full,
                 words=texts,

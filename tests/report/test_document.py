@@ -105,6 +105,33 @@ def test_runs_stand_side_by_side(make_run: Make) -> None:
     assert sum(cell.best for row in report_tables.headline(report).rows for cell in row.cells) >= 4
 
 
+def test_runs_that_differ_in_their_seed_alone_are_put_together(make_run: Make, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(make_run("c", seed=2), other)
+    (other / "config.yaml").write_text("seed: 2\noutput: x\ntrain:\n  epochs: 3\n")
+    report = build(make_run("a"), make_run("b", seed=1), other, resampling=FAST)
+    [both] = report.seeds
+    assert (both.name, both.runs) == ("mean of a, b", (0, 1))
+    for metric in both.report.metrics:
+        each = [part.report[metric.name].value for part in report.parts[:2]]
+        assert metric.value == pytest.approx(np.mean(each), nan_ok=True)
+    accuracy = both.report["accuracy"]
+    assert accuracy.interval == "seeds_wilson_t"
+    assert report.parts[0].report["accuracy"].interval == "wilson"
+    row = next(row for row in report_tables.headline(report).rows if row.name == both.name)
+    assert (row.run, row.control) == (None, False)
+    assert row.cells[0].value == f"{accuracy.value:.3f}"
+    [(_, gains)] = report_tables.gains(report)
+    assert [row.name for row in gains.rows] == ["mean of a, b", "other"]
+    notes = " ".join(report_tables.notes(report))
+    assert "over instances and seeds" in notes
+    assert "one seed stands behind" in notes.lower()
+    assert "ewer than 100 rows stand behind" in notes
+    assert "mean of a, b" in report.to_html()
+    assert "mean of a, b" in report.to_text()
+    assert not build(make_run("a"), other, resampling=FAST).seeds
+
+
 def test_instances_that_a_run_lacks(make_run: Make, tmp_path: Path) -> None:
     path = make_run("a") / "predictions.parquet"
     table = pq.read_table(path)

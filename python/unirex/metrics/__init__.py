@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from unirex.metrics.comparison import Comparison, Difference, compare
     from unirex.metrics.eraser import score_eraser
     from unirex.metrics.eraser_rows import score_eraser_rows
-    from unirex.metrics.nrg import Cell, GainTable, gain_table
+    from unirex.metrics.nrg import gain_table
+    from unirex.metrics.nrg_table import Cell, Gain, GainTable
     from unirex.metrics.report import Metric, Report
     from unirex.metrics.runs import Run, read_runs
     from unirex.metrics.scoring import Plan, finish, plan, score
@@ -45,6 +46,7 @@ __all__ = [
     "Cell",
     "Comparison",
     "Difference",
+    "Gain",
     "GainTable",
     "Metric",
     "Plan",
@@ -106,7 +108,8 @@ _HOME = {
     "comparison": ("Comparison", "Difference", "compare"),
     "eraser": ("score_eraser",),
     "eraser_rows": ("score_eraser_rows",),
-    "nrg": ("Cell", "GainTable", "gain_table"),
+    "nrg": ("gain_table",),
+    "nrg_table": ("Cell", "Gain", "GainTable"),
     "report": ("Metric", "Report"),
     "runs": ("Run", "read_runs"),
     "scoring": ("Plan", "finish", "plan", "score"),

@@ -19,7 +19,8 @@ from unirex.terminal import plain
 
 def arguments(parser: ArgumentParser) -> None:
     """Adds the arguments of `compare`."""
-    parser.add_argument("systems", nargs="+", type=str, help="two or more files, directories or patterns, ours first")
+    help_systems = "two or more files, directories or patterns, ours first; {seed} in a path stands for a run's seed"
+    parser.add_argument("systems", nargs="+", type=str, help=help_systems)
     parser.add_argument("--metrics", type=str, nargs="+", help="which to test; default: the main ones")
     parser.add_argument("--intersect", action="store_true", help="compare the ids that all systems have")
     add_reading(parser, replicates=10_000)
@@ -59,8 +60,10 @@ def _as_dict(found: Comparison) -> dict[str, Any]:
         "convention": first.convention,
         "rows": found.n_rows,
         "left_out": list(found.left_out),
+        "seeds": list(found.seeds),
         "resampling": None if first.resampling is None else dict(first.resampling),
         "pairs": pairs,
+        "notes": found.notes,
     }
 
 
@@ -70,26 +73,37 @@ def _plain(row: Difference) -> dict[str, Any]:
 
 def _table(found: Comparison) -> str:
     names = heads(found.reports)
-    lines = [f"{found.n_rows} instances" + _left_out(found, names)]
+    lines = [f"{found.n_rows} instances" + _left_out(found, names) + _seeds(found, names)]
     for name, rows in zip(names[1:], found.differences, strict=True):
-        table = [["", "", names[0], name, "difference", "interval", "p", "p (Holm)", ""]]
+        table = [["", "", names[0], name, "difference", "interval", "rows", "p", "p (Holm)", ""]]
         for row in rows:
             interval = "" if row.low is None or row.high is None else f"[{row.low:+.4f}, {row.high:+.4f}]"
             values = [f"{row.first:.4f}", f"{row.other:.4f}", f"{row.difference:+.4f}", interval]
-            cells = [*values, _p(row.p), _p(row.p_holm), _verdict(row)]
+            rows_behind = f"{row.n}" + (f" ({row.n_partly} out)" if row.n_partly else "")
+            cells = [*values, rows_behind, _p(row.p), _p(row.p_holm), _verdict(row)]
             table.append([row.metric, ARROWS[row.direction], *cells])
         lines += ["", *aligned(table)]
     first = found.reports[0]
     count = 0 if first.resampling is None else first.resampling["replicates"]
     tested = [row.metric for rows in found.differences for row in rows]
-    lines += ["", f"convention {first.convention}; p: approximate randomization, {count} swaps, Holm over all rows"]
-    lines += across_models(found.reports, tested)
+    several = max(found.seeds) > 1
+    how = "t test over rows and seeds" if several else f"approximate randomization, {count} swaps"
+    behind = "test rows and seeds" if several else "test rows"
+    lines += ["", f"convention {first.convention}; intervals: of {behind}; p: {how}, Holm over all lines"]
+    if any(row.n_partly for rows in found.differences for row in rows):
+        lines.append("(n out): n rows that only some of the systems define; a metric is compared where all define it")
+    lines += [*across_models(found.reports, tested), *found.notes]
     return "\n".join(lines)
 
 
 def _left_out(found: Comparison, names: Sequence[str]) -> str:
     parts = [f"{n} of {name}" for name, n in zip(names, found.left_out, strict=True) if n]
     return f" (left out: {', '.join(parts)})" if parts else ""
+
+
+def _seeds(found: Comparison, names: Sequence[str]) -> str:
+    parts = [f"{n} of {name}" for name, n in zip(names, found.seeds, strict=True)]
+    return f", seeds: {', '.join(parts)}" if max(found.seeds) > 1 else ""
 
 
 def _p(value: float) -> str:

@@ -6,21 +6,35 @@ far apart as they are. It needs no join of the two files: the swaps follow from 
 lose and win under a replicate is found from its own rows.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unirex.metrics.batch import as_keys, hash_ids
 from unirex.metrics.definitions import Definition, Direction, Sums
+from unirex.metrics.intervals import few_rows, few_seeds, t_tail
 from unirex.metrics.names import near
+from unirex.metrics.pairing import (
+    Allowed,
+    Rows,
+    allowed,
+    check_same_instances,
+    joint_bits,
+    partly_defined,
+    shared,
+    survey,
+)
 from unirex.metrics.report import Report
 from unirex.metrics.rows import row_values
+from unirex.metrics.runs import read_seeds
 from unirex.metrics.scoring import Plan, Progress, finish, plan
+from unirex.metrics.seeds import Draws, draws_of, over_seeds
 from unirex.metrics.source import Source, System
-from unirex.metrics.state import Resampling, State, interval
+from unirex.metrics.state import Resampling, State
 
 FAMILY = (
     "comprehensiveness",
@@ -33,8 +47,9 @@ FAMILY = (
 )
 """Compared by default, beside the headline metric: few, since every further test costs power."""
 
-Hashes = NDArray[np.uint64]
 Floats = NDArray[np.float64]
+Seeds = Mapping[str, System]
+"""One system that was trained with several seeds: seed -> its predictions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +59,15 @@ class Difference:
     Attributes:
         metric: its name.
         direction: which way is better.
-        first, other: the systems' values.
+        first, other: the systems' values, of several seeds their means.
         difference: first minus other.
-        low, high: its paired bootstrap interval.
-        p: two-sided p-value of approximate randomization, NaN if the metric is undefined for one of them.
+        low, high: its paired interval.
+        p: two-sided p-value, NaN if the metric is undefined for one of them.
         p_holm: the same after Holm's correction over all tests of the comparison.
+        n: rows behind it: those where all systems define the metric.
+        n_partly: rows that only some of the systems define, which are left out.
+        interval: the method behind the interval.
+        test: the method behind p: `randomization`, or `t` in a comparison with several seeds of some system.
     """
 
     metric: str
@@ -60,6 +79,10 @@ class Difference:
     high: float | None
     p: float
     p_holm: float
+    n: int
+    n_partly: int
+    interval: str | None
+    test: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +94,26 @@ class Comparison:
         differences: for each other system, one entry per metric.
         n_rows: instances compared.
         left_out: for each system, how many of its instances the others lack (only with `intersect`).
+        seeds: how many stand behind each system.
     """
 
     reports: tuple[Report, ...]
     differences: tuple[tuple[Difference, ...], ...]
     n_rows: int
     left_out: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know before believing the numbers."""
+        rows = ((row.metric, row.n) for rows in self.differences for row in rows if row.low is not None)
+        how = self.reports[0].resampling
+        odd = [f"note: {report.about['source']}: {line}" for report in self.reports for line in report.odd]
+        return [*odd, *few_rows(rows, None if how is None else how["confidence"]), *few_seeds(self.seeds)]
 
 
 def compare(
-    systems: Sequence[System],
+    systems: Sequence[System | Seeds],
     *,
     metrics: Sequence[str] | None = None,
     intersect: bool = False,
@@ -91,15 +124,16 @@ def compare(
     """The first system against each of the others, on the same ids: differences with intervals and p-values.
 
     Args:
-        systems: two or more, each as for `score`.
+        systems: two or more, each as for `score`; of several seeds, seed -> system or a pattern with `{seed}` in it.
         metrics: which to test; None = the headline metric and those of `FAMILY` that all systems have.
         intersect: compare the ids that all have; otherwise different ids are an error.
         resampling: replicates (also the number of random swaps; 10000 by default), seed, confidence.
-        progress: called with the rows done and the rows in all, over all systems.
+        progress: called with the rows done and the rows in all, over all systems and both passes.
         reading: `convention`, `perturbation`, `scorer`, `iou_thresholds`, `columns`, `labels` as for `score`.
 
     Raises:
-        ValueError: fewer than two systems, different ids, classes or fractions, an unknown metric.
+        ValueError: fewer than two systems, different ids, classes or fractions, an unknown metric, or an instance
+            whose label, gold or number of words differs.
 
     >>> import pyarrow as pa
     >>> gold = [[1, 0, 0]] * 8
@@ -114,19 +148,43 @@ def compare(
     resampling = resampling or Resampling(replicates=10_000)
     if not resampling.replicates:
         raise ValueError("replicates is 0, expected at least 1")
-    plans = [plan(system, resampling=resampling, **reading) for system in systems]
-    _same_setting(plans)
-    plans = _narrowed(plans, metrics)
-    masks, left_out = _common([p.source for p in plans], intersect=intersect)
-    total = sum(p.source.n_rows() for p in plans)
-    done = 0
-    runs = []
-    for made, mask in zip(plans, masks, strict=True):
-        runs.append(_run(made, mask, None if progress is None else lambda n, _, d=done: progress(d + n, total)))  # type: ignore[misc]
-        done += made.source.n_rows()
-    reports = tuple(finish(made, state) for made, (state, _) in zip(plans, runs, strict=True))
-    tests = [[_test(d, runs[0], run) for d in plans[0].layout.definitions] for run in runs[1:]]
-    return Comparison(reports=reports, differences=_corrected(tests), n_rows=reports[0].n_rows, left_out=left_out)
+    groups = [_Group.of(system, resampling, reading) for system in systems]
+    _same_setting([made for group in groups for made in group.plans])
+    _narrow(groups, metrics)
+    n_partly, left_out = _run(groups, intersect=intersect, progress=progress)
+    first, others = groups[0], groups[1:]
+    tests = [[_test(d, first, other, n_partly) for d in first.plans[0].layout.definitions] for other in others]
+    reports = tuple(group.report() for group in groups)
+    return Comparison(
+        reports=reports,
+        differences=_corrected(tests),
+        n_rows=reports[0].n_rows,
+        left_out=left_out,
+        seeds=tuple(len(group.plans) for group in groups),
+    )
+
+
+@dataclass(kw_only=True, eq=False)
+class _Group:
+    """A system: a plan for each seed, and what comes of it: states under bootstrap weights and under random swaps."""
+
+    name: str | None
+    plans: list[Plan]
+    states: list[State] = field(default_factory=list)
+    swapped: list[State] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, system: System | Seeds, resampling: Resampling, reading: Mapping[str, Any]) -> "_Group":
+        pattern = str(system) if isinstance(system, str | os.PathLike) and "{seed}" in str(system) else None
+        found = read_seeds(pattern) if pattern else system if isinstance(system, Mapping) else {"": system}
+        if not found:
+            raise ValueError("a system has no seeds, expected one or more")
+        return cls(name=pattern, plans=[plan(one, resampling=resampling, **reading) for one in found.values()])
+
+    def report(self) -> Report:
+        """Its metrics, of several seeds their means."""
+        reports = [finish(made, state) for made, state in zip(self.plans, self.states, strict=True)]
+        return over_seeds(reports, self.states, self.name or str(reports[0].about["source"]))
 
 
 def _same_setting(plans: Sequence[Plan]) -> None:
@@ -140,102 +198,135 @@ def _same_setting(plans: Sequence[Plan]) -> None:
                 )
 
 
-def _narrowed(plans: Sequence[Plan], metrics: Sequence[str] | None) -> list[Plan]:
-    """The plans with only the metrics that are tested."""
-    shared = [d.name for d in plans[0].layout.definitions]
-    shared = [n for n in shared if all(any(d.name == n for d in p.layout.definitions) for p in plans[1:])]
+def _narrow(groups: Sequence[_Group], metrics: Sequence[str] | None) -> None:
+    """Takes from the plans all metrics but those that are tested."""
+    plans = [made for group in groups for made in group.plans]
+    shared_names = [d.name for d in plans[0].layout.definitions]
+    shared_names = [n for n in shared_names if all(any(d.name == n for d in p.layout.definitions) for p in plans[1:])]
+    headline = str(plans[0].layout.headline)
     if metrics is None:
-        wanted = {str(plans[0].layout.headline), *FAMILY} & set(shared)
+        wanted = {headline, *FAMILY} & set(shared_names)
     else:
-        wanted = {str(plans[0].layout.headline) if name == "headline" else name for name in metrics}
-        for name in sorted(wanted - set(shared)):
-            raise ValueError(f"metrics has {name!r}, expected metrics that all systems have{near(name, shared)}")
+        wanted = {headline if name == "headline" else name for name in metrics}
+        for name in sorted(wanted - set(shared_names)):
+            raise ValueError(f"metrics has {name!r}, expected metrics that all systems have{near(name, shared_names)}")
     if not wanted:
         raise ValueError(f"{plans[1].source.name}: no metric in common with {plans[0].source.name}")
-    only = frozenset(wanted)
-    return [replace(p, layout=replace(p.layout, only=only)) for p in plans]
+    for group in groups:
+        group.plans = [replace(p, layout=replace(p.layout, only=frozenset(wanted))) for p in group.plans]
 
 
-def _common(sources: Sequence[Source], *, intersect: bool) -> tuple[list[NDArray[np.bool_] | None], tuple[int, ...]]:
-    """For each system which of its rows all systems have (None = all rows)."""
-    ids = [_ids(source) for source in sources]
-    keys = [as_keys(i) for i in ids]
-    everywhere = keys[0]
-    for other in keys[1:]:
-        if len(other) != len(everywhere) or not (np.sort(other) == np.sort(everywhere)).all():
-            everywhere = np.intersect1d(everywhere, other)
-    masks = [None if len(everywhere) == len(k) else np.isin(k, everywhere) for k in keys]
-    left_out = tuple(0 if mask is None else int((~mask).sum()) for mask in masks)
+def _run(
+    groups: Sequence[_Group], *, intersect: bool, progress: Progress | None
+) -> tuple[Mapping[str, int], tuple[int, ...]]:
+    """Fills the groups' states; rows that not all systems define by metric, and how many rows each group lost."""
+    plans = [made for group in groups for made in group.plans]
+    sizes = [made.source.n_rows() for made in plans]
+    steps = iter(_steps(2 * sizes, progress))
+    surveyed = [survey(made, next(steps)) for made in plans]
+    rows = _common(plans, surveyed, intersect=intersect)
+    check_same_instances(plans, rows)
+    joint = joint_bits(rows)
+    swaps = len(plans) == len(groups)
+    masks = allowed(rows, joint, [len(one.hashes) for one in surveyed])
+    for group in groups:
+        for made in group.plans:
+            _add(group, made, next(masks), next(steps), swaps=swaps)
+    lost = iter([len(one.hashes) - len(here.hashes) for one, here in zip(surveyed, rows, strict=True)])
+    left_out = tuple(max(next(lost) for _ in group.plans) for group in groups)
+    return partly_defined(plans[0].layout, rows, joint), left_out
+
+
+def _steps(sizes: Sequence[int], progress: Progress | None) -> Iterator[Progress | None]:
+    """For each pass what tells it of the rows of all passes."""
+    for number in range(len(sizes)):
+        before = sum(sizes[:number])
+        yield None if progress is None else lambda n, _, b=before: progress(b + n, sum(sizes))  # type: ignore[misc]
+
+
+def _common(plans: Sequence[Plan], rows: Sequence[Rows], *, intersect: bool) -> list[Rows]:
+    """The rows whose ids all systems have."""
+    found = shared(rows)
+    left_out = [len(one.hashes) - len(here.hashes) for one, here in zip(rows, found, strict=True)]
     if any(left_out) and not intersect:
         places = []
-        for source, mask, n in zip(sources, masks, left_out, strict=True):
-            if mask is not None and n:
-                places.append(f"{n} ids only in {source.name}: {_named(source, ~mask)}")
+        for made, one, here, n in zip(plans, rows, found, left_out, strict=True):
+            if n:
+                only = np.setdiff1d(one.order, here.order)
+                places.append(f"{n} ids only in {made.source.name}: {_named(made.source, only)}")
         raise ValueError(f"the systems have different ids ({'; '.join(places)}), expected the same or --intersect")
-    if not len(everywhere):
-        raise ValueError(f"{sources[1].name}: no id in common with {sources[0].name}")
-    return masks, left_out
+    if not len(found[0].hashes):
+        raise ValueError(f"{plans[1].source.name}: no id in common with {plans[0].source.name}")
+    return found
 
 
-def _ids(source: Source) -> Hashes:
-    found = [hash_ids(batch.column("id").cast("string")) for _, batch in source.batches(["id"], rows=65_536)]
-    return np.concatenate([np.zeros((0, 2), np.uint64), *found])
-
-
-def _named(source: Source, mask: NDArray[np.bool_], limit: int = 5) -> str:
+def _named(source: Source, positions: NDArray[np.int64], limit: int = 5) -> str:
+    """The ids at the first of some positions."""
     names: list[str] = []
     start = 0
     for _, batch in source.batches(["id"], rows=65_536):
-        part = np.flatnonzero(mask[start : start + batch.num_rows])[: limit - len(names)]
-        names += [repr(batch.column("id")[int(i)].as_py()) for i in part]
+        part = positions[(positions >= start) & (positions < start + batch.num_rows)][: limit - len(names)]
+        names += [repr(batch.column("id")[int(i) - start].as_py()) for i in part]
         start += batch.num_rows
-    return ", ".join(names) + (", …" if mask.sum() > limit else "")
+    return ", ".join(names) + (", …" if len(positions) > limit else "")
 
 
-def _run(made: Plan, mask: NDArray[np.bool_] | None, progress: Progress | None) -> tuple[State, State]:
-    """Two states after the rows in `mask`: under bootstrap weights and under random swaps."""
+def _add(group: _Group, made: Plan, mask: Allowed, progress: Progress | None, *, swaps: bool) -> None:
+    """Adds to a group the states after the rows that take part."""
     weighted = made.state()
     swapped = State(made.layout, replace(made.resampling, swap=True), weighted.parser)
     start = 0
     for where, rows in made.source.batches(weighted.parser.columns()):
         batch = weighted.parser.parse(rows, where)
-        values, hashes = row_values(batch, made.layout), batch.hashes
-        if mask is not None:
-            inside = mask[start : start + len(batch)]
-            values, hashes = values[:, inside], hashes[inside]
+        hashes, values = mask.narrowed(start, batch.hashes, row_values(batch, made.layout))
         start += len(batch)
         weighted.add(hashes, values)
-        swapped.add(hashes, values)
+        if len(hashes) == len(batch):
+            weighted.doubt(batch.odd)
+        if swaps:
+            swapped.add(hashes, values)
         if progress is not None:
             progress(start, 0)
-    return weighted, swapped
+    group.states.append(weighted)
+    group.swapped.append(swapped)
 
 
-def _test(definition: Definition, first: tuple[State, State], other: tuple[State, State]) -> Difference:
-    a, b = (float(definition.value(state.sums())) for state, _ in (first, other))
-    drawn = definition.value(first[0].resampled()) - definition.value(other[0].resampled())
-    low, high = interval(drawn, first[0].resampling.confidence)
+def _test(definition: Definition, first: _Group, other: _Group, n_partly: Mapping[str, int]) -> Difference:
+    a, b = draws_of(definition, first.states), draws_of(definition, other.states)
+    found = a.gap(b, first.states[0].resampling.confidence, definition.bounds)
+    swaps = first.swapped[0].n_rows > 0
+    p = _p_value(definition, first, other, a.mean - b.mean) if swaps else _t_test(a, b)
     return Difference(
         metric=definition.name,
         direction=definition.direction,
-        first=a,
-        other=b,
-        difference=a - b,
-        low=low,
-        high=high,
-        p=_p_value(definition, first, other, a - b),
+        first=a.mean,
+        other=b.mean,
+        difference=a.mean - b.mean,
+        low=found.low,
+        high=found.high,
+        p=p,
         p_holm=float("nan"),
+        n=a.n,
+        n_partly=n_partly[definition.name],
+        interval=found.method,
+        test="randomization" if swaps else "t",
     )
 
 
-def _p_value(
-    definition: Definition, first: tuple[State, State], other: tuple[State, State], difference: float
-) -> float:
+def _t_test(first: Draws, other: Draws) -> float:
+    """The p-value of the difference over its standard error, from rows and seeds."""
+    difference, variance = first.minus(other)
+    if math.isnan(difference) or (variance.total == 0 and difference):
+        return float("nan")
+    return t_tail(difference / math.sqrt(variance.total), variance.freedom) if difference else 1.0
+
+
+def _p_value(definition: Definition, first: _Group, other: _Group, difference: float) -> float:
     if np.isnan(difference):
         return float("nan")
-    swaps = first[1].resampled(), other[1].resampled()
-    one = definition.value(_exchanged(first[0].sums(), swaps[0], swaps[1]))
-    two = definition.value(_exchanged(other[0].sums(), swaps[1], swaps[0]))
+    swaps = first.swapped[0].resampled(), other.swapped[0].resampled()
+    one = definition.value(_exchanged(first.states[0].sums(), swaps[0], swaps[1]))
+    two = definition.value(_exchanged(other.states[0].sums(), swaps[1], swaps[0]))
     # Resampling rounds row values to a step; a replicate that is as far apart must not miss by that rounding.
     rounding = max((c.step for c in definition.columns if c.step < 1), default=0.0)
     near_enough = ~(np.abs(one - two) < abs(difference) - rounding)

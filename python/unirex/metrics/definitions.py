@@ -72,6 +72,8 @@ class Definition:
         value: the metric from the sums.
         main: whether it belongs into a short table.
         perturbation: how tokens were removed or kept, for faithfulness.
+        share: where each row is a hit, a miss or left out: hits and trials from the sums.
+        from_share: the metric from that share, rising with it.
     """
 
     name: str
@@ -82,6 +84,17 @@ class Definition:
     value: Callable[[Sums], NDArray[np.float64]]
     main: bool = True
     perturbation: str | None = None
+    share: Callable[[Sums], tuple[float, float]] | None = None
+    from_share: Callable[[float], float] = float
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The range, where it is that of shares or probabilities and tells something about single rows."""
+        return self.range if self.range[1] - self.range[0] <= _WIDEST else None
+
+
+_WIDEST = 4.0
+"""The widest range of differences between probabilities: that of `csd`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +169,9 @@ def _mean(
     step: float = SHARE_STEP,
     main: bool = True,
     perturbation: str | None = None,
+    hits: bool = False,
 ) -> Definition:
-    """The mean of the column of the same name."""
+    """The mean of the column of the same name; `hits`: its values are 0 and 1."""
     return Definition(
         name=name,
         group=group,
@@ -167,21 +181,51 @@ def _mean(
         value=lambda sums: sums.mean(name),
         main=main,
         perturbation=perturbation,
+        share=(lambda sums: (float(sums.sums[name]), float(sums.counts[name]))) if hits else None,
     )
 
 
 def _pooled(
-    name: str, group: Group, direction: Direction, top: str, bottom: tuple[str, ...], *, times: float = 1.0
+    name: str,
+    group: Group,
+    direction: Direction,
+    top: str,
+    bottom: tuple[str, ...],
+    *,
+    times: float = 1.0,
+    rows: bool = False,
 ) -> Definition:
-    """`times` the sum of one count over the sum of others."""
+    """`times` the sum of one count over the sum of others; `rows`: each row counts at most once in each."""
+
+    def share(sums: Sums) -> tuple[float, float]:
+        # Of the rows that any of the others holds: one that is in two of them is a hit.
+        hits = float(sums.sums[top])
+        return hits, float(sum(sums.sums[b] for b in bottom)) - (len(bottom) - 1) * hits
 
     def value(sums: Sums) -> NDArray[np.float64]:
         return ratio(times * sums.sums[top], np.sum([sums.sums[b] for b in bottom], axis=0))
 
     columns = tuple(Column(c, COUNT_STEP) for c in (top, *bottom))
     return Definition(
-        name=name, group=group, direction=direction, range=(0, 1), columns=columns, value=value, main=False
+        name=name,
+        group=group,
+        direction=direction,
+        range=(0, 1),
+        columns=columns,
+        value=value,
+        main=False,
+        share=share if rows else None,
+        from_share=float if len(bottom) == 1 else _f1_of_jaccard,
     )
+
+
+def _f1_of_jaccard(share: float) -> float:
+    """F1 from the hits' share of the rows that are predicted or true.
+
+    >>> _f1_of_jaccard(0.5)
+    0.6666666666666666
+    """
+    return 2 * share / (1 + share)
 
 
 def _task(layout: Layout) -> list[Definition]:
@@ -191,9 +235,9 @@ def _task(layout: Layout) -> list[Definition]:
     for label in layout.labels:
         hit, predicted, true = (f"#{what}:{label}" for what in ("hit", "predicted", "true"))
         per_class += [
-            _pooled(f"precision:{label}", "task", "higher", hit, (predicted,)),
-            _pooled(f"recall:{label}", "task", "higher", hit, (true,)),
-            _pooled(f"f1:{label}", "task", "higher", hit, (predicted, true), times=2.0),
+            _pooled(f"precision:{label}", "task", "higher", hit, (predicted,), rows=True),
+            _pooled(f"recall:{label}", "task", "higher", hit, (true,), rows=True),
+            _pooled(f"f1:{label}", "task", "higher", hit, (predicted, true), times=2.0, rows=True),
         ]
     f1s = per_class[2::3]
 
@@ -209,7 +253,7 @@ def _task(layout: Layout) -> list[Definition]:
         columns=tuple(column for f1 in f1s for column in f1.columns),
         value=macro_f1,
     )
-    return [_mean("accuracy", "task", "higher"), macro, *per_class]
+    return [_mean("accuracy", "task", "higher", hits=True), macro, *per_class]
 
 
 _LOG_RANGE = (-745.2, 745.2)
@@ -285,5 +329,5 @@ def _rationale(layout: Layout) -> list[Definition]:
         if layout.has_gold:
             found.append(_pooled("gold_cut", "rationale", "lower", "#gold_cut", ("#gold_words",)))
     if layout.has_gold:
-        found.append(_mean("gold_available", "rationale", "none"))
+        found.append(_mean("gold_available", "rationale", "none", hits=True))
     return found

@@ -101,8 +101,8 @@ def score_eraser_rows(
     headline = "accuracy" if "prediction" in reader.fields else None
     fractions = tuple(reader.thresholds)
     about = {"source": name, "data": f"{data_dir} {split}"}
-    notes = oddities.notes(states[0].odd, states[0].n_rows)
-    return replace(reports[0], metrics=tuple(metrics), headline=headline, fractions=fractions, about=about, notes=notes)
+    odd = oddities.notes(states[0].odd, states[0].n_rows)
+    return replace(reports[0], metrics=tuple(metrics), headline=headline, fractions=fractions, about=about, odd=odd)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,91 +3,41 @@
 On one data set every metric is put on the way from the worst (0) to the best (1) of the methods compared. FNRG is the
 mean over faithfulness, PNRG over plausibility, TNRG is that of the task metric, CNRG their mean. All of it is relative
 to the set of methods, so a table names its set, and its ends can be frozen to compare later methods with the same set.
+
+Intervals take the ends as what they are, the marks on a scale: found anew in every replicate, the lowest and highest of
+noisy values would drift apart, and the best method's interval would hold its gain in 57 of 100 cases.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import combinations
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
-from unirex.metrics.batch import as_keys
+from unirex.metrics.intervals import NONE, Bounds, Interval, Variance, few_rows, few_seeds, interval
 from unirex.metrics.names import near
-from unirex.metrics.report import Report
+from unirex.metrics.nrg_runs import Scored, check_same, on_joint_rows, score_run
+from unirex.metrics.nrg_table import (
+    COMPOSITES,
+    FAITHFULNESS,
+    METRICS,
+    PLAUSIBILITY,
+    TASK,
+    Cell,
+    Ends,
+    Gain,
+    GainTable,
+    Mean,
+)
 from unirex.metrics.runs import Run
-from unirex.metrics.scoring import Progress, finish, plan, run_plan
-from unirex.metrics.state import Resampling, interval
-
-FAITHFULNESS = ("comprehensiveness", "sufficiency")
-PLAUSIBILITY = ("auprc", "token_f1")
-TASK = "task"
-METRICS = (*FAITHFULNESS, *PLAUSIBILITY, TASK)
-COMPOSITES = ("FNRG", "PNRG", "TNRG", "CNRG")
+from unirex.metrics.scoring import Progress
+from unirex.metrics.seeds import Draws, draws_of, metric_interval
+from unirex.metrics.state import Resampling
 
 Floats = NDArray[np.float64]
-Ends = Mapping[str, Mapping[str, tuple[float, float]]]
-"""Data set -> metric -> its lowest and highest value over a set of methods."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """A method on a data set.
-
-    Attributes:
-        seeds: in the order of the runs.
-        values: metric -> mean over seeds; `task` is the data set's headline metric.
-        deviations: metric -> standard deviation over seeds (n - 1), NaN for one seed.
-        intervals: metric -> bootstrap interval of the mean over seeds, (None, None) without replicates.
-        gains: metric -> relative gain.
-        composites: FNRG, PNRG, TNRG, CNRG, as far as the data set has what they need.
-        low, high: bootstrap interval of CNRG, None without replicates.
-    """
-
-    seeds: tuple[str, ...]
-    values: Mapping[str, float]
-    deviations: Mapping[str, float]
-    intervals: Mapping[str, tuple[float | None, float | None]]
-    gains: Mapping[str, float]
-    composites: Mapping[str, float]
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mean:
-    """A method's means over the data sets, where it was run on all of them."""
-
-    composites: Mapping[str, float]
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class GainTable:
-    """Everything about a set of methods.
-
-    Attributes:
-        methods, data: in order of appearance.
-        controls: methods that are shown but never set an end.
-        headlines: data set -> its task metric.
-        cells: (data set, method) -> cell.
-        means: method -> means over data sets.
-        ends: what 0 and 1 stand for.
-        frozen: whether the ends were given.
-        convention: whose definitions.
-    """
-
-    methods: tuple[str, ...]
-    data: tuple[str, ...]
-    controls: tuple[str, ...]
-    headlines: Mapping[str, str]
-    cells: Mapping[tuple[str, str], Cell]
-    means: Mapping[str, Mean]
-    ends: Ends
-    frozen: bool
-    convention: str
 
 
 def gain_table(
@@ -105,24 +55,24 @@ def gain_table(
         runs: prediction files by method, data set and seed.
         controls: methods (random, gold, inverse) that are shown but never enter minimum or maximum.
         frozen: the ends of an earlier table, used instead of those of these runs.
-        resampling: of the intervals of CNRG; a replicate draws the same instances for every method of a data set.
+        resampling: of the intervals; a replicate draws the same instances for every method and seed of a data set.
         progress: called with the runs done and the runs in all.
         reading: `convention`, `perturbation`, `scorer`, `columns`, `labels` as for `score`.
 
     Raises:
-        ValueError: an unknown control, runs of a data set that differ in ids, task metric, fractions or columns, or a
-            data set that the frozen ends lack.
+        ValueError: an unknown control, runs of a data set that differ in ids, task metric, fractions or columns, an
+            instance whose label, gold or number of words differs, or a data set that the frozen ends lack.
     """
     resampling = resampling or Resampling()
     methods = tuple(dict.fromkeys(run.method for run in runs))
     _check_controls(methods, controls, frozen)
-    scored: dict[str, list[_Scored]] = {}
+    scored: dict[str, list[Scored]] = {}
     for number, run in enumerate(runs, start=1):
-        scored.setdefault(run.data, []).append(_score(run, resampling, reading))
+        scored.setdefault(run.data, []).append(score_run(run, resampling, reading))
         if progress is not None:
             progress(number, len(runs))
     sets = {data: _data_set(data, group, controls, frozen, resampling) for data, group in scored.items()}
-    return GainTable(
+    found = GainTable(
         methods=methods,
         data=tuple(sets),
         controls=tuple(controls),
@@ -132,7 +82,12 @@ def gain_table(
         ends={data: one.ends for data, one in sets.items()},
         frozen=frozen is not None,
         convention=next(iter(scored.values()))[0].report.convention,
+        differences=_differences(methods, sets, resampling),
+        n_partly={data: one.n_partly for data, one in sets.items()},
+        notes=(),
     )
+    odd = [f"note: {one.run.path}: {line}" for group in scored.values() for one in group for line in one.report.odd]
+    return replace(found, notes=(*odd, *_notes(found, resampling)))
 
 
 def _check_controls(methods: Sequence[str], controls: Sequence[str], frozen: Ends | None) -> None:
@@ -144,122 +99,110 @@ def _check_controls(methods: Sequence[str], controls: Sequence[str], frozen: End
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Scored:
-    """A run's metrics, float64 [1 + replicates] each: the data itself, then the resamples."""
-
-    run: Run
-    report: Report
-    draws: Mapping[str, Floats]
-    hashes: NDArray[np.uint64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _DataSet:
-    """What comes out of a data set; `draws` are each method's composites, [1 + replicates]."""
+    """What comes out of a data set; `draws` are each method's composites."""
 
     cells: dict[str, Cell]
-    draws: dict[str, dict[str, Floats]]
+    draws: dict[str, dict[str, Draws]]
     ends: dict[str, tuple[float, float]]
-
-
-def _score(run: Run, resampling: Resampling, reading: Mapping[str, Any]) -> _Scored:
-    made = plan(run.path, resampling=resampling, **reading)
-    names = {*FAITHFULNESS, *PLAUSIBILITY, str(made.layout.headline)}
-    made = replace(made, layout=replace(made.layout, only=frozenset(names)))
-    state = run_plan(made)
-    report = finish(made, state)
-    sums, resampled = state.sums(), state.resampled()
-    draws = {}
-    for definition in made.layout.definitions:
-        name = TASK if definition.name == report.headline else definition.name
-        draws[name] = np.concatenate([[definition.value(sums)], definition.value(resampled)])
-    return _Scored(run=run, report=report, draws=draws, hashes=state.hashes())
+    n_partly: dict[str, int]
 
 
 def _data_set(
-    data: str, runs: Sequence[_Scored], controls: Sequence[str], frozen: Ends | None, resampling: Resampling
+    data: str, runs: Sequence[Scored], controls: Sequence[str], frozen: Ends | None, resampling: Resampling
 ) -> _DataSet:
-    _check_same(runs, controls)
+    check_same(runs, controls)
     if frozen is not None and data not in frozen:
         raise ValueError(f"the frozen ends have no data set {data!r}, expected one of {sorted(frozen)}")
-    by_method: dict[str, list[_Scored]] = {}
+    runs, n_partly = on_joint_rows(runs, controls)
+    by_method: dict[str, list[Scored]] = {}
     for one in runs:
         by_method.setdefault(one.run.method, []).append(one)
-    names = [name for name in METRICS if name in runs[0].draws and not np.isnan(runs[0].draws[name][0])]
-    gains: dict[str, Floats] = {}
-    ends: dict[str, tuple[float, float]] = {}
-    counts = np.array([method not in controls for method in by_method])
-    for name in names:
-        values = np.stack([np.mean([one.draws[name] for one in group], axis=0) for group in by_method.values()])
-        low, high = _ends(data, name, values, counts, frozen)
-        ends[name] = (float(low[0]), float(high[0]))
-        flat = _rust.relative_gain(values.reshape(-1), low, high, name == "sufficiency")
-        gains[name] = flat.reshape(values.shape)
-    draws = {m: _composites({name: gains[name][i] for name in names}) for i, m in enumerate(by_method)}
-    cells = {
-        method: _cell(group, {name: gains[name][i][0] for name in names}, draws[method], resampling)
-        for i, (method, group) in enumerate(by_method.items())
+    definitions = runs[0].definitions
+    names = [
+        name for name in METRICS if name in definitions and not np.isnan(runs[0].report[definitions[name].name].value)
+    ]
+    raw = {
+        method: {name: draws_of(definitions[name], [one.state for one in group]) for name in names}
+        for method, group in by_method.items()
     }
-    return _DataSet(cells=cells, draws=draws, ends=ends)
-
-
-def _check_same(runs: Sequence[_Scored], controls: Sequence[str]) -> None:
-    """Runs of one data set have the same instances and are judged by the same metrics.
-
-    A control may lack instances: where there is no gold, gold explains nothing.
-    """
-    first = next((one for one in runs if one.run.method not in controls), runs[0])
-    for other in runs:
-        for what in ("headline", "fractions"):
-            ours, theirs = getattr(first.report, what), getattr(other.report, what)
-            if ours != theirs:
-                raise ValueError(f"{other.run.path}: {what} {theirs!r} differs from {ours!r} of {first.run.path}")
-        known = np.isin(as_keys(other.hashes), as_keys(first.hashes))
-        lacks = len(other.hashes) < len(first.hashes) and other.run.method not in controls
-        if lacks or not known.all():
-            raise ValueError(f"{other.run.path}: its ids differ from those of {first.run.path}, expected the same")
-        missing = sorted(first.draws.keys() ^ other.draws.keys())
-        if missing:
-            raise ValueError(f"{other.run.path}: {missing[0]} is in only one of it and {first.run.path}")
+    counts = np.array([method not in controls for method in by_method])
+    ends = {name: _ends(data, name, [each[name].mean for each in raw.values()], counts, frozen) for name in names}
+    composites = {
+        method: _composites({name: _gain(draws, name, ends[name]) for name, draws in each.items()}, _averaged)
+        for method, each in raw.items()
+    }
+    cells = {
+        method: _cell(group, raw[method], ends, composites[method]["CNRG"].interval(resampling.confidence))
+        for method, group in by_method.items()
+    }
+    partly = {TASK if name == runs[0].report.headline else name: n for name, n in n_partly.items() if n}
+    return _DataSet(cells=cells, draws=composites, ends=ends, n_partly=partly)
 
 
 def _ends(
-    data: str, name: str, values: Floats, counts: NDArray[np.bool_], frozen: Ends | None
-) -> tuple[Floats, Floats]:
+    data: str, name: str, values: Sequence[float], counts: NDArray[np.bool_], frozen: Ends | None
+) -> tuple[float, float]:
+    """What 0 and 1 stand for: the worst and best of the methods that count, or what was frozen."""
     if frozen is None:
-        return _rust.extremes(np.ascontiguousarray(values).reshape(-1), counts)
+        low, high = _rust.extremes(np.array(values), counts)
+        return float(low[0]), float(high[0])
     if name not in frozen[data]:
         raise ValueError(f"the frozen ends of data set {data!r} lack {name!r}, expected {sorted(frozen[data])}")
-    low, high = frozen[data][name]
-    return np.full(values.shape[1], float(low)), np.full(values.shape[1], float(high))
+    return float(frozen[data][name][0]), float(frozen[data][name][1])
 
 
-def _composites(gains: Mapping[str, Floats]) -> dict[str, Floats]:
+def _gain(draws: Draws, name: str, ends: tuple[float, float]) -> Draws:
+    """The relative gain; the replicates are measured between the same ends as the data."""
+    values, replicates = (_relative(part, name, ends) for part in (draws.values, draws.replicates))
+    return replace(draws, values=values, replicates=replicates)
+
+
+def _relative(values: Floats, name: str, ends: tuple[float, float]) -> Floats:
+    low, high = (np.full(values.size, end) for end in ends)
+    flat = np.ascontiguousarray(values).reshape(-1)
+    return _rust.relative_gain(flat, low, high, name == "sufficiency").reshape(values.shape)
+
+
+T = TypeVar("T")
+
+
+def _composites(gains: Mapping[str, T], average: Callable[[Sequence[T]], T]) -> dict[str, T]:
     """FNRG, PNRG, TNRG as far as their metrics exist, and CNRG, the mean of those."""
     parts = {"FNRG": FAITHFULNESS, "PNRG": PLAUSIBILITY, "TNRG": (TASK,)}
     found = {}
     for composite, names in parts.items():
         present = [gains[name] for name in names if name in gains]
         if present:
-            found[composite] = np.mean(present, axis=0)
-    return {**found, "CNRG": np.mean(list(found.values()), axis=0)}
+            found[composite] = average(present)
+    return {**found, "CNRG": average(list(found.values()))}
 
 
-def _cell(
-    group: Sequence[_Scored], gains: Mapping[str, float], composites: Mapping[str, Floats], resampling: Resampling
-) -> Cell:
-    seeds = {name: np.array([one.draws[name][0] for one in group]) for name in gains}
-    drawn = {name: np.mean([one.draws[name][1:] for one in group], axis=0) for name in gains}
-    low, high = interval(composites["CNRG"][1:], resampling.confidence)
+def _averaged(parts: Sequence[Draws]) -> Draws:
+    """The mean of several numbers, seed by seed and replicate by replicate."""
+    return Draws(
+        values=np.mean([part.values for part in parts], axis=0),
+        replicates=np.mean([part.replicates for part in parts], axis=0),
+        n=min(part.n for part in parts),
+    )
+
+
+def _cell(group: Sequence[Scored], raw: Mapping[str, Draws], ends: Mapping[str, Bounds], cnrg: Interval) -> Cell:
+    definitions, states = group[0].definitions, [one.state for one in group]
+    found = {name: metric_interval(definitions[name], states) for name in raw}
+    # From the means and not as means over seeds: the best and the worst method have 1 and 0 to the last bit.
+    gains = {name: float(_relative(np.array([draws.mean]), name, ends[name])[0]) for name, draws in raw.items()}
     return Cell(
         seeds=tuple(one.run.seed for one in group),
-        values={name: float(values.mean()) for name, values in seeds.items()},
-        deviations={n: float(v.std(ddof=1)) if len(v) > 1 else float("nan") for n, v in seeds.items()},
-        intervals={name: interval(replicates, resampling.confidence) for name, replicates in drawn.items()},
-        gains={name: float(value) for name, value in gains.items()},
-        composites={name: float(draws[0]) for name, draws in composites.items()},
-        low=low,
-        high=high,
+        values={name: draws.mean for name, draws in raw.items()},
+        deviations={n: float(d.values.std(ddof=1)) if len(group) > 1 else float("nan") for n, d in raw.items()},
+        intervals={name: (one.low, one.high) for name, one in found.items()},
+        gains=gains,
+        composites=_composites(gains, lambda parts: float(np.mean(parts))),
+        low=cnrg.low,
+        high=cnrg.high,
+        methods={**{name: one.method for name, one in found.items()}, "CNRG": cnrg.method},
+        rows={name: draws.n for name, draws in raw.items()},
     )
 
 
@@ -268,12 +211,53 @@ def _means(methods: Sequence[str], sets: Sequence[_DataSet], resampling: Resampl
     found = {}
     for method in methods:
         if all(method in one.draws for one in sets):
-            draws = {
-                name: np.mean([one.draws[method][name] for one in sets if name in one.draws[method]], axis=0)
+            values = {
+                name: float(np.mean([one.draws[method][name].mean for one in sets if name in one.draws[method]]))
                 for name in COMPOSITES
                 if any(name in one.draws[method] for one in sets)
             }
-            low, high = interval(draws["CNRG"][1:], resampling.confidence)
-            composites = {name: float(values[0]) for name, values in draws.items()}
-            found[method] = Mean(composites=composites, low=low, high=high)
+            parts = [one.draws[method]["CNRG"] for one in sets]
+            low, high, name = _of_means(values["CNRG"], [part.variance() for part in parts], parts, resampling)
+            found[method] = Mean(composites=values, low=low, high=high, interval=name)
+    return found
+
+
+def _of_means(value: float, variances: Sequence[Variance], parts: Sequence[Draws], resampling: Resampling) -> Interval:
+    """The interval of a mean over data sets from its variance on each; `parts` say how many seeds stand behind it."""
+    if not resampling.replicates:
+        return NONE
+    n, seeds = min(part.n for part in parts), max(len(part.values) for part in parts)
+    variance = sum(variances, Variance()).scaled(1 / len(variances) ** 2)
+    return interval(value, variance, n=n, confidence=resampling.confidence, seeds=seeds)
+
+
+def _differences(methods: Sequence[str], sets: Mapping[str, _DataSet], resampling: Resampling) -> tuple[Gain, ...]:
+    """The CNRG of every method over every later one: on each data set, then in the means over several."""
+    found = []
+    for data, one in sets.items():
+        for method, other in combinations([m for m in methods if m in one.draws], 2):
+            ours, theirs = one.draws[method]["CNRG"], one.draws[other]["CNRG"]
+            low, high, name = ours.gap(theirs, resampling.confidence)
+            gap = ours.mean - theirs.mean
+            found.append(Gain(data=data, method=method, other=other, difference=gap, low=low, high=high, interval=name))
+    everywhere = [m for m in methods if all(m in one.draws for one in sets.values())]
+    for method, other in combinations(everywhere, 2) if len(sets) > 1 else ():
+        pairs = [(one.draws[method]["CNRG"], one.draws[other]["CNRG"]) for one in sets.values()]
+        gaps = [ours.minus(theirs) for ours, theirs in pairs]
+        gap = float(np.mean([value for value, _ in gaps]))
+        parts = [draws for pair in pairs for draws in pair]
+        low, high, name = _of_means(gap, [variance for _, variance in gaps], parts, resampling)
+        found.append(Gain(data=None, method=method, other=other, difference=gap, low=low, high=high, interval=name))
+    return tuple(found)
+
+
+def _notes(table: GainTable, resampling: Resampling) -> list[str]:
+    """Few rows, few seeds, and rows that not all methods define."""
+    cells = [(data, method, cell) for (data, method), cell in table.cells.items() if method not in table.controls]
+    rows = ((f"{name} of {data}", n) for data, _, cell in cells for name, n in cell.rows.items())
+    found = few_rows(rows, resampling.confidence if resampling.replicates else None)
+    found += few_seeds([len(cell.seeds) for _, _, cell in cells] or [1])
+    lost = [f"{n} of {data} for {name}" for data, each in table.n_partly.items() for name, n in each.items()]
+    if lost:
+        found.append(f"note: rows left out because not all methods define them: {', '.join(lost)}")
     return found

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
+from unirex.metrics.names import near
 from unirex.metrics.nrg import gain_table
 from unirex.metrics.nrg_text import FORMATS, ends_to_json, read_ends
 from unirex.metrics.options import add_reading
@@ -25,6 +26,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="a pattern like runs/{method}/{data}/{seed}/predictions.parquet, or a YAML, JSON or CSV list",
     )
     add("--controls", type=str, nargs="+", default=[], help="methods that are shown but never set minimum or maximum")
+    add("--against", type=str | None, help="compare every CNRG with that of this method; default: the best")
     add("--frozen", type=str | None, help="take minimum and maximum from this file")
     add("--freeze", type=str | None, help="write minimum and maximum to this file")
     add_reading(parser)
@@ -36,6 +38,7 @@ def run(
     runs: str,
     *,
     controls: Sequence[str],
+    against: str | None,
     frozen: str | None,
     freeze: str | None,
     replicates: int,
@@ -56,7 +59,10 @@ def run(
             progress=show,
             **reading,
         )
-    text = FORMATS[format](table)
+    if against is not None and against not in table.methods:
+        found = f"{against!r}, expected one of {list(table.methods)}{near(against, table.methods)}"
+        raise ValueError(f"against is {found}")
+    text = FORMATS[format](table, against=against)
     save(output, text)
     save(freeze, ends_to_json(table))
     sys.stdout.write(plain(text) + "\n")

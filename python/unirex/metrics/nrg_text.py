@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unirex.metrics.nrg import COMPOSITES, METRICS, TASK, Cell, Ends, GainTable, Mean
+from unirex.metrics.nrg_table import COMPOSITES, METRICS, TASK, Cell, Ends, GainTable, Mean
 from unirex.metrics.report import aligned, finite
 from unirex.untrusted import read_json
 
@@ -19,27 +19,33 @@ Columns = Mapping[str, Mapping[tuple[str, str], float]]
 """Columns beside the metrics, such as a cost: name -> (data set, method) -> value."""
 
 
-def to_text(table: GainTable, columns: Columns | None = None) -> str:
-    """Plain text: a block per data set, one for the means, and what the set of methods is."""
-    made = _blocks(table, columns or {}, "↑", "↓", " ± ")
+def to_text(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
+    """Plain text: a block per data set, one for the means, and what the set of methods is.
+
+    Args:
+        table: what to show.
+        columns: more of them.
+        against: the method that the others' CNRG is compared with; None = the best of each block.
+    """
+    made = _blocks(table, columns or {}, "↑", "↓", " ± ", against)
     blocks = [f"{title}\n" + "\n".join(aligned(_padded(rows))) for title, rows in made]
-    return "\n\n".join([*blocks, _note(table)])
+    return "\n\n".join([*blocks, "\n".join([_note(table), *table.notes])])
 
 
-def to_markdown(table: GainTable, columns: Columns | None = None) -> str:
-    """Markdown tables."""
+def to_markdown(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
+    """Markdown tables; the arguments are those of `to_text`."""
     blocks = []
-    for title, (head, *rows) in _blocks(table, columns or {}, "↑", "↓", " ± "):
+    for title, (head, *rows) in _blocks(table, columns or {}, "↑", "↓", " ± ", against):
         lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
         cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
         blocks.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells))
-    return "\n\n".join([*blocks, _note(table)])
+    return "\n\n".join([*blocks, _note(table), *table.notes])
 
 
-def to_latex(table: GainTable, columns: Columns | None = None) -> str:
-    """LaTeX `tabular`s, with booktabs rules."""
+def to_latex(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
+    """LaTeX `tabular`s, with booktabs rules; the arguments are those of `to_text`."""
     blocks = []
-    for title, (head, *rows) in _blocks(table, columns or {}, r"$\uparrow$", r"$\downarrow$", r" $\pm$ "):
+    for title, (head, *rows) in _blocks(table, columns or {}, r"$\uparrow$", r"$\downarrow$", r" $\pm$ ", against):
         lines = [" & ".join(map(_escaped, row)) + r" \\" for row in (head, *rows)]
         body = [lines[0], r"\midrule", *lines[1:]]
         places = "l" + "r" * (len(head) - 1)
@@ -48,30 +54,34 @@ def to_latex(table: GainTable, columns: Columns | None = None) -> str:
                 [f"% {title}", rf"\begin{{tabular}}{{{places}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]
             )
         )
-    return "\n\n".join([*blocks, f"% {_note(table)}"])
+    return "\n\n".join([*blocks, *(f"% {note}" for note in (_note(table), *table.notes))])
 
 
-def to_csv(table: GainTable, columns: Columns | None = None) -> str:
-    """One line per data set and method, `mean` for the means over data sets; full precision, empty = not available."""
+def to_csv(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
+    """One line per data set and method, `mean` for the means over data sets; full precision, empty = not available.
+
+    The arguments are those of `to_text`.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     columns = columns or {}
     raw = [f"{name}{end}" for name in METRICS for end in ("", "_sd", "_low", "_high", "_nrg")]
-    composites = [*COMPOSITES, "CNRG_low", "CNRG_high"]
+    composites = [*COMPOSITES, "CNRG_low", "CNRG_high", "over", "over_CNRG", "over_low", "over_high"]
     writer.writerow(["data", "method", "control", "seeds", "task_metric", *raw, *composites, *columns])
     for data, method, cell in _cells(table):
         numbers = [number for name in METRICS for number in _metric_cells(cell, name)]
         start = [data, method, str(method in table.controls).lower(), " ".join(cell.seeds), table.headlines[data]]
         more = [_number(values.get((data, method))) for values in columns.values()]
-        writer.writerow([*start, *numbers, *_composite_cells(cell), *more])
+        writer.writerow([*start, *numbers, *_composite_cells(cell), *_over_cells(table, data, method, against), *more])
     for method, mean in table.means.items():
         start = ["mean", method, str(method in table.controls).lower(), "", ""]
-        writer.writerow([*start, *[""] * len(raw), *_composite_cells(mean), *[""] * len(columns)])
+        over = _over_cells(table, None, method, against)
+        writer.writerow([*start, *[""] * len(raw), *_composite_cells(mean), *over, *[""] * len(columns)])
     return out.getvalue().rstrip("\n")
 
 
-def to_json(table: GainTable, columns: Columns | None = None) -> str:
-    """Everything, with null for what is undefined."""
+def to_json(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
+    """Everything, with null for what is undefined; `against` has no part in it: every pair is there."""
 
     def more(data: str, method: str) -> dict[str, float | None]:
         return {name: values.get((data, method)) for name, values in (columns or {}).items()}
@@ -91,6 +101,9 @@ def to_json(table: GainTable, columns: Columns | None = None) -> str:
             for data in table.data
         ],
         "mean": [{"method": method, **_plain(asdict(mean))} for method, mean in table.means.items()],
+        "differences": [_plain(asdict(gain)) for gain in table.differences],
+        "n_partly": {data: dict(each) for data, each in table.n_partly.items()},
+        "notes": list(table.notes),
     }
     return json.dumps(content, indent=2, ensure_ascii=False)
 
@@ -136,10 +149,13 @@ def read_ends(path: str, convention: str) -> Ends:
     return ends
 
 
-def _blocks(table: GainTable, columns: Columns, up: str, down: str, pm: str) -> list[tuple[str, Rows]]:
+def _blocks(
+    table: GainTable, columns: Columns, up: str, down: str, pm: str, against: str | None
+) -> list[tuple[str, Rows]]:
     """Title and rows of each block: first the head, then a row per method."""
     blocks = []
     for data in table.data:
+        reference = _reference(table, data, against)
         names = [name for name in METRICS if name in table.ends[data]]
         composites = [c for c in COMPOSITES if any(c in cell.composites for d, _, cell in _cells(table) if d == data)]
         shown = [table.headlines[data] if name == TASK else name for name in names]
@@ -148,6 +164,7 @@ def _blocks(table: GainTable, columns: Columns, up: str, down: str, pm: str) -> 
             *(f"{s} {down if n in LOWER else up}" for s, n in zip(shown, names, strict=True)),
             *composites,
             "",
+            f"CNRG over {reference}",
             *columns,
         ]
         rows: Rows = [head]
@@ -155,12 +172,15 @@ def _blocks(table: GainTable, columns: Columns, up: str, down: str, pm: str) -> 
             if d == data:
                 raw = [_spread(cell, n, pm) for n in names]
                 more = [_rounded(values.get((d, method))) for values in columns.values()]
-                rows.append([_label(table, method), *raw, *_shown(cell, composites), *more])
+                over = _over(table, data, method, reference)
+                rows.append([_label(table, method), *raw, *_shown(cell, composites), over, *more])
         blocks.append((data, rows))
     if len(table.data) > 1 and table.means:
         composites = [c for c in COMPOSITES if any(c in mean.composites for mean in table.means.values())]
-        rows = [["method", *composites, ""]]
-        rows += [[_label(table, method), *_shown(mean, composites)] for method, mean in table.means.items()]
+        reference = _reference(table, None, against)
+        rows = [["method", *composites, "", f"CNRG over {reference}"]]
+        for method, mean in table.means.items():
+            rows.append([_label(table, method), *_shown(mean, composites), _over(table, None, method, reference)])
         blocks.append((f"mean over {len(table.data)} data sets", rows))
     return blocks
 
@@ -202,6 +222,28 @@ def _shown(row: Cell | Mean, composites: Sequence[str]) -> list[str]:
     return [*(f"{row.composites[c]:.3f}" if c in row.composites else "-" for c in composites), interval]
 
 
+def _reference(table: GainTable, data: str | None, against: str | None) -> str:
+    """The method that the others are compared with: the one asked for where it is there, else the best."""
+    there = against in table.means if data is None else (data, against) in table.cells
+    return against if against is not None and there else table.best(data)
+
+
+def _over(table: GainTable, data: str | None, method: str, reference: str) -> str:
+    """By how much a method's CNRG is above that of the reference, and the paired interval."""
+    gain = table.over(data, method, reference)
+    if gain is None:
+        return "-"
+    interval = "" if gain.low is None or gain.high is None else f" [{gain.low:+.3f}, {gain.high:+.3f}]"
+    return f"{gain.difference:+.3f}{interval}"
+
+
+def _over_cells(table: GainTable, data: str | None, method: str, against: str | None) -> list[str]:
+    reference = _reference(table, data, against)
+    gain = table.over(data, method, reference)
+    numbers = (None, None, None) if gain is None else (gain.difference, gain.low, gain.high)
+    return [reference, *map(_number, numbers)]
+
+
 def _composite_cells(row: Cell | Mean) -> list[str]:
     return [*(_number(row.composites.get(c)) for c in COMPOSITES), _number(row.low), _number(row.high)]
 
@@ -228,5 +270,7 @@ def _escaped(cell: str) -> str:
 def _note(table: GainTable) -> str:
     methods = ", ".join(method for method in table.methods if method not in table.controls)
     whose = "frozen ends of an earlier table" if table.frozen else f"0 and 1 are the worst and best of: {methods}"
-    spread = "± standard deviation over seeds; intervals by bootstrap, the last of CNRG"
-    return f"convention {table.convention}; {whose}; {spread}"
+    several = any(len(cell.seeds) > 1 for cell in table.cells.values())
+    behind = "test rows and seeds" if several else "test rows"
+    spread = f"± standard deviation over seeds; intervals: of {behind}, the ends of the scale as they are"
+    return f"convention {table.convention}; {whose}; {spread}; CNRG over: paired difference"

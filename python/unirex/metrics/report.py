@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unirex.metrics.definitions import Convention, Direction, Group
+from unirex.metrics.intervals import few_rows
 from unirex.metrics.names import near
 
 ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "none": ""}
@@ -25,7 +26,8 @@ class Metric:
         n: rows that count.
         n_undefined: rows left out because the metric is undefined there.
         group: the heading.
-        low, high: bounds of the bootstrap interval, None where none was asked for.
+        low, high: ends of the interval, None where there is none.
+        interval: the method behind it (`unirex.metrics.intervals`).
         perturbation: how tokens were hidden, for faithfulness.
         main: whether it stands in the short table.
     """
@@ -40,6 +42,7 @@ class Metric:
     group: Group
     low: float | None = None
     high: float | None = None
+    interval: str | None = None
     perturbation: str | None = None
     main: bool = True
 
@@ -56,7 +59,7 @@ class Report:
         fractions: shares of the units kept or removed.
         resampling: replicates, seed and confidence of the intervals.
         about: where the rows came from: source, model, data, scores_from, unit, rationale_rule, perturbation.
-        notes: what looks wrong in the rows and was scored all the same, a line with a count each.
+        odd: what looks wrong in the rows and was scored all the same, a line with a count each.
     """
 
     metrics: tuple[Metric, ...]
@@ -66,7 +69,7 @@ class Report:
     fractions: tuple[float, ...] = ()
     resampling: Mapping[str, float] | None = None
     about: Mapping[str, str | None] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    odd: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Metric:
         """The metric of this name; `headline` is the one the data set is judged by."""
@@ -79,6 +82,13 @@ class Report:
     def __contains__(self, name: str) -> bool:
         """Whether there is such a metric."""
         return any(m.name == (self.headline if name == "headline" else name) for m in self.metrics)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know before believing the numbers: odd rows, and intervals that stand on few rows."""
+        confidence = None if self.resampling is None else self.resampling["confidence"]
+        few = few_rows(((m.name, m.n) for m in self.metrics if m.low is not None), confidence)
+        return [*(f"note: {line}" for line in self.odd), *few]
 
     def as_dict(self) -> dict[str, Any]:
         """What `to_json` writes: an undefined value is None."""
@@ -93,6 +103,7 @@ class Report:
                 "group": m.group,
                 "low": m.low,
                 "high": m.high,
+                "interval": m.interval,
                 "perturbation": m.perturbation,
             }
             for m in self.metrics
@@ -104,7 +115,7 @@ class Report:
             "headline": self.headline,
             "fractions": list(self.fractions),
             "resampling": None if self.resampling is None else dict(self.resampling),
-            "notes": list(self.notes),
+            "notes": self.notes,
             "metrics": metrics,
         }
 
@@ -156,7 +167,7 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
     lines = [_about(report, head) for report, head in zip(reports, names, strict=True)]
     notes = [_footnote(first, several=not single), *across_models(reports, shown)]
     for report, head in zip(reports, names, strict=True):
-        notes += [f"note: {head}: {note}" for note in report.notes]
+        notes += [note if single else note.replace("note: ", f"note: {head}: ", 1) for note in report.notes]
     return "\n".join([*lines, "", *aligned(table), "", *notes])
 
 
@@ -232,7 +243,7 @@ def _footnote(report: Report, *, several: bool) -> str:
         parts.append("* the task score of this data set")
     if report.resampling:
         percent = 100 * report.resampling["confidence"]
-        parts.append(f"intervals: {percent:g} % bootstrap, {report.resampling['replicates']} replicates")
+        parts.append(f"intervals: {percent:g} %, of test rows, {report.resampling['replicates']} replicates")
     if several:
         parts.append("(n out): n rows where it is undefined are left out")
     return "; ".join(parts)

@@ -49,6 +49,21 @@ def read_runs(where: str) -> list[Run]:
     return runs
 
 
+def read_seeds(pattern: str) -> dict[str, str]:
+    """Seed -> path, of the paths that a pattern with `{seed}` in it stands for, as in `runs/ours/{seed}/p.parquet`.
+
+    Raises:
+        ValueError: no such path, or another placeholder.
+    """
+    for name in re.findall(r"\{(\w*)\}", pattern):
+        if name != "seed":
+            raise ValueError(f"{pattern}: placeholder {{{name}}}, expected {{seed}}")
+    found = {match["seed"]: path for path, match in _matches(pattern)}
+    if not found:
+        raise ValueError(f"{pattern}: no run found")
+    return found
+
+
 def _matching(pattern: str) -> list[Run]:
     names = re.findall(r"\{(\w*)\}", pattern)
     for name in names:
@@ -57,6 +72,11 @@ def _matching(pattern: str) -> list[Run]:
     for name in FIELDS[:2]:
         if name not in names:
             raise ValueError(f"{pattern}: placeholder {{{name}}} is missing")
+    return [Run(**({"seed": "0"} | match.groupdict()), path=path) for path, match in _matches(pattern)]
+
+
+def _matches(pattern: str) -> list[tuple[str, re.Match[str]]]:
+    """The paths that a pattern stands for, and what its placeholders are in each."""
     expression, seen = "", set()
     for part in re.split(r"(\{\w*\})", pattern):
         name = part[1:-1]
@@ -69,7 +89,7 @@ def _matching(pattern: str) -> list[Run]:
             seen.add(name)
     star = "*".join(glob.escape(part) for part in re.split(r"\{\w*\}", pattern))
     found = ((path, re.fullmatch(expression, path)) for path in sorted(glob.glob(star)))  # noqa: PTH207
-    return [Run(**({"seed": "0"} | match.groupdict()), path=path) for path, match in found if match]
+    return [(path, match) for path, match in found if match]
 
 
 def _listed(path: Path) -> list[Run]:

@@ -182,7 +182,7 @@ def finish(made: Plan, state: State) -> Report:
         raise ValueError(f"{source.name}: no rows")
     duplicate = state.duplicate()
     if duplicate is not None:
-        raise ValueError(f"{source.name}: {_name_duplicate(source, duplicate)}")
+        raise ValueError(f"{source.name}: {name_duplicate(source, duplicate)}")
     about: dict[str, str | None] = {"source": source.name, **_constants(source)}
     about |= {key: getattr(source.header, key) for key in ("scores_from", "unit", "rationale_rule")}
     if made.layout.perturbations:
@@ -245,7 +245,8 @@ def _constants(source: Source) -> dict[str, str | None]:
     return {column: None if value is None else str(value) for column, value in found.items()}
 
 
-def _name_duplicate(source: Source, duplicate: NDArray[np.uint64]) -> str:
+def name_duplicate(source: Source, duplicate: NDArray[np.uint64]) -> str:
+    """The message for an id, given by its hash, that occurs more than once."""
     files = []
     name = ""
     for where, batch in source.batches(["id"]):

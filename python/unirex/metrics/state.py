@@ -1,8 +1,10 @@
 """A mergeable state: rows go in by batches, in any order and on any machine, and metrics come out."""
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,14 +13,15 @@ from numpy.typing import NDArray
 from unirex import _rust
 from unirex.metrics.batch import Batch, Parser
 from unirex.metrics.definitions import Definition, Layout, Sums
+from unirex.metrics.intervals import NONE, of_metric
 from unirex.metrics.oddities import NOTES, notes
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.rows import row_values
+from unirex.untrusted import read_json
 
 MAX_REPLICATES = 100_000
-
-_KINDS = {"counts": ("<i8", 1), "resampled": ("<i8", 3), "odd": ("<i8", 1), "hashes": ("<u8", 2)}
-"""Arrays of a state as bytes: type and number of dimensions."""
+_VERSION = 1
+"""Of the bytes of a state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class Resampling:
     Attributes:
         replicates: number of resamples; 0 = none.
         seed: of the draws. A row's draws depend on the seed, its id and the replicate alone.
-        confidence: share of the replicates that an interval holds.
+        confidence: how often an interval shall hold the truth.
         swap: draw swaps between two systems (approximate randomization) instead of bootstrap weights.
     """
 
@@ -108,12 +111,34 @@ class State:
         )
         return np.stack(found).reshape(2, -1, how.replicates)
 
+    def settings(self) -> dict[str, Any]:
+        """All that two states must share to be merged, as plain JSON content: how rows are read and resampled."""
+        layout, how = self.layout, self.resampling
+        only = None if layout.only is None else sorted(layout.only)
+        return {
+            **{name: value for name, value in vars(layout).items() if name != "definitions"},
+            "perturbations": [[name, sorted(kinds)] for name, kinds in layout.perturbations],
+            "only": only,
+            "scorer": self.parser.scorer,
+            "choice": self.parser.choice,
+            **{name: getattr(how, name) for name in ("replicates", "seed", "confidence", "swap")},
+        }
+
+    def _check(self, theirs: object) -> None:
+        """Fails on the first setting in which another state differs."""
+        # Through JSON and back: a tuple and a list are the same there.
+        ours = json.loads(json.dumps(self.settings()))
+        if not isinstance(theirs, dict) or theirs.keys() != ours.keys():
+            raise ValueError(f"the state's settings are {str(theirs)[:200]!r}, expected the fields {sorted(ours)}")
+        for name, value in ours.items():
+            if theirs[name] != value:
+                raise ValueError(
+                    f"the state has {name} {theirs[name]!r}, expected {value!r} as in the one it goes into"
+                )
+
     def merge(self, other: "State") -> None:
         """Adds what another state has seen; it must have been made with the same layout and resampling."""
-        if other.layout != self.layout:
-            raise ValueError(f"states of different layouts do not merge: {other.layout} and {self.layout}")
-        if other.resampling != self.resampling:
-            raise ValueError(f"states of different resampling do not merge: {other.resampling} and {self.resampling}")
+        self._check(json.loads(json.dumps(other.settings())))
         self._sums = [a + b for a, b in zip(self._sums, other._sums, strict=True)]
         self._counts = [a + b for a, b in zip(self._counts, other._counts, strict=True)]
         self._resampled += other._resampled
@@ -122,10 +147,15 @@ class State:
         self.n_rows += other.n_rows
 
     def to_bytes(self) -> bytes:
-        """What the state has seen, for `merge_bytes` elsewhere: arrays in numpy's format, without pickled objects."""
+        """What the state has seen, for `merge_bytes` elsewhere: arrays in numpy's format, without pickled objects.
+
+        The settings that it was made with stand in the bytes.
+        """
         content = io.BytesIO()
+        settings = json.dumps({"version": _VERSION, "settings": self.settings()}).encode()
         np.savez(
             content,
+            settings=np.frombuffer(settings, dtype=np.uint8),
             # 2^64 and more: integers of any size as text.
             sums=np.array([str(total) for total in self._sums], dtype=np.str_),
             counts=np.array(self._counts, dtype=np.int64),
@@ -138,6 +168,9 @@ class State:
     def merge_bytes(self, content: bytes) -> None:
         """Adds what a state of the same layout and resampling saw, from its `to_bytes`.
 
+        Raises:
+            ValueError: other bytes, or a state of another seed, threshold, convention …, with both values.
+
         >>> from unirex.metrics.definitions import Layout
         >>> layout = Layout(has_gold=True, has_scores=True)
         >>> state, whole = (State(layout, Resampling(replicates=0)) for _ in "ab")
@@ -146,24 +179,20 @@ class State:
         >>> whole.n_rows, whole.compute() == state.compute()
         (1, True)
         """
+        found, sums, about = _arrays(content)
+        self._check(about)
+        n = len(self.layout.columns)
+        kinds = [(name, found[name].dtype.str, found[name].shape) for name in ("counts", "resampled", "odd")]
+        shapes = {"counts": (n,), "resampled": self._resampled.shape, "odd": (len(NOTES),)}
+        expected = [(name, "<i8", shape) for name, shape in shapes.items()]
+        if kinds != expected or len(sums) != n:
+            raise ValueError(f"the state holds {kinds} and {len(sums)} sums, expected {expected} and {n}")
+        hashes = found["hashes"]
+        if hashes.dtype.str != "<u8" or hashes.ndim != 2 or hashes.shape[1] != 2:
+            raise ValueError(f"the state holds hashes {hashes.dtype.str} {hashes.shape}, expected <u8 (rows, 2)")
         other = State(self.layout, self.resampling, self.parser)
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                found = {name: arrays[name] for name in ("sums", "counts", "resampled", "odd", "hashes")}
-                sums = [int(text) for text in found["sums"]]
-        except Exception as error:  # zip, header, compression: each has errors of its own
-            raise ValueError(f"not the bytes of a state ({type(error).__name__}: {error})") from None
-        n, shape = len(self.layout.columns), self._resampled.shape
-        if found["resampled"].shape != shape:
-            raise ValueError(f"the state has shape {found['resampled'].shape}, expected {shape}")
-        kinds = [(name, found[name].dtype.str, found[name].ndim) for name in _KINDS]
-        expected = [(name, *kind) for name, kind in _KINDS.items()]
-        lengths = (len(sums), len(found["counts"]), len(found["odd"]))
-        if kinds != expected or lengths != (n, n, len(NOTES)) or found["hashes"].shape[1] != 2:
-            raise ValueError(f"the state holds {kinds} for {len(sums)} columns, expected {expected} for {n}")
         other._sums, other._counts = sums, found["counts"].tolist()
-        other._resampled, other._hashes = found["resampled"], [found["hashes"]]
-        other.n_rows = len(found["hashes"])
+        other._resampled, other._hashes, other.n_rows = found["resampled"], [hashes], len(hashes)
         other.doubt(dict(zip(NOTES, found["odd"].tolist(), strict=True)))
         self.merge(other)
 
@@ -215,14 +244,12 @@ class State:
             convention=self.layout.convention,
             fractions=self.layout.fractions,
             resampling=None if resampled is None else _described(self.resampling),
-            notes=notes(self.odd, self.n_rows),
+            odd=notes(self.odd, self.n_rows),
         )
 
     def _metric(self, definition: Definition, sums: Sums, resampled: Sums | None) -> Metric:
         n = int(sums.counts[definition.columns[0].name])
-        low, high = (
-            (None, None) if resampled is None else interval(definition.value(resampled), self.resampling.confidence)
-        )
+        found = NONE if resampled is None else of_metric(definition, sums, resampled, self.resampling.confidence)
         return Metric(
             name=definition.name,
             value=float(definition.value(sums)),
@@ -232,25 +259,33 @@ class State:
             n=n,
             n_undefined=self.n_rows - n,
             group=definition.group,
-            low=low,
-            high=high,
+            low=found.low,
+            high=found.high,
+            interval=found.method,
             perturbation=definition.perturbation,
             main=definition.main,
         )
 
 
-def interval(replicates: NDArray[np.float64], confidence: float) -> tuple[float | None, float | None]:
-    """The percentile interval of the replicates that are defined, or (None, None) if none is.
-
-    >>> interval(np.arange(101.0), 0.5)
-    (25.0, 75.0)
-    """
-    defined = replicates[~np.isnan(replicates)]
-    if not len(defined):
-        return None, None
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return float(low), float(high)
+def _arrays(content: bytes) -> tuple[dict[str, NDArray[Any]], list[int], object]:
+    """The arrays of a state's bytes, its sums, and its settings."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in ("sums", "counts", "resampled", "odd", "hashes")}
+            sums = [int(text) for text in found["sums"]]
+            settings = arrays["settings"].tobytes() if "settings" in arrays else None
+    except Exception as error:  # zip, header, compression: each has errors of its own
+        raise ValueError(f"not the bytes of a state ({type(error).__name__}: {error})") from None
+    if settings is None:
+        raise ValueError("the state's bytes hold no settings (an older version wrote them), expected them: score again")
+    try:
+        about: Any = read_json(settings)
+    except ValueError as error:
+        raise ValueError(f"not the bytes of a state (settings: {' '.join(str(error).split())[:200]})") from None
+    version = about.get("version") if isinstance(about, dict) else None
+    if version != _VERSION:
+        raise ValueError(f"the state's bytes are of version {version!r}, expected {_VERSION}")
+    return found, sums, about.get("settings")
 
 
 def _described(resampling: Resampling) -> dict[str, float]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from unirex.metrics.nrg import GainTable, gain_table
+from unirex.metrics.nrg import gain_table
+from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.report import Report
 from unirex.metrics.runs import Run
 from unirex.metrics.scoring import score
@@ -19,6 +20,7 @@ from unirex.report.histogram import Histogram
 from unirex.report.instances import Instance, View
 from unirex.report.picks import Choice, choose
 from unirex.report.reading import WordScores, read, read_again
+from unirex.report.several_seeds import SeveralSeeds, group
 
 MOST_RUNS = 8
 """Runs that colours and markers can tell apart."""
@@ -83,6 +85,7 @@ class RunReport:
     Attributes:
         parts: the runs.
         instances: those shown, side by side in all runs.
+        seeds: those of them that differ in their seed alone, together.
         n_left_out: instances that were chosen and did not fit into the limit of words.
         least: how many rows of a run are called the least faithful and the least plausible.
         gains: relative gains, where several runs were judged on the same data.
@@ -92,6 +95,7 @@ class RunReport:
 
     parts: tuple[Part, ...]
     instances: tuple[Instance, ...]
+    seeds: tuple[SeveralSeeds, ...] = ()
     n_left_out: int = 0
     least: int = 0
     gains: GainTable | None = None
@@ -183,10 +187,12 @@ def build(
         for folder, one, (words, _) in zip(folders, readings, again, strict=True)
     )
     instances, left_out = _instances(choice, [found for _, found in again], limits)
-    gains, missing = _gains(parts, resampling, reading)
+    seeds = group(folders, readings)
+    gains, missing = _gains(parts, seeds, resampling, reading)
     return RunReport(
         parts=parts,
         instances=instances,
+        seeds=seeds,
         n_left_out=left_out,
         least=max(one.picker.least() for one in readings),
         gains=gains,
@@ -221,15 +227,18 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def _gains(
-    parts: Sequence[Part], resampling: Resampling | None, reading: Mapping[str, Any]
+    parts: Sequence[Part], seeds: Sequence[SeveralSeeds], resampling: Resampling | None, reading: Mapping[str, Any]
 ) -> tuple[GainTable | None, str | None]:
-    """Relative gains of runs on the same data, or why there are none."""
+    """Relative gains of runs on the same data, or why there are none; seeds of one method count as one."""
     if len(parts) < 2:
         return None, None
     names = [part.data for part in parts]
+    together = {number: one.name for one in seeds for number in one.runs}
+    if len({together.get(number, part.name) for number, part in enumerate(parts)}) == 1:
+        together = {}
     runs = [
-        Run(method=part.name, data=part.data, seed="0", path=part.folder.predictions)
-        for part in parts
+        Run(method=together.get(number, part.name), data=part.data, seed=part.name, path=part.folder.predictions)
+        for number, part in enumerate(parts)
         if names.count(part.data) > 1
     ]
     if not runs:

@@ -44,6 +44,7 @@ def to_html(report: RunReport) -> str:
         levels=range(LEVELS + 1),
         headline=tables.headline(report),
         gains=tables.gains(report),
+        seeds=report.seeds,
         every_metric=tables.every_metric(report),
         differences=tables.differences(report),
         epochs=[(part, tables.epochs(part)) for part in report.parts],

@@ -13,6 +13,7 @@ from unirex.metrics.batch import Batch, Parser, as_keys
 from unirex.metrics.report import Report
 from unirex.metrics.rows import row_values, select
 from unirex.metrics.scoring import Plan, finish, plan
+from unirex.metrics.state import State
 from unirex.report.histogram import Histogram, Spread
 from unirex.report.instances import View, views
 from unirex.report.picks import Key, Picker
@@ -35,6 +36,7 @@ class Reading:
     Attributes:
         plan: how it is read.
         report: its metrics.
+        state: what they were made from.
         picker: candidates for being shown.
         scores: the spread of the words' scores.
         rows: metric -> histogram over the instances.
@@ -42,6 +44,7 @@ class Reading:
 
     plan: Plan
     report: Report
+    state: State
     picker: Picker
     scores: Spread
     rows: Mapping[str, Histogram]
@@ -84,7 +87,7 @@ def read(system: str, options: Mapping[str, Any], most: int) -> Reading:
             plausibility=None if ranked["p"] is None else found[ranked["p"]],
             label=batch.label,
         )
-    return Reading(plan=made, report=finish(made, state), picker=picker, scores=scores, rows=rows)
+    return Reading(plan=made, report=finish(made, state), state=state, picker=picker, scores=scores, rows=rows)
 
 
 def _first(names: Sequence[str], known: Collection[str]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from unirex.metrics.definitions import Direction
-from unirex.metrics.nrg import COMPOSITES
+from unirex.metrics.nrg_table import COMPOSITES
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.report.document import Part, RunReport, defined
 from unirex.report.figure import number
@@ -78,7 +78,10 @@ class Table:
 def headline(report: RunReport) -> Table:
     """The metrics that matter, runs and their controls below each other."""
     single = len(report.parts) == 1
-    systems = [(number, part.name, part.report, False) for number, part in enumerate(report.parts)]
+    systems: list[tuple[int | None, str, Report, bool]] = [
+        (number, part.name, part.report, False) for number, part in enumerate(report.parts)
+    ]
+    systems += [(None, one.name, one.report, False) for one in report.seeds]
     systems += [
         (number, control if single else f"{control}, {part.name}", system, True)
         for number, part in enumerate(report.parts)
@@ -92,7 +95,9 @@ def headline(report: RunReport) -> Table:
             run=number,
             control=control,
             rows=system.n_rows,
-            cells=tuple(_cell(metric, system, None if control else best[metric]) for metric, _ in metrics),
+            cells=tuple(
+                _cell(metric, system, None if control or number is None else best[metric]) for metric, _ in metrics
+            ),
         )
         for number, name, system, control in systems
     )
@@ -180,7 +185,7 @@ def gains(report: RunReport) -> list[tuple[str, Table]]:
                 )
                 for name in shown
             )
-            rows.append(Row(name=method, run=places[method], control=False, rows=0, cells=values))
+            rows.append(Row(name=method, run=places.get(method), control=False, rows=0, cells=values))
         columns = tuple(Head(text=name, direction="higher", about=heads[name]) for name in shown)
         found.append((data, Table(heads=columns, rows=tuple(rows))))
     return found
@@ -254,12 +259,25 @@ def notes(report: RunReport) -> list[str]:
             )
         if "words_cut" in part.report and part.report["words_cut"].value > 0.01:
             found.append(f"{part.name}: truncation took {100 * part.report['words_cut'].value:.1f} % of the words.")
+    found += _interval_notes(report)
     if len({part.report.n_rows for part in report.parts}) > 1:
         counts = ", ".join(f"{part.name} {part.report.n_rows}" for part in report.parts)
         found.append(f"The runs have different numbers of rows: {counts}.")
     if report.gains_missing:
         found.append(f"No relative gains: {report.gains_missing}.")
     return [visible(note) for note in found]
+
+
+def _interval_notes(report: RunReport) -> list[str]:
+    """What the intervals cannot tell: few rows, few seeds, and what training with another seed would change."""
+    lines = dict.fromkeys(note for part in report.parts for note in part.report.notes)
+    if report.gains is not None:
+        lines |= dict.fromkeys(note for note in report.gains.notes if "rows stand behind" not in note)
+    plain = [note.removeprefix("note: ") for note in lines]
+    found = [f"{note[0].upper()}{note[1:]}." for note in plain]
+    if report.seeds:
+        found.append("Intervals of means over seeds are over instances and seeds; those of single runs over instances.")
+    return found
 
 
 def _control_notes(part: Part) -> Iterator[str]:

@@ -1,0 +1,102 @@
+"""The runs behind a table of relative gains: each scored, and all of a data set on the same rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from unirex.metrics.definitions import Definition
+from unirex.metrics.nrg_table import FAITHFULNESS, PLAUSIBILITY, TASK
+from unirex.metrics.pairing import (
+    Allowed,
+    Rows,
+    Seen,
+    allowed,
+    check_same_instances,
+    joint_bits,
+    partly_defined,
+    shared,
+)
+from unirex.metrics.report import Report
+from unirex.metrics.rows import row_values
+from unirex.metrics.runs import Run
+from unirex.metrics.scoring import Plan, finish, plan
+from unirex.metrics.state import Resampling, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scored:
+    """A run, its metrics and what a pass over it saw."""
+
+    run: Run
+    plan: Plan
+    state: State
+    report: Report
+    rows: Rows
+
+    @property
+    def definitions(self) -> dict[str, Definition]:
+        """The metrics by name; that of the data set is called `task`."""
+        found = self.state.layout.definitions
+        return {
+            TASK if definition.name == self.report.headline else definition.name: definition for definition in found
+        }
+
+
+def score_run(run: Run, resampling: Resampling, reading: Mapping[str, Any]) -> Scored:
+    """The metrics of a run, with what its files say about each row."""
+    made = plan(run.path, resampling=resampling, **reading)
+    names = {*FAITHFULNESS, *PLAUSIBILITY, str(made.layout.headline)}
+    made = replace(made, layout=replace(made.layout, only=frozenset(names)))
+    state, seen = made.state(), Seen()
+    for where, part in made.source.batches(state.parser.columns()):
+        batch = state.parser.parse(part, where)
+        values = row_values(batch, made.layout)
+        seen.add(batch, values)
+        state.add(batch.hashes, values)
+        state.doubt(batch.odd)
+    return Scored(run=run, plan=made, state=state, report=finish(made, state), rows=seen.rows())
+
+
+def _again(one: Scored, mask: Allowed) -> Scored:
+    """A run scored on the rows that all methods define."""
+    state, start = one.plan.state(), 0
+    for where, part in one.plan.source.batches(state.parser.columns()):
+        batch = state.parser.parse(part, where)
+        state.add(*mask.narrowed(start, batch.hashes, row_values(batch, one.plan.layout)))
+        start += len(batch)
+    return replace(one, state=state, report=finish(one.plan, state))
+
+
+def check_same(runs: Sequence[Scored], controls: Sequence[str]) -> None:
+    """Runs of one data set have the same instances and are judged by the same metrics.
+
+    A control may lack instances: where there is no gold, gold explains nothing.
+    """
+    first = next((one for one in runs if one.run.method not in controls), runs[0])
+    for other in runs:
+        for what in ("headline", "fractions"):
+            ours, theirs = getattr(first.report, what), getattr(other.report, what)
+            if ours != theirs:
+                raise ValueError(f"{other.run.path}: {what} {theirs!r} differs from {ours!r} of {first.run.path}")
+        both = shared([first.rows, other.rows])
+        lacks = len(both[0].hashes) < len(first.rows.hashes) and other.run.method not in controls
+        if lacks or len(both[1].hashes) < len(other.rows.hashes):
+            raise ValueError(f"{other.run.path}: its ids differ from those of {first.run.path}, expected the same")
+        missing = sorted(first.definitions.keys() ^ other.definitions.keys())
+        if missing:
+            raise ValueError(f"{other.run.path}: {missing[0]} is in only one of it and {first.run.path}")
+        check_same_instances([first.plan, other.plan], both)
+
+
+def on_joint_rows(runs: Sequence[Scored], controls: Sequence[str]) -> tuple[list[Scored], dict[str, int]]:
+    """The runs on the rows where all methods that count define a metric, and how many rows each metric lost."""
+    compared = [one.rows for one in runs if one.run.method not in controls] or [runs[0].rows]
+    joint = joint_bits(compared)
+    n_partly = partly_defined(runs[0].state.layout, compared, joint)
+    found = []
+    for one in runs:
+        ours, theirs = shared([replace(compared[0], defined=joint), one.rows])
+        bits = ours.defined & theirs.defined
+        same = len(bits) == len(one.rows.hashes) and (bits == theirs.defined).all()
+        found.append(one if same else _again(one, next(allowed([theirs], bits, [len(one.rows.hashes)]))))
+    return found, n_partly

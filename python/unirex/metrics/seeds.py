@@ -1,0 +1,108 @@
+"""One number from several runs that differ in their seed, and how far rows and seeds leave it uncertain."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unirex.metrics.definitions import Definition
+from unirex.metrics.intervals import NONE, Bounds, Interval, Variance, interval, of_metric, of_rows, of_seeds
+from unirex.metrics.report import Metric, Report
+from unirex.metrics.state import State
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draws:
+    """A number of each seed on the same rows, and what it is when the rows are drawn anew.
+
+    Attributes:
+        values: float64 [seeds].
+        replicates: float64 [seeds, replicates]; a replicate draws the same rows for every seed.
+        n: rows behind it.
+    """
+
+    values: Floats
+    replicates: Floats
+    n: int
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return float(self.values.mean())
+
+    def variance(self) -> Variance:
+        """Of the mean: what sampling rows gives it, and what the choice of seeds does.
+
+        The rows' part holds what the seeds have in common on a row; what they have not stands in both parts, which
+        makes the sum a little large where seeds differ by nothing but the rows, and never too small.
+        """
+        return of_rows(self.replicates.mean(axis=0), self.n) + of_seeds(self.values)
+
+    def interval(self, confidence: float, bounds: Bounds | None = None) -> Interval:
+        """Of the mean; none without replicates."""
+        seeds = len(self.values)
+        if not self.replicates.shape[1]:
+            return NONE
+        return interval(self.mean, self.variance(), n=self.n, confidence=confidence, bounds=bounds, seeds=seeds)
+
+    def minus(self, other: "Draws") -> tuple[float, Variance]:
+        """The difference of two means on the same rows and its variance; seeds are not paired."""
+        gap = self.replicates.mean(axis=0) - other.replicates.mean(axis=0)
+        variance = of_rows(gap, min(self.n, other.n)) + of_seeds(self.values) + of_seeds(other.values)
+        return self.mean - other.mean, variance
+
+    def gap(self, other: "Draws", confidence: float, bounds: Bounds | None = None) -> Interval:
+        """The interval of the difference of two means on the same rows; `bounds` are those of each."""
+        if not self.replicates.shape[1]:
+            return NONE
+        value, variance = self.minus(other)
+        widest = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
+        seeds = max(len(self.values), len(other.values))
+        n = min(self.n, other.n)
+        return interval(value, variance, n=n, confidence=confidence, bounds=widest, seeds=seeds)
+
+
+def draws_of(definition: Definition, states: Sequence[State]) -> Draws:
+    """A metric in the states of several seeds."""
+    sums = [state.sums() for state in states]
+    return Draws(
+        values=np.array([float(definition.value(one)) for one in sums]),
+        replicates=np.stack([definition.value(state.resampled()) for state in states]),
+        n=min(int(one.counts[definition.columns[0].name]) for one in sums),
+    )
+
+
+def metric_interval(definition: Definition, states: Sequence[State]) -> Interval:
+    """The interval of a metric's mean over the states of several seeds, or of its value for one."""
+    how = states[0].resampling
+    if not how.replicates:
+        return NONE
+    if len(states) == 1:
+        return of_metric(definition, states[0].sums(), states[0].resampled(), how.confidence)
+    return draws_of(definition, states).interval(how.confidence, definition.bounds)
+
+
+def over_seeds(reports: Sequence[Report], states: Sequence[State], name: str) -> Report:
+    """The report on means over seeds; `name` is what they are called together. One seed's report stays as it is."""
+    if len(reports) == 1:
+        return reports[0]
+
+    def metric(definition: Definition) -> Metric:
+        each = [report[definition.name] for report in reports]
+        found = metric_interval(definition, states)
+        return replace(
+            each[0],
+            value=float(np.mean([one.value for one in each])),
+            n=min(one.n for one in each),
+            n_undefined=max(one.n_undefined for one in each),
+            low=found.low,
+            high=found.high,
+            interval=found.method,
+        )
+
+    metrics = tuple(metric(definition) for definition in states[0].layout.definitions)
+    about = {**reports[0].about, "source": name, "seeds": str(len(reports))}
+    return replace(reports[0], metrics=metrics, about=about)

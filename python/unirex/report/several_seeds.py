@@ -1,0 +1,61 @@
+"""Runs of one configuration that differ in their seed: found among a report's runs, and put into one number each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from unirex.metrics.report import Report
+from unirex.metrics.seeds import over_seeds
+from unirex.report.folder import RunFolder
+from unirex.report.reading import Reading
+
+_OF_ONE_RUN = ("seed", "output")
+"""The keys of a configuration that may differ between seeds of one method."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeveralSeeds:
+    """Runs that differ in their seed alone.
+
+    Attributes:
+        name: how the report calls them together.
+        runs: their numbers.
+        report: means over the seeds, with intervals over rows and seeds.
+    """
+
+    name: str
+    runs: tuple[int, ...]
+    report: Report
+
+
+def group(folders: Sequence[RunFolder], readings: Sequence[Reading]) -> tuple[SeveralSeeds, ...]:
+    """The groups of two runs or more whose configurations and instances are the same, seeds apart."""
+    found: dict[Any, list[int]] = {}
+    for number, (folder, reading) in enumerate(zip(folders, readings, strict=True)):
+        settings = _settings(folder.config)
+        if settings is not None:
+            key = (settings, reading.report.about.get("data"), reading.state.layout, reading.state.hashes().tobytes())
+            found.setdefault(key, []).append(number)
+    groups = []
+    for numbers in found.values():
+        if len(numbers) > 1:
+            name = f"mean of {', '.join(folders[number].name for number in numbers)}"
+            parts = [readings[number] for number in numbers]
+            report = over_seeds([part.report for part in parts], [part.state for part in parts], name)
+            groups.append(SeveralSeeds(name=name, runs=tuple(numbers), report=report))
+    return tuple(groups)
+
+
+def _settings(config: str | None) -> str | None:
+    """A configuration without what belongs to a single run, as text; None where there is none that names a seed."""
+    if config is None:
+        return None
+    try:
+        content: Any = yaml.safe_load(config)
+    except yaml.YAMLError:
+        return None
+    if not isinstance(content, dict) or "seed" not in content:
+        return None
+    return yaml.safe_dump({key: value for key, value in content.items() if key not in _OF_ONE_RUN}, sort_keys=True)
