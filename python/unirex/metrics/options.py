@@ -50,9 +50,9 @@ def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:
         default=[0.5],
         help="for span F1, in (0, 1]",
     )
-    add("--replicates", type=int, default=replicates, help="bootstrap replicates")
+    add("--replicates", type=int, default=replicates, help="bootstrap replicates of the rows; 0 = no intervals")
     add("--seed", type=int, default=0, help="of the resampling")
-    add("--confidence", type=float, default=0.95, help="share of the replicates inside an interval")
+    add("--confidence", type=float, default=0.95, help="how often an interval shall hold the truth")
     add_columns(parser)
 
 

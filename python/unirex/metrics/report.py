@@ -183,7 +183,7 @@ def across_models(reports: Sequence[Report], metrics: Iterable[str]) -> list[str
         return []
     return [
         "note: different models were asked, so plain comprehensiveness and sufficiency (and csd, log_odds) do not rank "
-        "these systems; the normalised ones, or one check model for all (--scorer), do"
+        "these systems; the normalised ones on the rows that all define (compare), or one check model (--scorer), do"
     ]
 
 

@@ -1,15 +1,15 @@
 """Runs of one configuration that differ in their seed: found among a report's runs, and put into one number each."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from unirex.metrics.report import Report
 from unirex.metrics.seeds import over_seeds
 from unirex.report.folder import RunFolder
 from unirex.report.reading import Reading
+from unirex.untrusted import parse_yaml
 
 _OF_ONE_RUN = ("seed", "output")
 """The keys of a configuration that may differ between seeds of one method."""
@@ -53,9 +53,13 @@ def _settings(config: str | None) -> str | None:
     if config is None:
         return None
     try:
-        content: Any = yaml.safe_load(config)
-    except yaml.YAMLError:
+        content: Any = parse_yaml(config)
+    except ValueError:
         return None
     if not isinstance(content, dict) or "seed" not in content:
         return None
-    return yaml.safe_dump({key: value for key, value in content.items() if key not in _OF_ONE_RUN}, sort_keys=True)
+    kept = {str(key): value for key, value in content.items() if key not in _OF_ONE_RUN}
+    try:
+        return json.dumps(kept, sort_keys=True, default=str)
+    except TypeError:  # keys that are no text: not a configuration of ours
+        return None
