@@ -6,7 +6,8 @@ import pytest
 from unirex.data.align import encode
 from unirex.data.collate import EncodedSet, make_set
 from unirex.data.toy import ToyConfig, toy_examples
-from unirex.inference import batches
+from unirex.inference import batches, documents
+from unirex.schema import Example, Segment
 from unirex.tokenization import build_tokenizer
 
 
@@ -27,3 +28,11 @@ def test_batches_hold_so_many_tokens_and_every_instance_once(
     for batch in found:
         assert len(batch) <= size
         assert len(batch) == 1 or len(batch) * data.lengths[batch].max() <= max_tokens
+
+
+def test_words_of_a_pair_are_those_of_two_documents() -> None:
+    premise, hypothesis = Segment.from_words(["a", "dog", "runs"]), Segment.from_words(["an", "animal"])
+    assert documents(Example(id="x", segments=(premise, hypothesis), label=None)) == [3, 2]
+    assert documents(Example(id="x", segments=(premise,), label=None)) is None
+    query = Segment.from_words(["what", "?"], selectable=False)
+    assert documents(Example(id="x", segments=(query, premise), label=None)) is None

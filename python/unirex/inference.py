@@ -335,6 +335,7 @@ def _rows(
                 prediction=_name(example, judging.labels, int(answer_I[i])),
                 probabilities=probabilities_IC[i],
                 words=example.words,
+                documents=documents(example),
                 context=_context(example, int(answer_I[i])),
                 scores=flat[words],
                 rationale=chosen[words],
@@ -344,6 +345,12 @@ def _rows(
                 perturbed={name: values[i] for name, values in perturbed.items()},
             ),
         )
+
+
+def documents(example: Example) -> list[int] | None:
+    """How many words each text has that words may be selected from, None if there is one."""
+    lengths = [len(segment.starts) for segment in example.segments if segment.selectable]
+    return lengths if len(lengths) > 1 else None
 
 
 def _name(example: Example, labels: Sequence[str], answer: int) -> str:

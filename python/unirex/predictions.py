@@ -49,6 +49,7 @@ class Prediction:
     gold: NDArray[np.float32] | None
     words_cut: int
     gold_cut: int
+    documents: list[int] | None = None
     completeness_gap: float | None = None
     perturbed: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
@@ -68,6 +69,7 @@ def to_table(
         "scores": pa.array([_nullable(row.scores) for row in rows], pa.list_(pa.float32())),
         "rationale": pa.array([row.rationale for row in rows], pa.list_(pa.bool_())),
         "gold": pa.array([row.gold for row in rows], pa.list_(pa.float32())),
+        "documents": pa.array([row.documents for row in rows], pa.list_(pa.int32())),
         "fractions": pa.array([np.asarray(fractions)] * n, pa.list_(pa.float64())),
     }
     for name in rows[0].perturbed if rows else ():

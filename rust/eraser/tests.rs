@@ -149,7 +149,7 @@ proptest! {
         batch in 1_usize..500,
         block in 1_usize..100,
     ) {
-        let whole: Vec<u8> = String::from_iter(text.iter().map(|&b| char::from(b)))
+        let whole: Vec<u8> = text.iter().map(|&b| char::from(b)).collect::<String>()
             .replace("\r\n", "\n")
             .replace('\r', "\n")
             .chars()
