@@ -1,13 +1,14 @@
 """Hiding must be exact in every family, or the family is refused: a table over them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from test_backbone import SMALL, backbone, random_rows
-from unirex import probe
+from unirex import probe, train
 from unirex.backbone import encode, encode_pooled
 from unirex.gates import take_gates
 from unirex.modeling import UnirexConfig, UnirexModel, _bare
@@ -69,6 +70,15 @@ def test_classifiers_of_those_families_are_refused(kind: str, classes: int) -> N
     model = AutoModelForSequenceClassification.from_config(config).eval()
     with pytest.raises(ValueError, match=f"model type {kind}: hidden tokens change the output"):
         saved_from(model, build_tokenizer(["a text"]), attribution="grad")
+
+
+def test_a_run_with_such_a_backbone_ends_before_it_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    toy = ["--data.toy.n_train=8", "--data.toy.n_val=4", "--data.toy.n_test=4"]
+    run = tmp_path / "run"
+    assert train.main([*toy, "--model.random.model_type=convbert", f"--output={run}"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: model type convbert: hidden tokens change the output by ")
+    assert not (run / "log.jsonl").exists()
 
 
 def test_a_configuration_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,8 @@ def load_saved(
         ValueError: one line that names the folder and what is wrong with it.
     """
     check_attribution(attribution, steps)
+    if max_length is not None and max_length < 8:
+        raise ValueError(f"max_length is {max_length}, expected at least 8")
     config = read_config(folder)
     with naming(folder):
         if config.model_type == "unirex":
