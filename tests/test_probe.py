@@ -123,6 +123,13 @@ def test_opt_gated_equals_opt_masked() -> None:
     torch.testing.assert_close(gated[seen], masked[seen], atol=2e-6, rtol=1e-5)
 
 
+def test_an_opt_classifier_may_be_gated() -> None:
+    config = AutoConfig.for_model("opt", **SMALL, **SHAPES["opt"], num_labels=3)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    saved_from(model, build_tokenizer(["a text"]), attribution="gate_ig")
+    take_gates(model)
+
+
 def test_longformer_answers_from_more_than_its_window() -> None:
     model, rows = model_of("longformer"), random_rows(width=30)
     rows = replace(rows, visible_BL=torch.ones_like(rows.visible_BL))
