@@ -1,13 +1,14 @@
 """Hiding must be exact in every family, or the family is refused: a table over them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from test_backbone import SMALL, backbone, random_rows
-from unirex import probe
+from unirex import probe, train
 from unirex.backbone import encode, encode_pooled
 from unirex.gates import take_gates
 from unirex.modeling import UnirexConfig, UnirexModel, _bare
@@ -71,6 +72,15 @@ def test_classifiers_of_those_families_are_refused(kind: str, classes: int) -> N
         saved_from(model, build_tokenizer(["a text"]), attribution="grad")
 
 
+def test_a_run_with_such_a_backbone_ends_before_it_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    toy = ["--data.toy.n_train=8", "--data.toy.n_val=4", "--data.toy.n_test=4"]
+    run = tmp_path / "run"
+    assert train.main([*toy, "--model.random.model_type=convbert", f"--output={run}"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: model type convbert: hidden tokens change the output by ")
+    assert not (run / "log.jsonl").exists()
+
+
 def test_a_configuration_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
     monkeypatch.setattr(probe, "_check", lambda *given: calls.append(given))
@@ -111,6 +121,13 @@ def test_opt_gated_equals_opt_masked() -> None:
         masked, _ = encode(model, replace(rows, visible_BL=seen))
         gated, _ = encode(model, replace(rows, visible_BL=visible, gates_BL=seen.float()))
     torch.testing.assert_close(gated[seen], masked[seen], atol=2e-6, rtol=1e-5)
+
+
+def test_an_opt_classifier_may_be_gated() -> None:
+    config = AutoConfig.for_model("opt", **SMALL, **SHAPES["opt"], num_labels=3)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    saved_from(model, build_tokenizer(["a text"]), attribution="gate_ig")
+    take_gates(model)
 
 
 def test_longformer_answers_from_more_than_its_window() -> None:

@@ -1,5 +1,7 @@
 """A saved model of which a part is missing must not answer with random weights."""
 
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from test_backbone import SMALL, backbone
 from test_modeling import model_of
+from unirex import evaluate
+from unirex.explainer import Explainer
 from unirex.modeling import UnirexConfig, UnirexModel, load_backbone, load_model
 from unirex.saved import _load_foreign
 
@@ -63,9 +67,17 @@ def test_every_saved_model_is_whole(tmp_path: Path, model_type: str) -> None:
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
 
 
-def test_golden_models_load() -> None:
+def test_golden_models_answer_and_a_part_of_one_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for folder in GOLDEN.glob("v*/model"):
-        load_model(folder)
+        Explainer.from_pretrained(folder)("a fine film")
+        own = tmp_path / folder.parent.name
+        shutil.copytree(folder, own)
+        changed(own, lambda w: w.pop("backbone.embeddings.word_embeddings.weight"))
+        message = r"model\.safetensors: lacks backbone\.embeddings\.word_embeddings\.weight, expected every tensor"
+        with pytest.raises(ValueError, match=message):
+            Explainer.from_pretrained(own)
+        assert evaluate.main([f"--model={own}", f"--output={tmp_path / 'out'}"]) == 2
+        assert re.search(message, capsys.readouterr().err)
 
 
 def test_a_backbone_may_lack_a_pooler_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,8 +73,6 @@ def refuse_unread(config: Any) -> None:
         unread |= {f"method.explainer.{name}": learned for name in vars(getattr(method, "explainer", config.model))}
     if model.head == "linear":
         unread |= dict.fromkeys(("model.head_width", "model.head_layers"), "model.head linear")
-    if model.backbone is not None:
-        unread |= {f"model.random.{name}": "model.backbone set" for name in vars(model.random)}
     preset = preset_defaults(config.preset, method.name)
     for key, cause in unread.items():
         value = _get(config, key)

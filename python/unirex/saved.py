@@ -137,6 +137,8 @@ def load_saved(
         ValueError: one line that names the folder and what is wrong with it.
     """
     check_attribution(attribution, steps)
+    if max_length is not None and max_length < 8:
+        raise ValueError(f"max_length is {max_length}, expected at least 8")
     config = read_config(folder)
     with naming(folder):
         if config.model_type == "unirex":
@@ -225,7 +227,6 @@ def _foreign(
     if config.model_type == "big_bird":  # it would turn to full attention by itself after the first short batch
         base: Any = model.base_model
         base.set_attention_type("original_full")
-    check_hiding(model, lambda rows: classify(model, rows))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     positions: int | None = getattr(config, "max_position_embeddings", None)
@@ -233,8 +234,10 @@ def _foreign(
     if max_length is not None and max_length > most:
         raise ValueError(f"max_length is {max_length}, expected at most {most} for this model")
     tools = Tools(tokenizer=tokenizer, extractor_tokenizer=None, max_length=max_length or min(LONGEST, most))
+    method = Classifier(model, tools.fill, attribution, AttributionConfig(ig_steps=steps))
+    check_hiding(model, lambda rows: classify(model, rows))  # the padding id is known by now
     return Saved(
-        method=Classifier(model, tools.fill, attribution, AttributionConfig(ig_steps=steps)),
+        method=method,
         tools=tools,
         labels=_labels(config),
         choice=False,
