@@ -267,7 +267,7 @@ def _resume(training: Training) -> None:
         training.cut_log()
         return
     if wrong and training.accelerator.is_main_process:
-        print(line(f"warning: {wrong}; going on from {newest} instead"), file=sys.stderr)  # noqa: T201
+        say(line(f"warning: {wrong}; going on from {newest} instead"), error=True)
     training.resume(newest)
     if training.progress.best_epoch:  # found out now, not when training ends and loads it
         checkpoint.check_model(training.run / "model")
