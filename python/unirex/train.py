@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 3
     except (StoppedError, KeyboardInterrupt) as error:
         if speaks:
-            print(f"{error or 'stopped'}; the same command with --resume true goes on from there", file=sys.stderr)  # noqa: T201
+            print(f"{str(error) or 'stopped'}; the same command with --resume true goes on from there", file=sys.stderr)  # noqa: T201
         return 128 + getattr(error, "signal", signal.SIGINT)
     except (RuntimeError, MemoryError) as error:
         if not memory_ran_out(error):
