@@ -37,6 +37,13 @@ def test_one_process_for_several_is_refused(command: str, asked: str, monkeypatc
         launched.check_launch(Accelerator(cpu=True))
 
 
+def test_a_meeting_place_in_the_environment_of_one_process_is_no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "NO")
+    monkeypatch.setenv("MASTER_ADDR", "node1")
+    under(monkeypatch, "accelerate launch --num_processes 1 -m unirex.train")
+    launched.check_launch(Accelerator(cpu=True))
+
+
 def test_fp16_on_a_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     accelerator = Accelerator(cpu=True)
     monkeypatch.setattr(type(accelerator), "mixed_precision", "fp16")

@@ -1,7 +1,6 @@
 """Training as a person watches it: one live line, and a table that grows by a row with each epoch."""
 
 import math
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -78,8 +77,7 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
             rate = (self.done - self.first) / (now - self.started)
             left = self.format_interval((self.steps - self.done) / rate) if rate else "?"
             speed = f"{rate * self.instances:,.0f} instances/s"
-            told = f"train {self.done:.0f}/{self.steps} steps, {speed}, {left} left  {shown}"
-            print(told, file=sys.stderr, flush=True)  # noqa: T201
+            say(f"train {self.done:.0f}/{self.steps} steps, {speed}, {left} left  {shown}", error=True)
 
     def epoch(self, number: int, metrics: Mapping[str, float], *, best: bool) -> None:
         """Adds a row of dev metrics to the table, `*` marking the best epoch so far; the first comes with a heading."""

@@ -1,7 +1,6 @@
 """Judges a method on a data set over all processes: rows gathered with their place, each kept once, scored once."""
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.predictions import Header, Prediction, to_table, write_table
-from unirex.terminal import plain, say
+from unirex.terminal import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +142,7 @@ _CONTROLS = (BY_CONSTRUCTION, "random", "gold", "inverse")
 def warn_of_collapse(table: pa.Table, title: str) -> None:
     """Prints a line on standard error for each sign that the rationales do not depend on the text."""
     for sign in collapse_signs(table):
-        print(plain(f"warning: {title}: the extractor may have collapsed: {sign}"), file=sys.stderr)  # noqa: T201
+        say(f"warning: {title}: the extractor may have collapsed: {sign}", error=True)
 
 
 def print_tables(tables: dict[str, pa.Table], folder: Path) -> list[Report]:

@@ -52,12 +52,13 @@ def _check_processes(accelerator: Accelerator) -> None:
     # Without --multi_gpu `accelerate launch` starts one process, tells it where several would meet, and says nothing.
     meeting = os.environ.get("MASTER_ADDR")
     if "ACCELERATE_DYNAMO_BACKEND" in os.environ and meeting and "WORLD_SIZE" not in os.environ:
-        asked = _asked_of_launcher("--num_processes") or "several"
-        raise ValueError(
-            f"accelerate launch was asked for {asked} processes (MASTER_ADDR is {meeting}) and started 1, expected "
-            "--multi_gpu --num_processes N (on a CPU with ACCELERATE_USE_CPU=true in front, not --cpu), or "
-            "--num_processes 1"
-        )
+        asked = _asked_of_launcher("--num_processes")
+        if asked != "1":
+            raise ValueError(
+                f"accelerate launch was asked for {asked or 'several'} processes (MASTER_ADDR is {meeting}) and "
+                "started 1, expected --multi_gpu --num_processes N (on a CPU with ACCELERATE_USE_CPU=true in front, "
+                "not --cpu), or --num_processes 1"
+            )
 
 
 def end_with_launcher() -> None:

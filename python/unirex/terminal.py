@@ -27,11 +27,15 @@ def line(message: object) -> str:
     return plain(" ".join(str(message).split()))
 
 
-def say(text: str) -> None:
-    """Prints a text made safe; where nobody reads standard output any more (`| head -1`), work goes on without it."""
+def say(text: str, *, error: bool = False) -> None:
+    """Prints a text made safe, on standard output or error.
+
+    Where nobody reads that any more (`| head -1`), work goes on without it.
+    """
+    stream = sys.stderr if error else sys.stdout
     try:
-        print(plain(text), flush=True)  # noqa: T201
+        print(plain(text), file=stream, flush=True)
     except BrokenPipeError:
         # Also for what the interpreter would write when it ends.
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            os.dup2(nowhere.fileno(), stream.fileno())

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 3
     except (StoppedError, KeyboardInterrupt) as error:
         if speaks:
-            print(f"{error or 'stopped'}; the same command with --resume true goes on from there", file=sys.stderr)  # noqa: T201
+            print(f"{str(error) or 'stopped'}; the same command with --resume true goes on from there", file=sys.stderr)  # noqa: T201
         return 128 + getattr(error, "signal", signal.SIGINT)
     except (RuntimeError, MemoryError) as error:
         if not memory_ran_out(error):
@@ -275,7 +275,7 @@ def _resume(training: Training) -> None:
         training.cut_log()
         return
     if wrong and training.accelerator.is_main_process:
-        print(line(f"warning: {wrong}; going on from {newest} instead"), file=sys.stderr)  # noqa: T201
+        say(line(f"warning: {wrong}; going on from {newest} instead"), error=True)
     training.resume(newest)
     if training.progress.best_epoch:  # found out now, not when training ends and loads it
         checkpoint.check_model(training.run / "model")

@@ -79,15 +79,37 @@ def test_a_signal_in_the_last_dev_evaluation_is_obeyed(
     assert (run / "metrics.json").exists()
 
 
-def test_a_launcher_passes_on_the_ctrl_c_that_the_terminal_sent_to_all(tmp_path: Path) -> None:
+def test_a_ctrl_c_that_a_launcher_passes_on_too_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
-    process = start([sys.executable, "-m", "unirex.train", *TINY, "--train.epochs=500", f"--output={run}"])
-    begun(run, process)
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
-    assert f"stopped after step {len(losses(run))}; " in error
+    step = training.Training._step
+
+    def interrupted(self: training.Training, index: Any) -> Any:
+        for _ in range(2):  # from the terminal, and from the launcher
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, index)
+
+    monkeypatch.setattr(training.Training, "_step", interrupted)
+    assert train.main([*TINY, f"--output={run}"]) == 130
+    assert "stopped after step 1; " in capsys.readouterr().err
+    assert (run / "checkpoints" / "step-00000001").is_dir()
+
+
+def test_a_second_ctrl_c_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+
+    def interrupted(self: training.Training, index: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        self._stopped_at -= 2
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(training.Training, "_step", interrupted)
+    assert train.main([*TINY, f"--output={run}"]) == 130
+    assert "stopped; the same command" in capsys.readouterr().err
+    assert not (run / "checkpoints").exists()
 
 
 @pytest.mark.slow
