@@ -193,6 +193,16 @@ def test_soft_gold_by_hand() -> None:
     assert loss[0].tolist() == pytest.approx([(math.log1p(math.exp(-1)) + math.log1p(math.e)) / 2, 0, 0])
 
 
+@pytest.mark.parametrize("criterion", ["kl", "ranking"])
+def test_a_row_in_which_nothing_is_marked_has_no_divergence_and_no_pair(criterion: str) -> None:
+    scores = torch.randn(2, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    counted = torch.ones(2, 4, dtype=torch.bool)
+    loss = plausibility_loss(scores, torch.zeros(2, 4), counted, criterion=criterion)
+    assert loss.tolist() == [[0.0] * 4] * 2
+    (gradient,) = torch.autograd.grad(loss.sum(), scores)
+    assert gradient.tolist() == [[0.0] * 4] * 2
+
+
 def test_ranking_of_rows_with_one_pair_and_with_none() -> None:
     scores, gold = torch.zeros(2, 2), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     loss = plausibility_loss(scores, gold, torch.ones(2, 2, dtype=torch.bool), criterion="ranking")
