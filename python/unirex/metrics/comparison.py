@@ -7,7 +7,7 @@ lose and win under a replicate is found from its own rows.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from unirex.metrics.batch import as_keys, hash_ids
 from unirex.metrics.definitions import Definition, Direction, Sums
 from unirex.metrics.names import near
-from unirex.metrics.report import Report
+from unirex.metrics.report import Report, heads
 from unirex.metrics.rows import row_values
 from unirex.metrics.scoring import Plan, Progress, finish, plan
+from unirex.metrics.shown import Shown
 from unirex.metrics.source import Source, System
 from unirex.metrics.state import Resampling, State, interval
 
@@ -63,7 +64,7 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Shown):
     """The first system against each of the others.
 
     Attributes:
@@ -77,6 +78,19 @@ class Comparison:
     differences: tuple[tuple[Difference, ...], ...]
     n_rows: int
     left_out: tuple[int, ...]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary for each other system and metric."""
+        names = heads(self.reports)[1:]
+        return [
+            {"system": name, **asdict(row)} for name, rows in zip(names, self.differences, strict=True) for row in rows
+        ]
+
+    def to_text(self) -> str:
+        """The comparison as a table for each other system."""
+        from unirex.metrics.compare_command import to_text
+
+        return to_text(self)
 
 
 def compare(

@@ -18,6 +18,7 @@ from unirex.metrics.names import near
 from unirex.metrics.report import Report
 from unirex.metrics.runs import Run
 from unirex.metrics.scoring import Progress, finish, plan, run_plan
+from unirex.metrics.shown import Shown
 from unirex.metrics.state import Resampling, interval
 
 FAITHFULNESS = ("comprehensiveness", "sufficiency")
@@ -65,7 +66,7 @@ class Mean:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GainTable:
+class GainTable(Shown):
     """Everything about a set of methods.
 
     Attributes:
@@ -88,6 +89,23 @@ class GainTable:
     ends: Ends
     frozen: bool
     convention: str
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary for each data set and method; None = not available."""
+        found = []
+        for (data, method), cell in self.cells.items():
+            row: dict[str, Any] = {"data": data, "method": method, "control": method in self.controls}
+            for name in METRICS:
+                row |= {name: cell.values.get(name), f"{name}_nrg": cell.gains.get(name)}
+            composites = {name: cell.composites.get(name) for name in COMPOSITES}
+            found.append({**row, **composites, "CNRG_low": cell.low, "CNRG_high": cell.high})
+        return found
+
+    def to_text(self) -> str:
+        """A block for each data set, and one for the means."""
+        from unirex.metrics.nrg_text import to_text
+
+        return to_text(self)
 
 
 def gain_table(

@@ -54,7 +54,8 @@ def score(
 
     Args:
         system: a prediction file (docs/predictions.md), a directory or glob pattern of its shards, a list of shards,
-            or a table in memory.
+            or a table in memory: a dictionary of columns, a list of rows, a data frame of pandas or polars, a
+            `datasets.Dataset`, anything that speaks Arrow. Without a column `id` a row is known by its number.
         convention: `strict`, or `unirex` for the definitions of Chan et al. 2022.
         perturbation: which of the file's perturbations, the default one first; None = all, `attention` first.
         scorer: the model whose probabilities are used: `self` or a check model of the file.

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from unirex.metrics import jsonl
 from unirex.metrics.names import near
+from unirex.metrics.tables import NAME, ArrowStream, as_table
 from unirex.schema import PREDICTIONS_KEY
 from unirex.untrusted import read_json
 
@@ -22,8 +23,10 @@ READ_AHEAD = 1 << 20
 """Bytes of a column read at a time; without it Arrow reads a whole row group's column at once."""
 
 PathLike = str | os.PathLike[str]
-System: TypeAlias = PathLike | Sequence[PathLike] | pa.Table | pa.RecordBatch
-"""One system: a file, a directory or glob pattern of shards, a list of shards, or a table in memory."""
+System: TypeAlias = (
+    PathLike | Sequence[PathLike] | pa.Table | ArrowStream | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+)
+"""One system: a file, a directory or glob pattern of shards, a list of shards, or a table in memory (`as_table`)."""
 
 REQUIRED = ("id", "prediction", "probabilities", "scores", "rationale", "fractions")
 """Columns that a file with our header must have."""
@@ -123,11 +126,11 @@ def open_source(
         FileNotFoundError: no such file, or a pattern or directory that holds none.
         ValueError: not Parquet, an unknown or missing column, headers that differ.
     """
-    if isinstance(system, pa.Table | pa.RecordBatch):
-        table = system if isinstance(system, pa.Table) else pa.Table.from_batches([system])
-        parts: tuple[tuple[str, Path | pa.Table], ...] = (("table", table),)
+    table = as_table(system)
+    if table is not None:
+        parts: tuple[tuple[str, Path | pa.Table], ...] = ((NAME, table),)
     else:
-        parts = tuple((str(path), path) for path in _files(system))
+        parts = tuple((str(path), path) for path in _files(cast("PathLike | Sequence[PathLike]", system)))
     schemas = [_schema(name, part, columns or {}) for name, part in parts]
     mapping = _mapping(columns or {}, schemas[0], parts[0][0])
     headers = [_header(name, schema) for (name, _), schema in zip(parts, schemas, strict=True)]
