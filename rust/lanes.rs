@@ -174,16 +174,23 @@ const POISSON: [i16; 8] = [8659, -15451, -27505, -31524, -32528, -32729, -32763,
 #[inline(always)]
 #[allow(clippy::inline_always)]
 pub(crate) fn poisson(key: u64, start: usize) -> [i16; REPLICATES] {
-    // Signed draws and limits, and eight comparisons each without a branch: what vector units compare best.
+    // Words first, then signed draws, then comparisons in one expression without a branch: each compiles to a few
+    // instructions on whole vectors.
+    let mut words = [0; REPLICATES / 4];
+    for (quad, bits) in words.iter_mut().enumerate() {
+        *bits = word(key, start / 4 + quad);
+    }
     let mut draws = [0_i16; REPLICATES];
-    for (quad, draws) in draws.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        let bits = word(key, start / 4 + quad);
+    for (bits, draws) in words.into_iter().zip(draws.as_chunks_mut::<4>().0) {
         *draws = [bits as i16, (bits >> 16) as i16, (bits >> 32) as i16, (bits >> 48) as i16];
     }
-    let mut weights = [0_i16; REPLICATES];
-    for limit in POISSON {
-        for (weight, &draw) in weights.iter_mut().zip(&draws) {
-            *weight += i16::from(draw < limit);
+    let below = |draw: i16, limit: usize| i16::from(draw < POISSON[limit]);
+    let mut weights =
+        draws.map(|draw| below(draw, 0) + below(draw, 1) + below(draw, 2) + below(draw, 3) + below(draw, 4));
+    // A weight above 5 is rare: one row of 128 draws in fourteen has any.
+    if draws.iter().fold(0, |any, &draw| any | below(draw, 5)) != 0 {
+        for (weight, draw) in weights.iter_mut().zip(draws) {
+            *weight += below(draw, 5) + below(draw, 6) + below(draw, 7);
         }
     }
     weights

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from unirex import _rust
 from unirex.metrics.batch import as_keys
+from unirex.metrics.eraser import Engine
 from unirex.metrics.names import near
 from unirex.metrics.report import Report
 from unirex.metrics.runs import Run
-from unirex.metrics.scoring import Progress, finish, plan, run_plan
+from unirex.metrics.scoring import Progress, finish, plan, run_on
 from unirex.metrics.shown import Shown
 from unirex.metrics.state import Resampling, interval
 
@@ -115,6 +116,7 @@ def gain_table(
     frozen: Ends | None = None,
     resampling: Resampling | None = None,
     progress: Progress | None = None,
+    engine: Engine = "local",
     **reading: Any,
 ) -> GainTable:
     """Raw metrics and relative gains of many runs.
@@ -125,6 +127,7 @@ def gain_table(
         frozen: the ends of an earlier table, used instead of those of these runs.
         resampling: of the intervals of CNRG; a replicate draws the same instances for every method of a data set.
         progress: called with the runs done and the runs in all.
+        engine: `local`, or `ray` to score each run on a Ray cluster (extra `ray`); the result is the same.
         reading: `convention`, `perturbation`, `scorer`, `columns`, `labels` as for `score`.
 
     Raises:
@@ -136,7 +139,7 @@ def gain_table(
     _check_controls(methods, controls, frozen)
     scored: dict[str, list[_Scored]] = {}
     for number, run in enumerate(runs, start=1):
-        scored.setdefault(run.data, []).append(_score(run, resampling, reading))
+        scored.setdefault(run.data, []).append(_score(run, resampling, reading, engine))
         if progress is not None:
             progress(number, len(runs))
     sets = {data: _data_set(data, group, controls, frozen, resampling) for data, group in scored.items()}
@@ -180,11 +183,11 @@ class _DataSet:
     ends: dict[str, tuple[float, float]]
 
 
-def _score(run: Run, resampling: Resampling, reading: Mapping[str, Any]) -> _Scored:
+def _score(run: Run, resampling: Resampling, reading: Mapping[str, Any], engine: Engine) -> _Scored:
     made = plan(run.path, resampling=resampling, **reading)
     names = {*FAITHFULNESS, *PLAUSIBILITY, str(made.layout.headline)}
     made = replace(made, layout=replace(made.layout, only=frozenset(names)))
-    state = run_plan(made)
+    state = run_on(engine, made)
     report = finish(made, state)
     sums, resampled = state.sums(), state.resampled()
     draws = {}

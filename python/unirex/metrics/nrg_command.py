@@ -27,6 +27,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--controls", type=str, nargs="+", default=[], help="methods that are shown but never set minimum or maximum")
     add("--frozen", type=str | None, help="take minimum and maximum from this file")
     add("--freeze", type=str | None, help="write minimum and maximum to this file")
+    add("--engine", type=Literal["local", "ray"], default="local", help="ray: score every run on a Ray cluster")
     add_reading(parser)
     add("--format", type=Literal["text", "markdown", "latex", "csv", "json"], default="text", help="of the table")
     add("--output", type=str | None, help="also write the table to this file")

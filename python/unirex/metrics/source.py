@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from unirex.metrics import jsonl
+from unirex.metrics import jsonl, remote
 from unirex.metrics.names import near
+from unirex.metrics.remote import Remote, opened
 from unirex.metrics.tables import NAME, ArrowStream, as_table
 from unirex.schema import PREDICTIONS_KEY
 from unirex.untrusted import read_json
@@ -55,6 +56,9 @@ Shard: TypeAlias = tuple[tuple[int, int], ...]
 """Row groups of a source: the part's position and the group's position in it."""
 
 
+Part: TypeAlias = Path | Remote | pa.Table
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """The rows of one system.
@@ -67,7 +71,7 @@ class Source:
         foreign: whether the files carry no header of ours.
     """
 
-    parts: tuple[tuple[str, Path | pa.Table], ...]
+    parts: tuple[tuple[str, Part], ...]
     schema: pa.Schema
     header: Header
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -128,7 +132,7 @@ def open_source(
     """
     table = as_table(system)
     if table is not None:
-        parts: tuple[tuple[str, Path | pa.Table], ...] = ((NAME, table),)
+        parts: tuple[tuple[str, Part], ...] = ((NAME, table),)
     else:
         parts = tuple((str(path), path) for path in _files(cast("PathLike | Sequence[PathLike]", system)))
     schemas = [_schema(name, part, columns or {}) for name, part in parts]
@@ -155,56 +159,57 @@ def missing_column(source: Source, column: str) -> str:
     return f"{source.name}: column {column!r} is missing{near(column, source.schema.names)}"
 
 
-def _files(system: PathLike | Sequence[PathLike]) -> list[Path]:
+def _files(system: PathLike | Sequence[PathLike]) -> list[Path | Remote]:
     if not isinstance(system, str | os.PathLike):
         paths = [path for part in system for path in _files(part)]
         if not paths:
             raise ValueError("no prediction file given")
         return paths
+    if remote.is_url(system):
+        local = remote.local_path(str(system))
+        return list(remote.files(str(system), jsonl.is_jsonl)) if local is None else _files(local)
     path = Path(system)
     if path.is_dir():
         found = sorted(path.glob("*.parquet")) or sorted(p for p in path.iterdir() if jsonl.is_jsonl(p))
         if not found:
             raise FileNotFoundError(f"{path}: no *.parquet and no *.jsonl in this directory")
-        return found
+        return list(found)
     if not path.exists():
         found = sorted(Path(p) for p in glob.glob(str(system), recursive=True))  # noqa: PTH207 (absolute patterns)
         if not found:
             raise FileNotFoundError(f"{path}: no such file")
-        return found
+        return list(found)
     return [path]
 
 
-def _schema(name: str, part: Path | pa.Table, columns: Mapping[str, str]) -> pa.Schema:
+def _schema(name: str, part: Part, columns: Mapping[str, str]) -> pa.Schema:
     if isinstance(part, pa.Table):
         return part.schema
     with _reading(name):
         if jsonl.is_jsonl(part):
             return jsonl.read_schema(part, columns)
-        schema = pq.read_schema(part)
+        schema = pq.read_schema(opened(part))
         _ = schema.names  # fails here, inside the guard, if a name is not UTF-8
         return schema
 
 
-def _n_rows(name: str, part: Path | pa.Table) -> int:
+def _n_rows(name: str, part: Part) -> int:
     if isinstance(part, pa.Table):
         return int(part.num_rows)
     if jsonl.is_jsonl(part):
         return 0
     with _reading(name):
-        return int(pq.read_metadata(part).num_rows)
+        return int(pq.read_metadata(opened(part)).num_rows)
 
 
-def _n_groups(name: str, part: Path | pa.Table) -> int:
+def _n_groups(name: str, part: Part) -> int:
     if isinstance(part, pa.Table) or jsonl.is_jsonl(part):
         return 1
     with _reading(name):
-        return int(pq.read_metadata(part).num_row_groups)
+        return int(pq.read_metadata(opened(part)).num_row_groups)
 
 
-def _batches(
-    name: str, part: Path | pa.Table, schema: pa.Schema, rows: int, groups: list[int] | None
-) -> Iterator[pa.RecordBatch]:
+def _batches(name: str, part: Part, schema: pa.Schema, rows: int, groups: list[int] | None) -> Iterator[pa.RecordBatch]:
     if groups == []:
         return
     columns = schema.names
@@ -217,7 +222,7 @@ def _batches(
         return
     with (
         _reading(name),
-        pq.ParquetFile(part, pre_buffer=False, buffer_size=READ_AHEAD, page_checksum_verification=True) as file,
+        pq.ParquetFile(opened(part), pre_buffer=False, buffer_size=READ_AHEAD, page_checksum_verification=True) as file,
     ):
         yield from file.iter_batches(batch_size=rows, columns=columns, row_groups=groups)
 
