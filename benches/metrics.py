@@ -1,9 +1,9 @@
-"""Speed of the metric kernels beside what one would write in numpy or scikit-learn, measured in one run.
+"""Speed of the metric kernels beside the fastest rivals we know (`rivals.py`), measured in one run.
 
     python benches/metrics.py            # 10,000 instances of 100 to 300 words
     python benches/metrics.py --file     # also `unirex-metrics score` on a file, as a whole process
 
-Every line gives our figure, the rival's and the ratio; the results are compared before anything is timed.
+Results are compared before anything is timed. Times are processor time of one thread (set OMP_NUM_THREADS=1 for BLAS).
 """
 
 import argparse
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import rivals
 from predictions import write
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 
@@ -24,20 +25,21 @@ from unirex import _rust
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def best(call: Callable[[], object], repeats: int = 5) -> float:
-    """Seconds of the fastest of some calls."""
-    times = []
+def best(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The least processor time of each call, in seconds; all take turns, so that a busy machine treats them alike."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            times[name].append(time.process_time() - start)
+    return {name: min(found) for name, found in times.items()}
 
 
 def world(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     offsets = np.concatenate([[0], np.cumsum(rng.integers(100, 301, n))]).astype(np.int64)
-    scores = rng.normal(size=offsets[-1])
+    scores = rng.normal(size=offsets[-1]).astype(np.float32).astype(np.float64)  # as in a prediction file
     return scores, scores > 1.0, rng.random(offsets[-1]) < 0.3, offsets
 
 
@@ -99,55 +101,75 @@ def token_f1_numpy(rationale: np.ndarray, gold: np.ndarray, offsets: np.ndarray)
     return 2 * both / (selected + marked)
 
 
-def line(name: str, ours: float, rival_name: str, rival: float, target: float, unit: str = "") -> None:
-    print(f"{name:44s} {ours:12,.4g} {unit:14s} {rival_name:24s} {rival:12,.4g}   {_ratio(ours, rival, unit):7.1f} x"
-          f"   (wanted {target:g} x)")  # fmt: skip
+def table(title: str, calls: dict[str, Callable[[], object]], repeats: int, work: dict[str, float]) -> None:
+    """One line a call, ours first: processor time, and how many times as long as ours for the same work."""
+    times = best(calls, repeats)
+    print(f"\n{title}")
+    ours = next(iter(times.values()))
+    for name, seconds in times.items():
+        print(f"  {name:48} {seconds * 1e3:9.2f} ms   x {seconds * work.get(name, 1.0) / ours:8.2f}")
 
 
-def _ratio(ours: float, rival: float, unit: str) -> float:
-    return rival / ours if unit == "ms" else ours / rival
-
-
-def kernels(n: int) -> None:
-    scores, rationale, gold, offsets = world(n)
-    for a, b in zip(_rust.rank_rows(scores, gold, offsets), ranking_numpy(scores, gold, offsets), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-12)
-    few = 200
-    for a, b in zip(_rust.rank_rows(scores, gold, offsets), ranking_sklearn(scores, gold, offsets, few), strict=True):
+def ranking(n: int) -> None:
+    scores, _, gold, offsets = world(n)
+    few, narrow = min(n, 200), scores.astype(np.float32)
+    found = _rust.rank_rows(scores, gold, offsets)
+    calls: dict[str, Callable[[], object]] = {
+        "unirex, one thread": lambda: _rust.rank_rows(scores, gold, offsets, threads=1),
+        "padded numpy": lambda: ranking_numpy(scores, gold, offsets),
+        f"scikit-learn loop ({few} rows)": lambda: ranking_sklearn(scores, gold, offsets, few),
+    }
+    rivals_found = [ranking_numpy(scores, gold, offsets)]
+    if rivals.numba:
+        calls["np.sort of packed keys + numba"] = lambda: rivals.ranking_sort_and_numba(narrow, gold, offsets)
+        rivals_found.append(rivals.ranking_sort_and_numba(narrow, gold, offsets))
+    for rival in rivals_found:
+        np.testing.assert_allclose(found, rival, atol=1e-12)
+    for a, b in zip(found, ranking_sklearn(scores, gold, offsets, few), strict=True):
         np.testing.assert_allclose(a[:few], b, atol=1e-12)
-    ours = n / best(lambda: _rust.rank_rows(scores, gold, offsets, threads=1))
-    padded = n / best(lambda: ranking_numpy(scores, gold, offsets), 3)
-    loop = few / best(lambda: ranking_sklearn(scores, gold, offsets, few), 1)
-    line("AUPRC + AP + ROC AUC, one thread", ours, "padded numpy", padded, 5, "instances/s")
-    line("", ours, "scikit-learn loop", loop, 5, "instances/s")
+    work = {f"scikit-learn loop ({few} rows)": n / few}
+    table(f"AUPRC, average precision and ROC AUC of {n:,} rows", calls, 5, work)
 
+
+def agreement(n: int) -> None:
+    _, rationale, gold, offsets = world(n)
     pair = (rationale, offsets, gold, offsets)
-    np.testing.assert_allclose(_rust.token_agreement(*pair)[2], token_f1_numpy(rationale, gold, offsets), atol=1e-12)
-    ours = n / best(lambda: _rust.token_agreement(*pair), 20)
-    rival = n / best(lambda: token_f1_numpy(rationale, gold, offsets), 20)
-    line("token precision, recall and F1", ours, "numpy reduceat (F1 only)", rival, 1, "instances/s")
+    found = _rust.token_agreement(*pair)
+    np.testing.assert_allclose(found[2], token_f1_numpy(rationale, gold, offsets), atol=1e-12)
+    calls: dict[str, Callable[[], object]] = {
+        "unirex": lambda: _rust.token_agreement(*pair),
+        "np.add.reduceat (F1 only)": lambda: token_f1_numpy(rationale, gold, offsets),
+    }
+    if rivals.numba:
+        np.testing.assert_allclose(found, rivals.token_f1_numba(rationale, gold, offsets), atol=1e-12)
+        calls["numba"] = lambda: rivals.token_f1_numba(rationale, gold, offsets)
+    table(f"token precision, recall and F1 of {n:,} rows", calls, 20, {})
 
+
+def bootstrap(columns: int, rows: int = 10_000, replicates: int = 1000) -> None:
     rng = np.random.default_rng(0)
-    values = rng.random(10_000)
-    rows = rng.integers(0, 2**63, 20_000).astype(np.uint64)
-    steps = np.array([2.0**-30])
+    values = rng.random((rows, columns))
+    ids = rng.integers(0, 2**63, 2 * rows).astype(np.uint64)
+    flat, steps = np.ascontiguousarray(values.T).reshape(-1), np.full(columns, 2.0**-30)
 
-    def draw(threads: int) -> object:
-        return _rust.weighted_sums(rows, values, steps, replicates=1000, seed=0, threads=threads)
+    def ours() -> np.ndarray:
+        sums, counts = _rust.weighted_sums(ids, flat, steps, replicates=replicates, seed=0, threads=1)
+        return (sums * 2.0**-30 / counts).reshape(columns, replicates).T
 
-    spread = np.std([values[rng.integers(0, 10_000, 10_000)].mean() for _ in range(1000)])
-    sums, counts = _rust.weighted_sums(rows, values, steps, replicates=1000, seed=0)
-    assert abs(np.std(sums * 2.0**-30 / counts) / spread - 1) < 0.1
-    loop = best(lambda: [values[rng.integers(0, 10_000, 10_000)].mean() for _ in range(1000)], 3) * 1e3
-    for threads in (1, 2):
-        line(
-            f"bootstrap 10,000 x 1,000, {threads} threads",
-            best(lambda t=threads: draw(t)) * 1e3,
-            "numpy loop",
-            loop,
-            5,
-            "ms",
-        )
+    def loop() -> np.ndarray:
+        return np.stack([values[rng.integers(0, rows, rows)].mean(axis=0) for _ in range(replicates)])
+
+    calls: dict[str, Callable[[], object]] = {"unirex, one thread": ours, "numpy loop": loop}
+    if rivals.numba:
+        if columns == 1:
+            calls["numba, two draws a random word"] = lambda: rivals.bootstrap_numba(values[:, 0].copy(), replicates)
+        for name in ("float64", "float32"):
+            kind = np.dtype(name)
+            calls[f"numba counts x BLAS, {name}"] = lambda k=kind: rivals.bootstrap_blas(values, replicates, dtype=k)
+    spread = values.std(axis=0) / rows**0.5
+    for call in calls.values():  # compiles the rivals as well
+        assert np.abs(np.std(np.reshape(call(), (replicates, -1)), axis=0) / spread - 1).max() < 0.12
+    table(f"bootstrap, {rows:,} rows, {replicates:,} replicates, columns: {columns}", calls, 15, {})
 
 
 def file(instances: int) -> None:
@@ -157,11 +179,17 @@ def file(instances: int) -> None:
         write(str(path), instances)
         for replicates in ("0", "1000"):
             command = [sys.executable, "-m", "unirex.metrics.cli", "score", str(path), "--replicates", replicates]
-            seconds = best(lambda c=command: subprocess.run(c, check=True, stdout=subprocess.DEVNULL), 3)
+            seconds = min(_seconds(command) for _ in range(3))
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
             size = path.stat().st_size / 2**20
             what = f"score {instances:,} instances, {size:.0f} MiB, {replicates} replicates"
             print(f"{what}: {seconds:.2f} s, {peak:.0f} MiB")
+
+
+def _seconds(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
@@ -169,6 +197,10 @@ if __name__ == "__main__":
     parser.add_argument("--instances", type=int, default=10_000)
     parser.add_argument("--file", action="store_true")
     arguments = parser.parse_args()
-    kernels(arguments.instances)
+    rivals.say_what_is_missing()
+    ranking(arguments.instances)
+    agreement(arguments.instances)
+    bootstrap(1)
+    bootstrap(30)
     if arguments.file:
         file(arguments.instances)

@@ -1,7 +1,7 @@
 """Rationales and alignment beside what one would write without unirex: `python benches/selection_alignment.py`.
 
-Every rival runs in turn with ours and the best time of each counts, so that a busy machine treats them alike. Results
-are compared before they are timed.
+Every rival runs in turn with ours and the least processor time of each counts, so that a busy machine treats them
+alike. Results are compared before they are timed. `uv pip install numba` puts numba's rivals in.
 """
 
 import pathlib
@@ -9,6 +9,7 @@ import time
 from itertools import pairwise
 
 import numpy as np
+import rivals
 import torch
 
 from unirex import _rust
@@ -21,13 +22,13 @@ FRACTIONS = [0.01, 0.05, 0.1, 0.2, 0.5]
 
 
 def best(calls, repeats=REPEATS):
-    """Best time of each call, in seconds."""
+    """Least processor time of each call, in seconds."""
     times = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = time.process_time()
             call()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(time.process_time() - start)
     return {name: min(found) for name, found in times.items()}
 
 
@@ -66,13 +67,17 @@ def selection():
     expected = _rust.rationales(scores, marks, FRACTIONS)
     assert np.array_equal(expected, torch_rank(tensor, tensor_counts).numpy())
     assert np.array_equal(expected, packed_partition(scores, counts))
+    assert np.array_equal(expected, rivals.sorted_threshold(scores, counts))
     calls = {
         "unirex, one thread": lambda: _rust.rationales(scores, marks, FRACTIONS, threads=1),
-        "unirex, all threads": lambda: _rust.rationales(scores, marks, FRACTIONS),
+        "np.sort and a threshold": lambda: rivals.sorted_threshold(scores, counts),
         "torch argsort + rank": lambda: torch_rank(tensor, tensor_counts),
         "numpy partition of packed keys": lambda: packed_partition(scores, counts),
         "five copies of the marks": lambda: np.stack([marks] * len(FRACTIONS)),
     }
+    if rivals.numba:
+        assert np.array_equal(expected, rivals.sort_and_numba(scores, counts))
+        calls["np.sort and a numba loop"] = lambda: rivals.sort_and_numba(scores, counts)
     table(
         f"top-k rationales, {ROWS} x {WIDTH}, five fractions",
         best(calls),
@@ -135,7 +140,6 @@ def alignment():
     n, n_few = ROWS_OF_WORDS * WIDTH, few * WIDTH
     calls = {
         "unirex, one thread": lambda: _rust.align_tokens(tokens, text, text_offsets, words, threads=1),
-        "unirex, all threads": lambda: _rust.align_tokens(tokens, text, text_offsets, words),
         f"Python loop ({few} rows)": lambda: [loop_over_offsets(*row) for row in lists],
     }
     work = {f"Python loop ({few} rows)": n_few}
@@ -153,7 +157,6 @@ def alignment():
     np.testing.assert_allclose(expected[:WIDTH], loop_over_words(*rows[0]), rtol=1e-6)
     calls = {
         "unirex, one thread": lambda: scores_to_words(*args, threads=1),
-        "unirex, all threads": lambda: scores_to_words(*args),
         "numpy bincount": lambda: np.bincount(flat, scores, n) / np.bincount(flat, minlength=n),
         f"Python loop ({few} rows)": lambda: [loop_over_words(*row) for row in rows],
     }
@@ -183,6 +186,7 @@ def tokenising():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    rivals.say_what_is_missing()
     selection()
     alignment()
     tokenising()

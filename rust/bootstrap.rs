@@ -5,6 +5,7 @@
 //! times value and the sum of weights of the defined values. All sums are sums of integers, hence exact.
 
 use crate::error::{Error, Result};
+use crate::lanes::{REPLICATES, Units, mix};
 use crate::pool;
 use crate::ragged::Ragged;
 use crate::sums::n_rows;
@@ -31,14 +32,13 @@ pub struct WeightedSums {
     pub counts: Vec<i64>,
 }
 
-const ROWS: usize = 32;
-const REPLICATES: usize = 128;
-const LANES: usize = 16;
 /// Rows of a batch whose sums stay whole numbers below 2⁵³ (2³¹ a value, weight ≤ 8).
 const MOST_ROWS: usize = 1 << 18;
 const MOST_REPLICATES: usize = 1_000_000;
 /// Largest value, in units of the column's step.
 const LARGEST: f64 = 2_147_483_648.0;
+/// What the high half of a value counts.
+const HALF: f64 = 65_536.0;
 
 /// The FNV-1a hash, 128 bits, of each row of bytes.
 #[must_use]
@@ -72,6 +72,21 @@ pub fn weighted_sums(
     replicates: usize,
     threads: Option<usize>,
 ) -> Result<WeightedSums> {
+    sums_by(Units::best(), kind, seed, rows, values, steps, replicates, threads)
+}
+
+/// [`weighted_sums`] with these vector units.
+#[allow(clippy::too_many_arguments)]
+fn sums_by(
+    units: Units,
+    kind: Weights,
+    seed: u64,
+    rows: &[RowHash],
+    values: &[f64],
+    steps: &[f64],
+    replicates: usize,
+    threads: Option<usize>,
+) -> Result<WeightedSums> {
     let n = n_rows(values, steps.len())?;
     if n != rows.len() && !steps.is_empty() {
         return Err(Error::LengthMismatch { name: "rows", found: rows.len(), other: "values", expected: n });
@@ -94,7 +109,7 @@ pub fn weighted_sums(
     let batch = Batch::new(values, steps, n)?;
     let keys: Vec<u64> = rows.iter().map(|row| mix(row[1] ^ mix(row[0] ^ mix(seed)))).collect();
     let starts: Vec<usize> = (0..replicates).step_by(REPLICATES).collect();
-    let one = |&start: &usize| block(kind, &keys, &batch, start);
+    let one = |&start: &usize| units.block(kind, &keys, &batch.planes, start);
     let blocks: Vec<Vec<f64>> = match threads {
         Some(1) => starts.iter().map(one).collect(),
         _ => pool::run(threads, || Ok(starts.par_iter().map(one).collect()))?,
@@ -102,147 +117,83 @@ pub fn weighted_sums(
     Ok(batch.spread(&blocks, replicates))
 }
 
-/// A batch ready for summing: whole numbers, zero where undefined, and each distinct pattern of definedness once.
+/// The nearest whole number, the even one of two, for numbers below 2⁵¹: above 2⁵² only whole numbers are left. (Rust's
+/// own is a call where the oldest processors have no instruction for it.)
+fn nearest(number: f64) -> f64 {
+    const WHOLE: f64 = 6_755_399_441_055_744.0;
+    (number + WHOLE) - WHOLE
+}
+
+/// A batch ready for summing: whole numbers, zero where undefined, in halves of 16 bits that the inner loops add
+/// exactly. Equal halves stand there once, so columns with the same rows undefined share their counts.
 struct Batch {
-    n: usize,
-    columns: Vec<f64>,
-    /// Position in `columns` of the pattern (1 = defined) of each column.
-    pattern_of: Vec<usize>,
+    /// Halves, `n` rows each.
+    planes: Vec<f32>,
+    /// Where the low and the high half of each column are; none if all of it is zero.
+    columns: Vec<[Option<usize>; 2]>,
+    /// Where the pattern (1 = defined) of each column is.
+    patterns: Vec<Option<usize>>,
 }
 
 impl Batch {
     fn new(values: &[f64], steps: &[f64], n: usize) -> Result<Self> {
-        let mut columns = Vec::with_capacity(values.len());
+        let mut batch = Self { planes: Vec::new(), columns: Vec::new(), patterns: Vec::new() };
         for (column, &step) in steps.iter().enumerate() {
+            let (mut low, mut high, mut pattern) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
             for (row, &value) in values.iter().skip(column * n).take(n).enumerate() {
-                let units = if value.is_nan() { 0.0 } else { (value / step).round_ties_even() };
+                if value.is_nan() {
+                    continue;
+                }
+                let units = nearest(value / step);
                 // A bad step gives NaN here and is refused as well.
                 if units.is_nan() || units.abs() > LARGEST {
                     let expected = "a number below 2^31 steps";
                     return Err(Error::BadValue { row, name: "values", index: column, found: value, expected });
                 }
-                columns.push(units);
+                let upper = nearest(units / HALF);
+                (low[row], high[row], pattern[row]) = ((units - upper * HALF) as f32, upper as f32, 1.0);
             }
+            let halves = [batch.plane(&low), batch.plane(&high)];
+            let pattern = batch.plane(&pattern);
+            batch.columns.push(halves);
+            batch.patterns.push(pattern);
         }
-        let mut patterns: Vec<Vec<f64>> = Vec::new();
-        let mut pattern_of = Vec::with_capacity(steps.len());
-        for column in 0..steps.len() {
-            let defined = values.iter().skip(column * n).take(n).map(|v| if v.is_nan() { 0.0 } else { 1.0 });
-            let pattern: Vec<f64> = defined.collect();
-            let known = patterns.iter().position(|p| *p == pattern).unwrap_or_else(|| {
-                patterns.push(pattern);
-                patterns.len() - 1
-            });
-            pattern_of.push(steps.len() + known);
-        }
-        columns.extend(patterns.into_iter().flatten());
-        Ok(Self { n, columns, pattern_of })
+        Ok(batch)
     }
 
-    fn width(&self) -> usize {
-        self.columns.len() / self.n
+    /// Where this plane is, which is added if it is new; none if it is all zero.
+    fn plane(&mut self, plane: &[f32]) -> Option<usize> {
+        if plane.iter().all(|&value| value == 0.0) {
+            return None;
+        }
+        let known = self.planes.chunks_exact(plane.len()).position(|known| known == plane);
+        known.or_else(|| {
+            self.planes.extend(plane);
+            Some(self.planes.len() / plane.len() - 1)
+        })
     }
 
     /// Sums and counts `[columns, replicates]` from the blocks of replicates.
     fn spread(&self, blocks: &[Vec<f64>], replicates: usize) -> WeightedSums {
-        let n_columns = self.pattern_of.len();
-        let gather = |column: usize| {
-            let cells = blocks.iter().flat_map(move |b| b.iter().skip(column * REPLICATES).take(REPLICATES));
-            cells.take(replicates).map(|&sum| sum as i64)
+        let gather = |plane: Option<usize>| -> Vec<i64> {
+            let Some(plane) = plane else { return vec![0; replicates] };
+            let cells = blocks.iter().flat_map(|b| b.iter().skip(plane * REPLICATES).take(REPLICATES));
+            cells.take(replicates).map(|&sum| sum as i64).collect()
+        };
+        let whole = |&[low, high]: &[Option<usize>; 2]| {
+            gather(low).into_iter().zip(gather(high)).map(|(low, high)| low + high * HALF as i64).collect::<Vec<_>>()
         };
         WeightedSums {
-            sums: (0..n_columns).flat_map(gather).collect(),
-            counts: self.pattern_of.iter().flat_map(|&p| gather(p)).collect(),
+            sums: self.columns.iter().flat_map(whole).collect(),
+            counts: self.patterns.iter().flat_map(|&pattern| gather(pattern)).collect(),
         }
     }
-}
-
-/// Weights of a tile of rows under one lane of replicates, side by side in memory.
-type Tile = [[f64; LANES]; ROWS];
-
-/// Sums `[width, REPLICATES]` under the replicates from `start` on.
-fn block(kind: Weights, keys: &[u64], batch: &Batch, start: usize) -> Vec<f64> {
-    let mut sums = vec![0.0; batch.width() * REPLICATES];
-    let mut tiles = vec![[[0.0; LANES]; ROWS]; REPLICATES / LANES];
-    for (tile_index, keys) in keys.chunks(ROWS).enumerate() {
-        for (row, &key) in keys.iter().enumerate() {
-            let weights = match kind {
-                Weights::Poisson => poisson(key, start),
-                Weights::Swap => swap(key, start),
-            };
-            for (tile, lane) in tiles.iter_mut().zip(weights.as_chunks().0) {
-                tile[row] = lane.map(f64::from);
-            }
-        }
-        for (column, sums) in batch.columns.chunks_exact(batch.n).zip(sums.chunks_exact_mut(REPLICATES)) {
-            let values = column.get(tile_index * ROWS..).unwrap_or_default();
-            for (tile, sums) in tiles.iter().zip(sums.as_chunks_mut().0) {
-                add_rows(sums, tile, values);
-            }
-        }
-    }
-    sums
-}
-
-/// Adds value times weight to the sums, row after row, with the sums in registers.
-fn add_rows(sums: &mut [f64; LANES], tile: &Tile, values: &[f64]) {
-    let mut local = *sums;
-    for (weights, &value) in tile.iter().zip(values) {
-        for (sum, &weight) in local.iter_mut().zip(weights) {
-            *sum += weight * value;
-        }
-    }
-    *sums = local;
-}
-
-/// The finaliser of `SplitMix64`: every bit of the result depends on every bit of `z`.
-fn mix(z: u64) -> u64 {
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// The `index`-th word of the row's own stream.
-fn word(key: u64, index: usize) -> u64 {
-    mix(key.wrapping_add((index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
-}
-
-/// A 16-bit draw counts once for each of these it is below: 2^16 · P(X ≥ 1), P(X ≥ 2), … P(X ≥ 8), rounded so that
-/// the mean is exactly 1, less 2^15 because the draws are signed.
-const POISSON: [i16; 8] = [8659, -15451, -27505, -31524, -32528, -32729, -32763, -32767];
-
-/// Weights under the replicates from `start` on.
-fn poisson(key: u64, start: usize) -> [i16; REPLICATES] {
-    // Signed draws and limits, and eight comparisons each without a branch: what vector units compare best.
-    let mut draws = [0_i16; REPLICATES];
-    for (quad, draws) in draws.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        let bits = word(key, start / 4 + quad);
-        *draws = [bits as i16, (bits >> 16) as i16, (bits >> 32) as i16, (bits >> 48) as i16];
-    }
-    let mut weights = [0_i16; REPLICATES];
-    for limit in POISSON {
-        for (weight, &draw) in weights.iter_mut().zip(&draws) {
-            *weight += i16::from(draw < limit);
-        }
-    }
-    weights
-}
-
-/// Swaps under the replicates from `start` on.
-fn swap(key: u64, start: usize) -> [i16; REPLICATES] {
-    let mut weights = [0_i16; REPLICATES];
-    for (part, weights) in weights.as_chunks_mut::<64>().0.iter_mut().enumerate() {
-        let bits = word(key, start / 64 + part);
-        for (lane, weight) in weights.iter_mut().enumerate() {
-            *weight = (bits >> lane) as i16 & 1;
-        }
-    }
-    weights
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::{poisson, swap};
     use proptest::prelude::*;
 
     fn ids(n: usize) -> Vec<RowHash> {
@@ -255,22 +206,6 @@ mod tests {
         assert_eq!(hashes[0], [0x6c62_272e_07bb_0142, 0x62b8_2175_6295_c58d]);
         assert_eq!(hashes[1], [0xd228_cb69_6f1a_8caf, 0x7891_2b70_4e4a_8964]);
         Ok(())
-    }
-
-    #[test]
-    fn poisson_has_mean_one_and_variance_one() {
-        assert_eq!(POISSON.iter().map(|&t| i32::from(t) + 32768).sum::<i32>(), 65536);
-        let (mut sum, mut squares, mut n) = (0.0, 0.0, 0.0);
-        for key in 0..2000 {
-            for w in poisson(mix(key), 0).map(f64::from) {
-                sum += w;
-                squares += w * w;
-                n += 1.0;
-            }
-        }
-        let mean: f64 = sum / n;
-        assert!((mean - 1.0).abs() < 0.01, "{mean}");
-        assert!((squares / n - mean * mean - 1.0).abs() < 0.02);
     }
 
     #[test]
@@ -291,7 +226,41 @@ mod tests {
         Ok(())
     }
 
+    /// The ends of what may be added, and around the ends of a half.
+    fn extreme() -> impl Strategy<Value = f64> {
+        prop_oneof![Just(f64::NAN), Just(-LARGEST), Just(LARGEST), -LARGEST..LARGEST, -32_770.0..32_770.0, Just(0.0)]
+    }
+
     proptest! {
+        /// Every kind of vector units this processor has, against one weight at a time.
+        #[test]
+        fn all_units_give_equal_sums(
+            values in prop::collection::vec(extreme(), 5..400),
+            columns in 1_usize..6,
+            seed in any::<u64>(),
+            swapped in any::<bool>(),
+        ) {
+            let n = values.len() / columns;
+            let (values, steps, rows) = (&values[..n * columns], vec![1.0; columns], ids(n));
+            let kind = if swapped { Weights::Swap } else { Weights::Poisson };
+            let mut expected = WeightedSums { sums: vec![0; columns * 200], counts: vec![0; columns * 200] };
+            for (i, &value) in values.iter().enumerate() {
+                let key = mix(rows[i % n][1] ^ mix(rows[i % n][0] ^ mix(seed)));
+                for r in 0..200 {
+                    let start = r / REPLICATES * REPLICATES;
+                    let weights = if swapped { swap(key, start) } else { poisson(key, start) };
+                    if !value.is_nan() {
+                        expected.sums[i / n * 200 + r] += i64::from(weights[r - start]) * value.round_ties_even() as i64;
+                        expected.counts[i / n * 200 + r] += i64::from(weights[r - start]);
+                    }
+                }
+            }
+            for units in Units::all() {
+                let found = sums_by(units, kind, seed, &rows, values, &steps, 200, Some(1))?;
+                prop_assert!(found == expected, "{units:?}");
+            }
+        }
+
         /// One weight at a time, straight from the definition.
         #[test]
         fn agrees_with_one_weight_at_a_time(

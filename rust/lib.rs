@@ -9,6 +9,7 @@ pub mod bootstrap;
 pub mod eraser;
 pub mod error;
 pub mod faithfulness;
+mod lanes;
 pub mod plausibility;
 pub mod pool;
 pub mod ragged;

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from reference import predictions
-from unirex.metrics import Resampling, score, score_eraser, score_eraser_rows
+from unirex.metrics import Resampling, gain_table, read_runs, score, score_eraser, score_eraser_rows
+from unirex.metrics.ray_engine import RESULTS_PER_CPU, map_on_ray
 from unirex.metrics.source import open_source
 
 QUICK = Resampling(replicates=50)
@@ -54,6 +56,57 @@ def test_ray_names_the_fault(cluster: object, tmp_path: Path) -> None:
     pq.write_table(predictions.as_table(rows), tmp_path / "a.parquet", row_group_size=5)
     with pytest.raises(ValueError, match=r"a\.parquet: row id 'row-0-13': scores\[0\] is nan"):
         score(tmp_path, engine="ray")
+
+
+@pytest.mark.slow
+def test_files_by_url_are_scored_on_ray(cluster: object, tmp_path: Path) -> None:
+    for i in range(3):
+        pq.write_table(predictions.table(i, 20), tmp_path / f"a b {i}.parquet", row_group_size=7)
+    expected = [metric.value for metric in score(tmp_path, resampling=QUICK).metrics]
+    for url in (tmp_path.as_uri(), f"file://{tmp_path}/*.parquet"):
+        found = score(url, engine="ray", resampling=QUICK)
+        assert repr([metric.value for metric in found.metrics]) == repr(expected)
+
+
+@pytest.mark.slow
+def test_a_gain_table_on_ray_is_the_same(cluster: object, tmp_path: Path) -> None:
+    for i, method in enumerate(("one", "other")):
+        (tmp_path / method / "d").mkdir(parents=True)
+        pq.write_table(predictions.table(i, 30), tmp_path / method / "d" / "p.parquet", row_group_size=7)
+    with pytest.raises(ValueError, match="ids differ"):
+        gain_table(read_runs(f"{tmp_path}/{{method}}/{{data}}/p.parquet"), resampling=QUICK, engine="ray")
+    pq.write_table(predictions.table(0, 30), tmp_path / "other" / "d" / "p.parquet", row_group_size=30)
+    runs = read_runs(f"{tmp_path}/{{method}}/{{data}}/p.parquet")
+    assert repr(gain_table(runs, resampling=QUICK, engine="ray")) == repr(gain_table(runs, resampling=QUICK))
+
+
+@pytest.mark.slow
+def test_results_come_in_order_and_few_wait(cluster: object, tmp_path: Path) -> None:
+    def work(shard: int) -> list[bytes]:
+        (tmp_path / str(shard)).touch()
+        time.sleep(0.3 if shard == 0 else 0.0)  # the first comes last
+        return [bytes([shard])]
+
+    results = map_on_ray(work, range(40))
+    assert next(results) == [b"\0"]
+    time.sleep(2)
+    # Two processors: four at a time, and one more for the one taken.
+    assert len(list(tmp_path.iterdir())) <= 2 * RESULTS_PER_CPU + 1
+    assert [found for (found,) in results] == [bytes([shard]) for shard in range(1, 40)]
+
+
+@pytest.mark.slow
+def test_nothing_is_begun_after_an_error(cluster: object, tmp_path: Path) -> None:
+    def work(shard: int) -> list[bytes]:
+        (tmp_path / str(shard)).touch()
+        if shard == 1:
+            raise ValueError("shard 1 is bad")
+        return [b""]
+
+    with pytest.raises(ValueError, match=r"^shard 1 is bad$"):
+        list(map_on_ray(work, range(40)))
+    time.sleep(2)
+    assert len(list(tmp_path.iterdir())) <= 2 * RESULTS_PER_CPU + 1
 
 
 def world(folder: Path) -> list[dict[str, Any]]:

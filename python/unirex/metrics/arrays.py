@@ -1,11 +1,13 @@
 """The metrics as functions on arrays: one value per row, NaN where undefined.
 
-Ragged arguments (`scores`, `rationale`, `gold`) are any of: a pair `(values, offsets)` of numpy arrays, where row `i`
-is `values[offsets[i]:offsets[i + 1]]`; an Arrow list array, also sliced or chunked; a two-dimensional numpy array. A
-row that is null in Arrow is undefined. Gold may be soft: in [0, 1], above 0.5 counts as marked. A rationale is hard: 0
-or 1.
+Ragged arguments (`scores`, `rationale`, `gold`) are any of: a list of rows (lists, arrays, tensors) of any length; a
+pair `(values, offsets)` of arrays, where row `i` is `values[offsets[i]:offsets[i + 1]]`; an Arrow list array, also
+sliced or chunked, or a column of pandas or polars; a two-dimensional array. Torch tensors stand for arrays everywhere,
+whatever their type and device. A row that is None, or null in Arrow, is undefined. Gold may be soft: in [0, 1],
+above 0.5 counts as marked. A rationale is hard: 0 or 1.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias, get_args
 
 import numpy as np
@@ -16,8 +18,9 @@ from unirex import _rust
 from unirex.metrics.definitions import Convention, Direction
 from unirex.metrics.names import near, shown
 from unirex.metrics.ragged import Ragged, bool_values, float_values, is_number, list_offsets, valid, value_type
+from unirex.metrics.tensors import arrow_column, as_lists, as_numpy
 
-Rows: TypeAlias = tuple[ArrayLike, ArrayLike] | pa.Array | pa.ChunkedArray | NDArray[Any]
+Rows: TypeAlias = Sequence[Any] | tuple[ArrayLike, ArrayLike] | pa.Array | pa.ChunkedArray | NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
 
 
@@ -285,17 +288,18 @@ def _emptied(rows: Ragged, known: NDArray[np.bool_]) -> Ragged:
 
 def _ragged(name: str, rows: Rows, *, flags: bool) -> tuple[Ragged, NDArray[np.bool_]]:
     """Values as float64 or bool with int64 offsets, and which rows are known."""
-    if isinstance(rows, pa.ChunkedArray):
-        rows = pa.concat_arrays(rows.chunks) if rows.num_chunks != 1 else rows.chunk(0)
-    if isinstance(rows, pa.Array):
-        return _from_arrow(name, rows, flags=flags)
+    arrow = as_lists(name, rows) if isinstance(rows, list) else arrow_column(rows)
+    if isinstance(arrow, pa.ChunkedArray):
+        arrow = arrow.combine_chunks()
+    if arrow is not None:
+        return _from_arrow(name, arrow, flags=flags)
     if isinstance(rows, tuple):
-        values, offsets = np.asarray(rows[0]), np.ascontiguousarray(rows[1], dtype=np.int64)
+        values, offsets = np.asarray(as_numpy(rows[0])), np.ascontiguousarray(as_numpy(rows[1]), dtype=np.int64)
         if values.ndim != 1 or offsets.ndim != 1:
             dimensions = f"{values.ndim} and {offsets.ndim}"
             raise TypeError(f"{name} is a pair of arrays of {dimensions} dimensions, expected 1 and 1")
         return _numpy(name, values, offsets, flags=flags)
-    array = np.asarray(rows)
+    array = np.asarray(as_numpy(rows))
     if array.ndim != 2:
         expected = "2, a pair (values, offsets) or an Arrow list array"
         raise TypeError(f"{name} has {array.ndim} dimensions, expected {expected}")
@@ -351,4 +355,6 @@ def _one_of(name: str, value: str, names: tuple[str, ...]) -> None:
 
 
 def _floats(values: ArrayLike) -> Floats:
-    return np.ascontiguousarray(values, dtype=np.float64)
+    if isinstance(values, list):
+        values = [as_numpy(row) for row in values]
+    return np.ascontiguousarray(as_numpy(values), dtype=np.float64)

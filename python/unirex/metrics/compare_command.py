@@ -45,7 +45,7 @@ def run(
         found = compare(systems, metrics=metrics, intersect=intersect, resampling=resampling, progress=show, **reading)
     text = json_module.dumps(_as_dict(found), indent=2, ensure_ascii=False)
     save(output, text)
-    sys.stdout.write(plain(text if json else _table(found)) + "\n")
+    sys.stdout.write(plain(text if json else to_text(found)) + "\n")
     return 0
 
 
@@ -71,7 +71,8 @@ def _plain(row: Difference) -> dict[str, Any]:
     return {key: finite(value) if isinstance(value, float) else value for key, value in asdict(row).items()}
 
 
-def _table(found: Comparison) -> str:
+def to_text(found: Comparison) -> str:
+    """A table for each other system, and what the p-values are."""
     names = heads(found.reports)
     lines = [f"{found.n_rows} instances" + _left_out(found, names) + _seeds(found, names)]
     for name, rows in zip(names[1:], found.differences, strict=True):

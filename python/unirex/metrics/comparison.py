@@ -9,7 +9,7 @@ lose and win under a replicate is found from its own rows.
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,12 @@ from unirex.metrics.pairing import (
     shared,
     survey,
 )
-from unirex.metrics.report import Report
+from unirex.metrics.report import Report, heads
 from unirex.metrics.rows import row_values
 from unirex.metrics.runs import read_seeds
 from unirex.metrics.scoring import Plan, Progress, finish, plan
 from unirex.metrics.seeds import Draws, draws_of, over_seeds
+from unirex.metrics.shown import Shown
 from unirex.metrics.source import Source, System
 from unirex.metrics.state import Resampling, State
 
@@ -86,7 +87,7 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Shown):
     """The first system against each of the others.
 
     Attributes:
@@ -110,6 +111,19 @@ class Comparison:
         how = self.reports[0].resampling
         odd = [f"note: {report.about['source']}: {line}" for report in self.reports for line in report.odd]
         return [*odd, *few_rows(rows, None if how is None else how["confidence"]), *few_seeds(self.seeds)]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary for each other system and metric."""
+        names = heads(self.reports)[1:]
+        return [
+            {"system": name, **asdict(row)} for name, rows in zip(names, self.differences, strict=True) for row in rows
+        ]
+
+    def to_text(self) -> str:
+        """The comparison as a table for each other system."""
+        from unirex.metrics.compare_command import to_text
+
+        return to_text(self)
 
 
 def compare(

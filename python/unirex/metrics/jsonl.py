@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.json as pj
 
+from unirex.metrics import remote
+from unirex.metrics.remote import Remote
 from unirex.untrusted import read_json
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -32,7 +34,7 @@ _KINDS: dict[str, pa.DataType] = {
 }
 
 
-def is_jsonl(path: Path) -> bool:
+def is_jsonl(path: PurePath | Remote) -> bool:
     """Whether a file's name says that it holds JSON lines.
 
     >>> is_jsonl(Path("a.jsonl.gz")), is_jsonl(Path("a.parquet"))
@@ -41,14 +43,14 @@ def is_jsonl(path: Path) -> bool:
     return any(suffix in SUFFIXES for suffix in path.suffixes[-2:])
 
 
-def read_schema(path: Path, columns: Mapping[str, str], name: str) -> pa.Schema:
+def read_schema(path: Path | Remote, columns: Mapping[str, str], name: str) -> pa.Schema:
     """The columns of the first line's object that we know, `columns` giving other names for ours, `name` the file's.
 
     Raises:
         ValueError: no line, or the first one is no JSON object.
     """
     ours = dict(zip(columns.values(), columns.keys(), strict=True))
-    with pa.input_stream(path, compression="detect") as stream:
+    with remote.stream(path) as stream:
         first = _first_line(stream, name)
     if not first:
         raise ValueError(f"{name}: no rows")
@@ -62,7 +64,7 @@ def read_schema(path: Path, columns: Mapping[str, str], name: str) -> pa.Schema:
     return pa.schema([(key, data_type) for key, data_type in typed if data_type is not None])
 
 
-def batches(path: Path, schema: pa.Schema, rows: int, name: str) -> Iterator[pa.RecordBatch]:
+def batches(path: Path | Remote, schema: pa.Schema, rows: int, name: str) -> Iterator[pa.RecordBatch]:
     """The rows with the columns of `schema`, at most `rows` at a time; a field that a line lacks is null.
 
     Raises:
@@ -71,7 +73,7 @@ def batches(path: Path, schema: pa.Schema, rows: int, name: str) -> Iterator[pa.
     options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     done = 0
     try:
-        with pa.input_stream(path, compression="detect") as stream:
+        with remote.stream(path) as stream:
             reading = pj.ReadOptions(use_threads=False, block_size=BLOCK)
             for block in pj.open_json(stream, read_options=reading, parse_options=options):
                 for start in range(0, block.num_rows, rows):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
+from unirex.metrics.eraser import Engine
 from unirex.metrics.intervals import NONE, Bounds, Interval, Variance, few_rows, few_seeds, interval
 from unirex.metrics.names import near
 from unirex.metrics.nrg_runs import Scored, check_same, on_joint_rows, score_run
@@ -47,6 +48,7 @@ def gain_table(
     frozen: Ends | None = None,
     resampling: Resampling | None = None,
     progress: Progress | None = None,
+    engine: Engine = "local",
     **reading: Any,
 ) -> GainTable:
     """Raw metrics and relative gains of many runs.
@@ -57,6 +59,7 @@ def gain_table(
         frozen: the ends of an earlier table, used instead of those of these runs.
         resampling: of the intervals; a replicate draws the same instances for every method and seed of a data set.
         progress: called with the runs done and the runs in all.
+        engine: `local`, or `ray` to score each run on a Ray cluster (extra `ray`); the result is the same.
         reading: `convention`, `perturbation`, `scorer`, `columns`, `labels` as for `score`.
 
     Raises:
@@ -68,7 +71,7 @@ def gain_table(
     _check_controls(methods, controls, frozen)
     scored: dict[str, list[Scored]] = {}
     for number, run in enumerate(runs, start=1):
-        scored.setdefault(run.data, []).append(score_run(run, resampling, reading))
+        scored.setdefault(run.data, []).append(score_run(run, resampling, reading, engine))
         if progress is not None:
             progress(number, len(runs))
     sets = {data: _data_set(data, group, controls, frozen, resampling) for data, group in scored.items()}

@@ -29,6 +29,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--against", type=str | None, help="compare every CNRG with that of this method; default: the best")
     add("--frozen", type=str | None, help="take minimum and maximum from this file")
     add("--freeze", type=str | None, help="write minimum and maximum to this file")
+    add("--engine", type=Literal["local", "ray"], default="local", help="ray: score every run on a Ray cluster")
     add_reading(parser)
     add("--format", type=Literal["text", "markdown", "latex", "csv", "json"], default="text", help="of the table")
     add("--output", type=str | None, help="also write the table to this file")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unirex.metrics.definitions import Definition
+from unirex.metrics.eraser import Engine
 from unirex.metrics.nrg_table import FAITHFULNESS, PLAUSIBILITY, TASK
 from unirex.metrics.pairing import (
     Allowed,
@@ -15,11 +16,12 @@ from unirex.metrics.pairing import (
     joint_bits,
     partly_defined,
     shared,
+    survey,
 )
 from unirex.metrics.report import Report
 from unirex.metrics.rows import row_values
 from unirex.metrics.runs import Run
-from unirex.metrics.scoring import Plan, finish, plan
+from unirex.metrics.scoring import Plan, finish, plan, run_on
 from unirex.metrics.state import Resampling, State
 
 
@@ -42,11 +44,14 @@ class Scored:
         }
 
 
-def score_run(run: Run, resampling: Resampling, reading: Mapping[str, Any]) -> Scored:
+def score_run(run: Run, resampling: Resampling, reading: Mapping[str, Any], engine: Engine = "local") -> Scored:
     """The metrics of a run, with what its files say about each row."""
     made = plan(run.path, resampling=resampling, **reading)
     names = {*FAITHFULNESS, *PLAUSIBILITY, str(made.layout.headline)}
     made = replace(made, layout=replace(made.layout, only=frozenset(names)))
+    if engine == "ray":
+        state = run_on(engine, made)
+        return Scored(run=run, plan=made, state=state, report=finish(made, state), rows=survey(made))
     state, seen = made.state(), Seen()
     for where, part in made.source.batches(state.parser.columns()):
         batch = state.parser.parse(part, where)

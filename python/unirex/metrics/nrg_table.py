@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+
+from unirex.metrics.shown import Shown
 
 FAITHFULNESS = ("comprehensiveness", "sufficiency")
 PLAUSIBILITY = ("auprc", "token_f1")
@@ -79,7 +82,7 @@ class Gain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GainTable:
+class GainTable(Shown):
     """Everything about a set of methods.
 
     Attributes:
@@ -121,3 +124,20 @@ class GainTable:
         rows = self.means if data is None else {m: cell for (d, m), cell in self.cells.items() if d == data}
         compared = [method for method in rows if method not in self.controls] or list(rows)
         return max(compared, key=lambda method: rows[method].composites["CNRG"])
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary for each data set and method; None = not available."""
+        found = []
+        for (data, method), cell in self.cells.items():
+            row: dict[str, Any] = {"data": data, "method": method, "control": method in self.controls}
+            for name in METRICS:
+                row |= {name: cell.values.get(name), f"{name}_nrg": cell.gains.get(name)}
+            composites = {name: cell.composites.get(name) for name in COMPOSITES}
+            found.append({**row, **composites, "CNRG_low": cell.low, "CNRG_high": cell.high})
+        return found
+
+    def to_text(self) -> str:
+        """A block for each data set, and one for the means."""
+        from unirex.metrics.nrg_text import to_text
+
+        return to_text(self)

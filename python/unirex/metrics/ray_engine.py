@@ -2,13 +2,15 @@
 
 A shard is some row groups of prediction files, or some files of ERASER results. All sums of a state are sums of
 integers, so the result is that of one process to the last bit; those of the convention `eraser` are kept in twice the
-precision of float64. Every machine must see the files under the same paths.
+precision of float64. Results are merged one by one in the order of the shards, so this process never holds many.
+Every machine must see the files under the same paths or URLs.
 """
 
-import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from unirex.metrics.scoring import Plan, Progress, run_plan
@@ -17,6 +19,8 @@ from unirex.metrics.state import State
 
 SHARDS_PER_CPU = 4
 """More shards than processors, so that uneven ones even out."""
+RESULTS_PER_CPU = 2
+"""Shards at work or done and not yet merged: enough that no processor waits for the merging."""
 
 T = TypeVar("T")
 
@@ -59,32 +63,37 @@ def n_cpus() -> int:
 def map_on_ray(work: Callable[[T], list[bytes]], shards: Sequence[T]) -> Iterator[list[bytes]]:
     """What `work` makes of every shard, on the cluster, in the order of the shards.
 
+    No more than a few results per processor exist at a time: a shard is handed out when the result of an earlier one
+    has been taken. After an error nothing more is handed out, and what runs is cancelled.
+
     Raises:
         ValueError: what is wrong with the first bad shard, or Ray is not installed.
     """
     ray = _ray()
-    items = [{"number": number} for number in range(len(shards))]
-    rows = ray.data.from_items(items, override_num_blocks=len(items)).map(_Worker(work, list(shards))).iter_rows()
-    for row in sorted(rows, key=lambda row: int(row["number"])):
-        if row["error"]:
-            raise ValueError(str(row["error"]))
-        yield [bytes(part) for part in row["found"]]
+    most = RESULTS_PER_CPU * n_cpus()
+    task, shared = ray.remote(_attempt), ray.put(work)
+    waiting: deque[Any] = deque()
+    ahead = iter(shards)
+    try:
+        waiting.extend(task.remote(shared, shard) for shard in islice(ahead, most))
+        while waiting:
+            found, error = ray.get(waiting[0])
+            waiting.popleft()
+            if error:
+                raise ValueError(error)
+            waiting.extend(task.remote(shared, shard) for shard in islice(ahead, 1))
+            yield found
+    finally:
+        for running in waiting:
+            ray.cancel(running)
 
 
-class _Worker:
-    """Works on one shard; what is wrong with it comes back as text, since Ray wraps exceptions in its own."""
-
-    def __init__(self, work: Callable[[T], list[bytes]], shards: list[T]) -> None:
-        self.work = work
-        self.shards = shards
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        number = int(row["number"])
-        try:
-            found = self.work(self.shards[number])
-        except (ValueError, OSError) as error:
-            return {"number": number, "found": [b""], "error": str(error) or type(error).__name__}
-        return {"number": number, "found": found, "error": ""}
+def _attempt(work: Callable[[T], list[bytes]], shard: T) -> tuple[list[bytes], str]:
+    """What `work` makes of a shard, or what is wrong with it as text, since Ray wraps exceptions in its own."""
+    try:
+        return work(shard), ""
+    except (ValueError, OSError) as error:
+        return [], str(error) or type(error).__name__
 
 
 def _ray() -> Any:
@@ -93,13 +102,10 @@ def _ray() -> Any:
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         import ray
-        import ray.data
     except ImportError as error:
         raise ValueError(
             "engine is 'ray' but Ray is not installed, expected the extra: pip install unirex[ray]"
         ) from error
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ray.data.DataContext.get_current().enable_progress_bars = False
     return ray

@@ -9,6 +9,7 @@ from typing import Any
 from unirex.metrics.definitions import Convention, Direction, Group
 from unirex.metrics.intervals import few_rows
 from unirex.metrics.names import near
+from unirex.metrics.shown import Shown
 
 ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "none": ""}
 
@@ -48,8 +49,8 @@ class Metric:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """The metrics of one system.
+class Report(Shown):
+    """The metrics of one system: `print` shows the main ones, a notebook and `to_pandas` all of them.
 
     Attributes:
         metrics: in the order of the table.
@@ -118,6 +119,11 @@ class Report:
             "notes": self.notes,
             "metrics": metrics,
         }
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary a metric."""
+        names = ("group", "name", "value", "low", "high", "direction", "n", "n_undefined", "perturbation")
+        return [{name: getattr(metric, name) for name in names} for metric in self.metrics]
 
     def to_json(self) -> str:
         """The report as JSON text; an undefined value or an infinite bound is null."""

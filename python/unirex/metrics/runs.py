@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unirex.metrics.remote import is_url
 from unirex.untrusted import parse_yaml, read_json
 
 FIELDS = ("method", "data", "seed", "path")
@@ -29,7 +30,7 @@ def read_runs(where: str) -> list[Run]:
 
     A pattern has `{method}` and `{data}` and may have `{seed}` in it, each a part of a name without `/`, as in
     `runs/{method}/{data}/{seed}/predictions.parquet`. A listing is a YAML, JSON or CSV file with the fields method,
-    data, path and optionally seed; its paths are relative to it.
+    data, path and optionally seed; its paths are URLs or relative to it.
 
     Raises:
         ValueError: no run, a field missing, or two files for one method, data set and seed.
@@ -119,10 +120,10 @@ def _run(path: Path, number: int, entry: object) -> Run:
     for field in ("method", "data", "path"):
         if entry.get(field) in {None, ""}:
             raise ValueError(f"{path}: run {number}: field {field!r} is missing")
-    seed = entry.get("seed")
+    seed, found = entry.get("seed"), str(entry["path"])
     return Run(
         method=str(entry["method"]),
         data=str(entry["data"]),
         seed="0" if seed in {None, ""} else str(seed),
-        path=str(path.parent / str(entry["path"])),
+        path=found if is_url(found) else str(path.parent / found),
     )

@@ -53,8 +53,10 @@ def score(
     Rows are read in batches, so files may be larger than memory.
 
     Args:
-        system: a prediction file (docs/predictions.md), a directory or glob pattern of its shards, a list of shards,
-            or a table in memory.
+        system: a prediction file (docs/predictions.md), a directory or glob pattern of its shards, each also as a URL
+            that fsspec knows (`s3://`, `hf://`), a list of shards, or a table in memory: a dictionary of columns, a
+            list of rows, a data frame of pandas or polars, a `datasets.Dataset`, anything that speaks Arrow. Without a
+            column `id` a row of a table is known by its number.
         convention: `strict`, or `unirex` for the definitions of Chan et al. 2022.
         perturbation: which of the file's perturbations, the default one first; None = all, `attention` first.
         scorer: the model whose probabilities are used: `self` or a check model of the file.
@@ -84,11 +86,7 @@ def score(
         columns=columns,
         labels=labels,
     )
-    if engine == "ray":
-        from unirex.metrics.ray_engine import run_on_ray
-
-        return finish(made, run_on_ray(made, progress))
-    return finish(made, run_plan(made, progress))
+    return finish(made, run_on(engine, made, progress))
 
 
 def plan(
@@ -162,6 +160,15 @@ def _layout(
         hint = near(headline, names)
         raise ValueError(f"{source.name}: headline is {headline!r}, expected a task metric{hint}")
     return replace(layout, headline=headline if layout.has_label else None)
+
+
+def run_on(engine: Engine, made: Plan, progress: Progress | None = None) -> State:
+    """The state after all rows of the plan's source, found by this process or by a Ray cluster."""
+    if engine == "ray":
+        from unirex.metrics.ray_engine import run_on_ray
+
+        return run_on_ray(made, progress)
+    return run_plan(made, progress)
 
 
 def run_plan(made: Plan, progress: Progress | None = None, *, shard: Shard | None = None) -> State:

@@ -6,16 +6,18 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from unirex.metrics import jsonl
+from unirex.metrics import jsonl, remote
 from unirex.metrics.names import near, shown
 from unirex.metrics.ragged import value_type
+from unirex.metrics.remote import Remote, opened
 from unirex.metrics.spool import STANDARD_INPUT, is_stream, spool
+from unirex.metrics.tables import NAME, ArrowStream, as_table
 from unirex.schema import PREDICTIONS_KEY
 from unirex.untrusted import read_json
 
@@ -25,8 +27,10 @@ READ_AHEAD = 1 << 20
 """Bytes of a column read at a time; without it Arrow reads a whole row group's column at once."""
 
 PathLike = str | os.PathLike[str]
-System: TypeAlias = PathLike | Sequence[PathLike] | pa.Table | pa.RecordBatch
-"""One system: a file, a directory or glob pattern of shards, a list of shards, or a table in memory."""
+System: TypeAlias = (
+    PathLike | Sequence[PathLike] | pa.Table | ArrowStream | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+)
+"""One system: a file, a directory or glob pattern of shards, a list of shards, or a table in memory (`as_table`)."""
 
 REQUIRED = ("id", "prediction", "probabilities", "scores", "rationale", "fractions")
 """Columns that a file with our header must have."""
@@ -72,6 +76,9 @@ Shard: TypeAlias = tuple[tuple[int, int], ...]
 """Row groups of a source: the part's position and the group's position in it."""
 
 
+Part: TypeAlias = Path | Remote | pa.Table
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """The rows of one system.
@@ -84,7 +91,7 @@ class Source:
         foreign: whether the files carry no header of ours.
     """
 
-    parts: tuple[tuple[str, Path | pa.Table], ...]
+    parts: tuple[tuple[str, Part], ...]
     schema: pa.Schema
     header: Header
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -156,13 +163,14 @@ def open_source(
     return source
 
 
-def _parts(system: System, copies: list[Path]) -> tuple[tuple[str, Path | pa.Table], ...]:
+def _parts(system: System, copies: list[Path]) -> tuple[tuple[str, Part], ...]:
     """The names and what they stand for; temporary files go into `copies` too."""
-    if isinstance(system, pa.Table | pa.RecordBatch):
-        return (("table", system if isinstance(system, pa.Table) else pa.Table.from_batches([system])),)
-    parts: list[tuple[str, Path | pa.Table]] = []
-    for path in _files(system):
-        if is_stream(path):
+    table = as_table(system)
+    if table is not None:
+        return ((NAME, table),)
+    parts: list[tuple[str, Part]] = []
+    for path in _files(cast("PathLike | Sequence[PathLike]", system)):
+        if not isinstance(path, Remote) and is_stream(path):
             copies.append(spool(path))
             parts.append(("standard input" if str(path) == STANDARD_INPUT else str(path), copies[-1]))
         else:
@@ -176,7 +184,7 @@ def _remove(copies: list[Path]) -> None:
 
 
 def _opened(
-    parts: tuple[tuple[str, Path | pa.Table], ...], columns: Mapping[str, str] | None, labels: Sequence[str] | None
+    parts: tuple[tuple[str, Part], ...], columns: Mapping[str, str] | None, labels: Sequence[str] | None
 ) -> Source:
     schemas = [_schema(name, part, columns or {}) for name, part in parts]
     mapping = _mapping(columns or {}, schemas[0], parts[0][0])
@@ -204,12 +212,15 @@ def missing_column(source: Source, column: str) -> str:
     return f"{source.name}: column {column!r} is missing{near(column, source.schema.names)}"
 
 
-def _files(system: PathLike | Sequence[PathLike]) -> list[Path]:
+def _files(system: PathLike | Sequence[PathLike]) -> list[Path | Remote]:
     if not isinstance(system, str | os.PathLike):
         paths = [path for part in system for path in _files(part)]
         if not paths:
             raise ValueError("no prediction file given")
         return paths
+    if remote.is_url(system):
+        local = remote.local_path(str(system))
+        return list(remote.files(str(system), jsonl.is_jsonl)) if local is None else _files(local)
     path = Path(system)
     if is_stream(path):
         return [path]
@@ -217,45 +228,43 @@ def _files(system: PathLike | Sequence[PathLike]) -> list[Path]:
         found = sorted(path.glob("*.parquet")) or sorted(p for p in path.iterdir() if jsonl.is_jsonl(p))
         if not found:
             raise FileNotFoundError(f"{path}: no *.parquet and no *.jsonl in this directory")
-        return found
+        return list(found)
     if not path.exists():
         found = sorted(Path(p) for p in glob.glob(str(system), recursive=True))  # noqa: PTH207 (absolute patterns)
         if not found:
             raise FileNotFoundError(f"{path}: no such file")
-        return found
+        return list(found)
     return [path]
 
 
-def _schema(name: str, part: Path | pa.Table, columns: Mapping[str, str]) -> pa.Schema:
+def _schema(name: str, part: Part, columns: Mapping[str, str]) -> pa.Schema:
     if isinstance(part, pa.Table):
         return part.schema
     with _reading(name):
         if jsonl.is_jsonl(part):
             return jsonl.read_schema(part, columns, name)
-        schema = pq.read_schema(part)
+        schema = pq.read_schema(opened(part))
         _ = schema.names  # fails here, inside the guard, if a name is not UTF-8
         return schema
 
 
-def _n_rows(name: str, part: Path | pa.Table) -> int:
+def _n_rows(name: str, part: Part) -> int:
     if isinstance(part, pa.Table):
         return int(part.num_rows)
     if jsonl.is_jsonl(part):
         return 0
     with _reading(name):
-        return int(pq.read_metadata(part).num_rows)
+        return int(pq.read_metadata(opened(part)).num_rows)
 
 
-def _n_groups(name: str, part: Path | pa.Table) -> int:
+def _n_groups(name: str, part: Part) -> int:
     if isinstance(part, pa.Table) or jsonl.is_jsonl(part):
         return 1
     with _reading(name):
-        return int(pq.read_metadata(part).num_row_groups)
+        return int(pq.read_metadata(opened(part)).num_row_groups)
 
 
-def _batches(
-    name: str, part: Path | pa.Table, schema: pa.Schema, rows: int, groups: list[int] | None
-) -> Iterator[pa.RecordBatch]:
+def _batches(name: str, part: Part, schema: pa.Schema, rows: int, groups: list[int] | None) -> Iterator[pa.RecordBatch]:
     if groups == []:
         return
     columns = schema.names
@@ -267,7 +276,7 @@ def _batches(
             yield from jsonl.batches(part, schema, rows, name)
         return
     with _reading(name):
-        footer = pq.read_metadata(part)
+        footer = pq.read_metadata(opened(part))
         # Of words only the number matters: as a dictionary they are read in a third of the time.
         texts = tuple(f"{field.name}." for field in schema if value_type(field.type) == pa.string())
         paths = (footer.schema.column(i).path for i in range(footer.num_columns)) if texts else ()
@@ -278,7 +287,7 @@ def _batches(
             "buffer_size": READ_AHEAD,
             "page_checksum_verification": True,
         }
-    with _reading(name), pq.ParquetFile(part, **reading) as file:
+    with _reading(name), pq.ParquetFile(opened(part), **reading) as file:
         yield from file.iter_batches(batch_size=rows, columns=columns, row_groups=groups)
 
 

@@ -1,0 +1,65 @@
+"""How results show themselves: printed as text, as a table in a notebook, as a data frame."""
+
+import html
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from unirex.terminal import plain
+
+Records = Sequence[Mapping[str, Any]]
+
+
+class Shown(ABC):
+    """A result that is made of rows."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def records(self) -> Records:
+        """One dictionary a row, all with the same keys."""
+
+    @abstractmethod
+    def to_text(self) -> str:
+        """The result as a table in plain text."""
+
+    def __str__(self) -> str:
+        """What `print` shows."""
+        return plain(self.to_text())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return as_html(self.records())
+
+    def to_pandas(self) -> Any:
+        """The rows as a pandas data frame.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            pandas: Any = import_module("pandas")
+        except ImportError as error:
+            raise ImportError("to_pandas needs pandas, which is not installed: pip install pandas") from error
+        return pandas.DataFrame([dict(row) for row in self.records()])
+
+
+def as_html(records: Records) -> str:
+    """Rows as an HTML table; every text in it is escaped.
+
+    >>> as_html([{"metric": "<auprc>", "value": 0.5, "low": None}])
+    '<table><thead><tr><th>metric</th><th>value</th><th>low</th></tr></thead><tbody><tr><td>&lt;auprc&gt;</td>\
+<td>0.5000</td><td></td></tr></tbody></table>'
+    """
+    names = list(records[0]) if records else []
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    rows = ("".join(f"<td>{html.escape(_cell(row[name]))}</td>" for name in names) for row in records)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
