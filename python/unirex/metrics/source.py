@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from unirex.metrics import jsonl, remote
 from unirex.metrics.names import near, shown
-from unirex.metrics.ragged import value_type
 from unirex.metrics.remote import Remote, opened
 from unirex.metrics.spool import STANDARD_INPUT, is_stream, spool
 from unirex.metrics.tables import NAME, ArrowStream, as_table
@@ -275,19 +274,10 @@ def _batches(name: str, part: Part, schema: pa.Schema, rows: int, groups: list[i
         with _reading(name):
             yield from jsonl.batches(part, schema, rows, name)
         return
-    with _reading(name):
-        footer = pq.read_metadata(opened(part))
-        # Of words only the number matters: as a dictionary they are read in a third of the time.
-        texts = tuple(f"{field.name}." for field in schema if value_type(field.type) == pa.string())
-        paths = (footer.schema.column(i).path for i in range(footer.num_columns)) if texts else ()
-        reading = {
-            "metadata": footer,
-            "read_dictionary": [path for path in paths if path.startswith(texts)],
-            "pre_buffer": False,
-            "buffer_size": READ_AHEAD,
-            "page_checksum_verification": True,
-        }
-    with _reading(name), pq.ParquetFile(opened(part), **reading) as file:
+    with (
+        _reading(name),
+        pq.ParquetFile(opened(part), pre_buffer=False, buffer_size=READ_AHEAD, page_checksum_verification=True) as file,
+    ):
         yield from file.iter_batches(batch_size=rows, columns=columns, row_groups=groups)
 
 
