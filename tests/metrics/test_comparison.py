@@ -209,7 +209,7 @@ def test_systems_that_say_other_things_about_an_instance_are_refused(
     elif values.get("gold"):
         values = {"gold": [1.0 if g <= 0.5 else 0.0 for g in row["gold"]], "gold_cut": 0}
     elif values.get("words"):
-        values = {name: [*row[name], row[name][-1]] for name in ("scores", "rationale", "gold")}
+        values = {name: [*row[name], row[name][-1]] for name in ("words", "scores", "rationale", "gold")}
     names = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
     pq.write_table(first, names[0])
     pq.write_table(other, names[1])

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ from unirex.metrics.runs import read_seeds
 from unirex.metrics.scoring import Plan, Progress, finish, plan
 from unirex.metrics.seeds import Draws, draws_of, over_seeds
 from unirex.metrics.shown import Shown
-from unirex.metrics.source import Source, System
+from unirex.metrics.source import Source, System, is_known
 from unirex.metrics.state import Resampling, State
 
 FAMILY = (
@@ -190,7 +190,7 @@ class _Group:
     @classmethod
     def of(cls, system: System | Seeds, resampling: Resampling, reading: Mapping[str, Any]) -> "_Group":
         pattern = str(system) if isinstance(system, str | os.PathLike) and "{seed}" in str(system) else None
-        found = read_seeds(pattern) if pattern else system if isinstance(system, Mapping) else {"": system}
+        found = read_seeds(pattern) if pattern else system if _is_seeds(system, reading) else {"": system}
         if not found:
             raise ValueError("a system has no seeds, expected one or more")
         return cls(name=pattern, plans=[plan(one, resampling=resampling, **reading) for one in found.values()])
@@ -199,6 +199,12 @@ class _Group:
         """Its metrics, of several seeds their means."""
         reports = [finish(made, state) for made, state in zip(self.plans, self.states, strict=True)]
         return over_seeds(reports, self.states, self.name or str(reports[0].about["source"]))
+
+
+def _is_seeds(system: System | Seeds, reading: Mapping[str, Any]) -> TypeGuard[Seeds]:
+    """Whether a dictionary holds a system for each seed, and not the columns of one."""
+    named = (reading.get("columns") or {}).values()
+    return isinstance(system, Mapping) and not any(is_known(str(key)) or key in named for key in system)
 
 
 def _same_setting(plans: Sequence[Plan]) -> None:
