@@ -57,7 +57,7 @@ fuzz_target!(|bytes: &[u8]| {
     } else {
         assert!(!problems.is_empty(), "what cannot be scored is a problem: {whole:?}");
     }
-    if let Ok(mut reader) = RowReader::open(&input, None, bytes.len() % 2 == 0) {
+    if let Ok(mut reader) = RowReader::open(&input, None, bytes.len().is_multiple_of(2)) {
         while let Ok(Some(rows)) = reader.step() {
             assert_eq!(rows.id_offsets.last().copied(), Some(rows.ids.len() as i64));
         }
