@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unirex.metrics.batch import as_keys, hash_ids
 from unirex.metrics.definitions import Definition, Direction, Sums
+from unirex.metrics.eraser import Engine
 from unirex.metrics.names import near
 from unirex.metrics.report import Report, heads
 from unirex.metrics.rows import row_values
@@ -100,6 +101,7 @@ def compare(
     intersect: bool = False,
     resampling: Resampling | None = None,
     progress: Progress | None = None,
+    engine: Engine = "local",
     **reading: Any,
 ) -> Comparison:
     """The first system against each of the others, on the same ids: differences with intervals and p-values.
@@ -110,6 +112,7 @@ def compare(
         intersect: compare the ids that all have; otherwise different ids are an error.
         resampling: replicates (also the number of random swaps; 10000 by default), seed, confidence.
         progress: called with the rows done and the rows in all, over all systems.
+        engine: `local`, or `ray` to read each system on a processor of a Ray cluster; the result is the same.
         reading: `convention`, `perturbation`, `scorer`, `iou_thresholds`, `columns`, `labels` as for `score`.
 
     Raises:
@@ -132,15 +135,34 @@ def compare(
     _same_setting(plans)
     plans = _narrowed(plans, metrics)
     masks, left_out = _common([p.source for p in plans], intersect=intersect)
+    runs = _on_ray(plans, masks) if engine == "ray" else _here(plans, masks, progress)
+    reports = tuple(finish(made, state) for made, (state, _) in zip(plans, runs, strict=True))
+    tests = [[_test(d, runs[0], run) for d in plans[0].layout.definitions] for run in runs[1:]]
+    return Comparison(reports=reports, differences=_corrected(tests), n_rows=reports[0].n_rows, left_out=left_out)
+
+
+def _here(
+    plans: Sequence[Plan], masks: Sequence[NDArray[np.bool_] | None], progress: Progress | None
+) -> list[tuple[State, State]]:
+    """The states of each system, one system after the other."""
     total = sum(p.source.n_rows() for p in plans)
     done = 0
     runs = []
     for made, mask in zip(plans, masks, strict=True):
         runs.append(_run(made, mask, None if progress is None else lambda n, _, d=done: progress(d + n, total)))  # type: ignore[misc]
         done += made.source.n_rows()
-    reports = tuple(finish(made, state) for made, (state, _) in zip(plans, runs, strict=True))
-    tests = [[_test(d, runs[0], run) for d in plans[0].layout.definitions] for run in runs[1:]]
-    return Comparison(reports=reports, differences=_corrected(tests), n_rows=reports[0].n_rows, left_out=left_out)
+    return runs
+
+
+def _on_ray(plans: Sequence[Plan], masks: Sequence[NDArray[np.bool_] | None]) -> list[tuple[State, State]]:
+    """The states of each system, each by a task of the cluster."""
+    from unirex.metrics.ray_engine import map_on_ray
+
+    return list(map_on_ray(_task, list(zip(plans, masks, strict=True))))
+
+
+def _task(work: tuple[Plan, NDArray[np.bool_] | None]) -> tuple[State, State]:
+    return _run(*work, None)
 
 
 def _same_setting(plans: Sequence[Plan]) -> None:
