@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reference import predictions
-from unirex.metrics import Resampling, gain_table, read_runs, score, score_eraser, score_eraser_rows
+from unirex.metrics import Resampling, compare, gain_table, read_runs, score, score_eraser, score_eraser_rows
 from unirex.metrics.ray_engine import RESULTS_PER_CPU, map_on_ray
 from unirex.metrics.source import open_source
 
@@ -78,6 +78,17 @@ def test_a_gain_table_on_ray_is_the_same(cluster: object, tmp_path: Path) -> Non
     pq.write_table(predictions.table(0, 30), tmp_path / "other" / "d" / "p.parquet", row_group_size=30)
     runs = read_runs(f"{tmp_path}/{{method}}/{{data}}/p.parquet")
     assert repr(gain_table(runs, resampling=QUICK, engine="ray")) == repr(gain_table(runs, resampling=QUICK))
+
+
+@pytest.mark.slow
+def test_a_comparison_on_ray_is_the_same(cluster: object, tmp_path: Path) -> None:
+    for i in range(3):
+        rows = predictions.rows(0, 30) if i == 0 else predictions.rows(0, 30)[: 30 - i]
+        pq.write_table(predictions.as_table(rows), tmp_path / f"{i}.parquet", row_group_size=7)
+    systems = [tmp_path / f"{i}.parquet" for i in range(3)]
+    found, expected = (compare(systems, intersect=True, resampling=QUICK, engine=engine) for engine in ("ray", "local"))
+    assert found.n_rows == 28
+    assert repr(found) == repr(expected)
 
 
 @pytest.mark.slow

@@ -76,6 +76,12 @@ def test_every_kind_of_table_is_scored(kind: str) -> None:
     check(score(TABLES[kind](), resampling=NONE))
 
 
+def test_a_broken_column_is_told_in_a_line() -> None:
+    broken = pa.DictionaryArray.from_arrays(pa.array([5, 0, 0]), ["a"], safe=False)
+    with pytest.raises(ValueError, match=r"^table: broken content \(index with value of 5 is out-of-bounds"):
+        score(pa.table(COLUMNS | {"model": broken}))
+
+
 def test_tables_compare() -> None:
     worse = [{**row, "scores": [-s for s in row["scores"]]} for row in ROWS]
     found = compare([COLUMNS, worse], metrics=["auprc"], resampling=Resampling(replicates=100))

@@ -4,7 +4,7 @@ import json as json_module
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
@@ -23,6 +23,8 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("systems", nargs="+", type=str, help=help_systems)
     parser.add_argument("--metrics", type=str, nargs="+", help="which to test; default: the main ones")
     parser.add_argument("--intersect", action="store_true", help="compare the ids that all systems have")
+    help_engine = "ray: read each system on a processor of a Ray cluster"
+    parser.add_argument("--engine", type=Literal["local", "ray"], default="local", help=help_engine)
     add_reading(parser, replicates=10_000)
     add_output(parser)
 

@@ -8,14 +8,16 @@ lose and win under a replicate is found from its own rows.
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeGuard
+from functools import partial
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unirex.metrics.definitions import Definition, Direction, Sums
+from unirex.metrics.eraser import Engine
 from unirex.metrics.intervals import few_rows, few_seeds, t_tail
 from unirex.metrics.names import near
 from unirex.metrics.pairing import (
@@ -49,6 +51,8 @@ FAMILY = (
 """Compared by default, beside the headline metric: few, since every further test costs power."""
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
+R = TypeVar("R")
 Seeds = Mapping[str, System]
 """One system that was trained with several seeds: seed -> its predictions."""
 
@@ -133,6 +137,7 @@ def compare(
     intersect: bool = False,
     resampling: Resampling | None = None,
     progress: Progress | None = None,
+    engine: Engine = "local",
     **reading: Any,
 ) -> Comparison:
     """The first system against each of the others, on the same ids: differences with intervals and p-values.
@@ -142,7 +147,8 @@ def compare(
         metrics: which to test; None = the headline metric and those of `FAMILY` that all systems have.
         intersect: compare the ids that all have; otherwise different ids are an error.
         resampling: replicates (also the number of random swaps; 10000 by default), seed, confidence.
-        progress: called with the rows done and the rows in all, over all systems and both passes.
+        progress: called with the rows done and the rows in all, over all systems and both passes; not by `ray`.
+        engine: `local`, or `ray` to read each system on a processor of a Ray cluster; the result is the same.
         reading: `convention`, `perturbation`, `scorer`, `iou_thresholds`, `columns`, `labels` as for `score`.
 
     Raises:
@@ -165,7 +171,7 @@ def compare(
     groups = [_Group.of(system, resampling, reading) for system in systems]
     _same_setting([made for group in groups for made in group.plans])
     _narrow(groups, metrics)
-    n_partly, left_out = _run(groups, intersect=intersect, progress=progress)
+    n_partly, left_out = _run(groups, intersect=intersect, progress=progress, engine=engine)
     first, others = groups[0], groups[1:]
     tests = [[_test(d, first, other, n_partly) for d in first.plans[0].layout.definitions] for other in others]
     reports = tuple(group.report() for group in groups)
@@ -237,24 +243,38 @@ def _narrow(groups: Sequence[_Group], metrics: Sequence[str] | None) -> None:
 
 
 def _run(
-    groups: Sequence[_Group], *, intersect: bool, progress: Progress | None
+    groups: Sequence[_Group], *, intersect: bool, progress: Progress | None, engine: Engine
 ) -> tuple[Mapping[str, int], tuple[int, ...]]:
     """Fills the groups' states; rows that not all systems define by metric, and how many rows each group lost."""
     plans = [made for group in groups for made in group.plans]
-    sizes = [made.source.n_rows() for made in plans]
-    steps = iter(_steps(2 * sizes, progress))
-    surveyed = [survey(made, next(steps)) for made in plans]
+    steps = iter(_steps(2 * [made.source.n_rows() for made in plans], progress if engine == "local" else None))
+    surveyed = list(_each(engine, _survey, zip(plans, steps, strict=False)))
     rows = _common(plans, surveyed, intersect=intersect)
     check_same_instances(plans, rows)
     joint = joint_bits(rows)
-    swaps = len(plans) == len(groups)
     masks = allowed(rows, joint, [len(one.hashes) for one in surveyed])
+    states = _each(engine, partial(_add, swaps=len(plans) == len(groups)), zip(plans, masks, steps, strict=False))
     for group in groups:
-        for made in group.plans:
-            _add(group, made, next(masks), next(steps), swaps=swaps)
+        for _ in group.plans:
+            weighted, swapped = next(states)
+            group.states.append(weighted)
+            group.swapped.append(swapped)
     lost = iter([len(one.hashes) - len(here.hashes) for one, here in zip(surveyed, rows, strict=True)])
     left_out = tuple(max(next(lost) for _ in group.plans) for group in groups)
     return partly_defined(plans[0].layout, rows, joint), left_out
+
+
+def _each(engine: Engine, function: Callable[[T], R], work: Iterable[T]) -> Iterator[R]:
+    """What a function makes of each piece of work, in order, here or on the processors of a Ray cluster."""
+    if engine == "local":
+        return map(function, work)
+    from unirex.metrics.ray_engine import map_on_ray
+
+    return map_on_ray(function, list(work))
+
+
+def _survey(work: tuple[Plan, Progress | None]) -> Rows:
+    return survey(*work)
 
 
 def _steps(sizes: Sequence[int], progress: Progress | None) -> Iterator[Progress | None]:
@@ -291,8 +311,9 @@ def _named(source: Source, positions: NDArray[np.int64], limit: int = 5) -> str:
     return ", ".join(names) + (", …" if len(positions) > limit else "")
 
 
-def _add(group: _Group, made: Plan, mask: Allowed, progress: Progress | None, *, swaps: bool) -> None:
-    """Adds to a group the states after the rows that take part."""
+def _add(work: tuple[Plan, Allowed, Progress | None], *, swaps: bool) -> tuple[State, State]:
+    """Two states after the rows that take part: under bootstrap weights, and under random swaps where asked for."""
+    made, mask, progress = work
     weighted = made.state()
     swapped = State(made.layout, replace(made.resampling, swap=True), weighted.parser)
     start = 0
@@ -307,8 +328,7 @@ def _add(group: _Group, made: Plan, mask: Allowed, progress: Progress | None, *,
             swapped.add(hashes, values)
         if progress is not None:
             progress(start, 0)
-    group.states.append(weighted)
-    group.swapped.append(swapped)
+    return weighted, swapped
 
 
 def _test(definition: Definition, first: _Group, other: _Group, n_partly: Mapping[str, int]) -> Difference:

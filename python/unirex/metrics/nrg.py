@@ -20,7 +20,7 @@ from unirex import _rust
 from unirex.metrics.eraser import Engine
 from unirex.metrics.intervals import NONE, Bounds, Interval, Variance, few_rows, few_seeds, interval
 from unirex.metrics.names import near
-from unirex.metrics.nrg_runs import Scored, check_same, on_joint_rows, score_run
+from unirex.metrics.nrg_runs import Scored, check_same, on_joint_rows, score_runs
 from unirex.metrics.nrg_table import (
     COMPOSITES,
     FAITHFULNESS,
@@ -70,8 +70,8 @@ def gain_table(
     methods = tuple(dict.fromkeys(run.method for run in runs))
     _check_controls(methods, controls, frozen)
     scored: dict[str, list[Scored]] = {}
-    for number, run in enumerate(runs, start=1):
-        scored.setdefault(run.data, []).append(score_run(run, resampling, reading, engine))
+    for number, one in enumerate(score_runs(runs, resampling, reading, engine), start=1):
+        scored.setdefault(one.run.data, []).append(one)
         if progress is not None:
             progress(number, len(runs))
     sets = {data: _data_set(data, group, controls, frozen, resampling) for data, group in scored.items()}

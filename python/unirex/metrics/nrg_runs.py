@@ -1,7 +1,8 @@
 """The runs behind a table of relative gains: each scored, and all of a data set on the same rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from unirex.metrics.definitions import Definition
@@ -16,12 +17,11 @@ from unirex.metrics.pairing import (
     joint_bits,
     partly_defined,
     shared,
-    survey,
 )
 from unirex.metrics.report import Report
 from unirex.metrics.rows import row_values
 from unirex.metrics.runs import Run
-from unirex.metrics.scoring import Plan, finish, plan, run_on
+from unirex.metrics.scoring import Plan, finish, plan
 from unirex.metrics.state import Resampling, State
 
 
@@ -44,14 +44,11 @@ class Scored:
         }
 
 
-def score_run(run: Run, resampling: Resampling, reading: Mapping[str, Any], engine: Engine = "local") -> Scored:
+def score_run(run: Run, resampling: Resampling, reading: Mapping[str, Any]) -> Scored:
     """The metrics of a run, with what its files say about each row."""
     made = plan(run.path, resampling=resampling, **reading)
     names = {*FAITHFULNESS, *PLAUSIBILITY, str(made.layout.headline)}
     made = replace(made, layout=replace(made.layout, only=frozenset(names)))
-    if engine == "ray":
-        state = run_on(engine, made)
-        return Scored(run=run, plan=made, state=state, report=finish(made, state), rows=survey(made))
     state, seen = made.state(), Seen()
     for where, part in made.source.batches(state.parser.columns()):
         batch = state.parser.parse(part, where)
@@ -60,6 +57,18 @@ def score_run(run: Run, resampling: Resampling, reading: Mapping[str, Any], engi
         state.add(batch.hashes, values)
         state.doubt(batch.odd)
     return Scored(run=run, plan=made, state=state, report=finish(made, state), rows=seen.rows())
+
+
+def score_runs(
+    runs: Sequence[Run], resampling: Resampling, reading: Mapping[str, Any], engine: Engine
+) -> Iterator[Scored]:
+    """Each run, scored here or by a task of a Ray cluster."""
+    work = partial(score_run, resampling=resampling, reading=reading)
+    if engine == "local":
+        return map(work, runs)
+    from unirex.metrics.ray_engine import map_on_ray
+
+    return map_on_ray(work, runs)
 
 
 def _again(one: Scored, mask: Allowed) -> Scored:

@@ -23,6 +23,7 @@ RESULTS_PER_CPU = 2
 """Shards at work or done and not yet merged: enough that no processor waits for the merging."""
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def run_on_ray(made: Plan, progress: Progress | None = None) -> State:
@@ -60,7 +61,7 @@ def n_cpus() -> int:
     return int(_ray().cluster_resources().get("CPU", 1))
 
 
-def map_on_ray(work: Callable[[T], list[bytes]], shards: Sequence[T]) -> Iterator[list[bytes]]:
+def map_on_ray(work: Callable[[T], R], shards: Sequence[T]) -> Iterator[R]:
     """What `work` makes of every shard, on the cluster, in the order of the shards.
 
     No more than a few results per processor exist at a time: a shard is handed out when the result of an earlier one
@@ -88,12 +89,12 @@ def map_on_ray(work: Callable[[T], list[bytes]], shards: Sequence[T]) -> Iterato
             ray.cancel(running)
 
 
-def _attempt(work: Callable[[T], list[bytes]], shard: T) -> tuple[list[bytes], str]:
+def _attempt(work: Callable[[T], R], shard: T) -> tuple[R | None, str]:
     """What `work` makes of a shard, or what is wrong with it as text, since Ray wraps exceptions in its own."""
     try:
         return work(shard), ""
     except (ValueError, OSError) as error:
-        return [], str(error) or type(error).__name__
+        return None, str(error) or type(error).__name__
 
 
 def _ray() -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from unirex.metrics.batch import Parser, hash_ids
@@ -232,9 +233,12 @@ def _perturbations(
 
 
 def _first(source: Source, columns: list[str]) -> dict[str, Any]:
-    for _, batch in source.batches(columns, rows=1):
-        if batch.num_rows:
-            return cast("dict[str, Any]", batch.slice(0, 1).to_pylist()[0])
+    for where, batch in source.batches(columns, rows=1):
+        try:
+            if batch.num_rows:
+                return cast("dict[str, Any]", batch.slice(0, 1).to_pylist()[0])
+        except pa.ArrowException as error:
+            raise ValueError(f"{where}: broken content ({' '.join(str(error).split())[:200]})") from error
     raise ValueError(f"{source.name}: no rows")
 
 
