@@ -58,6 +58,19 @@ def test_an_unknown_metric_is_named(table: pa.Table) -> None:
         dev_metrics(ACCELERATOR, {OWN: table}, "sufficency")
 
 
+def test_every_process_hears_what_the_main_one_found(table: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr("unirex.judging.broadcast_object_list", sent.append)
+    alone = dev_metrics(ACCELERATOR, {OWN: table}, "csd")
+    assert not sent
+    monkeypatch.setattr(type(ACCELERATOR), "num_processes", 2)
+    assert dev_metrics(ACCELERATOR, {OWN: table}, "csd")["best"] == alone["best"]
+    assert len(sent) == 1
+    with pytest.raises(ValueError, match="'none of them', expected"):
+        dev_metrics(ACCELERATOR, {OWN: table}, "none of them")
+    assert isinstance(sent[1][0], ValueError)
+
+
 def test_without_gold_the_composite_has_two_parts() -> None:
     rows = [row | {"gold": None} for row in predictions.rows(3, 40)]
     table = predictions.as_table(rows)
@@ -68,12 +81,12 @@ def test_without_gold_the_composite_has_two_parts() -> None:
 
 def test_what_is_judged_is_saved_in_the_order_of_the_data_with_its_origin(tmp_path: Path) -> None:
     method, clock = method_of("slm_fp", dropout=0.5).train(), Clock()
-    wanted = judging(sources=(OWN, "random", "gold"))
+    wanted = judging(sources=(OWN, "random", "gold", "inverse"))
     tables = judge(ACCELERATOR, method, data(), wanted, ABOUT, title="dev", clock=clock)
     assert method.training
     assert clock.instances == 6
-    assert list(tables) == [OWN, "random", "gold"]
-    assert [table.num_rows for table in tables.values()] == [6, 6, 5]  # one has no gold
+    assert list(tables) == [OWN, "random", "gold", "inverse"]
+    assert [table.num_rows for table in tables.values()] == [6, 6, 5, 5]  # one has no gold
     again = judge(ACCELERATOR, method.eval(), data(), wanted, ABOUT, title="dev")
     assert not method.training
     for source, table in tables.items():
@@ -87,9 +100,22 @@ def test_what_is_judged_is_saved_in_the_order_of_the_data_with_its_origin(tmp_pa
         assert set(table["data"].to_pylist()) == {"d"}
         assert table["fractions"].to_pylist()[0] == [0.1, 0.5]
     paths = write_all(tables | {"mine": tables[OWN]}, tmp_path)
-    names = ["predictions.parquet", "reference/random.parquet", "reference/gold.parquet", "predictions.parquet"]
+    controls = [f"reference/{name}.parquet" for name in ("random", "gold", "inverse")]
+    names = ["predictions.parquet", *controls, "predictions.parquet"]
     assert [str(path.relative_to(tmp_path)) for path in paths] == names
     assert write_all({OWN: tables[OWN]}, tmp_path, name="own.parquet") == [tmp_path / "own.parquet"]
+
+
+def test_rows_of_two_processes_are_put_together_in_the_order_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = method_of("slm_fp").eval()
+    alone = judge(ACCELERATOR, method, data(), judging(), ABOUT, title="dev")
+    theirs = predict(method, data(), judging(), rank=1, processes=2)
+    monkeypatch.setattr(type(ACCELERATOR), "num_processes", 2)
+    monkeypatch.setattr("unirex.judging.gather_object", lambda found: [theirs, *found])
+    together = judge(ACCELERATOR, method, data(), judging(), ABOUT, title="dev")
+    assert 0 < len(theirs[OWN]) < 6
+    assert together[OWN]["id"].equals(alone[OWN]["id"])
+    assert together[OWN]["prediction"].equals(alone[OWN]["prediction"])
 
 
 @pytest.mark.parametrize("change", ["lost", "repeated"])

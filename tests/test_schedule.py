@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from unirex.checkpoint import rng_seed
 from unirex.config import TrainConfig
 from unirex.schedule import epoch_batches, learning_rate
 
@@ -57,9 +58,17 @@ def test_length_grouping_sorts_inside_windows_of_fifty_batches_and_shuffles_the_
         [np.ptp(LENGTHS[batch]) for batch in epoch_batches(LENGTHS, replace(config, length_grouping=False), 0, 0)]
     )
     assert spread < 40 < 200 < plain
+    # No batch crosses from one hundred of the drawn order to the next, and each hundred makes fifty.
+    order = np.random.default_rng(rng_seed(0, 0)).permutation(211)
+    window = np.empty(211, dtype=np.int64)
+    window[order] = np.arange(211) // 100
+    assert all(len(set(window[batch].tolist())) == 1 for batch in batches)
+    assert np.bincount([window[batch[0]] for batch in batches]).tolist() == [50, 50, 6]
     # One window holds all of them: the batches, sorted, are the lengths, sorted. Of three windows they are not.
     for size, whole in ((10, True), (2, False)):
         found = epoch_batches(LENGTHS, TrainConfig(batch_size=size), 0, 0)
+        lengths = [LENGTHS[batch].max() for batch in found]
+        assert lengths != sorted(lengths, reverse=True)
         found.sort(key=lambda batch: -LENGTHS[batch].max())
         assert (LENGTHS[np.concatenate(found)].tolist() == sorted(LENGTHS.tolist(), reverse=True)) == whole
 
@@ -89,5 +98,7 @@ def test_gold_halves_are_made_only_where_fewer_than_half_have_gold_and_they_are_
     lengths = np.full(8, 5)
     assert sum(map(len, epoch_batches(lengths, config, 0, 0, few))) == 10
     assert sum(map(len, epoch_batches(lengths, config, 0, 0, np.arange(8) < 1))) == 14
-    for settings, has_gold in ((config, half), (config, None), (replace(config, gold_half=False), few)):
-        assert sum(map(len, epoch_batches(lengths, settings, 0, 0, has_gold))) == 8
+    plain = np.concatenate(epoch_batches(lengths, replace(config, gold_half=False), 0, 0, few))
+    for has_gold in (half, None):
+        assert np.array_equal(np.concatenate(epoch_batches(lengths, config, 0, 0, has_gold)), plain)
+    assert sorted(plain.tolist()) == list(range(8))
