@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
+from unirex.metrics import row_values
 from unirex.metrics.batch import as_keys
 from unirex.metrics.names import near
 from unirex.metrics.report import Report
@@ -163,17 +164,33 @@ class _DataSet:
 
 
 def _score(run: Run, resampling: Resampling, reading: Mapping[str, Any]) -> _Scored:
-    made = plan(run.path, resampling=resampling, **reading)
-    names = {*FAITHFULNESS, *PLAUSIBILITY, str(made.layout.headline)}
-    made = replace(made, layout=replace(made.layout, only=frozenset(names)))
-    state = run_plan(made)
-    report = finish(made, state)
+    if row_values.is_row_values(run.path):
+        rows = _stored(run.path, reading)
+        state = rows.state(resampling)
+        report = state.compute()
+    else:
+        made = plan(run.path, resampling=resampling, **reading)
+        names = {*FAITHFULNESS, *PLAUSIBILITY, str(made.layout.headline)}
+        made = replace(made, layout=replace(made.layout, only=frozenset(names)))
+        state = run_plan(made)
+        report = finish(made, state)
     sums, resampled = state.sums(), state.resampled()
     draws = {}
-    for definition in made.layout.definitions:
+    for definition in state.layout.definitions:
         name = TASK if definition.name == report.headline else definition.name
         draws[name] = np.concatenate([[definition.value(sums)], definition.value(resampled)])
     return _Scored(run=run, report=report, draws=draws, hashes=state.hashes())
+
+
+def _stored(path: str, reading: Mapping[str, Any]) -> row_values.RowValues:
+    """The row values of a file, which hold for one convention and one perturbation."""
+    rows = row_values.read(path)
+    kept = {"convention": rows.layout.convention, "perturbation": next((h for h, _ in rows.layout.perturbations), None)}
+    for what, found in kept.items():
+        wanted = reading.get(what)
+        if wanted is not None and found is not None and wanted != found:
+            raise ValueError(f"{path}: {what} is {found!r}, expected {wanted!r}")
+    return rows
 
 
 def _data_set(
