@@ -1,6 +1,7 @@
 """What a finished run adds to the ledger, read from its folder."""
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +16,7 @@ from unirex.suites.recipe import Suite
 from unirex.suites.table import CONTROLS, read_costs
 from unirex.untrusted import read_json
 
+_LEFT_OUT = re.compile(r"@0\.|:|_(entropy|kl|micro)\b")
 _KEPT = ("train_seconds", "judge_seconds", "step_seconds", "step_instances", "explain_seconds", "explain_instances")
 _FOOTPRINT = ("cpu_seconds", "peak_memory", "peak_device_memory", "device", "threads", "versions", "step", "best_epoch")
 
@@ -71,9 +73,9 @@ def _reports(folder: Path) -> list[dict[str, Any]]:
 def _metrics(report: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Means and numbers of undefined rows, of every perturbation, but not of single fractions and classes."""
     return {
-        metric["name"]: [None if metric["value"] is None else float(f"{metric['value']:.8g}"), metric["n_undefined"]]
+        name: [None if metric["value"] is None else float(f"{metric['value']:.8g}"), metric["n_undefined"]]
         for metric in report["metrics"]
-        if "@0." not in metric["name"] and ":" not in metric["name"]
+        if not _LEFT_OUT.search(name := metric["name"])
     }
 
 

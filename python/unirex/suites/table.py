@@ -59,8 +59,9 @@ class Found:
     @property
     def columns(self) -> Columns:
         """Mean costs over seeds, as columns of the table."""
+        names = dict.fromkeys((*COSTS, *(name for costs in self.costs.values() for name in costs)))
         return {
-            name: {cell: _mean(costs[name]) for cell, costs in self.costs.items() if costs.get(name)} for name in COSTS
+            name: {cell: _mean(costs[name]) for cell, costs in self.costs.items() if costs.get(name)} for name in names
         }
 
 
