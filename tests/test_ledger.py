@@ -126,12 +126,8 @@ def test_row_values_make_the_table_of_the_predictions(tmp_path: Path) -> None:
     small = tmp_path / "rows" / "r.parquet"
     row_values.write(kept, small)
     assert small.stat().st_size < 20_000
-    cells = [
-        gain_table([Run(method="m", data="d", seed="0", path=str(p))], resampling=Resampling(replicates=50)).cells[
-            "d", "m"
-        ]
-        for p in (path, small)
-    ]
+    runs = [Run(method="m", data="d", seed="0", path=str(p)) for p in (path, small)]
+    cells = [gain_table([run], resampling=Resampling(replicates=50)).cells["d", "m"] for run in runs]
     assert cells[0].values == pytest.approx(cells[1].values, abs=1e-7)
     for name in ("auprc", "task"):
         assert cells[0].intervals[name] == pytest.approx(cells[1].intervals[name], abs=1e-6)
