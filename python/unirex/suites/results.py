@@ -11,7 +11,7 @@ from unirex.suites.recipe import Suite
 from unirex.suites.table import CONTROLS, Found, write_page, write_table
 
 NOTHING = "—"
-_SHORT = {"comprehensiveness": "comp", "sufficiency": "suff", "auprc": "AUPRC", "token_f1": "token F1"}
+_SHORT = {TASK: "task", "comprehensiveness": "comp", "sufficiency": "suff", "auprc": "AUPRC", "token_f1": "token F1"}
 _ORDER = (TASK, "comprehensiveness", "sufficiency", "csd", "auprc", "token_f1")
 _SHOWN = {"train_seconds": "train s", "explain_seconds": "explain s", "run_minutes": "run min"}
 _NOTE = (
