@@ -176,7 +176,7 @@ class World:
                 "slm": {"set": {"model.extractor": "shared"}, "seeds": [0, 1]},
             },
             "references": "slm",
-            "table": {"replicates": 20},
+            "table": {"replicates": 20, "against": "slm"},
         }
         self.path = folder / "s.yaml"
         self.path.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -292,6 +292,9 @@ def test_the_table_needs_the_ledger_alone(world: World) -> None:
     assert by_name["ig"][2:] == ["—"] * (len(by_name["ig"]) - 2)
     assert by_name["slm"][-3:] == ["2", "0.25", "1.5"]
     assert by_name["random (control)"][0]
+    assert "**one: slm minus the method of the row**" in text
+    apart = [row for row in rows if row[0] == "grad"][-1]
+    assert apart == ["grad", "1", *["+0.000 [+0.000, +0.000]"] * 6]  # the same predictions, seed 0
     assert text == show()
 
 

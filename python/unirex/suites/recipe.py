@@ -55,12 +55,14 @@ class TableConfig:
         perturbation: how tokens were hidden; None = the first of `eval.how`.
         replicates: of the bootstrap.
         plot: the metrics of the plot of a sweep.
+        against: the method whose paired differences from all others the table of a ledger shows; None = no such block.
     """
 
     convention: Convention = "strict"
     perturbation: str | None = None
     replicates: int = 1000
     plot: tuple[str, ...] = ("auprc", "comprehensiveness", "sufficiency", "task")
+    against: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +156,7 @@ def read_suite(where: str) -> Suite:
         sweep=_sweep(entries.get("sweep"), where),
         transfer=_parts(entries.get("transfer") or {}, path, "transfer"),
         references=references,
-        table=_table(entries.get("table"), where),
+        table=_against(_table(entries.get("table"), where), methods, where),
         ledger=_ledger(entries.get("ledger"), path),
     )
 
@@ -269,6 +271,13 @@ def _seeds(content: Any, where: str) -> tuple[int, ...]:
     if not good or len(set(content)) != len(content):
         raise ValueError(f"{where}: seeds is {content!r}, expected different whole numbers of at least 0")
     return tuple(content)
+
+
+def _against(table: TableConfig, methods: Mapping[str, Part], where: str) -> TableConfig:
+    if table.against is not None and table.against not in methods:
+        hint = near(str(table.against), methods)
+        raise ValueError(f"{where}: table.against is {table.against!r}, expected a method or null{hint}")
+    return table
 
 
 def _ledger(content: Any, path: Path) -> Path | None:

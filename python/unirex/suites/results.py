@@ -6,6 +6,7 @@ from pathlib import Path
 from unirex.metrics import Run
 from unirex.metrics.nrg import COMPOSITES, TASK, Cell, GainTable
 from unirex.metrics.nrg_text import LOWER, Columns
+from unirex.suites.differences import differences
 from unirex.suites.ledger import Entry, Ledger, current
 from unirex.suites.recipe import Suite
 from unirex.suites.table import CONTROLS, Found, write_page, write_table
@@ -34,7 +35,7 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
     expected = cells(suite)
 
     def markdown(table: GainTable | None, columns: Columns) -> str:
-        return to_markdown(expected, entries, table, columns)
+        return "\n\n".join([to_markdown(expected, entries, table, columns), *differences(suite, ledger, entries)])
 
     paths = write_table(suite, found, markdown)
     if not paths:

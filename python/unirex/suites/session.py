@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -97,9 +98,11 @@ class Known:
         return all(self._found(entries, self._name(run, judged), judged) for judged in run.judged)
 
     def add(self, run: Planned) -> None:
-        """Adds what a finished run has left."""
+        """Adds what a finished run has left, whose checkpoints are then of no more use."""
         if self._ledger is not None and not self(run):
             record(self.suite, self._ledger, run)
+            for place in (run.folder, *(run.folder / "stages").glob("*")):
+                shutil.rmtree(place / "checkpoints", ignore_errors=True)
 
     def _name(self, run: Planned, judged: Judged) -> Name:
         return self.suite.path.stem, judged.label, run.method, run.seed
@@ -148,13 +151,16 @@ class _Progress:
     def report(self, result: Result) -> None:
         """Prints one line, and writes the table if that takes less than a tenth of the time since it was written."""
         self.ended += 1
+        if result.outcome in ("done", "skipped"):
+            try:
+                self.known.add(result.run)
+            except (ValueError, OSError) as error:
+                result = replace(result, outcome="failed", message=f"not added to the ledger: {error}")
         if result.outcome == "failed":
             self.failures[result.run.name] = result.message
         detail = f": {result.message} (all of it in {result.run.folder / 'output.log'})" if result.message else ""
         took = "" if result.outcome == "skipped" else f" after {result.seconds:.0f} s"
         _say(f"[{self.ended}/{len(self.plan)}] {result.run.name}: {result.outcome}{took}{detail}")
-        if result.outcome in ("done", "skipped"):
-            self.known.add(result.run)
         if self.suite.ledger is None and result.outcome == "done" and self._is_cheap():
             try:
                 self.write()
