@@ -11,6 +11,7 @@ from unirex._rust import __version__
 from unirex.assemble import Assembly
 from unirex.config import RunConfig, to_yaml
 from unirex.files import atomic_write
+from unirex.identity import FREE
 from unirex.metrics.report import ARROWS, Metric, Report
 
 CARD = "README.md"
@@ -149,7 +150,7 @@ def _data(config: RunConfig, parts: Assembly) -> str:
 def _public_yaml(config: RunConfig) -> str:
     """The configuration without the folders of the machine."""
     content: dict[str, Any] = yaml.safe_load(to_yaml(config))
-    for key in ("output", "resume", "overwrite"):
+    for key in FREE:
         content.pop(key, None)
     for section, keys in (("data", ("path",)), ("model", ("backbone", "extractor_backbone"))):
         for key in keys:

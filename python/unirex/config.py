@@ -1,9 +1,5 @@
 """The configuration of a run: dataclasses, YAML in, YAML out, an unknown key is an error."""
 
-import difflib
-import os
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,14 +8,13 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
+from unirex.arguments import config_first, expand, one_line, suggest
 from unirex.checks import at_least, check_best_metric, check_class_weights, finite_from_zero, refuse_unread
 from unirex.data.source import DataConfig
 from unirex.inference import EvalConfig
 from unirex.methods import METHODS
 from unirex.modeling import ExtractorKind
 from unirex.presets import PRESETS, preset_defaults, preset_head
-from unirex.relaxation import REPLACED
-from unirex.terminal import line
 from unirex.untrusted import read_yaml
 
 
@@ -172,6 +167,8 @@ class RunConfig:
         seed: of everything that is drawn.
         resume: go on from the newest checkpoint in `output`.
         overwrite: replace the run that `output` holds.
+        trained: folder of a finished run that differs in nothing that training depends on: its model is judged, and
+            nothing trained.
         preset: whose defaults stood below the files and the command line.
         method: settings of the method, its name among them.
     """
@@ -180,6 +177,7 @@ class RunConfig:
     seed: int
     resume: bool
     overwrite: bool
+    trained: str | None
     preset: str
     data: DataConfig
     model: ModelConfig
@@ -209,6 +207,9 @@ def build_parser(method: str, *, prog: str, description: str, preset: str = "def
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
     parser.add_argument("--resume", type=bool, default=False, help="go on from the newest checkpoint in output")
     parser.add_argument("--overwrite", type=bool, default=False, help="replace the run that output holds")
+    parser.add_argument(
+        "--trained", type=str | None, default=None, help="folder of a run trained alike, whose model is judged instead"
+    )
     parser.add_argument("--preset", type=str, default=preset, help="default, or paper: the published conventions")
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(ModelConfig, "model")
@@ -247,6 +248,7 @@ def from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
         seed=made.seed,
         resume=made.resume,
         overwrite=made.overwrite,
+        trained=expand(made.trained, "trained"),
         preset=made.preset,
         data=replace(data, path=expand(data.path, "data.path")),
         model=_model(model, made.method.name, made.preset),
@@ -271,29 +273,6 @@ def _model(model: ModelConfig, method: str, preset: str) -> ModelConfig:
     )
 
 
-def config_first(arguments: list[str]) -> list[str]:
-    """The arguments with every `--config FILE` in front.
-
-    jsonargparse applies arguments from left to right, so that a file given last would override the command line.
-
-    >>> config_first(["--seed", "1", "--config", "a.yaml"])
-    ['--config', 'a.yaml', '--seed', '1']
-    """
-    front, rest = [], []
-    iterator = iter(arguments)
-    for argument in iterator:
-        if argument == "--config":
-            front += [argument, *([value] if (value := next(iterator, None)) is not None else [])]
-        elif argument.startswith("--config="):
-            front.append(argument)
-        else:
-            rest.append(argument)
-    for path in (argument.removeprefix("--config=") for argument in front if argument != "--config"):
-        if Path(path).is_file():
-            read_yaml(Path(path))  # refuses what the parser would not come to an end with
-    return front + rest
-
-
 def _ahead(arguments: list[str], key: str, default: str, known: Mapping[str, Any]) -> str:
     """What is asked for under a key that is read ahead, since it decides which settings and defaults exist."""
     value = default
@@ -306,7 +285,7 @@ def _ahead(arguments: list[str], key: str, default: str, known: Mapping[str, Any
         if argument.partition("=")[0] == f"--{key}":
             value = argument.partition("=")[2] or after
     if value not in known:
-        raise ValueError(f"{key} is {value!r}, expected {' or '.join(known)}{_suggest(value, known)}")
+        raise ValueError(f"{key} is {value!r}, expected {' or '.join(known)}{suggest(value, known)}")
     return value
 
 
@@ -318,57 +297,6 @@ def _found_in(path: str, key: str) -> str | None:
     for part in key.split("."):
         found = found.get(part) if isinstance(found, dict) else None
     return found if isinstance(found, str) else None
-
-
-def expand(path: str | None, key: str) -> Any:
-    """`path` with `$NAME` and `~` replaced; a variable that is not set is an error naming the key."""
-    if path is None:
-        return None
-    full = os.path.expandvars(Path(path).expanduser()) if path.startswith("~") else os.path.expandvars(path)
-    missing = re.search(r"\$\{?(\w+)", full)
-    if missing:
-        raise ValueError(f"{key} is {path!r}: the environment variable {missing[1]} is not set")
-    return full
-
-
-def _keys(parser: ArgumentParser) -> list[str]:
-    return [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
-
-
-# What settings are called elsewhere, where no likeness of letters leads to ours.
-_ELSEWHERE = {
-    "learning_rate": "lr",
-    "num_train_epochs": "epochs",
-    "per_device_train_batch_size": "batch_size",
-    "gradient_accumulation_steps": "accumulation",
-    "max_grad_norm": "clip",
-    "warmup_ratio": "warmup",
-}
-
-
-def _suggest(name: str, known: Any) -> str:
-    section, dot, last = name.rpartition(".")
-    name = f"{section}{dot}{_ELSEWHERE.get(last, last)}"
-    near = [key for key in known if key.endswith(f".{name}") or key.startswith(name)][:1]
-    near = near or difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
-def one_line(message: str, parser: ArgumentParser) -> str:
-    """A parser's complaint in one line, with the nearest known key where it is about an unknown one."""
-    line = " ".join(message.split())
-    if choice := re.search(r'key "([\w.]+)": Expected a typing\.Literal\[(.+?)\]\. Got value: (\S+)', line):
-        key, value, known = choice[1], choice[3], [name.strip("'") for name in choice[2].split(", ")]
-        instead = f" ({value} is now {REPLACED[value]})" if value in REPLACED else _suggest(value, known)
-        return f"{key} is {value!r}, expected {' or '.join(known)}{instead}"
-    inside = re.search(r"Group '([\w.-]+)' does not accept option '([\w.-]+)'", line)
-    unknown = re.search(
-        r"(?:[Uu]nrecognized arguments: --|Key '|unexpected key: |does not accept nested key '|Option ')([\w.-]+)", line
-    )
-    if inside is None and unknown is None:
-        return line
-    key = ".".join(inside.groups()) if inside else unknown[1]  # type: ignore[index]
-    return f"unknown configuration key {key!r}{_suggest(key, _keys(parser))}"
 
 
 def to_yaml(config: RunConfig) -> str:
@@ -383,9 +311,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
     return value
-
-
-def fail(error: Exception) -> int:
-    """Prints an error as one line on standard error; returns the exit code of bad input."""
-    print(f"error: {line(error)}", file=sys.stderr)  # noqa: T201
-    return 2

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from jsonargparse import ArgumentError, ArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
-from unirex.config import config_first, expand, fail, one_line
+from unirex.arguments import config_first, expand, fail, one_line
 from unirex.data.cache import cache_folder
 from unirex.data.source import DataConfig, load_split
 from unirex.files import atomic_write

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from jsonargparse import ArgumentError, ArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
-from unirex.config import expand, fail, one_line
+from unirex.arguments import expand, fail, one_line
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
 from unirex.data.stream import stream_rows

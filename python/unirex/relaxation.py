@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unirex.adaptive_step import AdaptiveStep
+from unirex.arguments import RENAMED
 
 Estimator = Literal["hard", "logistic", "laplace", "gumbel", "perturbed", "imle", "aimle", "subset", "capped_simplex"]
 """See `relax`."""
 
-REPLACED = {"sparsemax": "capped_simplex", "entmax": "capped_simplex"}
 """Estimators of earlier versions, which relaxed the choice of one unit whatever the count, and what stands for them."""
 
 _FAR = -1e30  # minus infinity that can be subtracted from itself
@@ -98,8 +98,8 @@ def relax(
     >>> marks.tolist(), bool(torch.autograd.grad(marks[0, 0, 1], scores)[0][0, 1] > 0)
     ([[[1.0, 0.0, 0.0]]], True)
     """
-    if how.estimator in REPLACED:
-        raise ValueError(f"estimator is {how.estimator!r}, expected {REPLACED[how.estimator]}, which stands for it now")
+    if how.estimator in RENAMED:
+        raise ValueError(f"estimator is {how.estimator!r}, expected {RENAMED[how.estimator]}, which stands for it now")
     if how.estimator == "hard":
         return top(scores_BU, valid_BU, count_KB)
     scores_BU = scores_BU.double()

@@ -86,6 +86,9 @@ class Example:
         return sum(len(segment.starts) for segment in self.segments if segment.selectable)
 
 
+PERTURBATIONS: tuple[str, ...] = ("attention", "delete", "mask_token", "pad_token")
+"""How tokens are hidden, by name; `unirex.perturb` does it."""
+
 PREDICTIONS_VERSION = 1
 """Version of the prediction files. Later versions only add columns; docs/predictions.md says what each holds."""
 

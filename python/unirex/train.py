@@ -18,13 +18,16 @@ from accelerate.utils import broadcast_object_list, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from unirex import checkpoint
+from unirex.arguments import fail
 from unirex.assemble import Assembly, assemble
 from unirex.card import model_card, write_card
-from unirex.config import RunConfig, fail, parse, to_yaml
+from unirex.config import RunConfig, parse, to_yaml
 from unirex.data.cache import digest_of
 from unirex.data.collate import EncodedSet
 from unirex.data.source import sample
 from unirex.files import atomic_write
+from unirex.footprint import footprint
+from unirex.identity import FREE, training_part
 from unirex.inference import OWN, Clock, Judging, sources
 from unirex.judging import About, dev_metrics, judge, print_tables, warn_of_collapse, write_all
 from unirex.launched import check_launch, end_with_launcher
@@ -34,10 +37,8 @@ from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel, load_model
 from unirex.terminal import line, say
 from unirex.training import Progress, StoppedError, Training, memory_ran_out
-from unirex.untrusted import read_yaml
+from unirex.untrusted import read_json, read_yaml
 
-# What may differ between a run and its resumption without changing the result.
-_FREE = ("resume", "overwrite", "output")
 _LESS_MEMORY = "expected a smaller model, or smaller train.max_tokens, eval.max_tokens or eval.batch_size"
 
 
@@ -101,8 +102,12 @@ def _train(accelerator: Accelerator, config: RunConfig, folder: Path) -> None:
     if config.train.trackers:
         accelerator.init_trackers("unirex", config={"yaml": to_yaml(config)})
     started = time.perf_counter()
-    progress = _fit(accelerator, config, folder, parts, judging, about)
-    _finish(accelerator, progress, config, folder, parts, judging, about, time.perf_counter() - started)
+    if config.trained is not None:
+        progress, seconds = _borrow(accelerator, config, folder, parts)
+    else:
+        progress = _fit(accelerator, config, folder, parts, judging, about)
+        seconds = time.perf_counter() - started
+    _finish(accelerator, progress, config, folder, parts, judging, about, seconds)
     accelerator.end_training()
 
 
@@ -169,7 +174,7 @@ def _stored(path: Path) -> dict[str, object]:
 def _check_same(before: dict[str, Any], now: dict[str, Any], stored: Path) -> None:
     """Refuses a resumption with other settings. One that the stored file does not know had its default then."""
     defaults = yaml.safe_load(to_yaml(parse([f"--method.name={now['method']['name']}"], prog="", description="")))
-    for key in sorted({*before, *now} - set(_FREE)):
+    for key in sorted({*before, *now} - set(FREE)):
         old, new = before.get(key, defaults.get(key)), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             old = _filled(defaults.get(key, {}), old)
@@ -221,6 +226,40 @@ def _fit(
             cost = {"step_seconds": progress.seconds, "step_instances": progress.instances}
             append_log(folder, {"event": "stage", "stage": stage.name, **cost})
     return progress
+
+
+def _borrow(accelerator: Accelerator, config: RunConfig, folder: Path, parts: Assembly) -> tuple[Progress, float]:
+    """Takes the model of a run that was trained alike, and what its training cost, instead of training.
+
+    Raises:
+        ValueError: that run is not finished, or was trained otherwise.
+    """
+    source = Path(str(config.trained))
+    stored = _stored(source / "config.yaml")
+    ours, theirs = training_part(yaml.safe_load(to_yaml(config))), training_part(stored)
+    for key in sorted({*ours, *theirs}):
+        if ours.get(key) != theirs.get(key):
+            raise ValueError(f"--trained {source}: its {key} settings are others, expected a run that is trained alike")
+    events = [read_json(line) for line in (source / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    ends = [event for event in events if event.get("event") == "end"]
+    if not ends:
+        raise ValueError(f"--trained {source}: its log has no end, expected a finished run")
+    parts.method.model.load_state_dict(load_model(source / "model").state_dict())
+    parts.method.to(accelerator.device)
+    if accelerator.is_main_process:
+        for event in events:
+            if event.get("event") == "stage":
+                append_log(folder, event)
+        save_model(parts.method.model, parts, folder / "model", model_card(config, parts))
+    end = ends[-1]
+    progress = Progress(
+        step=end["step"],
+        epoch=end.get("epoch", end["best_epoch"]),
+        best_epoch=end["best_epoch"],
+        seconds=end["step_seconds"],
+        instances=end["step_instances"],
+    )
+    return progress, float(end["train_seconds"])
 
 
 def _fit_stage(
@@ -313,6 +352,7 @@ def _finish(
         {
             "event": "end",
             "step": progress.step,
+            "epoch": progress.epoch,
             "best_epoch": progress.best_epoch,
             "train_seconds": seconds,
             "judge_seconds": time.perf_counter() - started,
@@ -321,6 +361,7 @@ def _finish(
             "explain_seconds": clock.seconds,
             "explain_instances": clock.instances,
             "split": split,
+            **footprint(accelerator.device),
         },
     )
     reports = dict(zip(tables, print_tables(tables, folder), strict=True))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from unirex.metrics import row_values as row_values_file
 from unirex.metrics.definitions import Definition
 from unirex.metrics.eraser import Engine
 from unirex.metrics.nrg_table import FAITHFULNESS, PLAUSIBILITY, TASK
@@ -19,6 +20,7 @@ from unirex.metrics.pairing import (
     shared,
 )
 from unirex.metrics.report import Report
+from unirex.metrics.row_values import RowValues
 from unirex.metrics.rows import row_values
 from unirex.metrics.runs import Run
 from unirex.metrics.scoring import Plan, finish, plan
@@ -27,10 +29,11 @@ from unirex.metrics.state import Resampling, State
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scored:
-    """A run, its metrics and what a pass over it saw."""
+    """A run, its metrics and what a pass over it saw: predictions by a plan, or stored row values."""
 
     run: Run
-    plan: Plan
+    plan: Plan | None
+    stored: RowValues | None = None
     state: State
     report: Report
     rows: Rows
@@ -46,6 +49,8 @@ class Scored:
 
 def score_run(run: Run, resampling: Resampling, reading: Mapping[str, Any]) -> Scored:
     """The metrics of a run, with what its files say about each row."""
+    if row_values_file.is_row_values(run.path):
+        return _of_row_values(run, _stored(run.path, reading), resampling)
     made = plan(run.path, resampling=resampling, **reading)
     names = {*FAITHFULNESS, *PLAUSIBILITY, str(made.layout.headline)}
     made = replace(made, layout=replace(made.layout, only=frozenset(names)))
@@ -57,6 +62,23 @@ def score_run(run: Run, resampling: Resampling, reading: Mapping[str, Any]) -> S
         state.add(batch.hashes, values)
         state.doubt(batch.odd)
     return Scored(run=run, plan=made, state=state, report=finish(made, state), rows=seen.rows())
+
+
+def _of_row_values(run: Run, stored: RowValues, resampling: Resampling) -> Scored:
+    state, seen = stored.state(resampling), Seen()
+    seen.add_values(stored.hashes, stored.values)
+    return Scored(run=run, plan=None, stored=stored, state=state, report=state.compute(), rows=seen.rows())
+
+
+def _stored(path: str, reading: Mapping[str, Any]) -> RowValues:
+    """The row values of a file, which hold for one convention and one perturbation."""
+    rows = row_values_file.read(path)
+    kept = {"convention": rows.layout.convention, "perturbation": next((h for h, _ in rows.layout.perturbations), None)}
+    for what, found in kept.items():
+        wanted = reading.get(what)
+        if wanted is not None and found is not None and wanted != found:
+            raise ValueError(f"{path}: {what} is {found!r}, expected {wanted!r}")
+    return rows
 
 
 def score_runs(
@@ -73,12 +95,18 @@ def score_runs(
 
 def _again(one: Scored, mask: Allowed) -> Scored:
     """A run scored on the rows that all methods define."""
-    state, start = one.plan.state(), 0
-    for where, part in one.plan.source.batches(state.parser.columns()):
+    if one.stored is not None:
+        hashes, values = mask.narrowed(0, one.stored.hashes, one.stored.values)
+        state = replace(one.stored, hashes=hashes, values=values).state(one.state.resampling)
+        return replace(one, state=state, report=state.compute())
+    made = one.plan
+    assert made is not None
+    state, start = made.state(), 0
+    for where, part in made.source.batches(state.parser.columns()):
         batch = state.parser.parse(part, where)
-        state.add(*mask.narrowed(start, batch.hashes, row_values(batch, one.plan.layout)))
+        state.add(*mask.narrowed(start, batch.hashes, row_values(batch, made.layout)))
         start += len(batch)
-    return replace(one, state=state, report=finish(one.plan, state))
+    return replace(one, state=state, report=finish(made, state))
 
 
 def check_same(runs: Sequence[Scored], controls: Sequence[str]) -> None:
@@ -99,7 +127,8 @@ def check_same(runs: Sequence[Scored], controls: Sequence[str]) -> None:
         missing = sorted(first.definitions.keys() ^ other.definitions.keys())
         if missing:
             raise ValueError(f"{other.run.path}: {missing[0]} is in only one of it and {first.run.path}")
-        check_same_instances([first.plan, other.plan], both)
+        if first.plan is not None and other.plan is not None:
+            check_same_instances([first.plan, other.plan], both)
 
 
 def on_joint_rows(runs: Sequence[Scored], controls: Sequence[str]) -> tuple[list[Scored], dict[str, int]]:

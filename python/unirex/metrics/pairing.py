@@ -58,9 +58,13 @@ class Seen:
 
     def add(self, batch: Batch, values: Floats) -> None:
         """Adds rows and their values, [columns, N]."""
-        self.hashes.append(batch.hashes)
         for name, found in _facts(batch).items():
             self.facts.setdefault(name, []).append(found)
+        self.add_values(batch.hashes, values)
+
+    def add_values(self, hashes: Hashes, values: Floats) -> None:
+        """Adds rows of which nothing but the ids' hashes and the values, [columns, N], is known."""
+        self.hashes.append(hashes)
         self.defined.append(np.packbits(~np.isnan(values), axis=0).T)
 
     def rows(self) -> Rows:

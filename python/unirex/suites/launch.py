@@ -53,10 +53,11 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class _Slot:
-    """A worker's number, and the file descriptors of the locks that it holds."""
+    """A worker's number, the file descriptors of the locks that it holds, and the runs that share a model with its."""
 
     number: int
     held: tuple[int, ...]
+    alike: tuple[Planned, ...]
 
 
 @dataclass(kw_only=True)
@@ -67,23 +68,25 @@ class Launcher:
         config: how.
         report: called with each result, in the thread of `run_all`.
         say: prints a line.
+        known: whether a run's result is there already, wherever it was made.
     """
 
     config: LaunchConfig
     report: Callable[[Result], None]
     say: Callable[[str], None] = print
+    known: Callable[[Planned], bool] = lambda run: False
     _stop: threading.Event = field(default_factory=threading.Event)
     _children: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def run_all(self, plan: Sequence[Planned]) -> list[Result]:
-        """The results, in the order in which runs ended.
+        """The results, in the order in which runs ended; runs that share a model run one after the other.
 
         Ctrl-C asks running runs to save and stop, and starts no other; a second one kills them.
         """
-        waiting: SimpleQueue[Planned] = SimpleQueue()
-        for run in plan:
-            waiting.put(run)
+        waiting: SimpleQueue[tuple[Planned, ...]] = SimpleQueue()
+        for group in groups(plan):
+            waiting.put(group)
         ended: SimpleQueue[Result] = SimpleQueue()
         slots = [threading.Thread(target=self._slot, args=(i, waiting, ended)) for i in range(self.config.jobs)]
         results: list[Result] = []
@@ -118,20 +121,30 @@ class Launcher:
                 return
             time.sleep(0.05)
 
-    def _slot(self, number: int, waiting: "SimpleQueue[Planned]", ended: "SimpleQueue[Result]") -> None:
+    def _slot(self, number: int, waiting: "SimpleQueue[tuple[Planned, ...]]", ended: "SimpleQueue[Result]") -> None:
         """One worker: takes runs until there are none."""
         while not waiting.empty() and not self._stop.is_set():
             try:
-                run = waiting.get_nowait()
+                group = waiting.get_nowait()
             except Empty:  # another worker was faster
                 return
-            started = time.perf_counter()
-            try:
-                with _locked(run, self._stop, self.say) as held:
-                    outcome, message = self._one(_Slot(number=number, held=held), run)
-            except (OSError, ValueError) as error:
-                outcome, message = "failed", " ".join(str(error).split())
-            ended.put(Result(run=run, outcome=outcome, seconds=time.perf_counter() - started, message=message))
+            for run in group:
+                if self._stop.is_set():
+                    return
+                started = time.perf_counter()
+                try:
+                    outcome, message = self._locked_one(number, group, run)
+                except (OSError, ValueError) as error:
+                    outcome, message = "failed", " ".join(str(error).split())
+                ended.put(Result(run=run, outcome=outcome, seconds=time.perf_counter() - started, message=message))
+
+    def _locked_one(self, number: int, group: tuple[Planned, ...], run: Planned) -> tuple[Outcome, str]:
+        if self.known(run):
+            return "skipped", ""
+        with _locked(run, self._stop, self.say) as held:
+            if self.known(run):  # another process had it meanwhile
+                return "skipped", ""
+            return self._one(_Slot(number=number, held=held, alike=group), run)
 
     def _one(self, slot: _Slot, run: Planned) -> tuple[Outcome, str]:
         """Trains unless that is done, then judges on other data sets, past those that fail."""
@@ -143,7 +156,8 @@ class Launcher:
             for transfer in run.transfers:
                 (transfer.folder / "metrics.json").unlink(missing_ok=True)
             how = "--resume=true" if state == "resume" else "--overwrite=true"
-            code, message = self._start(slot, run, "unirex.train", [*run.arguments, how])
+            trained = _trained(run, slot.alike) if state == "new" else []
+            code, message = self._start(slot, run, "unirex.train", [*run.arguments, *trained, how])
             if code:
                 return ("stopped", "") if self._stop.is_set() else ("failed", message)
             if not run.finished():
@@ -205,6 +219,22 @@ class Launcher:
             for child in self._children.values():
                 if child.poll() is None:
                     os.killpg(child.pid, number)
+
+
+def groups(plan: Sequence[Planned]) -> list[tuple[Planned, ...]]:
+    """The runs of a plan in order, those that train the same model together."""
+    found: dict[str, list[Planned]] = {}
+    for run in plan:
+        found.setdefault(run.training, []).append(run)
+    return [tuple(group) for group in found.values()]
+
+
+def _trained(run: Planned, alike: Sequence[Planned]) -> list[str]:
+    """The argument that lets a run take the model of one that is finished, where there is one."""
+    for other in alike:
+        if other is not run and (other.folder / "model").is_dir() and other.finished():
+            return [f"--trained={other.folder}"]
+    return []
 
 
 def _prepare(transfer: Transfer) -> None:

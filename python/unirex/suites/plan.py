@@ -12,11 +12,10 @@ import yaml
 
 from unirex import checkpoint
 from unirex.config import RunConfig, parse, to_yaml
+from unirex.identity import FREE, determining, digest, training_part
 from unirex.metrics.names import near
 from unirex.suites.recipe import Override, Part, Suite
 
-# What two configurations of one run may differ in.
-_FREE = ("output", "resume", "overwrite")
 State = Literal["done", "resume", "new"]
 
 
@@ -42,6 +41,26 @@ class Transfer:
     def done(self) -> bool:
         """Whether metrics are there that were made by this configuration."""
         return _read_yaml(self.recipe) == self.content and complete(self.folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What the ledger has an entry for: a run on its own data set, or its model on another one.
+
+    Attributes:
+        label: of the data set in the table.
+        folder: of predictions and metrics.
+        config: the settings that the result depends on.
+    """
+
+    label: str
+    folder: Path
+    config: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Of the settings."""
+        return digest(self.config)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +92,25 @@ class Planned:
     def name(self) -> str:
         """Short name in messages."""
         return f"{self.label}/{self.method}/{self.seed}"
+
+    @property
+    def training(self) -> str:
+        """Digest of what training depends on: runs of one digest share one model."""
+        return digest(training_part(self.config))
+
+    @property
+    def judged(self) -> tuple[Judged, ...]:
+        """The run itself, then its transfers."""
+        own = determining(self.config)
+        far = (
+            Judged(
+                label=f"{self.label} to {transfer.name}",
+                folder=transfer.folder,
+                config={**own, "transfer": determining({k: transfer.content[k] for k in ("data", "eval")})},
+            )
+            for transfer in self.transfers
+        )
+        return Judged(label=self.label, folder=self.folder, config=own), *far
 
     def state(self, *, overwrite: bool = False) -> State:
         """Whether the run is done, can go on from a checkpoint, or starts anew.
@@ -132,15 +170,14 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
             raise ValueError(
                 f"--set {override.who}:{override.key}: no such method or data set{near(override.who, known)}"
             )
-    first = suite.seeds[0]
     runs = []
-    for point in suite.sweep.values if suite.sweep else (None,):
+    for point in suite.points:
         for name in data:
             for method in methods:
                 label, folder, arguments, settings = _composed(suite, name, method, point, overrides)
-                config = _parsed(suite, f"data.{name} with methods.{method}", [*arguments, f"--seed={first}"])
+                config = _parsed(suite, f"data.{name} with methods.{method}", [*arguments, "--seed=0"])
                 content = _plain(config)
-                for seed in suite.seeds:
+                for seed in suite.seeds_of(method):
                     run = folder / str(seed)
                     runs.append(
                         Planned(
@@ -160,7 +197,7 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
 
 def difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """The first key in which two configurations differ beside their folder, with both values; None = the same."""
-    for key in sorted({*stored, *now} - set(_FREE)):
+    for key in sorted({*stored, *now} - set(FREE)):
         old, new = stored.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             for name in sorted({*old, *new}):
@@ -169,6 +206,26 @@ def difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         elif old != new:
             return f"{key} is {old!r} there, {new!r} here"
     return None
+
+
+def completed_digest(config: Mapping[str, Any]) -> str:
+    """The digest of an entry's settings with today's defaults for those that came since it was made."""
+    defaults = _defaults(str(config["method"]["name"]))
+    far = {name: defaults[name] for name in ("data", "eval")}
+    filled = {k: _filled(v, far if k == "transfer" else defaults.get(k)) for k, v in {**defaults, **config}.items()}
+    return digest(filled)
+
+
+@cache
+def _defaults(method: str) -> dict[str, Any]:
+    return determining(_plain(_parse((f"--method.name={method}",))))
+
+
+def _filled(value: Any, default: Any) -> Any:
+    """A mapping with the keys that only its default has; anything else as it is."""
+    if not isinstance(value, Mapping) or not isinstance(default, Mapping):
+        return value
+    return {**default, **{key: _filled(inner, default.get(key)) for key, inner in value.items()}}
 
 
 def complete(folder: Path) -> bool:
@@ -197,10 +254,9 @@ def _composed(
     parts = suite.data[data], suite.methods[method]
     configs = [*suite.base, *(file for part in parts for file in part.configs)]
     settings = {**suite.settings, **parts[0].settings, **parts[1].settings}
-    label = data
+    label = suite.label(data, point)
     if suite.sweep is not None:
         settings[suite.sweep.key] = point
-        label = f"{data}@{suite.sweep.key.rpartition('.')[2]}={point}"
     settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
     arguments = [f"--config={file}" for file in configs] + as_arguments(settings)
     return label, suite.output / "runs" / label / method, arguments, settings

@@ -2,16 +2,16 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
 
-from unirex.config import expand
+from unirex.arguments import expand
 from unirex.metrics.names import near
-from unirex.perturb import How
+from unirex.schema import PERTURBATIONS
 
 Convention = Literal["strict", "eraser", "unirex"]
 
@@ -24,11 +24,13 @@ class Part:
         configs: files, applied in order.
         settings: dotted key -> value.
         control: shown in the table, but never the worst or best of it.
+        seeds: of a method that does not take the suite's.
     """
 
     configs: tuple[Path, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     control: bool = False
+    seeds: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +55,14 @@ class TableConfig:
         perturbation: how tokens were hidden; None = the first of `eval.how`.
         replicates: of the bootstrap.
         plot: the metrics of the plot of a sweep.
+        against: the method whose paired differences from all others the table of a ledger shows; None = no such block.
     """
 
     convention: Convention = "strict"
-    perturbation: How | None = None
+    perturbation: str | None = None
     replicates: int = 1000
     plot: tuple[str, ...] = ("auprc", "comprehensiveness", "sufficiency", "task")
+    against: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,7 @@ class Suite:
         transfer: data sets that every trained model is judged on, without training.
         references: the method whose models the control scores (random, gold, inverse) are shown for; None = none.
         table: how the table is made.
+        ledger: file of what is done, kept where results are kept; None = the folder of the runs says it.
     """
 
     path: Path
@@ -89,9 +94,32 @@ class Suite:
     transfer: Mapping[str, Part] = field(default_factory=dict)
     references: str | None = None
     table: TableConfig = field(default_factory=TableConfig)
+    ledger: Path | None = None
+
+    @property
+    def points(self) -> tuple[Any, ...]:
+        """The values of the sweep; one None without one."""
+        return self.sweep.values if self.sweep else (None,)
+
+    def label(self, data: str, point: Any) -> str:
+        """What the table calls a data set at a value of the sweep."""
+        return data if self.sweep is None else f"{data}@{self.sweep.key.rpartition('.')[2]}={point}"
+
+    def seeds_of(self, method: str) -> tuple[int, ...]:
+        """The seeds of a method: its own, or the suite's."""
+        own = self.methods[method].seeds
+        return self.seeds if own is None else own
+
+    def with_seeds(self, seeds: Sequence[int]) -> "Suite":
+        """The same with other seeds; a method with seeds of its own keeps those among them."""
+        kept = {
+            name: part if part.seeds is None else replace(part, seeds=tuple(s for s in part.seeds if s in seeds))
+            for name, part in self.methods.items()
+        }
+        return replace(self, seeds=tuple(dict.fromkeys(seeds)), methods=kept)
 
 
-_KEYS = ("output", "base", "data", "methods", "seeds", "set", "sweep", "transfer", "references", "table")
+_KEYS = ("output", "base", "data", "methods", "seeds", "set", "sweep", "transfer", "references", "table", "ledger")
 
 
 def read_suite(where: str) -> Suite:
@@ -128,7 +156,8 @@ def read_suite(where: str) -> Suite:
         sweep=_sweep(entries.get("sweep"), where),
         transfer=_parts(entries.get("transfer") or {}, path, "transfer"),
         references=references,
-        table=_table(entries.get("table"), where),
+        table=_against(_table(entries.get("table"), where), methods, where),
+        ledger=_ledger(entries.get("ledger"), path),
     )
 
 
@@ -199,7 +228,7 @@ def _part(entry: Any, path: Path, key: str) -> Part:
     where = f"{path}: {key}"
     if isinstance(entry, (str, list)):
         return Part(configs=_files(entry, path, key))
-    entries = _mapping(entry, where, ("config", "set", "control"))
+    entries = _mapping(entry, where, ("config", "set", "control", *(["seeds"] if key.startswith("methods.") else [])))
     control = entries.get("control", False)
     if not isinstance(control, bool):
         raise ValueError(f"{where}.control is {control!r}, expected true or false")
@@ -207,6 +236,7 @@ def _part(entry: Any, path: Path, key: str) -> Part:
         configs=_files(entries.get("config", []), path, f"{key}.config"),
         settings=_settings(entries.get("set"), f"{where}.set"),
         control=control,
+        seeds=_seeds(entries["seeds"], f"{where}") if "seeds" in entries else None,
     )
 
 
@@ -243,6 +273,21 @@ def _seeds(content: Any, where: str) -> tuple[int, ...]:
     return tuple(content)
 
 
+def _against(table: TableConfig, methods: Mapping[str, Part], where: str) -> TableConfig:
+    if table.against is not None and table.against not in methods:
+        hint = near(str(table.against), methods)
+        raise ValueError(f"{where}: table.against is {table.against!r}, expected a method or null{hint}")
+    return table
+
+
+def _ledger(content: Any, path: Path) -> Path | None:
+    if content is None:
+        return None
+    if not isinstance(content, str) or not content.endswith(".jsonl"):
+        raise ValueError(f"{path}: ledger is {content!r}, expected the name of a .jsonl file")
+    return Path(os.path.normpath(path.parent / expand(content, f"{path}: ledger")))
+
+
 def _sweep(content: Any, where: str) -> Sweep | None:
     if content is None:
         return None
@@ -257,7 +302,7 @@ def _sweep(content: Any, where: str) -> Sweep | None:
 
 def _table(content: Any, where: str) -> TableConfig:
     entries = _mapping(content or {}, f"{where}: table", tuple(TableConfig.__dataclass_fields__))
-    for key, allowed in (("convention", get_args(Convention)), ("perturbation", (None, *get_args(How)))):
+    for key, allowed in (("convention", get_args(Convention)), ("perturbation", (None, *PERTURBATIONS))):
         if key in entries and entries[key] not in allowed:
             shown = ", ".join("null" if value is None else str(value) for value in allowed)
             raise ValueError(f"{where}: table.{key} is {entries[key]!r}, expected one of {shown}")

@@ -1,75 +1,84 @@
 """The table of a suite: what its finished runs reached and what they cost, in every format."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unirex.files import atomic_write
 from unirex.metrics import Resampling, Run, gain_table
+from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.nrg_text import FORMATS, Columns
-from unirex.suites.plan import Planned, complete
 from unirex.suites.plot import draw
 from unirex.suites.recipe import Suite
 
 FILES = {"markdown": "table.md", "csv": "table.csv", "json": "table.json", "latex": "table.tex"}
 CONTROLS = ("random", "gold", "inverse")
 COSTS = {"train_seconds": "step", "explain_seconds": "explain"}
-_COST_NOTE = (
+COST_NOTE = (
     "train_seconds: wall time of the optimizer steps per instance and pass; explain_seconds: of scoring an instance on "
     "one process; both as the runs logged them"
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Found:
-    """Prediction files of finished runs, and what each cost: (data set, method) -> cost -> a value for each seed."""
+    """Finished runs, and what each cost.
 
-    runs: list[Run]
-    costs: dict[tuple[str, str], dict[str, list[float]]]
-    controls: list[str]
+    Attributes:
+        runs: files of predictions or row values.
+        controls: methods that are shown and never set the worst or best.
+        costs: (data set, method) -> cost -> a value for each seed.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    controls: list[str] = field(default_factory=list)
+    costs: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
+
+    def add(self, run: Run, costs: Mapping[str, float]) -> None:
+        """Adds a run of a method."""
+        self.runs.append(run)
+        entry = self.costs.setdefault((run.data, run.method), {})
+        for name, value in costs.items():
+            entry.setdefault(name, []).append(value)
+
+    def add_control(self, run: Run) -> None:
+        """Adds control scores on the model of a run."""
+        self.runs.append(run)
+        if run.method not in self.controls:
+            self.controls.append(run.method)
+
+    def ordered(self) -> "Found":
+        """The runs in the order of the rows, controls last; without data sets that have nothing but controls."""
+        compared = {run.data for run in self.runs if run.method not in self.controls}
+        kept = sorted((run for run in self.runs if run.data in compared), key=lambda run: run.method in self.controls)
+        present = {run.method for run in kept}
+        return Found(runs=kept, costs=self.costs, controls=[name for name in self.controls if name in present])
 
     @property
     def columns(self) -> Columns:
         """Mean costs over seeds, as columns of the table."""
+        names = dict.fromkeys((*COSTS, *(name for costs in self.costs.values() for name in costs)))
         return {
-            name: {cell: _mean(costs[name]) for cell, costs in self.costs.items() if costs.get(name)} for name in COSTS
+            name: {cell: _mean(costs[name]) for cell, costs in self.costs.items() if costs.get(name)} for name in names
         }
 
 
-def collect(suite: Suite, plan: Sequence[Planned]) -> Found:
-    """What the finished runs of a plan have left; data sets on which nothing but controls is finished are left out."""
-    found = Found(runs=[], costs={}, controls=[name for name, part in suite.methods.items() if part.control])
-    finished = [run for run in plan if run.finished()]
-    for run in finished:
-        _add(found, suite, run, run.label, run.folder)
-    for name in suite.transfer:
-        for run in finished:
-            for transfer in run.transfers:
-                if transfer.name == name and transfer.done():
-                    _add(found, suite, run, f"{run.label} to {name}", transfer.folder)
-    compared = {run.data for run in found.runs if run.method not in found.controls}
-    # The order of the runs is that of the rows: controls come below the methods.
-    kept = sorted((run for run in found.runs if run.data in compared), key=lambda run: run.method in found.controls)
-    present = {run.method for run in kept}
-    return Found(runs=kept, costs=found.costs, controls=[name for name in found.controls if name in present])
-
-
-def write_table(suite: Suite, plan: Sequence[Planned], failures: Mapping[str, str]) -> list[Path]:
+def write_table(suite: Suite, found: Found, markdown: Callable[[GainTable, Columns], str]) -> list[Path]:
     """Writes the table of what is finished in every format, and the plot; returns the paths, none where nothing is.
 
     Args:
         suite: whose.
-        plan: all of its runs.
-        failures: name of a run -> why it failed.
+        found: its finished runs.
+        markdown: makes the Markdown of the table and the costs.
 
     Raises:
         ValueError: runs that cannot stand in one table, such as predictions for different instances.
     """
-    found = collect(suite, plan)
     if not found.runs:
         return []
+    suite.output.mkdir(parents=True, exist_ok=True)
     table = gain_table(
         found.runs,
         controls=found.controls,
@@ -79,30 +88,12 @@ def write_table(suite: Suite, plan: Sequence[Planned], failures: Mapping[str, st
     )
     paths = []
     for form, name in FILES.items():
-        text = FORMATS[form](table, found.columns)
-        if form == "markdown":
-            text = "\n\n".join([text, _COST_NOTE, *_missing(plan, failures)])
+        text = (markdown if form == "markdown" else FORMATS[form])(table, found.columns)
         paths.append(suite.output / name)
         with atomic_write(paths[-1], "w") as file:
             file.write(text + "\n")
-    return paths + draw(suite, table, _points(plan))
-
-
-def write_state(suite: Suite, plan: Sequence[Planned], failures: Mapping[str, str]) -> None:
-    """Writes `runs.json`: each run's folder and whether it is done, missing, or failed and why."""
-    entries = [
-        {
-            "data": run.label,
-            "method": run.method,
-            "seed": run.seed,
-            "folder": str(run.folder),
-            "state": "failed" if run.name in failures else "done" if run.finished() else "missing",
-            "error": failures.get(run.name),
-        }
-        for run in plan
-    ]
-    with atomic_write(suite.output / "runs.json", "w") as file:
-        json.dump(entries, file, indent=1, ensure_ascii=False)
+    points = {suite.label(data, point): (data, point) for data in suite.data for point in suite.points}
+    return paths + draw(suite, table, points)
 
 
 def write_page(page: Path, suite: Suite) -> None:
@@ -120,22 +111,6 @@ def write_page(page: Path, suite: Suite) -> None:
     before, after = text[: text.index(first)], text[text.index(last) :]
     with atomic_write(page, "w") as file:
         file.write(f"{before}{first}\n\n{table.strip()}\n\n{after}")
-
-
-def _add(found: Found, suite: Suite, run: Planned, label: str, folder: Path) -> None:
-    seed = str(run.seed)
-    found.runs.append(Run(method=run.method, data=label, seed=seed, path=str(folder / "predictions.parquet")))
-    entry = found.costs.setdefault((label, run.method), {})
-    for name, value in read_costs(folder).items():
-        entry.setdefault(name, []).append(value)
-    if run.method != suite.references:
-        return
-    for control in CONTROLS:
-        path = folder / "reference" / f"{control}.parquet"
-        if path.is_file() and control not in suite.methods:
-            found.runs.append(Run(method=control, data=label, seed=seed, path=str(path)))
-            if control not in found.controls:
-                found.controls.append(control)
 
 
 def read_costs(folder: Path) -> dict[str, float]:
@@ -163,22 +138,6 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _points(plan: Sequence[Planned]) -> dict[str, tuple[str, object]]:
-    """Label in the table -> data set and value of the sweep."""
-    return {run.label: (run.data, run.point) for run in plan}
-
-
-def _missing(plan: Sequence[Planned], failures: Mapping[str, str]) -> list[str]:
-    """What the table lacks, in words."""
-    lines = [f"- {run.name}: failed: {_inline(failures[run.name])}" for run in plan if run.name in failures]
-    missing = [run for run in plan if run.name not in failures and not (run.finished() and _transferred(run))]
-    lines += [f"- {run.name}: not finished" for run in missing]
-    return ["Not in the table, or in part:\n\n" + "\n".join(lines)] if lines else []
-
-
-def _transferred(run: Planned) -> bool:
-    return all(complete(transfer.folder) for transfer in run.transfers)
-
-
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
+    """Text that Markdown shows as it is."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#" else c for c in text)

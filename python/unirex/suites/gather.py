@@ -1,0 +1,65 @@
+"""What the finished runs of a plan have left in their folders."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from unirex.files import atomic_write
+from unirex.metrics import Run
+from unirex.suites.plan import Planned, complete
+from unirex.suites.recipe import Suite
+from unirex.suites.table import CONTROLS, Found, inline, read_costs
+
+
+def collect(suite: Suite, plan: Sequence[Planned]) -> Found:
+    """What the finished runs of a plan have left; data sets on which nothing but controls is finished are left out."""
+    found = Found(controls=[name for name, part in suite.methods.items() if part.control])
+    finished = [run for run in plan if run.finished()]
+    for run in finished:
+        _add(found, suite, run, run.label, run.folder)
+    for name in suite.transfer:
+        for run in finished:
+            for transfer in run.transfers:
+                if transfer.name == name and transfer.done():
+                    _add(found, suite, run, f"{run.label} to {name}", transfer.folder)
+    return found.ordered()
+
+
+def missing(plan: Sequence[Planned], failures: Mapping[str, str]) -> list[str]:
+    """What the table lacks, in words."""
+    lines = [f"- {run.name}: failed: {inline(failures[run.name])}" for run in plan if run.name in failures]
+    open_runs = [run for run in plan if run.name not in failures and not (run.finished() and _transferred(run))]
+    lines += [f"- {run.name}: not finished" for run in open_runs]
+    return ["Not in the table, or in part:\n\n" + "\n".join(lines)] if lines else []
+
+
+def write_state(suite: Suite, plan: Sequence[Planned], failures: Mapping[str, str]) -> None:
+    """Writes `runs.json`: each run's folder and whether it is done, missing, or failed and why."""
+    entries = [
+        {
+            "data": run.label,
+            "method": run.method,
+            "seed": run.seed,
+            "folder": str(run.folder),
+            "state": "failed" if run.name in failures else "done" if run.finished() else "missing",
+            "error": failures.get(run.name),
+        }
+        for run in plan
+    ]
+    with atomic_write(suite.output / "runs.json", "w") as file:
+        json.dump(entries, file, indent=1, ensure_ascii=False)
+
+
+def _add(found: Found, suite: Suite, run: Planned, label: str, folder: Path) -> None:
+    def made(method: str, path: Path) -> Run:
+        return Run(method=method, data=label, seed=str(run.seed), path=str(path))
+
+    found.add(made(run.method, folder / "predictions.parquet"), read_costs(folder))
+    for control in CONTROLS if run.method == suite.references else ():
+        path = folder / "reference" / f"{control}.parquet"
+        if path.is_file() and control not in suite.methods:
+            found.add_control(made(control, path))
+
+
+def _transferred(run: Planned) -> bool:
+    return all(complete(transfer.folder) for transfer in run.transfers)

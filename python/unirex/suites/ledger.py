@@ -1,0 +1,159 @@
+"""The ledger of a suite: a line for each finished run, kept in the repository, so that nothing is run twice.
+
+A line is the run's configuration and its digest, its metrics, what it cost, and on what. Beside the ledger,
+`rows/DIGEST.parquet` holds the row values that tables and paired intervals are made from (`unirex.metrics.row_values`).
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from unirex.identity import digest
+from unirex.untrusted import read_json
+
+try:
+    import fcntl
+except ImportError:  # Windows: two suites on one ledger do not see each other there
+    fcntl = None  # type: ignore[assignment]
+
+Name = tuple[str, str, str, int]
+"""Suite, data set as the table calls it, method, seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A finished run.
+
+    Attributes:
+        suite: stem of the suite's file.
+        data: data set as the table calls it.
+        method: name in the suite.
+        seed: of training.
+        split: that was judged.
+        digest: of `config`.
+        config: the settings that the result depends on.
+        rows: instances judged.
+        metrics: metric -> value (None = undefined in every row) and number of rows where it is undefined.
+        references: control scores -> the same.
+        cost: seconds, memory, device, threads, versions.
+        trained: digest of the part of the settings that training depends on: runs of one have one model.
+        commit: of the code, None outside a clone.
+        date: when it was added, UTC.
+    """
+
+    suite: str
+    data: str
+    method: str
+    seed: int
+    split: str
+    digest: str
+    config: Mapping[str, Any]
+    rows: int
+    metrics: Mapping[str, Sequence[Any]]
+    references: Mapping[str, Mapping[str, Sequence[Any]]]
+    cost: Mapping[str, Any]
+    trained: str
+    commit: str | None
+    date: str
+
+    @property
+    def name(self) -> Name:
+        """What the entry is the result of."""
+        return self.suite, self.data, self.method, self.seed
+
+
+@dataclass(kw_only=True)
+class Ledger:
+    """The entries of a file that may grow while it is read.
+
+    Attributes:
+        path: of the file; it need not exist.
+        say: prints a line.
+    """
+
+    path: Path
+    say: Callable[[str], None] = print
+    _told: set[str] = field(default_factory=set)
+
+    def entries(self) -> list[Entry]:
+        """All entries in order. Of one name and digest the first counts; a torn last line is left out with a word.
+
+        Raises:
+            ValueError: a line that is no entry, or whose digest is not that of its settings.
+        """
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        found: dict[tuple[Name, str], Entry] = {}
+        lines = text.split("\n")
+        if lines[-1]:
+            self._warn(f"{self.path}: line {len(lines)} is torn, and left out")
+        for number, line in enumerate(lines[:-1], start=1):
+            if line.strip():
+                entry = _entry(line, f"{self.path}: line {number}")
+                found.setdefault((entry.name, entry.digest), entry)
+        return list(found.values())
+
+    def add(self, entry: Entry) -> bool:
+        """Appends an entry, whole or not at all, unless it is there; returns whether it was added."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.path) as file:
+            if any((e.name, e.digest) == (entry.name, entry.digest) for e in self.entries()):
+                return False
+            end = _cut_torn(file)
+            line = json.dumps(asdict(entry), ensure_ascii=False, separators=(",", ":"))
+            file.seek(end)
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return True
+
+    def rows(self, entry: Entry, source: str = "") -> Path:
+        """The file of an entry's row values, or of those of control scores on its model."""
+        return self.path.parent / "rows" / f"{entry.digest[:16]}{source and f'-{source}'}.parquet"
+
+    def _warn(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self.say(line)
+
+
+def current(entries: Sequence[Entry], suite: str) -> dict[tuple[str, str, int], Entry]:
+    """(data set, method, seed) -> the entry that holds: the last one, where the settings have changed since others."""
+    return {(e.data, e.method, e.seed): e for e in entries if e.suite == suite}
+
+
+def _entry(line: str, where: str) -> Entry:
+    try:
+        content = read_json(line)
+        found = Entry(**content)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: not an entry of a ledger ({' '.join(str(error).split())})") from None
+    if found.digest != digest(found.config):
+        raise ValueError(f"{where}: digest is {found.digest!r}, expected that of its config, {digest(found.config)!r}")
+    return found
+
+
+def _cut_torn(file: IO[bytes]) -> int:
+    """Cuts what stands behind the last line end, which a kill left there; returns the length."""
+    file.seek(0)
+    content = file.read()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        file.truncate(end)
+    return end
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes]]:
+    """The file, open for reading and writing; nobody else adds to it meanwhile."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    with os.fdopen(descriptor, "r+b") as file:
+        if fcntl is not None:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        yield file

@@ -1,0 +1,117 @@
+"""What a finished run adds to the ledger, read from its folder."""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from unirex.metrics import row_values
+from unirex.suites.ledger import Entry, Ledger
+from unirex.suites.plan import Judged, Planned
+from unirex.suites.recipe import Suite
+from unirex.suites.table import CONTROLS, read_costs
+from unirex.untrusted import read_json
+
+_LEFT_OUT = re.compile(r"@0\.|:|_(entropy|kl|micro)\b")
+_KEPT = ("train_seconds", "judge_seconds", "step_seconds", "step_instances", "explain_seconds", "explain_instances")
+_FOOTPRINT = ("cpu_seconds", "peak_memory", "peak_device_memory", "device", "threads", "versions", "step", "best_epoch")
+
+
+def record(suite: Suite, ledger: Ledger, run: Planned) -> list[Entry]:
+    """Adds what a finished run and its transfers have left to the ledger; returns what was new."""
+    added = []
+    for judged in run.judged:
+        entry = _entry(suite, run, judged)
+        files = {"": judged.folder / "predictions.parquet"}
+        if run.method == suite.references:
+            files |= {name: judged.folder / "reference" / f"{name}.parquet" for name in entry.references}
+        for source, path in files.items():
+            rows = row_values.from_predictions(
+                str(path), convention=suite.table.convention, perturbation=suite.table.perturbation
+            )
+            row_values.write(rows, ledger.rows(entry, source))
+        if ledger.add(entry):
+            added.append(entry)
+    return added
+
+
+def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
+    reports = _reports(judged.folder)
+    own = reports[0]
+    return Entry(
+        suite=suite.path.stem,
+        data=judged.label,
+        method=run.method,
+        seed=run.seed,
+        split=str(run.config["eval"]["split"]),
+        digest=judged.digest,
+        config=judged.config,
+        rows=own["rows"],
+        metrics=_metrics(own),
+        references={
+            source: _metrics(report)
+            for report in reports[1:]
+            if (source := str(report["about"].get("scores_from"))) in CONTROLS
+        },
+        cost=_cost(judged.folder),
+        trained=run.training,
+        commit=_commit(suite.path.parent),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _reports(folder: Path) -> list[dict[str, Any]]:
+    content = read_json((folder / "metrics.json").read_bytes())
+    found: list[dict[str, Any]] = content.get("systems", [content])
+    return found
+
+
+def _metrics(report: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Means and numbers of undefined rows, of every perturbation, but not of single fractions and classes."""
+    return {
+        name: [None if metric["value"] is None else float(f"{metric['value']:.8g}"), metric["n_undefined"]]
+        for metric in report["metrics"]
+        if not _LEFT_OUT.search(name := metric["name"])
+    }
+
+
+def _cost(folder: Path) -> dict[str, Any]:
+    """What the run's log says of time, memory and machine; `columns` are those of the table."""
+    end = _last_event(folder)
+    found = {name: _rounded(end[name]) for name in (*_KEPT, *_FOOTPRINT) if name in end}
+    columns = {name: _rounded(value) for name, value in read_costs(folder).items()}
+    if "train_seconds" in end:
+        columns["run_minutes"] = _rounded((end["train_seconds"] + end["judge_seconds"]) / 60)
+    return {**found, "columns": columns}
+
+
+def _last_event(folder: Path) -> dict[str, Any]:
+    for name in ("log.jsonl", "cost.json"):
+        with suppress(OSError):
+            lines = (folder / name).read_text(encoding="utf-8").splitlines()
+            return dict(json.loads(lines[-1]))
+    return {}
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _commit(folder: Path) -> str | None:
+    """The commit that a clone stands at."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()

@@ -1,0 +1,342 @@
+"""The ledger: what is done is not run again, anywhere; shared models; shares of a plan; the table without torch."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from reference import predictions
+from unirex import suite, train
+from unirex.config import parse, to_yaml
+from unirex.identity import determining, digest, training_part
+from unirex.metrics import Resampling, Run, gain_table, row_values, score
+from unirex.suites.launch import Launcher, groups
+from unirex.suites.ledger import Entry, Ledger, current
+from unirex.suites.plan import completed_digest, make_plan
+from unirex.suites.recipe import read_suite
+from unirex.suites.session import share
+
+
+def entry(**changes: Any) -> Entry:
+    config = changes.pop("config", {"seed": 0, "train": {"lr": 0.1}})
+    known: dict[str, Any] = {
+        "suite": "s", "data": "one", "method": "slm", "seed": 0, "split": "test", "digest": digest(config),
+        "config": config, "rows": 3, "metrics": {"auprc": [0.5, 0]}, "references": {}, "cost": {"columns": {}},
+        "trained": "x", "commit": None, "date": "2026-01-01",
+    }  # fmt: skip
+    return Entry(**known | changes)
+
+
+def test_entries_come_back_and_the_first_of_a_name_and_digest_counts(tmp_path: Path) -> None:
+    ledger = Ledger(path=tmp_path / "results" / "s.jsonl")
+    assert ledger.entries() == []
+    assert ledger.add(entry())
+    assert not ledger.add(entry(date="2027-01-01"))
+    assert ledger.add(entry(config={"seed": 0, "train": {"lr": 0.2}}))
+    assert [e.date for e in ledger.entries()] == ["2026-01-01"] * 2
+    assert current(ledger.entries(), "s")["one", "slm", 0].config["train"]["lr"] == 0.2
+    assert current(ledger.entries(), "other") == {}
+    with ledger.path.open("a") as file:  # as a merge of two clones leaves it
+        file.write(ledger.path.read_text())
+    assert len(ledger.entries()) == 2
+
+
+def test_a_torn_last_line_is_dropped_with_a_word(tmp_path: Path) -> None:
+    said: list[str] = []
+    ledger = Ledger(path=tmp_path / "s.jsonl", say=said.append)
+    ledger.add(entry())
+    whole = ledger.path.read_text()
+    ledger.path.write_text(whole + whole[:40])
+    for _ in range(2):
+        assert len(ledger.entries()) == 1
+    assert said == [f"{ledger.path}: line 2 is torn, and left out"]
+    ledger.add(entry(seed=1))
+    assert [json.loads(line)["seed"] for line in ledger.path.read_text().splitlines()] == [0, 1]
+
+
+def test_a_line_that_is_no_entry_is_refused(tmp_path: Path) -> None:
+    ledger = Ledger(path=tmp_path / "s.jsonl")
+    ledger.add(entry())
+    line = json.loads(ledger.path.read_text())
+    ledger.path.write_text(json.dumps({**line, "config": {"seed": 1}}) + "\n")
+    with pytest.raises(ValueError, match=r"s.jsonl: line 1: digest is .* expected that of its config"):
+        ledger.entries()
+    del line["rows"]
+    ledger.path.write_text(json.dumps(line) + "\n")
+    with pytest.raises(ValueError, match=r"line 1: not an entry of a ledger .*'rows'"):
+        ledger.entries()
+
+
+def settings(*arguments: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(to_yaml(parse(arguments, prog="x", description="")))
+    return content
+
+
+def test_a_digest_holds_on_every_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = set()
+    for root in ("/a", "/b/c/"):
+        monkeypatch.setenv("UNIREX_DATA", root)
+        where = f"--data.path={root.rstrip('/')}/sst"
+        more = ["--output=runs/x", "--train.log_every=3"] if root == "/a" else ["--data.cache=/tmp/cache"]
+        config = determining(settings("--data.source=eraser", where, *more))
+        assert config["data"]["path"] == "$UNIREX_DATA/sst"
+        found.add(digest(config))
+    assert len(found) == 1
+    assert digest(determining(settings("--train.lr=0.5"))) != digest(determining(settings()))
+
+
+def test_an_entry_from_before_a_setting_came_is_of_its_default() -> None:
+    now = determining(settings("--train.lr=0.5"))
+    before = {**now, "train": {k: v for k, v in now["train"].items() if k != "clip"}}
+    assert digest(before) != digest(now)
+    assert completed_digest(before) == completed_digest(now) == digest(now)
+    assert completed_digest({**before, "train": {**before["train"], "clip": 3.0}}) != digest(now)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (["--method.attribution=grad"], ["--method.attribution=ig", "--method.explainer.ig_steps=9"], True),
+        (["--method.attribution=grad"], ["--method.attribution=grad", "--eval.how=[attention,delete]"], True),
+        (["--method.attribution=grad"], ["--method.attribution=grad", "--seed=1"], False),
+        (["--method.attribution=grad"], ["--method.attribution=grad", "--train.lr=0.1"], False),
+        (["--method.attribution=grad"], ["--method.attribution=grad", "--eval.max_tokens=100"], False),
+        # The best epoch is chosen by the scores, or they are trained: they count.
+        (["--train.best_metric=composite"], ["--train.best_metric=composite", "--method.attribution=ig"], False),
+        (["--train.best_metric=composite"], ["--train.best_metric=composite", "--eval.split=val"], True),
+        (["--model.extractor=shared"], ["--model.extractor=shared", "--method.attribution=ig"], False),
+    ],
+)
+def test_runs_are_trained_alike(one: list[str], other: list[str], *, same: bool) -> None:
+    parts = [training_part(settings("--model.extractor=none", *arguments)) for arguments in (one, other)]
+    assert (parts[0] == parts[1]) is same
+
+
+def test_row_values_make_the_table_of_the_predictions(tmp_path: Path) -> None:
+    rows = predictions.rows(7, 300, hows=("attention", "delete"))
+    path = tmp_path / "p.parquet"
+    pq.write_table(predictions.as_table(rows, hows=("attention", "delete")), path)
+    kept = row_values.from_predictions(str(path))
+    small = tmp_path / "rows" / "r.parquet"
+    row_values.write(kept, small)
+    assert small.stat().st_size < 20_000
+    runs = [Run(method="m", data="d", seed="0", path=str(p)) for p in (path, small)]
+    cells = [gain_table([run], resampling=Resampling(replicates=50)).cells["d", "m"] for run in runs]
+    assert cells[0].values == pytest.approx(cells[1].values, abs=1e-7)
+    for name in ("auprc", "task"):
+        assert cells[0].intervals[name] == pytest.approx(cells[1].intervals[name], abs=1e-6)
+    report, whole = row_values.read(str(small)).state(Resampling(replicates=0)).compute(), score(str(path))
+    for name in ("normalised_sufficiency", "sufficiency"):
+        assert report[name].n_undefined == whole[name].n_undefined
+    with pytest.raises(ValueError, match="perturbation is 'attention', expected 'delete'"):
+        gain_table(runs[1:], perturbation="delete")
+    with pytest.raises(ValueError, match="not a file of row values"):
+        row_values.read(str(path))
+
+
+FAKE = """
+import json, pathlib, shutil, sys
+module, *arguments = sys.argv[1:]
+named = dict(a[2:].split("=", 1) for a in arguments)
+folder, here = pathlib.Path(named["output"]), pathlib.Path(__file__).parent
+with open(here / "calls", "a") as calls:
+    trained = named.get("trained", "")
+    calls.write(f"{'/'.join(folder.parts[-3:])} {'/'.join(pathlib.Path(trained).parts[-3:])}".strip() + "\\n")
+shutil.copy(here / "configs" / f"{'_'.join(folder.parts[-3:])}.yaml", folder / "config.yaml")
+(folder / "model").mkdir(exist_ok=True)
+end = {"event": "end", "train_seconds": 60.0, "judge_seconds": 30.0, "step_seconds": 6.0, "step_instances": 3,
+    "explain_seconds": 1.0, "explain_instances": 4, "threads": 1}
+(folder / "log.jsonl").write_text(json.dumps(end) + "\\n")
+for name in ("predictions", "reference/random"):
+    (folder / name).parent.mkdir(exist_ok=True)
+    shutil.copy(here / f"{named['seed']}.parquet", folder / f"{name}.parquet")
+shutil.copy(here / "metrics.json", folder / "metrics.json")
+"""
+
+
+class World:
+    """A suite with a ledger whose runs are stand-ins: two task models explained twice, and an extractor."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        none = {"model.extractor": "none"}
+        content = {
+            "output": str(folder / "out"),
+            "ledger": "results/s.jsonl",
+            "data": {"one": [], "two": {"set": {"data.toy.kind": "pair"}}},
+            "methods": {
+                "grad": {"set": {**none, "method.attribution": "grad"}},
+                "ig": {"set": {**none, "method.attribution": "ig"}},
+                "slm": {"set": {"model.extractor": "shared"}, "seeds": [0, 1]},
+            },
+            "references": "slm",
+            "table": {"replicates": 20, "against": "slm"},
+        }
+        self.path = folder / "s.yaml"
+        self.path.write_text(yaml.safe_dump(content, sort_keys=False))
+        self.suite = read_suite(str(self.path))
+        self.plan = make_plan(self.suite, [])
+        (folder / "fake.py").write_text(FAKE)
+        (folder / "configs").mkdir()
+        for run in self.plan:
+            (folder / "configs" / f"{'_'.join(run.folder.parts[-3:])}.yaml").write_text(yaml.safe_dump(run.config))
+        for seed in (0, 1):
+            rows = predictions.rows(7, 20, hows=("attention",))
+            for i, row in enumerate(rows):
+                row["scores"] = [None if s is None else float((i + seed) % 3) for s in row["scores"]]
+            pq.write_table(predictions.as_table(rows, hows=("attention",)), folder / f"{seed}.parquet")
+        own = score(str(folder / "0.parquet")).as_dict()
+        random = {**own, "about": {"scores_from": "random"}}
+        (folder / "metrics.json").write_text(json.dumps({"systems": [own, random]}))
+
+    def run(self, *arguments: str) -> int:
+        return suite.main([str(self.path), *arguments])
+
+    def calls(self) -> list[str]:
+        path = self.folder / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return lines
+
+    @property
+    def ledger(self) -> Ledger:
+        assert self.suite.ledger is not None
+        return Ledger(path=self.suite.ledger)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(Launcher, "_launcher", lambda self: [sys.executable, str(tmp_path / "fake.py")])
+    return World(tmp_path)
+
+
+def test_what_is_in_the_ledger_is_not_run_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.run("--only", "one") == 0
+    assert world.calls() == ["one/grad/0", "one/ig/0 one/grad/0", "one/slm/0", "one/slm/1"]
+    assert "4 of 8 runs done" in capsys.readouterr().out
+    entries = world.ledger.entries()
+    for found in entries:
+        assert found.digest == digest(found.config)
+        assert found.cost["columns"] == {"train_seconds": 2.0, "explain_seconds": 0.25, "run_minutes": 1.5}
+        assert len(json.dumps(found.__dict__)) < 8000
+    assert entries[0].trained == entries[1].trained != entries[2].trained
+    # Another machine has the ledger alone.
+    assert world.run("--output", str(world.folder / "elsewhere")) == 0
+    assert [call.split()[0] for call in world.calls()] == ["two/grad/0", "two/ig/0", "two/slm/0", "two/slm/1"]
+    assert len(world.ledger.entries()) == 8
+    # A finished run that a kill kept from the ledger is added, not run again.
+    kept = world.ledger.path.read_text().splitlines(keepends=True)
+    world.ledger.path.write_text("".join(kept[1:]))
+    assert world.run() == 0
+    assert world.calls() == []
+    assert len(world.ledger.entries()) == 8
+    # A new setting is another run.
+    assert world.run("--only", "one", "slm", "--seeds", "1", "--set", "train.lr=0.1", "--overwrite", "true") == 1
+    assert world.calls() == ["one/slm/1"]
+
+
+def test_the_same_run_under_another_name_is_not_run_again(world: World) -> None:
+    assert world.run("--only", "one", "slm", "--seeds", "0") == 0
+    world.calls()
+    world.path.write_text(world.path.read_text().replace("slm", "extractor"))
+    assert world.run("--only", "one", "extractor", "--seeds", "0") == 0
+    assert world.calls() == []
+    assert [e.method for e in world.ledger.entries()] == ["slm", "extractor"]
+
+
+def test_shares_cover_the_plan_and_keep_models_together(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [len(group) for group in groups(world.plan)] == [2, 1, 1, 2, 1, 1]
+    parts = [share(world.plan, f"{i}/3") for i in (1, 2, 3)]
+    assert sorted(run.name for part in parts for run in part) == sorted(run.name for run in world.plan)
+    assert {run.name for run in parts[0]} == {"one/grad/0", "one/ig/0", "two/grad/0", "two/ig/0"}
+    for number in ("1", "2"):
+        assert world.run("--shard", f"{number}/2") == 0
+    assert len(world.calls()) == len(world.ledger.entries()) == 8
+    for wrong in ("0/2", "3/2", "2", "a/b"):
+        assert world.run("--shard", wrong) == 2
+        assert f"--shard is '{wrong}', expected I/N" in capsys.readouterr().err
+
+
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "transformers", "accelerate", "datasets"):
+    sys.modules[name] = None
+from unirex import suite
+sys.exit(suite.main(sys.argv[1:]))
+"""
+
+
+def test_the_table_needs_the_ledger_alone(world: World) -> None:
+    page = world.folder / "page.md"
+    page.write_text("a\n<!-- suite s -->\n<!-- end of suite s -->\nb\n")
+
+    def show() -> str:
+        arguments = [str(world.path), "--table-only", "--page", str(page), "--output", str(world.folder / "table")]
+        subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *arguments], check=True)
+        return page.read_text()
+
+    assert show().count("0 of 4 runs done") == 2
+    assert world.run("--only", "one", "slm", "grad") == 0
+    text = show()
+    assert text.startswith("a\n<!-- suite s -->\n\n3 of 8 runs done; — = not run yet.")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    assert len({len(row) for row in rows[:6]}) == 1
+    by_name = {row[0]: row for row in reversed(rows)}
+    assert (by_name["slm"][1], by_name["grad"][1], by_name["ig"][1]) == ("2", "1", "0 of 1")
+    assert by_name["ig"][2:] == ["—"] * (len(by_name["ig"]) - 2)
+    assert by_name["slm"][-3:] == ["2", "0.25", "1.5"]
+    assert by_name["random (control)"][0]
+    assert "**one: slm minus the method of the row**" in text
+    apart = [row for row in rows if row[0] == "grad"][-1]
+    assert apart == ["grad", "1", *["+0.000 [+0.000, +0.000]"] * 6]  # the same predictions, seed 0
+    assert text == show()
+
+
+def test_a_lost_file_of_row_values_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.run("--only", "one", "slm") == 0
+    lost = world.ledger.rows(world.ledger.entries()[0])
+    lost.unlink()
+    assert world.run("--table-only") == 2
+    assert f"{lost}: no such file, expected the row values of s/one/slm/0" in capsys.readouterr().err
+
+
+def small(output: Path, attribution: str, *more: str) -> list[str]:
+    sizes = [f"--data.toy.n_{split}=24" for split in ("train", "val", "test")]
+    model = ["--model.extractor=none", "--model.random.hidden_size=32", "--model.random.num_hidden_layers=1"]
+    rest = ["--train.epochs=2", "--train.lr=0.01", "--eval.references=[random]", f"--output={output}"]
+    return [*sizes, *model, *rest, f"--method.attribution={attribution}", *more]
+
+
+@pytest.mark.slow
+def test_a_shared_model_gives_the_numbers_of_one_trained_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main(small(tmp_path / "grad", "grad")) == 0
+    for attribution in ("deeplift", "gradient_shap"):
+        alone, shared = tmp_path / f"{attribution}-alone", tmp_path / attribution
+        assert train.main(small(alone, attribution)) == 0
+        assert train.main(small(shared, attribution, f"--trained={tmp_path / 'grad'}")) == 0
+        tables = [pq.read_table(folder / "predictions.parquet").drop_columns("model") for folder in (alone, shared)]
+        assert tables[0].equals(tables[1])
+        weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (alone, shared)]
+        assert weights[0] == weights[1]
+        log = [json.loads(line) for line in (shared / "log.jsonl").read_text().splitlines()]
+        own = [json.loads(line) for line in (tmp_path / "grad" / "log.jsonl").read_text().splitlines()]
+        assert [e["event"] for e in log] == ["end"]
+        assert {k: log[0][k] for k in ("step", "step_seconds", "train_seconds")} == {
+            k: own[-1][k] for k in ("step", "step_seconds", "train_seconds")
+        }
+    capsys.readouterr()
+    assert train.main(small(tmp_path / "x", "ig", f"--trained={tmp_path / 'grad'}", "--train.lr=0.02")) == 2
+    assert "its train settings are others, expected a run that is trained alike" in capsys.readouterr().err
+
+
+def test_an_entry_of_another_suite_does_not_count() -> None:
+    found = current([entry(), replace(entry(), suite="t", date="later")], "s")
+    assert found["one", "slm", 0].date == "2026-01-01"

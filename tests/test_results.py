@@ -1,0 +1,62 @@
+"""The committed results: every entry of a ledger belongs to its suite, has a cost, and the page shows the ledger."""
+
+from pathlib import Path
+
+import pytest
+
+from unirex import suite
+from unirex.metrics import Resampling, row_values
+from unirex.suites.ledger import Entry, Ledger, current
+from unirex.suites.plan import completed_digest, make_plan
+from unirex.suites.recipe import Suite, read_suite
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "results.md"
+SUITES = [
+    made for path in sorted((ROOT / "recipes" / "suites").glob("*.yaml")) if (made := read_suite(str(path))).ledger
+]
+
+
+def entries(made: Suite) -> list[Entry]:
+    assert made.ledger is not None
+    return Ledger(path=made.ledger).entries()  # refuses a digest that is not that of its settings
+
+
+def test_there_is_a_suite_with_a_ledger() -> None:
+    assert "evidence" in [made.path.stem for made in SUITES]
+
+
+@pytest.mark.parametrize("made", SUITES, ids=lambda made: made.path.stem)
+def test_every_entry_that_counts_is_a_run_of_the_suite(made: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNIREX_DATA", "/data")
+    plan = make_plan(made, [])
+    wanted = {(judged.label, run.method, run.seed): judged.digest for run in plan for judged in run.judged}
+    for key, entry in current(entries(made), made.path.stem).items():
+        assert key in wanted, f"{key} is not in {made.path}"
+        assert wanted[key] in (entry.digest, completed_digest(entry.config)), f"{key} is of other settings"
+
+
+@pytest.mark.parametrize("made", SUITES, ids=lambda made: made.path.stem)
+def test_every_entry_has_its_cost_and_the_rows_of_its_metrics(made: Suite) -> None:
+    for entry in entries(made):
+        assert entry.cost["columns"]["explain_seconds"] > 0, entry.name
+        assert " to " in entry.data or entry.cost["train_seconds"] > 0, entry.name
+        assert "/" not in str(entry.config["data"]["path"] or "").removeprefix("$UNIREX_DATA/"), entry.name
+        assert made.ledger is not None
+        rows = row_values.read(str(Ledger(path=made.ledger).rows(entry)))
+        assert len(rows.hashes) == entry.rows
+        for metric in rows.state(Resampling(replicates=0)).compute().metrics:
+            value, undefined = entry.metrics[metric.name]
+            assert metric.value == pytest.approx(value, abs=1e-5), (entry.name, metric.name)
+            assert metric.n_undefined == undefined, (entry.name, metric.name)
+
+
+@pytest.mark.parametrize("made", SUITES, ids=lambda made: made.path.stem)
+def test_the_page_shows_what_the_command_prints(made: Suite, tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    arguments = [str(made.path), "--table-only", "--page", str(page), "--output", str(tmp_path / "out")]
+    assert suite.main(arguments) == 0
+    assert page.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8"), (
+        f"run: python -m unirex.suite {made.path.relative_to(ROOT)} --table-only --page docs/results.md"
+    )
