@@ -9,7 +9,8 @@ from torch.testing import assert_close
 
 from reference import topk as slow
 from unirex import _rust
-from unirex.selection import pool_words, top_k_masks, top_k_word_masks
+from unirex.relaxation import Relaxation
+from unirex.selection import pool_words, relaxed_masks, top_k_masks, top_k_word_masks
 
 SPECIAL = [float(np.float32(x)) for x in [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, 1e-45, -1e-45, 3.4e38]]
 scores_of = st.one_of(st.sampled_from(SPECIAL), st.floats(width=32, allow_nan=False))
@@ -137,6 +138,24 @@ def test_nan_counts_only_where_it_may_be_selected(backend):
     endless = torch.tensor([[0.0, float("inf"), float("-inf")]])
     with pytest.raises(ValueError, match=r"^row 0: scores\[1\] is NaN, expected a number$"):
         top_k_word_masks(endless, torch.tensor([[0, 1, 1]]), [0.5], pooling="sum", backend=backend)
+
+
+@pytest.mark.parametrize("unit", ["token", "word"])
+def test_nan_is_refused_where_the_selection_carries_gradient(unit):
+    scores = torch.tensor([[float("nan"), 1.0, float("nan")]])
+    how = Relaxation(estimator="logistic")
+    assert relaxed_masks(scores, torch.tensor([[-1, 0, -1]]), [0.5], how, unit=unit).tolist() == [[[0, 1, 0]]]
+    with pytest.raises(ValueError, match=r"^row 0: scores\[2\] is NaN, expected a number$"):
+        relaxed_masks(scores, torch.tensor([[-1, 0, 1]]), [0.5], how, unit=unit)
+
+
+def test_the_kernel_is_asked_where_it_is_to_be(monkeypatch):
+    asked = []
+    kernel = _rust.rationales
+    monkeypatch.setattr(_rust, "rationales", lambda *a, **k: asked.append(1) or kernel(*a, **k))
+    for backend, calls in (("torch", 0), ("rust", 1), ("auto", 2)):
+        top_k_masks(torch.rand(2, 3), torch.ones(2, 3, dtype=torch.bool), [0.5], backend=backend)
+        assert len(asked) == calls
 
 
 @pytest.mark.parametrize("backend", ["rust", "torch"])
