@@ -7,12 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
 
 from reference import predictions
 from reference.method_worlds import data, method_of
 from unirex.inference import OWN, Clock, EvalConfig, Judging, predict
-from unirex.judging import About, check_processes, dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging import About, dev_metrics, judge, print_tables, warn_of_collapse, write_all
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.schema import PREDICTIONS_KEY
@@ -154,15 +153,3 @@ def test_a_collapsed_extractor_is_told_of(table: pa.Table, capsys: pytest.Captur
     lines = capsys.readouterr().err.splitlines()
     assert lines
     assert all(line.startswith("warning: dev 3: the extractor may have collapsed: ") for line in lines)
-
-
-def test_processes_that_know_of_each_other_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_processes(ACCELERATOR)
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    check_processes(ACCELERATOR)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="WORLD_SIZE is 2, expected 1, the processes that accelerate sees"):
-        check_processes(ACCELERATOR)
-    monkeypatch.setattr(type(ACCELERATOR), "num_processes", 2)
-    monkeypatch.setattr(type(ACCELERATOR), "distributed_type", DistributedType.MULTI_CPU)
-    check_processes(ACCELERATOR)

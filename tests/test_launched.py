@@ -80,3 +80,14 @@ def test_a_launcher_that_starts_one_process_for_two_is_refused(tmp_path: Path) -
     assert len(lines) == 1, done.stderr
     assert "processes (MASTER_ADDR is 127.0.0.1) and started 1, expected --multi_gpu" in lines[0]
     assert not run.exists()
+
+
+def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    accelerator = Accelerator(cpu=True)
+    under(monkeypatch, "accelerate launch --num_processes 1 -m unirex.train")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "NO")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    launched.check_launch(accelerator)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="WORLD_SIZE is 2, expected 1, the processes that accelerate sees"):
+        launched.check_launch(accelerator)

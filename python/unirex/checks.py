@@ -61,24 +61,30 @@ def refuse_unread(config: Any) -> None:
         ValueError: the setting, its value, and which other one leaves it unread.
     """
     method, model = config.method, config.model
-    unread: dict[str, str] = {}
-    if getattr(method, "estimator", None) == "hard":
-        names = ("temperature", "noise", "samples", "imle_step")
-        unread |= dict.fromkeys((f"method.{name}" for name in names), "method.estimator hard")
-    learned = f"model.extractor {model.extractor}" if model.extractor in ("shared", "dual") else ""
-    if getattr(method, "name", None) == "fresh" and method.plaus_weight > 0:
-        learned = "method.plaus_weight above 0, whose score head explains,"
-    if learned and method.name != "l2e":  # which distils its attribution into the extractor
-        unread |= {"method.attribution": learned}
-        unread |= {f"method.explainer.{name}": learned for name in vars(getattr(method, "explainer", config.model))}
-    if model.head == "linear":
-        unread |= dict.fromkeys(("model.head_width", "model.head_layers"), "model.head linear")
     preset = preset_defaults(config.preset, method.name)
-    for key, cause in unread.items():
+    for key, cause in unread(config).items():
         value = _get(config, key)
         default = preset.get(key, _get({"method": type(method)(), "model": type(model)()}, key))
         if value != default:
             raise ValueError(f"{key} is {value!r}, which nothing reads with {cause}; expected it left out")
+
+
+def unread(config: Any) -> dict[str, str]:
+    """Settings of a run that nothing reads, and which other one leaves each unread."""
+    method, model = config.method, config.model
+    found: dict[str, str] = {}
+    if getattr(method, "estimator", None) == "hard":
+        names = ("temperature", "noise", "samples", "imle_step")
+        found |= dict.fromkeys((f"method.{name}" for name in names), "method.estimator hard")
+    learned = f"model.extractor {model.extractor}" if model.extractor in ("shared", "dual") else ""
+    if getattr(method, "name", None) == "fresh" and method.plaus_weight > 0:
+        learned = "method.plaus_weight above 0, whose score head explains,"
+    if learned and method.name != "l2e":  # which distils its attribution into the extractor
+        found |= {"method.attribution": learned}
+        found |= {f"method.explainer.{name}": learned for name in vars(getattr(method, "explainer", config.model))}
+    if model.head == "linear":
+        found |= dict.fromkeys(("model.head_width", "model.head_layers"), "model.head linear")
+    return found
 
 
 def _get(config: Any, key: str) -> Any:

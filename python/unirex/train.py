@@ -21,6 +21,7 @@ from unirex import checkpoint
 from unirex.arguments import fail
 from unirex.assemble import Assembly, assemble
 from unirex.card import model_card, write_card
+from unirex.checks import unread
 from unirex.config import RunConfig, parse, to_yaml
 from unirex.data.cache import digest_of
 from unirex.data.collate import EncodedSet
@@ -146,7 +147,7 @@ def _open_run(accelerator: Accelerator, config: RunConfig, folder: Path) -> None
     """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
     stored = folder / "config.yaml"
     if stored.exists() and config.resume:
-        _check_same(_stored(stored), yaml.safe_load(to_yaml(config)), stored)
+        _check_same(_stored(stored), config, stored)
     elif stored.exists() and not config.overwrite:
         raise ValueError(f"output {folder} holds a run, expected a new folder, --resume true or --overwrite true")
     accelerator.wait_for_everyone()
@@ -171,15 +172,19 @@ def _stored(path: Path) -> dict[str, object]:
     return content
 
 
-def _check_same(before: dict[str, Any], now: dict[str, Any], stored: Path) -> None:
-    """Refuses a resumption with other settings. One that the stored file does not know had its default then."""
+def _check_same(before: dict[str, Any], config: RunConfig, stored: Path) -> None:
+    """Refuses a resumption with other settings that something reads.
+
+    One that the stored file does not know had its default then.
+    """
+    now, free = yaml.safe_load(to_yaml(config)), {"data.cache", *unread(config)}
     defaults = yaml.safe_load(to_yaml(parse([f"--method.name={now['method']['name']}"], prog="", description="")))
     for key in sorted({*before, *now} - set(FREE)):
         old, new = before.get(key, defaults.get(key)), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             old = _filled(defaults.get(key, {}), old)
-            for name in sorted({*old, *new} - {"cache"}):
-                if old.get(name) != new.get(name):
+            for name in sorted({*old, *new}):
+                if f"{key}.{name}" not in free and old.get(name) != new.get(name):
                     raise ValueError(
                         f"--resume: {key}.{name} is {new.get(name)!r}, expected {old.get(name)!r} as in {stored}"
                     )

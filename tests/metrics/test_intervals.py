@@ -135,10 +135,11 @@ def test_every_interval_names_its_method_and_few_rows_are_said() -> None:
         if metric.low is not None and metric.high is not None:
             assert metric.range[0] - 1e-12 <= metric.low <= metric.value <= metric.high <= metric.range[1] + 1e-12
     assert few.as_dict()["notes"] == few.notes
-    assert "fewer than 100 rows stand behind" in few.notes[0]
-    assert few.notes[0] in few.to_text()
+    assert "fewer than 100 rows stand behind" in few.notes[-1]
+    assert few.notes[-1] in few.to_text()
     assert not notes_about(many, "accuracy")
-    assert not score(predictions.table(0, 60), resampling=Resampling(replicates=0)).notes
+    without = score(predictions.table(0, 60), resampling=Resampling(replicates=0))
+    assert without.notes == [f"note: {line}" for line in without.odd]
 
 
 def notes_about(report: Report, name: str) -> list[str]:

@@ -97,13 +97,15 @@ def rows(folder: Path, n: int) -> None:
     table = pa.concat_tables([table] * -(-n // table.num_rows)).slice(0, n).combine_chunks()
     ids = pa.array([f"id{i}" for i in range(n)])
     table = table.set_column(table.schema.get_field_index("id"), table.schema.field("id"), ids)
-    for method, order in (("a", range(n)), ("b", range(n - 1, -1, -1))):
+    # The second method tells the same instances in another order, and scores their words the other way round.
+    place = table.schema.get_field_index("scores")
+    turned = pa.array(
+        [[-score for score in row] for row in table["scores"].to_pylist()], table.schema.field(place).type
+    )
+    other = table.set_column(place, table.schema.field(place), turned).take(pa.array(range(n - 1, -1, -1)))
+    for method, rows_of in (("a", table), ("b", other)):
         (folder / method / "toy" / "0").mkdir(parents=True)
-        # The second method has the answers of other rows.
-        other = table.take(pa.array(list(order))).set_column(
-            table.schema.get_field_index("id"), table.schema.field("id"), ids
-        )
-        pq.write_table(other, folder / method / "toy" / "0" / "predictions.parquet", row_group_size=1000)
+        pq.write_table(rows_of, folder / method / "toy" / "0" / "predictions.parquet", row_group_size=1000)
 
 
 def eraser(folder: Path, n: int, rng: random.Random) -> None:

@@ -19,7 +19,7 @@ RUN = [
     *TOY, "--model.random.hidden_size=16", "--model.random.num_hidden_layers=1", "--model.random.num_attention_heads=2",
     "--model.random.intermediate_size=16", "--model.random.vocabulary=300", "--model.max_length=32",
     "--train.batch_size=8", "--train.epochs=1", "--train.log_every=1", "--train.lr=0.001",
-    "--eval.batch_size=64", "--method.imle_step=10",  # the defaults then
+    "--eval.batch_size=64",
 ]  # fmt: skip
 
 
