@@ -99,10 +99,11 @@ def rows(folder: Path, n: int) -> None:
     table = table.set_column(table.schema.get_field_index("id"), table.schema.field("id"), ids)
     # The second method tells the same instances in another order, and scores their words the other way round.
     place = table.schema.get_field_index("scores")
-    turned = pa.array(
-        [[-score for score in row] for row in table["scores"].to_pylist()], table.schema.field(place).type
+    scores = table["scores"].to_pylist()
+    turned = [None if row is None else [None if s is None else -s for s in row] for row in scores]
+    other = table.set_column(place, table.schema.field(place), pa.array(turned, table.schema.field(place).type)).take(
+        pa.array(range(n - 1, -1, -1))
     )
-    other = table.set_column(place, table.schema.field(place), turned).take(pa.array(range(n - 1, -1, -1)))
     for method, rows_of in (("a", table), ("b", other)):
         (folder / method / "toy" / "0").mkdir(parents=True)
         pq.write_table(rows_of, folder / method / "toy" / "0" / "predictions.parquet", row_group_size=1000)

@@ -99,9 +99,9 @@ def write(rows: RowValues, path: Path) -> None:
         )
 
 
-def is_row_values(path: str) -> bool:
-    """Whether a file holds row values."""
-    if not os.path.isfile(path) or not path.endswith(".parquet"):  # noqa: PTH113
+def is_row_values(system: object) -> bool:
+    """Whether a system is a file of row values."""
+    if not isinstance(system, str | os.PathLike) or not (path := Path(system)).is_file() or path.suffix != ".parquet":
         return False
     try:
         return KEY in (pq.read_schema(path).metadata or {})
