@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from unirex.metrics.definitions import Definition, Direction, Sums
 from unirex.metrics.eraser import Engine
-from unirex.metrics.intervals import few_rows, few_seeds, t_tail
-from unirex.metrics.names import near
+from unirex.metrics.intervals import few_rows, few_seeds, is_rounding, t_tail
+from unirex.metrics.names import near, shown
 from unirex.metrics.pairing import (
     Allowed,
     Rows,
@@ -306,7 +306,7 @@ def _named(source: Source, positions: NDArray[np.int64], limit: int = 5) -> str:
     start = 0
     for _, batch in source.batches(["id"], rows=65_536):
         part = positions[(positions >= start) & (positions < start + batch.num_rows)][: limit - len(names)]
-        names += [repr(batch.column("id")[int(i) - start].as_py()) for i in part]
+        names += [shown(batch.column("id")[int(i) - start].as_py()) for i in part]
         start += batch.num_rows
     return ", ".join(names) + (", …" if len(positions) > limit else "")
 
@@ -356,9 +356,11 @@ def _test(definition: Definition, first: _Group, other: _Group, n_partly: Mappin
 def _t_test(first: Draws, other: Draws) -> float:
     """The p-value of the difference over its standard error, from rows and seeds."""
     difference, variance = first.minus(other)
-    if math.isnan(difference) or (variance.total == 0 and difference):
+    if is_rounding(difference, max(abs(first.mean), abs(other.mean))):
+        return 1.0
+    if math.isnan(difference) or variance.total == 0:
         return float("nan")
-    return t_tail(difference / math.sqrt(variance.total), variance.freedom) if difference else 1.0
+    return t_tail(difference / math.sqrt(variance.total), variance.freedom)
 
 
 def _p_value(definition: Definition, first: _Group, other: _Group, difference: float) -> float:
