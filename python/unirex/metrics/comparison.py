@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex.metrics.definitions import Definition, Direction, Sums
-from unirex.metrics.eraser import Engine
+from unirex.metrics.eraser import Engine, on_ray
 from unirex.metrics.intervals import few_rows, few_seeds, is_rounding, t_tail
 from unirex.metrics.names import near, shown
 from unirex.metrics.pairing import (
@@ -247,7 +247,10 @@ def _run(
 ) -> tuple[Mapping[str, int], tuple[int, ...]]:
     """Fills the groups' states; rows that not all systems define by metric, and how many rows each group lost."""
     plans = [made for group in groups for made in group.plans]
-    steps = iter(_steps(2 * [made.source.n_rows() for made in plans], progress if engine == "local" else None))
+    distributed = on_ray(engine)
+    for made in plans if distributed else ():
+        made.source.refuse_streams()
+    steps = iter(_steps(2 * [made.source.n_rows() for made in plans], None if distributed else progress))
     surveyed = list(_each(engine, _survey, zip(plans, steps, strict=False)))
     rows = _common(plans, surveyed, intersect=intersect)
     check_same_instances(plans, rows)
@@ -266,7 +269,7 @@ def _run(
 
 def _each(engine: Engine, function: Callable[[T], R], work: Iterable[T]) -> Iterator[R]:
     """What a function makes of each piece of work, in order, here or on the processors of a Ray cluster."""
-    if engine == "local":
+    if not on_ray(engine):
         return map(function, work)
     from unirex.metrics.ray_engine import map_on_ray
 
