@@ -107,10 +107,9 @@ def test_an_entry_from_before_a_setting_came_is_of_its_default() -> None:
         (["--method.attribution=grad"], ["--method.attribution=grad", "--seed=1"], False),
         (["--method.attribution=grad"], ["--method.attribution=grad", "--train.lr=0.1"], False),
         (["--method.attribution=grad"], ["--method.attribution=grad", "--eval.max_tokens=100"], False),
-        # The best epoch is chosen by the scores, or they are trained: they count.
+        # The best epoch is chosen by the scores: they count.
         (["--train.best_metric=composite"], ["--train.best_metric=composite", "--method.attribution=ig"], False),
         (["--train.best_metric=composite"], ["--train.best_metric=composite", "--eval.split=val"], True),
-        (["--model.extractor=shared"], ["--model.extractor=shared", "--method.attribution=ig"], False),
     ],
 )
 def test_runs_are_trained_alike(one: list[str], other: list[str], *, same: bool) -> None:
@@ -294,7 +293,8 @@ def test_the_table_needs_the_ledger_alone(world: World) -> None:
     assert by_name["random (control)"][0]
     assert "**one: slm minus the method of the row**" in text
     apart = [row for row in rows if row[0] == "grad"][-1]
-    assert apart == ["grad", "1", *["+0.000 [+0.000, +0.000]"] * 6]  # the same predictions, seed 0
+    # The same predictions, seed 0: no difference, and room for rows like none of those seen.
+    assert [cell.partition(" ")[0] for cell in apart] == ["grad", "1", *["+0.000"] * 6]
     assert text == show()
 
 
