@@ -1,12 +1,15 @@
 """Asking models why: a trained one, a foreign one, a multiple choice; what people hand in and what they get."""
 
+import csv
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import Dataset
@@ -21,7 +24,9 @@ from transformers import (
 
 from unirex import train
 from unirex.explainer import Columns, ExplainConfig, Explainer, explainer
+from unirex.explainer.output import explanation_file
 from unirex.extractors.attribution import Attribution
+from unirex.predictions import Header, Prediction
 from unirex.tokenization import build_tokenizer
 
 TINY = [
@@ -411,3 +416,28 @@ def test_hub_models_are_fetched_without_code(run: Path, monkeypatch: pytest.Monk
     assert Explainer.from_pretrained("someone/model", revision="abc")("fine").label
     assert (asked["repo"], asked["revision"]) == ("someone/model", "abc")
     assert not any(re.search(r"py|bin|pkl|\*$", pattern) for pattern in asked["allow_patterns"])
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_files_say_where_the_second_text_begins(ending: str, tmp_path: Path) -> None:
+    """Without it a span of the rationale runs from one text of a pair into the other."""
+    row = Prediction(
+        id="a", label=None, prediction="x", probabilities=np.array([1.0]), words=["u", "v", "w"], context=None,
+        scores=np.ones(3, np.float32), rationale=np.ones(3, np.bool_), gold=None, words_cut=0, gold_cut=0,
+        documents=[2, 1],
+    )  # fmt: skip
+    answer: Any = SimpleNamespace(
+        id="a", row=row, probabilities={"x": 1.0}, texts=("u v", "w"), rationale=(), tokens_cut=0, faithfulness=None
+    )
+    path = tmp_path / f"out.{ending}"
+    header = Header(labels=("x",), choice=False, headline="accuracy", unit="word", scores_from="y", rationale_rule="z")
+    with explanation_file(path, header, fractions=(), model="m", data="d") as write:
+        write(answer)
+    if ending == "parquet":
+        found = pq.read_table(path)["documents"].to_pylist()[0]
+    elif ending == "csv":
+        [cells] = csv.DictReader(path.read_text().splitlines())
+        found = json.loads(cells["documents"])
+    else:
+        found = json.loads(path.read_text())["documents"]
+    assert found == [2, 1]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 
 from reference import predictions
 from unirex import _rust
-from unirex.metrics import Resampling, score
+from unirex.metrics import Resampling, row_values, score
 from unirex.metrics.cli import main
 from unirex.metrics.nrg import gain_table
 from unirex.metrics.nrg_table import GainTable
@@ -148,6 +149,26 @@ def test_equal_methods_stand_in_the_middle(tmp_path: Path) -> None:
         assert set(cell.gains.values()) == {0.5}
         assert (cell.composites["CNRG"], cell.low, cell.high) == (0.5, None, None)
         assert all(np.isnan(d) for d in cell.deviations.values())
+
+
+def test_stored_row_values_stand_for_predictions(suite: Path, tmp_path: Path) -> None:
+    """Also beside them, with the options that they were made by; others are refused."""
+    runs = [run for run in runs_of(suite) if run.data == "sst"]
+    stored = []
+    for number, run in enumerate(runs):
+        path = tmp_path / f"{number}.parquet"
+        row_values.write(row_values.from_predictions(run.path), path)
+        stored.append(replace(run, path=str(path)))
+    quick = Resampling(replicates=0)
+    expected = gain_table(runs, controls=["random"], resampling=quick)
+    for some in (stored, [*stored[:3], *runs[3:]], [*runs[:3], *stored[3:]]):
+        found = gain_table(some, controls=["random"], resampling=quick, perturbation=["attention"], scorer="self")
+        for place, cell in expected.cells.items():
+            assert found.cells[place].values == pytest.approx(dict(cell.values), abs=1e-6)
+            assert found.cells[place].rows == cell.rows
+    for name, value in (("perturbation", "other"), ("scorer", "check"), ("convention", "unirex")):
+        with pytest.raises(ValueError, match=rf"0\.parquet: {name} is '\w+', expected '{value}'"):
+            gain_table(stored, resampling=quick, **{name: value})
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +32,38 @@ def test_shards_are_all_row_groups_once(tmp_path: Path) -> None:
         assert len(shards) == min(most, len(expected))
     ids = [x for _, b in source.batches(["id"], shard=shards[3]) for x in b["id"].to_pylist()]
     assert ids == predictions.table(1, 1)["id"].to_pylist()
+
+
+def test_an_unknown_engine_is_refused(tmp_path: Path) -> None:
+    """A slip of the pen must not pass for the default."""
+    names = [str(tmp_path / method / "d" / "p.parquet") for method in "ab"]
+    for i, name in enumerate(names):
+        Path(name).parent.mkdir(parents=True)
+        pq.write_table(predictions.table(i, 10), name)
+    lines(tmp_path / "r0.jsonl", world(tmp_path))
+    engine: Any = "rayy"
+    for call in (
+        lambda: score(names[0], engine=engine, resampling=QUICK),
+        lambda: compare([names[0], names[0]], engine=engine, resampling=QUICK),
+        lambda: gain_table(read_runs(f"{tmp_path}/{{method}}/{{data}}/p.parquet"), engine=engine, resampling=QUICK),
+        lambda: benchmark(tmp_path, engine),
+        lambda: ours(tmp_path, engine),
+    ):
+        with pytest.raises(ValueError, match=r"^engine is 'rayy', expected one of \['local', 'ray'\]$"):
+            call()
+
+
+def test_a_pipe_is_refused_before_ray_starts(tmp_path: Path) -> None:
+    """Its copy is a file of this machine alone."""
+    pq.write_table(predictions.table(1, 10), tmp_path / "p.parquet")
+    content = (tmp_path / "p.parquet").read_bytes()
+    for command in (["score", "-"], ["compare", "-", str(tmp_path / "p.parquet")]):
+        code = "import sys; from unirex.metrics.cli import main; sys.exit(main())"
+        words = [sys.executable, "-c", code, *command, "--engine", "ray"]
+        done = subprocess.run(words, input=content, capture_output=True, check=False)
+        assert (done.returncode, done.stdout) == (2, b"")
+        expected = "standard input: only this process can read it, expected a file for engine ray\n"
+        assert done.stderr.decode() == f"unirex-metrics: error: {expected}"
 
 
 @pytest.fixture(scope="module")

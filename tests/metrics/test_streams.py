@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reference import predictions
-from unirex.metrics import Resampling, jsonl, score
+from unirex.metrics import Resampling, compare, jsonl, score
 from unirex.metrics.cli import main
 from unirex.metrics.source import open_source
 
@@ -133,6 +134,28 @@ def test_values_in_messages_are_cut(tmp_path: Path, capsys: pytest.CaptureFixtur
         pq.write_table(table, path)
         assert main(["score", str(path), "--labels", "a", "b"]) == 2
         assert len(capsys.readouterr().err) < 1000
+
+
+def test_ids_in_messages_of_a_comparison_are_cut(tmp_path: Path) -> None:
+    name = "x" * 5_000_000
+    rows = {"id": [name, "b"], "scores": [[1.0, 2.0]] * 2, "gold": [[1.0, 0.0]] * 2}
+    for other in (rows | {"id": ["a", "b"]}, rows | {"gold": [[0.0, 1.0], [1.0, 0.0]]}):
+        with pytest.raises(ValueError, match="id") as caught:
+            compare([pa.table(rows), pa.table(other)], resampling=Resampling(replicates=2))
+        assert len(str(caught.value)) < 1000
+    with pytest.raises(ValueError, match="expected 0 <= start") as caught:
+        score({"id": [name], "scores": [[1.0, 2.0]], "gold_word_spans": [[[0, 3]]]})
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no folder of files in /dev")
+def test_files_and_folders_in_dev_are_no_pipes() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "p.parquet"
+        path.write_bytes(parquet())
+        assert open_source(path).parts == ((str(path), path),)
+        assert open_source(folder).parts == ((str(path), path),)
+        assert open_source(f"{folder}/*.parquet").n_rows() == 50
 
 
 def test_a_column_twice_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

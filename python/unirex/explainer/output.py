@@ -58,6 +58,7 @@ def _fields(answer: ExplainedText, header: Header) -> dict[str, Any]:
         "words": row.words,
         "scores": [None if score != score else score for score in row.scores.tolist()],  # noqa: PLR0124 - NaN
         "rationale": row.rationale.tolist(),
+        "documents": row.documents,
         **_extra(answer),
         "words_cut": row.words_cut,
     }

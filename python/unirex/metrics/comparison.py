@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex.metrics.definitions import Definition, Direction, Sums
-from unirex.metrics.eraser import Engine
-from unirex.metrics.intervals import few_rows, few_seeds, t_tail
-from unirex.metrics.names import near
+from unirex.metrics.eraser import Engine, on_ray
+from unirex.metrics.intervals import few_rows, few_seeds, is_rounding, t_tail
+from unirex.metrics.names import near, shown
 from unirex.metrics.pairing import (
     Allowed,
     Rows,
@@ -247,7 +247,10 @@ def _run(
 ) -> tuple[Mapping[str, int], tuple[int, ...]]:
     """Fills the groups' states; rows that not all systems define by metric, and how many rows each group lost."""
     plans = [made for group in groups for made in group.plans]
-    steps = iter(_steps(2 * [made.source.n_rows() for made in plans], progress if engine == "local" else None))
+    distributed = on_ray(engine)
+    for made in plans if distributed else ():
+        made.source.refuse_streams()
+    steps = iter(_steps(2 * [made.source.n_rows() for made in plans], None if distributed else progress))
     surveyed = list(_each(engine, _survey, zip(plans, steps, strict=False)))
     rows = _common(plans, surveyed, intersect=intersect)
     check_same_instances(plans, rows)
@@ -266,7 +269,7 @@ def _run(
 
 def _each(engine: Engine, function: Callable[[T], R], work: Iterable[T]) -> Iterator[R]:
     """What a function makes of each piece of work, in order, here or on the processors of a Ray cluster."""
-    if engine == "local":
+    if not on_ray(engine):
         return map(function, work)
     from unirex.metrics.ray_engine import map_on_ray
 
@@ -306,7 +309,7 @@ def _named(source: Source, positions: NDArray[np.int64], limit: int = 5) -> str:
     start = 0
     for _, batch in source.batches(["id"], rows=65_536):
         part = positions[(positions >= start) & (positions < start + batch.num_rows)][: limit - len(names)]
-        names += [repr(batch.column("id")[int(i) - start].as_py()) for i in part]
+        names += [shown(batch.column("id")[int(i) - start].as_py()) for i in part]
         start += batch.num_rows
     return ", ".join(names) + (", …" if len(positions) > limit else "")
 
@@ -356,9 +359,11 @@ def _test(definition: Definition, first: _Group, other: _Group, n_partly: Mappin
 def _t_test(first: Draws, other: Draws) -> float:
     """The p-value of the difference over its standard error, from rows and seeds."""
     difference, variance = first.minus(other)
-    if math.isnan(difference) or (variance.total == 0 and difference):
+    if is_rounding(difference, max(abs(first.mean), abs(other.mean))):
+        return 1.0
+    if math.isnan(difference) or variance.total == 0:
         return float("nan")
-    return t_tail(difference / math.sqrt(variance.total), variance.freedom) if difference else 1.0
+    return t_tail(difference / math.sqrt(variance.total), variance.freedom)
 
 
 def _p_value(definition: Definition, first: _Group, other: _Group, difference: float) -> float:

@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from unirex import _rust
 
@@ -73,7 +73,7 @@ def score_eraser(
         aopc_thresholds=tuple(float(threshold) for threshold in aopc_thresholds),
         threads=threads,
     )
-    if engine == "ray":
+    if on_ray(engine):
         refuse_streams(how.results)
         from unirex.metrics.ray_engine import map_on_ray
 
@@ -93,6 +93,20 @@ def score_eraser(
         if count:
             warnings.warn(f"{how.results[0]}: {count} of {instances} instances: {what}", stacklevel=2)
     return found
+
+
+def on_ray(engine: str) -> bool:
+    """Whether an engine is Ray.
+
+    >>> on_ray("local"), on_ray("ray")
+    (False, True)
+
+    Raises:
+        ValueError: no such engine.
+    """
+    if engine not in get_args(Engine):
+        raise ValueError(f"engine is {engine!r}, expected one of {list(get_args(Engine))}")
+    return engine == "ray"
 
 
 class _Scoring(NamedTuple):

@@ -17,7 +17,7 @@ from unirex import _rust
 from unirex.metrics import oddities
 from unirex.metrics.batch import Batch, Known
 from unirex.metrics.definitions import Convention, Layout
-from unirex.metrics.eraser import Engine, PathLike, files, refuse_streams
+from unirex.metrics.eraser import Engine, PathLike, files, on_ray, refuse_streams
 from unirex.metrics.ragged import Ragged
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.state import Resampling, State
@@ -88,7 +88,7 @@ def score_eraser_rows(
         aopc_thresholds=None if aopc_thresholds is None else tuple(aopc_thresholds),
         resampling=resampling or Resampling(),
     )
-    if engine == "ray":
+    if on_ray(engine):
         refuse_streams(paths)
         reader, parts, states = _on_ray(how, progress)
     else:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from unirex.metrics.names import shown
+
 CHARS, WORDS = "gold_char_spans", "gold_word_spans"
 
 
@@ -38,7 +40,7 @@ def with_gold(table: pa.Table, name: str) -> pa.Table:
         try:
             gold.append(None if row[column] is None else _marks(row, column, measure))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{name}: row id {row['id']!r}: {error}") from error
+            raise ValueError(f"{name}: row id {shown(row['id'])}: {error}") from error
     return table.append_column("gold", pa.array(gold, pa.list_(pa.bool_())))
 
 
@@ -66,7 +68,7 @@ def _marks(row: dict[str, Any], column: str, measure: str) -> list[bool]:
 def _ends(span: Any, name: str) -> tuple[int, int]:
     found = (span.get("start"), span.get("end")) if isinstance(span, dict) else tuple(span or ())
     if len(found) != 2 or not all(isinstance(end, int) for end in found):
-        raise ValueError(f"{name} is {span!r}, expected a pair of whole numbers")
+        raise ValueError(f"{name} is {shown(span)}, expected a pair of whole numbers")
     return found
 
 
@@ -89,6 +91,6 @@ def _found(text: str, words: Sequence[str]) -> Iterable[tuple[int, int]]:
     for i, word in enumerate(words):
         start = text.find(word, end)
         if start < 0:
-            raise ValueError(f"words[{i}] is {word!r}, expected to find it in text after character {end}")
+            raise ValueError(f"words[{i}] is {shown(word)}, expected to find it in text after character {end}")
         end = start + len(word)
         yield start, end

@@ -29,7 +29,7 @@ Bounds = tuple[float, float]
 FEW_ROWS = 100
 """Below so many rows, intervals of skewed metrics may hold the truth less often than they say."""
 _SAME = 1e-9
-"""Replicates that differ by less, relative to the size of the metric, are equal."""
+"""Numbers that differ by less, relative to the size of the metric, are equal."""
 
 
 class Interval(NamedTuple):
@@ -79,7 +79,7 @@ def of_rows(replicates: Floats, n: int) -> Variance:
     if len(defined) < 2 or n < 2:
         return Variance()
     spread, size = float(defined.std(ddof=1)), float(np.abs(defined).max())
-    return Variance(((0.0 if spread <= _SAME * max(size, 1.0) else spread**2, n - 1.0),))
+    return Variance(((0.0 if is_rounding(spread, size) else spread**2, n - 1.0),))
 
 
 def of_seeds(values: Sequence[float] | Floats) -> Variance:
@@ -87,7 +87,13 @@ def of_seeds(values: Sequence[float] | Floats) -> Variance:
     n = len(values)
     if n < 2:
         return Variance()
-    return Variance(((float(np.var(values, ddof=1)) / n, n - 1.0),))
+    spread, size = float(np.std(values, ddof=1)), float(np.abs(values).max())
+    return Variance(((0.0 if is_rounding(spread, size) else spread**2 / n, n - 1.0),))
+
+
+def is_rounding(difference: float, size: float) -> bool:
+    """Whether numbers of this size that differ by so little are equal but for how sums are rounded."""
+    return abs(difference) <= _SAME * max(size, 1.0)
 
 
 def interval(
@@ -179,7 +185,7 @@ def few_seeds(seeds: Sequence[int]) -> list[str]:
     if max(seeds) == 1 or min(seeds) > 2:
         return []
     if min(seeds) == 2:
-        return ["note: two seeds stand behind some of the numbers: their 95 % interval may hold the truth in 90 % only"]
+        return ["note: two seeds stand behind some of the numbers: at 95 % their intervals hold the truth in 90 % only"]
     return [
         "note: one seed stands behind some of the numbers, and what another seed would change is not in their intervals"
     ]

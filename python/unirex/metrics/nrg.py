@@ -259,7 +259,7 @@ def _notes(table: GainTable, resampling: Resampling) -> list[str]:
     cells = [(data, method, cell) for (data, method), cell in table.cells.items() if method not in table.controls]
     rows = ((f"{name} of {data}", n) for data, _, cell in cells for name, n in cell.rows.items())
     found = few_rows(rows, resampling.confidence if resampling.replicates else None)
-    found += few_seeds([len(cell.seeds) for _, _, cell in cells] or [1])
+    found += few_seeds([len(cell.seeds) for _, _, cell in cells] or [1]) if resampling.replicates else []
     lost = [f"{n} of {data} for {name}" for data, each in table.n_partly.items() for name, n in each.items()]
     if lost:
         found.append(f"note: rows left out because not all methods define them: {', '.join(lost)}")

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from unirex.metrics import row_values as row_values_file
-from unirex.metrics.definitions import Definition
-from unirex.metrics.eraser import Engine
+from unirex.metrics.definitions import Definition, Layout
+from unirex.metrics.eraser import Engine, on_ray
 from unirex.metrics.nrg_table import FAITHFULNESS, PLAUSIBILITY, TASK
 from unirex.metrics.pairing import (
     Allowed,
@@ -52,8 +52,7 @@ def score_run(run: Run, resampling: Resampling, reading: Mapping[str, Any]) -> S
     if row_values_file.is_row_values(run.path):
         return _of_row_values(run, _stored(run.path, reading), resampling)
     made = plan(run.path, resampling=resampling, **reading)
-    names = {*FAITHFULNESS, *PLAUSIBILITY, str(made.layout.headline)}
-    made = replace(made, layout=replace(made.layout, only=frozenset(names)))
+    made = replace(made, layout=replace(made.layout, only=_names(made.layout)))
     state, seen = made.state(), Seen()
     for where, part in made.source.batches(state.parser.columns()):
         batch = state.parser.parse(part, where)
@@ -71,14 +70,20 @@ def _of_row_values(run: Run, stored: RowValues, resampling: Resampling) -> Score
 
 
 def _stored(path: str, reading: Mapping[str, Any]) -> RowValues:
-    """The row values of a file, which hold for one convention and one perturbation."""
+    """The row values of a file, which hold for one convention, one perturbation and the model's own probabilities."""
     rows = row_values_file.read(path)
-    kept = {"convention": rows.layout.convention, "perturbation": next((h for h, _ in rows.layout.perturbations), None)}
-    for what, found in kept.items():
-        wanted = reading.get(what)
-        if wanted is not None and found is not None and wanted != found:
-            raise ValueError(f"{path}: {what} is {found!r}, expected {wanted!r}")
-    return rows
+    how = reading.get("perturbation")
+    wanted = {**reading, "perturbation": how if how is None or isinstance(how, str) else next(iter(how), None)}
+    perturbation = next((how for how, _ in rows.layout.perturbations), None)
+    for what, found in (("convention", rows.layout.convention), ("perturbation", perturbation), ("scorer", "self")):
+        if wanted.get(what) is not None and found is not None and wanted[what] != found:
+            raise ValueError(f"{path}: {what} is {found!r}, expected {wanted[what]!r}")
+    return rows.among(_names(rows.layout))
+
+
+def _names(layout: Layout) -> frozenset[str]:
+    """The metrics of a table of gains."""
+    return frozenset({*FAITHFULNESS, *PLAUSIBILITY, str(layout.headline)})
 
 
 def score_runs(
@@ -86,7 +91,7 @@ def score_runs(
 ) -> Iterator[Scored]:
     """Each run, scored here or by a task of a Ray cluster."""
     work = partial(score_run, resampling=resampling, reading=reading)
-    if engine == "local":
+    if not on_ray(engine):
         return map(work, runs)
     from unirex.metrics.ray_engine import map_on_ray
 

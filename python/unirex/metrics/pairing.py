@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from unirex import _rust
 from unirex.metrics.batch import Batch
 from unirex.metrics.definitions import Layout
+from unirex.metrics.names import shown
 from unirex.metrics.rows import row_values
 from unirex.metrics.scoring import Plan, Progress, name_duplicate
 
@@ -126,7 +127,7 @@ def check_same_instances(plans: Sequence[Plan], rows: Sequence[Rows]) -> None:
                 ours = _row(plans[0], int(rows[0].order[at]), name)
                 more = f" ({int(differs.sum())} rows differ)" if differs.sum() > 1 else ""
                 raise ValueError(
-                    f"{made.source.name}: row id {theirs['id']!r}: {_told(name, ours, theirs)} "
+                    f"{made.source.name}: row id {shown(theirs['id'])}: {_told(name, ours, theirs)} "
                     f"as in {plans[0].source.name}{more}"
                 )
 
@@ -157,7 +158,7 @@ def _told(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 def _short(value: object) -> str:
     if isinstance(value, list):
         return f"a list of {len(value)}"
-    return "null" if value is None else repr(value)
+    return "null" if value is None else shown(value)
 
 
 def shared(rows: Sequence[Rows]) -> list[Rows]:

@@ -32,6 +32,7 @@ def run_on_ray(made: Plan, progress: Progress | None = None) -> State:
     Raises:
         ValueError: Ray is not installed, or what is wrong with a file.
     """
+    made.source.refuse_streams()
     shards = made.source.shards(SHARDS_PER_CPU * n_cpus())
     total = made.source.n_rows()
     whole = made.state()

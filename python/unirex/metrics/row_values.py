@@ -6,6 +6,7 @@ interval and paired difference: the same draws as from the predictions themselve
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,14 @@ class RowValues:
     layout: Layout
     hashes: NDArray[np.uint64]
     values: NDArray[np.float64]
+
+    def among(self, names: Iterable[str]) -> "RowValues":
+        """What these metrics need of it."""
+        kept = {definition.name for definition in self.layout.definitions}
+        layout = replace(self.layout, only=frozenset(kept.intersection(names)))
+        places = {column.name: place for place, column in enumerate(self.layout.columns)}
+        values = self.values[[places[column.name] for column in layout.columns]]
+        return replace(self, layout=layout, values=values)
 
     def state(self, resampling: Resampling) -> State:
         """The state after all rows."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unirex.metrics.batch import Parser, hash_ids
 from unirex.metrics.definitions import Convention, Layout
-from unirex.metrics.eraser import Engine
+from unirex.metrics.eraser import Engine, on_ray
 from unirex.metrics.names import near, shown
 from unirex.metrics.report import Report
 from unirex.metrics.source import Shard, Source, System, missing_column, open_source
@@ -165,7 +165,7 @@ def _layout(
 
 def run_on(engine: Engine, made: Plan, progress: Progress | None = None) -> State:
     """The state after all rows of the plan's source, found by this process or by a Ray cluster."""
-    if engine == "ray":
+    if on_ray(engine):
         from unirex.metrics.ray_engine import run_on_ray
 
         return run_on_ray(made, progress)

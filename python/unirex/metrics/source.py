@@ -4,7 +4,7 @@ import glob
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -88,6 +88,7 @@ class Source:
         header: of the first part; the others agree with it.
         columns: our column name -> the name in the file, where they differ.
         foreign: whether the files carry no header of ours.
+        streams: names of parts that came by a pipe, which only this machine has.
     """
 
     parts: tuple[tuple[str, Part], ...]
@@ -95,6 +96,7 @@ class Source:
     header: Header
     columns: Mapping[str, str] = field(default_factory=dict)
     foreign: bool = False
+    streams: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -130,6 +132,15 @@ class Source:
         n = max(1, min(most, len(groups)))
         return [tuple(groups[len(groups) * k // n : len(groups) * (k + 1) // n]) for k in range(n)]
 
+    def refuse_streams(self) -> None:
+        """Fails for rows that only this machine can read.
+
+        Raises:
+            ValueError: the standard input or a pipe.
+        """
+        for name in self.streams:
+            raise ValueError(f"{name}: only this process can read it, expected a file for engine ray")
+
     def n_rows(self) -> int:
         """Number of rows, from the files' footers; JSON lines count as none."""
         return sum(_n_rows(name, part) for name, part in self.parts)
@@ -153,7 +164,8 @@ def open_source(
     """
     copies: list[Path] = []
     try:
-        source = _opened(_parts(system, copies), columns, labels)
+        parts = _parts(system, copies)
+        source = replace(_opened(parts, columns, labels), streams=tuple(name for name, p in parts if p in copies))
     except BaseException:
         _remove(copies)
         raise

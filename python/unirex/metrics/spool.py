@@ -21,7 +21,7 @@ def is_stream(path: str | os.PathLike[str]) -> bool:
     (True, True, False)
     """
     name = os.fspath(path)
-    if name == STANDARD_INPUT or name.startswith("/dev/"):
+    if name in {STANDARD_INPUT, "/dev/stdin"} or name.startswith("/dev/fd/"):
         return True
     place = Path(name)
     return place.exists() and not place.is_file() and not place.is_dir()
