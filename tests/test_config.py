@@ -39,10 +39,12 @@ def read(*arguments: str) -> RunConfig:
         ("--seed=-1", "seed is -1, expected 0 up to 4294967295"),
         ("--output=", "output is '', expected a folder"),
         ("--train.best_metric=comprehensivness", "; did you mean 'comprehensiveness'?"),
+        ("--trained=runs/../runs/toy", "trained is 'runs/../runs/toy', expected another folder than output"),
         ("--train.best_metric=csd[delete]", "train.best_metric is 'csd[delete]', expected one of headline, "),
         ("--method.class_weights=[1, 0]", "method.class_weights holds 0.0, expected finite numbers above 0"),
         ("--method.class_weights=[1, -2]", "method.class_weights holds -2.0, expected finite numbers above 0"),
         ("--method.temperature=0.5", "method.temperature is 0.5, which nothing reads with method.estimator hard"),
+        ("--method.aimle_rate=0.1", "method.aimle_rate is 0.1, which nothing reads with method.estimator hard"),
         ("--method.attribution=ig", "method.attribution is 'ig', which nothing reads with model.extractor shared"),
         ("--method.explainer.ig_steps=9", "method.explainer.ig_steps is 9, which nothing reads with model.extractor"),
         ("--model.head_width=16", "model.head_width is 16, which nothing reads with model.head linear"),
@@ -77,6 +79,28 @@ def test_nonsense_is_refused(argument: str, message: str) -> None:
 )
 def test_what_makes_sense_is_taken(arguments: list[str]) -> None:
     read(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "read_by_it"),
+    [
+        ("logistic", {"temperature"}),
+        ("gumbel", {"temperature", "noise"}),
+        ("perturbed", {"noise", "samples"}),
+        ("imle", {"noise", "samples", "imle_step"}),
+        ("aimle", {"noise", "samples", "aimle_target", "aimle_rate"}),
+    ],
+)
+def test_an_estimator_takes_the_settings_that_it_reads_and_no_others(estimator: str, read_by_it: set[str]) -> None:
+    for name in ("temperature", "noise", "samples", "imle_step", "aimle_target", "aimle_rate"):
+        arguments = [f"--method.estimator={estimator}", f"--method.{name}=2"]
+        if name in read_by_it:
+            read(*arguments)
+        else:
+            with pytest.raises(
+                ValueError, match=f"method.{name} is 2.*nothing reads with method.estimator {estimator}"
+            ):
+                read(*arguments)
 
 
 def test_a_rationale_head_leaves_the_attribution_of_fresh_unread() -> None:
@@ -116,6 +140,18 @@ def test_class_weights_of_another_number_than_classes(
     assert train.main([*toy, f"--method.class_weights={weights}", f"--output={tmp_path / 'run'}"]) == 2
     error = capsys.readouterr().err.strip()
     assert error == f"error: method.class_weights holds {found}, expected 2: negative, positive"
+
+
+def test_a_best_metric_of_a_class_that_is_not_in_the_data_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy = ["--data.toy.n_train=12", "--data.toy.n_val=4", "--data.toy.n_test=4", f"--output={tmp_path / 'run'}"]
+    assert train.main([*toy, "--train.best_metric=f1:positve"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error == (
+        "error: train.best_metric is 'f1:positve', expected one of these classes in it: negative, positive"
+    )
+    assert not (tmp_path / "run" / "log.jsonl").exists()
 
 
 def test_class_weights_against_labels_that_are_given() -> None:

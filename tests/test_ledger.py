@@ -1,5 +1,6 @@
 """The ledger: what is done is not run again, anywhere; shared models; shares of a plan; the table without torch."""
 
+import errno
 import json
 import re
 import subprocess
@@ -61,6 +62,17 @@ def test_a_torn_last_line_is_dropped_with_a_word(tmp_path: Path) -> None:
     assert [json.loads(line)["seed"] for line in ledger.path.read_text().splitlines()] == [0, 1]
 
 
+def test_a_file_system_without_locks_keeps_a_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    ledger = Ledger(path=tmp_path / "s.jsonl")
+    assert ledger.add(entry())
+    assert len(ledger.entries()) == 1
+
+
 def test_a_line_that_is_no_entry_is_refused(tmp_path: Path) -> None:
     ledger = Ledger(path=tmp_path / "s.jsonl")
     ledger.add(entry())
@@ -111,7 +123,11 @@ def test_an_entry_from_before_a_setting_came_is_of_its_default() -> None:
         # The best epoch is chosen by the scores, or they are trained: they count.
         (["--train.best_metric=composite"], ["--train.best_metric=composite", "--method.attribution=ig"], False),
         (["--train.best_metric=composite"], ["--train.best_metric=composite", "--eval.split=val"], True),
-        (["--model.extractor=attribution"], ["--model.extractor=attribution", "--method.attribution=grad"], False),
+        (
+            ["--model.extractor=attribution", "--method.attribution=grad"],
+            ["--model.extractor=attribution", "--method.attribution=input_x_grad"],
+            False,
+        ),
     ],
 )
 def test_runs_are_trained_alike(one: list[str], other: list[str], *, same: bool) -> None:
@@ -249,6 +265,15 @@ def test_the_same_run_under_another_name_is_not_run_again(world: World) -> None:
     assert world.run("--only", "one", "extractor", "--seeds", "0") == 0
     assert world.calls() == []
     assert [e.method for e in world.ledger.entries()] == ["slm", "extractor"]
+
+
+def test_a_dry_run_writes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.run("--only", "one", "slm", "--seeds", "0") == 0
+    world.path.write_text(world.path.read_text().replace("slm", "extractor"))
+    before = world.ledger.path.read_text()
+    assert world.run("--only", "one", "extractor", "--seeds", "0", "--dry-run") == 0
+    assert "one/extractor/0: in the ledger" in capsys.readouterr().out
+    assert world.ledger.path.read_text() == before
 
 
 def test_shares_cover_the_plan_and_keep_models_together(world: World, capsys: pytest.CaptureFixture[str]) -> None:

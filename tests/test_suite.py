@@ -80,6 +80,13 @@ def test_a_bad_suite_is_one_line_and_exit_2(
     assert not (tmp_path / "out").exists()
 
 
+def test_equal_keys_in_a_suite_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text() + "seeds: [3]\nseeds: [4]\n")
+    assert suite.main([str(path), "--dry-run"]) == 2
+    assert "key 'seeds' again, expected it once (line " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

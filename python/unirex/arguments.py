@@ -48,7 +48,7 @@ def config_first(arguments: list[str]) -> list[str]:
 
 
 RENAMED = {"sparsemax": "capped_simplex", "entmax": "capped_simplex"}
-"""Values of settings that have another name now."""
+"""Values of settings that have another name now: estimators that relaxed the choice of one unit whatever the count."""
 
 # What settings are called elsewhere, where no likeness of letters leads to ours.
 _ELSEWHERE = {

@@ -9,7 +9,7 @@ import numpy as np
 from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerFast
 
 from unirex.backbone import position_offset
-from unirex.checks import check_class_weights
+from unirex.checks import check_best_class, check_class_weights
 from unirex.config import ModelConfig, RunConfig
 from unirex.data.cache import cache_folder, encode_cached
 from unirex.data.collate import EncodedSet, make_set
@@ -92,6 +92,7 @@ def assemble(config: RunConfig) -> Assembly:
     """Reads the data and builds tokenizers, model and method."""
     splits = load_splits(config.data)
     check_class_weights(config.method.class_weights, splits.labels)
+    check_best_class(config.train.best_metric, splits.labels)
     tools = replace(make_tools(config.model, splits.train), cache=cache_folder(config.data.cache))
     fraction = config.eval.rationale_fraction or gold_fraction(splits.train)
     model = make_model(config, tools, splits, fraction)

@@ -8,6 +8,16 @@ from unirex.metrics.definitions import Layout
 from unirex.metrics.names import near
 from unirex.presets import preset_defaults
 
+# What each estimator reads; those that are not here read `_SOFT`.
+_SOFT = ("temperature",)
+_READ = {
+    "hard": (),
+    "gumbel": ("temperature", "noise"),
+    "perturbed": ("noise", "samples"),
+    "imle": ("noise", "samples", "imle_step"),
+    "aimle": ("noise", "samples", "aimle_target", "aimle_rate"),
+}
+
 
 def at_least(section: str, config: object, least: int, *names: str) -> None:
     """Raises ValueError naming the first setting that is below `least`; None is no value."""
@@ -38,6 +48,13 @@ def check_best_metric(chosen: str, how: Sequence[str], fractions: Sequence[float
     if chosen not in known and not chosen.startswith(("precision:", "recall:", "f1:")):
         main = ["headline", "composite", *(d.name for d in layout.definitions if d.main)]
         raise ValueError(f"train.best_metric is {chosen!r}, expected one of {', '.join(main)}{near(chosen, known)}")
+
+
+def check_best_class(chosen: str, labels: Sequence[str]) -> None:
+    """Refuses a `train.best_metric` of a class that the data do not have."""
+    _, colon, name = chosen.partition(":")
+    if colon and name not in labels:
+        raise ValueError(f"train.best_metric is {chosen!r}, expected one of these classes in it: {', '.join(labels)}")
 
 
 def check_class_weights(weights: Sequence[float] | None, labels: Sequence[str] | None = None) -> None:
@@ -73,9 +90,9 @@ def unread(config: Any) -> dict[str, str]:
     """Settings of a run that nothing reads, and which other one leaves each unread."""
     method, model = config.method, config.model
     found: dict[str, str] = {}
-    if getattr(method, "estimator", None) == "hard":
-        names = ("temperature", "noise", "samples", "imle_step")
-        found |= dict.fromkeys((f"method.{name}" for name in names), "method.estimator hard")
+    if (estimator := getattr(method, "estimator", None)) is not None:
+        names = {name for read in _READ.values() for name in read} - set(_READ.get(estimator, _SOFT))
+        found |= dict.fromkeys((f"method.{name}" for name in sorted(names)), f"method.estimator {estimator}")
     learned = f"model.extractor {model.extractor}" if model.extractor in ("shared", "dual") else ""
     if getattr(method, "name", None) == "fresh" and method.plaus_weight > 0:
         learned = "method.plaus_weight above 0, whose score head explains,"

@@ -189,6 +189,8 @@ class RunConfig:
         """Checks what parts want of each other."""
         if not self.output.strip():
             raise ValueError(f"output is {self.output!r}, expected a folder")
+        if self.trained is not None and Path(self.trained).resolve() == Path(self.output).resolve():
+            raise ValueError(f"trained is {self.trained!r}, expected another folder than output")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed is {self.seed}, expected 0 up to {2**32 - 1}")
         check_best_metric(self.train.best_metric, self.eval.how, self.eval.fractions)

@@ -18,8 +18,6 @@ from unirex.arguments import RENAMED
 Estimator = Literal["hard", "logistic", "laplace", "gumbel", "perturbed", "imle", "aimle", "subset", "capped_simplex"]
 """See `relax`."""
 
-"""Estimators of earlier versions, which relaxed the choice of one unit whatever the count, and what stands for them."""
-
 _FAR = -1e30  # minus infinity that can be subtracted from itself
 _SHORTEST = 1e-6  # of I-MLE's steps, by which is divided
 _LARGE = 1e9  # what soft selections take for infinity: the selection itself goes by the scores as they are

@@ -15,7 +15,7 @@ from typing import Literal
 
 import yaml
 
-from unirex import lock
+from unirex import lock, terminal
 from unirex.files import atomic_write
 from unirex.suites.plan import Planned, Transfer
 
@@ -73,7 +73,7 @@ class Launcher:
 
     config: LaunchConfig
     report: Callable[[Result], None]
-    say: Callable[[str], None] = print
+    say: Callable[[str], None] = terminal.say
     known: Callable[[Planned], bool] = lambda run: False
     _stop: threading.Event = field(default_factory=threading.Event)
     _children: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)

@@ -7,7 +7,7 @@ A line is the run's configuration and its digest, its metrics, what it cost, and
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -155,5 +155,6 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     with os.fdopen(descriptor, "r+b") as file:
         if fcntl is not None:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+            with suppress(OSError):  # a file system without locks lets everybody in, as in `unirex.lock`
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield file

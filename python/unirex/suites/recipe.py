@@ -7,11 +7,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
 from unirex.arguments import expand
 from unirex.metrics.names import near
 from unirex.schema import PERTURBATIONS
+from unirex.untrusted import parse_yaml, read_yaml
 
 Convention = Literal["strict", "eraser", "unirex"]
 
@@ -131,11 +130,7 @@ def read_suite(where: str) -> Suite:
     path = Path(where)
     if not path.is_file():
         raise ValueError(f"{where}: no such file, expected a suite in YAML")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
-    entries = _mapping(content, where, _KEYS)
+    entries = _mapping(read_yaml(path), where, _KEYS)
     for key in ("data", "methods"):
         if not entries.get(key):
             raise ValueError(f"{where}: {key} is {entries.get(key)!r}, expected one name or more")
@@ -192,8 +187,8 @@ def read_override(text: str) -> Override:
     if not equals or not key.strip() or (colon and not who.strip()):
         raise ValueError(f"--set {text}: expected KEY=VALUE or NAME:KEY=VALUE, such as train.epochs=1")
     try:
-        return Override(who=who.strip() or "*", key=key.strip(), value=yaml.safe_load(value))
-    except yaml.YAMLError:
+        return Override(who=who.strip() or "*", key=key.strip(), value=parse_yaml(value))
+    except ValueError:
         raise ValueError(f"--set {text}: the value is not YAML, expected one such as in train.epochs=1") from None
 
 

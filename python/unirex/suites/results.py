@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from unirex.files import atomic_write
 from unirex.metrics import Run
 from unirex.metrics.nrg_table import COMPOSITES, TASK, Cell, GainTable
 from unirex.metrics.nrg_text import LOWER, Columns
@@ -10,6 +11,7 @@ from unirex.suites.differences import differences
 from unirex.suites.ledger import Entry, Ledger, current
 from unirex.suites.recipe import Suite
 from unirex.suites.table import CONTROLS, Found, write_page, write_table
+from unirex.terminal import say
 
 NOTHING = "—"
 _SHORT = {TASK: "task", "comprehensiveness": "comp", "sufficiency": "suff", "auprc": "AUPRC", "token_f1": "token F1"}
@@ -41,10 +43,11 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
     if not paths:
         suite.output.mkdir(parents=True, exist_ok=True)
         paths = [suite.output / "table.md"]
-        paths[0].write_text(markdown(None, {}) + "\n", encoding="utf-8")
+        with atomic_write(paths[0], "w") as file:
+            file.write(markdown(None, {}) + "\n")
     if page is not None:
         write_page(page, suite)
-    print(f"{progress(expected, entries)}; written: {', '.join(map(str, paths))}", flush=True)  # noqa: T201
+    say(f"{progress(expected, entries)}; written: {', '.join(map(str, paths))}")
     return 0
 
 
@@ -134,9 +137,11 @@ def _value(cell: Cell, name: str) -> str:
 
 def _ends(table: GainTable) -> str:
     methods = ", ".join(method for method in table.methods if method not in table.controls)
+    several = any(len(cell.seeds) > 1 for cell in table.cells.values())
+    behind = "test rows and seeds" if several else "test rows"
     return (
         f"convention {table.convention}; per data set 0 and 1 are the worst and best of those run on it among: "
-        f"{methods}; ± standard deviation over seeds; intervals by bootstrap over instances, the last of CNRG"
+        f"{methods}; ± standard deviation over seeds; intervals: of {behind}, the last of CNRG"
     )
 
 

@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from unirex.suites.recipe import Override, Suite
 from unirex.suites.record import record
 from unirex.suites.results import write_results
 from unirex.suites.table import COST_NOTE, write_page, write_table
+from unirex.terminal import say
 
 
 @dataclass(kw_only=True)
@@ -42,7 +42,7 @@ class Session:
         """Plans, lists or runs, and writes the table; returns the exit code."""
         options, suite = self.options, self.suite
         plan = share(make_plan(suite, self.overrides, options.only), options.shard)
-        known = Known(suite=suite)
+        known = Known(suite=suite, adopts=not options.dry_run)
         if options.dry_run:
             return _list(plan, known, overwrite=options.overwrite)
         for planned in () if options.table_only else plan:
@@ -52,7 +52,7 @@ class Session:
         progress = _Progress(suite=suite, plan=plan, known=known)
         stopped = False
         if not options.table_only:
-            launcher = Launcher(config=_launch(options), report=progress.report, say=_say, known=known)
+            launcher = Launcher(config=_launch(options), report=progress.report, say=say, known=known)
             launcher.run_all(plan)
             stopped = launcher.stopped
         if suite.ledger is not None:
@@ -81,14 +81,20 @@ def share(plan: Sequence[Planned], which: str | None) -> list[Planned]:
 
 @dataclass(kw_only=True)
 class Known:
-    """Whether the ledger has the result of a run; without a ledger it has none."""
+    """Whether the ledger has the result of a run; without a ledger it has none.
+
+    Attributes:
+        suite: whose.
+        adopts: whether a run of the same settings under another name is added under the suite's.
+    """
 
     suite: Suite
+    adopts: bool = True
     _ledger: Ledger | None = field(init=False)
 
     def __post_init__(self) -> None:
         """Opens the ledger."""
-        self._ledger = None if self.suite.ledger is None else Ledger(path=self.suite.ledger, say=_say)
+        self._ledger = None if self.suite.ledger is None else Ledger(path=self.suite.ledger, say=say)
 
     def __call__(self, run: Planned) -> bool:
         """Whether everything that the run is judged on has an entry."""
@@ -110,7 +116,7 @@ class Known:
     def _found(self, entries: Sequence[Entry], name: Name, judged: Judged) -> bool:
         """An entry made before a setting came is one of the run that has the setting's default.
 
-        An entry of the same settings under another name is added again under this one.
+        So is one of the same settings under another name, which is added again under this one if `adopts`.
         """
         wanted = judged.digest
         if any(entry.name == name and wanted in (entry.digest, completed_digest(entry.config)) for entry in entries):
@@ -118,6 +124,8 @@ class Known:
         other = next((entry for entry in entries if wanted == entry.digest), None)
         if other is None or self._ledger is None:
             return False
+        if not self.adopts:
+            return True
         suite, data, method, seed = name
         self._ledger.add(replace(other, suite=suite, data=data, method=method, seed=seed))
         return True
@@ -160,12 +168,12 @@ class _Progress:
             self.failures[result.run.name] = result.message
         detail = f": {result.message} (all of it in {result.run.folder / 'output.log'})" if result.message else ""
         took = "" if result.outcome == "skipped" else f" after {result.seconds:.0f} s"
-        _say(f"[{self.ended}/{len(self.plan)}] {result.run.name}: {result.outcome}{took}{detail}")
+        say(f"[{self.ended}/{len(self.plan)}] {result.run.name}: {result.outcome}{took}{detail}")
         if self.suite.ledger is None and result.outcome == "done" and self._is_cheap():
             try:
                 self.write()
             except ValueError as error:  # said again, and counted, at the end
-                _say(f"no table yet: {error}")
+                say(f"no table yet: {error}")
 
     def _is_cheap(self) -> bool:
         return time.monotonic() - self._written > 10 * self._price
@@ -193,8 +201,8 @@ def _list(plan: Sequence[Planned], known: Known, *, overwrite: bool) -> int:
         except ValueError as error:
             state = f"refused: {error}"
         more = "".join(f"\n  then {t.name}: {'done' if t.done() else 'to be judged'}" for t in run.transfers)
-        _say(f"{run.name}: {state}\n  python -m unirex.train {shlex.join(run.arguments)}{more}")
-    _say(f"{len(plan)} runs of {len(groups(plan))} models")
+        say(f"{run.name}: {state}\n  python -m unirex.train {shlex.join(run.arguments)}{more}")
+    say(f"{len(plan)} runs of {len(groups(plan))} models")
     return 0
 
 
@@ -202,16 +210,12 @@ def _close(progress: _Progress, paths: Sequence[Path] | None, *, stopped: bool) 
     """Says where the table is and what failed; the exit code. A ledger's table has been named already."""
     for path in paths or ():
         if path.suffix == ".md":
-            _say("\n" + path.read_text(encoding="utf-8"))
+            say("\n" + path.read_text(encoding="utf-8"))
     if paths is not None:
-        _say("written: " + (", ".join(map(str, paths)) if paths else "no table, since no run is finished"))
+        say("written: " + (", ".join(map(str, paths)) if paths else "no table, since no run is finished"))
     for name, message in progress.failures.items():
-        print(f"failed: {name}: {message}", file=sys.stderr)  # noqa: T201
+        say(f"failed: {name}: {message}", error=True)
     if stopped:
-        print("stopped; the same command goes on from there", file=sys.stderr)  # noqa: T201
+        say("stopped; the same command goes on from there", error=True)
         return 130
     return 1 if progress.failures else 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
