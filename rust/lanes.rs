@@ -1,7 +1,11 @@
-//! The inner loops of the bootstrap, compiled for several kinds of vector units; the best is chosen at run time.
+//! Inner loops compiled for several kinds of vector units, those of the bootstrap among them; the best is chosen at run
+//! time.
 //!
 //! A wheel runs on every processor of its architecture, so what is not asked for here is compiled for the oldest of
 //! them. Every kind adds the same whole numbers without rounding, so all results are equal to the last bit.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
 
 use crate::bootstrap::Weights;
 
@@ -37,10 +41,17 @@ impl Units {
                 Kind::Avx512,
                 is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512dq"),
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("popcnt"),
             ),
             #[cfg(target_arch = "x86_64")]
-            (Kind::Avx2, is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
+            (
+                Kind::Avx2,
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("popcnt"),
+            ),
             (Kind::Portable, true),
         ];
         here.into_iter().filter(|&(_, has)| has).map(|(kind, _)| Self(kind))
@@ -49,6 +60,20 @@ impl Units {
     /// The fastest kind.
     pub(crate) fn best() -> Self {
         Self::all().next().unwrap_or(Self(Kind::Portable))
+    }
+
+    /// Runs the loops as compiled for this kind.
+    #[allow(unsafe_code)]
+    pub(crate) fn run<L: Loops>(self, loops: L) -> L::Out {
+        match self.0 {
+            // SAFETY: a `Units` of this kind is made by `all` alone, which found the features on this processor.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => unsafe { run_avx512(loops) },
+            // SAFETY: the same.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => unsafe { run_avx2(loops) },
+            Kind::Portable => loops.run(at_most_portable),
+        }
     }
 
     /// Sums of weight times value `[planes, REPLICATES]` under the replicates from `start` on, a multiple of
@@ -68,6 +93,62 @@ impl Units {
             Kind::Portable => block::<1, 32, { cfg!(target_arch = "aarch64") }>(kind, keys, planes, start),
         }
     }
+}
+
+/// Loops for [`Units::run`]. `run` and all that it calls must always be inlined, so that they are compiled for the units
+/// of the caller. They do not fuse a product and a sum, so every kind rounds alike.
+pub(crate) trait Loops {
+    /// What the loops return.
+    type Out;
+    /// The loops. `at_most` says how many of some bytes are at most so much; their number is a multiple of [`BYTES`].
+    fn run(self, at_most: impl Fn(&[u8], u8) -> usize) -> Self::Out;
+}
+
+/// Bytes counted at a time.
+pub(crate) const BYTES: usize = 64;
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+fn run_avx512<L: Loops>(loops: L) -> L::Out {
+    // Written out, because loops over bytes do not compile to the masks of these units.
+    loops.run(|bytes, last| {
+        let last = _mm512_set1_epi8(last as i8);
+        let counts = bytes.as_chunks::<64>().0.iter().map(|bytes| {
+            let [a, b, c, d, e, f, g, h] = words(bytes);
+            _mm512_cmple_epu8_mask(_mm512_set_epi64(h, g, f, e, d, c, b, a), last).count_ones()
+        });
+        counts.sum::<u32>() as usize
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,popcnt")]
+fn run_avx2<L: Loops>(loops: L) -> L::Out {
+    loops.run(|bytes, last| {
+        let last = _mm256_set1_epi8(last as i8);
+        let counts = bytes.as_chunks::<32>().0.iter().map(|bytes| {
+            let [a, b, c, d] = words(bytes);
+            let bytes = _mm256_set_epi64x(d, c, b, a);
+            _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(bytes, last), bytes)).count_ones()
+        });
+        counts.sum::<u32>() as usize
+    })
+}
+
+/// Bytes as words, the first byte the lowest.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[allow(clippy::inline_always)]
+fn words<const BYTES: usize, const WORDS: usize>(bytes: &[u8; BYTES]) -> [i64; WORDS] {
+    let words = bytes.as_chunks::<8>().0;
+    std::array::from_fn(|i| i64::from_le_bytes(words[i]))
+}
+
+fn at_most_portable(bytes: &[u8], last: u8) -> usize {
+    // Sums of so few bytes fit in a byte.
+    let counts =
+        bytes.chunks(BYTES * 2).map(|bytes| bytes.iter().fold(0_u8, |sum, &byte| sum + u8::from(byte <= last)));
+    counts.map(usize::from).sum()
 }
 
 #[cfg(target_arch = "x86_64")]
