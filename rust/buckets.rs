@@ -3,7 +3,12 @@
 //!
 //! The loops run over whole arrays of fixed length without a branch, so that they compile to vector instructions.
 
-use crate::lanes::{Loops, Units};
+// Loops must be compiled for the units of their caller, and without branches.
+#![allow(clippy::inline_always, clippy::needless_bitwise_bool)]
+
+use std::hint::select_unpredictable;
+
+use crate::lanes::{Bytes, Loops, SPARE, Units};
 use crate::score::{BUCKETS, NOWHERE, Score};
 
 /// Scores that the loops take at a time.
@@ -16,14 +21,15 @@ const FEW: usize = 16;
 /// The scores of one row, sorted into buckets; the buffers serve every row after it.
 pub(crate) struct Buckets<S: Score> {
     units: Units,
-    /// Number of scores, and how many of them may be selected.
-    len: usize,
+    /// How many scores may be selected.
     n: usize,
     /// The keys of the row, `LOWEST` where nothing may be selected.
     keys: Vec<S::Key>,
     /// The bucket of each, [`NOWHERE`] where nothing may be selected.
-    buckets: Vec<u8>,
-    /// The bucket looked into last, the keys in it and their places; the first `top` are no lower than the rest.
+    bucket_of: Vec<u8>,
+    /// Places of what lies in one bucket.
+    places: Vec<u32>,
+    /// The bucket with many scores looked into last, the keys in it and their places; the first `top` are no lower than the rest.
     inside: Vec<(S::Key, u32)>,
     bucket: u8,
     top: usize,
@@ -42,18 +48,18 @@ pub(crate) struct Cut {
 
 impl<S: Score> Buckets<S> {
     pub(crate) fn new(units: Units) -> Self {
-        let (keys, buckets, inside) = (Vec::new(), Vec::new(), Vec::new());
-        Self { units, len: 0, n: 0, keys, buckets, inside, bucket: NOWHERE, top: 0 }
+        let (keys, bucket_of, places, inside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { units, n: 0, keys, bucket_of, places, inside, bucket: NOWHERE, top: 0 }
     }
 
     /// Takes the scores of a row, and says whether one that may be selected is not a number.
     pub(crate) fn fill(&mut self, scores: &[S], marks: Option<&[u8]>) -> bool {
         let padded = scores.len().next_multiple_of(BYTES);
-        self.len = scores.len();
         self.keys.resize(padded, S::LOWEST);
-        self.buckets.resize(padded, NOWHERE);
+        self.bucket_of.resize(padded, NOWHERE);
+        self.places.resize(padded + SPARE, 0);
         self.bucket = NOWHERE;
-        let (keys, buckets) = (&mut self.keys[..], &mut self.buckets[..]);
+        let (keys, buckets) = (&mut self.keys[..], &mut self.bucket_of[..]);
         let (n, nan) = self.units.run(Fill { scores, marks, keys, buckets });
         self.n = n;
         nan
@@ -68,36 +74,39 @@ impl<S: Score> Buckets<S> {
     pub(crate) fn cut(&self, counts: impl Iterator<Item = usize>, cuts: &mut Vec<Cut>) {
         cuts.clear();
         cuts.extend(counts.map(|count| Cut { count, bucket: 0, start: 0, end: self.n }));
-        self.units.run(Search { buckets: &self.buckets, cuts });
+        self.units.run(Search { buckets: &self.bucket_of, cuts });
     }
 
-    /// Marks what a cut takes. Of cuts in the same bucket the larger comes first.
-    pub(crate) fn mark(&mut self, cut: Cut, out: &mut [bool]) {
+    /// Writes marks, 1 for what a cut takes and 0 for what it doesn't. Of cuts in the same bucket the larger comes first.
+    pub(crate) fn mark(&mut self, cut: Cut, out: &mut [u8]) {
         let Cut { count, bucket, start, end } = cut;
-        let first_not = bucket + u8::from(count == end);
-        self.units.run(Mark { buckets: &self.buckets[..self.len], first_not, out });
-        if count == end {
+        let (take, inside) = (count - start, end - start);
+        let (first_not, inside) = if count == end { (bucket + 1, 0) } else { (bucket, inside) };
+        self.units.run(Before { buckets: &self.bucket_of, first_not, out });
+        if inside == 0 {
             return;
         }
-        if self.bucket != bucket {
-            let places = memchr::memchr_iter(bucket, &self.buckets[..self.len]);
-            self.inside.clear();
-            self.inside.extend(places.map(|i| (self.keys[i], i as u32)));
-            (self.bucket, self.top) = (bucket, end - start);
+        let (keys, places) = (&self.keys[..], &mut self.places[..]);
+        self.units.run(Inside::<S> { keys, buckets: &self.bucket_of, bucket, n: inside, take, places, out });
+        if inside > FEW {
+            self.mark_among(cut, out);
         }
-        let among = &mut self.inside[..self.top];
-        let take = count - start;
-        if among.len() <= FEW {
-            for &(key, i) in &*among {
-                let before = among.iter().map(|&(other, j)| usize::from((other > key) | ((other == key) & (j < i))));
-                out[i as usize] = before.sum::<usize>() < take;
-            }
-        } else {
-            among.select_nth_unstable_by(take - 1, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-            self.top = take;
-            for &(_, i) in &self.inside[..take] {
-                out[i as usize] = true;
-            }
+    }
+
+    /// Marks what a cut takes of its bucket, whose places have been found.
+    fn mark_among(&mut self, cut: Cut, out: &mut [u8]) {
+        if self.bucket != cut.bucket {
+            self.inside.clear();
+            let places = &self.places[..cut.end - cut.start];
+            self.inside.extend(places.iter().map(|&i| (self.keys[i as usize], i)));
+            (self.bucket, self.top) = (cut.bucket, self.inside.len());
+        }
+        let take = cut.count - cut.start;
+        let order = |a: &(S::Key, u32), b: &(S::Key, u32)| b.0.cmp(&a.0).then(a.1.cmp(&b.1));
+        self.inside[..self.top].select_nth_unstable_by(take - 1, order);
+        self.top = take;
+        for &(_, i) in &self.inside[..take] {
+            out[i as usize] = 1;
         }
     }
 }
@@ -114,7 +123,7 @@ impl<S: Score> Loops for Fill<'_, S> {
     type Out = (usize, bool);
 
     #[inline(always)]
-    fn run(self, at_most: impl Fn(&[u8], u8) -> usize) -> (usize, bool) {
+    fn run(self, bytes: impl Bytes) -> (usize, bool) {
         let (keys, rest) = self.keys.split_at_mut(self.scores.len());
         rest.fill(S::LOWEST);
         let nan = match self.marks {
@@ -127,7 +136,7 @@ impl<S: Score> Loops for Fill<'_, S> {
             Some(scale) => fill_buckets::<S>(self.keys, self.buckets, |key| S::of(key).bucket(S::of(high), scale)),
             None => fill_buckets::<S>(self.keys, self.buckets, |_| 0),
         }
-        (at_most(self.buckets, NOWHERE - 1), nan)
+        (bytes.at_most(self.buckets, NOWHERE - 1), nan)
     }
 }
 
@@ -179,35 +188,80 @@ impl Loops for Search<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run(self, at_most: impl Fn(&[u8], u8) -> usize) {
+    fn run(self, bytes: impl Bytes) {
         const { assert!(BUCKETS == 255) }
         for bit in (0..8).rev() {
+            // Cuts that have not parted yet look at the same bucket.
+            let (mut before, mut found) = (NOWHERE, 0);
             for cut in &mut *self.cuts {
                 let last = cut.bucket + ((1 << bit) - 1);
-                let found = at_most(self.buckets, last);
+                if last != before {
+                    found = bytes.at_most(self.buckets, last);
+                    before = last;
+                }
                 let beyond = found < cut.count;
                 cut.bucket += u8::from(beyond) << bit;
-                cut.start = if beyond { found } else { cut.start };
-                cut.end = if beyond { cut.end } else { found };
+                cut.start = select_unpredictable(beyond, found, cut.start);
+                cut.end = select_unpredictable(beyond, cut.end, found);
             }
         }
     }
 }
 
 /// Marks all that lies in the buckets before one.
-struct Mark<'a> {
+struct Before<'a> {
     buckets: &'a [u8],
     first_not: u8,
-    out: &'a mut [bool],
+    out: &'a mut [u8],
 }
 
-impl Loops for Mark<'_> {
+impl Loops for Before<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run(self, _: impl Fn(&[u8], u8) -> usize) {
+    fn run(self, _: impl Bytes) {
         for (out, &bucket) in self.out.iter_mut().zip(self.buckets) {
-            *out = bucket < self.first_not;
+            *out = u8::from(bucket < self.first_not);
+        }
+    }
+}
+
+/// Finds what lies in one bucket, and marks the highest if they are few.
+struct Inside<'a, S: Score> {
+    keys: &'a [S::Key],
+    buckets: &'a [u8],
+    bucket: u8,
+    /// How many lie in it, and how many of them to mark.
+    n: usize,
+    take: usize,
+    places: &'a mut [u32],
+    out: &'a mut [u8],
+}
+
+impl<S: Score> Loops for Inside<'_, S> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self, bytes: impl Bytes) {
+        bytes.places(self.buckets, self.bucket, self.places);
+        if self.n > FEW {
+            return;
+        }
+        let places = &self.places[..self.n];
+        let mut keys = [S::LOWEST; FEW];
+        for (key, &i) in keys.iter_mut().zip(places) {
+            *key = self.keys[i as usize];
+        }
+        // How many are to be marked before each: the higher ones, and of equal ones the earlier.
+        let mut before = [0_u32; FEW];
+        for other in 0..self.n {
+            let key = keys[other];
+            for i in 0..FEW {
+                before[i] += u32::from((key > keys[i]) | ((key == keys[i]) & (other < i)));
+            }
+        }
+        for (&i, &before) in places.iter().zip(&before) {
+            self.out[i as usize] = u8::from((before as usize) < self.take);
         }
     }
 }
@@ -235,11 +289,13 @@ mod tests {
         let mut cuts = Vec::new();
         row.cut(counts.iter().copied(), &mut cuts);
         // What stood there before must not matter.
-        let mut out = vec![vec![true; scores.len()]; counts.len()];
-        for (&cut, out) in cuts.iter().zip(&mut out) {
-            row.mark(cut, out);
-        }
-        out
+        let mut out = vec![7; scores.len()];
+        let marked = cuts.iter().map(|&cut| {
+            row.mark(cut, &mut out);
+            assert!(out.iter().all(|&mark| mark < 2));
+            out.iter().map(|&mark| mark == 1).collect()
+        });
+        marked.collect()
     }
 
     /// Rows whose lengths lie around multiples of [`LANES`] and [`BYTES`].

@@ -1,5 +1,8 @@
 //! Scores as things to be ranked: integers that sort like the floats, and buckets that keep their order.
 
+// Called in loops that must be compiled for the units of their caller.
+#![allow(clippy::inline_always)]
+
 /// Into how many buckets the scores of a row go.
 pub const BUCKETS: usize = 255;
 

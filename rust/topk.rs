@@ -32,7 +32,7 @@ pub fn counts(n: &[i64], fractions: &[f64]) -> Result<Vec<i64>> {
     Ok(fractions.iter().flat_map(|&f| n.iter().map(move |&n| count(n as usize, f) as i64)).collect())
 }
 
-/// Rationales: for every fraction one mark a score, `[fraction, position]`, written to `out`, which holds false.
+/// Rationales: for every fraction one mark a score (1 = taken, 0 = not), `[fraction, position]`, all written to `out`.
 ///
 /// `selectable` (0 = no) is as long as the values of `scores`; none = every score. A NaN that cannot be selected is
 /// ignored. Positions are those of the values; what lies in no row is not marked.
@@ -41,7 +41,7 @@ pub fn rationales<S: Score>(
     selectable: Option<&[u8]>,
     fractions: &[f64],
     threads: Option<usize>,
-    out: &mut [bool],
+    out: &mut [u8],
 ) -> Result<()> {
     if let Some(selectable) = selectable {
         same_length("selectable", selectable.len(), scores)?;
@@ -55,6 +55,8 @@ pub fn rationales<S: Score>(
             for (&(plane, _), &cut) in out.fractions.iter().zip(&work.cuts) {
                 work.row.mark(cut, out.row(plane, &at));
             }
+        } else {
+            out.clear(&at);
         }
         Ok(())
     })
@@ -71,20 +73,22 @@ pub fn word_rationales<W: Copy + Into<i64> + Send + Sync>(
     how: Pooling,
     fractions: &[f64],
     threads: Option<usize>,
-    out: &mut [bool],
+    out: &mut [u8],
 ) -> Result<()> {
     same_length("words", words.len(), scores)?;
     by_row(scores, fractions, threads, out, |row, at, work: &mut Work<f32>, out| {
         work.pool(row, scores.row(row), &words[at.clone()], how)?;
         work.row.fill(&work.scores, None);
-        work.chosen.resize(work.scores.len(), false);
+        work.chosen.resize(work.scores.len(), 0);
         if work.cut(out.fractions) {
             for (&(plane, _), &cut) in out.fractions.iter().zip(&work.cuts) {
                 work.row.mark(cut, &mut work.chosen);
                 for (out, &word) in out.row(plane, &at).iter_mut().zip(&work.word_of) {
-                    *out = work.chosen.get(word).copied().unwrap_or(false);
+                    *out = work.chosen.get(word).copied().unwrap_or(0);
                 }
             }
+        } else {
+            out.clear(&at);
         }
         Ok(())
     })
@@ -102,7 +106,7 @@ struct Work<S: Score> {
     /// Where units are words: their scores, the unit of each token (`usize::MAX` = none), and whether it is chosen.
     scores: Vec<S>,
     word_of: Vec<usize>,
-    chosen: Vec<bool>,
+    chosen: Vec<u8>,
 }
 
 impl<S: Score> Work<S> {
@@ -167,7 +171,7 @@ impl Work<f32> {
 
 /// The part of the output that one task writes: the same rows of every fraction.
 struct Out<'a> {
-    planes: Vec<&'a mut [bool]>,
+    planes: Vec<&'a mut [u8]>,
     /// Position among the values that the planes start with.
     start: usize,
     /// The fractions and their planes, largest first.
@@ -175,8 +179,15 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    fn row(&mut self, plane: usize, at: &Range<usize>) -> &mut [bool] {
+    fn row(&mut self, plane: usize, at: &Range<usize>) -> &mut [u8] {
         &mut self.planes[plane][at.start - self.start..at.end - self.start]
+    }
+
+    /// Marks nothing in a row.
+    fn clear(&mut self, at: &Range<usize>) {
+        for plane in 0..self.planes.len() {
+            self.row(plane, at).fill(0);
+        }
     }
 }
 
@@ -185,7 +196,7 @@ fn by_row<T: Sync, S: Score>(
     rows: &Ragged<'_, T>,
     fractions: &[f64],
     threads: Option<usize>,
-    out: &mut [bool],
+    out: &mut [u8],
     op: impl Fn(usize, Range<usize>, &mut Work<S>, &mut Out<'_>) -> Result<()> + Sync + Send,
 ) -> Result<()> {
     check_fractions(fractions)?;
@@ -195,6 +206,12 @@ fn by_row<T: Sync, S: Score>(
     if out.len() != expected {
         let other = "fractions times scores";
         return Err(Error::LengthMismatch { name: "out", found: out.len(), other, expected });
+    }
+    // What lies in no row.
+    let (first, last) = (rows.offsets()[0] as usize, rows.offsets()[rows.len()] as usize);
+    for plane in out.chunks_exact_mut(rows.values().len().max(1)) {
+        plane[..first].fill(0);
+        plane[last..].fill(0);
     }
     let blocks = blocks(rows.offsets(), SCORES_A_TASK);
     let pieces = split_planes(out, fractions.len(), rows.offsets(), &blocks);
@@ -247,13 +264,19 @@ mod tests {
         fractions: &[f64],
         threads: Option<usize>,
     ) -> Result<Vec<bool>> {
-        let mut out = vec![false; fractions.len() * scores.values().len()];
-        super::rationales(scores, selectable, fractions, threads, &mut out).map(|()| out)
+        // What stood there before must not matter.
+        let mut out = vec![7; fractions.len() * scores.values().len()];
+        super::rationales(scores, selectable, fractions, threads, &mut out).map(|()| marked(&out))
     }
 
     fn word_rationales(scores: &Ragged<'_, f32>, words: &[i32], how: Pooling, fraction: f64) -> Result<Vec<bool>> {
-        let mut out = vec![false; scores.values().len()];
-        super::word_rationales(scores, words, how, &[fraction], None, &mut out).map(|()| out)
+        let mut out = vec![7; scores.values().len()];
+        super::word_rationales(scores, words, how, &[fraction], None, &mut out).map(|()| marked(&out))
+    }
+
+    fn marked(out: &[u8]) -> Vec<bool> {
+        assert!(out.iter().all(|&mark| mark < 2));
+        out.iter().map(|&mark| mark == 1).collect()
     }
 
     /// Sort all positions of a row, take the first ones.
@@ -336,7 +359,7 @@ mod tests {
         let scores = [0.0, f32::NAN, 1.0, f32::NAN];
         let rows = Ragged::new("scores", &scores, &[0, 2, 4])?;
         assert!(rationales(&rows, Some(&[1, 0, 1, 0]), &[0.5], None).is_ok());
-        assert!(super::rationales(&rows, Some(&[1, 0, 1, 0]), &[0.5], None, &mut [false; 3]).is_err());
+        assert!(super::rationales(&rows, Some(&[1, 0, 1, 0]), &[0.5], None, &mut [0; 3]).is_err());
         let error = rationales(&rows, Some(&[1, 0, 1, 1]), &[0.5], None).err().map(|e| e.to_string());
         assert_eq!(error.as_deref(), Some("row 1: scores[1] is NaN, expected a number"));
         assert!(word_rationales(&rows, &[0, -1, 1, 1], Pooling::First, 0.5).is_err());
