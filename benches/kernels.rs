@@ -28,7 +28,7 @@ fn selection(c: &mut Criterion) {
     let words: Vec<i32> = (0..scores.len()).map(|i| (i % WIDTH / 2) as i32).collect();
     let mut group = c.benchmark_group("top-k rationales, 4096 x 512, five fractions");
     group.throughput(Throughput::Elements(scores.len() as u64)).sample_size(30);
-    let mut out = vec![false; FRACTIONS.len() * scores.len()];
+    let mut out = vec![0; FRACTIONS.len() * scores.len()];
     group.bench_function("tokens", |b| {
         b.iter(|| rationales(&Ragged::new("scores", &scores, &offsets)?, Some(&marks), &FRACTIONS, ONE, &mut out));
     });

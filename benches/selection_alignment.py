@@ -45,7 +45,7 @@ def table(title, times, *, ours, units=None, unit="", work=None):
 
 def torch_rank(scores, counts):
     order = scores.argsort(dim=1, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(WIDTH).expand_as(order))
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
     return rank[None] < counts[:, None, None]
 
 
@@ -53,16 +53,26 @@ def packed_partition(scores, counts):
     """Score and position packed into one integer, partitioned around all counts at once."""
     bits = scores.view(np.int32)
     keys = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int64) << 32
-    keys |= 0xFFFFFFFF - np.arange(WIDTH)
+    keys |= 0xFFFFFFFF - np.arange(scores.shape[1])
     cuts = -np.partition(-keys, [int(count) - 1 for count in counts], axis=1)
     return np.stack([keys >= cuts[:, int(count) - 1, None] for count in counts])
 
 
-def selection():
+def selections():
+    """Rows of several lengths, and rows whose scores crowd together."""
     rng = np.random.default_rng(0)
-    scores = rng.standard_normal((ROWS, WIDTH), dtype=np.float32)
-    marks = np.ones((ROWS, WIDTH), dtype=bool)
-    counts = _rust.rationale_counts(np.array([WIDTH]), FRACTIONS)[:, 0]
+    normal = rng.standard_normal((ROWS, WIDTH), dtype=np.float32)
+    selection("top-k rationales", normal)
+    for rows, width in [(40_000, 25), (16_384, 128), (512, 4096)]:
+        selection("top-k rationales", rng.standard_normal((rows, width), dtype=np.float32))
+    selection("top-k rationales, softmax of thrice the scores", torch.from_numpy(3 * normal).softmax(1).numpy())
+    normal[:, 7] = 1e6
+    selection("top-k rationales, one score far above", normal)
+
+
+def selection(title, scores):
+    marks = np.ones(scores.shape, dtype=bool)
+    counts = _rust.rationale_counts(np.array([scores.shape[1]]), FRACTIONS)[:, 0]
     tensor, tensor_counts = torch.from_numpy(scores), torch.from_numpy(counts)
     expected = _rust.rationales(scores, marks, FRACTIONS)
     assert np.array_equal(expected, torch_rank(tensor, tensor_counts).numpy())
@@ -79,7 +89,7 @@ def selection():
         assert np.array_equal(expected, rivals.sort_and_numba(scores, counts))
         calls["np.sort and a numba loop"] = lambda: rivals.sort_and_numba(scores, counts)
     table(
-        f"top-k rationales, {ROWS} x {WIDTH}, five fractions",
+        f"{title}, {len(scores)} x {scores.shape[1]}, five fractions",
         best(calls),
         ours="unirex, one thread",
         units=scores.size,
@@ -187,6 +197,6 @@ def tokenising():
 if __name__ == "__main__":
     torch.set_num_threads(1)
     rivals.say_what_is_missing()
-    selection()
+    selections()
     alignment()
     tokenising()

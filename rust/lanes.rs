@@ -1,7 +1,17 @@
-//! The inner loops of the bootstrap, compiled for several kinds of vector units; the best is chosen at run time.
+//! Inner loops compiled for several kinds of vector units, those of the bootstrap among them; the best is chosen at run
+//! time.
 //!
 //! A wheel runs on every processor of its architecture, so what is not asked for here is compiled for the oldest of
 //! them. Every kind adds the same whole numbers without rounding, so all results are equal to the last bit.
+
+// Loops must be compiled for the units of their caller.
+#![allow(clippy::inline_always)]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __m256i, _mm256_cmpeq_epi8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_set_epi64x, _mm256_set1_epi8,
+    _mm512_cmpeq_epu8_mask, _mm512_cmple_epu8_mask, _mm512_set_epi64, _mm512_set1_epi8,
+};
 
 use crate::bootstrap::Weights;
 
@@ -37,10 +47,19 @@ impl Units {
                 Kind::Avx512,
                 is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512dq"),
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("popcnt")
+                    && is_x86_feature_detected!("bmi1"),
             ),
             #[cfg(target_arch = "x86_64")]
-            (Kind::Avx2, is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
+            (
+                Kind::Avx2,
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("popcnt")
+                    && is_x86_feature_detected!("bmi1"),
+            ),
             (Kind::Portable, true),
         ];
         here.into_iter().filter(|&(_, has)| has).map(|(kind, _)| Self(kind))
@@ -49,6 +68,20 @@ impl Units {
     /// The fastest kind.
     pub(crate) fn best() -> Self {
         Self::all().next().unwrap_or(Self(Kind::Portable))
+    }
+
+    /// Runs the loops as compiled for this kind.
+    #[allow(unsafe_code)]
+    pub(crate) fn run<L: Loops>(self, loops: L) -> L::Out {
+        match self.0 {
+            // SAFETY: a `Units` of this kind is made by `all` alone, which found the features on this processor.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => unsafe { run_avx512(loops) },
+            // SAFETY: the same.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => unsafe { run_avx2(loops) },
+            Kind::Portable => loops.run(Portable),
+        }
     }
 
     /// Sums of weight times value `[planes, REPLICATES]` under the replicates from `start` on, a multiple of
@@ -70,6 +103,119 @@ impl Units {
     }
 }
 
+/// Loops for [`Units::run`]. `run` and all that it calls must always be inlined, so that they are compiled for the units
+/// of the caller. They do not fuse a product and a sum, so every kind rounds alike.
+pub(crate) trait Loops {
+    /// What the loops return.
+    type Out;
+    /// The loops.
+    fn run(self, bytes: impl Bytes) -> Self::Out;
+}
+
+/// Comparisons of bytes, written out where loops do not compile to what the units have for them. There must be a multiple
+/// of 64 bytes.
+pub(crate) trait Bytes: Copy {
+    /// How many are at most `last`.
+    fn at_most(self, bytes: &[u8], last: u8) -> usize;
+    /// Writes the places of those that equal `byte` to `out`, which is longer than `bytes` by [`SPARE`].
+    fn places(self, bytes: &[u8], byte: u8, out: &mut [u32]);
+}
+
+/// How much longer the output of [`Bytes::places`] must be than what it can find.
+pub(crate) const SPARE: usize = 2;
+
+/// Without vector instructions of our own.
+#[derive(Clone, Copy)]
+struct Portable;
+
+impl Bytes for Portable {
+    fn at_most(self, bytes: &[u8], last: u8) -> usize {
+        // Sums of so few bytes fit in a byte.
+        let sums = bytes.chunks(128).map(|bytes| bytes.iter().fold(0_u8, |sum, &byte| sum + u8::from(byte <= last)));
+        sums.map(usize::from).sum()
+    }
+
+    fn places(self, bytes: &[u8], byte: u8, out: &mut [u32]) {
+        for (out, place) in out.iter_mut().zip(memchr::memchr_iter(byte, bytes)) {
+            *out = place as u32;
+        }
+    }
+}
+
+/// From masks: a bit for each of 64 bytes, set where it is at most so much, or equal.
+#[derive(Clone, Copy)]
+#[cfg(target_arch = "x86_64")]
+struct Masks<A, E>(A, E);
+
+#[cfg(target_arch = "x86_64")]
+impl<A: Fn(&[u8; 64], u8) -> u64 + Copy, E: Fn(&[u8; 64], u8) -> u64 + Copy> Bytes for Masks<A, E> {
+    #[inline(always)]
+    fn at_most(self, bytes: &[u8], last: u8) -> usize {
+        bytes.as_chunks().0.iter().map(|bytes| (self.0)(bytes, last).count_ones() as usize).sum()
+    }
+
+    #[inline(always)]
+    fn places(self, bytes: &[u8], byte: u8, out: &mut [u32]) {
+        let mut n = 0;
+        for (start, bytes) in (0..).step_by(64).zip(bytes.as_chunks().0) {
+            let mut mask = (self.1)(bytes, byte);
+            // Few chunks have more than two; that a chunk has one or two cannot be foreseen, so both are written anyway.
+            for _ in 0..SPARE {
+                out[n] = start | mask.trailing_zeros();
+                n += usize::from(mask != 0);
+                mask &= mask.wrapping_sub(1);
+            }
+            while mask != 0 {
+                out[n] = start | mask.trailing_zeros();
+                n += 1;
+                mask &= mask - 1;
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt,bmi1")]
+fn run_avx512<L: Loops>(loops: L) -> L::Out {
+    let vector = |bytes: &[u8; 64]| {
+        let w: [i64; 8] = words(bytes);
+        _mm512_set_epi64(w[7], w[6], w[5], w[4], w[3], w[2], w[1], w[0])
+    };
+    let at_most = |bytes: &[u8; 64], last: u8| _mm512_cmple_epu8_mask(vector(bytes), _mm512_set1_epi8(last as i8));
+    let equal = |bytes: &[u8; 64], byte: u8| _mm512_cmpeq_epu8_mask(vector(bytes), _mm512_set1_epi8(byte as i8));
+    loops.run(Masks(at_most, equal))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,popcnt,bmi1")]
+fn run_avx2<L: Loops>(loops: L) -> L::Out {
+    let halves = |bytes: &[u8; 64]| {
+        let w: [i64; 8] = words(bytes);
+        [_mm256_set_epi64x(w[3], w[2], w[1], w[0]), _mm256_set_epi64x(w[7], w[6], w[5], w[4])]
+    };
+    let mask = |halves: [__m256i; 2]| {
+        let [low, high] = halves.map(|half| _mm256_movemask_epi8(half) as u32);
+        u64::from(high) << 32 | u64::from(low)
+    };
+    let at_most = |bytes: &[u8; 64], last: u8| {
+        let last = _mm256_set1_epi8(last as i8);
+        mask(halves(bytes).map(|half| _mm256_cmpeq_epi8(_mm256_min_epu8(half, last), half)))
+    };
+    let equal = |bytes: &[u8; 64], byte: u8| {
+        let byte = _mm256_set1_epi8(byte as i8);
+        mask(halves(bytes).map(|half| _mm256_cmpeq_epi8(half, byte)))
+    };
+    loops.run(Masks(at_most, equal))
+}
+
+/// Bytes as words, the first byte the lowest.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn words<const BYTES: usize, const WORDS: usize>(bytes: &[u8; BYTES]) -> [i64; WORDS] {
+    let words = bytes.as_chunks::<8>().0;
+    std::array::from_fn(|i| i64::from_le_bytes(words[i]))
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
 fn block_avx512(kind: Weights, keys: &[u64], planes: &[f32], start: usize) -> Vec<f64> {
@@ -85,7 +231,6 @@ fn block_avx2(kind: Weights, keys: &[u64], planes: &[f32], start: usize) -> Vec<
 /// [`Units::block`] with the sums of `PLANES` planes under `LANES` replicates in registers. Always inlined, as is all
 /// that it calls, so that it is compiled for the units of its caller.
 #[inline(always)]
-#[allow(clippy::inline_always)]
 fn block<const PLANES: usize, const LANES: usize, const FUSED: bool>(
     kind: Weights,
     keys: &[u64],
@@ -122,7 +267,6 @@ fn block<const PLANES: usize, const LANES: usize, const FUSED: bool>(
 
 /// Adds the products of the rows from `first` on to the sums of `PLANES` planes of `n` values.
 #[inline(always)]
-#[allow(clippy::inline_always)]
 fn add<const PLANES: usize, const LANES: usize, const FUSED: bool>(
     rows: &[[f32; REPLICATES]],
     planes: &[f32],
@@ -152,7 +296,6 @@ fn add<const PLANES: usize, const LANES: usize, const FUSED: bool>(
 
 /// The finaliser of `SplitMix64`: every bit of the result depends on every bit of `z`.
 #[inline(always)]
-#[allow(clippy::inline_always)]
 pub(crate) fn mix(z: u64) -> u64 {
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -161,7 +304,6 @@ pub(crate) fn mix(z: u64) -> u64 {
 
 /// The `index`-th word of the row's own stream.
 #[inline(always)]
-#[allow(clippy::inline_always)]
 fn word(key: u64, index: usize) -> u64 {
     mix(key.wrapping_add((index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
@@ -172,7 +314,6 @@ const POISSON: [i16; 8] = [8659, -15451, -27505, -31524, -32528, -32729, -32763,
 
 /// Weights under the replicates from `start` on.
 #[inline(always)]
-#[allow(clippy::inline_always)]
 pub(crate) fn poisson(key: u64, start: usize) -> [i16; REPLICATES] {
     // Words first, then signed draws, then comparisons in one expression without a branch: each compiles to a few
     // instructions on whole vectors.
@@ -198,7 +339,6 @@ pub(crate) fn poisson(key: u64, start: usize) -> [i16; REPLICATES] {
 
 /// Swaps under the replicates from `start` on.
 #[inline(always)]
-#[allow(clippy::inline_always)]
 pub(crate) fn swap(key: u64, start: usize) -> [i16; REPLICATES] {
     let mut weights = [0_i16; REPLICATES];
     for (part, weights) in weights.as_chunks_mut::<64>().0.iter_mut().enumerate() {

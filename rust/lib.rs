@@ -6,6 +6,7 @@
 
 pub mod align;
 pub mod bootstrap;
+mod buckets;
 pub mod eraser;
 pub mod error;
 pub mod faithfulness;

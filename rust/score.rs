@@ -1,5 +1,8 @@
 //! Scores as things to be ranked: integers that sort like the floats, and buckets that keep their order.
 
+// Called in loops that must be compiled for the units of their caller.
+#![allow(clippy::inline_always)]
+
 /// Into how many buckets the scores of a row go.
 pub const BUCKETS: usize = 255;
 
@@ -32,25 +35,26 @@ macro_rules! score {
             type Key = $int;
             const LOWEST: $int = <$int>::MIN;
             const HIGHEST: $int = <$int>::MAX;
-            #[inline]
+            #[inline(always)]
             fn key(self) -> $int {
                 let bits = self.to_bits() as $int;
                 let bits = if bits == <$int>::MIN { 0 } else { bits };
                 bits ^ ((bits >> (<$int>::BITS - 1)) & <$int>::MAX)
             }
-            #[inline]
+            #[inline(always)]
             fn of(key: $int) -> Self {
                 Self::from_bits((key ^ ((key >> (<$int>::BITS - 1)) & <$int>::MAX)) as _)
             }
-            #[inline]
+            #[inline(always)]
             fn nan(self) -> bool {
                 self.is_nan()
             }
+            #[inline(always)]
             fn scale(low: Self, high: Self) -> Option<Self> {
                 let scale = (BUCKETS - 1) as Self / (high - low);
                 (scale.is_finite() && scale > 0.0).then_some(scale)
             }
-            #[inline]
+            #[inline(always)]
             fn bucket(self, high: Self, scale: Self) -> u8 {
                 // Added to this, a number loses its fraction, and its integer is the low bits.
                 const WHOLE: $float = 1.0 / <$float>::EPSILON;

@@ -1,22 +1,21 @@
 //! Hard rationales from scores: the top share of each row, for several shares from one pass.
 //!
-//! Scores are compared as integers that sort like the floats. The scores of a row are counted into buckets between its
-//! lowest and its highest. A share takes whole buckets and the first few of one more, by score and then by position:
-//! only that one is looked into.
+//! Scores are compared as integers that sort like the floats. The scores of a row lie in buckets between its lowest and
+//! its highest. A share takes whole buckets and the first few of one more, by score and then by position: only that one
+//! is looked into (`buckets.rs`).
 
 use std::ops::Range;
 
+use crate::buckets::{Buckets, Cut};
 use crate::error::{Error, Result};
+use crate::lanes::Units;
 use crate::pool;
 use crate::ragged::{Ragged, blocks, split_planes};
-use crate::score::{BUCKETS, NOWHERE, Score};
+use crate::score::Score;
 use crate::word_scores::{Pooled, Pooling};
 
 /// Scores a thread should have to itself: below it a hand-over costs more than it saves.
 const SCORES_A_TASK: i64 = 1 << 15;
-
-/// Rows with fewer scores are not worth buckets.
-const WORTH_BUCKETS: usize = 128;
 
 /// How many of `n` units a rationale of this fraction has: `max(1, round_half_even(fraction · n))`, 0 if `n` is 0.
 #[must_use]
@@ -33,7 +32,7 @@ pub fn counts(n: &[i64], fractions: &[f64]) -> Result<Vec<i64>> {
     Ok(fractions.iter().flat_map(|&f| n.iter().map(move |&n| count(n as usize, f) as i64)).collect())
 }
 
-/// Rationales: for every fraction one mark a score, `[fraction, position]`, written to `out`, which holds false.
+/// Rationales: for every fraction one mark a score (1 = taken, 0 = not), `[fraction, position]`, all written to `out`.
 ///
 /// `selectable` (0 = no) is as long as the values of `scores`; none = every score. A NaN that cannot be selected is
 /// ignored. Positions are those of the values; what lies in no row is not marked.
@@ -42,19 +41,22 @@ pub fn rationales<S: Score>(
     selectable: Option<&[u8]>,
     fractions: &[f64],
     threads: Option<usize>,
-    out: &mut [bool],
+    out: &mut [u8],
 ) -> Result<()> {
     if let Some(selectable) = selectable {
         same_length("selectable", selectable.len(), scores)?;
     }
     by_row(scores, fractions, threads, out, |row, at, work: &mut Work<S>, out| {
         let marks = selectable.map(|marks| &marks[at.clone()]);
-        if fill_keys(scores.row(row), marks, &mut work.keys) {
+        if work.row.fill(scores.row(row), marks) {
             return Err(not_a_number(row, first_nan(scores.row(row), marks)));
         }
-        work.sort_into_buckets();
-        for &(plane, fraction) in out.fractions {
-            work.choose(fraction, out.row(plane, &at));
+        if work.cut(out.fractions) {
+            for (&(plane, _), &cut) in out.fractions.iter().zip(&work.cuts) {
+                work.row.mark(cut, out.row(plane, &at));
+            }
+        } else {
+            out.clear(&at);
         }
         Ok(())
     })
@@ -71,39 +73,25 @@ pub fn word_rationales<W: Copy + Into<i64> + Send + Sync>(
     how: Pooling,
     fractions: &[f64],
     threads: Option<usize>,
-    out: &mut [bool],
+    out: &mut [u8],
 ) -> Result<()> {
     same_length("words", words.len(), scores)?;
     by_row(scores, fractions, threads, out, |row, at, work: &mut Work<f32>, out| {
         work.pool(row, scores.row(row), &words[at.clone()], how)?;
-        work.sort_into_buckets();
-        let mut chosen = std::mem::take(&mut work.chosen);
-        chosen.resize(work.keys.len(), false);
-        for &(plane, fraction) in out.fractions {
-            work.choose(fraction, &mut chosen);
-            for (out, &word) in out.row(plane, &at).iter_mut().zip(&work.word_of) {
-                *out = chosen.get(word).copied().unwrap_or(false);
+        work.row.fill(&work.scores, None);
+        work.chosen.resize(work.scores.len(), 0);
+        if work.cut(out.fractions) {
+            for (&(plane, _), &cut) in out.fractions.iter().zip(&work.cuts) {
+                work.row.mark(cut, &mut work.chosen);
+                for (out, &word) in out.row(plane, &at).iter_mut().zip(&work.word_of) {
+                    *out = work.chosen.get(word).copied().unwrap_or(0);
+                }
             }
+        } else {
+            out.clear(&at);
         }
-        work.chosen = chosen;
         Ok(())
     })
-}
-
-/// Fills `keys` from the scores, and says whether a score that may be selected is not a number.
-fn fill_keys<S: Score>(scores: &[S], marks: Option<&[u8]>, keys: &mut Vec<S::Key>) -> bool {
-    keys.resize(scores.len(), S::LOWEST);
-    let pairs = keys.iter_mut().zip(scores);
-    match marks {
-        Some(marks) => pairs.zip(marks).fold(false, |nan, ((key, &score), &mark)| {
-            *key = if mark == 0 { S::LOWEST } else { score.key() };
-            nan | (score.nan() && mark != 0)
-        }),
-        None => pairs.fold(false, |nan, (key, &score)| {
-            *key = score.key();
-            nan | score.nan()
-        }),
-    }
 }
 
 fn first_nan<S: Score>(scores: &[S], marks: Option<&[u8]>) -> usize {
@@ -113,116 +101,34 @@ fn first_nan<S: Score>(scores: &[S], marks: Option<&[u8]>) -> usize {
 
 /// Buffers that a thread uses again for every row.
 struct Work<S: Score> {
-    /// The keys of the row, `LOWEST` where nothing may be selected.
-    keys: Vec<S::Key>,
-    /// The bucket of each, [`NOWHERE`] where nothing may be selected.
-    buckets: Vec<u8>,
-    /// Keys and their positions, bucket after bucket, the highest first.
-    sorted: Vec<(S::Key, u32)>,
-    /// Where each bucket ends in `sorted`.
-    ends: [u32; BUCKETS],
-    /// How many keys may be selected.
-    n: usize,
-    /// The first so many of `sorted` are known to be no lower than the rest.
-    top: usize,
-    /// Where units are words: the unit of each token (`usize::MAX` = none), and whether it is chosen.
+    row: Buckets<S>,
+    cuts: Vec<Cut>,
+    /// Where units are words: their scores, the unit of each token (`usize::MAX` = none), and whether it is chosen.
+    scores: Vec<S>,
     word_of: Vec<usize>,
-    chosen: Vec<bool>,
+    chosen: Vec<u8>,
 }
 
 impl<S: Score> Work<S> {
     fn new() -> Self {
-        Self {
-            keys: Vec::new(),
-            buckets: Vec::new(),
-            sorted: Vec::new(),
-            ends: [0; BUCKETS],
-            n: 0,
-            top: 0,
-            word_of: Vec::new(),
-            chosen: Vec::new(),
-        }
+        let (cuts, scores, word_of, chosen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { row: Buckets::new(Units::best()), cuts, scores, word_of, chosen }
     }
 
-    /// Fills everything from `keys`.
-    fn sort_into_buckets(&mut self) {
-        let (mut n, mut low, mut high) = (0, S::HIGHEST, S::LOWEST);
-        for &key in &self.keys {
-            n += usize::from(key != S::LOWEST);
-            low = low.min(if key == S::LOWEST { S::HIGHEST } else { key });
-            high = high.max(key);
+    /// Finds where each fraction ends. False if there is nothing to select.
+    fn cut(&mut self, fractions: &[(usize, f64)]) -> bool {
+        let n = self.row.n();
+        if n > 0 {
+            self.row.cut(fractions.iter().map(|&(_, fraction)| count(n, fraction)), &mut self.cuts);
         }
-        (self.n, self.top) = (n, n);
-        self.buckets.resize(self.keys.len(), 0);
-        self.sorted.resize(self.keys.len(), (S::LOWEST, 0));
-        match S::scale(S::of(low), S::of(high)) {
-            Some(scale) if n >= WORTH_BUCKETS => self.fill_buckets(S::of(high), scale),
-            _ => self.fill_one_bucket(),
-        }
-    }
-
-    fn fill_one_bucket(&mut self) {
-        let mut place = 0;
-        for ((bucket, &key), i) in self.buckets.iter_mut().zip(&self.keys).zip(0..) {
-            *bucket = if key == S::LOWEST { NOWHERE } else { 0 };
-            if key != S::LOWEST {
-                self.sorted[place] = (key, i);
-                place += 1;
-            }
-        }
-        self.ends.fill(place as u32);
-    }
-
-    fn fill_buckets(&mut self, high: S, scale: S) {
-        for (bucket, &key) in self.buckets.iter_mut().zip(&self.keys) {
-            *bucket = if key == S::LOWEST { NOWHERE } else { S::of(key).bucket(high, scale) };
-        }
-        // Two tables, so that neighbours in the same bucket do not wait for each other.
-        let mut sizes = [[0_u32; BUCKETS + 1]; 2];
-        for (i, &bucket) in self.buckets.iter().enumerate() {
-            sizes[i % 2][usize::from(bucket)] += 1;
-        }
-        let mut places = [0_u32; BUCKETS + 1];
-        let mut start = 0;
-        for (bucket, place) in places.iter_mut().enumerate() {
-            *place = start;
-            start += sizes[0][bucket] + sizes[1][bucket];
-        }
-        let sorted = &mut self.sorted[..];
-        for ((&bucket, &key), i) in self.buckets.iter().zip(&self.keys).zip(0..) {
-            let place = &mut places[usize::from(bucket)];
-            sorted[*place as usize] = (key, i);
-            *place += 1;
-        }
-        self.ends.copy_from_slice(&places[..BUCKETS]);
-    }
-
-    /// Marks what a fraction takes. Fractions come largest first.
-    fn choose(&mut self, fraction: f64, out: &mut [bool]) {
-        let count = count(self.n, fraction);
-        if count == 0 {
-            return;
-        }
-        let bucket = self.ends.partition_point(|&end| (end as usize) < count);
-        let start = bucket.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
-        let end = self.ends[bucket] as usize;
-        let among = &mut self.sorted[start..end.min(self.top)];
-        among.select_nth_unstable_by(count - start - 1, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        self.top = count;
-        let last = bucket as u8;
-        for (out, &bucket) in out.iter_mut().zip(&self.buckets) {
-            *out = bucket <= last;
-        }
-        for &(_, i) in &self.sorted[count..end] {
-            out[i as usize] = false;
-        }
+        n > 0
     }
 }
 
 impl Work<f32> {
-    /// Fills `keys` with those of the words of a row, and `word_of`.
+    /// Fills `scores` with those of the words of a row, and `word_of`.
     fn pool<W: Copy + Into<i64>>(&mut self, row: usize, scores: &[f32], words: &[W], how: Pooling) -> Result<()> {
-        self.keys.clear();
+        self.scores.clear();
         self.word_of.clear();
         // The word in the making: its id, its first token, its score so far.
         let mut open: Option<(i64, usize, Pooled)> = None;
@@ -246,7 +152,7 @@ impl Work<f32> {
                     open = Some((word, i, Pooled::new(score.into())));
                 }
             }
-            self.word_of.push(self.keys.len());
+            self.word_of.push(self.scores.len());
         }
         self.close(row, open, how)
     }
@@ -257,7 +163,7 @@ impl Work<f32> {
             if score.is_nan() {
                 return Err(not_a_number(row, first_token));
             }
-            self.keys.push(score.key());
+            self.scores.push(score);
         }
         Ok(())
     }
@@ -265,7 +171,7 @@ impl Work<f32> {
 
 /// The part of the output that one task writes: the same rows of every fraction.
 struct Out<'a> {
-    planes: Vec<&'a mut [bool]>,
+    planes: Vec<&'a mut [u8]>,
     /// Position among the values that the planes start with.
     start: usize,
     /// The fractions and their planes, largest first.
@@ -273,8 +179,15 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    fn row(&mut self, plane: usize, at: &Range<usize>) -> &mut [bool] {
+    fn row(&mut self, plane: usize, at: &Range<usize>) -> &mut [u8] {
         &mut self.planes[plane][at.start - self.start..at.end - self.start]
+    }
+
+    /// Marks nothing in a row.
+    fn clear(&mut self, at: &Range<usize>) {
+        for plane in 0..self.planes.len() {
+            self.row(plane, at).fill(0);
+        }
     }
 }
 
@@ -283,7 +196,7 @@ fn by_row<T: Sync, S: Score>(
     rows: &Ragged<'_, T>,
     fractions: &[f64],
     threads: Option<usize>,
-    out: &mut [bool],
+    out: &mut [u8],
     op: impl Fn(usize, Range<usize>, &mut Work<S>, &mut Out<'_>) -> Result<()> + Sync + Send,
 ) -> Result<()> {
     check_fractions(fractions)?;
@@ -293,6 +206,12 @@ fn by_row<T: Sync, S: Score>(
     if out.len() != expected {
         let other = "fractions times scores";
         return Err(Error::LengthMismatch { name: "out", found: out.len(), other, expected });
+    }
+    // What lies in no row.
+    let (first, last) = (rows.offsets()[0] as usize, rows.offsets()[rows.len()] as usize);
+    for plane in out.chunks_exact_mut(rows.values().len().max(1)) {
+        plane[..first].fill(0);
+        plane[last..].fill(0);
     }
     let blocks = blocks(rows.offsets(), SCORES_A_TASK);
     let pieces = split_planes(out, fractions.len(), rows.offsets(), &blocks);
@@ -345,13 +264,19 @@ mod tests {
         fractions: &[f64],
         threads: Option<usize>,
     ) -> Result<Vec<bool>> {
-        let mut out = vec![false; fractions.len() * scores.values().len()];
-        super::rationales(scores, selectable, fractions, threads, &mut out).map(|()| out)
+        // What stood there before must not matter.
+        let mut out = vec![7; fractions.len() * scores.values().len()];
+        super::rationales(scores, selectable, fractions, threads, &mut out).map(|()| marked(&out))
     }
 
     fn word_rationales(scores: &Ragged<'_, f32>, words: &[i32], how: Pooling, fraction: f64) -> Result<Vec<bool>> {
-        let mut out = vec![false; scores.values().len()];
-        super::word_rationales(scores, words, how, &[fraction], None, &mut out).map(|()| out)
+        let mut out = vec![7; scores.values().len()];
+        super::word_rationales(scores, words, how, &[fraction], None, &mut out).map(|()| marked(&out))
+    }
+
+    fn marked(out: &[u8]) -> Vec<bool> {
+        assert!(out.iter().all(|&mark| mark < 2));
+        out.iter().map(|&mark| mark == 1).collect()
     }
 
     /// Sort all positions of a row, take the first ones.
@@ -369,7 +294,7 @@ mod tests {
         #[test]
         fn equals_sorting(
             rows in 0_usize..4,
-            width in prop_oneof![0_usize..40, WORTH_BUCKETS..300],
+            width in prop_oneof![0_usize..40, 60_usize..70, 120_usize..300],
             cells in prop::collection::vec((score(), 0_u8..6), 900),
             fractions in prop::collection::vec(0.001_f64..=1.0, 0..5),
         ) {
@@ -434,7 +359,7 @@ mod tests {
         let scores = [0.0, f32::NAN, 1.0, f32::NAN];
         let rows = Ragged::new("scores", &scores, &[0, 2, 4])?;
         assert!(rationales(&rows, Some(&[1, 0, 1, 0]), &[0.5], None).is_ok());
-        assert!(super::rationales(&rows, Some(&[1, 0, 1, 0]), &[0.5], None, &mut [false; 3]).is_err());
+        assert!(super::rationales(&rows, Some(&[1, 0, 1, 0]), &[0.5], None, &mut [0; 3]).is_err());
         let error = rationales(&rows, Some(&[1, 0, 1, 1]), &[0.5], None).err().map(|e| e.to_string());
         assert_eq!(error.as_deref(), Some("row 1: scores[1] is NaN, expected a number"));
         assert!(word_rationales(&rows, &[0, -1, 1, 1], Pooling::First, 0.5).is_err());

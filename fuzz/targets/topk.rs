@@ -28,23 +28,23 @@ fuzz_target!(|case: Case| {
     offsets.sort_unstable();
     let ragged = Ragged::new("scores", &scores, &offsets).expect("sorted offsets are sound");
     let selectable: Vec<u8> = scores.iter().enumerate().map(|(i, _)| marks.get(i).map_or(1, |m| m & 1)).collect();
-    let mut out = vec![false; scores.len() * fractions.len()];
+    let mut out = vec![7; scores.len() * fractions.len()];
     if rationales(&ragged, Some(&selectable), fractions, Some(1), &mut out).is_ok() {
         for (plane, &fraction) in out.chunks(scores.len().max(1)).zip(fractions) {
             for row in 0..ragged.len() {
                 let at = offsets[row] as usize..offsets[row + 1] as usize;
                 let able = at.clone().filter(|&i| selectable[i] != 0);
-                let chosen: Vec<usize> = able.clone().filter(|&i| plane[i]).collect();
+                let chosen: Vec<usize> = able.clone().filter(|&i| plane[i] == 1).collect();
                 assert_eq!(chosen.len(), count(able.clone().count(), fraction));
-                assert_eq!(at.filter(|&i| plane[i]).count(), chosen.len());
+                assert_eq!(at.filter(|&i| plane[i] != 0).count(), chosen.len());
                 let lowest = chosen.iter().map(|&i| scores[i]).fold(f32::INFINITY, f32::min);
-                assert!(able.filter(|&i| !plane[i]).all(|i| scores[i] <= lowest));
+                assert!(able.filter(|&i| plane[i] == 0).all(|i| scores[i] <= lowest));
             }
         }
     }
     let words: Vec<i32> = marks.iter().map(|&m| i32::from(m as i8)).chain(std::iter::repeat(-1)).take(scores.len()).collect();
     let how = [Pooling::Max, Pooling::Mean, Pooling::Sum, Pooling::First][usize::from(kind >> 6)];
-    let mut out = vec![false; scores.len() * fractions.len()];
+    let mut out = vec![7; scores.len() * fractions.len()];
     let _ = word_rationales(&ragged, &words, how, fractions, Some(1), &mut out);
     let wide: Vec<i64> = marks.iter().map(|&m| i64::from(m as i8) << (m & 63)).collect();
     let _ = counts(&wide, fractions);

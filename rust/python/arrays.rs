@@ -43,22 +43,23 @@ pub(super) fn holds<T: Element>(value: &Bound<'_, PyAny>) -> bool {
     value.cast::<PyUntypedArray>().is_ok_and(|a| a.dtype().is_equiv_to(&numpy::dtype::<T>(value.py())))
 }
 
-/// A new array that `fill` writes to, with the GIL released; it starts as zeros.
+/// A new `bool` array whose every byte `fill` writes, 0 or 1, with the GIL released.
 ///
-/// Numpy allocates it and refuses what does not fit in memory, where a vector would end the process.
-pub(super) fn filled<T: Element, D: Dimension>(
+/// Numpy allocates it and refuses what does not fit in memory, where a vector would end the process. It is not cleared first, which would cost as much as a tenth of the selection itself. Bytes, unlike `bool`s, may hold
+/// anything until then.
+pub(super) fn marked<D: Dimension>(
     py: Python<'_>,
     shape: D,
-    fill: impl FnOnce(&mut [T]) -> Result<()> + Send,
-) -> PyResult<Bound<'_, PyArray<T, D>>> {
+    fill: impl FnOnce(&mut [u8]) -> Result<()> + Send,
+) -> PyResult<Bound<'_, PyArray<bool, D>>> {
     let shape = shape.slice().to_vec();
     let out =
-        py.import("numpy")?.call_method1("zeros", (shape, numpy::dtype::<T>(py)))?.cast_into::<PyArray<T, D>>()?;
+        py.import("numpy")?.call_method1("empty", (shape, numpy::dtype::<u8>(py)))?.cast_into::<PyArray<u8, D>>()?;
     let mut writable = out.try_readwrite()?;
-    let values = writable.as_slice_mut()?;
-    py.detach(|| fill(values))?;
+    let bytes = writable.as_slice_mut()?;
+    py.detach(|| fill(bytes))?;
     drop(writable);
-    Ok(out)
+    Ok(out.call_method1("view", (numpy::dtype::<bool>(py),))?.cast_into()?)
 }
 
 /// Rows and columns of two arrays that must have the same.

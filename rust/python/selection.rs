@@ -6,7 +6,7 @@
 use numpy::{IntoPyArray, Ix1, Ix2, Ix3, PyArray2, PyArray3, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use super::arrays::{array, filled, holds, marks, same_shape};
+use super::arrays::{array, holds, marked, marks, same_shape};
 use crate::ragged::{Ragged, even_offsets};
 use crate::score::Score;
 use crate::topk;
@@ -41,7 +41,7 @@ fn rationales<'py>(
     let (values, selectable) = (scores.as_slice()?, selectable.as_slice()?);
     let offsets = even_offsets(rows, width);
     let ragged = Ragged::new("scores", values, &offsets)?;
-    filled(py, Ix3(fractions.len(), rows, width), |out| {
+    marked(py, Ix3(fractions.len(), rows, width), |out| {
         topk::rationales(&ragged, Some(selectable), &fractions, threads, out)
     })
 }
@@ -73,7 +73,7 @@ fn words_of<'py, W: numpy::Element + Copy + Into<i64> + Sync>(
     let (values, words) = (scores.as_slice()?, words.as_slice()?);
     let offsets = even_offsets(rows, width);
     let ragged = Ragged::new("scores", values, &offsets)?;
-    filled(py, Ix3(fractions.len(), rows, width), |out| {
+    marked(py, Ix3(fractions.len(), rows, width), |out| {
         topk::word_rationales(&ragged, words, pooling, fractions, threads, out)
     })
 }
@@ -105,5 +105,5 @@ fn rows_of<'py, S: numpy::Element + Score>(
     let selectable = selectable.map(|marked| marks::<Ix1>("selectable", marked)).transpose()?;
     let selectable = selectable.as_ref().map(|marked| marked.as_slice()).transpose()?;
     let ragged = Ragged::new("scores", values.as_slice()?, offsets.as_slice()?)?;
-    filled(py, Ix2(fractions.len(), values.len()), |out| topk::rationales(&ragged, selectable, fractions, threads, out))
+    marked(py, Ix2(fractions.len(), values.len()), |out| topk::rationales(&ragged, selectable, fractions, threads, out))
 }

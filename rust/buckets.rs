@@ -1,0 +1,363 @@
+//! The highest scores of a row, for several counts: a byte for each score says which bucket between the highest and the
+//! lowest it lies in, and what a count takes is found in those bytes.
+//!
+//! The loops run over whole arrays of fixed length without a branch, so that they compile to vector instructions.
+
+// Loops must be compiled for the units of their caller, and without branches.
+#![allow(clippy::inline_always, clippy::needless_bitwise_bool)]
+
+use std::hint::select_unpredictable;
+
+use crate::lanes::{Bytes, Loops, SPARE, Units};
+use crate::score::{BUCKETS, NOWHERE, Score};
+
+/// Scores that the loops take at a time.
+const LANES: usize = 16;
+/// Bytes that they take at a time; keys and buckets are padded to a multiple of it.
+const BYTES: usize = 64;
+/// Up to so many scores, counting who is higher costs less than partitioning.
+const FEW: usize = 16;
+
+/// The scores of one row, sorted into buckets; the buffers serve every row after it.
+pub(crate) struct Buckets<S: Score> {
+    units: Units,
+    /// How many scores may be selected.
+    n: usize,
+    /// The keys of the row, `LOWEST` where nothing may be selected.
+    keys: Vec<S::Key>,
+    /// The bucket of each, [`NOWHERE`] where nothing may be selected.
+    bucket_of: Vec<u8>,
+    /// Places of what lies in one bucket.
+    places: Vec<u32>,
+    /// The bucket with many scores looked into last, the keys in it and their places; the first `top` are no lower than the rest.
+    inside: Vec<(S::Key, u32)>,
+    bucket: u8,
+    top: usize,
+}
+
+/// Where the scores that a count takes end.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cut {
+    count: usize,
+    /// The bucket of the last score taken.
+    bucket: u8,
+    /// How many scores lie in the buckets before it, and in these and it.
+    start: usize,
+    end: usize,
+}
+
+impl<S: Score> Buckets<S> {
+    pub(crate) fn new(units: Units) -> Self {
+        let (keys, bucket_of, places, inside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { units, n: 0, keys, bucket_of, places, inside, bucket: NOWHERE, top: 0 }
+    }
+
+    /// Takes the scores of a row, and says whether one that may be selected is not a number.
+    pub(crate) fn fill(&mut self, scores: &[S], marks: Option<&[u8]>) -> bool {
+        let padded = scores.len().next_multiple_of(BYTES);
+        self.keys.resize(padded, S::LOWEST);
+        self.bucket_of.resize(padded, NOWHERE);
+        self.places.resize(padded + SPARE, 0);
+        self.bucket = NOWHERE;
+        let (keys, buckets) = (&mut self.keys[..], &mut self.bucket_of[..]);
+        let (n, nan) = self.units.run(Fill { scores, marks, keys, buckets });
+        self.n = n;
+        nan
+    }
+
+    /// How many scores may be selected.
+    pub(crate) fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Where the highest `count` end, from 1 to [`Self::n`], for each of `counts`.
+    pub(crate) fn cut(&self, counts: impl Iterator<Item = usize>, cuts: &mut Vec<Cut>) {
+        cuts.clear();
+        cuts.extend(counts.map(|count| Cut { count, bucket: 0, start: 0, end: self.n }));
+        self.units.run(Search { buckets: &self.bucket_of, cuts });
+    }
+
+    /// Writes marks, 1 for what a cut takes and 0 for what it doesn't. Of cuts in the same bucket the larger comes first.
+    pub(crate) fn mark(&mut self, cut: Cut, out: &mut [u8]) {
+        let Cut { count, bucket, start, end } = cut;
+        let (take, inside) = (count - start, end - start);
+        let (first_not, inside) = if count == end { (bucket + 1, 0) } else { (bucket, inside) };
+        self.units.run(Before { buckets: &self.bucket_of, first_not, out });
+        if inside == 0 {
+            return;
+        }
+        let (keys, places) = (&self.keys[..], &mut self.places[..]);
+        self.units.run(Inside::<S> { keys, buckets: &self.bucket_of, bucket, n: inside, take, places, out });
+        if inside > FEW {
+            self.mark_among(cut, out);
+        }
+    }
+
+    /// Marks what a cut takes of its bucket, whose places have been found.
+    fn mark_among(&mut self, cut: Cut, out: &mut [u8]) {
+        if self.bucket != cut.bucket {
+            self.inside.clear();
+            let places = &self.places[..cut.end - cut.start];
+            self.inside.extend(places.iter().map(|&i| (self.keys[i as usize], i)));
+            (self.bucket, self.top) = (cut.bucket, self.inside.len());
+        }
+        let take = cut.count - cut.start;
+        let order = |a: &(S::Key, u32), b: &(S::Key, u32)| b.0.cmp(&a.0).then(a.1.cmp(&b.1));
+        self.inside[..self.top].select_nth_unstable_by(take - 1, order);
+        self.top = take;
+        for &(_, i) in &self.inside[..take] {
+            out[i as usize] = 1;
+        }
+    }
+}
+
+/// Fills keys and buckets; says how many scores may be selected, and whether one of them is not a number.
+struct Fill<'a, S: Score> {
+    scores: &'a [S],
+    marks: Option<&'a [u8]>,
+    keys: &'a mut [S::Key],
+    buckets: &'a mut [u8],
+}
+
+impl<S: Score> Loops for Fill<'_, S> {
+    type Out = (usize, bool);
+
+    #[inline(always)]
+    fn run(self, bytes: impl Bytes) -> (usize, bool) {
+        let (keys, rest) = self.keys.split_at_mut(self.scores.len());
+        rest.fill(S::LOWEST);
+        let nan = match self.marks {
+            Some(marks) => fill_marked(self.scores, marks, keys),
+            None => fill_all(self.scores, keys),
+        };
+        let (low, high) = ends::<S>(self.keys);
+        // Without a scale all scores lie in one bucket.
+        match S::scale(S::of(low), S::of(high)) {
+            Some(scale) => fill_buckets::<S>(self.keys, self.buckets, |key| S::of(key).bucket(S::of(high), scale)),
+            None => fill_buckets::<S>(self.keys, self.buckets, |_| 0),
+        }
+        (bytes.at_most(self.buckets, NOWHERE - 1), nan)
+    }
+}
+
+/// The lowest key that may be selected, and the highest.
+#[inline(always)]
+fn ends<S: Score>(keys: &[S::Key]) -> (S::Key, S::Key) {
+    let (mut low, mut high) = ([S::HIGHEST; LANES], [S::LOWEST; LANES]);
+    for keys in keys.as_chunks::<LANES>().0 {
+        for ((low, high), &key) in low.iter_mut().zip(&mut high).zip(keys) {
+            *low = (*low).min(if key == S::LOWEST { S::HIGHEST } else { key });
+            *high = (*high).max(key);
+        }
+    }
+    (low.into_iter().fold(S::HIGHEST, Ord::min), high.into_iter().fold(S::LOWEST, Ord::max))
+}
+
+/// Fills in the keys, and says whether a score that may be selected is not a number.
+#[inline(always)]
+fn fill_marked<S: Score>(scores: &[S], marks: &[u8], keys: &mut [S::Key]) -> bool {
+    keys.iter_mut().zip(scores).zip(marks).fold(false, |nan, ((key, &score), &mark)| {
+        *key = if mark == 0 { S::LOWEST } else { score.key() };
+        nan | (score.nan() & (mark != 0))
+    })
+}
+
+#[inline(always)]
+fn fill_all<S: Score>(scores: &[S], keys: &mut [S::Key]) -> bool {
+    keys.iter_mut().zip(scores).fold(false, |nan, (key, &score)| {
+        *key = score.key();
+        nan | score.nan()
+    })
+}
+
+#[inline(always)]
+fn fill_buckets<S: Score>(keys: &[S::Key], buckets: &mut [u8], bucket: impl Fn(S::Key) -> u8) {
+    for (out, &key) in buckets.iter_mut().zip(keys) {
+        let bucket = bucket(key);
+        *out = if key == S::LOWEST { NOWHERE } else { bucket };
+    }
+}
+
+/// Finds the bucket of each cut by halving, all cuts at a time.
+struct Search<'a> {
+    buckets: &'a [u8],
+    cuts: &'a mut [Cut],
+}
+
+impl Loops for Search<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self, bytes: impl Bytes) {
+        const { assert!(BUCKETS == 255) }
+        for bit in (0..8).rev() {
+            // Cuts that have not parted yet look at the same bucket.
+            let (mut before, mut found) = (NOWHERE, 0);
+            for cut in &mut *self.cuts {
+                let last = cut.bucket + ((1 << bit) - 1);
+                if last != before {
+                    found = bytes.at_most(self.buckets, last);
+                    before = last;
+                }
+                let beyond = found < cut.count;
+                cut.bucket += u8::from(beyond) << bit;
+                cut.start = select_unpredictable(beyond, found, cut.start);
+                cut.end = select_unpredictable(beyond, cut.end, found);
+            }
+        }
+    }
+}
+
+/// Marks all that lies in the buckets before one.
+struct Before<'a> {
+    buckets: &'a [u8],
+    first_not: u8,
+    out: &'a mut [u8],
+}
+
+impl Loops for Before<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self, _: impl Bytes) {
+        for (out, &bucket) in self.out.iter_mut().zip(self.buckets) {
+            *out = u8::from(bucket < self.first_not);
+        }
+    }
+}
+
+/// Finds what lies in one bucket, and marks the highest if they are few.
+struct Inside<'a, S: Score> {
+    keys: &'a [S::Key],
+    buckets: &'a [u8],
+    bucket: u8,
+    /// How many lie in it, and how many of them to mark.
+    n: usize,
+    take: usize,
+    places: &'a mut [u32],
+    out: &'a mut [u8],
+}
+
+impl<S: Score> Loops for Inside<'_, S> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self, bytes: impl Bytes) {
+        bytes.places(self.buckets, self.bucket, self.places);
+        if self.n > FEW {
+            return;
+        }
+        let places = &self.places[..self.n];
+        let mut keys = [S::LOWEST; FEW];
+        for (key, &i) in keys.iter_mut().zip(places) {
+            *key = self.keys[i as usize];
+        }
+        // How many are to be marked before each: the higher ones, and of equal ones the earlier.
+        let mut before = [0_u32; FEW];
+        for other in 0..self.n {
+            let key = keys[other];
+            for i in 0..FEW {
+                before[i] += u32::from((key > keys[i]) | ((key == keys[i]) & (other < i)));
+            }
+        }
+        for (&i, &before) in places.iter().zip(&before) {
+            self.out[i as usize] = u8::from((before as usize) < self.take);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::tests::score;
+    use proptest::prelude::*;
+
+    /// What the highest `counts` are by sorting all positions.
+    fn slow<S: Score>(scores: &[S], marks: &[u8], counts: &[usize]) -> Vec<Vec<bool>> {
+        let mut order: Vec<usize> = (0..scores.len()).filter(|&i| marks[i] != 0).collect();
+        order.sort_by_key(|&i| std::cmp::Reverse(scores[i].key()));
+        let taken = |count: usize| {
+            let mut out = vec![false; scores.len()];
+            order[..count].iter().for_each(|&i| out[i] = true);
+            out
+        };
+        counts.iter().map(|&count| taken(count)).collect()
+    }
+
+    fn fast<S: Score>(row: &mut Buckets<S>, scores: &[S], marks: &[u8], counts: &[usize]) -> Vec<Vec<bool>> {
+        assert!(!row.fill(scores, Some(marks)));
+        let mut cuts = Vec::new();
+        row.cut(counts.iter().copied(), &mut cuts);
+        // What stood there before must not matter.
+        let mut out = vec![7; scores.len()];
+        let marked = cuts.iter().map(|&cut| {
+            row.mark(cut, &mut out);
+            assert!(out.iter().all(|&mark| mark < 2));
+            out.iter().map(|&mark| mark == 1).collect()
+        });
+        marked.collect()
+    }
+
+    /// Rows whose lengths lie around multiples of [`LANES`] and [`BYTES`].
+    fn row() -> impl Strategy<Value = Vec<(f32, u8)>> {
+        let scores = prop_oneof![score(), 0.0_f32..1.0, Just(1.0_f32)];
+        let length = prop_oneof![1_usize..20, 60_usize..70, 120_usize..135, 500_usize..530];
+        length.prop_flat_map(move |length| prop::collection::vec((scores.clone(), 0_u8..6), length))
+    }
+
+    fn compare(units: Units, rows: &[Vec<(f32, u8)>], shares: &[f64]) {
+        let (mut narrow, mut wide) = (Buckets::new(units), Buckets::new(units));
+        for row in rows {
+            let (scores, marks): (Vec<f32>, Vec<u8>) = row.iter().copied().unzip();
+            let n = marks.iter().filter(|&&mark| mark != 0).count();
+            let mut counts: Vec<usize> = shares.iter().map(|share| (share * n as f64).ceil() as usize).collect();
+            counts.retain(|&count| count > 0);
+            counts.sort_by(|a, b| b.cmp(a));
+            let expected = slow(&scores, &marks, &counts);
+            assert_eq!(fast(&mut narrow, &scores, &marks, &counts), expected, "{units:?}");
+            let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
+            assert_eq!(fast(&mut wide, &scores, &marks, &counts), expected, "{units:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_kind_of_units_equals_sorting(
+            rows in prop::collection::vec(row(), 1..4),
+            shares in prop::collection::vec(0.0_f64..=1.0, 1..6),
+        ) {
+            for units in Units::all() {
+                compare(units, &rows, &shares);
+            }
+        }
+    }
+
+    #[test]
+    fn long_rows_and_many_equal_scores() {
+        let few = |length: u32, step: u32| (0..length).map(|i| ((i * step % 5) as f32, u8::from(i % 7 != 0))).collect();
+        let outlier = (0..3000_u32).map(|i| (if i == 9 { 1e30 } else { (i % 997) as f32 }, 1)).collect();
+        // More than 255 times `BYTES` bytes at most the same.
+        let rows = [few(20_000, 1), vec![(0.0, 1); 40_000], few(BYTES as u32, 3), outlier];
+        for units in Units::all() {
+            compare(units, &rows, &[1.0, 0.9, 0.5, 0.499, 0.2, 0.01, 1e-9]);
+        }
+    }
+
+    #[test]
+    fn a_score_that_is_no_number_counts_where_it_may_be_selected() {
+        for length in [1, 15, 16, 17, 64, 65] {
+            for at in 0..length {
+                let (mut scores, mut marks) = (vec![1.0_f32; length], vec![1; length]);
+                scores[at] = f32::NAN;
+                for units in Units::all() {
+                    assert!(Buckets::new(units).fill(&scores, None));
+                    assert!(Buckets::new(units).fill(&scores, Some(&marks)));
+                }
+                marks[at] = 0;
+                for units in Units::all() {
+                    assert!(!Buckets::new(units).fill(&scores, Some(&marks)));
+                }
+            }
+        }
+    }
+}
