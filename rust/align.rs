@@ -417,6 +417,21 @@ mod tests {
         op(&Spans::new("spans", [&starts, &ends, &[0, starts.len() as i64]])?)
     }
 
+    #[test]
+    fn what_is_wrong_with_a_word_is_said() {
+        let said = |words: &[(i64, i64)]| with(words, |words| words.words(0, 9).map(|_| ())).map_err(|e| e.to_string());
+        let refused = |text: &str| Err(format!("row 0: spans{text}"));
+        assert_eq!(said(&[(0, 3), (3, 9)]), Ok(()));
+        assert_eq!(
+            said(&[(0, 3), (2, 5)]),
+            refused("[1] is 2, expected a start no lower than the end of the one before")
+        );
+        assert_eq!(said(&[(0, 3), (4, 4)]), refused("[1] is 4, expected an end above the start"));
+        assert_eq!(said(&[(0, 3), (5, 4)]), refused("[1] is 4, expected an end no lower than the start"));
+        assert_eq!(said(&[(-1, 3)]), refused("[0] is -1, expected a start of 0 or more"));
+        assert_eq!(said(&[(0, 10)]), refused("[0] is 10, expected an end inside the text"));
+    }
+
     proptest! {
         #[test]
         fn a_token_belongs_to_the_word_it_shares_most_with(

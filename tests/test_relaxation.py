@@ -183,6 +183,16 @@ def test_imle_by_hand() -> None:
     assert gradient.tolist() == [[-1.0, 1.0, 0.0]]
 
 
+def test_the_noise_of_imle_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Scores (1, 2, -1) with noise, and (1, -1, -1) after the step of 3 against (0, 1, 0).
+    monkeypatch.setattr("unirex.relaxation.gumbel", lambda like: torch.tensor([[0.0, 2.0, 0.0]]).to(like))
+    scores = torch.tensor([[1.0, 0.0, -1.0]], requires_grad=True)
+    how = Relaxation(estimator="imle", noise=1.0, imle_step=3.0)
+    marks = relax(scores, torch.ones(1, 3).bool(), torch.tensor([[1]]), how)
+    (gradient,) = torch.autograd.grad((marks * torch.tensor([0.0, 1.0, 0.0])).sum(), scores)
+    torch.testing.assert_close(gradient, torch.tensor([[-1 / 3, 1 / 3, 0.0]]))
+
+
 def mean_gradient(estimator: str, scores: Tensor, weight: Tensor, k: int, **other: float) -> Tensor:
     """The gradient of (marks * weight).sum() for the only row, averaged over many draws."""
     torch.manual_seed(0)
@@ -274,7 +284,15 @@ def test_noise_that_is_not_there_changes_nothing_to_measure() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings_", [{"temperature": 0.0}, {"noise": -1.0}, {"samples": 0}, {"imle_step": float("nan")}]
+    "settings_",
+    [
+        {"temperature": 0.0},
+        {"temperature": float("inf")},
+        {"noise": -1.0},
+        {"noise": float("inf")},
+        {"samples": 0},
+        {"imle_step": float("nan")},
+    ],
 )
 def test_settings_out_of_range_are_named(settings_: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings_))):

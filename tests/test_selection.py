@@ -149,6 +149,14 @@ def test_nan_is_refused_where_the_selection_carries_gradient(unit):
         relaxed_masks(scores, torch.tensor([[-1, 0, 1]]), [0.5], how, unit=unit)
 
 
+def test_the_unit_with_gradient_is_the_token_if_none_is_named():
+    scores, words = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0, 0, 1]])
+    how = Relaxation(estimator="logistic")
+    # Two of three tokens; of two words it is one, the last.
+    assert relaxed_masks(scores, words, [0.6], how).tolist() == [[[0, 1, 1]]]
+    assert relaxed_masks(scores, words, [0.6], how, unit="word").tolist() == [[[0, 0, 1]]]
+
+
 def test_the_kernel_is_asked_where_it_is_to_be(monkeypatch):
     asked = []
     kernel = _rust.rationales

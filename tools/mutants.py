@@ -42,6 +42,7 @@ TESTS = {
     "metrics/nrg": ["metrics/test_nrg"],
     "metrics/comparison": ["metrics/test_comparison"],
     "metrics/definitions": ["metrics/test_score", "metrics/test_state", "metrics/test_nrg"],
+    "metrics/oddities": ["metrics/test_oddities"],
     "metrics/rows": ["metrics/test_score", "metrics/test_bad_input"],
     "metrics/state": ["metrics/test_state", "metrics/test_score"],
     "metrics/arrays": ["metrics/test_arrays"],

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from reference import predictions
-from unirex.metrics import Resampling, aopc, iou_agreement, relative_gain, score, token_f1
+from unirex.metrics import Resampling, aopc, iou_agreement, oddities, relative_gain, score, token_f1
 from unirex.metrics.cli import main
+from unirex.metrics.ragged import Ragged
 from unirex.metrics.validate import prediction_problems
 
 NO_DRAWS = Resampling(replicates=0)
@@ -215,6 +216,17 @@ def test_scores_that_say_nothing_are_counted() -> None:
     # Undefined are the row without a score and the one without an unmarked word.
     assert (report["roc_auc"].n, report["roc_auc"].n_undefined) == (3, 2)
     assert report["roc_auc"].value == pytest.approx((0.5 + 1 + 1) / 3)
+
+
+def test_rows_of_no_word_or_one_say_nothing_odd() -> None:
+    found = oddities.of_scores(Ragged(np.array([0.5, 0.5, 1.0]), np.array([0, 0, 2, 3])))
+    assert {kind: which.tolist() for kind, which in found.items()} == {
+        "unseen": [False] * 3,
+        "constant": [False, True, False],
+    }
+    without = Ragged(np.array([-np.inf]), np.array([0, 0, 1]))
+    assert oddities.unseen(without).tolist() == [False, True]
+    assert oddities.highest(without).tolist() == [-np.inf, -np.inf]
 
 
 def test_counts_merge_like_sums() -> None:
