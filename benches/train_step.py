@@ -136,6 +136,9 @@ class PaperStep:
         self.model = model
         self.longest = longest
 
+    def fractions(self) -> tuple[float, ...]:
+        return FRACTIONS
+
     def run(self, ids: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, C] and the extractor's scores [B, L]."""
         output = self.model.backbone(input_ids=ids, attention_mask=visible.long())
@@ -150,7 +153,7 @@ class PaperStep:
         ranked = scores.detach().masked_fill(~words, -torch.inf).argsort(dim=1, descending=True, stable=True)
         place = ranked.argsort(dim=1)
         pairs = []
-        for fraction in FRACTIONS:
+        for fraction in self.fractions():
             count = (fraction * words.sum(1).double()).round().clamp(min=1)
             chosen = words & (place < count[:, None])
             pairs.append((self.run(ids, visible & ~chosen)[0], self.run(ids, visible & ~(words & ~chosen))[0]))
@@ -178,6 +181,25 @@ class PaperStep:
         drops = [[(full - x.softmax(1).gather(1, answer)).mean() for x in pair] for pair in pairs]
         comp, suff = torch.tensor(drops).mean(0).tolist()
         return [float((answer[:, 0] == batch.labels_I).float().mean()), comp, suff]
+
+
+class PaddedStep(PaperStep):
+    """What a competent rival writes with the library alone: padded to the batch's longest row, no metric passes."""
+
+    def __init__(self, model: UnirexModel, sampled: bool) -> None:
+        super().__init__(model, 0)
+        self.draw = np.random.default_rng(0) if sampled else None
+
+    def fractions(self) -> tuple[float, ...]:
+        return FRACTIONS if self.draw is None else (float(self.draw.choice(FRACTIONS)),)
+
+    def passes(self, batch: Batch) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+        self.longest = batch.words_BL.shape[1]
+        return super().passes(batch)
+
+    def metrics(self, batch: Batch) -> list[float]:
+        """None."""
+        return []
 
 
 class OurStep:
@@ -299,13 +321,16 @@ def compare(name: str, args: argparse.Namespace) -> None:
     model = make_model(args.encoder).to(args.device)
     assert_equal(model, batches[0].to(args.device), shape.longest)
     entries = []
-    for title in ("paper-style", "ours, all fractions", "ours, one sampled"):
+    titles = ("paper-style", "padded, all fractions", "padded, one sampled", "ours, all fractions", "ours, one sampled")
+    for title in titles:
         copied = copy.deepcopy(model)
-        if title == "paper-style":
+        sampled = "one" in title
+        if not title.startswith("ours"):
             optimizer: Any = torch.optim.AdamW(copied.parameters(), lr=2e-5)
-            entries.append(Timed(title, PaperStep(copied, shape.longest), copied, optimizer, args))
+            rival = PaperStep(copied, shape.longest) if title == "paper-style" else PaddedStep(copied, sampled)
+            entries.append(Timed(title, rival, copied, optimizer, args))
         else:
-            step = OurStep(copied, 1 if "one" in title else None)
+            step = OurStep(copied, 1 if sampled else None)
             entries.append(Timed(title, step, copied, adamw(step.method, TrainConfig()), args))
     for entry in entries:
         entry.run(batches[len(batches) // 2], count=False)
