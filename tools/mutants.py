@@ -38,7 +38,7 @@ TESTS = {
     "judging": ["test_judging", "reliability/test_processes"],
     "gates": ["test_gates"],
     "relaxation": ["test_relaxation"],
-    "training": ["test_optimizer", "test_training", "test_watch"],
+    "training": ["test_optimizer", "test_training"],
     "metrics/nrg": ["metrics/test_nrg"],
     "metrics/comparison": ["metrics/test_comparison"],
     "metrics/definitions": ["metrics/test_score", "metrics/test_state", "metrics/test_nrg"],
