@@ -1,5 +1,6 @@
 //! The highest scores of a row, for several counts: a byte for each score says which bucket between the highest and the
-//! lowest it lies in, and what a count takes is found in those bytes.
+//! lowest it lies in, and what a count takes is found in those bytes. A few scores far from the others share the first
+//! and last bucket; where many scores lie in one bucket, they get buckets of their own.
 //!
 //! The loops run over whole arrays of fixed length without a branch, so that they compile to vector instructions.
 
@@ -9,14 +10,19 @@
 use std::hint::select_unpredictable;
 
 use crate::lanes::{Bytes, Loops, SPARE, Units};
-use crate::score::{BUCKETS, NOWHERE, Score};
+use crate::score::Score;
 
+/// The number of a bucket is a byte: this one, the last, and one that is left for what is in no bucket.
+const LAST: u8 = 254;
+const NOWHERE: u8 = 255;
 /// Scores that the loops take at a time.
 const LANES: usize = 16;
 /// Bytes that they take at a time; keys and buckets are padded to a multiple of it.
 const BYTES: usize = 64;
 /// Up to so many scores, counting who is higher costs less than partitioning.
 const FEW: usize = 16;
+/// How often the scores of one bucket may get buckets of their own; after that they are partitioned.
+const DEPTH: usize = 3;
 
 /// The scores of one row, sorted into buckets; the buffers serve every row after it.
 pub(crate) struct Buckets<S: Score> {
@@ -27,12 +33,19 @@ pub(crate) struct Buckets<S: Score> {
     keys: Vec<S::Key>,
     /// The bucket of each, [`NOWHERE`] where nothing may be selected.
     bucket_of: Vec<u8>,
+    /// Whether all that may be selected are equal.
+    equal: bool,
     /// Places of what lies in one bucket.
     places: Vec<u32>,
-    /// The bucket with many scores looked into last, the keys in it and their places; the first `top` are no lower than the rest.
-    inside: Vec<(S::Key, u32)>,
-    bucket: u8,
-    top: usize,
+    /// The bucket with many scores whose places these are, for as long as the row is the same.
+    crowded: u8,
+    /// What lies in it.
+    inside: Vec<S>,
+    /// Its own buckets, and marks.
+    inner: Option<Box<Self>>,
+    marks: Vec<u8>,
+    cuts: Vec<Cut>,
+    depth: usize,
 }
 
 /// Where the scores that a count takes end.
@@ -48,8 +61,24 @@ pub(crate) struct Cut {
 
 impl<S: Score> Buckets<S> {
     pub(crate) fn new(units: Units) -> Self {
-        let (keys, bucket_of, places, inside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { units, n: 0, keys, bucket_of, places, inside, bucket: NOWHERE, top: 0 }
+        Self::at(units, 0)
+    }
+
+    fn at(units: Units, depth: usize) -> Self {
+        Self {
+            units,
+            n: 0,
+            keys: Vec::new(),
+            bucket_of: Vec::new(),
+            equal: false,
+            places: Vec::new(),
+            crowded: NOWHERE,
+            inside: Vec::new(),
+            inner: None,
+            marks: Vec::new(),
+            cuts: Vec::new(),
+            depth,
+        }
     }
 
     /// Takes the scores of a row, and says whether one that may be selected is not a number.
@@ -58,11 +87,11 @@ impl<S: Score> Buckets<S> {
         self.keys.resize(padded, S::LOWEST);
         self.bucket_of.resize(padded, NOWHERE);
         self.places.resize(padded + SPARE, 0);
-        self.bucket = NOWHERE;
+        self.crowded = NOWHERE;
         let (keys, buckets) = (&mut self.keys[..], &mut self.bucket_of[..]);
-        let (n, nan) = self.units.run(Fill { scores, marks, keys, buckets });
-        self.n = n;
-        nan
+        let filled = self.units.run(Fill { scores, marks, keys, buckets });
+        (self.n, self.equal) = (filled.n, filled.equal);
+        filled.nan
     }
 
     /// How many scores may be selected.
@@ -77,41 +106,56 @@ impl<S: Score> Buckets<S> {
         self.units.run(Search { buckets: &self.bucket_of, cuts });
     }
 
-    /// Writes marks, 1 for what a cut takes and 0 for what it doesn't. Of cuts in the same bucket the larger comes first.
+    /// Writes marks, 1 for what a cut takes and 0 for what it doesn't.
     pub(crate) fn mark(&mut self, cut: Cut, out: &mut [u8]) {
         let Cut { count, bucket, start, end } = cut;
         let (take, inside) = (count - start, end - start);
-        let (first_not, inside) = if count == end { (bucket + 1, 0) } else { (bucket, inside) };
+        let first_not = if count == end { bucket + 1 } else { bucket };
         self.units.run(Before { buckets: &self.bucket_of, first_not, out });
-        if inside == 0 {
+        if count == end {
             return;
         }
-        let (keys, places) = (&self.keys[..], &mut self.places[..]);
-        self.units.run(Inside::<S> { keys, buckets: &self.bucket_of, bucket, n: inside, take, places, out });
+        if self.crowded != bucket {
+            self.crowded = NOWHERE;
+            let (keys, places) = (&self.keys[..], &mut self.places[..]);
+            self.units.run(Inside::<S> { keys, buckets: &self.bucket_of, bucket, n: inside, take, places, out });
+        }
         if inside > FEW {
-            self.mark_among(cut, out);
+            self.mark_crowded(bucket, inside, take, out);
         }
     }
 
-    /// Marks what a cut takes of its bucket, whose places have been found.
-    fn mark_among(&mut self, cut: Cut, out: &mut [u8]) {
-        if self.bucket != cut.bucket {
-            self.inside.clear();
-            let places = &self.places[..cut.end - cut.start];
-            self.inside.extend(places.iter().map(|&i| (self.keys[i as usize], i)));
-            (self.bucket, self.top) = (cut.bucket, self.inside.len());
+    /// Marks the highest that lie in a bucket, whose places have been found.
+    fn mark_crowded(&mut self, bucket: u8, n: usize, take: usize, out: &mut [u8]) {
+        if self.equal {
+            self.crowded = bucket;
+            self.places[..take].iter().for_each(|&i| out[i as usize] = 1);
+            return;
         }
-        let take = cut.count - cut.start;
-        let order = |a: &(S::Key, u32), b: &(S::Key, u32)| b.0.cmp(&a.0).then(a.1.cmp(&b.1));
-        self.inside[..self.top].select_nth_unstable_by(take - 1, order);
-        self.top = take;
-        for &(_, i) in &self.inside[..take] {
-            out[i as usize] = 1;
+        if self.depth == DEPTH {
+            self.crowded = NOWHERE;
+            let order = |&a: &u32, &b: &u32| self.keys[b as usize].cmp(&self.keys[a as usize]).then(a.cmp(&b));
+            self.places[..n].select_nth_unstable_by(take - 1, order);
+            self.places[..take].iter().for_each(|&i| out[i as usize] = 1);
+            return;
+        }
+        let inner = self.inner.get_or_insert_with(|| Box::new(Self::at(self.units, self.depth + 1)));
+        if self.crowded != bucket {
+            self.inside.clear();
+            self.inside.extend(self.places[..n].iter().map(|&i| S::of(self.keys[i as usize])));
+            inner.fill(&self.inside, None);
+            self.crowded = bucket;
+        }
+        inner.cut(std::iter::once(take), &mut self.cuts);
+        self.marks.resize(n, 0);
+        inner.mark(self.cuts[0], &mut self.marks);
+        for (&i, &mark) in self.places.iter().zip(&self.marks) {
+            out[i as usize] = mark;
         }
     }
 }
 
-/// Fills keys and buckets; says how many scores may be selected, and whether one of them is not a number.
+/// Fills keys and buckets.
 struct Fill<'a, S: Score> {
     scores: &'a [S],
     marks: Option<&'a [u8]>,
@@ -119,30 +163,47 @@ struct Fill<'a, S: Score> {
     buckets: &'a mut [u8],
 }
 
+/// How many scores may be selected, whether one of them is not a number, and whether they are all equal.
+struct Filled {
+    n: usize,
+    nan: bool,
+    equal: bool,
+}
+
 impl<S: Score> Loops for Fill<'_, S> {
-    type Out = (usize, bool);
+    type Out = Filled;
 
     #[inline(always)]
-    fn run(self, bytes: impl Bytes) -> (usize, bool) {
+    fn run(self, bytes: impl Bytes) -> Filled {
         let (keys, rest) = self.keys.split_at_mut(self.scores.len());
         rest.fill(S::LOWEST);
-        let nan = match self.marks {
-            Some(marks) => fill_marked(self.scores, marks, keys),
-            None => fill_all(self.scores, keys),
-        };
-        let (low, high) = ends::<S>(self.keys);
-        // Without a scale all scores lie in one bucket.
-        match S::scale(S::of(low), S::of(high)) {
-            Some(scale) => fill_buckets::<S>(self.keys, self.buckets, |key| S::of(key).bucket(S::of(high), scale)),
-            None => fill_buckets::<S>(self.keys, self.buckets, |_| 0),
+        let nan = fill_keys(self.scores, self.marks, keys);
+        let (lows, highs) = ends_by_lane::<S>(self.keys);
+        let (low, high) = outer::<S>(&lows, &highs);
+        let last = LAST.into();
+        let whole = scale::<S>(low, high, last);
+        let (inner_low, inner_high) = inner::<S>(&lows, &highs);
+        let inner =
+            scale::<S>(inner_low, inner_high, last).filter(|&inner| whole.is_none_or(|whole| S::finer(inner, whole)));
+        match (inner, whole) {
+            (Some(scale), _) => {
+                let high = S::of(inner_high);
+                fill_buckets::<S>(self.keys, self.buckets, |key| S::of(key).step(high, scale, last) as u8);
+            }
+            (None, Some(scale)) => {
+                let high = S::of(high);
+                fill_buckets::<S>(self.keys, self.buckets, |key| S::of(key).step_inside(high, scale) as u8);
+            }
+            // Without a scale all scores lie in one bucket.
+            (None, None) => fill_buckets::<S>(self.keys, self.buckets, |_| 0),
         }
-        (bytes.at_most(self.buckets, NOWHERE - 1), nan)
+        Filled { n: bytes.at_most(self.buckets, LAST), nan, equal: low == high }
     }
 }
 
-/// The lowest key that may be selected, and the highest.
+/// The lowest key that may be selected and the highest, of every lane.
 #[inline(always)]
-fn ends<S: Score>(keys: &[S::Key]) -> (S::Key, S::Key) {
+fn ends_by_lane<S: Score>(keys: &[S::Key]) -> ([S::Key; LANES], [S::Key; LANES]) {
     let (mut low, mut high) = ([S::HIGHEST; LANES], [S::LOWEST; LANES]);
     for keys in keys.as_chunks::<LANES>().0 {
         for ((low, high), &key) in low.iter_mut().zip(&mut high).zip(keys) {
@@ -150,24 +211,49 @@ fn ends<S: Score>(keys: &[S::Key]) -> (S::Key, S::Key) {
             *high = (*high).max(key);
         }
     }
-    (low.into_iter().fold(S::HIGHEST, Ord::min), high.into_iter().fold(S::LOWEST, Ord::max))
+    (low, high)
+}
+
+/// The lowest key that may be selected, and the highest.
+#[inline(always)]
+pub(crate) fn ends<S: Score>(keys: &[S::Key]) -> (S::Key, S::Key) {
+    let (lows, highs) = ends_by_lane::<S>(keys);
+    outer::<S>(&lows, &highs)
+}
+
+/// The lowest of all lanes, and the highest.
+#[inline(always)]
+fn outer<S: Score>(lows: &[S::Key; LANES], highs: &[S::Key; LANES]) -> (S::Key, S::Key) {
+    (lows.iter().fold(S::HIGHEST, |a, &b| a.min(b)), highs.iter().fold(S::LOWEST, |a, &b| a.max(b)))
+}
+
+/// The highest of the lowest of four groups of lanes, and the lowest of their highest.
+#[inline(always)]
+fn inner<S: Score>(lows: &[S::Key; LANES], highs: &[S::Key; LANES]) -> (S::Key, S::Key) {
+    let low = |i: usize| lows[i].min(lows[i + 4]).min(lows[i + 8].min(lows[i + 12]));
+    let high = |i: usize| highs[i].max(highs[i + 4]).max(highs[i + 8].max(highs[i + 12]));
+    (low(0).max(low(1)).max(low(2).max(low(3))), high(0).min(high(1)).min(high(2).min(high(3))))
+}
+
+/// The scale of steps between two keys, if they are those of two numbers.
+#[inline(always)]
+pub(crate) fn scale<S: Score>(low: S::Key, high: S::Key, last: u16) -> Option<S> {
+    if low < high && low > S::LOWEST && high < S::HIGHEST { S::scale(S::of(low), S::of(high), last) } else { None }
 }
 
 /// Fills in the keys, and says whether a score that may be selected is not a number.
 #[inline(always)]
-fn fill_marked<S: Score>(scores: &[S], marks: &[u8], keys: &mut [S::Key]) -> bool {
-    keys.iter_mut().zip(scores).zip(marks).fold(false, |nan, ((key, &score), &mark)| {
-        *key = if mark == 0 { S::LOWEST } else { score.key() };
-        nan | (score.nan() & (mark != 0))
-    })
-}
-
-#[inline(always)]
-fn fill_all<S: Score>(scores: &[S], keys: &mut [S::Key]) -> bool {
-    keys.iter_mut().zip(scores).fold(false, |nan, (key, &score)| {
-        *key = score.key();
-        nan | score.nan()
-    })
+pub(crate) fn fill_keys<S: Score>(scores: &[S], marks: Option<&[u8]>, keys: &mut [S::Key]) -> bool {
+    match marks {
+        Some(marks) => keys.iter_mut().zip(scores).zip(marks).fold(false, |nan, ((key, &score), &mark)| {
+            *key = if mark == 0 { S::LOWEST } else { score.key() };
+            nan | (score.nan() & (mark != 0))
+        }),
+        None => keys.iter_mut().zip(scores).fold(false, |nan, (key, &score)| {
+            *key = score.key();
+            nan | score.nan()
+        }),
+    }
 }
 
 #[inline(always)]
@@ -189,7 +275,6 @@ impl Loops for Search<'_> {
 
     #[inline(always)]
     fn run(self, bytes: impl Bytes) {
-        const { assert!(BUCKETS == 255) }
         for bit in (0..8).rev() {
             // Cuts that have not parted yet look at the same bucket.
             let (mut before, mut found) = (NOWHERE, 0);
@@ -336,8 +421,10 @@ mod tests {
     fn long_rows_and_many_equal_scores() {
         let few = |length: u32, step: u32| (0..length).map(|i| ((i * step % 5) as f32, u8::from(i % 7 != 0))).collect();
         let outlier = (0..3000_u32).map(|i| (if i == 9 { 1e30 } else { (i % 997) as f32 }, 1)).collect();
+        // Most lie in the last bucket, and in the last of that, deeper than `DEPTH`.
+        let crowded = (0..3000_u32).map(|i| ((((i * 7) % 3000) as f32 / 12.0 - 125.0).exp2(), 1)).collect();
         // More than 255 times `BYTES` bytes at most the same.
-        let rows = [few(20_000, 1), vec![(0.0, 1); 40_000], few(BYTES as u32, 3), outlier];
+        let rows = [few(20_000, 1), vec![(0.0, 1); 40_000], few(BYTES as u32, 3), outlier, crowded];
         for units in Units::all() {
             compare(units, &rows, &[1.0, 0.9, 0.5, 0.499, 0.2, 0.01, 1e-9]);
         }

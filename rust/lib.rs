@@ -17,6 +17,7 @@ pub mod ragged;
 pub mod ranking;
 pub mod relative_gain;
 pub mod score;
+mod short_rows;
 pub mod sums;
 pub mod topk;
 pub mod word_scores;

@@ -3,12 +3,6 @@
 // Called in loops that must be compiled for the units of their caller.
 #![allow(clippy::inline_always)]
 
-/// Into how many buckets the scores of a row go.
-pub const BUCKETS: usize = 255;
-
-/// The number of a bucket is a byte; this one is left for what is in no bucket.
-pub const NOWHERE: u8 = 255;
-
 /// A score that can be ranked: a float with an integer that sorts like it.
 pub trait Score: Copy + Send + Sync + Into<f64> {
     /// The integer. Its smallest value belongs to no number, only to a NaN.
@@ -17,16 +11,23 @@ pub trait Score: Copy + Send + Sync + Into<f64> {
     const LOWEST: Self::Key;
     /// Above the key of every number.
     const HIGHEST: Self::Key;
+    /// Added to this, a number loses its fraction, and its integer is the low bits.
+    const WHOLE: Self;
     /// The key; 0.0 and −0.0 have the same one.
     fn key(self) -> Self::Key;
     /// The score of a key.
     fn of(key: Self::Key) -> Self;
     /// Whether the score is not a number.
     fn nan(self) -> bool;
-    /// What to multiply distances from the highest score with to get buckets; none if the distances are not finite.
-    fn scale(low: Self, high: Self) -> Option<Self>;
-    /// The bucket, 0 = that of the highest score: never higher for a higher score. Anything for a NaN.
-    fn bucket(self, high: Self, scale: Self) -> u8;
+    /// What to multiply distances from `high` with to get steps from 0 to `last`; none if the distances are not finite.
+    fn scale(low: Self, high: Self, last: u16) -> Option<Self>;
+    /// The step, from 0 = that of `high` and above to `last` = that of `low` and below: never higher for a higher score.
+    /// Anything for a NaN.
+    fn step(self, high: Self, scale: Self, last: u16) -> u16;
+    /// The same for a score that is no higher than `high` and no lower than `low`.
+    fn step_inside(self, high: Self, scale: Self) -> u16;
+    /// Whether the steps of a scale are less than a quarter of those of another.
+    fn finer(scale: Self, other: Self) -> bool;
 }
 
 macro_rules! score {
@@ -35,6 +36,7 @@ macro_rules! score {
             type Key = $int;
             const LOWEST: $int = <$int>::MIN;
             const HIGHEST: $int = <$int>::MAX;
+            const WHOLE: $float = 1.0 / <$float>::EPSILON;
             #[inline(always)]
             fn key(self) -> $int {
                 let bits = self.to_bits() as $int;
@@ -50,15 +52,25 @@ macro_rules! score {
                 self.is_nan()
             }
             #[inline(always)]
-            fn scale(low: Self, high: Self) -> Option<Self> {
-                let scale = (BUCKETS - 1) as Self / (high - low);
+            fn scale(low: Self, high: Self, last: u16) -> Option<Self> {
+                let scale = Self::from(last) / (high - low);
                 (scale.is_finite() && scale > 0.0).then_some(scale)
             }
             #[inline(always)]
-            fn bucket(self, high: Self, scale: Self) -> u8 {
-                // Added to this, a number loses its fraction, and its integer is the low bits.
-                const WHOLE: $float = 1.0 / <$float>::EPSILON;
-                ((high - self) * scale + WHOLE).to_bits() as u8
+            fn step(self, high: Self, scale: Self, last: u16) -> u16 {
+                let (steps, last) = ((high - self) * scale, Self::from(last));
+                // Not `max` and `min`, which are slower, for they ask for NaN.
+                let steps = if steps > 0.0 { steps } else { 0.0 };
+                let steps = if steps < last { steps } else { last };
+                (steps + Self::WHOLE).to_bits() as u16
+            }
+            #[inline(always)]
+            fn step_inside(self, high: Self, scale: Self) -> u16 {
+                ((high - self) * scale + Self::WHOLE).to_bits() as u16
+            }
+            #[inline(always)]
+            fn finer(scale: Self, other: Self) -> bool {
+                scale > 4.0 * other
             }
         }
     };
@@ -83,14 +95,18 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn buckets_keep_the_order(scores in prop::collection::vec(score(), 2..9)) {
+        fn steps_keep_the_order(scores in prop::collection::vec(score(), 2..9)) {
             let mut keys: Vec<i32> = scores.iter().map(|score| score.key()).collect();
             keys.sort_unstable_by(|a, b| b.cmp(a));
             let (high, low) = (f32::of(keys[0]), f32::of(keys[keys.len() - 1]));
-            if let Some(scale) = f32::scale(low, high) {
-                let buckets: Vec<u8> = keys.iter().map(|&key| f32::of(key).bucket(high, scale)).collect();
-                prop_assert!(buckets.is_sorted());
-                prop_assert_eq!(buckets[0], 0);
+            for last in [1, 254, 65_534] {
+                if let Some(scale) = f32::scale(low, high, last) {
+                    let steps: Vec<u16> = keys.iter().map(|&key| f32::of(key).step(high, scale, last)).collect();
+                    prop_assert!(steps.is_sorted());
+                    prop_assert_eq!((steps[0], steps[steps.len() - 1]), (0, last));
+                    prop_assert_eq!(f32::INFINITY.step(high, scale, last), 0);
+                    prop_assert_eq!(f32::NEG_INFINITY.step(high, scale, last), last);
+                }
             }
         }
 

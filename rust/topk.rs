@@ -12,6 +12,7 @@ use crate::lanes::Units;
 use crate::pool;
 use crate::ragged::{Ragged, blocks, split_planes};
 use crate::score::Score;
+use crate::short_rows::{SHORT, Short};
 use crate::word_scores::{Pooled, Pooling};
 
 /// Scores a thread should have to itself: below it a hand-over costs more than it saves.
@@ -19,6 +20,7 @@ const SCORES_A_TASK: i64 = 1 << 15;
 
 /// How many of `n` units a rationale of this fraction has: `max(1, round_half_even(fraction · n))`, 0 if `n` is 0.
 #[must_use]
+#[inline]
 pub fn count(n: usize, fraction: f64) -> usize {
     ((fraction * n as f64).round_ties_even() as usize).clamp(usize::from(n > 0), n)
 }
@@ -48,6 +50,9 @@ pub fn rationales<S: Score>(
     }
     by_row(scores, fractions, threads, out, |row, at, work: &mut Work<S>, out| {
         let marks = selectable.map(|marks| &marks[at.clone()]);
+        if out.mark_short(work.units, scores.row(row), marks, at.start) {
+            return Ok(());
+        }
         if work.row.fill(scores.row(row), marks) {
             return Err(not_a_number(row, first_nan(scores.row(row), marks)));
         }
@@ -101,6 +106,7 @@ fn first_nan<S: Score>(scores: &[S], marks: Option<&[u8]>) -> usize {
 
 /// Buffers that a thread uses again for every row.
 struct Work<S: Score> {
+    units: Units,
     row: Buckets<S>,
     cuts: Vec<Cut>,
     /// Where units are words: their scores, the unit of each token (`usize::MAX` = none), and whether it is chosen.
@@ -112,7 +118,8 @@ struct Work<S: Score> {
 impl<S: Score> Work<S> {
     fn new() -> Self {
         let (cuts, scores, word_of, chosen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { row: Buckets::new(Units::best()), cuts, scores, word_of, chosen }
+        let units = Units::best();
+        Self { units, row: Buckets::new(units), cuts, scores, word_of, chosen }
     }
 
     /// Finds where each fraction ends. False if there is nothing to select.
@@ -181,6 +188,13 @@ struct Out<'a> {
 impl Out<'_> {
     fn row(&mut self, plane: usize, at: &Range<usize>) -> &mut [u8] {
         &mut self.planes[plane][at.start - self.start..at.end - self.start]
+    }
+
+    /// Marks a row of few scores. False if that takes more than counting; what is written then must be written again.
+    fn mark_short<S: Score>(&mut self, units: Units, scores: &[S], selectable: Option<&[u8]>, at: usize) -> bool {
+        let start = at - self.start;
+        scores.len() <= SHORT
+            && units.run(Short { scores, selectable, fractions: self.fractions, planes: &mut self.planes, start })
     }
 
     /// Marks nothing in a row.
