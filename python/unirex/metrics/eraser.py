@@ -155,6 +155,7 @@ def files(results: PathLike | Sequence[PathLike]) -> list[Path]:
 
     Raises:
         FileNotFoundError: a name or pattern of no file.
+        ValueError: a URL.
 
     >>> files("/nowhere/*.jsonl")
     Traceback (most recent call last):
@@ -162,6 +163,8 @@ def files(results: PathLike | Sequence[PathLike]) -> list[Path]:
     """
     if not isinstance(results, str | os.PathLike):
         return [path for part in results for path in files(part)]
+    if "://" in os.fspath(results):
+        raise ValueError(f"{results}: results in the ERASER layout are read from local files, found a URL")
     path = Path(results)
     if str(results) == "-" or path.exists():
         return [path]
