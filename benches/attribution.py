@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from unirex.data.collate import Rows
+from unirex.data.collate import FillTokens, Rows
+from unirex.data.tokenization import resolve_path
 from unirex.extractors.attribution import AttributionConfig, attribute, with_logits
 from unirex.extractors.target import Target
-from unirex.perturb import FillTokens
-from unirex.tokenization import resolve_path
 
 
 def make_target(batch: int, width: int) -> Target:

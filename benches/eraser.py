@@ -89,7 +89,7 @@ def first(folder: Path, count: int, into: Path) -> None:
 # What the system counts for a child includes its parent's memory from before it was replaced; this file does not.
 RUN = """
 import re, sys
-from unirex.metrics.cli import main
+from unirex.metrics.commands.cli import main
 main(sys.argv[1:])
 print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
 """

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from transformers import AutoConfig
 
-from unirex.assemble import Tools
+from unirex.data.tokenization import build_tokenizer
+from unirex.data.tools import Tools
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.explainer import Explainer
+from unirex.judging.saved import Saved
 from unirex.methods import METHODS
 from unirex.modeling import UnirexConfig, UnirexModel
-from unirex.saved import Saved
-from unirex.tokenization import build_tokenizer
 
 SHAPES = {
     "minilm": {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536},

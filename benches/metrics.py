@@ -178,7 +178,15 @@ def file(instances: int) -> None:
         path = Path(folder) / "predictions.parquet"
         write(str(path), instances)
         for replicates in ("0", "1000"):
-            command = [sys.executable, "-m", "unirex.metrics.cli", "score", str(path), "--replicates", replicates]
+            command = [
+                sys.executable,
+                "-m",
+                "unirex.metrics.commands.cli",
+                "score",
+                str(path),
+                "--replicates",
+                replicates,
+            ]
             seconds = min(_seconds(command) for _ in range(3))
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
             size = path.stat().st_size / 2**20

@@ -33,14 +33,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoConfig
 
-from unirex.config import TrainConfig
-from unirex.data.collate import Batch, Rows
+from unirex.config.run import TrainConfig
+from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.extractors.attribution import AttributionConfig
 from unirex.methods.method import Counts
 from unirex.methods.unirex import Unirex, UnirexMethodConfig
 from unirex.modeling import UnirexConfig, UnirexModel
-from unirex.perturb import FillTokens
-from unirex.training import adamw
+from unirex.training.loop import adamw
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.5)
 FILL = FillTokens(mask_id=103, pad_id=0)
@@ -115,9 +114,9 @@ def to_batch(rows: list[np.ndarray], rng: np.random.Generator) -> Batch:
 
 def real_batches(folder: str, n: int) -> list[Batch]:
     """Batches of SST's training split, cut by the package's tokenizer and length grouping."""
-    from unirex.assemble import assemble
-    from unirex.config import parse
-    from unirex.schedule import epoch_batches
+    from unirex.config.run import parse
+    from unirex.training.assemble import assemble
+    from unirex.training.schedule import epoch_batches
 
     recipe = Path(__file__).parent.parent / "recipes" / "sst-slm-fp-cpu.yaml"
     config = parse([f"--config={recipe}", f"--data.path={folder}/sst"], prog="bench", description="")

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModel
 
-from unirex.backbone import _COUNT_FROM_PADDING, _COUNT_FROM_ZERO, can_drop, encode, encode_pooled, plan_passes, pool
 from unirex.data.collate import Rows
+from unirex.encoder.backbone import _COUNT_FROM_PADDING, _COUNT_FROM_ZERO, encode, encode_pooled, plan_passes, pool
+from unirex.encoder.families import can_drop
 
 SMALL = {
     "vocab_size": 60,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unirex import checkpoint
+from unirex.disk import checkpoint
 
 
 def trained(steps: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from unirex import evaluate, train
-from unirex.collapse import collapse_signs
+from unirex.judging.collapse import collapse_signs
 
 RNG = np.random.default_rng(0)
 LENGTHS = RNG.integers(5, 12, 60).tolist()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from unirex import evaluate, explain, suite, train
-from unirex.config import RunConfig, parse
-from unirex.metrics import cli
+from unirex.config.run import RunConfig, parse
+from unirex.metrics.commands import cli
 
 
 def read(*arguments: str) -> RunConfig:
@@ -38,7 +38,7 @@ def read(*arguments: str) -> RunConfig:
         ("--model.random.vocabulary=0", "model.random.vocabulary is 0, expected at least 1"),
         ("--seed=-1", "seed is -1, expected 0 up to 4294967295"),
         ("--output=", "output is '', expected a folder"),
-        ("--train.best_metric=comprehensivness", "; did you mean 'comprehensiveness'?"),
+        ("--train.best_metric=comprehensivness", " (did you mean comprehensiveness?)"),
         ("--trained=runs/../runs/toy", "trained is 'runs/../runs/toy', expected another folder than output"),
         ("--train.best_metric=csd[delete]", "train.best_metric is 'csd[delete]', expected one of headline, "),
         ("--method.class_weights=[1, 0]", "method.class_weights holds 0.0, expected finite numbers above 0"),

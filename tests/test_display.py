@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from unirex.display import TrainingBar
+from unirex.training.display import TrainingBar
 
 
 class Terminal(io.StringIO):

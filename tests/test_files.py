@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unirex.files import atomic_write
+from unirex.disk.atomic import atomic_write
 
 
 def test_a_failed_block_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_device_is_written_to_directly() -> None:
 
 def test_a_killed_writer_leaves_no_file_by_the_final_name(tmp_path: Path) -> None:
     code = (
-        "import sys; from unirex.files import atomic_write\n"
+        "import sys; from unirex.disk.atomic import atomic_write\n"
         "with atomic_write(sys.argv[1]) as file:\n"
         "    file.write(b'half'); file.flush(); print('ready', flush=True); sys.stdin.read()"
     )

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from test_backbone import backbone, random_rows
-from unirex.backbone import encode, encode_pooled, pool
-from unirex.gates import Gate, attention, gated_attention, take_gates
-from unirex.perturb import FillTokens, perturbed_logits
-from unirex.relaxation import Relaxation
-from unirex.selection import relaxed_masks, top_k_masks
+from unirex.data.collate import FillTokens
+from unirex.encoder.backbone import encode, encode_pooled, pool
+from unirex.encoder.gates import Gate, attention, gated_attention, take_gates
+from unirex.rationale.perturb import perturbed_logits
+from unirex.rationale.relaxation import Relaxation
+from unirex.rationale.selection import relaxed_masks, top_k_masks
 
 GATED = ["bert", "roberta", "electra", "distilbert", "albert", "modernbert", "llama"]
 

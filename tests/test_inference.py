@@ -5,10 +5,10 @@ import pytest
 
 from unirex.data.align import encode
 from unirex.data.collate import EncodedSet, make_set
+from unirex.data.tokenization import build_tokenizer
 from unirex.data.toy import ToyConfig, toy_examples
-from unirex.inference import batches, documents
+from unirex.judging.predict import batches, documents
 from unirex.schema import Example, Segment
-from unirex.tokenization import build_tokenizer
 
 
 @pytest.fixture(scope="module")

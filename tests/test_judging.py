@@ -10,8 +10,8 @@ from accelerate import Accelerator
 
 from reference import predictions
 from reference.method_worlds import data, method_of
-from unirex.inference import OWN, Clock, EvalConfig, Judging, predict
-from unirex.judging import About, dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging.gather import About, dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging.predict import OWN, Clock, EvalConfig, Judging, predict
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.schema import PREDICTIONS_KEY
@@ -59,7 +59,7 @@ def test_an_unknown_metric_is_named(table: pa.Table) -> None:
 
 def test_every_process_hears_what_the_main_one_found(table: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
-    monkeypatch.setattr("unirex.judging.broadcast_object_list", sent.append)
+    monkeypatch.setattr("unirex.judging.gather.broadcast_object_list", sent.append)
     alone = dev_metrics(ACCELERATOR, {OWN: table}, "csd")
     assert not sent
     monkeypatch.setattr(type(ACCELERATOR), "num_processes", 2)
@@ -110,7 +110,7 @@ def test_rows_of_two_processes_are_put_together_in_the_order_of_the_data(monkeyp
     alone = judge(ACCELERATOR, method, data(), judging(), ABOUT, title="dev")
     theirs = predict(method, data(), judging(), rank=1, processes=2)
     monkeypatch.setattr(type(ACCELERATOR), "num_processes", 2)
-    monkeypatch.setattr("unirex.judging.gather_object", lambda found: [theirs, *found])
+    monkeypatch.setattr("unirex.judging.gather.gather_object", lambda found: [theirs, *found])
     together = judge(ACCELERATOR, method, data(), judging(), ABOUT, title="dev")
     assert 0 < len(theirs[OWN]) < 6
     assert together[OWN]["id"].equals(alone[OWN]["id"])
@@ -124,7 +124,7 @@ def test_rows_that_the_processes_lost_or_repeated_are_an_error(change: str, monk
         rows[OWN] = rows[OWN][:-1] + ([] if change == "lost" else [rows[OWN][0]])
         return rows
 
-    monkeypatch.setattr("unirex.judging.predict", wrong)
+    monkeypatch.setattr("unirex.judging.gather.predict", wrong)
     count = {"lost": 5, "repeated": 6}[change]
     with pytest.raises(RuntimeError, match=f"{count} rows for 6 instances: the processes lost or repeated some"):
         judge(ACCELERATOR, method_of("slm_fp"), data(), judging(), ABOUT, title="dev")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from accelerate import Accelerator
 
-from unirex import launched
+from unirex.training import launched
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,8 @@ import yaml
 
 from reference import predictions
 from unirex import suite, train
-from unirex.config import parse, to_yaml
-from unirex.identity import determining, digest, training_part
+from unirex.config.identity import determining, digest, training_part
+from unirex.config.run import parse, to_yaml
 from unirex.metrics import Resampling, Run, gain_table, row_values, score
 from unirex.suites.launch import Launcher, groups
 from unirex.suites.ledger import Entry, Ledger, current

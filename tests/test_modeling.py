@@ -8,14 +8,13 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-from unirex.assemble import Tools
-from unirex.backbone import pool
-from unirex.data.collate import Batch, EncodedSet, Rows
+from unirex.data.collate import Batch, EncodedSet, FillTokens, Rows
+from unirex.data.tokenization import build_tokenizer
+from unirex.data.tools import Tools
+from unirex.encoder.backbone import pool
 from unirex.extractors.attribution import AttributionConfig
 from unirex.modeling import UnirexConfig, UnirexModel
-from unirex.perturb import FillTokens
 from unirex.schema import Example, Segment
-from unirex.tokenization import build_tokenizer
 
 TEXTS = ["a fine film with a poor end", "poor film", "what a fine , fine day it was in the end", "unbelievable"]
 WORDS = [text.split() for text in TEXTS]

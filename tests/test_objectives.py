@@ -8,7 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unirex.objectives import complement_loss, comprehensiveness_loss, plausibility_loss, sufficiency_loss, task_loss
+from unirex.methods.objectives import (
+    complement_loss,
+    comprehensiveness_loss,
+    plausibility_loss,
+    sufficiency_loss,
+    task_loss,
+)
 
 LN2, LN4 = math.log(2), math.log(4)
 

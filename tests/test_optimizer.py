@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from test_training import make, train
-from unirex.checkpoint import seed_step
-from unirex.training import Training
+from unirex.disk.checkpoint import seed_step
+from unirex.training.loop import Training
 
 FEW = ["--data.toy.n_train=4", "--train.batch_size=4", "--train.epochs=6"]
 

@@ -53,14 +53,18 @@ print("loaded:", *(name for name in {HEAVY!r} if name in sys.modules))
 
 
 def test_scoring_imports_nothing_heavy() -> None:
-    folder = Path(unirex.__file__).parent / "metrics"
-    modules = sorted(f"unirex.metrics.{path.stem}" for path in folder.glob("*.py"))
-    assert "unirex.metrics.cli" in modules
+    package = Path(unirex.__file__).parent
+    files = (package / "metrics").rglob("*.py")
+    modules = sorted(".".join(["unirex", *path.relative_to(package).with_suffix("").parts]) for path in files)
+    assert "unirex.metrics.commands.cli" in modules
     assert loaded_by(f"import unirex, unirex.schema, {', '.join(modules)}") == set()
 
 
 def test_help_of_the_scoring_command_loads_nothing_heavy() -> None:
-    assert loaded_by("import unirex.metrics.cli as cli; sys.argv = ['unirex-metrics', '--help']; cli.main()") == set()
+    assert (
+        loaded_by("import unirex.metrics.commands.cli as cli; sys.argv = ['unirex-metrics', '--help']; cli.main()")
+        == set()
+    )
 
 
 def test_help_of_the_report_command_loads_nothing_heavy() -> None:

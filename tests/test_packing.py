@@ -7,10 +7,17 @@ import pytest
 import torch
 
 from test_backbone import backbone, random_rows
-from unirex import packing
-from unirex.backbone import _COUNT_FROM_PADDING, _COUNT_FROM_ZERO, encode, encode_padded, encode_pooled, plan_passes
 from unirex.data.collate import Rows
-from unirex.packing import pack, run_packed
+from unirex.encoder import packing
+from unirex.encoder.backbone import (
+    _COUNT_FROM_PADDING,
+    _COUNT_FROM_ZERO,
+    encode,
+    encode_padded,
+    encode_pooled,
+    plan_passes,
+)
+from unirex.encoder.packing import pack, run_packed
 
 LAYOUTS = {
     "ragged": lambda lengths: None,

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unirex.data.collate import Rows
-from unirex.perturb import FillTokens, drop_hidden, hidden_tokens, perturb, perturbed_logits
+from unirex.data.collate import FillTokens, Rows
+from unirex.rationale.perturb import drop_hidden, hidden_tokens, perturb, perturbed_logits
 
 FILL = FillTokens(mask_id=7, pad_id=0)
 

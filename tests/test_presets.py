@@ -11,15 +11,15 @@ import torch
 import yaml
 from accelerate import Accelerator
 
-from unirex.assemble import assemble
-from unirex.config import RunConfig, TrainConfig, build_parser, parse, to_yaml
+from unirex.config.presets import HEADS, METHOD_PRESETS, PRESETS, preset_defaults
+from unirex.config.run import RunConfig, TrainConfig, build_parser, parse, to_yaml
 from unirex.extractors.head import ScoreHead
 from unirex.methods import METHODS
 from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel
-from unirex.presets import HEADS, METHOD_PRESETS, PRESETS, preset_defaults
-from unirex.schedule import epoch_batches, uncorrected
-from unirex.training import Training, adamw
+from unirex.training.assemble import assemble
+from unirex.training.loop import Training, adamw
+from unirex.training.schedule import epoch_batches, uncorrected
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 TINY = [

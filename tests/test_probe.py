@@ -8,12 +8,13 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from test_backbone import SMALL, backbone, random_rows
-from unirex import probe, train
-from unirex.backbone import encode, encode_pooled
-from unirex.gates import take_gates
+from unirex import train
+from unirex.data.tokenization import build_tokenizer
+from unirex.encoder import probe
+from unirex.encoder.backbone import encode, encode_pooled
+from unirex.encoder.gates import take_gates
+from unirex.judging.saved import saved_from
 from unirex.modeling import UnirexConfig, UnirexModel, _bare
-from unirex.saved import saved_from
-from unirex.tokenization import build_tokenizer
 
 EXACT = ["albert", "bert", "big_bird", "deberta-v2", "distilbert", "electra", "longformer", "modernbert", "mpnet",
          "roberta", "bloom", "gpt2", "llama", "opt"]  # fmt: skip
@@ -40,7 +41,7 @@ SHAPES: dict[str, dict[str, object]] = {
 @pytest.fixture(autouse=True)
 def _nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_passed", set())
-    monkeypatch.setattr("unirex.gates._FORBIDDEN", {})
+    monkeypatch.setattr("unirex.encoder.gates._FORBIDDEN", {})
 
 
 def model_of(kind: str) -> torch.nn.Module:
@@ -99,7 +100,7 @@ def test_both_backbones_of_a_model_are_tried(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_gates_that_are_not_masks_are_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where positions count visible tokens, gates, which leave all of them visible, perturb otherwise than masks."""
-    monkeypatch.setattr("unirex.backbone._COUNT_VISIBLE", frozenset())
+    monkeypatch.setattr("unirex.encoder.backbone._COUNT_VISIBLE", frozenset())
     model = model_of("opt")
     probe._check_backbone(model)
     with pytest.raises(ValueError, match=r"attention cannot be gated, .* \(it differs by \S+ from masking\)"):
@@ -108,7 +109,7 @@ def test_gates_that_are_not_masks_are_forbidden(monkeypatch: pytest.MonkeyPatch)
 
 def test_dropping_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if somebody had entered a decoder among the families whose rows are packed."""
-    monkeypatch.setattr("unirex.backbone._COUNT_FROM_ZERO", frozenset({"gpt2"}))
+    monkeypatch.setattr("unirex.encoder.backbone._COUNT_FROM_ZERO", frozenset({"gpt2"}))
     with pytest.raises(ValueError, match="model type gpt2: dropping tokens differs by"):
         probe._check_backbone(model_of("gpt2"))
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from reference.simplex import capped_simplex, expected_gradient
-from unirex.adaptive_step import AdaptiveStep
-from unirex.relaxation import Estimator, Relaxation, _SoftTopK, relax, subset_marginals, top
-from unirex.selection import relaxed_masks, top_k_masks, top_k_word_masks
+from unirex.rationale.adaptive_step import AdaptiveStep
+from unirex.rationale.relaxation import Estimator, Relaxation, _SoftTopK, relax, subset_marginals, top
+from unirex.rationale.selection import relaxed_masks, top_k_masks, top_k_word_masks
 
 ESTIMATORS = typing.get_args(Estimator)
 NOISELESS = [name for name in ESTIMATORS if name != "gumbel"]
@@ -185,7 +185,7 @@ def test_imle_by_hand() -> None:
 
 def test_the_noise_of_imle_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
     # Scores (1, 2, -1) with noise, and (1, -1, -1) after the step of 3 against (0, 1, 0).
-    monkeypatch.setattr("unirex.relaxation.gumbel", lambda like: torch.tensor([[0.0, 2.0, 0.0]]).to(like))
+    monkeypatch.setattr("unirex.rationale.relaxation.gumbel", lambda like: torch.tensor([[0.0, 2.0, 0.0]]).to(like))
     scores = torch.tensor([[1.0, 0.0, -1.0]], requires_grad=True)
     how = Relaxation(estimator="imle", noise=1.0, imle_step=3.0)
     marks = relax(scores, torch.ones(1, 3).bool(), torch.tensor([[1]]), how)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unirex.checkpoint import rng_seed
-from unirex.config import TrainConfig
-from unirex.schedule import epoch_batches, learning_rate
+from unirex.config.run import TrainConfig
+from unirex.disk.checkpoint import rng_seed
+from unirex.training.schedule import epoch_batches, learning_rate
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import yaml
 
 from reference import predictions
 from unirex import suite
-from unirex.config import parse
+from unirex.config.run import parse
 from unirex.suites.launch import Launcher
 from unirex.suites.plan import Planned, difference, make_plan
 from unirex.suites.recipe import read_override, read_suite
@@ -47,10 +47,10 @@ def write(folder: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"metods": {}}, "unknown key 'metods'; did you mean 'methods'?"),
+        ({"metods": {}}, "unknown key 'metods' (did you mean methods?)"),
         ({"data": "absent"}, "data is None, expected one name or more"),
         ({"methods": {"a/b": []}}, "name 'a/b', expected one without"),
-        ({"methods": {"a": {"confg": "x"}}}, "methods.a: unknown key 'confg'; did you mean 'config'?"),
+        ({"methods": {"a": {"confg": "x"}}}, "methods.a: unknown key 'confg' (did you mean config?)"),
         ({"methods": {"a": "lost.yaml"}}, "methods.a: "),
         ({"methods": {"a": {"control": 3}}}, "methods.a.control is 3, expected true or false"),
         ({"base": 3}, "base is 3, expected a file or a list of files"),
@@ -58,7 +58,7 @@ def write(folder: Path, **changes: Any) -> Path:
         ({"seeds": [True]}, "seeds is [True], expected different whole numbers"),
         ({"sweep": {"key": "data.gold_share", "values": []}}, "sweep.values is [], expected a list"),
         ({"sweep": {"values": [1]}}, "sweep.key is None, expected a setting"),
-        ({"references": "sml"}, "references is 'sml', expected a method or null; did you mean 'slm'?"),
+        ({"references": "sml"}, "references is 'sml', expected a method or null (did you mean slm?)"),
         ({"table": {"convention": "loose"}}, "table.convention is 'loose', expected one of strict"),
         ({"table": {"replicates": -1}}, "table.replicates is -1, expected 0 to 100000"),
         ({"table": {"plot": ["f1"]}}, "table.plot is ['f1'], expected some of auprc"),
@@ -92,7 +92,7 @@ def test_equal_keys_in_a_suite_are_refused(tmp_path: Path, capsys: pytest.Captur
     [
         (["--only", "slmm"], "--only slmm: expected data sets or methods"),
         (["--set", "train.epochs"], "expected KEY=VALUE"),
-        (["--set", "smm:train.epochs=2"], "--set smm:train.epochs: no such method or data set; did you mean 'slm'?"),
+        (["--set", "smm:train.epochs=2"], "--set smm:train.epochs: no such method or data set (did you mean slm?)"),
         (["--set", ":train.epochs=2"], "expected KEY=VALUE or NAME:KEY=VALUE"),
         (["--set", "train.epohcs=2"], "did you mean train.epochs?"),
         (["--jobs", "0"], "--jobs is 0, expected at least 1"),
@@ -244,7 +244,7 @@ def test_a_failed_run_is_reported_and_the_others_go_on(fake: Path, capsys: pytes
     assert world.run("--jobs", "2") == 1
     out, err = capsys.readouterr()
     assert len(world.calls()) == 4
-    assert "failed: one/aa/0: exit code 1: error: the data?[31m are bad" in err
+    assert "failed: one/aa/0: exit code 1: error: the data\\u001b[31m are bad" in err
     assert "[4/4]" in out
     assert {(r["data"], r["method"]) for r in rows_of(world)} >= {("one", "slm"), ("two", "slm"), ("two", "aa")}
     assert ("one", "aa") not in {(r["data"], r["method"]) for r in rows_of(world)}

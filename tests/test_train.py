@@ -13,10 +13,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from unirex import evaluate, train, training
+from unirex import evaluate, train
 from unirex.data import tables
-from unirex.metrics import cli as metrics_cli
-from unirex.predictions import PREDICTIONS_KEY
+from unirex.disk.predictions import PREDICTIONS_KEY
+from unirex.metrics.commands import cli as metrics_cli
+from unirex.training import loop as training
 
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.dropout=0",

@@ -11,11 +11,11 @@ import torch
 from accelerate import Accelerator
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from unirex.assemble import assemble
-from unirex.config import parse
-from unirex.data.ahead import Ahead
-from unirex.schedule import epoch_batches
-from unirex.training import Training
+from unirex.config.run import parse
+from unirex.training.ahead import Ahead
+from unirex.training.assemble import assemble
+from unirex.training.loop import Training
+from unirex.training.schedule import epoch_batches
 
 SETTINGS = [
     "--data.toy.n_train=40", "--data.toy.n_val=4", "--data.toy.n_test=4", "--model.dropout=0",

@@ -15,8 +15,8 @@ from test_backbone import SMALL, backbone
 from test_modeling import model_of
 from unirex import evaluate
 from unirex.explainer import Explainer
+from unirex.judging.saved import _load_foreign
 from unirex.modeling import UnirexConfig, UnirexModel, load_backbone, load_model
-from unirex.saved import _load_foreign
 
 GOLDEN = Path(__file__).parent / "golden"
 Change = Callable[[dict[str, Tensor]], object]

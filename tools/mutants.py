@@ -1,7 +1,7 @@
 """Changes one thing in a Python module at a time and sees whether its tests notice: a mutation run.
 
     python tools/mutants.py                                       # every file of TESTS
-    python tools/mutants.py python/unirex/schedule.py --sample 40 # 40 of its mutants, drawn from the seed
+    python tools/mutants.py python/unirex/training/schedule.py --sample 40 # 40 of its mutants, drawn from the seed
     python tools/mutants.py FILE --tests TEST_FILE ...
 
 Torch and its kin are imported once; each mutant lives in a forked process, where the module is loaded changed and its
@@ -31,14 +31,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 EQUIVALENT = Path(__file__).with_name("mutants-equivalent.txt")
 TESTS = {
-    "objectives": ["test_objectives", "methods/test_losses"],
-    "selection": ["test_selection", "test_relaxation", "methods/test_losses"],
-    "schedule": ["test_schedule", "test_presets"],
-    "perturb": ["test_perturb", "test_gates"],
-    "judging": ["test_judging", "reliability/test_processes"],
-    "gates": ["test_gates"],
-    "relaxation": ["test_relaxation"],
-    "training": ["test_optimizer", "test_training"],
+    "methods/objectives": ["test_objectives", "methods/test_losses"],
+    "rationale/selection": ["test_selection", "test_relaxation", "methods/test_losses"],
+    "training/schedule": ["test_schedule", "test_presets"],
+    "rationale/perturb": ["test_perturb", "test_gates"],
+    "judging/gather": ["test_judging", "reliability/test_processes"],
+    "encoder/gates": ["test_gates"],
+    "rationale/relaxation": ["test_relaxation"],
+    "training/loop": ["test_optimizer", "test_training"],
     "metrics/nrg": ["metrics/test_nrg"],
     "metrics/comparison": ["metrics/test_comparison"],
     "metrics/definitions": ["metrics/test_score", "metrics/test_state", "metrics/test_nrg"],

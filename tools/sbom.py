@@ -84,7 +84,7 @@ def bill(components: list[dict[str, Any]], version: str) -> dict[str, Any]:
         "metadata": {
             "component": {
                 "type": "library",
-                "bom-ref": f"pkg:pypi/unirex@{version}",
+                "bom-ref": f"pkg:pypi/unirex.{version}",
                 "name": "unirex",
                 "version": version,
                 "licenses": [{"license": {"id": "Apache-2.0"}}],

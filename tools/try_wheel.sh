@@ -29,7 +29,7 @@ import unirex
 from unirex.metrics import score
 
 imported = time.perf_counter()
-subprocess.run([sys.executable, "-m", "unirex.metrics.cli", "--help"], check=True, stdout=subprocess.DEVNULL)
+subprocess.run([sys.executable, "-m", "unirex.metrics.commands.cli", "--help"], check=True, stdout=subprocess.DEVNULL)
 answered = time.perf_counter()
 heavy = {"torch", "transformers", "datasets", "pandas"} & set(sys.modules)
 installed = {distribution.name for distribution in importlib.metadata.distributions()}

@@ -14,16 +14,16 @@ from accelerate import Accelerator
 from jsonargparse import ArgumentError, ArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
-from unirex.arguments import config_first, expand, fail, one_line
+from unirex.config.command_line import config_first, expand, fail, one_line
 from unirex.data.cache import cache_folder
 from unirex.data.source import DataConfig, load_split
-from unirex.files import atomic_write
-from unirex.foreign import read_scores
-from unirex.inference import Clock, EvalConfig, Judging, sources
-from unirex.judging import About, judge, print_tables, warn_of_collapse, write_all
-from unirex.launched import check_launch
-from unirex.saved import Saved, find_model, load_saved
-from unirex.terminal import say
+from unirex.disk.atomic import atomic_write
+from unirex.judging.gather import About, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging.given_scores import read_scores
+from unirex.judging.predict import Clock, EvalConfig, Judging, sources
+from unirex.judging.saved import Saved, find_model, load_saved
+from unirex.text import say
+from unirex.training.launched import check_launch
 
 FROM_FILE = "file"
 

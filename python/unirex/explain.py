@@ -11,15 +11,15 @@ from typing import Any, Literal
 from jsonargparse import ArgumentError, ArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
-from unirex.arguments import expand, fail, one_line
+from unirex.config.command_line import expand, fail, one_line
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
 from unirex.data.stream import stream_rows
+from unirex.disk.predictions import Header
 from unirex.explainer import Columns, ExplainConfig, Explainer
 from unirex.explainer.output import explanation_file
-from unirex.metrics.progress import progress
-from unirex.perturb import How
-from unirex.predictions import Header
+from unirex.metrics.commands.progress import progress
+from unirex.rationale.perturb import How
 from unirex.schema import Example
 
 OUTPUTS = (".parquet", ".jsonl", ".csv")

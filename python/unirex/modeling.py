@@ -16,15 +16,15 @@ from transformers import (
 from transformers.utils.generic import ModelOutput
 from transformers.utils.hub import cached_file
 
-from unirex.backbone import Pooling, embedding_width, encode, encode_pooled, fix_attention, pool
-from unirex.data.collate import Batch, Rows
+from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.disk.untrusted import naming, read_json, refuse_code
+from unirex.disk.weights import allow_new_pooler, quiet, refuse_parts
+from unirex.encoder.backbone import Pooling, embedding_width, encode, encode_pooled, pool
+from unirex.encoder.families import fix_attention
 from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig, attribute, with_logits
 from unirex.extractors.head import HeadKind, ScoreHead, init_linear
-from unirex.extractors.parts import DualExtractor, SupportClassifier, VectorHead
+from unirex.extractors.learned import DualExtractor, SupportClassifier, VectorHead
 from unirex.extractors.target import Target
-from unirex.perturb import FillTokens
-from unirex.untrusted import naming, read_json, refuse_code
-from unirex.weights import allow_new_pooler, quiet, refuse_parts
 
 ExtractorKind = Literal["shared", "dual", "attribution", "support", "none"]
 CHECKPOINT_VERSION = 1
@@ -45,7 +45,7 @@ class UnirexConfig(PretrainedConfig):
             `attribution`, `mlp` pools a token's attribution vector into its score, and `linear` means no head: the
             vector's sum or length.
         support_head: whether a support classifier has a score head, or is explained by attribution.
-        pooling: how the task model's row becomes a vector; see `unirex.backbone.Pooling`.
+        pooling: how the task model's row becomes a vector; see `unirex.encoder.backbone.Pooling`.
         dropout: before the task head.
         choice: multiple choice, one logit a row and one softmax over the rows of an instance.
         run: how the model was trained and is to be explained, read back by `unirex.evaluate`.

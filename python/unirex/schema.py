@@ -87,7 +87,7 @@ class Example:
 
 
 PERTURBATIONS: tuple[str, ...] = ("attention", "delete", "mask_token", "pad_token")
-"""How tokens are hidden, by name; `unirex.perturb` does it."""
+"""How tokens are hidden, by name; `unirex.rationale.perturb` does it."""
 
 PREDICTIONS_VERSION = 1
 """Version of the prediction files. Later versions only add columns; docs/predictions.md says what each holds."""
@@ -107,3 +107,7 @@ def perturbed_column(kind: str, how: str, scorer: str) -> str:
     'keep.attention.self'
     """
     return f"{kind}.{how}.{scorer}"
+
+
+RENAMED = {"sparsemax": "capped_simplex", "entmax": "capped_simplex"}
+"""Values of settings that have another name now: estimators that relaxed the choice of one unit whatever the count."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from unirex.arguments import expand, fail, one_line
+from unirex.config.command_line import expand, fail, one_line
 from unirex.suites.recipe import read_override, read_suite
 from unirex.suites.results import write_results
 

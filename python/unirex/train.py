@@ -17,28 +17,28 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import broadcast_object_list, set_seed
 from transformers.utils.logging import disable_progress_bar
 
-from unirex import checkpoint
-from unirex.arguments import fail
-from unirex.assemble import Assembly, assemble
-from unirex.card import model_card, write_card
-from unirex.checks import unread
-from unirex.config import RunConfig, parse, to_yaml
+from unirex.config.checks import unread
+from unirex.config.command_line import fail
+from unirex.config.identity import FREE, training_part
+from unirex.config.run import RunConfig, parse, to_yaml
 from unirex.data.cache import digest_of
 from unirex.data.collate import EncodedSet
 from unirex.data.source import sample
-from unirex.files import atomic_write
-from unirex.footprint import footprint
-from unirex.identity import FREE, training_part
-from unirex.inference import OWN, Clock, Judging, sources
-from unirex.judging import About, dev_metrics, judge, print_tables, warn_of_collapse, write_all
-from unirex.launched import check_launch, end_with_launcher
-from unirex.lock import only_here
-from unirex.log import append_log
+from unirex.disk import checkpoint
+from unirex.disk.atomic import atomic_write
+from unirex.disk.lock import only_here
+from unirex.disk.log import append_log
+from unirex.disk.untrusted import read_json, read_yaml
+from unirex.judging.gather import About, dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging.predict import OWN, Clock, Judging, sources
 from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel, load_model
-from unirex.terminal import line, say
-from unirex.training import Progress, StoppedError, Training, memory_ran_out
-from unirex.untrusted import read_json, read_yaml
+from unirex.text import line, say
+from unirex.training.assemble import Assembly, assemble
+from unirex.training.card import model_card, write_card
+from unirex.training.footprint import footprint
+from unirex.training.launched import check_launch, end_with_launcher
+from unirex.training.loop import Progress, StoppedError, Training, memory_ran_out
 
 _LESS_MEMORY = "expected a smaller model, or smaller train.max_tokens, eval.max_tokens or eval.batch_size"
 

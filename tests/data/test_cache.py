@@ -9,9 +9,9 @@ import pytest
 from unirex.data import cache
 from unirex.data.align import Encoded, encode
 from unirex.data.cache import cache_folder, encode_cached, key
+from unirex.data.tokenization import build_tokenizer
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.schema import Example
-from unirex.tokenization import build_tokenizer
 
 EXAMPLES = toy_examples("train", config=ToyConfig(n_train=12), seed=0)
 TOKENIZER = build_tokenizer([s.text for e in EXAMPLES for s in e.segments], size=200)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 from transformers.activations import ACT2CLS, GELUActivation
 
-from unirex.backbone import encode_pooled
-from unirex.data.collate import Rows
+from unirex.data.collate import FillTokens, Rows
+from unirex.encoder.backbone import encode_pooled
 from unirex.extractors.attention import attention_scores, eager
 from unirex.extractors.attribution import AttributionConfig, attribute, with_logits
 from unirex.extractors.deeplift import ELEMENTWISE, deeplift
@@ -22,7 +22,6 @@ from unirex.extractors.gradients import completeness_gap, draw_shap, gradient_sh
 from unirex.extractors.head import ScoreHead
 from unirex.extractors.occlusion import occlusion
 from unirex.extractors.target import Target
-from unirex.perturb import FillTokens
 
 VOCABULARY, CLASSES = 40, 3
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}

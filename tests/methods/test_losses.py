@@ -13,10 +13,9 @@ from unirex.extractors.head import expected_class
 from unirex.methods.a2r import attention
 from unirex.methods.l2e import importance_classes
 from unirex.methods.method import Counts, task_term
-from unirex.methods.unirex import select
-from unirex.objectives import jensen_shannon, task_loss
-from unirex.perturb import perturb
-from unirex.selection import rationale_masks, top_k_masks, top_k_word_masks
+from unirex.methods.objectives import jensen_shannon, task_loss
+from unirex.rationale.perturb import perturb
+from unirex.rationale.selection import rationale_masks, select, top_k_masks, top_k_word_masks
 
 
 def logits(*probabilities: float) -> torch.Tensor:

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from reference.method_worlds import CASES, counts_of, data, method_of, stages_of
-from unirex.config import TrainConfig
+from unirex.config.run import TrainConfig
 from unirex.extractors.head import ScoreHead
-from unirex.inference import EvalConfig, Judging, predict, sources
+from unirex.judging.predict import EvalConfig, Judging, predict, sources
 from unirex.methods import METHODS
 from unirex.methods.method import saved_config
 from unirex.modeling import UnirexModel
-from unirex.training import adamw
+from unirex.training.loop import adamw
 
 
 def backward(method: Any, parts: list[np.ndarray], choices: bool = False) -> tuple[dict[str, float], dict[str, Any]]:

@@ -14,10 +14,12 @@ from tokenizers import ByteLevelBPETokenizer
 from tokenizers.processors import RobertaProcessing
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
-from unirex import checkpoint, evaluate, train, training
+from unirex import evaluate, train
 from unirex.data import DataConfig, load_split
+from unirex.data.tokenization import build_tokenizer
 from unirex.data.toy import ToyConfig
-from unirex.tokenization import build_tokenizer
+from unirex.disk import checkpoint
+from unirex.training import loop as training
 
 TOY = ["--data.toy.n_train=48", "--data.toy.n_val=12", "--data.toy.n_test=9"]
 TINY = [

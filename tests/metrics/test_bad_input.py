@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from reference import predictions
 from unirex.metrics import Report, Resampling, score
-from unirex.metrics.cli import main
+from unirex.metrics.commands.cli import main
 
 Change = Callable[[list[dict[str, Any]]], None]
 
@@ -192,14 +192,14 @@ def test_shards_must_agree(tmp_path: Path) -> None:
         (["score"], "the following arguments are required: systems"),
         (["score", "nowhere.parquet"], "nowhere.parquet: no such file"),
         (["score", "{empty}"], "no *.parquet and no *.jsonl in this directory"),
-        (["score", "{file}", "--convetion", "strict"], "did you mean '--convention'?"),
+        (["score", "{file}", "--convetion", "strict"], "did you mean --convention?"),
         (["score", "{file}", "--convention", "strikt"], "strikt"),
         (["score", "{file}", "--replicates", "-1"], "replicates is -1, expected 0 to 100000"),
         (["score", "{file}", "--replicates", "x"], "x"),
         (["score", "{file}", "--seed", "-1"], "seed is -1"),
         (["score", "{file}", "--confidence", "1"], "confidence is 1.0"),
         (["score", "{file}", "--iou-thresholds", "0"], "iou_thresholds has 0.0, expected numbers in (0, 1]"),
-        (["score", "{file}", "--perturbation", "delet"], "did you mean 'delete'?"),
+        (["score", "{file}", "--perturbation", "delet"], "did you mean delete?"),
         (["score", "{text}"], "not a readable file of predictions"),
         (["score", "{file}", "--output", "{empty}"], "is a directory"),
         (["score", "{file}", "--output", "{empty}/no/such/o.json"], "No such file or directory"),

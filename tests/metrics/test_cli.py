@@ -12,7 +12,7 @@ import pytest
 
 from reference import predictions
 from unirex.metrics import score
-from unirex.metrics.cli import main
+from unirex.metrics.commands.cli import main
 from unirex.metrics.report import heads, to_text
 
 
@@ -107,7 +107,7 @@ def test_options_reach_the_score(file: Path, capsys: pytest.CaptureFixture[str])
 
 def test_help_and_scoring_load_no_heavy_library(file: Path) -> None:
     code = (
-        "import sys; from unirex.metrics.cli import main\n"
+        "import sys; from unirex.metrics.commands.cli import main\n"
         "main(['--help']); assert 'pyarrow' not in sys.modules and 'jsonargparse' not in sys.modules\n"
         f"assert main(['score', {str(file)!r}]) == 0\n"
         "heavy = {'torch', 'transformers', 'accelerate', 'datasets', 'pandas', 'scipy', 'sklearn'}\n"
@@ -118,8 +118,8 @@ def test_help_and_scoring_load_no_heavy_library(file: Path) -> None:
 
 def test_progress_is_for_terminals_only(file: Path) -> None:
     code = (
-        "import sys, unirex.metrics.progress as p; p.PATIENCE = p.PAUSE = 0.0\n"
-        "from unirex.metrics.cli import main; main(['score', sys.argv[1], '--replicates', '0'])"
+        "import sys, unirex.metrics.commands.progress as p; p.PATIENCE = p.PAUSE = 0.0\n"
+        "from unirex.metrics.commands.cli import main; main(['score', sys.argv[1], '--replicates', '0'])"
     )
     command = [sys.executable, "-c", code, str(file)]
     piped = subprocess.run(command, capture_output=True, check=True)

@@ -15,7 +15,7 @@ from reference import predictions
 from reference.metrics import metrics as slow_metrics
 from reference.metrics import row_metrics
 from unirex.metrics import Resampling, compare, score
-from unirex.metrics.cli import main
+from unirex.metrics.commands.cli import main
 from unirex.metrics.comparison import holm
 
 LABELS = ["neg", "pos", "neutral"]
@@ -165,7 +165,7 @@ def test_different_ids_are_an_error_or_left_out(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metrics": ["auprcc"]}, "did you mean 'auprc'"),
+        ({"metrics": ["auprcc"]}, "did you mean auprc"),
         ({"resampling": Resampling(replicates=0)}, "replicates is 0, expected at least 1"),
     ],
 )

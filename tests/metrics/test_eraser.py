@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from reference import eraser_twin, eraser_worlds
 from reference.eraser_twin import assert_same
 from reference.eraser_worlds import worlds
-from unirex.metrics.eraser import score_eraser
+from unirex.metrics.eraser.benchmark import score_eraser
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* instances. ")
 

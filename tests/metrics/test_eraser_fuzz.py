@@ -7,7 +7,7 @@ import pytest
 
 from reference import eraser_twin
 from unirex import _rust
-from unirex.metrics.eraser import score_eraser
+from unirex.metrics.eraser.benchmark import score_eraser
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* instances. ")
 

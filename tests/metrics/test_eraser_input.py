@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from unirex.metrics import Resampling
-from unirex.metrics.cli import main
-from unirex.metrics.eraser import score_eraser
-from unirex.metrics.eraser_rows import score_eraser_rows
+from unirex.metrics.commands.cli import main
+from unirex.metrics.eraser.benchmark import score_eraser
+from unirex.metrics.eraser.rows import score_eraser_rows
 
 NO_DRAWS = Resampling(replicates=0)
 
@@ -233,7 +233,7 @@ def test_true_and_false_are_one_and_zero(tmp_path: Path) -> None:
 def test_results_by_a_pipe_are_read_once(tmp_path: Path) -> None:
     results = write(tmp_path, world(300))
     assert results.stat().st_size > 2 * (1 << 16)
-    code = "import sys; from unirex.metrics.cli import main; sys.exit(main())"
+    code = "import sys; from unirex.metrics.commands.cli import main; sys.exit(main())"
     outputs = []
     for convention in ("strict", "eraser"):
         for name in (str(results), "-", "/dev/stdin"):

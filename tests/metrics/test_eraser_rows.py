@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from unirex.metrics import Resampling, score
-from unirex.metrics.eraser import score_eraser
-from unirex.metrics.eraser_rows import score_eraser_rows
+from unirex.metrics.eraser.benchmark import score_eraser
+from unirex.metrics.eraser.rows import score_eraser_rows
 
 LABELS = ["a", "b", "c"]
 THRESHOLDS = [0.1, 0.5]

@@ -10,7 +10,7 @@ import pytest
 
 from reference import predictions
 from unirex.metrics import Resampling, jsonl, score
-from unirex.metrics.cli import main
+from unirex.metrics.commands.cli import main
 
 LABELS = ["neg", "pos", "neutral"]
 QUICK = Resampling(replicates=20)

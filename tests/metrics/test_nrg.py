@@ -17,7 +17,7 @@ import yaml
 from reference import predictions
 from unirex import _rust
 from unirex.metrics import Resampling, row_values, score
-from unirex.metrics.cli import main
+from unirex.metrics.commands.cli import main
 from unirex.metrics.nrg import gain_table
 from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.runs import Run, read_runs
@@ -307,7 +307,7 @@ def test_runs_of_a_data_set_must_fit_together(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="headline 'accuracy' differs from 'macro_f1'"):
         gain_table(read_runs(pattern), resampling=QUICK)
     write_run(tmp_path / "b/sst.parquet", 0, 1)
-    with pytest.raises(ValueError, match="did you mean 'a'"):
+    with pytest.raises(ValueError, match="did you mean a"):
         gain_table(read_runs(pattern), controls=["aa"])
     with pytest.raises(ValueError, match="expected one more that is compared"):
         gain_table(read_runs(pattern), controls=["a", "b"])

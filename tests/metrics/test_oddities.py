@@ -12,9 +12,9 @@ import pytest
 
 from reference import predictions
 from unirex.metrics import Resampling, aopc, iou_agreement, oddities, relative_gain, score, token_f1
-from unirex.metrics.cli import main
+from unirex.metrics.commands.cli import main
+from unirex.metrics.commands.validate import prediction_problems
 from unirex.metrics.ragged import Ragged
-from unirex.metrics.validate import prediction_problems
 
 NO_DRAWS = Resampling(replicates=0)
 
@@ -175,7 +175,7 @@ def test_unknown_keys_of_columns(tmp_path: Path, capsys: pytest.CaptureFixture[s
     pq.write_table(table({}), path)
     assert main(["score", str(path), "--columns", '{"scors": "scores"}', "--labels", "neg", "pos"]) == 2
     error = capsys.readouterr().err
-    assert "columns names 'scors', expected a column of prediction files; did you mean 'scores'?" in error
+    assert "columns names 'scors', expected a column of prediction files (did you mean scores?)" in error
     score(
         table({}).rename_columns({"keep.attention.self": "K"}),
         columns={"keep.attention.self": "K"},
@@ -184,9 +184,9 @@ def test_unknown_keys_of_columns(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_unknown_directions_and_conventions_of_array_functions() -> None:
-    with pytest.raises(ValueError, match=r"direction is 'lowr', expected one of .*; did you mean 'lower'"):
+    with pytest.raises(ValueError, match=r"direction is 'lowr', expected one of .* .did you mean lower"):
         relative_gain([0.1, 0.2], "lowr")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"convention is 'strickt', expected one of .*; did you mean 'strict'"):
+    with pytest.raises(ValueError, match=r"convention is 'strickt', expected one of .* .did you mean strict"):
         aopc([[0.1, 0.2]], "strickt")  # type: ignore[arg-type]
 
 

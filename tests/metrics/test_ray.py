@@ -15,7 +15,7 @@ import pytest
 
 from reference import predictions
 from unirex.metrics import Resampling, compare, gain_table, read_runs, score, score_eraser, score_eraser_rows
-from unirex.metrics.ray_engine import RESULTS_PER_CPU, map_on_ray
+from unirex.metrics.cluster import RESULTS_PER_CPU, map_on_ray
 from unirex.metrics.source import open_source
 
 QUICK = Resampling(replicates=50)
@@ -58,7 +58,7 @@ def test_a_pipe_is_refused_before_ray_starts(tmp_path: Path) -> None:
     pq.write_table(predictions.table(1, 10), tmp_path / "p.parquet")
     content = (tmp_path / "p.parquet").read_bytes()
     for command in (["score", "-"], ["compare", "-", str(tmp_path / "p.parquet")]):
-        code = "import sys; from unirex.metrics.cli import main; sys.exit(main())"
+        code = "import sys; from unirex.metrics.commands.cli import main; sys.exit(main())"
         words = [sys.executable, "-c", code, *command, "--engine", "ray"]
         done = subprocess.run(words, input=content, capture_output=True, check=False)
         assert (done.returncode, done.stdout) == (2, b"")

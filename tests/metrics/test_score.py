@@ -175,12 +175,12 @@ def test_multiple_choice_rows_may_have_fewer_choices() -> None:
 def test_a_binary_headline_names_its_class() -> None:
     report = score(predictions.table(9, 30, headline="f1:pos"), resampling=NO_DRAWS)
     assert report["headline"] is report["f1:pos"]
-    with pytest.raises(ValueError, match="did you mean 'f1:pos'"):
+    with pytest.raises(ValueError, match="did you mean f1:pos"):
         score(predictions.table(9, 30, headline="f1:poss"))
 
 
 def test_an_unknown_metric_suggests_a_near_one() -> None:
-    with pytest.raises(KeyError, match="did you mean 'comprehensiveness'"):
+    with pytest.raises(KeyError, match="did you mean comprehensiveness"):
         score(predictions.table(9, 5), resampling=NO_DRAWS)["comprehensivenes"]
 
 
@@ -195,7 +195,7 @@ def test_foreign_columns_by_mapping() -> None:
     )
     assert report["auprc"] == expected["auprc"]
     assert report["sufficiency[delete]"] == expected["sufficiency[delete]"]
-    with pytest.raises(ValueError, match=r"'atr' \(for 'scores'\) is missing; did you mean 'attr'"):
+    with pytest.raises(ValueError, match=r"'atr' \(for 'scores'\) is missing .did you mean attr"):
         score(renamed, columns={"scores": "atr"}, labels=LABELS)
     task = renamed.select(["id", "label", "prediction"])
     assert score(task, resampling=NO_DRAWS)["macro_f1"].value == expected["macro_f1"].value

@@ -17,7 +17,7 @@ import pytest
 
 from reference import predictions
 from unirex.metrics import Resampling, compare, jsonl, score
-from unirex.metrics.cli import main
+from unirex.metrics.commands.cli import main
 from unirex.metrics.source import open_source
 
 NO_DRAWS = Resampling(replicates=0)
@@ -38,7 +38,7 @@ def parquet() -> bytes:
 
 def command(words: list[str], content: bytes) -> tuple[int, str, str]:
     """Runs the command with `content` on its standard input, which is a pipe."""
-    code = "import sys; from unirex.metrics.cli import main; sys.exit(main())"
+    code = "import sys; from unirex.metrics.commands.cli import main; sys.exit(main())"
     done = subprocess.run([sys.executable, "-c", code, *words], input=content, capture_output=True, check=False)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 

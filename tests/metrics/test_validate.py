@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from reference import eraser_worlds, predictions
-from unirex.metrics.cli import main
-from unirex.metrics.eraser import score_eraser
-from unirex.metrics.validate import prediction_problems
+from unirex.metrics.commands.cli import main
+from unirex.metrics.commands.validate import prediction_problems
+from unirex.metrics.eraser.benchmark import score_eraser
 
 WORLD = {
     "folder": False,
@@ -124,7 +124,7 @@ def test_a_foreign_table_without_ids_is_one_problem():
         (["score", "{d}/none.jsonl", "--data-dir", "{d}"], "no such file"),
         (["score", "{d}/results.jsonl", "--data-dir", "{d}/nowhere"], "found neither, expected docs.jsonl or docs/"),
         (["score", "{d}/results.jsonl", "--data-dir", "{d}", "--split", "dev"], "dev.jsonl: found No such file"),
-        (["score", "{d}/results.jsonl", "--data-dir", "{d}", "--convetion", "strict"], "did you mean '--convention'?"),
+        (["score", "{d}/results.jsonl", "--data-dir", "{d}", "--convetion", "strict"], "did you mean --convention?"),
         (["score", "{d}/results.jsonl", "--data-dir", "{d}", "--convention", "erasr"], "invalid choice: 'erasr'"),
         (["score", "{d}/results.jsonl", "{d}/x", "--data-dir", "{d}", "--convention", "eraser"], "found 2 (quote"),
         (["score", "{d}/results.jsonl", "--data-dir", "{d}", "--iou-thresholds", "2"], "iou_thresholds has 2.0"),
@@ -185,6 +185,6 @@ def test_scores_several_systems_side_by_side(folder, capsys):
 
 def test_the_benchmarks_conventions_need_no_heavy_import(folder):
     words = ["score", str(folder / "results.jsonl"), "--data-dir", str(folder), "--convention", "eraser"]
-    code = f"import sys; from unirex.metrics.cli import main; main({words!r}); print(*sys.modules)"
+    code = f"import sys; from unirex.metrics.commands.cli import main; main({words!r}); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"numpy", "pyarrow", "jsonargparse", "yaml"} & set(loaded)

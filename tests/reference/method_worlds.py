@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from transformers import AutoConfig
 
-from unirex.assemble import Tools
 from unirex.data.collate import Batch, EncodedSet
+from unirex.data.tokenization import build_tokenizer
+from unirex.data.tools import Tools
 from unirex.methods import METHODS
 from unirex.methods.method import Counts
 from unirex.modeling import UnirexConfig, UnirexModel
 from unirex.schema import Example, Segment
-from unirex.tokenization import build_tokenizer
 
 TEXTS = [
     "a fine film with a poor end", "poor film", "what a fine , fine day it was in the end", "unbelievable",

@@ -6,7 +6,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from reference.method_worlds import CASES, counts_of, data, method_of, stages_of
-from unirex.adaptive_step import AdaptiveStep
+from unirex.rationale.adaptive_step import AdaptiveStep
 
 
 def summed(tally: torch.Tensor) -> torch.Tensor:

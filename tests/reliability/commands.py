@@ -26,7 +26,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unirex.metrics import cli
+from unirex.metrics.commands import cli
 
 # What a command imports late is imported here, once for all forks.
 for late in ("compare_command", "eraser_command", "eraser_rows", "nrg_command", "score_command", "validate"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 PROGRAM = """
 import resource, sys
-from unirex.metrics import cli
+from unirex.metrics.commands import cli
 code = cli.main(sys.argv[1:])
 print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.__stdout__)
 """

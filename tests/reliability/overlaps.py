@@ -45,8 +45,15 @@ def main() -> int:
             write(Path(name), n)
             for convention in ("eraser", "strict"):
                 before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-                command = [sys.executable, "-m", "unirex.metrics.cli", "score", f"{name}/results.jsonl", "--json"]
-                command += ["--data-dir", name, f"--convention={convention}", "--replicates=0"]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "unirex.metrics.commands.cli",
+                    "score",
+                    f"{name}/results.jsonl",
+                    "--json",
+                ]
+                command += ["--json", "--data-dir", name, f"--convention={convention}", "--replicates=0"]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
                 seconds.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
         print(f"| {n:,} | {seconds[0]:.2f} s | {seconds[1]:.2f} s |", flush=True)

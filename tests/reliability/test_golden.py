@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from unirex import checkpoint, evaluate, train
-from unirex.metrics import cli, score
+from unirex import evaluate, train
+from unirex.disk import checkpoint
+from unirex.metrics import score
+from unirex.metrics.commands import cli
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
 TOY = ["--data.toy.n_train=24", "--data.toy.n_val=8", "--data.toy.n_test=6"]

@@ -9,8 +9,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from memory import peak
 
 from unirex import train
-from unirex.metrics import cli
-from unirex.untrusted import parse_yaml, read_json
+from unirex.disk.untrusted import parse_yaml, read_json
+from unirex.metrics.commands import cli
 
 GOOD = '{"id": "a", "label": "x", "prediction": "x"}\n'
 

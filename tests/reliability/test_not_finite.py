@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from unirex import checkpoint, train, training
+from unirex import train
+from unirex.disk import checkpoint
+from unirex.training import loop as training
 
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.random.hidden_size=32",
@@ -67,7 +69,7 @@ def test_a_late_look_names_the_first_bad_step(tmp_path: Path) -> None:
     import numpy as np
     from accelerate import Accelerator
 
-    from unirex.watch import Watch, _Step
+    from unirex.training.watch import Watch, _Step
 
     watch = Watch(Accelerator(cpu=True), ["a", "b", "c"], tmp_path)
     for number, value in ((1, 0.5), (2, float("nan")), (3, float("inf"))):

@@ -14,8 +14,9 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
-from unirex import _rust, launched
+from unirex import _rust
 from unirex.metrics import score
+from unirex.training import launched
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from unirex import train, training
+from unirex import train
 from unirex.suites.table import read_costs
+from unirex.training import loop as training
 
 TINY = [
     "--data.toy.n_train=48", "--data.toy.n_val=12", "--data.toy.n_test=9", "--model.random.hidden_size=16",

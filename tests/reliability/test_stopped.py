@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from unirex import lock, train, training
+from unirex import train
+from unirex.disk import lock
+from unirex.training import loop as training
 
 TINY = [
     "--data.toy.n_train=48", "--data.toy.n_val=12", "--data.toy.n_test=9", "--model.random.hidden_size=16",

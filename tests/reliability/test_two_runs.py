@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from unirex import lock, train
+from unirex import train
+from unirex.disk import lock
 
 TINY = [
     "--data.toy.n_train=48", "--data.toy.n_val=12", "--data.toy.n_test=9", "--model.random.hidden_size=16",

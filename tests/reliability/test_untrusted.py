@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from unirex import checkpoint, evaluate, train
+from unirex import evaluate, train
 from unirex.data.eraser import EraserConfig, read_eraser
 from unirex.data.errors import DataError
-from unirex.metrics import cli
+from unirex.disk import checkpoint
+from unirex.metrics.commands import cli
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
 TOY = ["--data.toy.n_train=24", "--data.toy.n_val=8", "--data.toy.n_test=6"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from unirex import checkpoint
-from unirex.files import atomic_write
+from unirex.disk import checkpoint
+from unirex.disk.atomic import atomic_write
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 

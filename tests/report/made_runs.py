@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from unirex.disk.predictions import Header, Prediction, to_table, write_table
 from unirex.metrics import score
 from unirex.metrics.report import to_json
 from unirex.metrics.state import Resampling
-from unirex.predictions import Header, Prediction, to_table, write_table
 
 FRACTIONS = (0.1, 0.5)
 HOSTILE = [

@@ -67,7 +67,7 @@ def test_piped_text_is_plain(make_run: Make, capsys: pytest.CaptureFixture[str])
     assert main([str(make_run("a", extra=extra)), "--terminal", *FAST]) == 0
     text = capsys.readouterr().out
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
-    assert "␛[31mred␛[0m" in text
+    assert r"\u001b[31mred\u001b[0m" in text
     assert "comprehensiveness at each fraction" in text
 
 

@@ -15,7 +15,7 @@ from report.made_runs import HOSTILE
 from unirex.metrics.state import Resampling
 from unirex.report import build
 from unirex.report.html import TEMPLATES
-from unirex.report.safe_text import visible
+from unirex.text import plain
 
 FAST = Resampling(replicates=20)
 
@@ -63,7 +63,7 @@ def test_data_brings_no_markup_and_no_control_characters(page: Page, text: str) 
     attributes = {name for _, attributes in page.elements for name in attributes}
     assert not [name for name in attributes if name.startswith("on") or name == "style"]
     assert "<script>window.hacked=1</script>" in page.text
-    assert "␛[31mred␛[0m" in page.text
+    assert r"\u001b[31mred\u001b[0m" in page.text
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
 
 
@@ -155,8 +155,8 @@ def test_colours_can_be_told_apart_and_read(theme: dict[str, tuple[float, ...]])
     assert contrast(theme["gold"], shades[-1]) >= 2.4  # a thick line, beside the word's own shape
 
 
-def test_visible_leaves_text_alone() -> None:
-    assert visible("naïve 漢字 🙂 שלום") == "naïve 漢字 🙂 שלום"
-    assert visible("a\nb\tc", lines=True) == "a\nb\tc"
-    assert visible("a\nb\x00\x9b") == "a␊b␀�"
-    assert visible("\udc80") == "�"
+def test_plain_text_stays_as_it_is() -> None:
+    assert plain("naïve 漢字 🙂 שלום 👩\u200d🚀") == "naïve 漢字 🙂 שלום 👩\u200d🚀"
+    assert plain("a\nb\tc") == "a\nb\tc"
+    assert plain("a\r\nb\x00\x9b", lines=False) == "a b\\u0000\\u009b"
+    assert plain("\udc80\U000e0041") == "\\udc80\\udb40\\udc41"

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from unirex.data.align import Encoded, encode
-from unirex.files import atomic_write
+from unirex.disk.atomic import atomic_write
 from unirex.schema import Example
 
 VERSION = 1

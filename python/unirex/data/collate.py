@@ -13,6 +13,14 @@ from unirex.data.align import Encoded, Links, link, words_to_tokens
 from unirex.schema import Example
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FillTokens:
+    """Ids that replace a hidden token: the tokenizer's mask token (else its unknown token), and its padding token."""
+
+    mask_id: int
+    pad_id: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Rows:
     """Token rows as a backbone takes them, padded on the right.
@@ -22,7 +30,7 @@ class Rows:
         visible_BL: bool, the tokens that may be attended to; false for padding and for hidden tokens.
         token_types_BL: int64, which text of a pair a token belongs to.
         positions_BL: int64, position of each token in its row counted from 0, or None where that is 0, 1, 2, ...
-        gates_BL: float32, 1 = visible, 0 = hidden, with a gradient that `unirex.gates` defines; None = no gates.
+        gates_BL: float32, 1 = visible, 0 = hidden, with a gradient (`unirex.encoder.gates`); None = no gates.
     """
 
     input_ids_BL: Tensor

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex.data.errors import DataError, shown
+from unirex.disk.untrusted import read_json
 from unirex.schema import Example, Segment
-from unirex.untrusted import read_json
 
 GoldFormat = Literal["mask", "indices", "char_spans", "marked"]
 Vote = Literal["majority", "any", "all", "soft"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unirex.data.errors import DataError, wrong
-from unirex.untrusted import read_json
+from unirex.disk.untrusted import read_json
 
 
 def decode(where: str, content: bytes) -> str:

@@ -19,7 +19,7 @@ import pyarrow.parquet
 
 from unirex.data.errors import DataError, shown, wrong
 from unirex.data.rows import decode, json_lines, parse_json, read_bytes
-from unirex.untrusted import read_json
+from unirex.disk.untrusted import read_json
 
 if TYPE_CHECKING:
     import datasets

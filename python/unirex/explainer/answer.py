@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unirex.disk.predictions import Prediction
+from unirex.explainer.rendering import Piece, html, terminal
 from unirex.metrics.arrays import aopc, comprehensiveness, sufficiency
-from unirex.predictions import Prediction
-from unirex.rendering import Piece, harmless, html, terminal
 from unirex.schema import Example, Segment, perturbed_column
+from unirex.text import plain
 
 
 class Word(NamedTuple):
@@ -179,20 +180,20 @@ class ExplainedText:
     def to_text(self, *, color: bool = False) -> str:
         """The answer for a terminal: label, text with the rationale marked, most important words.
 
-        Nothing in the data reaches the terminal as a command (see `unirex.rendering.harmless`).
+        Nothing in the data reaches the terminal as a command (see `unirex.text.plain`).
 
         Args:
             color: whether to mark by colour and underline (ANSI) instead of brackets.
         """
-        others = ", ".join(f"{harmless(n)} {p:.3f}" for n, p in self.probabilities.items() if n != self.label)
-        head = f"{harmless(self.label)} {self.probability:.3f}"
+        others = ", ".join(f"{plain(n, lines=False)} {p:.3f}" for n, p in self.probabilities.items() if n != self.label)
+        head = f"{plain(self.label, lines=False)} {self.probability:.3f}"
         lines = [(f"\x1b[1m{head}\x1b[0m" if color else head) + (f"  ({others})" if others else "")]
         lines += [terminal(pieces, color=color) for pieces in self._pieces()]
         if self.choices:
             chosen = list(self.probabilities).index(self.label)
-            lines.append(f"answer: {harmless(self.choices[chosen])}")
+            lines.append(f"answer: {plain(self.choices[chosen], lines=False)}")
         if top := self.top():
-            lines.append("top words: " + ", ".join(f"{harmless(word)} {score:.3g}" for word, score in top))
+            lines.append("top words: " + ", ".join(f"{plain(word, lines=False)} {score:.3g}" for word, score in top))
         return "\n".join([*lines, *self._notes()])
 
     def _notes(self) -> list[str]:
@@ -205,9 +206,11 @@ class ExplainedText:
         return notes
 
     def __repr__(self) -> str:
-        spans = [harmless(span.text) for span in self.rationale]
+        spans = [plain(span.text, lines=False) for span in self.rationale]
         shown = ", ".join(repr(span) for span in spans[:4]) + (", ..." if len(spans) > 4 else "")
-        return f"<ExplainedText {harmless(self.label)!r} {self.probability:.3f}, rationale: {shown or 'none'}>"
+        return (
+            f"<ExplainedText {plain(self.label, lines=False)!r} {self.probability:.3f}, rationale: {shown or 'none'}>"
+        )
 
     def __str__(self) -> str:
         return self.to_text()

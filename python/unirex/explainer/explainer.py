@@ -10,15 +10,15 @@ from typing import Any, get_args, overload
 import numpy as np
 import torch
 
-from unirex.checkpoint import atomic_folder
 from unirex.data.raw_text import Words
+from unirex.disk.checkpoint import atomic_folder
+from unirex.disk.predictions import Prediction
 from unirex.explainer.answer import ExplainedText
 from unirex.explainer.inputs import Columns, Reader, numbered
 from unirex.extractors.attribution import Attribution
-from unirex.inference import OWN, EvalConfig, Judging, predict
-from unirex.perturb import How
-from unirex.predictions import Prediction
-from unirex.saved import STEPS, Saved, find_model, load_saved
+from unirex.judging.predict import OWN, EvalConfig, Judging, predict
+from unirex.judging.saved import STEPS, Saved, find_model, load_saved
+from unirex.rationale.perturb import How
 from unirex.schema import FRACTIONS, Example
 
 WINDOW = 1024

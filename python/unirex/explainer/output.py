@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unirex.disk.atomic import atomic_write
+from unirex.disk.predictions import Header, to_table
 from unirex.explainer.answer import ExplainedText
-from unirex.files import atomic_write
-from unirex.predictions import Header, to_table
 
 AT_ONCE = 1024
 """Rows of a Parquet file written together."""

@@ -10,7 +10,7 @@ from unirex.data.raw_text import Words
 from unirex.explainer.answer import ExplainedText
 from unirex.explainer.explainer import Explainer
 from unirex.extractors.attribution import Attribution
-from unirex.saved import STEPS, check_attribution, saved_from
+from unirex.judging.saved import STEPS, check_attribution, saved_from
 
 TASK = "rationale-classification"
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from unirex.backbone import encode_attentions
+from unirex.encoder.backbone import encode_attentions
 from unirex.extractors.target import Target
 
 AttentionKind = Literal["last_layer", "rollout"]

@@ -21,7 +21,7 @@ from unirex.extractors.gradients import (
 )
 from unirex.extractors.occlusion import occlusion
 from unirex.extractors.target import Target
-from unirex.perturb import How
+from unirex.rationale.perturb import How
 
 Attribution = Literal["grad", "input_x_grad", "ig", "gate_ig", "deeplift", "gradient_shap", "attention", "occlusion"]
 """Where scores come from without a learned extractor; see `attribute`."""

@@ -20,7 +20,7 @@ def gate_gradient(value: Callable[[Rows], Tensor], rows: Rows, selectable_BL: Te
     The gates of a row's selectable tokens stand equally open meanwhile, all others fully.
 
     Args:
-        value: of rows with gates, one number a row (or an instance); see `unirex.gates`.
+        value: of rows with gates, one number a row (or an instance); see `unirex.encoder.gates`.
         rows: the full input.
         selectable_BL: bool.
         opening_B: float in [0, 1], how far open.

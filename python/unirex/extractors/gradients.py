@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from unirex.backbone import embedding_width
+from unirex.encoder.backbone import embedding_width
 from unirex.extractors.target import Target
 
 Rule = Literal["midpoint", "gauss_legendre"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unirex.extractors.target import Target
-from unirex.perturb import How, perturb
+from unirex.rationale.perturb import How, perturb
 
 
 @torch.no_grad()
@@ -19,7 +19,7 @@ def occlusion(target: Target, words_BL: Tensor, unit: Literal["token", "word"], 
         target: what is explained.
         words_BL: int64, the word of each token, -1 = not selectable.
         unit: what is hidden at once; the tokens of a word share its score.
-        how: how it is hidden, as in `unirex.perturb`.
+        how: how it is hidden, as in `unirex.rationale.perturb`.
     """
     width = words_BL.shape[1]
     unit_BL = (

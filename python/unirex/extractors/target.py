@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from unirex.backbone import Pooling, encode, encode_pooled, pool
-from unirex.data.collate import Rows
-from unirex.perturb import FillTokens
+from unirex.data.collate import FillTokens, Rows
+from unirex.encoder.backbone import Pooling, encode, encode_pooled, pool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from unirex.backbone import encode
-from unirex.data.collate import Batch, Rows
+from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.encoder.backbone import encode
 from unirex.methods.method import Counts, Explanation, plausibility_term, task_term
+from unirex.methods.objectives import BY_ROW, Divergence, PlausCriterion, jensen_shannon, task_loss
 from unirex.modeling import UnirexModel
-from unirex.objectives import BY_ROW, Divergence, PlausCriterion, jensen_shannon, task_loss
-from unirex.perturb import FillTokens, How, perturbed_logits
-from unirex.selection import Pooling, rationale_masks
+from unirex.rationale.perturb import How, perturbed_logits
+from unirex.rationale.selection import Pooling, rationale_masks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,9 @@ class A2rConfig:
         soft_weight: weight of the soft predictor's task loss; 0 in the public code of UNIREX, where the gap alone
             trains the soft predictor.
         gap_weight: weight of the divergence between the two predictions.
-        gap_criterion: that divergence; see `unirex.objectives.jensen_shannon`.
+        gap_criterion: that divergence; see `unirex.methods.objectives.jensen_shannon`.
         plaus_weight: weight of the plausibility of the scores (A2R+P above 0).
-        plaus_criterion: see `unirex.objectives`.
+        plaus_criterion: see `unirex.methods.objectives`.
         class_weights: weight of each class in the task terms; None = all 1.
     """
 

@@ -6,14 +6,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from unirex.data.collate import Batch, Rows
+from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.extractors.attribution import Attribution, AttributionConfig
 from unirex.methods.method import Counts, Explanation, Stage, plausibility_term, task_term
+from unirex.methods.objectives import BY_ROW, PlausCriterion, task_loss
 from unirex.methods.remembered import Remembered
 from unirex.modeling import UnirexModel
-from unirex.objectives import BY_ROW, PlausCriterion, task_loss
-from unirex.perturb import FillTokens, How, hidden_tokens, perturb
-from unirex.selection import Pooling, Rounding, rationale_masks
+from unirex.rationale.perturb import How, hidden_tokens, perturb
+from unirex.rationale.selection import Pooling, Rounding, rationale_masks
 
 StageName = Literal["support", "predictor"]
 
@@ -35,7 +35,7 @@ class FreshConfig:
         support_epochs: most epochs of the support classifier; None = `train.epochs`.
         plaus_weight: above 0 (FRESH+P) the support classifier has a score head, trained on human rationales beside
             the task, and it is the head's scores that rationales come from.
-        plaus_criterion: see `unirex.objectives`.
+        plaus_criterion: see `unirex.methods.objectives`.
         class_weights: weight of each class in the task terms; None = all 1.
     """
 

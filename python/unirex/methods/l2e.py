@@ -6,15 +6,15 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from unirex.data.collate import Batch, Rows
+from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.extractors.attribution import Attribution, AttributionConfig
 from unirex.extractors.head import expected_class
 from unirex.methods.method import Counts, Explanation, Stage, task_term
+from unirex.methods.objectives import task_loss
 from unirex.methods.remembered import Remembered
 from unirex.modeling import UnirexModel
-from unirex.objectives import task_loss
-from unirex.perturb import FillTokens, How
-from unirex.selection import Pooling
+from unirex.rationale.perturb import How
+from unirex.rationale.selection import Pooling
 
 StageName = Literal["task", "explainer"]
 CLASSES = 5

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unirex.data.collate import Batch
-from unirex.objectives import BY_ROW, PlausCriterion, plausibility_loss
+from unirex.methods.objectives import BY_ROW, PlausCriterion, plausibility_loss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from unirex.data.collate import FillTokens
+from unirex.methods.objectives import SuffCriterion
 from unirex.methods.unirex import Unirex, UnirexMethodConfig
 from unirex.modeling import UnirexModel
-from unirex.objectives import SuffCriterion
-from unirex.perturb import FillTokens
 
 
 @dataclass(frozen=True, kw_only=True)

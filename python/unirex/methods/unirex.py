@@ -8,12 +8,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from unirex.adaptive_step import AdaptiveStep
-from unirex.data.collate import Batch, Rows
+from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig
 from unirex.methods.method import Counts, Explanation, plausibility_term, task_term
-from unirex.modeling import UnirexModel
-from unirex.objectives import (
+from unirex.methods.objectives import (
     BY_ROW,
     CompCriterion,
     PlausCriterion,
@@ -23,10 +21,12 @@ from unirex.objectives import (
     sufficiency_loss,
     task_loss,
 )
-from unirex.perturb import FillTokens, How, Kind, View, perturb, perturbed_logits
-from unirex.relaxation import Estimator, Relaxation
+from unirex.modeling import UnirexModel
+from unirex.rationale.adaptive_step import AdaptiveStep
+from unirex.rationale.perturb import How, Kind, View, perturb, perturbed_logits
+from unirex.rationale.relaxation import Estimator, Relaxation
+from unirex.rationale.selection import Pooling, relaxed_masks, select
 from unirex.schema import FRACTIONS
-from unirex.selection import Pooling, relaxed_masks, top_k_masks, top_k_word_masks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class UnirexMethodConfig:
         comp_weight, suff_weight, plaus_weight: weights of the terms beside the task loss.
         comp_target: what the label's probability should fall to without the rationale; None = 1 / classes for
             comp_criterion `prior`, 0 for `probability`; refused with the others, which have none.
-        comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.objectives`.
+        comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.methods.objectives`.
         comp_trains: what comprehensiveness trains: `both` the task model and the extractor, or the `extractor` alone,
             to find the words that the task model, left as it is, cannot do without (not with estimator `hard`, through
             which nothing reaches the extractor). A shared extractor is head and encoder: the encoder is then trained
@@ -57,9 +57,9 @@ class UnirexMethodConfig:
         explainer: settings of that attribution.
         class_weights: weight of each class in the task term (classes in label order); None = all 1.
         estimator: how faithfulness trains the extractor through the selection; `hard` = not at all, as in the paper;
-            the others are those of `unirex.relaxation.relax`, and need how attention.
+            the others are those of `unirex.rationale.relaxation.relax`, and need how attention.
         temperature, noise, samples, imle_step, aimle_target, aimle_rate: of the estimator; see
-            `unirex.relaxation.Relaxation`.
+            `unirex.rationale.relaxation.Relaxation`.
         mask_weight: weight of the cross-entropy on inputs of which a random share of the selectable tokens is hidden,
             so that perturbed inputs are nothing new to the task model.
         ramp: share of training over which the weights of comprehensiveness and sufficiency rise linearly from 0.
@@ -151,19 +151,6 @@ class UnirexMethodConfig:
             aimle_target=self.aimle_target,
             aimle_rate=self.aimle_rate,
         )
-
-
-def select(
-    scores_BL: Tensor,
-    words_BL: Tensor,
-    fractions: tuple[float, ...],
-    unit: Literal["token", "word"],
-    word_score: Pooling,
-) -> Tensor:
-    """The rationale at each fraction, bool [K, B, L], without gradient."""
-    if unit == "word":
-        return top_k_word_masks(scores_BL, words_BL, fractions, pooling=word_score)
-    return top_k_masks(scores_BL, words_BL >= 0, fractions)
 
 
 @contextmanager

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
         token_precision,
         token_recall,
     )
-    from unirex.metrics.comparison import Comparison, Difference, compare
-    from unirex.metrics.eraser import score_eraser
-    from unirex.metrics.eraser_rows import score_eraser_rows
+    from unirex.metrics.comparison import compare
+    from unirex.metrics.differences import Comparison, Difference
+    from unirex.metrics.eraser.benchmark import score_eraser
+    from unirex.metrics.eraser.rows import score_eraser_rows
     from unirex.metrics.nrg import gain_table
     from unirex.metrics.nrg_table import Cell, Gain, GainTable
     from unirex.metrics.report import Metric, Report
@@ -105,9 +106,10 @@ _HOME = {
         "token_precision",
         "token_recall",
     ),
-    "comparison": ("Comparison", "Difference", "compare"),
-    "eraser": ("score_eraser",),
-    "eraser_rows": ("score_eraser_rows",),
+    "comparison": ("compare",),
+    "differences": ("Comparison", "Difference"),
+    "eraser.benchmark": ("score_eraser",),
+    "eraser.rows": ("score_eraser_rows",),
     "nrg": ("gain_table",),
     "nrg_table": ("Cell", "Gain", "GainTable"),
     "report": ("Metric", "Report"),

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from unirex import _rust
 from unirex.metrics.definitions import Convention, Direction
-from unirex.metrics.names import near, shown
 from unirex.metrics.ragged import Ragged, bool_values, float_values, is_number, list_offsets, valid, value_type
 from unirex.metrics.tensors import arrow_column, as_lists, as_numpy
+from unirex.text import shown, suggest
 
 Rows: TypeAlias = Sequence[Any] | tuple[ArrayLike, ArrayLike] | pa.Array | pa.ChunkedArray | NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
@@ -351,7 +351,7 @@ def _from_arrow(name: str, array: pa.Array, *, flags: bool) -> tuple[Ragged, NDA
 def _one_of(name: str, value: str, names: tuple[str, ...]) -> None:
     """Fails for a name that there is not: a slip of the pen must not pass for the default."""
     if value not in names:
-        raise ValueError(f"{name} is {shown(value)}, expected one of {list(names)}{near(str(value), names)}")
+        raise ValueError(f"{name} is {shown(value)}, expected one of {list(names)}{suggest(str(value), names)}")
 
 
 def _floats(values: ArrayLike) -> Floats:

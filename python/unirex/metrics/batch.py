@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from unirex import _rust
 from unirex.metrics import oddities
 from unirex.metrics.definitions import Layout
-from unirex.metrics.names import shown
 from unirex.metrics.ragged import (
     Ragged,
     bool_values,
@@ -22,6 +21,7 @@ from unirex.metrics.ragged import (
     value_type,
 )
 from unirex.schema import perturbed_column
+from unirex.text import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,17 +9,17 @@ lose and win under a replicate is found from its own rows.
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unirex.metrics.definitions import Definition, Direction, Sums
-from unirex.metrics.eraser import Engine, on_ray
-from unirex.metrics.intervals import few_rows, few_seeds, is_rounding, t_tail
-from unirex.metrics.names import near, shown
+from unirex.metrics.cluster import Engine, map_on_ray, on_ray
+from unirex.metrics.definitions import Definition, Sums
+from unirex.metrics.differences import Comparison, Difference
+from unirex.metrics.intervals import is_rounding, t_tail
 from unirex.metrics.pairing import (
     Allowed,
     Rows,
@@ -30,14 +30,14 @@ from unirex.metrics.pairing import (
     shared,
     survey,
 )
-from unirex.metrics.report import Report, heads
+from unirex.metrics.report import Report
 from unirex.metrics.rows import row_values
 from unirex.metrics.runs import read_seeds
 from unirex.metrics.scoring import Plan, Progress, finish, plan
 from unirex.metrics.seeds import Draws, draws_of, over_seeds
-from unirex.metrics.shown import Shown
 from unirex.metrics.source import Source, System, is_known
 from unirex.metrics.state import Resampling, State
+from unirex.text import shown, suggest
 
 FAMILY = (
     "comprehensiveness",
@@ -55,79 +55,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 Seeds = Mapping[str, System]
 """One system that was trained with several seeds: seed -> its predictions."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One metric of two systems.
-
-    Attributes:
-        metric: its name.
-        direction: which way is better.
-        first, other: the systems' values, of several seeds their means.
-        difference: first minus other.
-        low, high: its paired interval.
-        p: two-sided p-value, NaN if the metric is undefined for one of them.
-        p_holm: the same after Holm's correction over all tests of the comparison.
-        n: rows behind it: those where all systems define the metric.
-        n_partly: rows that only some of the systems define, which are left out.
-        interval: the method behind the interval.
-        test: the method behind p: `randomization`, or `t` in a comparison with several seeds of some system.
-    """
-
-    metric: str
-    direction: Direction
-    first: float
-    other: float
-    difference: float
-    low: float | None
-    high: float | None
-    p: float
-    p_holm: float
-    n: int
-    n_partly: int
-    interval: str | None
-    test: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison(Shown):
-    """The first system against each of the others.
-
-    Attributes:
-        reports: of all systems, the first one first, on the instances that were compared.
-        differences: for each other system, one entry per metric.
-        n_rows: instances compared.
-        left_out: for each system, how many of its instances the others lack (only with `intersect`).
-        seeds: how many stand behind each system.
-    """
-
-    reports: tuple[Report, ...]
-    differences: tuple[tuple[Difference, ...], ...]
-    n_rows: int
-    left_out: tuple[int, ...]
-    seeds: tuple[int, ...]
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader should know before believing the numbers."""
-        rows = ((row.metric, row.n) for rows in self.differences for row in rows if row.low is not None)
-        how = self.reports[0].resampling
-        odd = [f"note: {report.about['source']}: {line}" for report in self.reports for line in report.odd]
-        return [*odd, *few_rows(rows, None if how is None else how["confidence"]), *few_seeds(self.seeds)]
-
-    def records(self) -> list[dict[str, Any]]:
-        """One dictionary for each other system and metric."""
-        names = heads(self.reports)[1:]
-        return [
-            {"system": name, **asdict(row)} for name, rows in zip(names, self.differences, strict=True) for row in rows
-        ]
-
-    def to_text(self) -> str:
-        """The comparison as a table for each other system."""
-        from unirex.metrics.compare_command import to_text
-
-        return to_text(self)
 
 
 def compare(
@@ -235,7 +162,9 @@ def _narrow(groups: Sequence[_Group], metrics: Sequence[str] | None) -> None:
     else:
         wanted = {headline if name == "headline" else name for name in metrics}
         for name in sorted(wanted - set(shared_names)):
-            raise ValueError(f"metrics has {name!r}, expected metrics that all systems have{near(name, shared_names)}")
+            raise ValueError(
+                f"metrics has {name!r}, expected metrics that all systems have{suggest(name, shared_names)}"
+            )
     if not wanted:
         raise ValueError(f"{plans[1].source.name}: no metric in common with {plans[0].source.name}")
     for group in groups:
@@ -271,8 +200,6 @@ def _each(engine: Engine, function: Callable[[T], R], work: Iterable[T]) -> Iter
     """What a function makes of each piece of work, in order, here or on the processors of a Ray cluster."""
     if not on_ray(engine):
         return map(function, work)
-    from unirex.metrics.ray_engine import map_on_ray
-
     return map_on_ray(function, list(work))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from unirex.metrics.names import shown
+from unirex.text import shown
 
 CHARS, WORDS = "gold_char_spans", "gold_word_spans"
 

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json as pj
 
+from unirex.disk.untrusted import read_json
 from unirex.metrics import remote
 from unirex.metrics.remote import Remote
-from unirex.untrusted import read_json
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 BLOCK = 8 << 20

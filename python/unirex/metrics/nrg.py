@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
-from unirex.metrics.eraser import Engine
+from unirex.metrics.cluster import Engine
 from unirex.metrics.intervals import NONE, Bounds, Interval, Variance, few_rows, few_seeds, interval
-from unirex.metrics.names import near
 from unirex.metrics.nrg_runs import Scored, check_same, on_joint_rows, score_runs
 from unirex.metrics.nrg_table import (
     COMPOSITES,
@@ -37,6 +36,7 @@ from unirex.metrics.runs import Run
 from unirex.metrics.scoring import Progress
 from unirex.metrics.seeds import Draws, draws_of, metric_interval
 from unirex.metrics.state import Resampling
+from unirex.text import suggest
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def gain_table(
 def _check_controls(methods: Sequence[str], controls: Sequence[str], frozen: Ends | None) -> None:
     for control in controls:
         if control not in methods:
-            raise ValueError(f"controls has {control!r}, expected some of {list(methods)}{near(control, methods)}")
+            raise ValueError(f"controls has {control!r}, expected some of {list(methods)}{suggest(control, methods)}")
     if not set(methods) - set(controls) and frozen is None:
         raise ValueError(f"controls are all methods {list(methods)}, expected one more that is compared")
 

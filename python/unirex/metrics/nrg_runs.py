@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from unirex.metrics import row_values as row_values_file
+from unirex.metrics.cluster import Engine, map_on_ray, on_ray
 from unirex.metrics.definitions import Definition, Layout
-from unirex.metrics.eraser import Engine, on_ray
 from unirex.metrics.nrg_table import FAITHFULNESS, PLAUSIBILITY, TASK
 from unirex.metrics.pairing import (
     Allowed,
@@ -93,8 +93,6 @@ def score_runs(
     work = partial(score_run, resampling=resampling, reading=reading)
     if not on_ray(engine):
         return map(work, runs)
-    from unirex.metrics.ray_engine import map_on_ray
-
     return map_on_ray(work, runs)
 
 

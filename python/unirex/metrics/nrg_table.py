@@ -1,9 +1,11 @@
-"""What a table of relative gains holds."""
+"""A table of relative gains: what it holds, and its rows as text."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from unirex.metrics.report import aligned
 from unirex.metrics.shown import Shown
 
 FAITHFULNESS = ("comprehensiveness", "sufficiency")
@@ -12,6 +14,13 @@ TASK = "task"
 METRICS = (*FAITHFULNESS, *PLAUSIBILITY, TASK)
 COMPOSITES = ("FNRG", "PNRG", "TNRG", "CNRG")
 
+
+LOWER = frozenset({"sufficiency"})
+"""Metrics of which a lower value is better."""
+
+Rows = list[list[str]]
+Columns = Mapping[str, Mapping[tuple[str, str], float]]
+"""Columns beside the metrics, such as a cost: name -> (data set, method) -> value."""
 
 Ends = Mapping[str, Mapping[str, tuple[float, float]]]
 """Data set -> metric -> its lowest and highest value over a set of methods."""
@@ -138,6 +147,116 @@ class GainTable(Shown):
 
     def to_text(self) -> str:
         """A block for each data set, and one for the means."""
-        from unirex.metrics.nrg_text import to_text
-
         return to_text(self)
+
+
+def to_text(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
+    """Plain text: a block per data set, one for the means, and what the set of methods is.
+
+    Args:
+        table: what to show.
+        columns: more of them.
+        against: the method that the others' CNRG is compared with; None = the best of each block.
+    """
+    made = blocks_of(table, columns or {}, "↑", "↓", " ± ", against)
+    blocks = [f"{title}\n" + "\n".join(aligned(_padded(rows))) for title, rows in made]
+    return "\n\n".join([*blocks, "\n".join([note_of(table), *table.notes])])
+
+
+def blocks_of(
+    table: GainTable, columns: Columns, up: str, down: str, pm: str, against: str | None
+) -> list[tuple[str, Rows]]:
+    """Title and rows of each block: first the head, then a row per method."""
+    blocks = []
+    for data in table.data:
+        reference = reference_of(table, data, against)
+        names = [name for name in METRICS if name in table.ends[data]]
+        composites = [c for c in COMPOSITES if any(c in cell.composites for d, _, cell in cells_of(table) if d == data)]
+        shown = [table.headlines[data] if name == TASK else name for name in names]
+        head = [
+            "method",
+            *(f"{s} {down if n in LOWER else up}" for s, n in zip(shown, names, strict=True)),
+            *composites,
+            "",
+            f"CNRG over {reference}",
+            *columns,
+        ]
+        rows: Rows = [head]
+        for d, method, cell in cells_of(table):
+            if d == data:
+                raw = [_spread(cell, n, pm) for n in names]
+                more = [_rounded(values.get((d, method))) for values in columns.values()]
+                over = _over(table, data, method, reference)
+                rows.append([_label(table, method), *raw, *_shown(cell, composites), over, *more])
+        blocks.append((data, rows))
+    if len(table.data) > 1 and table.means:
+        composites = [c for c in COMPOSITES if any(c in mean.composites for mean in table.means.values())]
+        reference = reference_of(table, None, against)
+        rows = [["method", *composites, "", f"CNRG over {reference}"]]
+        for method, mean in table.means.items():
+            rows.append([_label(table, method), *_shown(mean, composites), _over(table, None, method, reference)])
+        blocks.append((f"mean over {len(table.data)} data sets", rows))
+    return blocks
+
+
+def cells_of(table: GainTable) -> list[tuple[str, str, Cell]]:
+    """Data set, method and cell, in the order of the table."""
+    return [
+        (data, method, table.cells[data, method])
+        for data in table.data
+        for method in table.methods
+        if (data, method) in table.cells
+    ]
+
+
+def _label(table: GainTable, method: str) -> str:
+    return f"{method} (control)" if method in table.controls else method
+
+
+def _spread(cell: Cell, name: str, pm: str) -> str:
+    """Mean and deviation over seeds, and the interval of the mean."""
+    value, deviation, (low, high) = cell.values[name], cell.deviations[name], cell.intervals[name]
+    return (
+        f"{value:.3f}"
+        + ("" if math.isnan(deviation) else f"{pm}{deviation:.3f}")
+        + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")
+    )
+
+
+def _rounded(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.2g}"
+
+
+def _shown(row: Cell | Mean, composites: Sequence[str]) -> list[str]:
+    interval = "" if row.low is None or row.high is None else f"[{row.low:.3f}, {row.high:.3f}]"
+    return [*(f"{row.composites[c]:.3f}" if c in row.composites else "-" for c in composites), interval]
+
+
+def reference_of(table: GainTable, data: str | None, against: str | None) -> str:
+    """The method that the others are compared with: the one asked for where it is there, else the best."""
+    there = against in table.means if data is None else (data, against) in table.cells
+    return against if against is not None and there else table.best(data)
+
+
+def _over(table: GainTable, data: str | None, method: str, reference: str) -> str:
+    """By how much a method's CNRG is above that of the reference, and the paired interval."""
+    gain = table.over(data, method, reference)
+    if gain is None:
+        return "-"
+    interval = "" if gain.low is None or gain.high is None else f" [{gain.low:+.3f}, {gain.high:+.3f}]"
+    return f"{gain.difference:+.3f}{interval}"
+
+
+def _padded(rows: Rows) -> Rows:
+    """An empty second column, which `aligned` keeps for arrows."""
+    return [[row[0], "", *row[1:]] for row in rows]
+
+
+def note_of(table: GainTable) -> str:
+    """What the numbers are: convention, ends of the scale, intervals."""
+    methods = ", ".join(method for method in table.methods if method not in table.controls)
+    whose = "frozen ends of an earlier table" if table.frozen else f"0 and 1 are the worst and best of: {methods}"
+    several = any(len(cell.seeds) > 1 for cell in table.cells.values())
+    behind = "test rows and seeds" if several else "test rows"
+    spread = f"± standard deviation over seeds; intervals: of {behind}, the ends of the scale as they are"
+    return f"convention {table.convention}; {whose}; {spread}; CNRG over: paired difference"

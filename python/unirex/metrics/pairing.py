@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from unirex import _rust
 from unirex.metrics.batch import Batch
 from unirex.metrics.definitions import Layout
-from unirex.metrics.names import shown
 from unirex.metrics.rows import row_values
 from unirex.metrics.scoring import Plan, Progress, name_duplicate
+from unirex.text import shown
 
 Hashes = NDArray[np.uint64]
 Floats = NDArray[np.float64]

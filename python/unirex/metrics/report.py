@@ -8,8 +8,8 @@ from typing import Any
 
 from unirex.metrics.definitions import Convention, Direction, Group
 from unirex.metrics.intervals import few_rows
-from unirex.metrics.names import near
 from unirex.metrics.shown import Shown
+from unirex.text import suggest
 
 ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "none": ""}
 
@@ -78,7 +78,7 @@ class Report(Shown):
         for metric in self.metrics:
             if metric.name == wanted:
                 return metric
-        raise KeyError(f"no metric {name!r}{near(name, [m.name for m in self.metrics])}")
+        raise KeyError(f"no metric {name!r}{suggest(name, [m.name for m in self.metrics])}")
 
     def __contains__(self, name: str) -> bool:
         """Whether there is such a metric."""

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from unirex.files import atomic_write
+from unirex.disk.atomic import atomic_write
+from unirex.disk.untrusted import read_json
 from unirex.metrics.definitions import Layout
 from unirex.metrics.rows import row_values
 from unirex.metrics.scoring import plan
 from unirex.metrics.state import Resampling, State
-from unirex.untrusted import read_json
 
 KEY = b"unirex.row_values"
 METRICS = (

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unirex.disk.untrusted import parse_yaml, read_json
 from unirex.metrics.remote import is_url
-from unirex.untrusted import parse_yaml, read_json
 
 FIELDS = ("method", "data", "seed", "path")
 

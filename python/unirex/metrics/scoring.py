@@ -9,13 +9,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unirex.metrics.batch import Parser, hash_ids
+from unirex.metrics.cluster import SHARDS_PER_CPU, Engine, map_on_ray, n_cpus, on_ray
 from unirex.metrics.definitions import Convention, Layout
-from unirex.metrics.eraser import Engine, on_ray
-from unirex.metrics.names import near, shown
 from unirex.metrics.report import Report
 from unirex.metrics.source import Shard, Source, System, missing_column, open_source
 from unirex.metrics.state import Resampling, State
 from unirex.schema import perturbed_column
+from unirex.text import shown, suggest
 
 KINDS = ("keep", "remove", "null")
 Progress = Callable[[int, int], None]
@@ -117,7 +117,7 @@ def plan(
     """
     source = open_source(system, columns=columns, labels=labels)
     if convention not in get_args(Convention):
-        hint = near(convention, get_args(Convention))
+        hint = suggest(convention, get_args(Convention))
         raise ValueError(f"convention is {convention!r}, expected one of {list(get_args(Convention))}{hint}")
     for threshold in iou_thresholds:
         if not 0 < threshold <= 1:
@@ -158,7 +158,7 @@ def _layout(
             f"{source.name}: nothing to score in columns {shown(source.names())}, expected {expected} ({hint})"
         )
     if layout.has_label and headline is not None and headline not in names:
-        hint = near(headline, names)
+        hint = suggest(headline, names)
         raise ValueError(f"{source.name}: headline is {headline!r}, expected a task metric{hint}")
     return replace(layout, headline=headline if layout.has_label else None)
 
@@ -166,10 +166,35 @@ def _layout(
 def run_on(engine: Engine, made: Plan, progress: Progress | None = None) -> State:
     """The state after all rows of the plan's source, found by this process or by a Ray cluster."""
     if on_ray(engine):
-        from unirex.metrics.ray_engine import run_on_ray
-
-        return run_on_ray(made, progress)
+        return _run_on_ray(made, progress)
     return run_plan(made, progress)
+
+
+def _run_on_ray(made: Plan, progress: Progress | None = None) -> State:
+    """The state after all rows of the plan's source, found by the Ray cluster (a local one if none is connected).
+
+    Raises:
+        ValueError: Ray is not installed, or what is wrong with a file.
+    """
+    made.source.refuse_streams()
+    shards = made.source.shards(SHARDS_PER_CPU * n_cpus())
+    total = made.source.n_rows()
+    whole = made.state()
+    for (state,) in map_on_ray(_ScorePart(made), shards):
+        whole.merge_bytes(state)
+        if progress is not None:
+            progress(whole.n_rows, total)
+    return whole
+
+
+@dataclass(frozen=True)
+class _ScorePart:
+    """Scores a shard of a plan's source."""
+
+    made: Plan
+
+    def __call__(self, shard: Shard) -> list[bytes]:
+        return [run_plan(self.made, shard=shard).to_bytes()]
 
 
 def run_plan(made: Plan, progress: Progress | None = None, *, shard: Shard | None = None) -> State:
@@ -220,7 +245,9 @@ def _perturbations(
         asked = [wanted] if isinstance(wanted, str) else list(wanted)
         for how in asked:
             if how not in names:
-                raise ValueError(f"{source.name}: no perturbation {how!r}, expected one of {names}{near(how, names)}")
+                raise ValueError(
+                    f"{source.name}: no perturbation {how!r}, expected one of {names}{suggest(how, names)}"
+                )
         names = asked
     if names:
         full = "probabilities" if scorer == "self" else f"full.{scorer}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from unirex.terminal import plain
+from unirex.text import plain
 
 Records = Sequence[Mapping[str, Any]]
 

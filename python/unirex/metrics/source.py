@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from unirex.disk.untrusted import read_json
 from unirex.metrics import jsonl, remote
-from unirex.metrics.names import near, shown
 from unirex.metrics.remote import Remote, opened
 from unirex.metrics.spool import STANDARD_INPUT, is_stream, spool
 from unirex.metrics.tables import NAME, ArrowStream, as_table
 from unirex.schema import PREDICTIONS_KEY
-from unirex.untrusted import read_json
+from unirex.text import shown, suggest
 
 BATCH_ROWS = 2048
 """Rows held at a time."""
@@ -220,7 +220,7 @@ def _opened(
 
 def missing_column(source: Source, column: str) -> str:
     """The message for a column that is not there, with a near name if there is one."""
-    return f"{source.name}: column {column!r} is missing{near(column, source.schema.names)}"
+    return f"{source.name}: column {column!r} is missing{suggest(column, source.schema.names)}"
 
 
 def _files(system: PathLike | Sequence[PathLike]) -> list[Path | Remote]:
@@ -313,9 +313,11 @@ class _reading:  # noqa: N801 (used like a function)
 def _mapping(columns: Mapping[str, str], schema: pa.Schema, name: str) -> dict[str, str]:
     for ours, theirs in columns.items():
         if not is_known(ours):
-            raise ValueError(f"columns names {shown(ours)}, expected a column of prediction files{near(ours, KNOWN)}")
+            raise ValueError(
+                f"columns names {shown(ours)}, expected a column of prediction files{suggest(ours, KNOWN)}"
+            )
         if theirs not in schema.names:
-            hint = near(theirs, schema.names)
+            hint = suggest(theirs, schema.names)
             raise ValueError(f"{name}: column {theirs!r} (for {ours!r}) is missing{hint}")
     return dict(columns)
 

@@ -11,13 +11,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unirex import _rust
+from unirex.disk.untrusted import read_json
 from unirex.metrics.batch import Batch, Parser
 from unirex.metrics.definitions import Definition, Layout, Sums
 from unirex.metrics.intervals import NONE, of_metric
 from unirex.metrics.oddities import NOTES, notes
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.rows import row_values
-from unirex.untrusted import read_json
 
 MAX_REPLICATES = 100_000
 _VERSION = 1

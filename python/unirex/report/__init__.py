@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unirex.report.document import Limits, Part, RunReport, build
+    from unirex.report.document import Limits, Part
+    from unirex.report.run_report import RunReport, build
 
 __all__ = ["Limits", "Part", "RunReport", "build"]
 
@@ -16,7 +17,7 @@ __all__ = ["Limits", "Part", "RunReport", "build"]
 def __getattr__(name: str) -> Any:
     """The public name, imported on first use, so that the command's help comes at once."""
     if name in __all__:
-        return getattr(import_module("unirex.report.document"), name)
+        return getattr(import_module("unirex.report.run_report"), name)
     raise AttributeError(f"module 'unirex.report' has no attribute {name!r}")
 
 

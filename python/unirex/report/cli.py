@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from unirex.metrics.options import add_reading, parse
+from unirex.metrics.commands.options import add_reading, parse
 
 PROGRAM = "unirex-report"
 ABOUT = "One self-contained page about one or several runs, from what they saved."
@@ -45,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         return _run(**parse(PROGRAM, ABOUT, arguments, given))
     except (ValueError, OSError) as error:
-        from unirex.report.safe_text import visible
+        from unirex.text import plain
 
-        print(f"{PROGRAM}: error: {visible(' '.join(str(error).split()))}", file=sys.stderr)  # noqa: T201
+        print(f"{PROGRAM}: error: {plain(' '.join(str(error).split()), lines=False)}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         return 130
@@ -70,7 +70,8 @@ def _run(
 ) -> int:
     """Builds the report and shows it in the ways asked for; 0."""
     from unirex.metrics.state import Resampling
-    from unirex.report.document import Limits, build
+    from unirex.report.document import Limits
+    from unirex.report.run_report import build
 
     report = build(
         *runs,

@@ -1,26 +1,17 @@
 """A report on one or several runs: everything that is shown, whatever shows it."""
 
-import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from unirex.metrics.nrg import gain_table
+from unirex.disk.run_folder import RunFolder
 from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.report import Report
-from unirex.metrics.runs import Run
-from unirex.metrics.scoring import score
-from unirex.metrics.state import Resampling
-from unirex.report.folder import RunFolder, read_folders
 from unirex.report.histogram import Histogram
-from unirex.report.instances import Instance, View
-from unirex.report.picks import Choice, choose
-from unirex.report.reading import WordScores, read, read_again
-from unirex.report.several_seeds import SeveralSeeds, group
+from unirex.report.instances import Instance
+from unirex.report.reading import WordScores
+from unirex.report.several_seeds import SeveralSeeds
 
 MOST_RUNS = 8
 """Runs that colours and markers can tell apart."""
@@ -79,8 +70,8 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunReport:
-    """Everything about one or several runs; `build` makes it.
+class Document:
+    """Everything that is shown about one or several runs.
 
     Attributes:
         parts: the runs.
@@ -101,153 +92,6 @@ class RunReport:
     gains: GainTable | None = None
     gains_missing: str | None = None
     limits: Limits = field(default_factory=Limits)
-
-    def to_html(self) -> str:
-        """One page that needs nothing else: no network, no other file, and no script (extra `report`)."""
-        from unirex.report.html import to_html
-
-        return to_html(self)
-
-    def to_text(self, *, colour: bool = False, width: int = 100, instances: int = 10) -> str:
-        """The report for a terminal; without `colour` there is no escape sequence in it."""
-        from unirex.report.terminal import to_text
-
-        return to_text(self, colour=colour, width=width, instances=instances)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the page, whole or not at all."""
-        from unirex.files import atomic_write
-
-        text = self.to_html()
-        with atomic_write(path, "w") as file:
-            file.write(text)
-
-    def save_plots(self, folder: str | os.PathLike[str], formats: Sequence[str] = ("png", "svg")) -> list[Path]:
-        """Writes each figure as files of these formats into a folder; their paths (extra `report`)."""
-        from unirex.report.plots import save_plots
-
-        return save_plots(self, folder, formats)
-
-    def _repr_html_(self) -> str:
-        """The page for a notebook, in a frame of its own."""
-        from unirex.report.html import to_frame
-
-        return to_frame(self)
-
-    def __str__(self) -> str:
-        """The plain text."""
-        return self.to_text()
-
-
-def build(
-    *runs: str | os.PathLike[str],
-    names: Sequence[str] | None = None,
-    limits: Limits | None = None,
-    resampling: Resampling | None = None,
-    **reading: Any,
-) -> RunReport:
-    """The report on runs, from their folders or from prediction files; files are streamed and may be large.
-
-    Args:
-        runs: folders of `unirex.train` and `unirex.evaluate`, or prediction files (docs/predictions.md).
-        names: what the runs are called; by default the ends of their paths.
-        limits: bounds of the size.
-        resampling: of the intervals.
-        reading: `convention`, `perturbation`, `scorer`, `iou_thresholds`, `columns`, `labels` as for `metrics.score`.
-
-    Raises:
-        ValueError: what is wrong, with file, row id and field.
-        FileNotFoundError: no such file.
-
-    >>> import tempfile, pyarrow as pa, pyarrow.parquet as pq
-    >>> table = pa.table({"id": ["a"], "words": [["fine", "film"]], "scores": [[0.9, 0.1]], "gold": [[1.0, 0.0]]})
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pq.write_table(table, f"{folder}/mine.parquet")
-    ...     made = build(f"{folder}/mine.parquet")
-    >>> made.parts[0].report["auprc"].value, made.instances[0].id
-    (1.0, 'a')
-    """
-    limits = limits or Limits()
-    if len(runs) > MOST_RUNS:
-        raise ValueError(f"{len(runs)} runs, expected at most {MOST_RUNS}")
-    folders = read_folders(runs, names)
-    options = {**reading, "resampling": resampling}
-    readings = [read(folder.predictions, options, limits.instances) for folder in folders]
-    choice = choose([one.picker for one in readings], limits.instances)
-    again = [read_again(one, choice.rows, limits.words_each) for one in readings]
-    parts = tuple(
-        Part(
-            folder=folder,
-            report=one.report,
-            references={control: score(path, **options) for control, path in folder.references.items()},
-            words=words,
-            rows=one.rows,
-            n_wrong=one.picker.n_wrong,
-        )
-        for folder, one, (words, _) in zip(folders, readings, again, strict=True)
-    )
-    instances, left_out = _instances(choice, [found for _, found in again], limits)
-    seeds = group(folders, readings)
-    gains, missing = _gains(parts, seeds, resampling, reading)
-    return RunReport(
-        parts=parts,
-        instances=instances,
-        seeds=seeds,
-        n_left_out=left_out,
-        least=max(one.picker.least() for one in readings),
-        gains=gains,
-        gains_missing=missing,
-        limits=limits,
-    )
-
-
-def _instances(
-    choice: Choice, found: Sequence[Mapping[Any, tuple[str, View]]], limits: Limits
-) -> tuple[tuple[Instance, ...], int]:
-    """The chosen rows side by side, as many as the limit of words allows, in the natural order of their ids."""
-    shown, words, left_out = [], 0, 0
-    for key in choice.rows:
-        here = [one.get(key) for one in found]
-        cost = sum(len(view.words) for _, view in filter(None, here))
-        if words + cost > limits.words:
-            left_out += 1
-            continue
-        words += cost
-        name = next(name for name, _ in filter(None, here))
-        views = tuple(None if one is None else one[1] for one in here)
-        ranks = choice.unfaithful.get(key), choice.implausible.get(key)
-        shown.append(Instance(id=name, views=views, unfaithful=ranks[0], implausible=ranks[1]))
-    return tuple(sorted(shown, key=lambda one: _natural(one.id))), left_out
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that puts a9 before a10."""
-    pieces = re.findall(r"[0-9]{1,18}|[^0-9]+|[0-9]+", name)
-    return [(0, int(p), "") if p.isascii() and p.isdigit() and len(p) < 19 else (1, 0, p) for p in pieces]
-
-
-def _gains(
-    parts: Sequence[Part], seeds: Sequence[SeveralSeeds], resampling: Resampling | None, reading: Mapping[str, Any]
-) -> tuple[GainTable | None, str | None]:
-    """Relative gains of runs on the same data, or why there are none; seeds of one method count as one."""
-    if len(parts) < 2:
-        return None, None
-    names = [part.data for part in parts]
-    together = {number: one.name for one in seeds for number in one.runs}
-    if len({together.get(number, part.name) for number, part in enumerate(parts)}) == 1:
-        together = {}
-    runs = [
-        Run(method=together.get(number, part.name), data=part.data, seed=part.name, path=part.folder.predictions)
-        for number, part in enumerate(parts)
-        if names.count(part.data) > 1
-    ]
-    if not runs:
-        return None, "the runs are about different data sets"
-    options = {name: value for name, value in reading.items() if name != "iou_thresholds"}
-    try:
-        return gain_table(runs, resampling=resampling, **options), None
-    except ValueError as error:
-        return None, str(error)
 
 
 def defined(value: float | None) -> bool:

@@ -10,15 +10,15 @@ from typing import Any
 
 from unirex import __version__
 from unirex.report import figures, svg, tables
-from unirex.report.document import RunReport
+from unirex.report.document import Document
 from unirex.report.figure import Figure, number, percent
 from unirex.report.instances import LEVELS, Instance
-from unirex.report.safe_text import visible
+from unirex.text import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def to_html(report: RunReport) -> str:
+def to_html(report: Document) -> str:
     """The page: no network, no other file, no script needed.
 
     The policy in its head allows the one style sheet and the one script by their hashes and nothing else.
@@ -63,7 +63,7 @@ def to_html(report: RunReport) -> str:
     return text
 
 
-def to_frame(report: RunReport, *, height: int = 640) -> str:
+def to_frame(report: Document, *, height: int = 640) -> str:
     """The page in a frame, as a notebook shows it: its styles and script touch nothing outside."""
     page = html.escape(to_html(report), quote=True)
     return (
@@ -108,8 +108,8 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["visible"] = lambda value: visible(str(value), longest=500)
-    environment.filters["visible_lines"] = lambda value: visible(value, lines=True)
+    environment.filters["visible"] = lambda value: plain(str(value), longest=500, lines=False)
+    environment.filters["visible_lines"] = plain
     return environment
 
 
@@ -128,7 +128,7 @@ def _drawn(found: Sequence[Figure]) -> list[tuple[Figure, Any, list[tuple[Any, s
     ]
 
 
-def _counts(report: RunReport) -> dict[str, int]:
+def _counts(report: Document) -> dict[str, int]:
     """How many of the instances shown each filter leaves."""
     shown = report.instances
     return {

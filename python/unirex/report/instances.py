@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from unirex.metrics.batch import Batch
 from unirex.report.picks import Key
-from unirex.report.safe_text import visible
+from unirex.text import plain
 
 LEVELS = 8
 """Shades of a word's score, beside none for the lowest."""
@@ -134,14 +134,14 @@ def views(
         total = len(texts) if texts is not None else 0
         key = (int(batch.hashes[i, 0]), int(batch.hashes[i, 1]))
         found[key] = (
-            visible(name, longest=LONGEST_NAME),
+            plain(name, longest=LONGEST_NAME, lines=False),
             View(
                 label=_name(label[i]),
                 prediction=_name(prediction[i]),
                 confidence=None if np.isnan(confidence[i]) else float(confidence[i]),
                 words=shown,
                 more=total - len(shown),
-                context=None if (text := context[i]) is None else visible(text, longest=LONGEST_CONTEXT, lines=True),
+                context=None if (text := context[i]) is None else plain(text, longest=LONGEST_CONTEXT),
                 values={name: float(column[i]) for name, column in values.items()},
             ),
         )
@@ -157,7 +157,7 @@ def _texts(rows: pa.RecordBatch, name: str) -> list[str | None]:
 
 
 def _name(text: str | None) -> str | None:
-    return None if text is None else visible(text, longest=LONGEST_NAME)
+    return None if text is None else plain(text, longest=LONGEST_NAME, lines=False)
 
 
 def _lists(rows: pa.RecordBatch, name: str, where: str) -> list[list[str] | None]:
@@ -186,7 +186,7 @@ def _words(batch: Batch, row: int, texts: list[str] | None, who: str, most: int)
     scored = batch.scores is not None
     return tuple(
         Word(
-            text=visible(texts[i] or "", longest=LONGEST_WORD),
+            text=plain(texts[i] or "", longest=LONGEST_WORD, lines=False),
             level=shades[i],
             score=scores[i],
             rationale=rationale[i],

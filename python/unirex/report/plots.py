@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unirex.files import atomic_write
+from unirex.disk.atomic import atomic_write
 from unirex.report import figures
-from unirex.report.document import RunReport
+from unirex.report.document import Document
 from unirex.report.figure import Axis, Figure, Series
 
 FORMATS = ("png", "svg", "pdf")
@@ -17,9 +17,7 @@ _MARKERS = ("o", "s", "^", "D", "x", "+")
 _DASHES: tuple[Any, ...] = ("-", (0, (1, 2)), (0, (5, 2)), (0, (5, 2, 1, 2)))
 
 
-def save_plots(
-    report: RunReport, folder: str | os.PathLike[str], formats: Sequence[str] = ("png", "svg")
-) -> list[Path]:
+def save_plots(report: Document, folder: str | os.PathLike[str], formats: Sequence[str] = ("png", "svg")) -> list[Path]:
     """The paths of the figures, each in each format, in a folder that is made where it does not exist.
 
     Raises:

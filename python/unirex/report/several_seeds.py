@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from unirex.disk.run_folder import RunFolder
+from unirex.disk.untrusted import parse_yaml
 from unirex.metrics.report import Report
 from unirex.metrics.seeds import over_seeds
-from unirex.report.folder import RunFolder
 from unirex.report.reading import Reading
-from unirex.untrusted import parse_yaml
 
 _OF_ONE_RUN = ("seed", "output")
 """The keys of a configuration that may differ between seeds of one method."""

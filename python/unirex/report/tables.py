@@ -9,9 +9,9 @@ import yaml
 from unirex.metrics.definitions import Direction
 from unirex.metrics.nrg_table import COMPOSITES
 from unirex.metrics.report import ARROWS, Metric, Report
-from unirex.report.document import Part, RunReport, defined
+from unirex.report.document import Document, Part, defined
 from unirex.report.figure import number
-from unirex.report.safe_text import visible
+from unirex.text import plain
 
 HEADLINE = (
     (
@@ -75,7 +75,7 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def headline(report: RunReport) -> Table:
+def headline(report: Document) -> Table:
     """The metrics that matter, runs and their controls below each other."""
     single = len(report.parts) == 1
     systems: list[tuple[int | None, str, Report, bool]] = [
@@ -154,7 +154,7 @@ def interval(metric: Metric) -> str:
     return f"[{number(metric.low)}, {number(metric.high)}]"
 
 
-def gains(report: RunReport) -> list[tuple[str, Table]]:
+def gains(report: Document) -> list[tuple[str, Table]]:
     """Title and table of relative gains for each data set."""
     table = report.gains
     if table is None:
@@ -191,7 +191,7 @@ def gains(report: RunReport) -> list[tuple[str, Table]]:
     return found
 
 
-def every_metric(report: RunReport) -> list[tuple[Metric, tuple[tuple[str, str, str], ...]]]:
+def every_metric(report: Document) -> list[tuple[Metric, tuple[tuple[str, str, str], ...]]]:
     """Each metric of any run, and for each run value, interval and the rows that count."""
     known = {metric.name: metric for part in report.parts for metric in part.report.metrics}
     found = []
@@ -245,7 +245,7 @@ def _whole(value: object) -> str:
     return str(value) if isinstance(value, int) else "–"
 
 
-def notes(report: RunReport) -> list[str]:
+def notes(report: Document) -> list[str]:
     """What a reader should know before believing the numbers."""
     found: list[str] = []
     for part in report.parts:
@@ -265,10 +265,10 @@ def notes(report: RunReport) -> list[str]:
         found.append(f"The runs have different numbers of rows: {counts}.")
     if report.gains_missing:
         found.append(f"No relative gains: {report.gains_missing}.")
-    return [visible(note) for note in found]
+    return [plain(note, lines=False) for note in found]
 
 
-def _interval_notes(report: RunReport) -> list[str]:
+def _interval_notes(report: Document) -> list[str]:
     """What the intervals cannot tell: few rows, few seeds, and what training with another seed would change."""
     lines = dict.fromkeys(note for part in report.parts for note in part.report.notes)
     if report.gains is not None:
@@ -298,7 +298,7 @@ def _control_notes(part: Part) -> Iterator[str]:
             )
 
 
-def differences(report: RunReport) -> list[tuple[str, tuple[str, ...]]]:
+def differences(report: Document) -> list[tuple[str, tuple[str, ...]]]:
     """The configuration's keys in which the runs differ, with each run's value."""
     flat = [_flat(part.folder.config) for part in report.parts]
     if len(flat) < 2 or any(one is None for one in flat):
@@ -306,7 +306,8 @@ def differences(report: RunReport) -> list[tuple[str, tuple[str, ...]]]:
     known = [one for one in flat if one is not None]
     keys = dict.fromkeys(key for one in known for key in one)
     missing = "–"
-    rows = [(visible(key), tuple(visible(one.get(key, missing)) for one in known)) for key in keys]
+    values = {key: tuple(plain(one.get(key, missing), lines=False) for one in known) for key in keys}
+    rows = [(plain(key, lines=False), shown) for key, shown in values.items()]
     return [(key, values) for key, values in rows if len(set(values)) > 1]
 
 

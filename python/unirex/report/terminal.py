@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 from unirex.metrics.report import aligned
 from unirex.report import tables
-from unirex.report.document import RunReport
+from unirex.report.document import Document
 from unirex.report.figure import number
 from unirex.report.instances import LEVELS, Instance, View, Word
-from unirex.report.safe_text import visible
+from unirex.text import plain
 
 RESET = "\x1b[0m"
 _SHADES = (None, None, 230, 229, 223, 222, 221, 215, 214)
 """Backgrounds of the 256 colours, from the lowest score to the highest; black text is readable on all of them."""
 
 
-def to_text(report: RunReport, *, colour: bool = False, width: int = 100, instances: int = 10) -> str:
+def to_text(report: Document, *, colour: bool = False, width: int = 100, instances: int = 10) -> str:
     """Overview, curves in numbers and the first instances.
 
     Args:
@@ -40,12 +40,12 @@ def to_text(report: RunReport, *, colour: bool = False, width: int = 100, instan
     return "\n\n".join(blocks)
 
 
-def _head(report: RunReport, colour: bool) -> Iterator[str]:
+def _head(report: Document, colour: bool) -> Iterator[str]:
     for part in report.parts:
-        yield f"{_bold(part.name, colour)}: {visible(part.data)}, {part.report.n_rows} instances"
+        yield f"{_bold(part.name, colour)}: {plain(part.data, lines=False)}, {part.report.n_rows} instances"
 
 
-def _overview(report: RunReport) -> list[list[str]]:
+def _overview(report: Document) -> list[list[str]]:
     table = tables.headline(report)
     rows = [["", "", *(f"{head.text} {head.arrow}".replace("\u00ad", "") for head in table.heads), "rows"]]
     for row in table.rows:
@@ -55,16 +55,16 @@ def _overview(report: RunReport) -> list[list[str]]:
     return rows
 
 
-def _gains(report: RunReport) -> Iterator[tuple[str, list[list[str]]]]:
+def _gains(report: Document) -> Iterator[tuple[str, list[list[str]]]]:
     for data, table in tables.gains(report):
         rows = [["", "", *(head.text for head in table.heads)]]
         rows += [
             [row.name, "", *(f"{cell.value} {cell.interval}".rstrip() for cell in row.cells)] for row in table.rows
         ]
-        yield f"relative gain on {visible(data)}: 0 the worst, 1 the best of these runs", rows
+        yield f"relative gain on {plain(data, lines=False)}: 0 the worst, 1 the best of these runs", rows
 
 
-def _curves(report: RunReport) -> Iterator[tuple[str, list[list[str]]]]:
+def _curves(report: Document) -> Iterator[tuple[str, list[list[str]]]]:
     for name in ("comprehensiveness", "sufficiency"):
         fractions = sorted(
             {f for part in report.parts for f in part.report.fractions if f"{name}@{f:g}" in part.report}
@@ -80,7 +80,7 @@ def _curves(report: RunReport) -> Iterator[tuple[str, list[list[str]]]]:
         yield name, rows
 
 
-def _worst_first(report: RunReport) -> list[Instance]:
+def _worst_first(report: Document) -> list[Instance]:
     """Mistakes first, then by faithfulness."""
 
     def rank(one: Instance) -> tuple[bool, float]:
@@ -98,7 +98,7 @@ def _key(colour: bool) -> str:
     return "[word]: selected   _word_: marked by humans   word?: never seen by the model"
 
 
-def _instance(report: RunReport, one: Instance, colour: bool, width: int) -> Iterator[str]:
+def _instance(report: Document, one: Instance, colour: bool, width: int) -> Iterator[str]:
     label = "" if one.label is None else f"  label {one.label}"
     yield f"{_bold(one.id, colour)}{label}"
     for part, view in zip(report.parts, one.views, strict=True):

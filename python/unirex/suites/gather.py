@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from unirex.files import atomic_write
+from unirex.disk.atomic import atomic_write
 from unirex.metrics import Run
 from unirex.suites.plan import Planned, complete
 from unirex.suites.recipe import Suite

@@ -15,9 +15,10 @@ from typing import Literal
 
 import yaml
 
-from unirex import lock, terminal
-from unirex.files import atomic_write
+from unirex.disk import lock
+from unirex.disk.atomic import atomic_write
 from unirex.suites.plan import Planned, Transfer
+from unirex.text import plain, say
 
 Outcome = Literal["done", "skipped", "failed", "stopped"]
 
@@ -73,7 +74,7 @@ class Launcher:
 
     config: LaunchConfig
     report: Callable[[Result], None]
-    say: Callable[[str], None] = terminal.say
+    say: Callable[[str], None] = say
     known: Callable[[Planned], bool] = lambda run: False
     _stop: threading.Event = field(default_factory=threading.Event)
     _children: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
@@ -249,7 +250,7 @@ def _complaint(log: Path) -> str:
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "error:" in line.lower()]
     last = (errors or lines or ["no output"])[-1]
-    return "".join(c if c.isprintable() else "?" for c in last.split("\r")[-1].strip())[:400]
+    return plain(last.split("\r")[-1].strip(), lines=False, longest=400)
 
 
 @contextmanager

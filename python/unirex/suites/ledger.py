@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from unirex.identity import digest
-from unirex.untrusted import read_json
+from unirex.config.identity import digest
+from unirex.disk.untrusted import read_json
 
 try:
     import fcntl
@@ -155,6 +155,6 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     with os.fdopen(descriptor, "r+b") as file:
         if fcntl is not None:
-            with suppress(OSError):  # a file system without locks lets everybody in, as in `unirex.lock`
+            with suppress(OSError):  # a file system without locks lets everybody in, as in `unirex.disk.lock`
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield file

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import yaml
 
-from unirex import checkpoint
-from unirex.config import RunConfig, parse, to_yaml
-from unirex.identity import FREE, determining, digest, training_part
-from unirex.metrics.names import near
+from unirex.config.identity import FREE, determining, digest, training_part
+from unirex.config.run import RunConfig, parse, to_yaml
+from unirex.disk import checkpoint
 from unirex.suites.recipe import Override, Part, Suite
+from unirex.text import suggest
 
 State = Literal["done", "resume", "new"]
 
@@ -168,7 +168,7 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
         if not override.holds_for(*suite.data, *suite.methods):
             known = [*suite.data, *suite.methods]
             raise ValueError(
-                f"--set {override.who}:{override.key}: no such method or data set{near(override.who, known)}"
+                f"--set {override.who}:{override.key}: no such method or data set{suggest(override.who, known)}"
             )
     runs = []
     for point in suite.points:
@@ -241,7 +241,7 @@ def _chosen(suite: Suite, only: Sequence[str]) -> tuple[list[str], list[str]]:
     for name in only:
         if name not in suite.data and name not in suite.methods:
             known = [*suite.data, *suite.methods]
-            raise ValueError(f"--only {name}: expected data sets or methods of {suite.path}{near(name, known)}")
+            raise ValueError(f"--only {name}: expected data sets or methods of {suite.path}{suggest(name, known)}")
     data = [name for name in suite.data if name in only]
     methods = [name for name in suite.methods if name in only]
     return data or list(suite.data), methods or list(suite.methods)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unirex.files import atomic_write
+from unirex.disk.atomic import atomic_write
 from unirex.metrics.nrg_table import COMPOSITES, TASK, Cell, GainTable, Mean
 from unirex.suites.recipe import Suite
 

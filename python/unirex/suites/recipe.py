@@ -7,10 +7,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from unirex.arguments import expand
-from unirex.metrics.names import near
+from unirex.config.command_line import expand
+from unirex.disk.untrusted import parse_yaml, read_yaml
 from unirex.schema import PERTURBATIONS
-from unirex.untrusted import parse_yaml, read_yaml
+from unirex.text import suggest
 
 Convention = Literal["strict", "eraser", "unirex"]
 
@@ -138,7 +138,7 @@ def read_suite(where: str) -> Suite:
     references = entries.get("references", next((name for name, part in methods.items() if not part.control), None))
     if references is not None and references not in methods:
         raise ValueError(
-            f"{where}: references is {references!r}, expected a method or null{near(str(references), methods)}"
+            f"{where}: references is {references!r}, expected a method or null{suggest(str(references), methods)}"
         )
     return Suite(
         path=path,
@@ -199,7 +199,7 @@ def _mapping(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
     for key in content:
         if key not in known:
             raise ValueError(
-                f"{where}: unknown key {key!r}{near(str(key), known) or f', expected {chr(44).join(known)}'}"
+                f"{where}: unknown key {key!r}{suggest(str(key), known) or f', expected {chr(44).join(known)}'}"
             )
     return content
 
@@ -270,7 +270,7 @@ def _seeds(content: Any, where: str) -> tuple[int, ...]:
 
 def _against(table: TableConfig, methods: Mapping[str, Part], where: str) -> TableConfig:
     if table.against is not None and table.against not in methods:
-        hint = near(str(table.against), methods)
+        hint = suggest(str(table.against), methods)
         raise ValueError(f"{where}: table.against is {table.against!r}, expected a method or null{hint}")
     return table
 

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from unirex.disk.untrusted import read_json
 from unirex.metrics import row_values
 from unirex.suites.ledger import Entry, Ledger
 from unirex.suites.plan import Judged, Planned
 from unirex.suites.recipe import Suite
 from unirex.suites.table import CONTROLS, read_costs
-from unirex.untrusted import read_json
 
 _LEFT_OUT = re.compile(r"@0\.|:|_(entropy|kl|micro)\b")
 _KEPT = ("train_seconds", "judge_seconds", "step_seconds", "step_instances", "explain_seconds", "explain_instances")

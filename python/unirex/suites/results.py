@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from unirex.files import atomic_write
+from unirex.disk.atomic import atomic_write
 from unirex.metrics import Run
-from unirex.metrics.nrg_table import COMPOSITES, TASK, Cell, GainTable
-from unirex.metrics.nrg_text import LOWER, Columns
+from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable
 from unirex.suites.differences import differences
 from unirex.suites.ledger import Entry, Ledger, current
 from unirex.suites.recipe import Suite
 from unirex.suites.table import CONTROLS, Found, write_page, write_table
-from unirex.terminal import say
+from unirex.text import say
 
 NOTHING = "—"
 _SHORT = {TASK: "task", "comprehensiveness": "comp", "sufficiency": "suff", "auprc": "AUPRC", "token_f1": "token F1"}

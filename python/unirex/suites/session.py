@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from unirex.metrics.nrg_table import GainTable
-from unirex.metrics.nrg_text import Columns, to_markdown
+from unirex.metrics.nrg_table import Columns, GainTable
+from unirex.metrics.nrg_text import to_markdown
 from unirex.suites.gather import collect, missing, write_state
 from unirex.suites.launch import LaunchConfig, Launcher, Result, groups
 from unirex.suites.ledger import Entry, Ledger, Name
@@ -19,7 +19,7 @@ from unirex.suites.recipe import Override, Suite
 from unirex.suites.record import record
 from unirex.suites.results import write_results
 from unirex.suites.table import COST_NOTE, write_page, write_table
-from unirex.terminal import say
+from unirex.text import say
 
 
 @dataclass(kw_only=True)

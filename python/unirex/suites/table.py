@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unirex.files import atomic_write
+from unirex.disk.atomic import atomic_write
 from unirex.metrics import Resampling, Run, gain_table
-from unirex.metrics.nrg_table import GainTable
-from unirex.metrics.nrg_text import FORMATS, Columns
+from unirex.metrics.nrg_table import Columns, GainTable
+from unirex.metrics.nrg_text import FORMATS
 from unirex.suites.plot import draw
 from unirex.suites.recipe import Suite
 

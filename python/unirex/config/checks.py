@@ -1,0 +1,110 @@
+"""What a configuration must not say: values out of range, names that nothing has, settings that nothing reads."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from unirex.config.presets import preset_defaults
+from unirex.metrics.definitions import Layout
+from unirex.text import suggest
+
+# What each estimator reads; those that are not here read `_SOFT`.
+_SOFT = ("temperature",)
+_READ = {
+    "hard": (),
+    "gumbel": ("temperature", "noise"),
+    "perturbed": ("noise", "samples"),
+    "imle": ("noise", "samples", "imle_step"),
+    "aimle": ("noise", "samples", "aimle_target", "aimle_rate"),
+}
+
+
+def at_least(section: str, config: object, least: int, *names: str) -> None:
+    """Raises ValueError naming the first setting that is below `least`; None is no value."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value >= least:
+            raise ValueError(f"{section}.{name} is {value}, expected at least {least}")
+
+
+def finite_from_zero(section: str, config: object, *names: str, zero: bool = True) -> None:
+    """Raises ValueError naming the first setting that is negative or not finite, or 0 unless `zero`."""
+    for name in names:
+        value = getattr(config, name)
+        if not (0 <= value < math.inf and (zero or value > 0)):
+            raise ValueError(
+                f"{section}.{name} is {value}, expected a finite number {'of at least' if zero else 'above'} 0"
+            )
+
+
+def check_best_metric(chosen: str, how: Sequence[str], fractions: Sequence[float]) -> None:
+    """Refuses a `train.best_metric` that no dev split can have; which classes there are is only known from the data."""
+    layout = Layout(
+        fractions=tuple(fractions),
+        perturbations=tuple((one, frozenset({"keep", "remove", "null"})) for one in how),
+        has_label=True, has_gold=True, has_scores=True, has_rationale=True, has_cuts=True,
+    )  # fmt: skip
+    known = ["headline", "composite", *(definition.name for definition in layout.definitions)]
+    if chosen not in known and not chosen.startswith(("precision:", "recall:", "f1:")):
+        main = ["headline", "composite", *(d.name for d in layout.definitions if d.main)]
+        raise ValueError(f"train.best_metric is {chosen!r}, expected one of {', '.join(main)}{suggest(chosen, known)}")
+
+
+def check_best_class(chosen: str, labels: Sequence[str]) -> None:
+    """Refuses a `train.best_metric` of a class that the data do not have."""
+    _, colon, name = chosen.partition(":")
+    if colon and name not in labels:
+        raise ValueError(f"train.best_metric is {chosen!r}, expected one of these classes in it: {', '.join(labels)}")
+
+
+def check_class_weights(weights: Sequence[float] | None, labels: Sequence[str] | None = None) -> None:
+    """Refuses class weights that are not positive, or not one for each of the classes where those are known."""
+    for weight in weights or ():
+        if not 0 < weight < math.inf:
+            raise ValueError(f"method.class_weights holds {weight}, expected finite numbers above 0")
+    if weights is not None and labels is not None and len(weights) != len(labels):
+        raise ValueError(
+            f"method.class_weights holds {len(weights)} numbers, expected {len(labels)}: {', '.join(labels)}"
+        )
+
+
+def refuse_unread(config: Any) -> None:
+    """Refuses what is set and would change nothing, since another setting leaves it unread.
+
+    Args:
+        config: a run's; what equals the default, or the preset's, was not set.
+
+    Raises:
+        ValueError: the setting, its value, and which other one leaves it unread.
+    """
+    method, model = config.method, config.model
+    preset = preset_defaults(config.preset, method.name)
+    for key, cause in unread(config).items():
+        value = _get(config, key)
+        default = preset.get(key, _get({"method": type(method)(), "model": type(model)()}, key))
+        if value != default:
+            raise ValueError(f"{key} is {value!r}, which nothing reads with {cause}; expected it left out")
+
+
+def unread(config: Any) -> dict[str, str]:
+    """Settings of a run that nothing reads, and which other one leaves each unread."""
+    method, model = config.method, config.model
+    found: dict[str, str] = {}
+    if (estimator := getattr(method, "estimator", None)) is not None:
+        names = {name for read in _READ.values() for name in read} - set(_READ.get(estimator, _SOFT))
+        found |= dict.fromkeys((f"method.{name}" for name in sorted(names)), f"method.estimator {estimator}")
+    learned = f"model.extractor {model.extractor}" if model.extractor in ("shared", "dual") else ""
+    if getattr(method, "name", None) == "fresh" and method.plaus_weight > 0:
+        learned = "method.plaus_weight above 0, whose score head explains,"
+    if learned and method.name != "l2e":  # which distils its attribution into the extractor
+        found |= {"method.attribution": learned}
+        found |= {f"method.explainer.{name}": learned for name in vars(getattr(method, "explainer", config.model))}
+    if model.head == "linear":
+        found |= dict.fromkeys(("model.head_width", "model.head_layers"), "model.head linear")
+    return found
+
+
+def _get(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, dict) else getattr(config, part, None)
+    return config

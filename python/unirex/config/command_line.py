@@ -1,0 +1,91 @@
+"""What every command does with its arguments: order of the files, variables in paths, complaints of one line."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from unirex.disk.untrusted import read_yaml
+from unirex.schema import RENAMED
+from unirex.text import line, suggest
+
+
+def expand(path: str | None, key: str) -> Any:
+    """`path` with `$NAME` and `~` replaced; a variable that is not set is an error naming the key."""
+    if path is None:
+        return None
+    full = os.path.expandvars(Path(path).expanduser()) if path.startswith("~") else os.path.expandvars(path)
+    missing = re.search(r"\$\{?(\w+)", full)
+    if missing:
+        raise ValueError(f"{key} is {path!r}: the environment variable {missing[1]} is not set")
+    return full
+
+
+def config_first(arguments: list[str]) -> list[str]:
+    """The arguments with every `--config FILE` in front.
+
+    jsonargparse applies arguments from left to right, so that a file given last would override the command line.
+
+    >>> config_first(["--seed", "1", "--config", "a.yaml"])
+    ['--config', 'a.yaml', '--seed', '1']
+    """
+    front, rest = [], []
+    iterator = iter(arguments)
+    for argument in iterator:
+        if argument == "--config":
+            front += [argument, *([value] if (value := next(iterator, None)) is not None else [])]
+        elif argument.startswith("--config="):
+            front.append(argument)
+        else:
+            rest.append(argument)
+    for path in (argument.removeprefix("--config=") for argument in front if argument != "--config"):
+        if Path(path).is_file():
+            read_yaml(Path(path))  # refuses what the parser would not come to an end with
+    return front + rest
+
+
+# What settings are called elsewhere, where no likeness of letters leads to ours.
+_ELSEWHERE = {
+    "learning_rate": "lr",
+    "num_train_epochs": "epochs",
+    "per_device_train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "accumulation",
+    "max_grad_norm": "clip",
+    "warmup_ratio": "warmup",
+}
+
+
+def one_line(message: str, parser: ArgumentParser) -> str:
+    """A parser's complaint in one line, with the nearest known key where it is about an unknown one."""
+    line = " ".join(message.split())
+    if choice := re.search(r'key "([\w.]+)": Expected a typing\.Literal\[(.+?)\]\. Got value: (\S+)', line):
+        key, value, known = choice[1], choice[3], [name.strip("'") for name in choice[2].split(", ")]
+        instead = f" ({value} is now {RENAMED[value]})" if value in RENAMED else suggest(value, known)
+        return f"{key} is {value!r}, expected {' or '.join(known)}{instead}"
+    inside = re.search(r"Group '([\w.-]+)' does not accept option '([\w.-]+)'", line)
+    unknown = re.search(
+        r"(?:[Uu]nrecognized arguments: --|Key '|unexpected key: |does not accept nested key '|Option ')([\w.-]+)", line
+    )
+    if inside is None and unknown is None:
+        return line
+    key = ".".join(inside.groups()) if inside else unknown[1]  # type: ignore[index]
+    return f"unknown configuration key {key!r}{suggest(_ours(key), _keys(parser))}"
+
+
+def _keys(parser: ArgumentParser) -> list[str]:
+    return [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
+
+
+def _ours(name: str) -> str:
+    """The name of a setting, where another package calls it by another."""
+    section, dot, last = name.rpartition(".")
+    return f"{section}{dot}{_ELSEWHERE.get(last, last)}"
+
+
+def fail(error: Exception) -> int:
+    """Prints an error as one line on standard error; returns the exit code of bad input."""
+    print(f"error: {line(error)}", file=sys.stderr)  # noqa: T201
+    return 2

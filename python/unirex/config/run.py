@@ -1,0 +1,316 @@
+"""The configuration of a run: dataclasses, YAML in, YAML out, an unknown key is an error."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from unirex.config.checks import at_least, check_best_metric, check_class_weights, finite_from_zero, refuse_unread
+from unirex.config.command_line import config_first, expand, one_line
+from unirex.config.presets import PRESETS, preset_defaults, preset_head
+from unirex.data.source import DataConfig
+from unirex.disk.untrusted import read_yaml
+from unirex.judging.predict import EvalConfig
+from unirex.methods import METHODS
+from unirex.modeling import ExtractorKind
+from unirex.text import suggest
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomBackbone:
+    """A small encoder with random weights, for trying things out without any download.
+
+    Attributes:
+        model_type: of the transformers library.
+        hidden_size, num_hidden_layers, num_attention_heads, intermediate_size: its shape.
+        vocabulary: most pieces in the vocabulary built from the training set.
+    """
+
+    model_type: str = "bert"
+    hidden_size: int = 64
+    num_hidden_layers: int = 2
+    num_attention_heads: int = 4
+    intermediate_size: int = 128
+    vocabulary: int = 8192
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        shape = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocabulary")
+        at_least("model.random", self, 1, *shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The task model and its extractor.
+
+    Attributes:
+        backbone: folder or hub name of a pretrained encoder, `package:NAME/SUB` for one inside an installed Python
+            package; None = `random`, with a tokenizer built from the training set.
+        random: shape of the random encoder.
+        extractor: `shared` (SLM), `dual` (DLM), `attribution` (AA: the task model's gradient, in training too),
+            `support` (a classifier of its own: FRESH) or `none` (attribution after training); None = the first that the
+            method takes.
+        extractor_backbone: pretrained encoder of a dual extractor, which may have another vocabulary; None = backbone.
+        head, head_width, head_layers: the extractor's head, `linear` or `mlp`; UNIREX's MLP is 2 layers of 2048. None =
+            what the preset has for method and extractor, linear where it says nothing.
+        pooling: how the task model pools a row; `auto` takes the pooler where the backbone has one.
+        dropout: before the task head.
+        backbone_dropout: everywhere inside the backbones; None = what their configurations say.
+        max_length: most tokens of a row; None = what the tokenizer and the backbone allow, at most 512.
+    """
+
+    backbone: str | None = None
+    random: RandomBackbone = field(default_factory=RandomBackbone)
+    extractor: ExtractorKind | None = None
+    extractor_backbone: str | None = None
+    head: Literal["linear", "mlp"] | None = None
+    head_width: int = 2048
+    head_layers: int = 2
+    pooling: Literal["auto", "pooler", "first", "mean", "last"] = "auto"
+    dropout: float = 0.1
+    backbone_dropout: float | None = None
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for name in ("dropout", "backbone_dropout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"model.{name} is {value}, expected 0 up to but not 1")
+        at_least("model", self, 8, "max_length")
+        at_least("model", self, 1, "head_width", "head_layers")
+        if self.extractor_backbone is not None and self.extractor not in ("dual", None):
+            raise ValueError(f"model.extractor_backbone is set, expected model.extractor dual, found {self.extractor}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The optimisation.
+
+    Attributes:
+        epochs: most passes over the training set.
+        batch_size: instances per optimizer step over all processes and accumulated micro-batches together.
+        accumulation: micro-batches per step in each process.
+        max_tokens: most tokens, padding included, of a micro-batch's full inputs (perturbed rows come on top); a step
+            that has more is cut into more micro-batches, with the same mathematics. None = no bound. Where the memory
+            does not suffice, one process finds a bound by itself: it halves the micro-batches and does the step again.
+        gradient_checkpointing: keep the hidden states between layers only, and compute the rest twice.
+        lr, weight_decay, betas, eps: of AdamW; biases and norms do not decay.
+        bias_correction: whether AdamW makes up for moments that start at 0; without it the first steps are larger.
+        warmup: share of the steps in which the learning rate rises linearly; it then falls linearly to 0.
+        clip: largest norm of the gradient, 0 = no clipping.
+        precision: `no`, `bf16` or `fp16`; None = what `accelerate launch` was told.
+        best_metric: metric of the dev split that picks the saved model: `headline` (the data set's task score),
+            `composite` (mean of headline, comprehensiveness - sufficiency, and AUPRC) or any metric's name.
+        patience: epochs without a better value before training stops; None = never.
+        length_grouping: instances of like length into one batch.
+        gold_half: half of each batch from the instances with gold, over and over, where fewer than half of the
+            training instances have it; an epoch then passes over those without gold once, lengths mixed.
+        log_every: steps between lines of the log.
+        save_every: steps between checkpoints beside the one after each epoch; None = none.
+        dev_limit: most dev instances scored after each epoch, a sample drawn from `data.seed`; None = all.
+        trackers: tensorboard, wandb, trackio: whatever accelerate knows and is installed.
+    """
+
+    epochs: int = 10
+    batch_size: int = 32
+    accumulation: int = 1
+    max_tokens: int | None = None
+    gradient_checkpointing: bool = False
+    lr: float = 2e-5
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    bias_correction: bool = True
+    warmup: float = 0.1
+    clip: float = 1.0
+    precision: Literal["no", "bf16", "fp16"] | None = None
+    best_metric: str = "headline"
+    patience: int | None = 5
+    length_grouping: bool = True
+    gold_half: bool = False
+    log_every: int = 10
+    save_every: int | None = None
+    dev_limit: int | None = None
+    trackers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        sizes = (
+            "epochs",
+            "batch_size",
+            "accumulation",
+            "max_tokens",
+            "patience",
+            "log_every",
+            "save_every",
+            "dev_limit",
+        )
+        at_least("train", self, 1, *sizes)
+        finite_from_zero("train", self, "weight_decay", "clip")
+        finite_from_zero("train", self, "lr", "eps", zero=False)
+        for beta in self.betas:
+            if not 0 <= beta < 1:
+                raise ValueError(f"train.betas holds {beta}, expected 0 up to but not 1")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"train.warmup is {self.warmup}, expected 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """All of a run.
+
+    Attributes:
+        output: folder of the run.
+        seed: of everything that is drawn.
+        resume: go on from the newest checkpoint in `output`.
+        overwrite: replace the run that `output` holds.
+        trained: folder of a finished run that differs in nothing that training depends on: its model is judged, and
+            nothing trained.
+        preset: whose defaults stood below the files and the command line.
+        method: settings of the method, its name among them.
+    """
+
+    output: str
+    seed: int
+    resume: bool
+    overwrite: bool
+    trained: str | None
+    preset: str
+    data: DataConfig
+    model: ModelConfig
+    method: Any
+    train: TrainConfig
+    eval: EvalConfig
+
+    def __post_init__(self) -> None:
+        """Checks what parts want of each other."""
+        if not self.output.strip():
+            raise ValueError(f"output is {self.output!r}, expected a folder")
+        if self.trained is not None and Path(self.trained).resolve() == Path(self.output).resolve():
+            raise ValueError(f"trained is {self.trained!r}, expected another folder than output")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed is {self.seed}, expected 0 up to {2**32 - 1}")
+        check_best_metric(self.train.best_metric, self.eval.how, self.eval.fractions)
+        check_class_weights(self.method.class_weights, self.data.labels)
+        refuse_unread(self)
+        if self.train.gradient_checkpointing and getattr(self.method, "comp_trains", "both") == "extractor":
+            # What is computed again in the backward pass would then train the task model.
+            raise ValueError("train.gradient_checkpointing is true, expected false with method.comp_trains extractor")
+
+
+def build_parser(method: str, *, prog: str, description: str, preset: str = "default") -> ArgumentParser:
+    """The command line of a run whose method and preset are known."""
+    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--config", action="config", help="YAML file; arguments beside it win, wherever they stand")
+    parser.add_argument("--output", type=str, default="runs/toy", help="folder of the run")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
+    parser.add_argument("--resume", type=bool, default=False, help="go on from the newest checkpoint in output")
+    parser.add_argument("--overwrite", type=bool, default=False, help="replace the run that output holds")
+    parser.add_argument(
+        "--trained", type=str | None, default=None, help="folder of a run trained alike, whose model is judged instead"
+    )
+    parser.add_argument("--preset", type=str, default=preset, help="default, or paper: the published conventions")
+    parser.add_class_arguments(DataConfig, "data")
+    parser.add_class_arguments(ModelConfig, "model")
+    parser.add_class_arguments(METHODS[method].config_class, "method")
+    parser.add_class_arguments(TrainConfig, "train")
+    parser.add_class_arguments(EvalConfig, "eval")
+    parser.set_defaults(preset_defaults(preset, method))
+    return parser
+
+
+def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
+    """The configuration that a command line asks for.
+
+    Raises:
+        ValueError: one line naming the key, what was found and what was expected.
+    """
+    arguments = config_first(list(argv))
+    method, preset = (
+        _ahead(arguments, "method.name", "unirex", METHODS),
+        _ahead(arguments, "preset", "default", PRESETS),
+    )
+    parser = build_parser(method, preset=preset, prog=prog, description=description)
+    try:
+        namespace = parser.parse_args(arguments)
+    except ArgumentError as error:
+        raise ValueError(one_line(str(error), parser)) from None
+    return from_namespace(parser, namespace)
+
+
+def from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
+    """The dataclasses of a parsed namespace; environment variables in paths are replaced."""
+    made = parser.instantiate(namespace)
+    data, model = made.data, made.model
+    return RunConfig(
+        output=expand(made.output, "output"),
+        seed=made.seed,
+        resume=made.resume,
+        overwrite=made.overwrite,
+        trained=expand(made.trained, "trained"),
+        preset=made.preset,
+        data=replace(data, path=expand(data.path, "data.path")),
+        model=_model(model, made.method.name, made.preset),
+        method=made.method,
+        train=made.train,
+        eval=made.eval,
+    )
+
+
+def _model(model: ModelConfig, method: str, preset: str) -> ModelConfig:
+    """The model's settings with the extractor that the method takes and its head, and paths without variables."""
+    taken: tuple[Any, ...] = METHODS[method].extractors
+    extractor = model.extractor or taken[0]
+    if extractor not in taken:
+        raise ValueError(f"model.extractor is {extractor!r}, expected {' or '.join(taken)} for method {method}")
+    return replace(
+        model,
+        extractor=extractor,
+        head=model.head or preset_head(preset, method, extractor),
+        backbone=expand(model.backbone, "model.backbone"),
+        extractor_backbone=expand(model.extractor_backbone, "model.extractor_backbone"),
+    )
+
+
+def _ahead(arguments: list[str], key: str, default: str, known: Mapping[str, Any]) -> str:
+    """What is asked for under a key that is read ahead, since it decides which settings and defaults exist."""
+    value = default
+    for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
+        if argument.partition("=")[0] == "--config":
+            path = argument.partition("=")[2] or after
+            if not Path(path).is_file():
+                raise ValueError(f"--config {path}: no such file")
+            value = _found_in(path, key) or value
+        if argument.partition("=")[0] == f"--{key}":
+            value = argument.partition("=")[2] or after
+    if value not in known:
+        raise ValueError(f"{key} is {value!r}, expected {' or '.join(known)}{suggest(value, known)}")
+    return value
+
+
+def _found_in(path: str, key: str) -> str | None:
+    content = read_yaml(Path(path))
+    if content is not None and not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, expected keys and values")
+    found: Any = content or {}
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The configuration as YAML that `--config` reads back."""
+    content = asdict(config)
+    return yaml.safe_dump(_plain(content), sort_keys=False, allow_unicode=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return value

@@ -1,0 +1,65 @@
+"""What turns examples into model input."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from unirex.data.cache import encode_cached
+from unirex.data.collate import EncodedSet, FillTokens, make_set
+from unirex.data.tokenization import load_tokenizer
+from unirex.schema import Example
+
+OWN_TOKENIZER = "extractor_tokenizer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What turns examples into model input: tokenizers, the longest row, and where the result is kept."""
+
+    tokenizer: PreTrainedTokenizerFast
+    extractor_tokenizer: PreTrainedTokenizerFast | None
+    max_length: int
+    cache: Path | None = None
+
+    @property
+    def fill(self) -> FillTokens:
+        """The ids that replace hidden tokens."""
+        mask_id = self.tokenizer.mask_token_id
+        return FillTokens(
+            mask_id=self.tokenizer.unk_token_id if mask_id is None else mask_id, pad_id=self.tokenizer.pad_token_id
+        )
+
+    def encode(self, examples: Sequence[Example], labels: Sequence[str]) -> EncodedSet:
+        """A data set ready for the model."""
+        own = self.extractor_tokenizer
+        return make_set(
+            examples,
+            encode_cached(self.tokenizer, examples, self.max_length, self.cache),
+            np.array([_label_id(example, labels) for example in examples], dtype=np.int64),
+            self.tokenizer.pad_token_id,
+            extractor=None if own is None else encode_cached(own, examples, self.max_length, self.cache),
+            extractor_pad_id=0 if own is None else own.pad_token_id,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Saves the tokenizers beside a model."""
+        self.tokenizer.save_pretrained(folder)
+        if self.extractor_tokenizer is not None:
+            self.extractor_tokenizer.save_pretrained(folder / OWN_TOKENIZER)
+
+
+def own_tokenizer(folder: str) -> PreTrainedTokenizerFast:
+    """The tokenizer of an extractor with another vocabulary, saved beside a model by `Tools.save`."""
+    return load_tokenizer(str(Path(folder) / OWN_TOKENIZER))
+
+
+def _label_id(example: Example, labels: Sequence[str]) -> int:
+    names = example.choice_labels or labels
+    if example.label is None:
+        return -1
+    if example.label not in names:
+        raise ValueError(f"instance {example.id}: label is {example.label!r}, expected one of {', '.join(names)}")
+    return list(names).index(example.label)

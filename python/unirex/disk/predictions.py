@@ -1,0 +1,98 @@
+"""Saved predictions: rows in, one Parquet file out (docs/predictions.md says what each column holds)."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from unirex._rust import __version__
+from unirex.disk.atomic import atomic_write
+from unirex.schema import PREDICTIONS_KEY, PREDICTIONS_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What holds for a whole file: see docs/predictions.md."""
+
+    labels: tuple[str, ...]
+    choice: bool
+    headline: str
+    unit: str
+    scores_from: str
+    rationale_rule: str
+    schema_version: int = PREDICTIONS_VERSION
+    unirex_version: str = __version__
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Prediction:
+    """One instance: the columns of docs/predictions.md.
+
+    `scores` has NaN where the model never saw the word (null in the file); `perturbed` maps a column name
+    (`unirex.schema.perturbed_column`, or `full.` and a check model's name) to probabilities, float64 [K, C] for keep
+    and remove, [C] for null and full.
+    """
+
+    id: str
+    label: str | None
+    prediction: str
+    probabilities: NDArray[np.float64]
+    words: list[str]
+    context: str | None
+    scores: NDArray[np.float32]
+    rationale: NDArray[np.bool_]
+    gold: NDArray[np.float32] | None
+    words_cut: int
+    gold_cut: int
+    documents: list[int] | None = None
+    completeness_gap: float | None = None
+    perturbed: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+def to_table(
+    rows: Sequence[Prediction], header: Header, *, fractions: tuple[float, ...], model: str, data: str
+) -> pa.Table:
+    """The rows as an Arrow table with the header in its metadata."""
+    n = len(rows)
+    columns: dict[str, pa.Array] = {
+        "id": pa.array([row.id for row in rows], pa.string()),
+        "label": pa.array([row.label for row in rows], pa.string()),
+        "prediction": pa.array([row.prediction for row in rows], pa.string()),
+        "probabilities": pa.array([row.probabilities for row in rows], pa.list_(pa.float64())),
+        "words": pa.array([row.words for row in rows], pa.list_(pa.string())),
+        "context": pa.array([row.context for row in rows], pa.string()),
+        "scores": pa.array([_nullable(row.scores) for row in rows], pa.list_(pa.float32())),
+        "rationale": pa.array([row.rationale for row in rows], pa.list_(pa.bool_())),
+        "gold": pa.array([row.gold for row in rows], pa.list_(pa.float32())),
+        "documents": pa.array([row.documents for row in rows], pa.list_(pa.int32())),
+        "fractions": pa.array([np.asarray(fractions)] * n, pa.list_(pa.float64())),
+    }
+    for name in rows[0].perturbed if rows else ():
+        values = [row.perturbed[name] for row in rows]
+        nested = name.partition(".")[0] in ("keep", "remove")
+        columns[name] = pa.array(
+            [list(value) for value in values] if nested else values,
+            pa.list_(pa.list_(pa.float64())) if nested else pa.list_(pa.float64()),
+        )
+    columns["words_cut"] = pa.array([row.words_cut for row in rows], pa.int32())
+    columns["gold_cut"] = pa.array([row.gold_cut for row in rows], pa.int32())
+    if any(row.completeness_gap is not None for row in rows):
+        columns["completeness_gap"] = pa.array([row.completeness_gap for row in rows], pa.float64())
+    columns["model"] = pa.array([model] * n, pa.string()).dictionary_encode()
+    columns["data"] = pa.array([data] * n, pa.string()).dictionary_encode()
+    return pa.table(columns).replace_schema_metadata({PREDICTIONS_KEY: json.dumps(asdict(header))})
+
+
+def _nullable(scores: NDArray[np.float32]) -> list[float | None]:
+    return [None if np.isnan(score) else float(score) for score in scores]
+
+
+def write_table(table: pa.Table, path: str | Path) -> None:
+    """Writes Parquet so that a file by this name is always complete."""
+    with atomic_write(path) as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)

@@ -1,0 +1,113 @@
+"""Any sequence classifier, with scores from its gradients, or judged by word scores that were made elsewhere."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from unirex.data.collate import Batch, FillTokens, Rows, drop_padding
+from unirex.encoder.backbone import plan_passes, reach
+from unirex.encoder.families import family_inputs, is_causal
+from unirex.encoder.gates import Gate, take_gates
+from unirex.extractors.attribution import Attribution, AttributionConfig, attribute
+from unirex.extractors.target import Target
+from unirex.methods.method import Explanation
+
+
+class ClassifierTarget(Target):
+    """The same as for our own models, for a classifier that is only known by its call."""
+
+    def logits(self, embeddings_PLD: Tensor, index_P: Tensor | None = None) -> Tensor:
+        """Logits float32 [P, C] of embedded rows."""
+        rows = self.rows if index_P is None else self.rows.take(index_P)
+        return classify(self.backbone, rows, embeddings_PLD)
+
+    def logit_of_rows(self, rows: Rows, index_P: Tensor) -> Tensor:
+        """The explained logit of rows in which tokens may be hidden, float32 [P]."""
+        return self.of_class(classify(self.backbone, rows), index_P)
+
+
+def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Tensor:
+    """Logits float32 [B, C] of a sequence classifier; hidden tokens are masked, gates act on every attention weight."""
+    inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long(), **family_inputs(model.config, rows)}
+    if getattr(model.config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = rows.token_types_BL
+    content = {"input_ids": rows.input_ids_BL} if embeddings_BLD is None else {"inputs_embeds": embeddings_BLD}
+    if rows.gates_BL is not None:
+        take_gates(model)
+        inputs["gate"] = Gate(rows.gates_BL)
+    logits_BC: Tensor = model(**inputs, **content).logits
+    if rows.gates_BL is not None:
+        inputs["gate"].check_used(model)
+    return logits_BC.float()
+
+
+class Classifier(nn.Module):
+    """A classifier of the transformers library as something that can be judged.
+
+    Its scores are the attributions of its predicted class by the method `attribution`; without one they are zero.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        fill: FillTokens,
+        attribution: Attribution | None = None,
+        settings: AttributionConfig | None = None,
+    ) -> None:
+        super().__init__()
+        self.model: Any = model
+        if self.model.config.pad_token_id is None:  # a decoder looks for it to find the last token of a row
+            self.model.config.pad_token_id = fill.pad_id
+        self.fill = fill
+        self.attribution = attribution
+        self.settings = settings or AttributionConfig()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the logits."""
+        names: dict[int, str] = self.model.config.id2label
+        return tuple(names[i] for i in sorted(names))
+
+    def explain(self, batch: Batch) -> Explanation:
+        """Logits on the full input, and scores."""
+        logits_IC = self.perturbed(batch.rows, batch.n_choices, None)
+        scores_BL = torch.zeros(batch.words_BL.shape, device=batch.words_BL.device)
+        gap_B: Tensor | None = None
+        if self.attribution is not None:
+            # Rows of one length at a time: a decoder given embeddings cannot tell padding from text.
+            lengths_B = reach(batch.rows.visible_BL)
+            for length in lengths_B.unique().tolist():
+                index_P = (lengths_B == length).nonzero().squeeze(1)
+                words_PL = batch.words_BL[index_P, :length]
+                target = ClassifierTarget(
+                    backbone=self.model,
+                    classify=nn.Identity(),
+                    pooling="last" if is_causal(self.model.config) else "first",
+                    rows=drop_padding(batch.rows.take(index_P), length),
+                    selectable_BL=words_PL >= 0,
+                    class_B=logits_IC[index_P].argmax(1),
+                    fill=self.fill,
+                    seeds_B=batch.index_I[index_P],
+                    max_tokens=self.settings.max_tokens,
+                )
+                scores_PL, part_P = attribute(target, words_PL, self.attribution, self.settings)
+                scores_BL[index_P, :length] = scores_PL
+                if part_P is not None:
+                    gap_B = torch.zeros(len(scores_BL), device=scores_BL.device) if gap_B is None else gap_B
+                    gap_B[index_P] = part_P.float()
+        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
+
+    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
+        """Logits float32 [B, C]; hidden tokens are masked in place, which every classifier understands."""
+        if n_choices != 1:
+            raise ValueError("the data are multiple choice, expected single texts or pairs for a sequence classifier")
+        ends = reach(rows.visible_BL).cpu().numpy()
+        logits, order = [], []
+        for index in plan_passes(ends, 128, max_tokens):
+            index_P = torch.from_numpy(index).to(rows.visible_BL.device)
+            part = drop_padding(rows.take(index_P), int(ends[index].max()))
+            logits.append(classify(self.model, part))
+            order.append(index_P)
+        return torch.cat(logits)[torch.cat(order).argsort()]

@@ -1,0 +1,159 @@
+"""Judges a method on a data set over all processes: rows gathered with their place, each kept once, scored once."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
+from tqdm import tqdm
+
+from unirex.data.collate import EncodedSet
+from unirex.disk.atomic import atomic_write
+from unirex.disk.predictions import Header, Prediction, to_table, write_table
+from unirex.judging.collapse import collapse_signs
+from unirex.judging.predict import BY_CONSTRUCTION, OWN, Clock, Explainable, Judging, predict
+from unirex.metrics.report import Report, to_json, to_text
+from unirex.metrics.scoring import score
+from unirex.metrics.state import Resampling
+from unirex.text import say
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What prediction files say of their origin: names of the model and the data, and the headline score."""
+
+    model: str
+    data: str
+    headline: str
+    choice: bool
+
+
+def judge(
+    accelerator: Accelerator,
+    method: Any,
+    data: EncodedSet,
+    judging: Judging,
+    about: About,
+    *,
+    title: str,
+    clock: Clock | None = None,
+) -> dict[str, pa.Table]:
+    """Prediction tables by score source, in the order of the data set; empty outside the main process.
+
+    Sources that no instance can be scored by (gold where there is none) are left out. `clock` adds up what explaining
+    takes in this process.
+    """
+    unwrapped: Explainable = accelerator.unwrap_model(method)
+    was_training = method.training
+    method.eval()
+    bar = tqdm(
+        total=len(data), desc=title, unit="instance", leave=False, disable=None if accelerator.is_main_process else True
+    )
+    with bar:
+        found = predict(
+            unwrapped,
+            data,
+            judging,
+            device=accelerator.device,
+            rank=accelerator.process_index,
+            processes=accelerator.num_processes,
+            autocast=accelerator.autocast,
+            progress=lambda n: bar.update(n * accelerator.num_processes),
+            clock=clock,
+        )
+    method.train(was_training)
+    if accelerator.num_processes > 1:
+        parts: list[dict[str, list[tuple[int, Prediction]]]] = gather_object([found])
+        found = {source: [row for part in parts for row in part[source]] for source in judging.sources}
+    if not accelerator.is_main_process:
+        return {}
+    return {source: _table(rows, len(data), source, judging, about) for source, rows in found.items() if rows}
+
+
+def _table(rows: Sequence[tuple[int, Prediction]], n: int, source: str, judging: Judging, about: About) -> pa.Table:
+    by_place = dict(rows)
+    if len(by_place) != len(rows) or (source == OWN and len(by_place) != n):
+        raise RuntimeError(f"{len(rows)} rows for {n} instances: the processes lost or repeated some")
+    header = Header(
+        labels=tuple(judging.labels),
+        choice=about.choice,
+        headline=about.headline,
+        unit=judging.unit,
+        scores_from=source,
+        rationale_rule=f"top {judging.rationale_fraction:.4g} of words",
+    )
+    ordered = [by_place[place] for place in sorted(by_place)]
+    return to_table(ordered, header, fractions=judging.config.fractions, model=about.model, data=about.data)
+
+
+def dev_metrics(accelerator: Accelerator, tables: dict[str, pa.Table], chosen: str) -> dict[str, float]:
+    """The dev metrics by name, the same in every process, with the one training goes by under `best`."""
+    values: list[Any] = [None]
+    if accelerator.is_main_process:
+        try:
+            values = [_values(score(tables[OWN], resampling=Resampling(replicates=0)), chosen)]
+        except ValueError as error:
+            values = [error]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(values)
+    if isinstance(values[0], Exception):
+        raise values[0]
+    result: dict[str, float] = values[0]
+    return result
+
+
+def _values(report: Report, chosen: str) -> dict[str, float]:
+    values = {metric.name: metric.value for metric in report.metrics if metric.main}
+    values["headline"] = report["headline"].value
+    if chosen == "composite":
+        # Without gold there is no plausibility to count.
+        plausibility = [value for name, value in values.items() if name == "auprc" and not math.isnan(value)]
+        parts = [values["headline"], values["csd"], *plausibility]
+        values["best"] = sum(parts) / len(parts)
+        return values
+    if chosen not in report:
+        known = ", ".join(metric.name for metric in report.metrics)
+        raise ValueError(f"train.best_metric is {chosen!r}, expected headline, composite or one of {known}")
+    # Whatever the direction, training goes by the highest `best`.
+    metric = report[chosen]
+    values["best"] = -metric.value if metric.direction == "lower" else metric.value
+    return values
+
+
+def write_all(tables: dict[str, pa.Table], folder: Path, *, name: str = "predictions.parquet") -> list[Path]:
+    """Writes `predictions.parquet` and, beside it, `reference/SOURCE.parquet` for each control; returns the paths."""
+    paths = []
+    for source, table in tables.items():
+        path = folder / name if source == OWN or source not in _CONTROLS else folder / "reference" / f"{source}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(table, path)
+        paths.append(path)
+    return paths
+
+
+_CONTROLS = (BY_CONSTRUCTION, "random", "gold", "inverse")
+
+
+def warn_of_collapse(table: pa.Table, title: str) -> None:
+    """Prints a line on standard error for each sign that the rationales do not depend on the text."""
+    for sign in collapse_signs(table):
+        say(f"warning: {title}: the extractor may have collapsed: {sign}", error=True)
+
+
+def print_tables(tables: dict[str, pa.Table], folder: Path) -> list[Report]:
+    """The metrics of all sources, saved as `metrics.json` and then printed side by side."""
+    reports = [score(table) for table in tables.values()]
+    with atomic_write(folder / "metrics.json", "w") as file:
+        file.write(to_json(reports))
+    say(to_text(reports, names=list(tables)))
+    for source, table in tables.items():
+        if "completeness_gap" in table.column_names:
+            gaps = table["completeness_gap"].drop_null().to_numpy()
+            middle, high = np.quantile(gaps, (0.5, 0.95), method="inverted_cdf")
+            say(f"{source}: attributions miss {middle:.2%} of completeness (median; 95th percentile {high:.2%})")
+    return reports

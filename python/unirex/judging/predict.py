@@ -1,0 +1,364 @@
+"""From a model and a data set to prediction rows: scores, rationales and probabilities under perturbation."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unirex import _rust
+from unirex.data.collate import Batch, EncodedSet, FillTokens, Rows
+from unirex.disk.predictions import Prediction
+from unirex.methods.method import Explanation
+from unirex.rationale.perturb import How, Kind, hidden_tokens, perturb, perturbed_logits
+from unirex.rationale.selection import Pooling, pool_words, rationale_masks, select
+from unirex.schema import FRACTIONS, Example, perturbed_column
+
+OWN = "extractor"
+"""Name of the score source that is the method's own extractor."""
+
+BY_CONSTRUCTION = "select_then_predict"
+"""Name of the source that is the extractor too, the predictor being asked about nothing but the rationale."""
+
+
+class Explainable(Protocol):
+    """What a method offers to be evaluated."""
+
+    fill: FillTokens
+
+    def explain(self, batch: Batch) -> Explanation:
+        """Logits and scores."""
+
+    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
+        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """How rationales are judged.
+
+    Attributes:
+        fractions: shares of the selectable units kept or removed.
+        how: the perturbations, the first one being the headline: attention, delete, mask_token, pad_token.
+        rationale_fraction: share f* of the words in the saved hard rationale; None = mean gold share of the training
+            set (0.2 where there is no gold).
+        references: control scores judged on the same model: random, gold, inverse.
+        max_tokens: most tokens in one pass, and, padding included, of the full inputs that are scored together.
+        batch_size: most instances scored together.
+        split: which split the run ends with; an empty one falls back to val.
+        seed: of the random reference.
+    """
+
+    fractions: tuple[float, ...] = FRACTIONS
+    how: tuple[How, ...] = ("attention",)
+    rationale_fraction: float | None = None
+    references: tuple[Literal["random", "gold", "inverse"], ...] = ("random", "gold", "inverse")
+    max_tokens: int = 16384
+    batch_size: int = 512
+    split: Literal["train", "val", "test"] = "test"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for fraction in (*self.fractions, *([] if self.rationale_fraction is None else [self.rationale_fraction])):
+            if not 0 < fraction <= 1:
+                raise ValueError(f"eval.fractions or eval.rationale_fraction holds {fraction}, expected (0, 1]")
+        if not self.fractions or list(self.fractions) != sorted(set(self.fractions)):
+            raise ValueError(f"eval.fractions is {self.fractions}, expected ascending values without repeats")
+        if not self.how:
+            raise ValueError("eval.how is empty, expected at least one perturbation")
+        for name in ("max_tokens", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"eval.{name} is {getattr(self, name)}, expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judging:
+    """The settings that one pass over a data set needs beside the model.
+
+    `sources` names what is scored: `extractor` (the method's own scores), `select_then_predict` (the same in the
+    reading by construction: p(full) and p(keep) are those of the hard rationale alone, p(remove) that of no selectable
+    token), `random`, `gold`, `inverse`, or any name found in `given`, which maps it to word scores by instance id.
+    `checks` are other models, over the same tokens and classes, that are asked about the same rationales: a rationale
+    that only its own model believes is no evidence.
+    Without `perturb` there are scores and rationales, and no probabilities under perturbation.
+    """
+
+    config: EvalConfig
+    unit: Literal["token", "word"]
+    word_score: Pooling
+    rationale_fraction: float
+    labels: Sequence[str]
+    sources: Sequence[str] = (OWN,)
+    perturb: bool = True
+    given: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
+    checks: Mapping[str, Explainable] = field(default_factory=dict)
+
+
+def sources(method: object, config: EvalConfig) -> tuple[str, ...]:
+    """What a method is judged by at the end: its scores, in the reading by construction where it has one, controls."""
+    by_construction = (BY_CONSTRUCTION,) if getattr(method, "selects_then_predicts", False) else ()
+    return (OWN, *by_construction, *config.references)
+
+
+@dataclass(kw_only=True)
+class Clock:
+    """What explaining costs one process: seconds of the method's logits and scores, perturbation left out.
+
+    Attributes:
+        seconds: so far.
+        instances: explained in them.
+    """
+
+    seconds: float = 0.0
+    instances: int = 0
+
+    @contextmanager
+    def measure(self, instances: int, device: torch.device) -> Iterator[None]:
+        """Adds the time of a block, work that an accelerator still does included."""
+        _wait_for(device)
+        started = time.perf_counter()
+        yield
+        _wait_for(device)
+        self.seconds += time.perf_counter() - started
+        self.instances += instances
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def batches(
+    data: EncodedSet, max_tokens: int, size: int, rank: int = 0, processes: int = 1
+) -> Iterator[NDArray[np.int64]]:
+    """Index arrays that partition a data set among processes, instances of like length together.
+
+    A batch has at most `size` instances, and at most `max_tokens` tokens of full inputs, padding included, but one
+    instance at least.
+    """
+    order = np.argsort(-data.lengths, kind="stable")
+    # Every process gets its share of each length, so that all have about the same to do.
+    for batch in data.shares(order[rank::processes], max_tokens):
+        for start in range(0, len(batch), size):
+            yield batch[start : start + size]
+
+
+@torch.no_grad()
+def predict(
+    method: Explainable,
+    data: EncodedSet,
+    judging: Judging,
+    *,
+    device: torch.device | str = "cpu",
+    rank: int = 0,
+    processes: int = 1,
+    autocast: Callable[[], Any] = nullcontext,
+    progress: Callable[[int], object] = lambda _: None,
+    clock: Clock | None = None,
+) -> dict[str, list[tuple[int, Prediction]]]:
+    """Prediction rows with their place in the data set, by score source.
+
+    Every process handles its own share of the instances; together they cover each instance once. Sources that need
+    gold skip the instances without. `clock` adds up what explaining takes.
+    """
+    clock = clock or Clock()
+    found: dict[str, list[tuple[int, Prediction]]] = {source: [] for source in judging.sources}
+    config = judging.config
+    on_gpu = torch.device(device).type == "cuda"
+    for index in batches(data, config.max_tokens, config.batch_size, rank, processes):
+        batch = data.collate(index, multiple=8 if on_gpu else 1).to(device)
+        with autocast():
+            with clock.measure(len(index), batch.labels_I.device):
+                explanation = method.explain(batch)
+            for source in judging.sources:
+                scores_BL, instances = _scores(source, explanation, batch, data, judging)
+                rows = _judge_by_construction if source == BY_CONSTRUCTION else _judge
+                for place, row in rows(method, data, batch, explanation, scores_BL, judging):
+                    if instances[place]:
+                        found[source].append((int(index[place]), _with_gap(row, place, explanation, source)))
+        progress(len(index))
+    return found
+
+
+def _scores(
+    source: str, explanation: Explanation, batch: Batch, data: EncodedSet, judging: Judging
+) -> tuple[Tensor, list[bool]]:
+    """Scores [B, L] of a source and which instances it can score."""
+    index = batch.index_I.tolist()
+    examples = [data.examples[i] for i in index]
+    has_gold = batch.has_gold_B[:: batch.n_choices].tolist()
+    if source in (OWN, BY_CONSTRUCTION):
+        return explanation.scores_BL.float(), [True] * len(index)
+    if source == "gold":
+        return batch.gold_BL, has_gold
+    if source == "inverse":
+        return 1 - batch.gold_BL, has_gold
+    if source == "random":
+        width = batch.words_BL.shape[1]
+        drawn = [np.repeat(_random(judging.config.seed, e.id, width)[None], batch.n_choices, 0) for e in examples]
+        return torch.from_numpy(np.concatenate(drawn)).to(batch.words_BL.device), [True] * len(index)
+    by_id = (judging.given or {})[source]
+    scores = [
+        _on_tokens(by_id[e.id], batch.words_BL[i * batch.n_choices :][: batch.n_choices])
+        for i, e in enumerate(examples)
+    ]
+    return torch.cat(scores), [True] * len(index)
+
+
+def _with_gap(row: Prediction, place: int, explanation: Explanation, source: str) -> Prediction:
+    """The row with what its own attributions miss of completeness (of several choices, the worst)."""
+    if explanation.gap_B is None or source not in (OWN, BY_CONSTRUCTION):
+        return row
+    return replace(row, completeness_gap=float(explanation.gap_B.view(len(explanation.logits_IC), -1)[place].max()))
+
+
+def _random(seed: int, instance: str, width: int) -> NDArray[np.float32]:
+    """Scores that depend on the seed, the instance's id and the place of a token only."""
+    digest = hashlib.blake2b(f"{seed}\0{instance}".encode(), digest_size=8).digest()
+    return np.random.default_rng(int.from_bytes(digest, "little")).random(width, dtype=np.float32)
+
+
+def _on_tokens(scores_W: NDArray[np.float32], words_BL: Tensor) -> Tensor:
+    values = torch.from_numpy(np.append(scores_W, np.float32(0))).to(words_BL.device)
+    return values[words_BL]
+
+
+def _judge(
+    method: Explainable, data: EncodedSet, batch: Batch, explanation: Explanation, scores_BL: Tensor, judging: Judging
+) -> Iterator[tuple[int, Prediction]]:
+    """Perturbs by the scores and cuts the results into rows."""
+    config = judging.config
+    if not judging.perturb:
+        yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, {}, judging)
+        return
+    rationale_KBL = select(scores_BL, batch.words_BL, config.fractions, judging.unit, judging.word_score)
+    perturbed = _perturbed("self", method, batch, rationale_KBL, config)
+    for name, check in judging.checks.items():
+        perturbed[f"full.{name}"] = _probabilities(check.perturbed(batch.rows, batch.n_choices, config.max_tokens))
+        perturbed |= _perturbed(name, check, batch, rationale_KBL, config)
+    yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, perturbed, judging)
+
+
+def _perturbed(
+    name: str, method: Explainable, batch: Batch, rationale_KBL: Tensor, config: EvalConfig
+) -> dict[str, NDArray[np.float64]]:
+    """What a model says to the rationales and their complements: probabilities by column."""
+    found: dict[str, NDArray[np.float64]] = {}
+
+    def run(rows: Rows) -> Tensor:
+        return method.perturbed(rows, batch.n_choices, config.max_tokens)
+
+    kinds: tuple[Kind, ...] = ("keep", "remove")
+    for how in config.how:
+        logits = perturbed_logits(
+            run,
+            batch.rows,
+            rationale_KBL,
+            batch.selectable_BL,
+            kinds=kinds,
+            how=how,
+            fill=method.fill,
+            n_choices=batch.n_choices,
+        )
+        for kind, logits_KIC in zip(kinds, logits, strict=True):
+            found[perturbed_column(kind, how, name)] = _probabilities(logits_KIC).transpose(1, 0, 2)
+        nothing = run(perturb(batch.rows, batch.selectable_BL, how, method.fill))
+        found[perturbed_column("null", how, name)] = _probabilities(nothing)
+    return found
+
+
+def _judge_by_construction(
+    method: Explainable, data: EncodedSet, batch: Batch, explanation: Explanation, scores_BL: Tensor, judging: Judging
+) -> Iterator[tuple[int, Prediction]]:
+    """Rows of a predictor that sees the hard rationale only: sufficiency is 0 because keep and full are one input."""
+    config = judging.config
+    fraction = judging.rationale_fraction
+    rationale_BL = rationale_masks(scores_BL, batch.words_BL, fraction, unit=judging.unit, pooling=judging.word_score)
+    perturbed: dict[str, NDArray[np.float64]] = {}
+    full_IC = None
+    for how in config.how:
+        kept_IC, nothing_IC = (
+            _probabilities(
+                method.perturbed(perturb(batch.rows, hidden_BL, how, method.fill), batch.n_choices, config.max_tokens)
+            )
+            for hidden_BL in (hidden_tokens(rationale_BL, batch.selectable_BL, "keep"), batch.selectable_BL)
+        )
+        full_IC = kept_IC if full_IC is None else full_IC
+        for kind, values_IC in (("keep", kept_IC), ("remove", nothing_IC)):
+            perturbed[perturbed_column(kind, how, "self")] = np.repeat(values_IC[:, None], len(config.fractions), 1)
+        perturbed[perturbed_column("null", how, "self")] = nothing_IC
+    assert full_IC is not None
+    yield from _rows(data, batch, full_IC, scores_BL, perturbed, judging)
+
+
+def _probabilities(logits: Tensor) -> NDArray[np.float64]:
+    probabilities: NDArray[np.float64] = torch.softmax(logits.double(), dim=-1).cpu().numpy()
+    return probabilities
+
+
+def _rows(
+    data: EncodedSet,
+    batch: Batch,
+    probabilities_IC: NDArray[np.float64],
+    scores_BL: Tensor,
+    perturbed: dict[str, NDArray[np.float64]],
+    judging: Judging,
+) -> Iterator[tuple[int, Prediction]]:
+    examples = [data.examples[i] for i in batch.index_I.tolist()]
+    answer_I = probabilities_IC.argmax(1)
+    row_I = np.arange(len(examples)) * batch.n_choices + (answer_I if batch.n_choices > 1 else 0)
+    words_IL, lengths = batch.words_BL[row_I], np.array([example.n_words for example in examples], dtype=np.int64)
+    width = max(1, int(lengths.max(initial=1)))
+    pooled_IW = pool_words(scores_BL[row_I], words_IL, width, judging.word_score).cpu().numpy()
+    seen_IW = np.zeros((len(examples), width + 1), dtype=np.bool_)
+    np.put_along_axis(seen_IW, words_IL.cpu().numpy(), True, axis=1)  # -1, no word, marks the spare last column
+    inside_IW = np.arange(width) < lengths[:, None]
+    flat, seen = pooled_IW[inside_IW], seen_IW[:, :width][inside_IW]
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    chosen = _rust.ragged_rationales(flat, offsets, seen, [judging.rationale_fraction])[0]
+    flat = np.where(seen, flat, np.float32(np.nan))
+    for i, example in enumerate(examples):
+        words = slice(int(offsets[i]), int(offsets[i + 1]))
+        yield (
+            i,
+            Prediction(
+                id=example.id,
+                label=example.label,
+                prediction=_name(example, judging.labels, int(answer_I[i])),
+                probabilities=probabilities_IC[i],
+                words=example.words,
+                documents=documents(example),
+                context=_context(example, int(answer_I[i])),
+                scores=flat[words],
+                rationale=chosen[words],
+                gold=example.gold,
+                words_cut=int(data.encoded.words_cut[batch.index_I[i]]),
+                gold_cut=int(data.encoded.gold_cut[batch.index_I[i]]),
+                perturbed={name: values[i] for name, values in perturbed.items()},
+            ),
+        )
+
+
+def documents(example: Example) -> list[int] | None:
+    """How many words each text has that words may be selected from, None if there is one."""
+    lengths = [len(segment.starts) for segment in example.segments if segment.selectable]
+    return lengths if len(lengths) > 1 else None
+
+
+def _name(example: Example, labels: Sequence[str], answer: int) -> str:
+    return (example.choice_labels or labels)[answer]
+
+
+def _context(example: Example, answer: int) -> str | None:
+    """What the model saw beside the selectable words."""
+    parts = [segment.text for segment in example.segments if not segment.selectable]
+    if example.choices:
+        parts.append(example.choices[answer])
+    return "\n".join(parts) or None

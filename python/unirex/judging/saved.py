@@ -1,0 +1,251 @@
+"""Saved models, ours and others', as something that answers and explains."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from unirex import modeling
+from unirex.data.align import Pooling
+from unirex.data.collate import Batch, Rows
+from unirex.data.tokenization import load_tokenizer, resolve_path
+from unirex.data.tools import Tools, own_tokenizer
+from unirex.disk.untrusted import naming
+from unirex.disk.weights import quiet, refuse_parts
+from unirex.encoder.families import LONGEST, longest_row, turns_to_full_attention
+from unirex.encoder.probe import check_hiding, check_model
+from unirex.extractors.attribution import Attribution, AttributionConfig
+from unirex.judging.classifier import Classifier, classify
+from unirex.methods import METHODS
+from unirex.methods.method import Explanation, saved_config
+from unirex.modeling import UnirexModel
+
+STEPS = 50
+"""Points on the way from the baseline, for integrated gradients."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A model that answers, and what its rationales are cut by.
+
+    Attributes:
+        method: has `explain` and `perturbed` (`unirex.judging.predict.Explainable`).
+        tools: its tokenizers.
+        labels: class names in the order of the model's outputs; multiple choice: the names of the choices.
+        choice: whether it chooses between answers.
+        unit: what is selected.
+        word_score: score of a word from those of its tokens.
+        rationale_fraction: share of the words in a hard rationale.
+        scores_from: `extractor`, the name of an attribution method, or None where the model has no scores.
+    """
+
+    method: Any
+    tools: Tools
+    labels: tuple[str, ...]
+    choice: bool
+    unit: Literal["token", "word"]
+    word_score: Pooling
+    rationale_fraction: float
+    scores_from: str | None
+
+
+def check_attribution(attribution: str | None, steps: int) -> None:
+    """Refuses an attribution method that there is none of."""
+    if attribution is not None and attribution not in get_args(Attribution):
+        raise ValueError(f"attribution is {attribution!r}, expected one of {', '.join(get_args(Attribution))}")
+    if steps < 1:
+        raise ValueError(f"steps is {steps}, expected at least 1")
+
+
+class Attributed(nn.Module):
+    """A trained method whose scores are the attributions of its task model, not those of its extractor."""
+
+    def __init__(self, method: Any, attribution: Attribution, settings: AttributionConfig) -> None:
+        super().__init__()
+        self.method = method
+        self.fill = method.fill
+        self.attribution = attribution
+        self.settings = settings
+
+    def explain(self, batch: Batch) -> Explanation:
+        """Logits on the full input, and attributions of the predicted class."""
+        model: UnirexModel = self.method.model
+        logits_IC = self.method.perturbed(batch.rows, batch.n_choices, None)
+        scores_BL, gap_B = model.attributions(batch, logits_IC, self.attribution, self.settings, self.fill)
+        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
+
+    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Any:
+        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
+        return self.method.perturbed(rows, n_choices, max_tokens)
+
+
+def find_model(path: str, revision: str | None = None) -> str:
+    """The folder of a model: a folder as it is, the model in the folder of a run, or a download from the Hub.
+
+    Of a repository on the Hub only weights (safetensors), JSON and vocabularies are fetched; never code or pickles.
+
+    Raises:
+        ValueError: no such folder, and nothing of that name on the Hub.
+    """
+    folder = Path(resolve_path(path))
+    if folder.is_dir():
+        inner = folder / "model"
+        return str(inner if not (folder / "config.json").exists() and (inner / "config.json").exists() else folder)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return snapshot_download(
+            path, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"{path}: no such folder, and not to be had from the Hub ({reason})") from None
+
+
+def read_config(folder: str) -> PretrainedConfig:
+    """The configuration of a saved model; one line says what is wrong with a folder that holds none."""
+    if not (Path(folder) / "config.json").is_file():
+        raise ValueError(f"{folder}: there is no config.json, expected a saved model")
+    try:
+        config: PretrainedConfig = modeling.read_config(folder)
+        return config
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{folder}: {str(error).strip().splitlines()[0]}") from None
+
+
+def load_saved(
+    folder: str, *, attribution: Attribution | None = None, steps: int = STEPS, max_length: int | None = None
+) -> Saved:
+    """A saved model of this package, or any sequence classifier of the transformers library.
+
+    Args:
+        folder: of the model; see `find_model`.
+        attribution: where scores come from; None = the model's own extractor (a foreign classifier has none).
+        steps: of integrated gradients.
+        max_length: most tokens of an input; None = what the model was trained with, or 512 if it takes as many.
+
+    Raises:
+        ValueError: one line that names the folder and what is wrong with it.
+    """
+    check_attribution(attribution, steps)
+    if max_length is not None and max_length < 8:
+        raise ValueError(f"max_length is {max_length}, expected at least 8")
+    config = read_config(folder)
+    with naming(folder):
+        if config.model_type == "unirex":
+            model = UnirexModel.from_pretrained(folder, use_safetensors=True)
+        else:
+            model = _load_foreign(folder)
+        tokenizer = load_tokenizer(folder)
+        return saved_from(model, tokenizer, attribution=attribution, steps=steps, max_length=max_length)
+
+
+def _load_foreign(folder: str) -> PreTrainedModel:
+    """A sequence classifier of the transformers library; weights that are missing would answer at random."""
+    with quiet():
+        loaded, found = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    refuse_parts(found, folder, foreign=True)
+    model: PreTrainedModel = loaded
+    return model
+
+
+def saved_from(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    attribution: Attribution | None = None,
+    steps: int = STEPS,
+    max_length: int | None = None,
+) -> Saved:
+    """The same for a model and a tokenizer in memory; an extractor's own tokenizer is read from the model's folder."""
+    if isinstance(model, UnirexModel):
+        return _ours(model, tokenizer, attribution, steps, max_length)
+    return _foreign(model, tokenizer, attribution, steps, max_length)
+
+
+def _ours(
+    model: UnirexModel,
+    tokenizer: PreTrainedTokenizerFast,
+    attribution: Attribution | None,
+    steps: int,
+    max_length: int | None,
+) -> Saved:
+    settings: Any = model.config.run
+    try:
+        own = own_tokenizer(str(model.name_or_path)) if settings["own_extractor_tokenizer"] else None
+        tools = Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=max_length or settings["max_length"])
+        kind: Any = METHODS[settings["method"]["name"]]
+        method_config = saved_config(kind.config_class, settings["method"])
+        fraction = float(settings["rationale_fraction"])
+    except (KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"config.json: run holds no settings of a method known here ({reason})") from None
+    check_model(model)
+    method: Any = kind(model, method_config, tools.fill)
+    return Saved(
+        method=method if attribution is None else Attributed(method, attribution, AttributionConfig(ig_steps=steps)),
+        tools=tools,
+        labels=_labels(model.config),
+        choice=model.config.choice,
+        unit=method_config.unit,
+        word_score=method_config.word_score,
+        rationale_fraction=fraction,
+        scores_from=attribution
+        or ("extractor" if model.extractor is not None else getattr(method_config, "attribution", "extractor")),
+    )
+
+
+def _foreign(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    attribution: Attribution | None,
+    steps: int,
+    max_length: int | None,
+) -> Saved:
+    config: Any = model.config
+    if len(config.id2label) < 2 or config.problem_type in {"regression", "multi_label_classification"}:
+        raise ValueError(
+            f"the model has {len(config.id2label)} outputs and problem_type {config.problem_type!r}, "
+            "expected a classifier with one answer out of two or more"
+        )
+    if turns_to_full_attention(config):
+        base: Any = model.base_model
+        base.set_attention_type("original_full")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    most = min(tokenizer.model_max_length, longest_row(config) or 10**9)
+    if max_length is not None and max_length > most:
+        raise ValueError(f"max_length is {max_length}, expected at most {most} for this model")
+    tools = Tools(tokenizer=tokenizer, extractor_tokenizer=None, max_length=max_length or min(LONGEST, most))
+    method = Classifier(model, tools.fill, attribution, AttributionConfig(ig_steps=steps))
+    check_hiding(model, lambda rows: classify(model, rows))  # the padding id is known by now
+    return Saved(
+        method=method,
+        tools=tools,
+        labels=_labels(config),
+        choice=False,
+        unit="token",
+        word_score="max",
+        rationale_fraction=0.2,
+        scores_from=attribution,
+    )
+
+
+def _labels(config: Any) -> tuple[str, ...]:
+    return tuple(str(config.id2label[i]) for i in sorted(config.id2label))

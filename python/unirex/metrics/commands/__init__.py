@@ -1,0 +1,1 @@
+"""The faces of the metrics: `unirex-metrics` and its subcommands."""

@@ -1,0 +1,98 @@
+"""The command `unirex-metrics`: finds the subcommand's module, reads its options and runs it.
+
+Only the chosen subcommand is imported, so that help comes at once.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from unirex.text import line
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "score": ("unirex.metrics.commands.score", "metrics of one system, or of several side by side"),
+    "compare": ("unirex.metrics.commands.compare", "whether one system differs from others by more than chance"),
+    "validate": (
+        "unirex.metrics.commands.validate",
+        "all that is wrong with predictions or ERASER files, without scoring",
+    ),
+    "nrg": ("unirex.metrics.commands.nrg", "many methods on many data sets as normalized relative gain"),
+}
+"""Subcommand -> its module, which has `arguments(parser)` and `run(...)`, and one line about it."""
+
+PROGRAM = "unirex-metrics"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0, or 2 with one line on stderr if the input or an option is wrong, or nothing can be written."""
+    try:
+        try:
+            code = _run(list(sys.argv[1:] if argv is None else argv))
+        except SystemExit as done:  # the help was shown
+            code = int(done.code or 0)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        _discard_output()
+        return 141
+    except (ValueError, OSError) as error:
+        _discard_output()
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _discard_output() -> None:
+    """Lets the interpreter end without another complaint about output that nobody takes."""
+    try:
+        sys.stdout.flush()
+    except (ValueError, OSError):
+        with suppress(ValueError, OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(_usage())  # noqa: T201
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name == "--version":
+        from unirex import __version__
+
+        print(__version__)  # noqa: T201
+        return 0
+    if name not in COMMANDS:
+        from unirex.text import suggest
+
+        return _fail(f"no command {name!r}, expected one of {', '.join(COMMANDS)}{suggest(name, COMMANDS)}")
+    if name == "score" and any(word.partition("=")[0] in {"--data-dir", "--data_dir"} for word in rest):
+        from unirex.metrics.commands import eraser as eraser_command
+
+        return eraser_command.run(rest)
+    from unirex.metrics.commands.options import parse
+
+    module_name, about = COMMANDS[name]
+    module = importlib.import_module(module_name)
+    options = parse(f"{PROGRAM} {name}", about, module.arguments, rest)
+    return int(module.run(**options) or 0)
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name.ljust(width)}  {about}" for name, (_, about) in COMMANDS.items())
+    return (
+        f"usage: {PROGRAM} COMMAND ...\n\nScores rationales and explanations from prediction files.\n\n"
+        f"commands:\n{commands}\n\n{PROGRAM} COMMAND --help shows the options of a command,\n"
+        f"{PROGRAM} score --data-dir D --help those for results in the format of the ERASER benchmark."
+    )
+
+
+def _fail(message: str) -> int:
+    print(f"{PROGRAM}: error: {line(message)}", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,74 @@
+"""`unirex-metrics compare`: the first system against each of the others."""
+
+import json as json_module
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+from jsonargparse import ArgumentParser
+
+from unirex.metrics.commands.options import add_output, add_reading
+from unirex.metrics.commands.output import save
+from unirex.metrics.commands.progress import progress
+from unirex.metrics.comparison import compare
+from unirex.metrics.differences import Comparison, Difference
+from unirex.metrics.report import finite
+from unirex.metrics.state import Resampling
+from unirex.text import plain
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Adds the arguments of `compare`."""
+    help_systems = "two or more files, directories or patterns, ours first; {seed} in a path stands for a run's seed"
+    parser.add_argument("systems", nargs="+", type=str, help=help_systems)
+    parser.add_argument("--metrics", type=str, nargs="+", help="which to test; default: the main ones")
+    parser.add_argument("--intersect", action="store_true", help="compare the ids that all systems have")
+    help_engine = "ray: read each system on a processor of a Ray cluster"
+    parser.add_argument("--engine", type=Literal["local", "ray"], default="local", help=help_engine)
+    add_reading(parser, replicates=10_000)
+    add_output(parser)
+
+
+def run(
+    systems: Sequence[str],
+    *,
+    metrics: Sequence[str] | None,
+    intersect: bool,
+    replicates: int,
+    seed: int,
+    confidence: float,
+    json: bool,
+    output: str | None,
+    **reading: Any,
+) -> int:
+    """Compares the systems, prints the table and writes the result; 0."""
+    resampling = Resampling(replicates=replicates, seed=seed, confidence=confidence)
+    with progress("compare") as show:
+        found = compare(systems, metrics=metrics, intersect=intersect, resampling=resampling, progress=show, **reading)
+    text = json_module.dumps(_as_dict(found), indent=2, ensure_ascii=False)
+    save(output, text)
+    sys.stdout.write(plain(text if json else found.to_text()) + "\n")
+    return 0
+
+
+def _as_dict(found: Comparison) -> dict[str, Any]:
+    pairs = [
+        {"other": report.about["source"], "metrics": [_plain(row) for row in rows]}
+        for report, rows in zip(found.reports[1:], found.differences, strict=True)
+    ]
+    first = found.reports[0]
+    return {
+        "first": first.about["source"],
+        "convention": first.convention,
+        "rows": found.n_rows,
+        "left_out": list(found.left_out),
+        "seeds": list(found.seeds),
+        "resampling": None if first.resampling is None else dict(first.resampling),
+        "pairs": pairs,
+        "notes": found.notes,
+    }
+
+
+def _plain(row: Difference) -> dict[str, Any]:
+    return {key: finite(value) if isinstance(value, float) else value for key, value in asdict(row).items()}

@@ -1,0 +1,69 @@
+"""Options of the subcommands: read by jsonargparse, with near names for unknown ones and errors in one line."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from unirex.text import suggest
+
+
+def parse(program: str, about: str, arguments: Callable[[ArgumentParser], None], argv: Sequence[str]) -> dict[str, Any]:
+    """The options by name.
+
+    Args:
+        program: what help calls the command.
+        about: one line for help.
+        arguments: adds the command's arguments to a parser.
+        argv: the words after the command.
+
+    Raises:
+        ValueError: an unknown option, or a value of the wrong kind.
+    """
+    parser = ArgumentParser(prog=program, description=about, exit_on_error=False, allow_abbrev=False)
+    arguments(parser)
+    try:
+        return dict(parser.parse_args(list(argv)).as_dict())
+    except ArgumentError as error:
+        raise ValueError(_one_line(str(error), parser)) from error
+
+
+def _one_line(message: str, parser: ArgumentParser) -> str:
+    """The parser's message without its layout, with a hint for an unknown option."""
+    unknown = re.search(r"(--[\w.-]+)", message) if "nrecognized" in message else None
+    known = [option for action in parser._actions for option in action.option_strings]
+    return " ".join(message.split()) + (suggest(unknown[1], known) if unknown else "")
+
+
+def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:
+    """Adds the options about how predictions are read and resampled, the same in every command that does."""
+    add = parser.add_argument
+    add("--convention", type=Literal["strict", "unirex"], default="strict", help="whose definitions (docs/metrics.md)")
+    add("--perturbation", type=str, nargs="+", help="which of the file's, the default one first")
+    add("--scorer", type=str, default="self", help="whose probabilities: self or a check model of the file")
+    add(
+        "--iou_thresholds",
+        "--iou-thresholds",
+        type=float,
+        nargs="+",
+        default=[0.5],
+        help="for span F1, in (0, 1]",
+    )
+    add("--replicates", type=int, default=replicates, help="bootstrap replicates of the rows; 0 = no intervals")
+    add("--seed", type=int, default=0, help="of the resampling")
+    add("--confidence", type=float, default=0.95, help="how often an interval shall hold the truth")
+    add_columns(parser)
+
+
+def add_columns(parser: ArgumentParser) -> None:
+    """Adds the options about files that others wrote."""
+    add = parser.add_argument
+    add("--columns", type=dict[str, str] | None, help='our column -> name in the file, e.g. {"scores": "attributions"}')
+    add("--labels", type=str, nargs="+", help="classes in the order of the probabilities, for foreign files")
+
+
+def add_output(parser: ArgumentParser) -> None:
+    """Adds the options about the result."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--output", type=str | None, help="also write JSON to this file")

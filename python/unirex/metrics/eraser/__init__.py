@@ -1,0 +1,1 @@
+"""Results in the ERASER layout, by the benchmark's conventions."""

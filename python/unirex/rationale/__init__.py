@@ -1,0 +1,1 @@
+"""From scores to rationales, and from rationales to perturbed rows."""

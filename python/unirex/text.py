@@ -1,0 +1,94 @@
+"""Text from data and from people: made safe to show, cut where it is long, and compared with the names that exist."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+
+SHOWN = 80
+"""How much of a value a message shows."""
+
+_JOINERS = "\u200c\u200d"
+"""Invisible, but parts of emoji and of Persian and Indian words."""
+_NOT_PLAIN = re.compile(r"[^\x20-\x7e\n\t]")
+_ACTS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of Unicode that a terminal or a page would obey instead of showing: control characters (ESC begins
+commands, and 0x9b alone does), characters that turn the reading direction or are invisible, line ends that no editor
+shows, and halves of characters that no encoding can write."""
+
+
+def plain(text: str, *, lines: bool = True, longest: int | None = None) -> str:
+    r"""The text with every character that acts instead of showing written as JSON writes it (`\u001b`).
+
+    What JSON would read stays what it was. Markup is not touched: that is the template's part.
+
+    Args:
+        text: from anywhere.
+        lines: keep line ends and tabs; else they become spaces.
+        longest: most characters; a longer text ends in an ellipsis.
+
+    >>> print(plain("id \x1b[2J of row 3"), plain("a\n\u202eb", lines=False), plain("abcdef", longest=4))
+    id \u001b[2J of row 3 a \u202eb abc…
+    """
+    if longest is not None and len(text) > longest:
+        text = text[: longest - 1] + "…"
+    if not lines:
+        text = re.sub(r"\r\n|[\n\t\r]", " ", text)
+    return _NOT_PLAIN.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    from unicodedata import category
+
+    character = found[0]
+    return json.dumps(character)[1:-1] if category(character) in _ACTS and character not in _JOINERS else character
+
+
+def line(message: object) -> str:
+    r"""A message on one line, whatever it quotes.
+
+    >>> print(line(ValueError("a\n  b \x1b[31m")))
+    a b \u001b[31m
+    """
+    return plain(" ".join(str(message).split()))
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Prints a text made safe, on standard output or error.
+
+    Where nobody reads it any more (`| head -1`), work goes on without it.
+    """
+    stream = sys.stderr if error else sys.stdout
+    try:
+        print(plain(text), file=stream, flush=True)
+    except BrokenPipeError:
+        # Also for what the interpreter would write when it ends.
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: as Python writes it, cut where it is long.
+
+    >>> shown("a" * 1000)[-3:], shown(["a", "b"])
+    ('aa…', "['a', 'b']")
+    """
+    text = repr(value[: SHOWN + 1] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= SHOWN + 2 else f"{text[:SHOWN]}…"
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """A hint at the nearest name that exists, or nothing.
+
+    >>> suggest("convetion", ["convention", "seed"]), suggest("lr", ["train.lr"]), suggest("colour", ["seed"])
+    (' (did you mean convention?)', ' (did you mean train.lr?)', '')
+    """
+    import difflib
+
+    if not name or len(name) > SHOWN:
+        return ""
+    names = list(known)
+    near = [key for key in names if key.endswith(f".{name}") or key.startswith(name)][:1]
+    near = near or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,0 +1,153 @@
+"""From a configuration to data sets, tokenizers, model and method."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from transformers import AutoConfig
+
+from unirex.config.checks import check_best_class, check_class_weights
+from unirex.config.run import ModelConfig, RunConfig
+from unirex.data.cache import cache_folder
+from unirex.data.source import DataConfig, label_names, load_split
+from unirex.data.tables import parsed_once
+from unirex.data.tokenization import build_tokenizer, load_tokenizer, resolve_path
+from unirex.data.tools import Tools
+from unirex.encoder.families import LONGEST, longest_row, usual_pooling
+from unirex.encoder.probe import check_model
+from unirex.methods import METHODS
+from unirex.modeling import UnirexConfig, UnirexModel, read_config, with_pretrained
+from unirex.schema import Example
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """A data set's examples by split, and its class names in the order of the model's outputs."""
+
+    train: list[Example]
+    val: list[Example]
+    test: list[Example]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembly:
+    """All that a run is made of."""
+
+    splits: Splits
+    tools: Tools
+    model: UnirexModel
+    method: Any
+    rationale_fraction: float
+
+
+def assemble(config: RunConfig) -> Assembly:
+    """Reads the data and builds tokenizers, model and method."""
+    splits = load_splits(config.data)
+    check_class_weights(config.method.class_weights, splits.labels)
+    check_best_class(config.train.best_metric, splits.labels)
+    tools = replace(make_tools(config.model, splits.train), cache=cache_folder(config.data.cache))
+    fraction = config.eval.rationale_fraction or gold_fraction(splits.train)
+    model = make_model(config, tools, splits, fraction)
+    check_model(model)
+    method = METHODS[config.method.name](model, config.method, tools.fill)
+    return Assembly(splits=splits, tools=tools, model=model, method=method, rationale_fraction=fraction)
+
+
+def load_splits(config: DataConfig) -> Splits:
+    """All splits of a data set; every training instance must have a label."""
+    with parsed_once():
+        train = load_split(config, "train")
+        labels = label_names(config, train)
+        known = config if any(example.choices for example in train) else replace(config, labels=labels)
+        for example in train:
+            if example.label is None:
+                raise ValueError(
+                    f"instance {example.id}: label is missing, expected one of {', '.join(labels)} in training"
+                )
+        return Splits(train=train, val=load_split(known, "val"), test=load_split(known, "test"), labels=labels)
+
+
+def gold_fraction(examples: Sequence[Example]) -> float:
+    """Mean share of marked words over the instances with gold: the f* of hard rationales; 0.2 where there is none."""
+    shares = [float((e.gold > 0.5).mean()) for e in examples if e.gold is not None and len(e.gold)]
+    mean = float(np.mean(shares)) if shares else 0.2
+    return mean if mean > 0 else 0.2
+
+
+def make_tools(config: ModelConfig, train: Sequence[Example]) -> Tools:
+    """Tokenizers of the backbones, or one built from the training set for a random encoder."""
+    if config.backbone is None:
+        texts = (segment.text for example in train for segment in example.segments)
+        choices = (choice for example in train for choice in example.choices)
+        tokenizer = build_tokenizer([*texts, *choices], size=config.random.vocabulary)
+    else:
+        tokenizer = load_tokenizer(resolve_path(config.backbone))
+    own = None if config.extractor_backbone is None else load_tokenizer(resolve_path(config.extractor_backbone))
+    if own is not None and own.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str():
+        own = None
+    length = config.max_length or min(LONGEST, tokenizer.model_max_length)
+    if config.max_length is None and config.backbone is not None:
+        length = min(length, longest_row(read_config(resolve_path(config.backbone))) or LONGEST)
+    return Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=length)
+
+
+def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fraction: float) -> UnirexModel:
+    """The model, its backbones pretrained or random, with everything in its configuration to explain itself later."""
+    model = config.model
+    path = None if model.backbone is None else resolve_path(model.backbone)
+    own_path = path if model.extractor_backbone is None else resolve_path(model.extractor_backbone)
+    backbone = _random_backbone(model, tools) if path is None else read_config(path).to_dict()
+    own = None if own_path is None or own_path == path else read_config(own_path).to_dict()
+    for part in (backbone, own or {}):
+        if model.backbone_dropout is not None:
+            part.update({key: model.backbone_dropout for key in part if "dropout" in key})
+    longest = longest_row(AutoConfig.for_model(**backbone))
+    if longest is not None and tools.max_length > longest:
+        raise ValueError(f"model.max_length is {tools.max_length}, expected at most {longest} for this backbone")
+    choice = any(example.choices for example in splits.train)
+    settings = UnirexConfig(
+        backbone=backbone,
+        extractor=model.extractor or "shared",
+        extractor_backbone=own,
+        **METHODS[config.method.name].model_settings(config.method),
+        head=model.head or "linear",
+        head_width=model.head_width,
+        head_layers=model.head_layers,
+        pooling=usual_pooling(AutoConfig.for_model(**backbone)) if model.pooling == "auto" else model.pooling,
+        dropout=model.dropout,
+        choice=choice,
+        id2label=dict(enumerate(splits.labels)),
+        label2id={label: i for i, label in enumerate(splits.labels)},
+        run=run_settings(config, tools, rationale_fraction),
+    )
+    return with_pretrained(settings, path, own_path)
+
+
+def run_settings(config: RunConfig, tools: Tools, rationale_fraction: float) -> dict[str, Any]:
+    """What evaluation needs to know of training, kept in the model's configuration."""
+    return {
+        "method": asdict(config.method),
+        "data": config.data.short_name,
+        "headline": config.data.headline,
+        "rationale_fraction": rationale_fraction,
+        "max_length": tools.max_length,
+        "own_extractor_tokenizer": tools.extractor_tokenizer is not None,
+    }
+
+
+def _random_backbone(config: ModelConfig, tools: Tools) -> dict[str, Any]:
+    random = config.random
+    settings = AutoConfig.for_model(
+        random.model_type,
+        vocab_size=len(tools.tokenizer),
+        hidden_size=random.hidden_size,
+        num_hidden_layers=random.num_hidden_layers,
+        num_attention_heads=random.num_attention_heads,
+        intermediate_size=random.intermediate_size,
+        max_position_embeddings=tools.max_length + 8,
+        pad_token_id=tools.tokenizer.pad_token_id,
+    )
+    content: dict[str, Any] = settings.to_dict()
+    return content

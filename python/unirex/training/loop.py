@@ -1,0 +1,456 @@
+"""The optimisation: global batches, counts taken over all of them, exact resume."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from unirex.config.run import TrainConfig
+from unirex.data.collate import Batch, EncodedSet
+from unirex.disk import checkpoint
+from unirex.disk.checkpoint import rng_seed
+from unirex.disk.log import Interval, append_log, cut_log
+from unirex.methods.method import Counts
+from unirex.training.ahead import Ahead
+from unirex.training.display import TrainingBar
+from unirex.training.schedule import epoch_batches, learning_rate, uncorrected
+from unirex.training.watch import Watch
+
+
+class StoppedError(Exception):
+    """Training was asked to stop by a signal (Ctrl-C, SIGTERM) and has saved its state."""
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal = number
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where training stands: what a resumed run starts from.
+
+    Attributes:
+        step: optimizer steps done.
+        epoch: epochs done.
+        batch: batches of the running epoch done.
+        best: best value of the chosen dev metric, None before the first.
+        best_epoch: the epoch (from 1) that reached it.
+        history: dev metrics by epoch.
+        max_tokens: bound of a micro-batch that running out of memory has taught, None before that.
+        seconds: of all optimizer steps, those before an interruption included.
+        instances: trained on in them, each as often as it was met.
+        interval: sums over the steps since the last line of the log.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best: float | None = None
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    max_tokens: int | None = None
+    seconds: float = 0.0
+    instances: int = 0
+    interval: dict[str, Any] = field(default_factory=dict)
+
+
+def adamw(method: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW in two groups: matrices decay, biases and norms do not."""
+    parameters = [p for p in method.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    # One kernel for all of an update, where the device has it: the same arithmetic in one pass over memory.
+    fused = all(p.device.type in ("cpu", "cuda") and p.dtype == torch.float32 for p in parameters)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
+
+
+def checkpoint_layers(method: nn.Module) -> None:
+    """Makes every backbone in a method keep the hidden states between its layers only, and compute the rest twice.
+
+    Raises:
+        ValueError: a backbone that cannot.
+    """
+    for module in method.modules():
+        if isinstance(module, PreTrainedModel) and module.config.model_type != "unirex":
+            if not module.supports_gradient_checkpointing:
+                raise ValueError(
+                    f"train.gradient_checkpointing is true, expected false: model type {module.config.model_type} "
+                    "does not support it"
+                )
+            # Renamed in later versions of transformers.
+            enable = getattr(module, "activation_checkpointing_enable", module.gradient_checkpointing_enable)
+            enable({"use_reentrant": False})
+
+
+def memory_ran_out(error: Exception) -> bool:
+    """Whether an error says that memory ran out, on whatever device."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # PyTorch has no class of its own for it on the CPU.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error) and "memory" in str(error)
+
+
+class Training:
+    """Trains a method on one set and asks for the dev metrics after each epoch."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        method: nn.Module,
+        data: EncodedSet,
+        config: TrainConfig,
+        run: Path,
+        seed: int,
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
+        if len(data) < accelerator.num_processes:
+            raise ValueError(f"the training set has {len(data)} instances, expected at least one per process")
+        self.accelerator = accelerator
+        self.weights: dict[str, float] = method.weights  # type: ignore[assignment]
+        # What some methods adapt between steps, from counts over all processes.
+        self._after_step: Callable[[Callable[[Tensor], Tensor]], None] | None = getattr(method, "after_step", None)
+        self.data = data
+        self.config = config
+        self.run = run
+        self.seed = seed
+        self.progress = Progress()
+        if config.gradient_checkpointing:
+            checkpoint_layers(method)
+        self.method, self.optimizer = accelerator.prepare(method, adamw(method, config))
+        self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
+        self.watch = Watch(accelerator, [example.id for example in data.examples], run)
+        self.digests = digests or {}
+        self.interval = Interval()
+        self._stop = 0  # the signal that asked for it
+        self._stopped_at = 0.0
+        self._ahead: Ahead[list[Batch]] | None = None
+        self._last = np.array([], dtype=np.int64)
+
+    @property
+    def bare_method(self) -> Any:
+        """The method without what accelerate wrapped around it."""
+        return self.accelerator.unwrap_model(self.method)
+
+    def fit(self, score_dev: Callable[[int], dict[str, float]], keep_best: Callable[[], None]) -> Progress:
+        """Trains to the end or to the end of patience; returns where it ended.
+
+        Args:
+            score_dev: dev metrics after an epoch, the same in every process; the metric to go by under `best`.
+            keep_best: saves the model as the best so far (called in the main process).
+
+        Raises:
+            StoppedError: on Ctrl-C or SIGTERM, after the state was saved.
+            FloatingPointError: a loss, a gradient, the weights or the model's scores are not finite.
+        """
+        progress = self.progress
+        with self._interruptible(), self._bar() as bar:
+            while progress.epoch < self.config.epochs and not self._out_of_patience():
+                self._epoch(bar)
+                self.watch.check()
+                progress.epoch, progress.batch = progress.epoch + 1, 0
+                with self.watch.explaining(progress.step, self._last):
+                    metrics = score_dev(progress.epoch)
+                self._judge(metrics, keep_best)
+                bar.epoch(progress.epoch, metrics, best=progress.best_epoch == progress.epoch)
+                self.save()
+                if self._counts([])[1]:
+                    raise self._stopped()
+        return progress
+
+    def _epoch(self, bar: Any) -> None:
+        batches = epoch_batches(self.data.lengths, self.config, self.seed, self.progress.epoch, self.data.has_gold)
+        self.method.train()
+        with Ahead(lambda number: self._collate(batches[number]), len(batches)) as self._ahead:
+            while self.progress.batch < len(batches):
+                self._train_on(batches, bar)
+        self._ahead = None
+
+    def _train_on(self, batches: list[NDArray[np.int64]], bar: Any) -> None:
+        started = time.perf_counter()
+        lr = self._set_lr()
+        self._last = batches[self.progress.batch]
+        with self.watch.explaining(self.progress.step + 1, self._last):
+            _, stop = self._step(self._last)
+        self.progress.step += 1
+        self.progress.instances += len(self._last)
+        self.progress.batch += 1
+        bar.update(1)
+        seconds = time.perf_counter() - started
+        self.progress.seconds += seconds
+        self.interval.seconds += seconds
+        if self.progress.step % self.config.log_every == 0 or self.progress.step in (1, self.total_steps):
+            self._log_interval(lr, bar)
+        if stop:
+            self.save()
+            raise self._stopped()
+        if self.config.save_every and self.progress.step % self.config.save_every == 0:
+            self.save()
+
+    def _stopped(self) -> StoppedError:
+        return StoppedError(f"stopped after step {self.progress.step}", self._stop or signal.SIGINT)
+
+    def _step(self, index: NDArray[np.int64]) -> tuple[dict[str, Tensor], bool]:
+        """One optimizer step on a global batch: this process's share of each term's mean, and whether to stop."""
+        started = time.perf_counter()
+        micro = self._collate(index) if self._ahead is None else self._ahead.get(self.progress.batch)
+        self.interval.wait += time.perf_counter() - started
+        # A process without a share of a small last batch takes part with one instance that counts for nothing.
+        idle = not self._share(index).size
+        counts, stop = self._counts([] if idle else micro)
+        while (sums := self._gradients(micro, counts, idle=idle)) is None:
+            self._back_off(micro)
+            micro = self._collate(index)
+        step, norm = self.progress.step + 1, self._clip()
+        self.watch.add(step, sums, norm, index)
+        self.interval.add(sums, norm if self.accelerator.scaler is None else norm.nan_to_num(0, 0, 0))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        weights = [parameter.detach() for parameter in self.method.parameters() if parameter.requires_grad]
+        self.watch.add_weights(step, nn.utils.get_total_norm(weights), index)
+        if self._after_step is not None:
+            self._after_step(self._total)
+        return sums, stop
+
+    def _clip(self) -> Tensor:
+        """The gradient's norm, before it is clipped where that is asked for."""
+        if self.config.clip > 0:
+            norm: Tensor = self.accelerator.clip_grad_norm_(self.method.parameters(), self.config.clip)
+            return norm
+        self.accelerator.unscale_gradients()
+        return nn.utils.get_total_norm([p.grad for p in self.method.parameters() if p.grad is not None])
+
+    def _total(self, local: Tensor) -> Tensor:
+        """The sum of a tensor over processes."""
+        if self.accelerator.num_processes == 1:
+            return local
+        summed: Tensor = self.accelerator.reduce(local.to(self.accelerator.device), "sum")
+        return summed
+
+    def _share(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        return index[self.accelerator.process_index :: self.accelerator.num_processes]
+
+    def _collate(self, index: NDArray[np.int64]) -> list[Batch]:
+        """The micro-batches of this process's share of a global batch."""
+        share = self._share(index)
+        parts = np.array_split(share if len(share) else index[:1], self.config.accumulation)
+        bounds = [bound for bound in (self.config.max_tokens, self.progress.max_tokens) if bound is not None]
+        if bounds:
+            parts = [piece for part in parts for piece in self.data.shares(part, min(bounds))]
+        on_gpu = self.accelerator.device.type == "cuda"
+        batches = [self.data.collate(part, multiple=8 if on_gpu else 1) for part in parts if len(part)]
+        return [batch.pin() for batch in batches] if on_gpu else batches
+
+    def _gradients(self, micro: list[Batch], counts: Counts, *, idle: bool) -> dict[str, Tensor] | None:
+        """Adds up the gradients of all micro-batches; returns the sums of the terms, or None where memory ran out."""
+        accelerator, step = self.accelerator, self.progress.step
+        checkpoint.seed_step(self.seed, step, accelerator.process_index)
+        sums: dict[str, Tensor] = {}
+        try:
+            for number, batch in enumerate(micro):
+                last = number == len(micro) - 1
+                with nullcontext() if last else accelerator.no_sync(self.method):
+                    terms = self.method(batch.to(accelerator.device), counts, rng_seed(self.seed, step))
+                    loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+                    # Data-parallel training averages gradients over processes; the terms are shares of one mean.
+                    accelerator.backward(loss * (0 if idle else accelerator.num_processes))
+                for name, term in terms.items():
+                    sums[name] = sums.get(name, 0) + term.detach() * (0 if idle else 1)
+        except (RuntimeError, MemoryError) as error:
+            if not memory_ran_out(error):
+                raise
+            return None  # so that what the traceback holds is free before the next attempt
+        return sums
+
+    def _back_off(self, micro: list[Batch]) -> None:
+        """Halves the micro-batches after memory ran out.
+
+        Raises:
+            ValueError: there is nothing left to halve, or other processes wait for this one's gradients.
+        """
+        tokens = max(batch.words_BL.numel() for batch in micro)
+        advice = "expected train.gradient_checkpointing true or a smaller model.max_length"
+        if all(len(batch.labels_I) == 1 for batch in micro):
+            raise ValueError(f"step {self.progress.step + 1}: no memory for one instance of {tokens} tokens; {advice}")
+        if self.accelerator.num_processes > 1:
+            raise ValueError(
+                f"step {self.progress.step + 1}: no memory for a micro-batch of {tokens} tokens; "
+                f"expected train.max_tokens below that"
+            )
+        self.optimizer.zero_grad()
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.progress.max_tokens = max(1, tokens // 2)
+        if self._ahead is not None:
+            self._ahead.forget()
+        self.log({"event": "out of memory", "step": self.progress.step, "max_tokens": self.progress.max_tokens})
+
+    def _counts(self, micro: list[Batch]) -> tuple[Counts, bool]:
+        """The counts of the global batch, and whether any process was asked to stop."""
+        local = torch.zeros(5, dtype=torch.float64)
+        for batch in micro:
+            local[:4] += Counts.of(batch)
+        local[4] = bool(self._stop)
+        instances, tokens, positive, rows, stop = self._total(local).tolist()
+        counts = Counts(
+            instances=instances,
+            gold_tokens=tokens,
+            gold_positive=positive,
+            gold_rows=rows,
+            progress=self.progress.step / self.total_steps,
+        )
+        return counts, stop > 0
+
+    def _set_lr(self) -> float:
+        lr = learning_rate(self.progress.step, self.total_steps, self.config)
+        for group, decay in zip(self.optimizer.param_groups, (self.config.weight_decay, 0.0), strict=True):
+            group.update(
+                {"lr": lr} if self.config.bias_correction else uncorrected(lr, decay, self.progress.step, self.config)
+            )
+        return lr
+
+    def _log_interval(self, lr: float, bar: Any) -> None:
+        """Writes the means over the steps since the last line of the log, this one included."""
+        self.watch.check()
+        sums = self.interval.over_all(self.accelerator)
+        steps = sums["steps"]
+        entry = {name: value / steps for name, value in sums["terms"].items()}
+        total = sum(self.weights[name] * value for name, value in entry.items())
+        record = {
+            "step": self.progress.step,
+            "epoch": self.progress.epoch,
+            "loss": total,
+            **entry,
+            "lr": lr,
+            "grad_norm": sums["norm"] / steps,
+            "steps": steps,
+            "seconds": round(sums["seconds"] / steps, 4),
+            "wait": round(sums["wait"] / steps, 4),
+        }
+        self.interval = Interval()
+        self.log(record)
+        bar.losses(total, entry)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Appends a line to the run's log and tells the trackers."""
+        if self.accelerator.is_main_process:
+            append_log(self.run, record)
+        numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
+        self.accelerator.log(numbers, step=self.progress.step)
+
+    def _judge(self, metrics: dict[str, float], keep_best: Callable[[], None]) -> None:
+        progress = self.progress
+        progress.history.append(metrics)
+        self.log({"event": "dev", "step": progress.step, "epoch": progress.epoch, **metrics})
+        value = metrics["best"]
+        if math.isnan(value):
+            raise ValueError(f"train.best_metric is {self.config.best_metric!r}, which is undefined on the dev split")
+        if progress.best is None or value > progress.best:
+            progress.best, progress.best_epoch = value, progress.epoch
+            if self.accelerator.is_main_process:
+                keep_best()
+        self.accelerator.wait_for_everyone()
+
+    def _out_of_patience(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.progress.epoch - self.progress.best_epoch >= max(1, patience) > 0
+
+    def save(self) -> None:
+        """Writes a checkpoint from the main process."""
+        self.watch.check()
+        self.progress.interval = self.interval.over_all(self.accelerator)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            scaler = self.accelerator.scaler
+            state = {
+                "progress": asdict(self.progress),
+                "scaler": None if scaler is None else scaler.state_dict(),
+                "data": dict(self.digests),
+            }
+            checkpoint.save(self.run, self.progress.step, self.bare_method.state_dict(), self.optimizer, state)
+        self.accelerator.wait_for_everyone()
+
+    def resume(self, folder: Path) -> None:
+        """Goes on from a checkpoint: weights, optimizer, progress; later lines of the log are dropped.
+
+        Raises:
+            ValueError: the checkpoint does not fit, or was made with other data.
+        """
+        weights, state = checkpoint.load(folder, self.optimizer)
+        self._check_data(state.get("data", {}), folder)
+        try:
+            self.bare_method.load_state_dict(weights)
+            self.progress = Progress(**state["progress"])
+            self.interval = Interval(**self.progress.interval)
+            if self.accelerator.scaler is not None and state["scaler"] is not None:
+                self.accelerator.scaler.load_state_dict(state["scaler"])
+        except (RuntimeError, KeyError, TypeError) as error:
+            raise ValueError(f"{folder}: does not fit this run ({type(error).__name__}: {error})") from None
+        if not self.accelerator.is_main_process:  # the sums over all processes go on in one
+            self.interval.terms = dict.fromkeys(self.interval.terms, 0.0)
+        self.cut_log()
+
+    def _check_data(self, before: Mapping[str, str], folder: Path) -> None:
+        """Refuses other data than those of the checkpoint; one of an older version does not know its own."""
+        for what, expected in before.items():
+            found = self.digests.get(what, expected)
+            if found != expected:
+                raise ValueError(
+                    f"--resume: {what} has digest {found}, expected {expected} as in {folder}: the data were replaced"
+                )
+
+    def cut_log(self) -> None:
+        """Leaves in the log what was written before the state that training stands at, and no torn line."""
+        if self.accelerator.is_main_process:
+            cut_log(self.run, step=self.progress.step, epochs=len(self.progress.history))
+        self.accelerator.wait_for_everyone()
+
+    def close(self) -> None:
+        """Takes off what accelerate put around the method, so that another stage can be prepared."""
+        self.accelerator.unwrap_model(self.method, keep_fp32_wrapper=False)
+        self.accelerator.free_memory()
+
+    def _bar(self) -> TrainingBar:
+        return TrainingBar(
+            total=self.total_steps,
+            initial=self.progress.step,
+            instances=len(self.data) * self.config.epochs / max(1, self.total_steps),
+            main=self.accelerator.is_main_process,
+        )
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C, or SIGTERM, ends the running step and saves; a second Ctrl-C ends at once.
+
+        A launcher passes on a Ctrl-C that the terminal has sent to all, so that a second within a second is the first.
+        """
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self._stop and number == signal.SIGINT and time.monotonic() - self._stopped_at > 1:
+                raise KeyboardInterrupt
+            if not self._stop:
+                self._stop, self._stopped_at = number, time.monotonic()
+
+        try:
+            before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not in the main thread: nobody can press Ctrl-C here
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,67 @@
+"""Which instances an optimizer step sees, and how far it goes: functions of the seed and the step alone."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unirex.config.run import TrainConfig
+from unirex.disk.checkpoint import rng_seed
+
+
+def epoch_batches(
+    lengths: NDArray[np.int64], config: TrainConfig, seed: int, epoch: int, has_gold: NDArray[np.bool_] | None = None
+) -> list[NDArray[np.int64]]:
+    """The global batches of an epoch: index arrays whose sizes differ by one at most.
+
+    With length grouping, instances are shuffled, sorted by length inside windows of 50 batches, cut into batches, and
+    the batches shuffled. Depends on seed and epoch only, never on the number of processes. Where `config.gold_half`
+    asks for it and fewer than half of the instances have gold, see `_half_with_gold`.
+    """
+    rng = np.random.default_rng(rng_seed(seed, epoch))
+    if config.gold_half and has_gold is not None and 0 < has_gold.sum() < (~has_gold).sum():
+        return _half_with_gold(has_gold, config.batch_size, rng)
+    order = rng.permutation(len(lengths))
+    if config.length_grouping:
+        window = 50 * config.batch_size
+        order = np.concatenate(
+            [
+                part[np.argsort(-lengths[part], kind="stable")]
+                for part in (order[i : i + window] for i in range(0, len(order), window))
+            ]
+        )
+    batches = np.array_split(order, max(1, math.ceil(len(order) / config.batch_size)))
+    if config.length_grouping:
+        return [batches[i] for i in rng.permutation(len(batches))]
+    return batches
+
+
+def _half_with_gold(has_gold: NDArray[np.bool_], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Batches with as many instances with gold as without: each without gold once, those with gold again and again."""
+    without, gold = rng.permutation(np.flatnonzero(~has_gold)), np.flatnonzero(has_gold)
+    halves = np.array_split(without, max(1, math.ceil(len(without) / max(1, batch_size // 2))))
+    rounds = [rng.permutation(gold) for _ in range(math.ceil(len(without) / len(gold)))]
+    repeated = np.concatenate(rounds)[: len(without)]
+    ends = np.cumsum([len(half) for half in halves])
+    return [
+        np.concatenate([half, repeated[end - len(half) : end]]) for half, end in zip(halves, ends.tolist(), strict=True)
+    ]
+
+
+def learning_rate(step: int, total: int, config: TrainConfig) -> float:
+    """Learning rate of a step (from 0): linear warm-up, then linear decay to 0 after the last."""
+    warm = round(config.warmup * total)
+    if step < warm:
+        return config.lr * (step + 1) / warm
+    return config.lr * (total - step) / max(1, total - warm)
+
+
+def uncorrected(lr: float, weight_decay: float, step: int, config: TrainConfig) -> dict[str, float]:
+    """AdamW's settings for a step (from 0) with which its bias correction cancels out.
+
+    The corrected update is lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps); the uncorrected one, which BERT was
+    trained with, is lr * m / (sqrt(v) + eps).
+    """
+    first, second = (1 - beta ** (step + 1) for beta in config.betas)
+    scale = first / math.sqrt(second)
+    return {"lr": lr * scale, "eps": config.eps / math.sqrt(second), "weight_decay": weight_decay / scale}

@@ -1,0 +1,120 @@
+"""Whether every step's loss and weights are numbers, found out without waiting for the device at every step."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unirex.disk.log import append_log
+
+SHOWN = 8
+"""Ids of a batch that the message names; the log gets all."""
+_NO_NUMBER = re.compile(r"\b(nan|inf|infinity|finite)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Step:
+    number: int
+    names: tuple[str, ...]
+    values: Tensor
+    index: NDArray[np.int64]
+
+
+class Watch:
+    """Keeps the loss terms and the norms of gradient and weights of each step until they are looked at.
+
+    On the CPU that is at once, for terms and gradient before the weights change. On an accelerator a look waits for all
+    work queued there, so it is at lines of the log, at checkpoints and at the ends of epochs: the first bad step is
+    named all the same, and no checkpoint is written after it.
+    """
+
+    def __init__(self, accelerator: Accelerator, ids: Sequence[str], run: Path) -> None:
+        self._accelerator = accelerator
+        self._ids = ids
+        self._run = run
+        self._waiting: list[_Step] = []
+
+    def add(self, step: int, terms: Mapping[str, Tensor], norm: Tensor, index: NDArray[np.int64]) -> None:
+        """Notes a step (from 1), its terms (this process's share), its gradient's norm and the places of its batch.
+
+        Raises:
+            FloatingPointError: as `check`, on the CPU.
+        """
+        values = {f"loss term {name}": terms[name] for name in sorted(terms)}
+        if self._accelerator.scaler is None:  # half precision skips such a step by itself
+            values["the gradient's norm"] = norm
+        self._note(step, values, index)
+
+    def add_weights(self, step: int, norm: Tensor, index: NDArray[np.int64]) -> None:
+        """Notes the norm of the weights that a step has made.
+
+        Raises:
+            FloatingPointError: as `check`, on the CPU.
+        """
+        self._note(step, {"the weights' norm": norm}, index)
+
+    def _note(self, step: int, values: Mapping[str, Tensor], index: NDArray[np.int64]) -> None:
+        stacked = torch.stack([value.detach().double() for value in values.values()])
+        self._waiting.append(_Step(number=step, names=tuple(values), values=stacked, index=index))
+        if stacked.device.type == "cpu":
+            self.check()
+
+    def check(self, *, alone: bool = False) -> None:
+        """Looks at the steps noted since the last look, in all processes together unless `alone`.
+
+        Raises:
+            FloatingPointError: the first step with a value that is not finite, the value, and the batch's ids.
+        """
+        if not self._waiting:
+            return
+        steps, self._waiting = self._waiting, []
+        values = torch.cat([step.values for step in steps])
+        if self._accelerator.num_processes > 1 and not alone:
+            values = self._accelerator.reduce(values, "sum")
+        found = iter(values.tolist())
+        for step in steps:
+            for name in step.names:
+                value = next(found)
+                if not math.isfinite(value):
+                    raise self._fault(step.number, name, value, step.index)
+
+    @contextmanager
+    def explaining(self, step: int, index: NDArray[np.int64]) -> Iterator[None]:
+        """Puts a loss or scores that are not finite in place of the errors they cause later.
+
+        Data are checked when they are read: where an error here speaks of NaN or infinity, the model computed it.
+
+        Args:
+            step: that runs (from 1), or the last one.
+            index: places of its batch.
+
+        Raises:
+            FloatingPointError: instead of an error that such values caused.
+        """
+        try:
+            yield
+        except (ValueError, RuntimeError) as error:
+            self.check(alone=True)
+            if _NO_NUMBER.search(str(error)):
+                raise self._fault(step, "what the model computes", str(error), index) from error
+            raise
+
+    def _fault(self, step: int, name: str, value: object, index: NDArray[np.int64]) -> FloatingPointError:
+        ids = [self._ids[i] for i in index.tolist()]
+        if self._accelerator.is_main_process:
+            record = {"event": "not finite", "step": step, "what": name, "value": str(value), "ids": ids}
+            append_log(self._run, record)
+        shown = ", ".join(ids[:SHOWN]) + ("…" if len(ids) > SHOWN else "")
+        found = f"{name} is {value}, expected a finite number" if isinstance(value, float) else f"{name}: {value}"
+        return FloatingPointError(
+            f"step {step}: {found}; batch of {len(ids)} instances: {shown} "
+            "(all in log.jsonl); the last checkpoint is kept"
+        )
