@@ -41,7 +41,7 @@ def build(shape: str, texts: list[str]) -> Explainer:
     backbone = AutoConfig.for_model("bert", vocab_size=len(tokenizer), **SHAPES[shape]).to_dict()
     config = UnirexConfig(backbone=backbone, extractor="shared", id2label={0: "neg", 1: "pos"})
     tools = Tools(tokenizer=tokenizer, extractor_tokenizer=None, max_length=512)
-    kind = METHODS["unirex"]
+    kind = METHODS["joint"]
     saved = Saved(
         method=kind(UnirexModel(config), kind.config_class(), tools.fill), tools=tools, labels=("neg", "pos"),
         choice=False, unit="token", word_score="max", rationale_fraction=0.2, scores_from="extractor",

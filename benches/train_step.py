@@ -36,8 +36,8 @@ from transformers import AutoConfig
 from unirex.config.run import TrainConfig
 from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.extractors.attribution import AttributionConfig
+from unirex.methods.joint import Joint, JointConfig
 from unirex.methods.method import Counts
-from unirex.methods.unirex import Unirex, UnirexMethodConfig
 from unirex.modeling import UnirexConfig, UnirexModel
 from unirex.training.loop import adamw
 
@@ -205,8 +205,8 @@ class OurStep:
     """The package's step, with all fractions or one sampled."""
 
     def __init__(self, model: UnirexModel, fractions_per_step: int | None) -> None:
-        config = UnirexMethodConfig(fractions=FRACTIONS, fractions_per_step=fractions_per_step)
-        self.method = Unirex(model, config, FILL)
+        config = JointConfig(fractions=FRACTIONS, fractions_per_step=fractions_per_step)
+        self.method = Joint(model, config, FILL)
         self.seed = 0
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:

@@ -123,7 +123,7 @@ def test_files_and_the_command_line_win_over_a_preset(tmp_path: Path) -> None:
 
 
 def test_without_a_preset_nothing_changes() -> None:
-    plain = build_parser("unirex", prog="t", description="d").get_defaults()
+    plain = build_parser("joint", prog="t", description="d").get_defaults()
     assert plain.train.betas == (0.9, 0.999)
     assert yaml.safe_load(to_yaml(read()))["preset"] == "default"
 

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SHOWN = 80
 """How much of a value a message shows."""
@@ -76,6 +76,38 @@ def shown(value: object) -> str:
     """
     text = repr(value[: SHOWN + 1] if isinstance(value, str | bytes) else value)
     return text if len(text) <= SHOWN + 2 else f"{text[:SHOWN]}…"
+
+
+NOW = {("method.name", "unirex"): "joint", ("convention", "unirex"): "paper"}
+"""Words that were renamed and are still read: (key, old word) -> new word."""
+
+
+def current(key: str, word: str) -> str:
+    """The word in use now; says so in one line on standard error if it is another.
+
+    >>> current("convention", "paper"), current("convention", "strict")
+    ('paper', 'strict')
+    """
+    now = NOW.get((key, word))
+    if now is None:
+        return word
+    say(f"note: {key} {word!r} is called {now!r} now", error=True)
+    return now
+
+
+def current_option(arguments: Sequence[str], option: str) -> list[str]:
+    """The arguments of a command with the word in use now as the value of `option`.
+
+    >>> current_option(["a", "--convention", "paper", "--convention=strict"], "--convention")
+    ['a', '--convention', 'paper', '--convention=strict']
+    """
+    key, found = option.lstrip("-"), list(arguments)
+    for i, argument in enumerate(found):
+        if argument.startswith(f"{option}="):
+            found[i] = f"{option}={current(key, argument.partition('=')[2])}"
+        elif i and found[i - 1] == option:
+            found[i] = current(key, argument)
+    return found
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

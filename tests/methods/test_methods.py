@@ -121,16 +121,16 @@ def test_a_stage_leaves_the_other_models_weights_alone(case: str) -> None:
         ("a2r", {"gap_weight": 0.0, "soft_weight": 0.0}, "expected one of them to train the scores"),
         ("a2r", {"fractions": (0.5, 0.2)}, "method.fractions is (0.5, 0.2), expected ascending values in (0, 1]"),
         ("l2e", {"task_epochs": 0}, "method.task_epochs is 0"),
-        ("unirex", {"comp_target": 0.2}, "method.comp_target is 0.2, expected null with comp_criterion margin"),
-        ("unirex", {"comp_trains": "extractor"}, "method.comp_trains is 'extractor', expected 'both' with estimator"),
+        ("joint", {"comp_target": 0.2}, "method.comp_target is 0.2, expected null with comp_criterion margin"),
+        ("joint", {"comp_trains": "extractor"}, "method.comp_trains is 'extractor', expected 'both' with estimator"),
         (
-            "unirex",
+            "joint",
             {"comp_trains": "extractor", "estimator": "imle", "comp_weight": 0.0},
             "method.comp_trains is 'extractor', expected 'both' with comp_weight 0",
         ),
-        ("unirex", {"ramp": 0.5, "comp_weight": 0.0, "suff_weight": 0.0}, "method.ramp is 0.5, expected 0"),
-        ("unirex", {"imle_step": 0.0}, "method.imle_step is 0.0, expected a finite number above 0"),
-        ("unirex", {"estimator": "perturbed", "noise": 0.0}, "method.noise is 0, expected more"),
+        ("joint", {"ramp": 0.5, "comp_weight": 0.0, "suff_weight": 0.0}, "method.ramp is 0.5, expected 0"),
+        ("joint", {"imle_step": 0.0}, "method.imle_step is 0.0, expected a finite number above 0"),
+        ("joint", {"estimator": "perturbed", "noise": 0.0}, "method.noise is 0, expected more"),
     ],
 )
 def test_bad_settings(case: str, settings: dict[str, Any], message: str) -> None:
@@ -155,15 +155,15 @@ def test_bad_settings(case: str, settings: dict[str, Any], message: str) -> None
 def test_settings_that_would_train_nothing_are_refused(case: str, settings: dict[str, Any], message: str) -> None:
     method = method_of(case)
     with pytest.raises(ValueError, match=r".") as caught:
-        METHODS["unirex"](method.model, METHODS["unirex"].config_class(**settings), method.fill)
+        METHODS["joint"](method.model, METHODS["joint"].config_class(**settings), method.fill)
     assert message in str(caught.value)
 
 
 def test_plausibility_needs_an_attribution_that_can_be_trained() -> None:
     method = method_of("aa_fp")
-    config = METHODS["unirex"].config_class(attribution="ig")
+    config = METHODS["joint"].config_class(attribution="ig")
     with pytest.raises(ValueError, match=r"method.attribution is 'ig', expected grad or input_x_grad"):
-        METHODS["unirex"](method.model, config, method.fill)
+        METHODS["joint"](method.model, config, method.fill)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_faithfulness_by_its_formulas(rows: list[tuple[float, float, float, floa
     np.testing.assert_allclose(metrics.normalised_comprehensiveness(full, other, null), share, atol=1e-12)
     np.testing.assert_allclose(metrics.normalised_sufficiency(full, other, null), 1 - share, atol=1e-12)
     np.testing.assert_allclose(metrics.aopc(other), other.mean(axis=1), atol=1e-15)
-    np.testing.assert_allclose(metrics.aopc(other, "unirex"), other.sum(axis=1) / 3, atol=1e-15)
+    np.testing.assert_allclose(metrics.aopc(other, "paper"), other.sum(axis=1) / 3, atol=1e-15)
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=6))

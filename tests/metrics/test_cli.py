@@ -96,10 +96,10 @@ def test_columns_are_named_by_what_tells_their_paths_apart(file: Path) -> None:
 
 
 def test_options_reach_the_score(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--convention", "unirex", "--perturbation", "delete", "--iou-thresholds", "0.3", "0.7", "--seed", "3"]
+    arguments = ["--convention", "paper", "--perturbation", "delete", "--iou-thresholds", "0.3", "0.7", "--seed", "3"]
     assert main(["score", str(file), *arguments, "--replicates", "20", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["convention"] == "unirex"
+    assert found["convention"] == "paper"
     assert found["about"]["perturbation"] == "delete"
     assert found["resampling"] == {"replicates": 20, "seed": 3, "confidence": 0.95}
     assert "iou_f1@0.7" in {m["name"] for m in found["metrics"]}

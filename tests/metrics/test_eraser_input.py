@@ -108,7 +108,7 @@ def test_a_class_that_its_scores_do_not_prefer(tmp_path: Path, capsys: pytest.Ca
         strict(tmp_path)
     assert str(refused.value).endswith(fault)
     note = "1 of 2 rows: the prediction is not the class with the highest probability"
-    assert score_eraser_rows(results, tmp_path, "test", "unirex", resampling=NO_DRAWS).odd == (note,)
+    assert score_eraser_rows(results, tmp_path, "test", "paper", resampling=NO_DRAWS).odd == (note,)
     with pytest.warns(
         UserWarning, match="1 of 2 instances: the classification is not the class with the highest score"
     ):

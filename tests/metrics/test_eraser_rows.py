@@ -123,7 +123,7 @@ def assert_equal(found, expected):
         assert getattr(found, what) == getattr(expected, what), (what, found, expected)
 
 
-@pytest.mark.parametrize("convention", ["strict", "unirex"])
+@pytest.mark.parametrize("convention", ["strict", "paper"])
 def test_equals_a_prediction_file_with_the_same_content(tmp_path, convention):
     world = World(seed=0)
     draws = Resampling(replicates=50)

@@ -166,7 +166,7 @@ def test_stored_row_values_stand_for_predictions(suite: Path, tmp_path: Path) ->
         for place, cell in expected.cells.items():
             assert found.cells[place].values == pytest.approx(dict(cell.values), abs=1e-6)
             assert found.cells[place].rows == cell.rows
-    for name, value in (("perturbation", "other"), ("scorer", "check"), ("convention", "unirex")):
+    for name, value in (("perturbation", "other"), ("scorer", "check"), ("convention", "paper")):
         with pytest.raises(ValueError, match=rf"0\.parquet: {name} is '\w+', expected '{value}'"):
             gain_table(stored, resampling=quick, **{name: value})
 
@@ -330,10 +330,10 @@ def test_broken_files_of_ends(content: str, suite: Path, tmp_path: Path, capsys:
 def test_ends_of_another_convention_are_refused(
     suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "ends.json").write_text('{"convention": "unirex", "ends": {}}')
+    (tmp_path / "ends.json").write_text('{"convention": "paper", "ends": {}}')
     pattern = f"{suite}/{{method}}/{{data}}/{{seed}}/predictions.parquet"
     assert main(["nrg", pattern, "--frozen", str(tmp_path / "ends.json")]) == 2
-    assert "ends of convention 'unirex', expected 'strict'" in capsys.readouterr().err
+    assert "ends of convention 'paper', expected 'strict'" in capsys.readouterr().err
 
 
 def test_nan_is_left_out_of_the_ends() -> None:

@@ -49,7 +49,7 @@ def outcomes(changes: dict[str, Any]) -> tuple[str, tuple[str, ...], list[str]]:
     system = table(changes)
     with pytest.raises(ValueError, match=r"^table: row id 'r1': ") as refused:
         score(system, labels=["neg", "pos"], resampling=NO_DRAWS)
-    report = score(system, "unirex", labels=["neg", "pos"], resampling=NO_DRAWS)
+    report = score(system, "paper", labels=["neg", "pos"], resampling=NO_DRAWS)
     return str(refused.value), report.odd, list(prediction_problems(system, labels=["neg", "pos"]))
 
 
@@ -70,7 +70,7 @@ def test_labels_in_the_wrong_order() -> None:
         ValueError, match=r"'r0': prediction is 'neg' with probability 0\.25, expected 'pos' with 0\.75"
     ):
         score(table({}), labels=["pos", "neg"], resampling=NO_DRAWS)
-    report = score(table({}), "unirex", labels=["pos", "neg"], resampling=NO_DRAWS)
+    report = score(table({}), "paper", labels=["pos", "neg"], resampling=NO_DRAWS)
     assert report.odd == ("2 of 2 rows: the prediction is not the class with the highest probability",)
     assert f"note: {report.odd[0]}" in report.to_text()
     assert report.as_dict()["notes"] == report.notes
@@ -233,7 +233,7 @@ def test_counts_merge_like_sums() -> None:
     from unirex.metrics import plan
 
     system = table({"prediction": "pos"})
-    made = plan(system, "unirex", labels=["neg", "pos"], resampling=NO_DRAWS)
+    made = plan(system, "paper", labels=["neg", "pos"], resampling=NO_DRAWS)
     whole, second = made.state(), made.state()
     batch = system.combine_chunks().to_batches()[0]
     whole.update(batch.slice(0, 1).select(whole.parser.columns()))

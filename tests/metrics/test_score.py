@@ -24,7 +24,7 @@ def assert_same_values(report: Report, expected: dict[str, float], tolerance: fl
         assert found[name] == pytest.approx(value, abs=tolerance, rel=tolerance, nan_ok=True), name
 
 
-@pytest.mark.parametrize("convention", ["strict", "unirex"])
+@pytest.mark.parametrize("convention", ["strict", "paper"])
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 25))
 @settings(max_examples=12, deadline=None)
 def test_every_metric_agrees_with_its_slow_twin(convention: str, seed: int, n: int) -> None:
@@ -34,7 +34,7 @@ def test_every_metric_agrees_with_its_slow_twin(convention: str, seed: int, n: i
     assert {m.convention for m in report.metrics} == {convention}
 
 
-@pytest.mark.parametrize("convention", ["strict", "unirex"])
+@pytest.mark.parametrize("convention", ["strict", "paper"])
 def test_undefined_rows_are_counted(convention: str) -> None:
     rows = predictions.rows(3, 60)
     report = score(predictions.as_table(rows), convention, resampling=NO_DRAWS)
@@ -46,7 +46,7 @@ def test_undefined_rows_are_counted(convention: str) -> None:
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=10, deadline=None)
 def test_every_value_lies_in_its_range(seed: int) -> None:
-    for convention in ("strict", "unirex"):
+    for convention in ("strict", "paper"):
         for metric in score(predictions.table(seed, 12), convention, resampling=NO_DRAWS).metrics:  # type: ignore[arg-type]
             low, high = metric.range
             assert np.isnan(metric.value) or low - 1e-12 <= metric.value <= high + 1e-12, metric
@@ -56,7 +56,7 @@ def test_identities() -> None:
     report = score(predictions.table(5, 200), resampling=NO_DRAWS)
     aopc = report["comprehensiveness"].value - report["sufficiency"].value
     assert report["csd"].value == pytest.approx(aopc, abs=1e-12)
-    paper = score(predictions.table(5, 200), "unirex", resampling=NO_DRAWS)
+    paper = score(predictions.table(5, 200), "paper", resampling=NO_DRAWS)
     for name in ("comprehensiveness", "sufficiency", "csd"):
         assert paper[name].value == pytest.approx(report[name].value * 5 / 6, abs=1e-12)
     assert paper["comprehensiveness@0.1"].value == report["comprehensiveness@0.1"].value

@@ -44,8 +44,8 @@ def test_a_state_of_other_replicates_does_not_merge_from_bytes() -> None:
 
 def test_states_of_different_plans_do_not_merge() -> None:
     table = predictions.table(0, 10)
-    strict, unirex = plan(table).state(), plan(table, "unirex").state()
-    with pytest.raises(ValueError, match="convention 'unirex', expected 'strict'"):
+    strict, unirex = plan(table).state(), plan(table, "paper").state()
+    with pytest.raises(ValueError, match="convention 'paper', expected 'strict'"):
         strict.merge(unirex)
     with pytest.raises(ValueError, match="seed 1, expected 0"):
         strict.merge(plan(table, resampling=Resampling(seed=1)).state())
@@ -54,7 +54,7 @@ def test_states_of_different_plans_do_not_merge() -> None:
 SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"resampling": Resampling(replicates=20, seed=4)}, "seed 4, expected 0"),
     ({"resampling": Resampling(replicates=20, confidence=0.9)}, "confidence 0.9, expected 0.95"),
-    ({"convention": "unirex"}, "convention 'unirex', expected 'strict'"),
+    ({"convention": "paper"}, "convention 'paper', expected 'strict'"),
     ({"iou_thresholds": [0.1]}, r"iou_thresholds \[0.1\], expected \[0.5\]"),
     ({"perturbation": ["delete", "attention"]}, r"perturbations .*delete.*, expected .*attention"),
     ({"labels": ("pos", "neg", "neutral")}, r"labels \['pos', .*, expected \['neg', "),

@@ -81,7 +81,7 @@ def faithfulness(row: Row, labels: list[str], how: str, convention: str) -> dict
             found[f"{what}_kl"].append(kl if np.isfinite(kl) else NAN)
     out = {}
     for name, values in found.items():
-        out[name] = sum(values) / (len(values) + (convention == "unirex"))
+        out[name] = sum(values) / (len(values) + (convention == "paper"))
         out |= {f"{name}@{f:g}": v for f, v in zip(row["fractions"], values, strict=True)}
     return out
 
@@ -105,7 +105,7 @@ def row_metrics(
         for t in thresholds:
             values += iou_prf(rationale, gold, t)
     out |= dict(zip(plausibility, values, strict=True))
-    if convention == "unirex":
+    if convention == "paper":
         if gold is None or not any(g > 0.5 for g in gold):
             out |= dict.fromkeys(plausibility, 0.0)
         else:

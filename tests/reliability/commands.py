@@ -148,14 +148,14 @@ def commands(data: Path) -> list[Command]:
     return [
         *(
             Command(f"score, {convention}", ["score", a, b, f"--convention={convention}", "--replicates=300"])
-            for convention in ("strict", "unirex")
+            for convention in ("strict", "paper")
         ),
         *(
             Command(
                 f"score --data-dir, {convention}",
                 ["score", *benchmark, f"--convention={convention}", "--replicates=100"],
             )
-            for convention in ("eraser", "strict", "unirex")
+            for convention in ("eraser", "strict", "paper")
         ),
         Command("compare", ["compare", a, b, "--replicates=1000"]),
         Command(

@@ -34,7 +34,7 @@ _PAPER_EXPLAINER = {
 METHOD_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
     "paper": {
-        "unirex": _PAPER_EXPLAINER,
+        "joint": _PAPER_EXPLAINER,
         "sgt": {"suff_criterion": "kl_mean_reversed", **_PAPER_EXPLAINER},
         "fresh": {"rounding": "floor", **_PAPER_EXPLAINER},
         "l2e": {"score": "class", **_PAPER_EXPLAINER},
@@ -50,7 +50,7 @@ METHOD_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 HEADS: dict[str, dict[tuple[str, str], Literal["linear", "mlp"]]] = {
     "default": {},
-    "paper": {("unirex", "shared"): "mlp", ("unirex", "dual"): "mlp"},
+    "paper": {("joint", "shared"): "mlp", ("joint", "dual"): "mlp"},
 }
 """The head of an extractor by method and kind of extractor, where it is not linear; `model.head` wins."""
 
@@ -68,7 +68,7 @@ def preset_defaults(preset: str, method: str) -> dict[str, Any]:
 def preset_head(preset: str, method: str, extractor: str) -> Literal["linear", "mlp"]:
     """The head that a preset gives an extractor.
 
-    >>> preset_head("paper", "unirex", "dual"), preset_head("paper", "unirex", "attribution")
+    >>> preset_head("paper", "joint", "dual"), preset_head("paper", "joint", "attribution")
     ('mlp', 'linear')
     """
     return HEADS[preset].get((method, extractor), "linear")

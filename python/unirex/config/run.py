@@ -16,7 +16,7 @@ from unirex.disk.untrusted import read_yaml
 from unirex.judging.predict import EvalConfig
 from unirex.methods import METHODS
 from unirex.modeling import ExtractorKind
-from unirex.text import suggest
+from unirex.text import NOW, suggest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +231,7 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
     """
     arguments = config_first(list(argv))
     method, preset = (
-        _ahead(arguments, "method.name", "unirex", METHODS),
+        _ahead(arguments, "method.name", "joint", METHODS),
         _ahead(arguments, "preset", "default", PRESETS),
     )
     parser = build_parser(method, preset=preset, prog=prog, description=description)
@@ -287,6 +287,7 @@ def _ahead(arguments: list[str], key: str, default: str, known: Mapping[str, Any
             value = _found_in(path, key) or value
         if argument.partition("=")[0] == f"--{key}":
             value = argument.partition("=")[2] or after
+    value = NOW.get((key, value), value)
     if value not in known:
         raise ValueError(f"{key} is {value!r}, expected {' or '.join(known)}{suggest(value, known)}")
     return value

@@ -27,6 +27,7 @@ from unirex.judging.classifier import Classifier, classify
 from unirex.methods import METHODS
 from unirex.methods.method import Explanation, saved_config
 from unirex.modeling import UnirexModel
+from unirex.text import NOW
 
 STEPS = 50
 """Points on the way from the baseline, for integrated gradients."""
@@ -190,7 +191,7 @@ def _ours(
     try:
         own = own_tokenizer(str(model.name_or_path)) if settings["own_extractor_tokenizer"] else None
         tools = Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=max_length or settings["max_length"])
-        kind: Any = METHODS[settings["method"]["name"]]
+        kind: Any = METHODS[NOW.get(("method.name", settings["method"]["name"]), settings["method"]["name"])]
         method_config = saved_config(kind.config_class, settings["method"])
         fraction = float(settings["rationale_fraction"])
     except (KeyError, TypeError, AttributeError) as error:

@@ -10,8 +10,8 @@ from typing import Any
 
 from unirex.methods.a2r import A2r
 from unirex.methods.fresh import Fresh
+from unirex.methods.joint import Joint
 from unirex.methods.l2e import L2e
 from unirex.methods.sgt import Sgt
-from unirex.methods.unirex import Unirex
 
-METHODS: dict[str, Any] = {"unirex": Unirex, "sgt": Sgt, "fresh": Fresh, "a2r": A2r, "l2e": L2e}
+METHODS: dict[str, Any] = {"joint": Joint, "sgt": Sgt, "fresh": Fresh, "a2r": A2r, "l2e": L2e}

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from unirex.data.collate import FillTokens
+from unirex.methods.joint import Joint, JointConfig
 from unirex.methods.objectives import SuffCriterion
-from unirex.methods.unirex import Unirex, UnirexMethodConfig
 from unirex.modeling import UnirexModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class SgtConfig(UnirexMethodConfig):
+class SgtConfig(JointConfig):
     """Settings of SGT: those of UNIREX without comprehensiveness, with KL as the sufficiency criterion.
 
     With `plaus_weight` above 0 it is SGT+P: attributions learn to agree with human rationales.
@@ -23,12 +23,12 @@ class SgtConfig(UnirexMethodConfig):
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        UnirexMethodConfig.__post_init__(self)
+        JointConfig.__post_init__(self)
         if self.comp_weight != 0:
             raise ValueError(f"method.comp_weight is {self.comp_weight}, expected 0 for sgt (unirex has the term)")
 
 
-class Sgt(Unirex):
+class Sgt(Joint):
     """The task model is taught to answer alike when the tokens of low attribution are hidden.
 
     The tokens that keep their place at each step are the top fractions by the model's own attribution; the loss beside
@@ -36,7 +36,7 @@ class Sgt(Unirex):
     and masks one share; the form here is the UNIREX paper's: tokens are hidden, at every fraction.
     """
 
-    config_class: ClassVar[type[UnirexMethodConfig]] = SgtConfig
+    config_class: ClassVar[type[JointConfig]] = SgtConfig
     extractors: ClassVar[tuple[str, ...]] = ("attribution",)
 
     def __init__(self, model: UnirexModel, config: SgtConfig, fill: FillTokens) -> None:

@@ -8,7 +8,7 @@ above 0.5 counts as marked. A rationale is hard: 0 or 1.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from unirex import _rust
 from unirex.metrics.definitions import Convention, Direction
 from unirex.metrics.ragged import Ragged, bool_values, float_values, is_number, list_offsets, valid, value_type
 from unirex.metrics.tensors import arrow_column, as_lists, as_numpy
-from unirex.text import shown, suggest
+from unirex.text import current, shown, suggest
 
 Rows: TypeAlias = Sequence[Any] | tuple[ArrayLike, ArrayLike] | pa.Array | pa.ChunkedArray | NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
@@ -108,16 +108,17 @@ def kl_divergence(full: ArrayLike, perturbed: ArrayLike) -> Floats:
 def aopc(values: ArrayLike, convention: Convention = "strict") -> Floats:
     """One value per row, [N], from its values at K fractions, [N, K]; undefined where one of them is.
 
-    `strict` takes the mean (DeYoung et al. 2020); `unirex` divides the sum by K + 1 (Chan et al. 2022).
+    `strict` takes the mean (DeYoung et al. 2020); `paper` divides the sum by K + 1 (Chan et al. 2022).
 
-    >>> aopc([[0.25, 0.5]]).tolist(), aopc([[0.25, 0.5]], "unirex").tolist()
+    >>> aopc([[0.25, 0.5]]).tolist(), aopc([[0.25, 0.5]], "paper").tolist()
     ([0.375], [0.25])
     """
+    convention = cast("Convention", current("convention", convention))
     _one_of("convention", convention, get_args(Convention))
     array = _floats(values)
     if array.ndim != 2:
         raise TypeError(f"values has {array.ndim} dimensions, expected 2")
-    return _rust.aopc(array.reshape(-1), array.shape[1], convention == "unirex")
+    return _rust.aopc(array.reshape(-1), array.shape[1], convention == "paper")
 
 
 def auprc(scores: Rows, gold: Rows) -> Floats:

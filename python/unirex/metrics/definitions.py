@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Direction = Literal["higher", "lower", "none"]
 Group = Literal["task", "faithfulness", "plausibility", "rationale"]
-Convention = Literal["strict", "unirex"]
+Convention = Literal["strict", "paper"]
 
 SHARE_STEP = 2.0**-30
 """Precision of shares under resampling; point estimates are exact."""
@@ -111,7 +111,7 @@ class Layout:
         has_probabilities, has_words: which further columns exist that rows are checked by.
         has_documents: whether there is a column that says where documents end, which no span of a rationale crosses.
         iou_thresholds: for span precision, recall and F1.
-        convention: `strict` or `unirex`.
+        convention: `strict` or `paper`.
         only: names of the metrics to compute; None = all.
         definitions: the metrics that follow from all this.
     """

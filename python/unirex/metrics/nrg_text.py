@@ -25,6 +25,7 @@ from unirex.metrics.nrg_table import (
     to_text,
 )
 from unirex.metrics.report import finite
+from unirex.text import current
 
 
 def to_markdown(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
@@ -137,7 +138,7 @@ def read_ends(path: str, convention: str) -> Ends:
             str(data): {str(name): (float(end["low"]), float(end["high"])) for name, end in metrics.items()}
             for data, metrics in content["ends"].items()
         }
-        frozen_for = content["convention"]
+        frozen_for = current("convention", content["convention"])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{path}: not a file of frozen ends ({reason})") from error

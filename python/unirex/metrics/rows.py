@@ -102,13 +102,13 @@ def _plausibility(batch: Batch, layout: Layout) -> dict[str, Floats]:
         found |= _agreement(rationale, gold)
         borders = _borders(batch.borders, batch.rationale, known)
         found |= _spans(_apart(rationale, borders), _apart(gold, borders), layout.iou_thresholds)
-        if layout.convention == "unirex" and batch.scores is not None:
+        if layout.convention == "paper" and batch.scores is not None:
             positive = Ragged(scores.values > 0, scores.offsets)
             found["token_f1"] = _rust.token_f1_both_classes(
                 positive.values, positive.offsets, gold.values, gold.offsets
             )
     spread = {name: _spread(values, known) for name, values in found.items()}
-    if layout.convention == "unirex":
+    if layout.convention == "paper":
         marked = np.zeros(len(known))
         marked[known] = _rust.rationale_length(gold.values, gold.offsets)
         for name, values in spread.items():

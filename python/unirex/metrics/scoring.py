@@ -15,7 +15,7 @@ from unirex.metrics.report import Report
 from unirex.metrics.source import Shard, Source, System, missing_column, open_source
 from unirex.metrics.state import Resampling, State
 from unirex.schema import perturbed_column
-from unirex.text import shown, suggest
+from unirex.text import current, shown, suggest
 
 KINDS = ("keep", "remove", "null")
 Progress = Callable[[int, int], None]
@@ -58,7 +58,7 @@ def score(
             that fsspec knows (`s3://`, `hf://`), a list of shards, or a table in memory: a dictionary of columns, a
             list of rows, a data frame of pandas or polars, a `datasets.Dataset`, anything that speaks Arrow. Without a
             column `id` a row of a table is known by its number.
-        convention: `strict`, or `unirex` for the definitions of Chan et al. 2022.
+        convention: `strict`, or `paper` for the definitions of Chan et al. 2022.
         perturbation: which of the file's perturbations, the default one first; None = all, `attention` first.
         scorer: the model whose probabilities are used: `self` or a check model of the file.
         iou_thresholds: a span matches from this intersection over union on, each in (0, 1].
@@ -116,6 +116,7 @@ def plan(
     0.625
     """
     source = open_source(system, columns=columns, labels=labels)
+    convention = cast("Convention", current("convention", convention))
     if convention not in get_args(Convention):
         hint = suggest(convention, get_args(Convention))
         raise ValueError(f"convention is {convention!r}, expected one of {list(get_args(Convention))}{hint}")

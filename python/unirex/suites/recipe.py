@@ -10,9 +10,9 @@ from typing import Any, Literal, get_args
 from unirex.config.command_line import expand
 from unirex.disk.untrusted import parse_yaml, read_yaml
 from unirex.schema import PERTURBATIONS
-from unirex.text import suggest
+from unirex.text import current, suggest
 
-Convention = Literal["strict", "eraser", "unirex"]
+Convention = Literal["strict", "eraser", "paper"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,6 +297,8 @@ def _sweep(content: Any, where: str) -> Sweep | None:
 
 def _table(content: Any, where: str) -> TableConfig:
     entries = _mapping(content or {}, f"{where}: table", tuple(TableConfig.__dataclass_fields__))
+    if "convention" in entries:
+        entries["convention"] = current("convention", str(entries["convention"]))
     for key, allowed in (("convention", get_args(Convention)), ("perturbation", (None, *PERTURBATIONS))):
         if key in entries and entries[key] not in allowed:
             shown = ", ".join("null" if value is None else str(value) for value in allowed)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from unirex.text import line
+from unirex.text import current_option, line
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("unirex.metrics.commands.score", "metrics of one system, or of several side by side"),
@@ -67,6 +67,7 @@ def _run(arguments: list[str]) -> int:
         from unirex.text import suggest
 
         return _fail(f"no command {name!r}, expected one of {', '.join(COMMANDS)}{suggest(name, COMMANDS)}")
+    rest = current_option(rest, "--convention")
     if name == "score" and any(word.partition("=")[0] in {"--data-dir", "--data_dir"} for word in rest):
         from unirex.metrics.commands import eraser as eraser_command
 

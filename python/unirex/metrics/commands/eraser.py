@@ -16,7 +16,7 @@ from unirex.metrics.eraser.benchmark import AOPC_THRESHOLDS, IOU_THRESHOLDS, sco
 from unirex.text import line, plain
 
 ABOUT = "Scores results in the format of the ERASER benchmark against its annotations."
-CONVENTIONS = ("strict", "eraser", "unirex")
+CONVENTIONS = ("strict", "eraser", "paper")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -39,7 +39,7 @@ def _one_line(message: str, parser: ArgumentParser) -> str:
 def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:
     """Adds the options about how predictions are read and resampled, the same in every command that does."""
     add = parser.add_argument
-    add("--convention", type=Literal["strict", "unirex"], default="strict", help="whose definitions (docs/metrics.md)")
+    add("--convention", type=Literal["strict", "paper"], default="strict", help="whose definitions (docs/metrics.md)")
     add("--perturbation", type=str, nargs="+", help="which of the file's, the default one first")
     add("--scorer", type=str, default="self", help="whose probabilities: self or a check model of the file")
     add(

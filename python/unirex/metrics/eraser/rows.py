@@ -8,7 +8,7 @@ scores at the hard rationale (`comprehensiveness[rationale]`) and the scores of 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from unirex.metrics.eraser.benchmark import PathLike, files, refuse_streams
 from unirex.metrics.ragged import Ragged
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.state import Resampling, State
+from unirex.text import current
 
 Arrays = dict[str, Any]
 
@@ -52,7 +53,7 @@ def score_eraser_rows(
             standard input.
         data_dir: folder with `SPLIT.jsonl` and `docs.jsonl` or `docs/`.
         split: the annotations to score against.
-        convention: `strict`, or `unirex` for the definitions of Chan et al. 2022.
+        convention: `strict`, or `paper` for the definitions of Chan et al. 2022.
         iou_thresholds: a span matches from this intersection over union on, each in (0, 1].
         aopc_thresholds: which entries of `thresholded_scores` to read; None = all of the first instance.
         resampling: replicates, seed and confidence of the intervals; 1000 replicates by default.
@@ -74,6 +75,7 @@ def score_eraser_rows(
     ...     score_eraser_rows(d / "results.jsonl", d, "test")["average_precision"].value
     0.5
     """
+    convention = cast("Convention", current("convention", convention))
     if convention not in get_args(Convention):
         raise ValueError(f"convention is {convention!r}, expected one of {list(get_args(Convention))}")
     for threshold in iou_thresholds:
@@ -186,7 +188,7 @@ def _parts(reader: _rust.EraserRows, convention: Convention, iou_thresholds: tup
     rationale = _rationale_layout(reader, convention)
     has_sentences = "sentences" in reader.fields
     sentences = Layout(has_gold=has_sentences, has_scores=has_sentences, convention=convention)
-    # At one fraction the metric of that fraction is the one wanted: the AOPC of `unirex` would halve it.
+    # At one fraction the metric of that fraction is the one wanted: the AOPC of `paper` would halve it.
     at_rationale = frozenset(d.name for d in rationale.definitions if d.name.endswith("@1"))
     ranked = frozenset({"auprc", "average_precision", "roc_auc"})
     return [

@@ -27,10 +27,11 @@ from unirex.rationale.perturb import How, Kind, View, perturb, perturbed_logits
 from unirex.rationale.relaxation import Estimator, Relaxation
 from unirex.rationale.selection import Pooling, relaxed_masks, select
 from unirex.schema import FRACTIONS
+from unirex.text import current
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnirexMethodConfig:
+class JointConfig:
     """Settings of the UNIREX losses. A weight of 0 switches a term, and the passes it needs, off.
 
     Attributes:
@@ -65,7 +66,7 @@ class UnirexMethodConfig:
         ramp: share of training over which the weights of comprehensiveness and sufficiency rise linearly from 0.
     """
 
-    name: str = "unirex"
+    name: str = "joint"
     fractions: tuple[float, ...] = FRACTIONS
     fractions_per_step: int | None = None
     unit: Literal["token", "word"] = "token"
@@ -97,6 +98,7 @@ class UnirexMethodConfig:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
+        object.__setattr__(self, "name", current("method.name", self.name))
         for fraction in self.fractions:
             if not 0 < fraction <= 1:
                 raise ValueError(f"method.fractions holds {fraction}, expected values in (0, 1]")
@@ -166,18 +168,18 @@ def frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def trains_scores(config: UnirexMethodConfig) -> bool:
+def trains_scores(config: JointConfig) -> bool:
     """Whether a loss differentiates the scores: plausibility does, and faithfulness unless the selection is hard."""
     return config.plaus_weight > 0 or (config.faithful and config.estimator != "hard")
 
 
-class Unirex(nn.Module):
+class Joint(nn.Module):
     """The paper's joint training of a task model and a learned extractor (DLM, SLM; F, P and FP by the weights)."""
 
-    config_class: ClassVar[type[UnirexMethodConfig]] = UnirexMethodConfig
+    config_class: ClassVar[type[JointConfig]] = JointConfig
     extractors: ClassVar[tuple[str, ...]] = ("shared", "dual", "attribution", "none")
 
-    def __init__(self, model: UnirexModel, config: UnirexMethodConfig, fill: FillTokens) -> None:
+    def __init__(self, model: UnirexModel, config: JointConfig, fill: FillTokens) -> None:
         super().__init__()
         if model.extractor is not None and not trains_scores(config):
             raise ValueError(
@@ -209,7 +211,7 @@ class Unirex(nn.Module):
         self.step = AdaptiveStep(config.aimle_target, config.aimle_rate) if config.estimator == "aimle" else None
 
     @staticmethod
-    def model_settings(config: UnirexMethodConfig) -> dict[str, Any]:
+    def model_settings(config: JointConfig) -> dict[str, Any]:
         """What the method wants of the model beside what `model` says."""
         return {}
 
