@@ -38,7 +38,7 @@ TESTS = {
     "judging": ["test_judging", "reliability/test_processes"],
     "gates": ["test_gates"],
     "relaxation": ["test_relaxation"],
-    "training": ["test_optimizer", "test_training"],
+    "training": ["test_optimizer", "test_training_run", "test_training"],
     "metrics/nrg": ["metrics/test_nrg"],
     "metrics/intervals": ["metrics/test_intervals", "metrics/test_comparison"],
     "metrics/seeds": ["metrics/test_seeds", "metrics/test_comparison"],
@@ -46,7 +46,7 @@ TESTS = {
     "metrics/comparison": ["metrics/test_comparison"],
     "metrics/definitions": ["metrics/test_definitions", "metrics/test_score", "metrics/test_state", "metrics/test_nrg"],
     "metrics/oddities": ["metrics/test_oddities"],
-    "metrics/rows": ["metrics/test_score", "metrics/test_bad_input"],
+    "metrics/rows": ["metrics/test_rows", "metrics/test_score", "metrics/test_bad_input"],
     "metrics/state": ["metrics/test_state", "metrics/test_score"],
     "metrics/arrays": ["metrics/test_arrays"],
 }
