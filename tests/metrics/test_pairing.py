@@ -26,12 +26,15 @@ IDS = ["a", "b", "c", "d", "e", "f"]
 GOLD = [[0.5, 0.6, 1.0], [1.0, 0.0], [0.0, 1.0], None, [0.4, 0.6, 0.0], [1.0, 0.0]]
 
 
-def system(gold: list[Any] = GOLD, *, words: dict[str, int] | None = None, **columns: list[Any]) -> Plan:
-    """Six instances in two batches; gold, or other columns, as given."""
+def system(
+    gold: list[Any] = GOLD, *, words: dict[str, int] | None = None, first: int = 0, **columns: list[Any]
+) -> Plan:
+    """Six instances in two batches, from `first` on; gold, or other columns, as given."""
     lengths = [(words or {}).get(i, 2 if g is None else len(g)) for i, g in zip(IDS, gold, strict=True)]
     found = {"id": IDS, "scores": [[float(i) for i in range(n)] for n in lengths], "gold": gold, **columns}
     table = pa.table({name: values for name, values in found.items() if values is not None})
-    return plan(pa.concat_tables([table[:2], table[2:]]), labels=["x", "y"] if columns else None)
+    turned = pa.concat_tables([table[first:], table[:first]]).combine_chunks()
+    return plan(pa.concat_tables([turned[:2], turned[2:]]), labels=["x", "y"] if columns else None)
 
 
 def seen(hashes: list[list[int]], values: list[list[float]]) -> Rows:
@@ -86,11 +89,13 @@ def test_an_id_that_occurs_twice_is_named() -> None:
 )
 def test_other_gold_is_shown_where_it_differs(edit: dict[str, Any], message: str) -> None:
     words = {i: 2 if g is None else len(g) for i, g in zip(IDS, GOLD, strict=True)}
-    plans = [system(), system(), system([edit.get(i, g) for i, g in zip(IDS, GOLD, strict=True)], words=words)]
-    rows = [survey(made) for made in plans]
-    check_same_instances(plans[:2], rows[:2])
-    with pytest.raises(ValueError, match=f"table: {re.escape(message)}$"):
-        check_same_instances(plans, rows)
+    other = [edit.get(i, g) for i, g in zip(IDS, GOLD, strict=True)]
+    for first in (0, 3):
+        plans = [system(), system(first=first), system(other, words=words, first=first)]
+        rows = [survey(made) for made in plans]
+        check_same_instances(plans[:2], rows[:2])
+        with pytest.raises(ValueError, match=f"table: {re.escape(message)}$"):
+            check_same_instances(plans, rows)
 
 
 def test_the_first_of_several_rows_that_differ_is_shown() -> None:
