@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,8 @@ def test_what_memory_has_taught_holds_for_the_batches_that_were_made_ahead(
     forward = method.forward
 
     def short_of_memory(self: Any, batch: Any, counts: Any, seed: int) -> Any:
+        assert training._ahead is not None
+        wait(training._ahead._waiting.values(), timeout=60)
         tried.append(batch.words_BL.numel())
         if tried[-1] > 80:
             raise torch.OutOfMemoryError("out of memory")
