@@ -13,6 +13,7 @@ import torch
 
 from test_training import make
 from unirex import checkpoint
+from unirex.config import TrainConfig
 from unirex.training import Progress, StoppedError, Training, adamw
 
 SHORT = ["--data.toy.n_train=20", "--train.batch_size=8", "--train.epochs=2", "--train.patience=null"]
@@ -158,8 +159,6 @@ def test_one_kernel_updates_weights_of_full_precision_only() -> None:
         def __init__(self, *types: torch.dtype) -> None:
             super().__init__()
             self.parts = torch.nn.ParameterList(torch.zeros(2, dtype=kind) for kind in types)
-
-    from unirex.config import TrainConfig
 
     for types, fused in (([torch.float32] * 2, True), ([torch.float32, torch.float64], False)):
         assert adamw(Parts(*types), TrainConfig()).defaults["fused"] is fused
