@@ -217,6 +217,29 @@ mod tests {
         assert!(weighted_sums(Weights::Poisson, 0, &ids(2), &[1.0], &[1.0], 4, None).is_err());
         assert!(weighted_sums(Weights::Poisson, 0, &ids(1), &[1.0], &[1.0], usize::MAX, None).is_err());
         assert!(row_hashes(&[1, 2, 3]).is_err());
+        assert_eq!(row_hashes(&[1, 2, 3, 4]), Ok(&[[1, 2], [3, 4]][..]));
+    }
+
+    #[test]
+    fn limits_are_the_last_that_is_taken() {
+        let taken = |rows: usize, replicates: usize| {
+            weighted_sums(Weights::Swap, 0, &ids(rows), &vec![1.0; rows], &[1.0], replicates, Some(1)).is_ok()
+        };
+        assert!(taken(MOST_ROWS, 0) && !taken(MOST_ROWS + 1, 0));
+        assert!(taken(0, MOST_REPLICATES) && !taken(0, MOST_REPLICATES + 1));
+        let largest = |value: f64| weighted_sums(Weights::Swap, 0, &ids(1), &[value], &[0.5], 1, Some(1)).is_ok();
+        assert!(largest(LARGEST / 2.0) && !largest(LARGEST / 2.0 + 1.0));
+    }
+
+    /// A column of zeros, the same column twice and one with other rows undefined share what they can.
+    #[test]
+    fn equal_halves_stand_once() -> Result<()> {
+        let values = [0.0, 0.0, 3.0, 4.0, 3.0, 4.0, f64::NAN, 4.0];
+        let batch = Batch::new(&values, &[1.0; 4], 2)?;
+        assert_eq!(batch.planes, [1.0, 1.0, 3.0, 4.0, 0.0, 4.0, 0.0, 1.0]);
+        assert_eq!(batch.columns, [[None, None], [Some(1), None], [Some(1), None], [Some(2), None]]);
+        assert_eq!(batch.patterns, [Some(0), Some(0), Some(0), Some(3)]);
+        Ok(())
     }
 
     #[test]

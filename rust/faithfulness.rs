@@ -279,6 +279,61 @@ mod tests {
     }
 
     #[test]
+    fn log_odds_sufficiency_and_distributions_by_hand() -> Result<()> {
+        let close = |found: &[f64], expected: &[f64]| {
+            found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-14)
+        };
+        let two = 2.0_f64.ln();
+        assert!(close(&log_odds(&[0.5, 1.0], &[0.25, 0.5, 0.5, 1.0])?, &[-two, 0.0, -two, 0.0]));
+        assert_eq!(sufficiency(&[0.75, 1.0], &[0.5, 1.0])?, [0.25, 0.0]);
+        assert_eq!(normalised_sufficiency(&[0.75, 0.75], &[0.5, 0.75, 0.25, 1.0], &[0.25, 0.5])?, [0.5, 1.0, 0.0, 1.0]);
+        // Of these 0.5 and 0.5, and 0.25 and 0.75, are a half.
+        let full = Ragged::new("full", &[0.25, 0.25, 0.2, 0.6], &[0, 2, 4])?;
+        let other = Ragged::new("perturbed", &[0.125, 0.375, 0.0, 0.5, 0.5, 0.5, 0.25, 0.75], &[0, 4, 8])?;
+        let quarter = two * 2.0 - 0.75 * 3.0_f64.ln();
+        let shift = entropy_shift(&full, &other, 2)?;
+        assert!(close(&shift, &[two - quarter, two, quarter - two, 0.0]), "{shift:?}");
+        let kl = kl_divergence(&full, &other, 2)?;
+        assert!(close(&kl, &[two - quarter, two, two - 0.5 * 3.0_f64.ln(), 0.0]), "{kl:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_distribution_of_zeros_has_no_entropy() -> Result<()> {
+        let (zeros, some) = (Ragged::new("a", &[0.0, 0.0], &[0, 2])?, Ragged::new("b", &[0.5, 0.5], &[0, 2])?);
+        for (full, perturbed) in [(&zeros, &some), (&some, &zeros)] {
+            assert!(entropy_shift(full, perturbed, 1)?[0].is_nan());
+            assert!(kl_divergence(full, perturbed, 1)?[0].is_nan());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_named() -> Result<()> {
+        let said = |outcome: Result<Vec<f64>>| outcome.err().map(|e| e.to_string()).unwrap_or_default();
+        assert_eq!(said(comprehensiveness(&[0.5, 0.5], &[0.5])), "p_remove has length 1, expected 2 (as p_full)");
+        assert_eq!(said(comprehensiveness(&[0.5, 0.5], &[0.5; 5])), "p_remove has length 5, expected 4 (as p_full)");
+        assert!(comprehensiveness(&[], &[])?.is_empty() && normalised_sufficiency(&[], &[], &[])?.is_empty());
+        assert!(normalised_sufficiency(&[0.5], &[0.5], &[]).is_err());
+        assert!(aopc(&[1.0], 0, Aopc::Mean).is_err());
+        assert_eq!(said(aopc(&[1.0; 5], 2, Aopc::Mean)), "values has length 5, expected 4 (as rows times n_fractions)");
+        let (one, two) = (Ragged::new("p", &[0.5; 4], &[0, 4])?, Ragged::new("p", &[0.5; 5], &[0, 2, 5])?);
+        assert!(class_probability("p", &one, &[0, 0], 1).is_err());
+        assert!(class_probability("p", &one, &[0], 0).is_err());
+        assert_eq!(
+            said(class_probability("p", &one, &[0], 3)),
+            "row 0: p has 4 values, expected 3 (as n_fractions times classes)"
+        );
+        assert_eq!(
+            said(class_probability("p", &one, &[0], 5)),
+            "row 0: p has 4 values, expected 5 (as n_fractions times classes)"
+        );
+        assert!(entropy_shift(&one, &two, 1).is_err());
+        assert_eq!(said(entropy_shift(&one, &one, 2)), "row 0: perturbed has 4 values, expected 8 (as full)");
+        Ok(())
+    }
+
+    #[test]
     fn refuses_what_is_no_probability() {
         for bad in [f64::NAN, -0.1, 1.5, f64::INFINITY] {
             assert!(comprehensiveness(&[0.5], &[bad]).is_err());
