@@ -216,7 +216,8 @@ mod tests {
         assert!(weighted_sums(Weights::Poisson, 0, &ids(1), &[1.0], &[0.0], 4, None).is_err());
         assert!(weighted_sums(Weights::Poisson, 0, &ids(2), &[1.0], &[1.0], 4, None).is_err());
         assert!(weighted_sums(Weights::Poisson, 0, &ids(1), &[1.0], &[1.0], usize::MAX, None).is_err());
-        assert!(row_hashes(&[1, 2, 3]).is_err());
+        let odd = row_hashes(&[0; 5]).err().map(|e| e.to_string());
+        assert_eq!(odd.as_deref(), Some("rows has length 5, expected 4 (as two words a row)"));
         assert_eq!(row_hashes(&[1, 2, 3, 4]), Ok(&[[1, 2], [3, 4]][..]));
     }
 

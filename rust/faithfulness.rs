@@ -93,15 +93,15 @@ pub fn kl_divergence(full: &Ragged<'_, f64>, perturbed: &Ragged<'_, f64>, n_frac
 
 /// One value per row from its values at the fractions; undefined where one of them is.
 pub fn aopc(values: &[f64], n_fractions: usize, rule: Aopc) -> Result<Vec<f64>> {
-    let rows = n_rows("values", values, n_fractions)?;
+    check_length("values", values, n_fractions)?;
     let divisor = match rule {
         Aopc::Mean => n_fractions as f64,
         Aopc::SumOverOneMore => n_fractions as f64 + 1.0,
     };
-    Ok(values.chunks_exact(n_fractions).take(rows).map(|row| row.iter().sum::<f64>() / divisor).collect())
+    Ok(values.chunks_exact(n_fractions).map(|row| row.iter().sum::<f64>() / divisor).collect())
 }
 
-fn n_rows(name: &'static str, values: &[f64], n_fractions: usize) -> Result<usize> {
+fn check_length(name: &'static str, values: &[f64], n_fractions: usize) -> Result<()> {
     if n_fractions == 0 {
         return Err(Error::BadParameter { name: "n_fractions", found: "0".into(), expected: "at least 1" });
     }
@@ -113,7 +113,7 @@ fn n_rows(name: &'static str, values: &[f64], n_fractions: usize) -> Result<usiz
             expected: values.len() / n_fractions * n_fractions,
         });
     }
-    Ok(values.len() / n_fractions)
+    Ok(())
 }
 
 fn block_width(name: &'static str, row: usize, found: usize, n_fractions: usize) -> Result<usize> {
@@ -316,7 +316,7 @@ mod tests {
         assert!(comprehensiveness(&[], &[])?.is_empty() && normalised_sufficiency(&[], &[], &[])?.is_empty());
         assert!(normalised_sufficiency(&[0.5], &[0.5], &[]).is_err());
         assert!(aopc(&[1.0], 0, Aopc::Mean).is_err());
-        assert_eq!(said(aopc(&[1.0; 5], 2, Aopc::Mean)), "values has length 5, expected 4 (as rows times n_fractions)");
+        assert_eq!(said(aopc(&[1.0; 7], 2, Aopc::Mean)), "values has length 7, expected 6 (as rows times n_fractions)");
         let (one, two) = (Ragged::new("p", &[0.5; 4], &[0, 4])?, Ragged::new("p", &[0.5; 5], &[0, 2, 5])?);
         assert!(class_probability("p", &one, &[0, 0], 1).is_err());
         assert!(class_probability("p", &one, &[0], 0).is_err());
