@@ -31,17 +31,17 @@ impl<'a> Spans<'a> {
         Ok(Self { name, starts: Ragged::new(name, starts, offsets)?, ends: Ragged::new(name, ends, offsets)? })
     }
 
-    /// Starts and ends of a row, after checking that every span lies between 0 and `length`.
-    fn row(&self, row: usize, length: i64) -> Result<(&'a [i64], &'a [i64])> {
+    /// Starts and ends of a row, after checking that no span starts below 0 or ends before it starts.
+    fn row(&self, row: usize) -> Result<(&'a [i64], &'a [i64])> {
         let (starts, ends) = self.unchecked(row);
-        let bad = |(&start, &end): (&i64, &i64)| start < 0 || end < start || end > length;
+        let bad = |(&start, &end): (&i64, &i64)| start < 0 || end < start;
         match starts.iter().zip(ends).position(bad) {
             Some(index) => Err(self.fault(row, index)),
             None => Ok((starts, ends)),
         }
     }
 
-    /// [`Self::row`] for words: in order, not empty and apart.
+    /// Starts and ends of a row of words: between 0 and `length`, in order, not empty and apart.
     fn words(&self, row: usize, length: i64) -> Result<(&'a [i64], &'a [i64])> {
         let (starts, ends) = self.unchecked(row);
         let mut reach = 0;
@@ -290,8 +290,8 @@ pub fn link(targets: &Spans<'_>, sources: &Spans<'_>, threads: Option<usize>) ->
         let mut part = Links { offsets: Vec::new(), sources: Vec::new(), weights: Vec::new() };
         let mut buffer = Vec::new();
         for row in rows {
-            let sources = Ordered::new(sources.row(row, i64::MAX)?);
-            let (starts, ends) = targets.row(row, i64::MAX)?;
+            let sources = Ordered::new(sources.row(row)?);
+            let (starts, ends) = targets.row(row)?;
             let mut first = 0;
             for (&start, &end) in starts.iter().zip(ends) {
                 first = sources.first_beyond(start, first);
@@ -366,7 +366,7 @@ pub fn marked_words(marked: &Spans<'_>, words: &Spans<'_>, threshold: f64) -> Re
     }
     let mut out = vec![false; words.starts.values().len()];
     for row in 0..words.len() {
-        let (starts, ends) = marked.row(row, i64::MAX)?;
+        let (starts, ends) = marked.row(row)?;
         let mut stretches: Vec<(i64, i64)> = starts.iter().copied().zip(ends.iter().copied()).collect();
         stretches.sort_unstable();
         stretches.dedup_by(|next, kept| {
@@ -389,96 +389,4 @@ pub fn marked_words(marked: &Spans<'_>, words: &Spans<'_>, threshold: f64) -> Re
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const LENGTH: usize = 12;
-
-    fn spans() -> impl Strategy<Value = Vec<(i64, i64)>> {
-        let place = 0..=LENGTH as i64;
-        prop::collection::vec((place.clone(), place).prop_map(|(a, b)| (a.min(b), a.max(b))), 0..7)
-    }
-
-    fn words() -> impl Strategy<Value = Vec<(i64, i64)>> {
-        prop::collection::btree_set(0..=LENGTH as i64, 0..9).prop_map(|cuts| {
-            let cuts: Vec<i64> = cuts.into_iter().collect();
-            cuts.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
-        })
-    }
-
-    fn shared(a: (i64, i64), b: (i64, i64)) -> i64 {
-        (a.0..a.1).filter(|i| (b.0..b.1).contains(i)).count() as i64
-    }
-
-    /// Calls `op` with spans of one row.
-    fn with<T>(spans: &[(i64, i64)], op: impl FnOnce(&Spans<'_>) -> Result<T>) -> Result<T> {
-        let (starts, ends): (Vec<i64>, Vec<i64>) = spans.iter().copied().unzip();
-        op(&Spans::new("spans", [&starts, &ends, &[0, starts.len() as i64]])?)
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_word_is_said() {
-        let said = |words: &[(i64, i64)]| with(words, |words| words.words(0, 9).map(|_| ())).map_err(|e| e.to_string());
-        let refused = |text: &str| Err(format!("row 0: spans{text}"));
-        assert_eq!(said(&[(0, 3), (3, 9)]), Ok(()));
-        assert_eq!(
-            said(&[(0, 3), (2, 5)]),
-            refused("[1] is 2, expected a start no lower than the end of the one before")
-        );
-        assert_eq!(said(&[(0, 3), (4, 4)]), refused("[1] is 4, expected an end above the start"));
-        assert_eq!(said(&[(0, 3), (5, 4)]), refused("[1] is 4, expected an end no lower than the start"));
-        assert_eq!(said(&[(-1, 3)]), refused("[0] is -1, expected a start of 0 or more"));
-        assert_eq!(said(&[(0, 10)]), refused("[0] is 10, expected an end inside the text"));
-    }
-
-    proptest! {
-        #[test]
-        fn a_token_belongs_to_the_word_it_shares_most_with(
-            tokens in spans(),
-            words in words(),
-            text in prop::collection::vec(prop::sample::select(vec![32_u32, 97, 0x1f, 0x3042, 0x3000, u32::MAX]), LENGTH),
-        ) {
-            let row = Ragged::new("text", &text, &[0, LENGTH as i64])?;
-            let found = with(&tokens, |tokens| with(&words, |words| align(tokens, &row, words, None)))?;
-            let n = tokens.len();
-            let mut covered = [false; LENGTH];
-            for (i, &(start, end)) in tokens.iter().enumerate() {
-                let (start, end) = trim(&text, start as usize, end as usize);
-                covered[start..end].fill(true);
-                let span = (start as i64, end as i64);
-                prop_assert_eq!((found.tokens[n + i], found.tokens[2 * n + i]), (start as i32, end as i32));
-                let most = words.iter().map(|&word| shared(span, word)).max().filter(|&most| most > 0);
-                let best = most.and_then(|most| words.iter().position(|&word| shared(span, word) == most));
-                prop_assert_eq!(found.tokens[i], best.map_or(-1, |word| word as i32));
-            }
-            let letters = words.iter().flat_map(|&(start, end)| start as usize..end as usize);
-            let uncovered = letters.filter(|&i| !covered[i] && !is_space(text[i])).count();
-            prop_assert_eq!(found.uncovered, vec![uncovered as i64]);
-        }
-
-        #[test]
-        fn links_share_characters(targets in spans(), sources in spans()) {
-            let found = with(&targets, |targets| with(&sources, |sources| link(targets, sources, None)))?;
-            for (i, &target) in targets.iter().enumerate() {
-                let at = found.offsets[i] as usize..found.offsets[i + 1] as usize;
-                let all: Vec<i64> = sources.iter().map(|&source| shared(target, source)).collect();
-                let expected: Vec<i32> = (0..).zip(&all).filter(|&(_, &n)| n > 0).map(|(source, _)| source).collect();
-                prop_assert_eq!(&found.sources[at.clone()], expected);
-                for (&source, &weight) in found.sources[at.clone()].iter().zip(&found.weights[at]) {
-                    let share = all[source as usize] as f64 / all.iter().sum::<i64>() as f64;
-                    prop_assert!((f64::from(weight) - share).abs() < 1e-6);
-                }
-            }
-        }
-
-        #[test]
-        fn a_word_is_marked_above_the_threshold(marked in spans(), words in words(), threshold in 0.0_f64..1.0) {
-            let found = with(&marked, |marked| with(&words, |words| marked_words(marked, words, threshold)))?;
-            for (&found, &(start, end)) in found.iter().zip(&words) {
-                let letters = (start..end).filter(|&i| marked.iter().any(|&(a, b)| a <= i && i < b)).count();
-                prop_assert_eq!(found, letters as f64 > threshold * (end - start) as f64);
-            }
-        }
-    }
-}
+mod tests;

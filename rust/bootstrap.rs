@@ -216,13 +216,57 @@ mod tests {
         assert!(weighted_sums(Weights::Poisson, 0, &ids(1), &[1.0], &[0.0], 4, None).is_err());
         assert!(weighted_sums(Weights::Poisson, 0, &ids(2), &[1.0], &[1.0], 4, None).is_err());
         assert!(weighted_sums(Weights::Poisson, 0, &ids(1), &[1.0], &[1.0], usize::MAX, None).is_err());
-        assert!(row_hashes(&[1, 2, 3]).is_err());
+        let odd = row_hashes(&[0; 5]).err().map(|e| e.to_string());
+        assert_eq!(odd.as_deref(), Some("rows has length 5, expected 4 (as two words a row)"));
+        assert_eq!(row_hashes(&[1, 2, 3, 4]), Ok(&[[1, 2], [3, 4]][..]));
+    }
+
+    #[test]
+    fn limits_are_the_last_that_is_taken() {
+        let taken = |rows: usize, replicates: usize| {
+            weighted_sums(Weights::Swap, 0, &ids(rows), &vec![1.0; rows], &[1.0], replicates, Some(1)).is_ok()
+        };
+        assert!(taken(MOST_ROWS, 0) && !taken(MOST_ROWS + 1, 0));
+        assert!(taken(0, MOST_REPLICATES) && !taken(0, MOST_REPLICATES + 1));
+        let largest = |value: f64| weighted_sums(Weights::Swap, 0, &ids(1), &[value], &[0.5], 1, Some(1)).is_ok();
+        assert!(largest(LARGEST / 2.0) && !largest(LARGEST / 2.0 + 1.0));
+    }
+
+    /// A column of zeros, the same column twice and one with other rows undefined share what they can.
+    #[test]
+    fn equal_halves_stand_once() -> Result<()> {
+        let values = [0.0, 0.0, 3.0, 4.0, 3.0, 4.0, f64::NAN, 4.0];
+        let batch = Batch::new(&values, &[1.0; 4], 2)?;
+        assert_eq!(batch.planes, [1.0, 1.0, 3.0, 4.0, 0.0, 4.0, 0.0, 1.0]);
+        assert_eq!(batch.columns, [[None, None], [Some(1), None], [Some(1), None], [Some(2), None]]);
+        assert_eq!(batch.patterns, [Some(0), Some(0), Some(0), Some(3)]);
+        Ok(())
     }
 
     #[test]
     fn no_rows_and_no_columns() -> Result<()> {
         assert_eq!(weighted_sums(Weights::Swap, 0, &[], &[], &[1.0], 3, None)?.sums, [0, 0, 0]);
         assert!(weighted_sums(Weights::Swap, 0, &ids(2), &[], &[], 3, Some(1))?.sums.is_empty());
+        Ok(())
+    }
+
+    /// The draws of a row, worked out apart from this code (in Python, from the definitions of `lanes.rs`).
+    #[test]
+    fn draws_are_the_same_in_every_version() -> Result<()> {
+        let drawn = |kind: Weights| -> Result<String> {
+            let found = weighted_sums(kind, 15, &[[1, 2]], &[1.0], &[1.0], 192, Some(1))?;
+            Ok(found.sums.iter().map(i64::to_string).collect())
+        };
+        let poisson = [
+            "010002120112101030301010111120201203212031120002031010211210201104531120101203000001161123011200",
+            "012110210111100211111120200100101001201100120114101113200131012110000021000001131220111000010301",
+        ];
+        let swap = [
+            "011101011111010010001001011001110100001001010010011111001100101000100100100110101110100001010101",
+            "110111111101001111001110010101010010110000010010110010111101101111000101100100111100011111001101",
+        ];
+        assert_eq!(drawn(Weights::Poisson)?, poisson.concat());
+        assert_eq!(drawn(Weights::Swap)?, swap.concat());
         Ok(())
     }
 

@@ -93,15 +93,15 @@ pub fn kl_divergence(full: &Ragged<'_, f64>, perturbed: &Ragged<'_, f64>, n_frac
 
 /// One value per row from its values at the fractions; undefined where one of them is.
 pub fn aopc(values: &[f64], n_fractions: usize, rule: Aopc) -> Result<Vec<f64>> {
-    let rows = n_rows("values", values, n_fractions)?;
+    check_length("values", values, n_fractions)?;
     let divisor = match rule {
         Aopc::Mean => n_fractions as f64,
         Aopc::SumOverOneMore => n_fractions as f64 + 1.0,
     };
-    Ok(values.chunks_exact(n_fractions).take(rows).map(|row| row.iter().sum::<f64>() / divisor).collect())
+    Ok(values.chunks_exact(n_fractions).map(|row| row.iter().sum::<f64>() / divisor).collect())
 }
 
-fn n_rows(name: &'static str, values: &[f64], n_fractions: usize) -> Result<usize> {
+fn check_length(name: &'static str, values: &[f64], n_fractions: usize) -> Result<()> {
     if n_fractions == 0 {
         return Err(Error::BadParameter { name: "n_fractions", found: "0".into(), expected: "at least 1" });
     }
@@ -113,7 +113,7 @@ fn n_rows(name: &'static str, values: &[f64], n_fractions: usize) -> Result<usiz
             expected: values.len() / n_fractions * n_fractions,
         });
     }
-    Ok(values.len() / n_fractions)
+    Ok(())
 }
 
 fn block_width(name: &'static str, row: usize, found: usize, n_fractions: usize) -> Result<usize> {
@@ -275,6 +275,61 @@ mod tests {
         assert!(class_probability("p", &one, &[2], 2).is_err());
         assert!(class_probability("p", &one, &[-1], 2).is_err());
         assert!(class_probability("p", &one, &[0], 3).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn log_odds_sufficiency_and_distributions_by_hand() -> Result<()> {
+        let close = |found: &[f64], expected: &[f64]| {
+            found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-14)
+        };
+        let two = 2.0_f64.ln();
+        assert!(close(&log_odds(&[0.5, 1.0], &[0.25, 0.5, 0.5, 1.0])?, &[-two, 0.0, -two, 0.0]));
+        assert_eq!(sufficiency(&[0.75, 1.0], &[0.5, 1.0])?, [0.25, 0.0]);
+        assert_eq!(normalised_sufficiency(&[0.75, 0.75], &[0.5, 0.75, 0.25, 1.0], &[0.25, 0.5])?, [0.5, 1.0, 0.0, 1.0]);
+        // Of these 0.5 and 0.5, and 0.25 and 0.75, are a half.
+        let full = Ragged::new("full", &[0.25, 0.25, 0.2, 0.6], &[0, 2, 4])?;
+        let other = Ragged::new("perturbed", &[0.125, 0.375, 0.0, 0.5, 0.5, 0.5, 0.25, 0.75], &[0, 4, 8])?;
+        let quarter = two * 2.0 - 0.75 * 3.0_f64.ln();
+        let shift = entropy_shift(&full, &other, 2)?;
+        assert!(close(&shift, &[two - quarter, two, quarter - two, 0.0]), "{shift:?}");
+        let kl = kl_divergence(&full, &other, 2)?;
+        assert!(close(&kl, &[two - quarter, two, two - 0.5 * 3.0_f64.ln(), 0.0]), "{kl:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_distribution_of_zeros_has_no_entropy() -> Result<()> {
+        let (zeros, some) = (Ragged::new("a", &[0.0, 0.0], &[0, 2])?, Ragged::new("b", &[0.5, 0.5], &[0, 2])?);
+        for (full, perturbed) in [(&zeros, &some), (&some, &zeros)] {
+            assert!(entropy_shift(full, perturbed, 1)?[0].is_nan());
+            assert!(kl_divergence(full, perturbed, 1)?[0].is_nan());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_named() -> Result<()> {
+        let said = |outcome: Result<Vec<f64>>| outcome.err().map(|e| e.to_string()).unwrap_or_default();
+        assert_eq!(said(comprehensiveness(&[0.5, 0.5], &[0.5])), "p_remove has length 1, expected 2 (as p_full)");
+        assert_eq!(said(comprehensiveness(&[0.5, 0.5], &[0.5; 5])), "p_remove has length 5, expected 4 (as p_full)");
+        assert!(comprehensiveness(&[], &[])?.is_empty() && normalised_sufficiency(&[], &[], &[])?.is_empty());
+        assert!(normalised_sufficiency(&[0.5], &[0.5], &[]).is_err());
+        assert!(aopc(&[1.0], 0, Aopc::Mean).is_err());
+        assert_eq!(said(aopc(&[1.0; 7], 2, Aopc::Mean)), "values has length 7, expected 6 (as rows times n_fractions)");
+        let (one, two) = (Ragged::new("p", &[0.5; 4], &[0, 4])?, Ragged::new("p", &[0.5; 5], &[0, 2, 5])?);
+        assert!(class_probability("p", &one, &[0, 0], 1).is_err());
+        assert!(class_probability("p", &one, &[0], 0).is_err());
+        assert_eq!(
+            said(class_probability("p", &one, &[0], 3)),
+            "row 0: p has 4 values, expected 3 (as n_fractions times classes)"
+        );
+        assert_eq!(
+            said(class_probability("p", &one, &[0], 5)),
+            "row 0: p has 4 values, expected 5 (as n_fractions times classes)"
+        );
+        assert!(entropy_shift(&one, &two, 1).is_err());
+        assert_eq!(said(entropy_shift(&one, &one, 2)), "row 0: perturbed has 4 values, expected 8 (as full)");
         Ok(())
     }
 

@@ -256,6 +256,29 @@ mod tests {
         let ones = row("11");
         let ones = Ragged::new("r", &ones, &[0, 2])?;
         assert_eq!(token_f1_both_classes(&ones, &ones)?, [1.0]);
+        let (a, b) = (row("1000011000"), row("1110000011"));
+        let offsets = [0, 5, 7, 7, 10];
+        let f1 = token_f1_both_classes(&Ragged::new("r", &a, &offsets)?, &Ragged::new("g", &b, &offsets)?)?;
+        assert_eq!(f1, [f64::midpoint(0.5, 2.0 / 3.0), 0.0, 0.0, 0.25]);
+        Ok(())
+    }
+
+    #[test]
+    fn rows_are_counted_each_by_itself() -> Result<()> {
+        let (a, b) = (row("110001110"), row("011001010"));
+        let (a, b) = (Ragged::new("r", &a, &[1, 4, 4, 8])?, Ragged::new("g", &b, &[1, 4, 4, 8])?);
+        assert_eq!(rationale_length(&a), [1, 0, 3]);
+        let counts = token_counts(&a, &b)?;
+        assert_eq!(counts, TokenCounts { both: vec![1, 0, 2], selected: vec![1, 0, 3], gold: vec![2, 0, 2] });
+        let tokens = token_agreement(&a, &b)?;
+        assert_eq!((tokens.recall[0], tokens.recall[2], tokens.precision[2]), (0.5, 1.0, 2.0 / 3.0));
+        let spans = iou_agreement(&a, &b, &[0.3, 1.0])?;
+        assert_eq!(spans.recall[..2], [1.0, 0.0]);
+        assert!(spans.recall[2].is_nan() && spans.f1[3].is_nan());
+        for column in [&spans.precision, &spans.recall, &spans.f1] {
+            assert_eq!(column[4..], [1.0, 0.0]);
+        }
+        assert_eq!(iou_agreement(&a, &a, &[1.0])?.f1[..1], [1.0]);
         Ok(())
     }
 

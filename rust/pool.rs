@@ -101,11 +101,39 @@ mod tests {
         }
     }
 
+    fn name() -> Option<String> {
+        std::thread::current().name().map(str::to_owned)
+    }
+
+    #[test]
+    fn work_goes_to_the_pool_only_if_there_is_some_to_share() -> Result<()> {
+        let at = |threads: Option<usize>, tasks: usize| map(threads, vec![(); tasks], |()| Ok(name()));
+        let here = name();
+        for (threads, tasks) in [(Some(1), 2), (Some(2), 1), (None, 1)] {
+            assert!(at(threads, tasks)?.iter().all(|name| *name == here));
+        }
+        for threads in [Some(2), None] {
+            let names = at(threads, 2)?;
+            assert!(names.iter().all(|name| name.as_deref().is_some_and(|name| name.starts_with("unirex-"))));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn one_pool_has_a_thread_a_core_and_work_in_a_pool_stays_there() -> Result<()> {
+        assert!(!forked());
+        assert_eq!(run(None, || Ok(rayon::current_num_threads()))?, build(0)?.current_num_threads());
+        assert!(run(None, || Ok(name()))?.is_some_and(|name| name.starts_with("unirex-")));
+        assert_eq!(run(Some(3), || run(None, || Ok(rayon::current_num_threads()))), Ok(3));
+        Ok(())
+    }
+
     const NAMES: [&str; 15] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14"];
 
     #[test]
     fn refuses_impossible_thread_counts() {
         assert!(run(Some(0), || Ok(())).is_err());
         assert!(each(Some(1025), vec![()], |()| Ok(())).is_err());
+        assert!(each(Some(1024), vec![()], |()| Ok(())).is_ok());
     }
 }

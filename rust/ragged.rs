@@ -19,14 +19,11 @@ impl<'a, T> Ragged<'a, T> {
     ///
     /// `name` is the argument named in errors.
     pub fn new(name: &'static str, values: &'a [T], offsets: &'a [i64]) -> Result<Self> {
-        let Some(&first) = offsets.first() else {
+        if offsets.is_empty() {
             return Err(Error::OffsetsEmpty { name });
-        };
+        }
         let high = values.len() as i64;
         let mut low = 0;
-        if first < 0 || first > high {
-            return Err(Error::OffsetOutOfOrder { name, index: 0, found: first, low, high });
-        }
         for (index, &found) in offsets.iter().enumerate() {
             if found < low || found > high {
                 return Err(Error::OffsetOutOfOrder { name, index, found, low, high });
@@ -152,7 +149,10 @@ mod tests {
     #[test]
     fn rows_of_a_slice() -> Result<()> {
         let ragged = Ragged::new("scores", &[0, 1, 2, 3, 4], &[1, 3, 3, 4])?;
-        assert_eq!(ragged.len(), 3);
+        assert_eq!((ragged.len(), ragged.is_empty()), (3, false));
+        assert!(Ragged::new("scores", &[0], &[1])?.is_empty());
+        assert_eq!((ragged.values(), ragged.offsets()), (&[0, 1, 2, 3, 4][..], &[1, 3, 3, 4][..]));
+        assert_eq!((ragged.row_len(0), ragged.row_len(2)), (2, 1));
         assert_eq!(ragged.row(0), [1, 2]);
         assert!(ragged.row(1).is_empty());
         assert_eq!(ragged.row(2), [3]);
@@ -167,6 +167,16 @@ mod tests {
         assert!(blocks(&[5], 1).is_empty());
         let mut values = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
         assert_eq!(split(&mut values, &offsets, &[0..3, 3..4]), [&[1, 2, 3][..], &[4, 5, 6, 7, 8]]);
+    }
+
+    #[test]
+    fn planes_are_split_alike() {
+        let offsets = even_offsets(3, 2);
+        assert_eq!(offsets, [0, 2, 4, 6]);
+        let mut values: Vec<i32> = (0..12).collect();
+        let pieces = split_planes(&mut values, 2, &offsets, &[0..2, 2..3]);
+        assert_eq!(pieces, [[&[0, 1, 2, 3][..], &[6, 7, 8, 9]], [&[4, 5], &[10, 11]]]);
+        assert_eq!(split_planes(&mut values, 0, &offsets, &[0..1, 1..3]), [[[0_i32; 0]; 0]; 2]);
     }
 
     #[test]

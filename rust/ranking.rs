@@ -286,6 +286,30 @@ mod tests {
                 [&r.auprc, &r.average_precision, &r.roc_auc].into_iter().flatten().map(|x| x.to_bits()).collect()
             };
             prop_assert_eq!(bits(&one), bits(&three));
+            for row in [0, 1, ROWS_PER_TASK - 1, scores.len() - 1].into_iter().filter(|&row| row < scores.len()) {
+                let alone = Ranker::default().rank(scores.row(row), gold.row(row));
+                let found = [one.auprc[row], one.average_precision[row], one.roc_auc[row]];
+                let expected = alone.map(|alone| [alone.auprc, alone.average_precision, alone.roc_auc].map(f64::to_bits));
+                prop_assert_eq!(Ok(found.map(f64::to_bits)), expected);
+            }
+        }
+    }
+
+    /// As many levels as each size of a search takes, and one more.
+    #[test]
+    fn any_number_of_levels_equals_the_definitions() {
+        for levels in [1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256, 400] {
+            // Twice as many distinct scores, in some order; half of them are gold.
+            let scores: Vec<f64> = (0..2 * levels).map(|i| ((i * 7919) % (2 * levels)) as f64 / 2.0).collect();
+            let scores: Vec<f64> = scores.into_iter().chain([0.0, 1.0, -1.0, 1e9]).collect();
+            let gold: Vec<bool> = (0..scores.len()).map(|i| i < levels).collect();
+            let (found, expected) = (Ranker::default().rank(&scores, &gold), slow(&scores, &gold));
+            let same = |f: Ranking| {
+                close(f.auprc, expected.auprc)
+                    && close(f.average_precision, expected.average_precision)
+                    && close(f.roc_auc, expected.roc_auc)
+            };
+            assert!(found.is_ok_and(same), "{levels}: {found:?} {expected:?}");
         }
     }
 

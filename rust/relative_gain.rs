@@ -58,6 +58,11 @@ mod tests {
         assert_eq!(relative_gain(&values[..4], &low, &high, true)?, [1.0, 0.5, 0.0, 0.5]);
         assert!(relative_gain(&values[4..], &low, &high, false)?[1].is_nan());
         assert_eq!(relative_gain(&[0.3], &[0.1 + 0.2], &[0.3], false)?, [0.5]);
+        assert_eq!(relative_gain(&[0.0], &[0.0], &[0.0], false)?, [0.5]);
+        let big = 1e6;
+        assert_eq!(relative_gain(&[-big, big], &[-big, big], &[-big + 5e-7, big + 5e-7], false)?, [0.5, 0.5]);
+        assert_eq!(relative_gain(&[-big, big], &[-big, big], &[-big + 5e-6, big + 5e-6], false)?, [0.0, 0.0]);
+        assert!(extremes(&[], &[])?.0.is_empty() && relative_gain(&[], &[], &[], false)?.is_empty());
         assert!(extremes(&values, &[1; 4]).is_err());
         assert!(relative_gain(&values, &low, &high[..1], true).is_err());
         Ok(())

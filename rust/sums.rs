@@ -24,9 +24,7 @@ pub struct ColumnSum {
 /// any error, so sums of parts add up to the sum of all.
 pub fn column_sums(values: &[f64], n_columns: usize) -> Result<Vec<ColumnSum>> {
     let rows = n_rows(values, n_columns)?;
-    if rows > MOST_ROWS {
-        return Err(Error::BadParameter { name: "rows", found: rows.to_string(), expected: "at most 2^30 at once" });
-    }
+    check_rows(rows)?;
     let mut sums = Vec::with_capacity(n_columns);
     for column in 0..n_columns {
         let mut sum = ColumnSum::default();
@@ -44,6 +42,13 @@ pub fn column_sums(values: &[f64], n_columns: usize) -> Result<Vec<ColumnSum>> {
         sums.push(sum);
     }
     Ok(sums)
+}
+
+fn check_rows(rows: usize) -> Result<()> {
+    if rows <= MOST_ROWS {
+        return Ok(());
+    }
+    Err(Error::BadParameter { name: "rows", found: rows.to_string(), expected: "at most 2^30 at once" })
 }
 
 /// Rows of a matrix whose columns lie one after the other.
@@ -67,7 +72,12 @@ mod tests {
         assert_eq!(sums[0], ColumnSum { scaled: 1 << 64, n: 1 });
         assert_eq!(sums[1], ColumnSum { scaled: 3 << 62, n: 2 });
         assert!(column_sums(&[f64::INFINITY], 1).is_err());
-        assert!(column_sums(&[1.0, 2.0, 3.0], 2).is_err());
+        assert_eq!(column_sums(&[LARGEST, -LARGEST], 1)?[0], ColumnSum { scaled: 0, n: 2 });
+        assert!(column_sums(&[LARGEST.next_up()], 1).is_err());
+        assert!(column_sums(&[-LARGEST.next_up()], 1).is_err());
+        assert!(check_rows(MOST_ROWS).is_ok() && check_rows(MOST_ROWS + 1).is_err());
+        let uneven = column_sums(&[0.0; 5], 3).err().map(|e| e.to_string());
+        assert_eq!(uneven.as_deref(), Some("values has length 5, expected 3 (as rows times n_columns)"));
         assert!(column_sums(&[], 0)?.is_empty());
         Ok(())
     }

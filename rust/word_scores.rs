@@ -199,6 +199,28 @@ mod tests {
         assert!(to_words(&scores, &words, &[0], Pooling::Max, None).is_err());
         assert!(to_words(&scores, &words, &[0, i64::MAX], Pooling::Max, None).is_err());
         assert!("median".parse::<Pooling>().is_err());
+        let error = to_tokens(&Ragged::new("values", &[1.0], &[0, 1])?, &words, 0.0).err().map(|e| e.to_string());
+        assert_eq!(error.as_deref(), Some("row 0: words[1] is 1, expected a word of the row"));
+        assert!(to_tokens(&Ragged::new("values", &[1.0], &[0, 1, 1])?, &words, 0.0).is_err());
         Ok(())
+    }
+
+    #[test]
+    fn names_of_pooling() -> Result<()> {
+        use Pooling::{First, Max, Mean, Sum};
+        let named = ["max", "mean", "sum", "first"].map(str::parse).into_iter().collect::<Result<Vec<Pooling>>>()?;
+        assert_eq!(named, [Max, Mean, Sum, First]);
+        Ok(())
+    }
+
+    /// A word whose first token is known from the start, as the selection of words makes it.
+    #[test]
+    fn a_word_begins_with_its_first_token() {
+        for (how, expected) in [(Pooling::Max, 4.0), (Pooling::Mean, 3.0), (Pooling::Sum, 6.0), (Pooling::First, 2.0)] {
+            let mut word = Pooled::new(2.0);
+            word.add(4.0, how);
+            assert_eq!((word.score(how), word.tokens), (expected, 2));
+        }
+        assert!(Pooled::default().score(Pooling::First).is_nan());
     }
 }

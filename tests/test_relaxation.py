@@ -272,8 +272,9 @@ def test_descending_the_gradient_finds_the_unit_that_helps() -> None:
         assert int(scores.argmax()) == 3, estimator
 
 
-def test_top_puts_what_is_not_there_behind_minus_infinity() -> None:
-    scores = torch.tensor([[5.0, -torch.inf, 1.0]])
+@pytest.mark.parametrize("absent", [5.0, torch.inf, torch.nan])
+def test_top_puts_what_is_not_there_behind_minus_infinity(absent: float) -> None:
+    scores = torch.tensor([[absent, -torch.inf, 1.0]])
     valid = torch.tensor([[False, True, True]])
     assert top(scores, valid, torch.tensor([[2]])).tolist() == [[[0, 1, 1]]]
 

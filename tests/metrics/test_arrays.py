@@ -1,5 +1,6 @@
 """The array functions against slow twins, however the rows are handed over."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -191,6 +192,17 @@ BAD: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         "iou_thresholds is 0",
     ),
     "aopc": (lambda: metrics.aopc([0.1]), TypeError, "expected 2"),
+    "pair of tables": (
+        lambda: metrics.rationale_length((np.zeros((2, 2)), [0, 2])),
+        TypeError,
+        "rationale is a pair of arrays of 2 and 1 dimensions, expected 1 and 1",
+    ),
+    "table of offsets": (
+        lambda: metrics.rationale_length((np.zeros(2), [[0, 2]])),
+        TypeError,
+        "rationale is a pair of arrays of 1 and 2 dimensions, expected 1 and 1",
+    ),
+    "complex": (lambda: metrics.auprc(np.zeros((1, 2), complex), np.zeros((1, 2))), TypeError, "scores holds complex"),
 }
 
 
@@ -200,6 +212,37 @@ def test_bad_arguments_say_what_is_expected(case: str) -> None:
     with pytest.raises(error, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("gold", [-0.5, 1.5])
+@pytest.mark.parametrize("form", [np.array, pa.array])
+def test_gold_lies_between_0_and_1(form: Callable[..., Any], gold: float) -> None:
+    with pytest.raises(ValueError, match=rf"^gold\[1\] is {gold}, expected a number in \[0, 1\]$"):
+        metrics.auprc(np.zeros((1, 2)), form([[0.0, gold]]))
+
+
+@pytest.mark.parametrize("function", [metrics.token_f1, metrics.token_f1_both_classes, metrics.iou_agreement])
+@pytest.mark.parametrize("form", [np.array, pa.array])
+def test_a_rationale_is_hard(form: Callable[..., Any], function: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match=r"^rationale\[1\] is 0.5, expected 0 or 1$"):
+        function(form([[1.0, 0.5]]), np.ones((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (metrics.comprehensiveness, "p_remove"),
+        (metrics.sufficiency, "p_keep"),
+        (metrics.log_odds, "p_remove"),
+        (lambda full, other: metrics.normalised_comprehensiveness(full, other, [0.5]), "p_remove"),
+        (lambda full, other: metrics.normalised_sufficiency(full, other, [0.5]), "p_keep"),
+    ],
+)
+def test_probabilities_of_other_shapes_are_named(function: Callable[..., object], name: str) -> None:
+    for full, shape in (([0.5, 0.5], "(2,)"), ([[0.5]], "(1, 1)")):
+        expected = f"p_full has shape {shape} and {name} (1, 1), expected [N] and [N, K]"
+        with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+            function(full, [[0.5]])
 
 
 def test_every_public_name_can_be_imported() -> None:

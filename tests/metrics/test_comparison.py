@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import os
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from reference.metrics import metrics as slow_metrics
 from reference.metrics import row_metrics
 from unirex.metrics import Resampling, compare, score
 from unirex.metrics.commands.cli import main
-from unirex.metrics.comparison import holm
+from unirex.metrics.comparison import FAMILY, holm
 
 LABELS = ["neg", "pos", "neutral"]
 MEASURES = ("scores", "rationale", "prediction", "probabilities", "keep.attention.self", "remove.attention.self")
@@ -160,6 +162,50 @@ def test_different_ids_are_an_error_or_left_out(tmp_path: Path, capsys: pytest.C
     assert found.reports[1]["auprc"].value == middle["auprc"].value
     with pytest.raises(ValueError, match="no id in common"):
         compare([table.slice(0, 5), table.slice(5)], intersect=True)
+
+
+def test_at_most_five_ids_are_named() -> None:
+    table = predictions.table(0, 14)
+    for only, end in ((5, ""), (7, ", …")):
+        parts = [table[:3], table[3:only]] if only > 5 else [table[:5]]
+        with pytest.raises(ValueError, match="different ids") as error:
+            compare([pa.concat_tables([*parts, table[8:]]), table[8:]])
+        names = ["row-0-0-é", *(f"row-0-{i}" for i in range(1, 5))]
+        assert f"({only} ids only in table: {', '.join(map(repr, names))}{end})" in str(error.value)
+
+
+def test_metrics_that_one_system_lacks_are_no_common_ones() -> None:
+    whole = predictions.table(0, 20, headline="accuracy")
+    bare = whole.drop_columns(["gold"])
+    quick = Resampling(replicates=5)
+    for systems in ([whole, bare], [bare, whole]):
+        with pytest.raises(ValueError, match="metrics has 'auprc', expected metrics that all systems have"):
+            compare(systems, metrics=["auprc"], resampling=quick)
+        [rows] = compare(systems, metrics=["headline", "rationale_share"], resampling=quick).differences
+        assert [row.metric for row in rows] == ["accuracy", "rationale_share"]
+    [rows] = compare([whole, whole], resampling=quick).differences
+    assert [row.metric for row in rows] == ["accuracy", *FAMILY]
+    plain = whole.replace_schema_metadata(None)
+    with pytest.raises(ValueError, match="no metric in common"):
+        compare(
+            [plain.select(["id", "label", "prediction"]), plain.select(["id", "scores", "gold"])],
+            resampling=quick,
+        )
+
+
+def test_a_pipe_is_compared_with_a_file(tmp_path: Path) -> None:
+    pq.write_table(predictions.table(0, 20), tmp_path / "p.parquet")
+    os.mkfifo(tmp_path / "pipe")
+    content = (tmp_path / "p.parquet").read_bytes()
+    threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(content), daemon=True).start()
+    found = compare([tmp_path / "p.parquet", tmp_path / "pipe"], metrics=["auprc"], resampling=Resampling(replicates=5))
+    assert found.differences[0][0].difference == 0
+
+
+def test_progress_runs_once_over_all_rows_of_both_passes() -> None:
+    table, told = predictions.table(0, 20), list[tuple[int, int]]()
+    compare([table, table], resampling=Resampling(replicates=5), progress=lambda *at: told.append(at))
+    assert told == [(20, 80), (40, 80), (60, 80), (80, 80)]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,18 @@ from scipy import stats
 from reference import predictions
 from unirex.metrics import Report, Resampling, State, score
 from unirex.metrics.definitions import Layout
-from unirex.metrics.intervals import Variance, interval, t_quantile, t_tail, wilson_ends
+from unirex.metrics.intervals import (
+    Variance,
+    few_rows,
+    few_seeds,
+    interval,
+    is_rounding,
+    of_rows,
+    of_seeds,
+    t_quantile,
+    t_tail,
+    wilson_ends,
+)
 
 
 def bench() -> ModuleType:
@@ -105,6 +116,42 @@ def test_student_is_that_of_scipy() -> None:
             assert t_tail(t, freedom) == pytest.approx(2 * stats.t.sf(abs(t), freedom), abs=2e-5)
 
 
+@pytest.mark.parametrize(("confidence", "tolerance"), [(0.5, 2e-11), (0.7, 2e-11), (0.95, 1e-9), (0.999, 2e-8)])
+def test_the_series_of_many_degrees_of_freedom_has_every_term(confidence: float, tolerance: float) -> None:
+    for freedom in (200, 300):
+        expected = stats.t.ppf((1 + confidence) / 2, freedom)
+        assert t_quantile(confidence, freedom) == pytest.approx(expected, rel=tolerance, abs=0)
+
+
+def test_a_share_at_a_bound_has_an_interval_that_ends_there() -> None:
+    """To the last bit, for every number of rows."""
+    for n in range(1, 100):
+        for z in (1.28, 1.645, 1.96, 2.576):
+            assert wilson_ends(1.0, n, z)[1] == 1
+            assert wilson_ends(0.0, n, z)[0] == 0
+
+
+def test_a_variance_needs_two_values() -> None:
+    assert of_rows(np.array([0.2, np.nan, 0.4]), 10).parts[0] == pytest.approx((0.02, 9.0))
+    assert of_rows(np.array([0.2, 0.4]), 2).parts[0] == pytest.approx((0.02, 1.0))
+    assert of_rows(np.array([0.2, np.nan]), 10) == of_rows(np.array([0.2, 0.4]), 1) == Variance()
+    assert of_seeds([0.2, 0.4]).parts[0] == pytest.approx((0.01, 1.0))
+    assert of_seeds([0.2]) == Variance()
+
+
+def test_rounding_is_small_beside_the_largest_number() -> None:
+    assert is_rounding(1e-9, 0.1)
+    assert not is_rounding(1.1e-9, 0.1)
+    assert not is_rounding(-1.1e-9, 1.0)
+    assert is_rounding(-3.9e-9, 4.0)
+    assert not is_rounding(4.1e-9, 4.0)
+    spread = np.array([1e-8, 1e6])
+    for found in (of_rows(1e6 + spread * 1e-9, 5), of_seeds(1e6 + spread * 1e-9)):
+        assert found.parts[0][0] == 0
+    for found in (of_rows(spread - 1e6, 5), of_seeds(spread - 1e6)):
+        assert found.total > 1e11
+
+
 def test_freedom_is_satterthwaites() -> None:
     both = Variance(((2.0, 3.0),)) + Variance(((0.5, 20.0),))
     assert both.freedom == pytest.approx(2.5**2 / (4 / 3 + 0.25 / 20))
@@ -140,6 +187,15 @@ def test_every_interval_names_its_method_and_few_rows_are_said() -> None:
     assert not notes_about(many, "accuracy")
     without = score(predictions.table(0, 60), resampling=Resampling(replicates=0))
     assert without.notes == [f"note: {line}" for line in without.odd]
+
+
+def test_few_rows_and_few_seeds_begin_where_they_say() -> None:
+    assert few_rows([("auprc", 100)], 0.95) == few_rows([("auprc", 99)], None) == []
+    assert "stand behind auprc (99): its 95 % interval may" in few_rows([("auprc", 99), ("roc_auc", 100)], 0.95)[0]
+    assert "behind roc_auc (9) and 1 more: their 90 % intervals" in few_rows([("auprc", 99), ("roc_auc", 9)], 0.9)[0]
+    assert few_seeds([1, 1]) == few_seeds([3, 3]) == []
+    assert few_seeds([2, 3])[0].startswith("note: two seeds")
+    assert few_seeds([3, 1])[0].startswith("note: one seed")
 
 
 def notes_about(report: Report, name: str) -> list[str]:

@@ -433,3 +433,61 @@ def test_an_interval_of_several_seeds_is_wider_than_that_of_the_rows(suite: Path
         assert low is not None
         assert high is not None
         assert high - low > 2 * cell.deviations["auprc"]
+
+
+def test_one_data_set_is_its_own_mean(suite: Path) -> None:
+    table = gain_table([run for run in runs_of(suite) if run.data == "sst"], controls=["random"], resampling=QUICK)
+    for method, mean in table.means.items():
+        cell = table.cells["sst", method]
+        assert mean.composites == pytest.approx(cell.composites)
+        assert (mean.low, mean.high) == pytest.approx((cell.low, cell.high))
+        assert mean.interval == cell.methods["CNRG"] == "seeds_t"
+    assert {gain.data for gain in table.differences} == {"sst"}
+    assert table.over("sst", "aa", "dlm") is not None
+
+
+def test_the_variance_of_a_mean_falls_with_the_data_sets(suite: Path) -> None:
+    """Three times the same data set: the variance is a third of one's, and so is that of a difference."""
+    runs = [run for run in runs_of(suite) if run.data == "sst"]
+    one = gain_table(runs, resampling=QUICK)
+    three = gain_table([replace(run, data=data) for data in "xyz" for run in runs], resampling=QUICK)
+    draws = {(gain.method, gain.other): gain for gain in one.differences}
+    means = {(gain.method, gain.other): gain for gain in three.differences if gain.data is None}
+    assert means.keys() == draws.keys()
+    narrower = [(one.means[method], three.means[method]) for method in one.methods]
+    for single, mean in [*narrower, *((draws[pair], means[pair]) for pair in draws)]:
+        # Three times the degrees of freedom narrow it further than the root of three.
+        assert (mean.high - mean.low) * 3**0.5 <= single.high - single.low  # type: ignore[operator]
+        assert (mean.high - mean.low) * 3**0.5 * 4 > single.high - single.low  # type: ignore[operator]
+        assert mean.high + mean.low == pytest.approx(single.high + single.low)  # type: ignore[operator]
+
+
+def test_one_run_without_labels_stands_in_the_middle(tmp_path: Path) -> None:
+    write_run(tmp_path / "p.parquet", 0, 7)
+    pq.write_table(pq.read_table(tmp_path / "p.parquet").drop_columns(["label"]), tmp_path / "p.parquet")
+    table = gain_table([Run(method="a", data="d", seed="0", path=str(tmp_path / "p.parquet"))], resampling=QUICK)
+    assert table.headlines == {"d": ""}
+    assert set(table.cells["d", "a"].composites) == {"FNRG", "PNRG", "CNRG"}
+    assert set(table.cells["d", "a"].gains.values()) == {0.5}
+    assert table.differences == ()
+
+
+def test_few_rows_and_seeds_are_said_but_not_those_of_a_control(suite: Path) -> None:
+    runs = [run for run in runs_of(suite) if run.method != "random" or run.seed == "0"]
+    for controls, seeds in ((["random"], "two seeds"), ([], "one seed")):
+        table = gain_table(runs, controls=controls, resampling=Resampling(replicates=20, confidence=0.9))
+        fewest = min(n for (_, method), cell in table.cells.items() if method != "random" for n in cell.rows.values())
+        rows, said = [line for line in table.notes if "left out" not in line and "rows:" not in line]
+        assert f"({fewest}) and 7 more: their 90 % intervals" in rows
+        assert said.startswith(f"note: {seeds} stand")
+    single = gain_table([run for run in runs if run.seed == "0"], resampling=QUICK).notes
+    assert any("rows stand behind" in line for line in single)
+    assert not any(" seed" in line for line in single)
+    without = gain_table(runs, resampling=Resampling(replicates=0)).notes
+    assert not any("behind" in line for line in without)
+
+
+def test_progress_counts_runs(suite: Path) -> None:
+    told: list[tuple[int, int]] = []
+    gain_table(runs_of(suite)[:3], resampling=QUICK, progress=lambda *at: told.append(at))
+    assert told == [(1, 3), (2, 3), (3, 3)]

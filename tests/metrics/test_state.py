@@ -1,6 +1,8 @@
 """States merge, whatever the split and the order, to the last bit; intervals are those of a plain bootstrap."""
 
 import io
+import json
+import re
 from typing import Any
 
 import numpy as np
@@ -85,6 +87,75 @@ def test_bytes_without_settings_do_not_merge() -> None:
     np.savez(content, **old, settings=np.frombuffer(b'{"version": 9}', dtype=np.uint8))
     with pytest.raises(ValueError, match="version 9, expected 1"):
         state.merge_bytes(content.getvalue())
+
+
+def with_arrays(content: bytes, **arrays: Any) -> bytes:
+    """A state's bytes with other arrays in the place of some."""
+    with np.load(io.BytesIO(content)) as old:
+        found = {name: old[name] for name in old}
+    changed = io.BytesIO()
+    np.savez(changed, **(found | arrays))
+    return changed.getvalue()
+
+
+def test_bytes_with_arrays_of_another_form_do_not_merge() -> None:
+    state = plan(predictions.table(0, 10), resampling=Resampling(replicates=20)).state()
+    state.update(predictions.table(0, 10).to_batches()[0])
+    content, before = state.to_bytes(), state.compute()
+    with np.load(io.BytesIO(content)) as arrays:
+        old = {name: arrays[name] for name in arrays}
+    n = len(old["sums"])
+    for name in ("counts", "resampled", "odd"):
+        for other in (old[name][:-1], old[name].astype(np.float64)):
+            with pytest.raises(ValueError, match=rf"the state holds \[.* and {n} sums, expected \[.* and {n}$"):
+                state.merge_bytes(with_arrays(content, **{name: other}))
+    with pytest.raises(ValueError, match=f" and {n - 1} sums, expected .* and {n}$"):
+        state.merge_bytes(with_arrays(content, sums=old["sums"][:-1]))
+    hashes = old["hashes"]
+    for wrong in (hashes[:, 0], hashes[:, :1], hashes.astype(np.int64)):
+        shown = re.escape(f"hashes {wrong.dtype.str} {wrong.shape}, expected <u8 (rows, 2)")
+        with pytest.raises(ValueError, match=f"^the state holds {shown}$"):
+            state.merge_bytes(with_arrays(content, hashes=wrong))
+    assert same(state.compute(), before)
+
+
+@pytest.mark.parametrize("settings", [3, None, ["replicates"], {}, {"replicates": 20}])
+def test_bytes_with_settings_of_another_form_do_not_merge(settings: object) -> None:
+    state = plan(predictions.table(0, 10), resampling=Resampling(replicates=20)).state()
+    text = json.dumps({"version": 1, "settings": settings}).encode()
+    expected = f"the state's settings are {str(settings)!r}, expected the fields ['choice', 'confidence', "
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}"):
+        state.merge_bytes(with_arrays(state.to_bytes(), settings=np.frombuffer(text, dtype=np.uint8)))
+
+
+def test_what_looks_wrong_is_counted_over_merged_states() -> None:
+    table = predictions.table(3, 40)
+    made = plan(table, resampling=Resampling(replicates=0))
+    first, second, whole = (made.state() for _ in range(3))
+    first.update(table[:15].to_batches()[0])
+    second.update(table[15:].to_batches()[0])
+    whole.update(table.to_batches()[0])
+    first.merge_bytes(second.to_bytes())
+    assert first.odd == whole.odd
+    assert second.odd["constant"] > 0
+    assert finish(made, first).odd == finish(made, whole).odd
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"replicates": -1}, "replicates is -1, expected 0 to 100000"),
+        ({"replicates": 100_001}, "replicates is 100001, expected 0 to 100000"),
+        ({"seed": -1}, "seed is -1, expected 0 to 2^64 - 1"),
+        ({"seed": 2**64}, "seed is 18446744073709551616, expected 0 to 2^64 - 1"),
+        ({"confidence": 0.0}, "confidence is 0.0, expected a number between 0 and 1"),
+        ({"confidence": 1.0}, "confidence is 1.0, expected a number between 0 and 1"),
+    ],
+)
+def test_numbers_of_the_resampling_have_bounds(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Resampling(**options)
+    assert Resampling(replicates=100_000, seed=2**64 - 1, confidence=0.999).swap is False
 
 
 def test_an_id_in_two_shards_is_found() -> None:

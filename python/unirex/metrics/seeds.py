@@ -86,7 +86,10 @@ def metric_interval(definition: Definition, states: Sequence[State]) -> Interval
 
 
 def over_seeds(reports: Sequence[Report], states: Sequence[State], name: str) -> Report:
-    """The report on means over seeds; `name` is what they are called together. One seed's report stays as it is."""
+    """The report on means over seeds; `name` is what they are called together. One seed's report stays as it is.
+
+    What looks wrong in the rows of any seed is told, once where it is the same.
+    """
     if len(reports) == 1:
         return reports[0]
 
@@ -105,4 +108,5 @@ def over_seeds(reports: Sequence[Report], states: Sequence[State], name: str) ->
 
     metrics = tuple(metric(definition) for definition in states[0].layout.definitions)
     about = {**reports[0].about, "source": name, "seeds": str(len(reports))}
-    return replace(reports[0], metrics=metrics, about=about)
+    odd = tuple(dict.fromkeys(line for report in reports for line in report.odd))
+    return replace(reports[0], metrics=metrics, about=about, odd=odd)

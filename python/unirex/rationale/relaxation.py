@@ -120,11 +120,10 @@ def relax(
 
 def top(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor) -> Tensor:
     """The `count_KB` highest valid units of each row as float32 [K, B, U], 0 or 1; ties go to the earlier."""
-    keys_BU = scores_BU.detach().masked_fill(~valid_BU, -torch.inf)
-    # Stable in two passes, so that an invalid unit never precedes a valid one that scores minus infinity.
-    order_BU = keys_BU.argsort(dim=1, descending=True, stable=True)
+    # Stable in two passes, so that an invalid unit never precedes a valid one, whatever it scores.
+    order_BU = scores_BU.detach().argsort(dim=1, descending=True, stable=True)
     order_BU = order_BU.gather(1, (~valid_BU).gather(1, order_BU).long().argsort(dim=1, stable=True))
-    places_U = torch.arange(keys_BU.shape[1], device=keys_BU.device)
+    places_U = torch.arange(order_BU.shape[1], device=order_BU.device)
     rank_BU = torch.empty_like(order_BU).scatter_(1, order_BU, places_U.expand_as(order_BU))
     return (rank_BU < count_KB[:, :, None]).float()
 
