@@ -10,8 +10,9 @@ from accelerate import Accelerator
 
 from reference import predictions
 from reference.method_worlds import data, method_of
-from unirex.judging.gather import About, dev_metrics, judge, print_tables, warn_of_collapse, write_all
-from unirex.judging.predict import OWN, Clock, EvalConfig, Judging, predict
+from unirex.disk.run_folder import RunFolder
+from unirex.judging.gather import dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging.predict import OWN, About, Clock, EvalConfig, Judging, Place, predict
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.schema import PREDICTIONS_KEY
@@ -23,7 +24,9 @@ ABOUT = About(model="m", data="d", headline="accuracy", choice=False)
 def judging(**more: Any) -> Judging:
     config = EvalConfig(references=(), how=("attention",), fractions=(0.1, 0.5))
     labels = ("a", "b", "c")
-    return Judging(config=config, unit="word", word_score="max", rationale_fraction=1 / 3, labels=labels, **more)
+    return Judging(
+        config=config, unit="word", word_score="max", rationale_fraction=1 / 3, labels=labels, about=ABOUT, **more
+    )
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +84,12 @@ def test_without_gold_the_composite_has_two_parts() -> None:
 def test_what_is_judged_is_saved_in_the_order_of_the_data_with_its_origin(tmp_path: Path) -> None:
     method, clock = method_of("slm_fp", dropout=0.5).train(), Clock()
     wanted = judging(sources=(OWN, "random", "gold", "inverse"))
-    tables = judge(ACCELERATOR, method, data(), wanted, ABOUT, title="dev", clock=clock)
+    tables = judge(ACCELERATOR, method, data(), wanted, title="dev", clock=clock)
     assert method.training
     assert clock.instances == 6
     assert list(tables) == [OWN, "random", "gold", "inverse"]
     assert [table.num_rows for table in tables.values()] == [6, 6, 5, 5]  # one has no gold
-    again = judge(ACCELERATOR, method.eval(), data(), wanted, ABOUT, title="dev")
+    again = judge(ACCELERATOR, method.eval(), data(), wanted, title="dev")
     assert not method.training
     for source, table in tables.items():
         assert table["id"].to_pylist() == sorted(table["id"].to_pylist())
@@ -98,20 +101,20 @@ def test_what_is_judged_is_saved_in_the_order_of_the_data_with_its_origin(tmp_pa
         assert set(table["model"].to_pylist()) == {"m"}
         assert set(table["data"].to_pylist()) == {"d"}
         assert table["fractions"].to_pylist()[0] == [0.1, 0.5]
-    paths = write_all(tables | {"mine": tables[OWN]}, tmp_path)
+    paths = write_all(tables | {"mine": tables[OWN]}, RunFolder(tmp_path))
     controls = [f"reference/{name}.parquet" for name in ("random", "gold", "inverse")]
     names = ["predictions.parquet", *controls, "predictions.parquet"]
     assert [str(path.relative_to(tmp_path)) for path in paths] == names
-    assert write_all({OWN: tables[OWN]}, tmp_path, name="own.parquet") == [tmp_path / "own.parquet"]
+    assert write_all({OWN: tables[OWN]}, RunFolder(tmp_path), name="own.parquet") == [tmp_path / "own.parquet"]
 
 
 def test_rows_of_two_processes_are_put_together_in_the_order_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     method = method_of("slm_fp").eval()
-    alone = judge(ACCELERATOR, method, data(), judging(), ABOUT, title="dev")
-    theirs = predict(method, data(), judging(), rank=1, processes=2)
+    alone = judge(ACCELERATOR, method, data(), judging(), title="dev")
+    theirs = predict(method, data(), judging(), Place(rank=1, processes=2))
     monkeypatch.setattr(type(ACCELERATOR), "num_processes", 2)
     monkeypatch.setattr("unirex.judging.gather.gather_object", lambda found: [theirs, *found])
-    together = judge(ACCELERATOR, method, data(), judging(), ABOUT, title="dev")
+    together = judge(ACCELERATOR, method, data(), judging(), title="dev")
     assert 0 < len(theirs[OWN]) < 6
     assert together[OWN]["id"].equals(alone[OWN]["id"])
     assert together[OWN]["prediction"].equals(alone[OWN]["prediction"])
@@ -127,7 +130,7 @@ def test_rows_that_the_processes_lost_or_repeated_are_an_error(change: str, monk
     monkeypatch.setattr("unirex.judging.gather.predict", wrong)
     count = {"lost": 5, "repeated": 6}[change]
     with pytest.raises(RuntimeError, match=f"{count} rows for 6 instances: the processes lost or repeated some"):
-        judge(ACCELERATOR, method_of("slm_fp"), data(), judging(), ABOUT, title="dev")
+        judge(ACCELERATOR, method_of("slm_fp"), data(), judging(), title="dev")
 
 
 def test_reports_are_printed_and_saved_and_gaps_of_completeness_told(
@@ -135,7 +138,7 @@ def test_reports_are_printed_and_saved_and_gaps_of_completeness_told(
 ) -> None:
     gaps = pa.array([i / 100 for i in range(39)] + [None], pa.float64())
     tables = {OWN: table.append_column("completeness_gap", gaps), "random": table}
-    reports = print_tables(tables, tmp_path)
+    reports = print_tables(tables, RunFolder(tmp_path))
     out = capsys.readouterr().out
     assert "extractor: attributions miss 19.00% of completeness (median; 95th percentile 37.00%)" in out
     assert "random: attributions" not in out

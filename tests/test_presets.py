@@ -11,6 +11,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 
+from reference.loop import fit
 from unirex.config.presets import HEADS, METHOD_PRESETS, PRESETS, preset_defaults
 from unirex.config.run import RunConfig, TrainConfig, build_parser, parse, to_yaml
 from unirex.extractors.head import ScoreHead
@@ -78,7 +79,7 @@ def test_the_paper_preset_trains_every_row_with_the_papers_head(name: str, tmp_p
             parts.method.enter(stage.name)
         training = Training(Accelerator(cpu=True), parts.method, train, config.train, tmp_path / stage.name, 0)
         (tmp_path / stage.name).mkdir()
-        assert training.fit(lambda epoch: {"best": 0.0}, lambda: None).step == 2
+        assert fit(training, lambda epoch: {"best": 0.0}).step == 2
         training.close()
     moved = [key for key, value in parts.method.state_dict().items() if not torch.equal(value, before[key])]
     for part in ("backbone", "classifier", *(["extractor"] if head(parts.model) else [])):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from reference.loop import fit as fit_with
 from test_training import make
 from unirex.config.run import TrainConfig
 from unirex.disk import checkpoint
@@ -26,7 +27,7 @@ def started(folder: Path, *more: str) -> Training:
 
 
 def fit(training: Training) -> Progress:
-    return training.fit(lambda epoch: {"best": float(epoch)}, lambda: None)
+    return fit_with(training, lambda epoch: {"best": float(epoch)})
 
 
 def lines(folder: Path, **fields: object) -> list[dict[str, Any]]:
@@ -89,7 +90,7 @@ def test_the_first_signal_ends_the_step_and_a_later_interrupt_ends_at_once(
     training, now = started(tmp_path), [100.0]
     monkeypatch.setattr("unirex.training.loop.time.monotonic", lambda: now[0])
     before = signal.getsignal(signal.SIGINT)
-    with training._interruptible():
+    with training.interruptible():
         os.kill(os.getpid(), signal.SIGINT)
         assert training._stop == signal.SIGINT
         assert training._counts([])[1]
@@ -167,7 +168,7 @@ def test_one_kernel_updates_weights_of_full_precision_only() -> None:
 def test_a_metric_that_is_undefined_cannot_choose_the_best(tmp_path: Path) -> None:
     training = started(tmp_path)
     with pytest.raises(ValueError, match=r"train.best_metric is .*, which is undefined on the dev split"):
-        training.fit(lambda _: {"best": float("nan")}, lambda: None)
+        fit_with(training, lambda _: {"best": float("nan")})
 
 
 def test_processes_wait_for_each_other_around_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,10 @@ from unirex.config.command_line import config_first, expand, fail, one_line
 from unirex.data.cache import cache_folder
 from unirex.data.source import DataConfig, load_split
 from unirex.disk.atomic import atomic_write
-from unirex.judging.gather import About, judge, print_tables, warn_of_collapse, write_all
+from unirex.disk.run_folder import RunFolder
+from unirex.judging.gather import judge, print_tables, warn_of_collapse, write_all
 from unirex.judging.given_scores import read_scores
-from unirex.judging.predict import Clock, EvalConfig, Judging, sources
+from unirex.judging.predict import About, Clock, EvalConfig, Judging, sources
 from unirex.judging.saved import Saved, find_model, load_saved
 from unirex.text import say
 from unirex.training.launched import check_launch
@@ -125,23 +126,24 @@ def run(request: Request) -> None:
         sources=(FROM_FILE, *request.eval.references) if request.scores else sources(saved.method, request.eval),
         given=None if request.scores is None else {FROM_FILE: read_scores(request.scores, examples)},
         checks=_load_checks(request, saved, accelerator.device),
-    )
-    about = About(
-        model=request.model,
-        data=request.data.short_name,
-        headline=known.headline,
-        choice=any(example.choices for example in examples),
+        about=About(
+            model=request.model,
+            data=request.data.short_name,
+            headline=known.headline,
+            choice=any(example.choices for example in examples),
+        ),
     )
     data = replace(saved.tools, cache=cache_folder(request.data.cache)).encode(examples, labels)
     clock = Clock()
     method = saved.method.to(accelerator.device)
-    tables = judge(accelerator, method, data, judging, about, title=request.eval.split, clock=clock)
+    tables = judge(accelerator, method, data, judging, title=request.eval.split, clock=clock)
     if accelerator.is_main_process:
-        paths = write_all(tables, Path(request.output))
+        folder = RunFolder(Path(request.output))
+        paths = write_all(tables, folder)
         if request.scores is None:
-            _write_cost(Path(request.output), clock)
+            _write_cost(folder, clock)
         warn_of_collapse(tables[judging.sources[0]], request.eval.split)
-        print_tables(tables, Path(request.output))
+        print_tables(tables, folder)
         unknown = sum(example.label is None for example in examples)
         if unknown:
             say(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}")
@@ -166,9 +168,9 @@ def for_model(data: DataConfig, labels: tuple[str, ...]) -> DataConfig:
     return replace(data, labels=labels)
 
 
-def _write_cost(folder: Path, clock: Clock) -> None:
+def _write_cost(folder: RunFolder, clock: Clock) -> None:
     """Writes what explaining cost, by the names that the log of a training run has for it."""
-    with atomic_write(folder / "cost.json", "w") as file:
+    with atomic_write(folder.cost, "w") as file:
         json.dump({"explain_seconds": clock.seconds, "explain_instances": clock.instances}, file)
 
 

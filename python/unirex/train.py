@@ -1,13 +1,12 @@
 """`accelerate launch -m unirex.train --config X.yaml`: trains a model that explains itself, and judges it."""
 
 import os
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import yaml
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import broadcast_object_list, set_seed
+from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
 from unirex.config.checks import unread
@@ -28,9 +28,10 @@ from unirex.disk import checkpoint
 from unirex.disk.atomic import atomic_write
 from unirex.disk.lock import only_here
 from unirex.disk.log import append_log
+from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json, read_yaml
-from unirex.judging.gather import About, dev_metrics, judge, print_tables, warn_of_collapse, write_all
-from unirex.judging.predict import OWN, Clock, Judging, sources
+from unirex.judging.gather import dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging.predict import OWN, About, Clock, Judging, sources
 from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel, load_model
 from unirex.text import line, say
@@ -70,21 +71,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What every part of a run needs.
+
+    Attributes:
+        accelerator: the processes and their devices.
+        config: the settings.
+        folder: where everything is written.
+        parts: data, tokenizers, model and method.
+        judging: how the model is judged.
+    """
+
+    accelerator: Accelerator
+    config: RunConfig
+    folder: RunFolder
+    parts: Assembly
+    judging: Judging
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes and speaks."""
+        return bool(self.accelerator.is_main_process)
+
+
 def run(config: RunConfig) -> None:
     """Trains, keeps the best model by the dev metric, and judges it on the chosen split."""
-    folder = Path(config.output)
+    folder = RunFolder.at(config.output)
     _check_trackers(config.train.trackers)
     accelerator = Accelerator(
-        mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder
+        mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder.path
     )
     check_launch(accelerator)
     with _alone(accelerator, folder):
         _open_run(accelerator, config, folder)
-        _train(accelerator, config, folder)
+        made = _assemble(accelerator, config, folder)
+        if config.train.trackers:
+            accelerator.init_trackers("unirex", config={"yaml": to_yaml(config)})
+        started = time.perf_counter()
+        if config.trained is None:
+            progress = _fit(made)
+            seconds = time.perf_counter() - started
+        else:
+            progress, seconds = _borrow(made)
+        _finish(made, progress, seconds)
+        accelerator.end_training()
 
 
-def _train(accelerator: Accelerator, config: RunConfig, folder: Path) -> None:
-    """Trains in an open folder and judges the result."""
+def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> Run:
     set_seed(config.seed)
     parts = assemble(config)
     judging = Judging(
@@ -93,27 +127,18 @@ def _train(accelerator: Accelerator, config: RunConfig, folder: Path) -> None:
         word_score=config.method.word_score,
         rationale_fraction=parts.rationale_fraction,
         labels=parts.splits.labels,
+        about=About(
+            model=config.output,
+            data=config.data.short_name,
+            headline=config.data.headline,
+            choice=parts.model.config.choice,
+        ),
     )
-    about = About(
-        model=config.output,
-        data=config.data.short_name,
-        headline=config.data.headline,
-        choice=parts.model.config.choice,
-    )
-    if config.train.trackers:
-        accelerator.init_trackers("unirex", config={"yaml": to_yaml(config)})
-    started = time.perf_counter()
-    if config.trained is not None:
-        progress, seconds = _borrow(accelerator, config, folder, parts)
-    else:
-        progress = _fit(accelerator, config, folder, parts, judging, about)
-        seconds = time.perf_counter() - started
-    _finish(accelerator, progress, config, folder, parts, judging, about, seconds)
-    accelerator.end_training()
+    return Run(accelerator=accelerator, config=config, folder=folder, parts=parts, judging=judging)
 
 
 @contextmanager
-def _alone(accelerator: Accelerator, folder: Path) -> Iterator[None]:
+def _alone(accelerator: Accelerator, folder: RunFolder) -> Iterator[None]:
     """Holds the run's folder for this run; every process learns if another run has it.
 
     Raises:
@@ -123,8 +148,8 @@ def _alone(accelerator: Accelerator, folder: Path) -> Iterator[None]:
         found: list[Exception | None] = [None]
         if accelerator.is_main_process:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                held.enter_context(only_here(folder / ".train.lock"))
+                folder.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(only_here(folder.lock))
             except (ValueError, OSError) as error:
                 found = [error]
         if accelerator.num_processes > 1:
@@ -143,9 +168,9 @@ def _check_trackers(names: Sequence[str]) -> None:
             raise ValueError(f"train.trackers holds {name!r}, expected one that is installed ({found})")
 
 
-def _open_run(accelerator: Accelerator, config: RunConfig, folder: Path) -> None:
+def _open_run(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> None:
     """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
-    stored = folder / "config.yaml"
+    stored = folder.config
     if stored.exists() and config.resume:
         _check_same(_stored(stored), config, stored)
     elif stored.exists() and not config.overwrite:
@@ -153,13 +178,10 @@ def _open_run(accelerator: Accelerator, config: RunConfig, folder: Path) -> None
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         if config.overwrite and not config.resume:
-            for name in ("checkpoints", "model", "reference", "stages"):
-                shutil.rmtree(folder / name, ignore_errors=True)
-            for name in ("log.jsonl", "predictions.parquet", "metrics.json"):
-                (folder / name).unlink(missing_ok=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        for place in (folder, *(folder / "stages").glob("*")):
-            checkpoint.recover(place)
+            folder.clear()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        for place in folder.stages():
+            checkpoint.recover(place.path)
         with atomic_write(stored, "w") as file:
             file.write(to_yaml(config))
     accelerator.wait_for_everyone()
@@ -200,62 +222,99 @@ def _filled(defaults: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fit(
-    accelerator: Accelerator, config: RunConfig, folder: Path, parts: Assembly, judging: Judging, about: About
-) -> Progress:
+def _fit(run: Run) -> Progress:
     """Trains all stages of the method to the end, from the newest checkpoints where asked to; returns the last's end.
 
     The best model of each stage is loaded when it ends. Stages before the last live in folders of their own.
     """
-    splits, tools, method = parts.splits, parts.tools, parts.method
+    splits, tools, method = run.parts.splits, run.parts.tools, run.parts.method
     train = tools.encode(splits.train, splits.labels)
     if not splits.val:
         raise ValueError(
-            f"data {config.data.short_name}: the val split is empty, expected instances to choose the model by"
+            f"data {run.config.data.short_name}: the val split is empty, expected instances to choose the model by"
         )
-    dev = tools.encode(sample(splits.val, config.train.dev_limit, seed=config.data.seed), splits.labels)
-    if accelerator.is_main_process:
-        _describe(parts, train, dev, accelerator.num_processes)
+    dev = tools.encode(sample(splits.val, run.config.train.dev_limit, seed=run.config.data.seed), splits.labels)
+    if run.main:
+        _describe(run.parts, train, dev, run.accelerator.num_processes)
     stages: tuple[Stage, ...] = getattr(method, "stages", (Stage(name="train"),))
     progress = Progress()
     for stage in stages:
-        own = folder if stage is stages[-1] else folder / "stages" / stage.name
+        folder = run.folder if stage is stages[-1] else run.folder.stage(stage.name)
         if len(stages) > 1:
             method.enter(stage.name)
-            if accelerator.is_main_process:
-                own.mkdir(parents=True, exist_ok=True)
+            if run.main:
+                folder.path.mkdir(parents=True, exist_ok=True)
                 say(f"stage {stage.name}")
-            accelerator.wait_for_everyone()
-        progress = _fit_stage(accelerator, config, own, parts, (train, dev), stage, judging, about)
-        if accelerator.is_main_process and stage is not stages[-1]:
+            run.accelerator.wait_for_everyone()
+        progress = _fit_stage(replace(run, folder=folder), stage, train, dev)
+        if run.main and stage is not stages[-1]:
             cost = {"step_seconds": progress.seconds, "step_instances": progress.instances}
-            append_log(folder, {"event": "stage", "stage": stage.name, **cost})
+            append_log(run.folder.path, {"event": "stage", "stage": stage.name, **cost})
     return progress
 
 
-def _borrow(accelerator: Accelerator, config: RunConfig, folder: Path, parts: Assembly) -> tuple[Progress, float]:
+def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Progress:
+    """Trains one stage in its folder and leaves the method with the stage's best model.
+
+    Raises:
+        StoppedError: on Ctrl-C or SIGTERM, after the state was saved.
+        FloatingPointError: a loss, a gradient, the weights or the model's scores are not finite.
+    """
+    settings = replace(run.config.train, epochs=stage.epochs or run.config.train.epochs)
+    training = Training(run.accelerator, run.parts.method, train, settings, run.folder.path, seed=run.config.seed)
+    training.digests = _digests(run.config, run.parts)
+    if run.config.resume:
+        _resume(training)
+    with training.interruptible():
+        for epoch in training.epochs():
+            with training.explaining():
+                metrics = _on_dev(run, training.method, dev, epoch)
+            if training.improves(metrics) and run.main:
+                model = training.bare_method.model
+                save_model(model, run.parts, run.folder.model, model_card(run.config, run.parts))
+            training.end_epoch(metrics)
+    training.close()
+    checkpoint.check_model(run.folder.model)
+    run.parts.method.model.load_state_dict(load_model(run.folder.model).state_dict())
+    return training.progress
+
+
+def _on_dev(run: Run, method: nn.Module, dev: EncodedSet, epoch: int) -> dict[str, float]:
+    """The dev metrics after an epoch, the same in every process; the one to go by stands under `best`."""
+    # The choice of the best epoch looks at the main perturbation, or at one that it names; the others wait for the end.
+    wanted = run.config.train.best_metric
+    config = run.judging.config
+    how = tuple(how for place, how in enumerate(config.how) if place == 0 or how in wanted)
+    judging = replace(run.judging, config=replace(config, how=how))
+    tables = judge(run.accelerator, method, dev, judging, title=f"dev {epoch}")
+    if run.main:
+        warn_of_collapse(tables[OWN], f"dev {epoch}")
+    return dev_metrics(run.accelerator, tables, wanted)
+
+
+def _borrow(run: Run) -> tuple[Progress, float]:
     """Takes the model of a run that was trained alike, and what its training cost, instead of training.
 
     Raises:
         ValueError: that run is not finished, or was trained otherwise.
     """
-    source = Path(str(config.trained))
-    stored = _stored(source / "config.yaml")
-    ours, theirs = training_part(yaml.safe_load(to_yaml(config))), training_part(stored)
+    source = RunFolder.at(str(run.config.trained))
+    ours, theirs = training_part(yaml.safe_load(to_yaml(run.config))), training_part(_stored(source.config))
     for key in sorted({*ours, *theirs}):
         if ours.get(key) != theirs.get(key):
             raise ValueError(f"--trained {source}: its {key} settings are others, expected a run that is trained alike")
-    events = [read_json(line) for line in (source / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    events = [read_json(line) for line in source.log.read_text(encoding="utf-8").splitlines()]
     ends = [event for event in events if event.get("event") == "end"]
     if not ends:
         raise ValueError(f"--trained {source}: its log has no end, expected a finished run")
-    parts.method.model.load_state_dict(load_model(source / "model").state_dict())
-    parts.method.to(accelerator.device)
-    if accelerator.is_main_process:
+    method = run.parts.method
+    method.model.load_state_dict(load_model(source.model).state_dict())
+    method.to(run.accelerator.device)
+    if run.main:
         for event in events:
             if event.get("event") == "stage":
-                append_log(folder, event)
-        save_model(parts.method.model, parts, folder / "model", model_card(config, parts))
+                append_log(run.folder.path, event)
+        save_model(method.model, run.parts, run.folder.model, model_card(run.config, run.parts))
     end = ends[-1]
     progress = Progress(
         step=end["step"],
@@ -265,44 +324,6 @@ def _borrow(accelerator: Accelerator, config: RunConfig, folder: Path, parts: As
         instances=end["step_instances"],
     )
     return progress, float(end["train_seconds"])
-
-
-def _fit_stage(
-    accelerator: Accelerator,
-    config: RunConfig,
-    folder: Path,
-    parts: Assembly,
-    sets: tuple[EncodedSet, EncodedSet],
-    stage: Stage,
-    judging: Judging,
-    about: About,
-) -> Progress:
-    """Trains one stage in its folder and leaves the method with the stage's best model."""
-    settings = replace(config.train, epochs=stage.epochs or config.train.epochs)
-    training = Training(accelerator, parts.method, sets[0], settings, folder, config.seed, _digests(config, parts))
-    if config.resume:
-        _resume(training)
-
-    # The choice of the best epoch looks at the main perturbation, or at one that it names; the others wait for the end.
-    wanted = config.train.best_metric
-    how = tuple(how for place, how in enumerate(judging.config.how) if place == 0 or how in wanted)
-    on_dev = replace(judging, config=replace(judging.config, how=how))
-
-    def score_dev(epoch: int) -> dict[str, float]:
-        tables = judge(accelerator, training.method, sets[1], on_dev, about, title=f"dev {epoch}")
-        if accelerator.is_main_process:
-            warn_of_collapse(tables[OWN], f"dev {epoch}")
-        return dev_metrics(accelerator, tables, config.train.best_metric)
-
-    def keep_best() -> None:
-        save_model(training.bare_method.model, parts, folder / "model", model_card(config, parts))
-
-    progress = training.fit(score_dev, keep_best)
-    training.close()
-    checkpoint.check_model(folder / "model")
-    best = load_model(folder / "model")
-    parts.method.model.load_state_dict(best.state_dict())
-    return progress
 
 
 def _digests(config: RunConfig, parts: Assembly) -> dict[str, str]:
@@ -322,7 +343,7 @@ def _resume(training: Training) -> None:
         say(line(f"warning: {wrong}; going on from {newest} instead"), error=True)
     training.resume(newest)
     if training.progress.best_epoch:  # found out now, not when training ends and loads it
-        checkpoint.check_model(training.run / "model")
+        checkpoint.check_model(RunFolder(training.run).model)
 
 
 def save_model(model: UnirexModel, parts: Assembly, folder: Path, card: str) -> None:
@@ -333,49 +354,39 @@ def save_model(model: UnirexModel, parts: Assembly, folder: Path, card: str) -> 
         write_card(temporary, card)
 
 
-def _finish(
-    accelerator: Accelerator,
-    progress: Progress,
-    config: RunConfig,
-    folder: Path,
-    parts: Assembly,
-    judging: Judging,
-    about: About,
-    seconds: float,
-) -> None:
+def _finish(run: Run, progress: Progress, seconds: float) -> None:
     """Judges the best model beside the controls on the chosen split, and writes and prints the result."""
+    config, parts, folder = run.config, run.parts, run.folder
     split = config.eval.split if getattr(parts.splits, config.eval.split) else "val"
     data = parts.tools.encode(getattr(parts.splits, split), parts.splits.labels)
-    with_controls = replace(judging, sources=sources(parts.method, config.eval))
+    with_controls = replace(run.judging, sources=sources(parts.method, config.eval))
     started, clock = time.perf_counter(), Clock()
-    tables = judge(accelerator, parts.method, data, with_controls, about, title=split, clock=clock)
-    if not accelerator.is_main_process:
+    tables = judge(run.accelerator, parts.method, data, with_controls, title=split, clock=clock)
+    if not run.main:
         return
     paths = write_all(tables, folder)
-    append_log(
-        folder,
-        {
-            "event": "end",
-            "step": progress.step,
-            "epoch": progress.epoch,
-            "best_epoch": progress.best_epoch,
-            "train_seconds": seconds,
-            "judge_seconds": time.perf_counter() - started,
-            "step_seconds": progress.seconds,
-            "step_instances": progress.instances,
-            "explain_seconds": clock.seconds,
-            "explain_instances": clock.instances,
-            "split": split,
-            **footprint(accelerator.device),
-        },
-    )
+    end = {
+        "event": "end",
+        "step": progress.step,
+        "epoch": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "train_seconds": seconds,
+        "judge_seconds": time.perf_counter() - started,
+        "step_seconds": progress.seconds,
+        "step_instances": progress.instances,
+        "explain_seconds": clock.seconds,
+        "explain_instances": clock.instances,
+        "split": split,
+        **footprint(run.accelerator.device),
+    }
+    append_log(folder.path, end)
     reports = dict(zip(tables, print_tables(tables, folder), strict=True))
-    write_card(folder / "model", model_card(config, parts, reports, split))
+    write_card(folder.model, model_card(config, parts, reports, split))
     main = {f"{split}/{metric.name}": metric.value for metric in reports[OWN].metrics if metric.main}
-    accelerator.log(main, step=progress.step)
+    run.accelerator.log(main, step=progress.step)
     say(
         f"\n{config.data.short_name} {split}: {len(data)} instances; best epoch {progress.best_epoch} of "
-        f"{progress.epoch}; trained in {seconds:.0f} s\nmodel        {folder / 'model'}\npredictions  {paths[0]}"
+        f"{progress.epoch}; trained in {seconds:.0f} s\nmodel        {folder.model}\npredictions  {paths[0]}"
     )
 
 

@@ -29,14 +29,15 @@ def dies(*arguments: Any, **named: Any) -> Any:
 def test_between_the_dev_metrics_and_their_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest checkpoint is then one of the same step, from before the metrics."""
     run = tmp_path / "run"
-    judge = training.Training._judge
+    judge = training.Training.improves
 
-    def judge_and_die(self: training.Training, *arguments: Any) -> None:
-        judge(self, *arguments)
+    def judge_and_die(self: training.Training, *arguments: Any) -> bool:
+        better = judge(self, *arguments)
         if self.progress.epoch == 2:
             dies()
+        return better
 
-    monkeypatch.setattr(training.Training, "_judge", judge_and_die)
+    monkeypatch.setattr(training.Training, "improves", judge_and_die)
     assert train.main([*TINY, "--train.save_every=2", f"--output={run}"]) == 130
     cut = events(run)
     assert cut[-1] == ("dev", 4)

@@ -65,13 +65,13 @@ def test_a_signal_in_the_last_dev_evaluation_is_obeyed(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    judge = training.Training._judge
+    judge = training.Training.improves
 
-    def interrupted(self: training.Training, *arguments: Any) -> None:
+    def interrupted(self: training.Training, *arguments: Any) -> bool:
         os.kill(os.getpid(), number)
-        judge(self, *arguments)
+        return judge(self, *arguments)
 
-    monkeypatch.setattr(training.Training, "_judge", interrupted)
+    monkeypatch.setattr(training.Training, "improves", interrupted)
     assert train.main([*TINY, f"--output={run}"]) == 128 + number
     assert "stopped after step 2; the same command with --resume true" in capsys.readouterr().err
     assert not (run / "metrics.json").exists()

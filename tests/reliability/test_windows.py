@@ -12,6 +12,7 @@ import torch
 
 from unirex.disk import checkpoint
 from unirex.disk.atomic import atomic_write
+from unirex.disk.run_folder import RunFolder
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -141,7 +142,7 @@ def test_an_overwritten_run_never_mixes_with_its_successor(tmp_path: Path) -> No
     (run / "config.yaml").write_text(train.to_yaml(old))
     seeds = []
     for call in range(100):
-        died = dies_before(call, lambda: train._open_run(accelerator, new, run))
+        died = dies_before(call, lambda: train._open_run(accelerator, new, RunFolder(run)))
         seeds.append(train._stored(run / "config.yaml")["seed"])
         if seeds[-1] == 7:
             assert not (run / "checkpoints").exists()

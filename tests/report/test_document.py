@@ -15,13 +15,13 @@ from sklearn.metrics import auc, precision_recall_curve
 
 from report.made_runs import FRACTIONS, rows
 from unirex.disk.predictions import Header, to_table, write_table
-from unirex.disk.run_folder import different_ends, read_folders
 from unirex.metrics import score
 from unirex.metrics.state import Resampling
 from unirex.report import Limits, RunReport, build
 from unirex.report import tables as report_tables
 from unirex.report.figure import Figure, Series, linear_axis
 from unirex.report.figures import curves, distributions, trade_off
+from unirex.report.found import different_ends, read_folders
 from unirex.report.reading import SHOWN
 from unirex.report.svg import WIDTH, to_svg
 

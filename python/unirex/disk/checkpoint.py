@@ -9,7 +9,6 @@ or removed by `recover` when the run is opened again.
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
+from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json
 
 VERSION = 1
@@ -74,11 +74,12 @@ def _put_back(folder: Path) -> None:
 
 def recover(run: Path) -> None:
     """Puts back or removes what a killed process left in a run's folder; only while nobody else writes there."""
-    for place in (run, run / "checkpoints"):
+    folder = RunFolder(run)
+    for place in (folder.path, folder.checkpoints):
         for spare in place.glob(".*.old"):
             _put_back(spare.with_name(spare.name[1:-4]))
             shutil.rmtree(spare, ignore_errors=True)
-    for place in (run, run / "checkpoints", run / "reference"):
+    for place in folder.places():
         for rest in place.glob(".*.tmp"):
             if rest.is_dir():
                 shutil.rmtree(rest, ignore_errors=True)
@@ -104,7 +105,7 @@ def save(run: Path, step: int, weights: dict[str, Tensor], optimizer: Optimizer,
         optimizer: with whatever state it has.
         state: everything else, as JSON: progress, best value, scaler.
     """
-    folder = run / "checkpoints" / f"step-{step:08d}"
+    folder = RunFolder(run).checkpoint(step)
     packed = optimizer.state_dict()
     tensors, numbers = {}, {}
     for index, entries in packed["state"].items():
@@ -119,7 +120,7 @@ def save(run: Path, step: int, weights: dict[str, Tensor], optimizer: Optimizer,
         content = {"version": VERSION, "step": step, "groups": packed["param_groups"], "numbers": numbers, **state}
         (temporary / _STATE).write_text(json.dumps(content))
         _write_manifest(temporary)
-    found = _all(run)
+    found = RunFolder(run).found_checkpoints()
     kept = (step, max((number for number in found if number < step), default=step))
     for number, other in found.items():
         if number not in kept:
@@ -137,17 +138,9 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _all(run: Path) -> dict[int, Path]:
-    """The checkpoints of a run by their step."""
-    return {int(name[1]): p for p in (run / "checkpoints").glob("step-*") if (name := _STEP.fullmatch(p.name))}
-
-
-_STEP = re.compile(r"step-(\d{8,})")
-
-
 def latest(run: Path) -> Path | None:
     """The newest checkpoint of a run, or None."""
-    found = _all(run)
+    found = RunFolder(run).found_checkpoints()
     return found[max(found)] if found else None
 
 
@@ -158,7 +151,7 @@ def latest_whole(run: Path) -> tuple[Path | None, str]:
         ValueError: all of them are damaged, or one is of another version.
     """
     wrong = ""
-    for _, folder in sorted(_all(run).items(), reverse=True):
+    for _, folder in sorted(RunFolder(run).found_checkpoints().items(), reverse=True):
         try:
             check(folder)
         except DamagedError as error:

@@ -10,13 +10,12 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from unirex.disk.atomic import append_line, atomic_write
-
-NAME = "log.jsonl"
+from unirex.disk.run_folder import RunFolder
 
 
 def append_log(run: Path, record: dict[str, Any]) -> None:
     """Appends a line to the log of the run's folder."""
-    append_line(run / NAME, json.dumps(record))
+    append_line(RunFolder(run).log, json.dumps(record))
 
 
 def cut_log(run: Path, *, step: int, epochs: int) -> None:
@@ -27,7 +26,7 @@ def cut_log(run: Path, *, step: int, epochs: int) -> None:
         step: optimizer steps done.
         epochs: epochs whose dev metrics are known.
     """
-    log = run / NAME
+    log = RunFolder(run).log
     if not log.exists():
         return
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,152 +1,119 @@
-"""What lies in a run's folder: predictions, controls, configuration and log; or a bare file of predictions."""
+"""Where everything lies that a run leaves on the disk: the only place that names its files."""
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from unirex.text import plain
 
 CONTROLS = ("random", "gold", "inverse")
-"""The reference scores that training and evaluation judge on the same model."""
-MAX_TEXT = 200_000
-"""Characters of a configuration that are shown."""
+"""The control scores that training and evaluation judge on the same model."""
+
+_STEP = re.compile(r"step-(\d{8,})")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RunFolder:
-    """One run, as far as its files are there.
+    """The folder of a run of `unirex.train` or `unirex.evaluate`, or of one stage of training in it.
 
-    Attributes:
-        name: how the report calls it.
-        where: as it was given.
-        predictions: the prediction file, or directory or pattern of shards.
-        references: control -> its prediction file.
-        config: the text of `config.yaml`.
-        dev: the log's lines about the dev split, one per epoch.
-        end: the log's last line about the whole run.
-        saved: the headline metrics that `metrics.json` holds of these predictions, to compare with.
+    >>> RunFolder.at("runs/a").reference("gold").as_posix(), RunFolder.at("runs/a").stage("support").log.as_posix()
+    ('runs/a/reference/gold.parquet', 'runs/a/stages/support/log.jsonl')
     """
 
-    name: str
-    where: str
-    predictions: str
-    references: Mapping[str, str] = field(default_factory=dict)
-    config: str | None = None
-    dev: tuple[Mapping[str, Any], ...] = ()
-    end: Mapping[str, Any] = field(default_factory=dict)
-    saved: Mapping[str, float | None] = field(default_factory=dict)
+    path: Path
 
+    @classmethod
+    def at(cls, path: str | os.PathLike[str]) -> "RunFolder":
+        """The folder of that name."""
+        return cls(Path(path))
 
-def read_folders(runs: Sequence[str | os.PathLike[str]], names: Sequence[str] | None = None) -> list[RunFolder]:
-    """The runs with names that differ: those given, or the shortest ends of their paths that do.
+    def __str__(self) -> str:
+        """The path."""
+        return str(self.path)
 
-    Raises:
-        ValueError: no run, a run twice, names that do not fit, or a file in a run's folder that cannot be read.
-    """
-    paths = [os.fspath(run) for run in runs]
-    if not paths:
-        raise ValueError("no run given, expected a run's folder or a prediction file")
-    twice = next((path for path in paths if paths.count(path) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice}: given twice, expected different runs")
-    if names is not None and len(names) != len(paths):
-        raise ValueError(f"names has {len(names)} values, expected {len(paths)} (as runs)")
-    if names is not None and len(set(names)) != len(names):
-        raise ValueError(f"names is {list(names)}, expected different names")
-    found = names or different_ends(paths)
-    return [_read(path, plain(name, longest=80, lines=False)) for path, name in zip(paths, found, strict=True)]
+    @property
+    def config(self) -> Path:
+        """The configuration as YAML."""
+        return self.path / "config.yaml"
 
+    @property
+    def log(self) -> Path:
+        """The log: JSON lines."""
+        return self.path / "log.jsonl"
 
-def different_ends(paths: Sequence[str]) -> list[str]:
-    """The shortest ends of the paths that tell them apart, without the usual file name.
+    @property
+    def model(self) -> Path:
+        """The best model, with its tokenizers and its card."""
+        return self.path / "model"
 
-    >>> different_ends(["runs/a/0/predictions.parquet", "runs/b/0"])
-    ['a/0', 'b/0']
-    """
-    parts = [_parts(path) for path in paths]
-    for length in range(1, max(map(len, parts)) + 1):
-        ends = ["/".join(part[-length:]) for part in parts]
-        if len(set(ends)) == len(ends):
-            return ends
-    return list(paths)
+    @property
+    def predictions(self) -> Path:
+        """The rows judged in the end, with the method's own scores."""
+        return self.path / "predictions.parquet"
 
+    @property
+    def metrics(self) -> Path:
+        """The metrics of these rows and of the controls."""
+        return self.path / "metrics.json"
 
-def _parts(path: str) -> list[str]:
-    parts = [part for part in path.replace(os.sep, "/").split("/") if part not in ("", ".")] or [path]
-    if parts == [".."] or path in (".", "./"):
-        parts = [Path(path).resolve().name or path]
-    return parts[:-1] if parts[-1] == "predictions.parquet" and len(parts) > 1 else parts
+    @property
+    def cost(self) -> Path:
+        """What a judgement without training cost."""
+        return self.path / "cost.json"
 
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains here."""
+        return self.path / ".train.lock"
 
-def _read(path: str, name: str) -> RunFolder:
-    given = Path(path)
-    folder = given if (given / "predictions.parquet").is_file() else None
-    if folder is None and given.name == "predictions.parquet" and given.is_file():
-        folder = given.parent
-    if folder is None:
-        return RunFolder(name=name, where=path, predictions=path)
-    references = {c: folder / "reference" / f"{c}.parquet" for c in CONTROLS}
-    dev, end = _log(folder / "log.jsonl")
-    return RunFolder(
-        name=name,
-        where=path,
-        predictions=str(folder / "predictions.parquet"),
-        references={control: str(file) for control, file in references.items() if file.is_file()},
-        config=_text(folder / "config.yaml"),
-        dev=dev,
-        end=end,
-        saved=_saved(folder / "metrics.json"),
-    )
+    @property
+    def references(self) -> Path:
+        """The folder of the controls."""
+        return self.path / "reference"
 
+    def reference(self, source: str) -> Path:
+        """The rows judged by a control's scores, or by construction."""
+        return self.references / f"{source}.parquet"
 
-def _text(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(MAX_TEXT + 1)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}\n…"
+    def found_references(self) -> dict[str, Path]:
+        """The controls that were judged, and their rows."""
+        paths = {control: self.reference(control) for control in CONTROLS}
+        return {control: path for control, path in paths.items() if path.is_file()}
 
+    def stage(self, name: str) -> "RunFolder":
+        """The folder of a stage before the last, which has checkpoints, log and model of its own."""
+        return RunFolder(self.path / "stages" / name)
 
-def _log(path: Path) -> tuple[tuple[Mapping[str, Any], ...], Mapping[str, Any]]:
-    """The lines about the dev split and the one about the end."""
-    if not path.is_file():
-        return (), {}
-    dev, end = [], {}
-    for entry in _entries(path):
-        if entry.get("event") == "dev":
-            dev.append(entry)
-        elif entry.get("event") == "end":
-            end = entry
-    return tuple(dev[-200:]), end
+    def stages(self) -> list["RunFolder"]:
+        """This folder and those of all stages in it."""
+        return [self, *map(RunFolder, sorted((self.path / "stages").glob("*")))]
 
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
 
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):  # being written, or cut off by a kill
-                return
-            try:
-                entry = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{path}: line {number}: not JSON ({error})") from error
-            if not isinstance(entry, dict):
-                raise ValueError(f"{path}: line {number}: holds {type(entry).__name__}, expected an object")
-            yield entry
+    def checkpoint(self, step: int) -> Path:
+        """The checkpoint after so many steps."""
+        return self.checkpoints / f"step-{step:08d}"
 
+    def found_checkpoints(self) -> dict[int, Path]:
+        """Step -> checkpoint, for those that are there."""
+        return {int(name[1]): p for p in self.checkpoints.glob("step-*") if (name := _STEP.fullmatch(p.name))}
 
-def _saved(path: Path) -> dict[str, float | None]:
-    """Metric -> value of the first system in `metrics.json`, which is the run's own."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_bytes())
-        system = content["systems"][0] if "systems" in content else content
-        return {str(metric["name"]): metric["value"] for metric in system["metrics"]}
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{path}: not metrics as train and evaluate write them ({error!r})") from error
+    def places(self) -> Iterator[Path]:
+        """The folders in which a killed process may leave something half-written."""
+        yield from (self.path, self.checkpoints, self.references)
+
+    def drop_checkpoints(self) -> None:
+        """Removes the checkpoints of all stages."""
+        for place in self.stages():
+            shutil.rmtree(place.checkpoints, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Removes what a run left; configuration and lock stay."""
+        for folder in (self.checkpoints, self.model, self.references, self.path / "stages"):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.log, self.predictions, self.metrics):
+            file.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, get_args, overload
+from typing import Any, Unpack, get_args, overload
 
 import numpy as np
 import torch
@@ -15,9 +15,8 @@ from unirex.disk.checkpoint import atomic_folder
 from unirex.disk.predictions import Prediction
 from unirex.explainer.answer import ExplainedText
 from unirex.explainer.inputs import Columns, Reader, numbered
-from unirex.extractors.attribution import Attribution
-from unirex.judging.predict import OWN, EvalConfig, Judging, predict
-from unirex.judging.saved import STEPS, Saved, find_model, load_saved
+from unirex.judging.predict import OWN, EvalConfig, Judging, Place, predict
+from unirex.judging.saved import Loading, Saved, find_model, load_saved
 from unirex.rationale.perturb import How
 from unirex.schema import FRACTIONS, Example
 
@@ -99,12 +98,10 @@ class Explainer:
         cls,
         path: str | Path,
         *,
-        attribution: Attribution | None = None,
-        steps: int = STEPS,
         device: torch.device | str | None = None,
         words: Words = "text",
-        max_length: int | None = None,
         revision: str | None = None,
+        **loading: Unpack[Loading],
     ) -> "Explainer":
         """The explainer for a saved model: a folder, a run's folder, or a name on the Hub. Runs no code of its own.
 
@@ -122,7 +119,7 @@ class Explainer:
             ValueError: one line naming the folder and what is wrong.
         """
         folder = find_model(str(path), revision)
-        saved = load_saved(folder, attribution=attribution, steps=steps, max_length=max_length)
+        saved = load_saved(folder, **loading)
         return cls(saved, folder=folder, device=device, words=words)
 
     @property
@@ -195,7 +192,7 @@ class Explainer:
             labels=self.labels,
             perturb=config.faithfulness,
         )
-        rows = predict(self.method, data, judging, device=self.device)[OWN]
+        rows = predict(self.method, data, judging, Place(device=self.device))[OWN]
         cut = data.encoded.tokens_cut.tolist()
         return {places[i]: (_thresholded(row, config.threshold), cut[i]) for i, row in rows}
 

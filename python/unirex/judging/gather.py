@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,13 @@ from tqdm import tqdm
 from unirex.data.collate import EncodedSet
 from unirex.disk.atomic import atomic_write
 from unirex.disk.predictions import Header, Prediction, to_table, write_table
+from unirex.disk.run_folder import CONTROLS, RunFolder
 from unirex.judging.collapse import collapse_signs
-from unirex.judging.predict import BY_CONSTRUCTION, OWN, Clock, Explainable, Judging, predict
+from unirex.judging.predict import BY_CONSTRUCTION, OWN, Clock, Explainable, Judging, Place, predict
 from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.text import say
-
-
-@dataclass(frozen=True, kw_only=True)
-class About:
-    """What prediction files say of their origin: names of the model and the data, and the headline score."""
-
-    model: str
-    data: str
-    headline: str
-    choice: bool
 
 
 def judge(
@@ -38,7 +28,6 @@ def judge(
     method: Any,
     data: EncodedSet,
     judging: Judging,
-    about: About,
     *,
     title: str,
     clock: Clock | None = None,
@@ -59,10 +48,12 @@ def judge(
             unwrapped,
             data,
             judging,
-            device=accelerator.device,
-            rank=accelerator.process_index,
-            processes=accelerator.num_processes,
-            autocast=accelerator.autocast,
+            Place(
+                device=accelerator.device,
+                rank=accelerator.process_index,
+                processes=accelerator.num_processes,
+                autocast=accelerator.autocast,
+            ),
             progress=lambda n: bar.update(n * accelerator.num_processes),
             clock=clock,
         )
@@ -72,11 +63,11 @@ def judge(
         found = {source: [row for part in parts for row in part[source]] for source in judging.sources}
     if not accelerator.is_main_process:
         return {}
-    return {source: _table(rows, len(data), source, judging, about) for source, rows in found.items() if rows}
+    return {source: _table(rows, len(data), source, judging) for source, rows in found.items() if rows}
 
 
-def _table(rows: Sequence[tuple[int, Prediction]], n: int, source: str, judging: Judging, about: About) -> pa.Table:
-    by_place = dict(rows)
+def _table(rows: Sequence[tuple[int, Prediction]], n: int, source: str, judging: Judging) -> pa.Table:
+    by_place, about = dict(rows), judging.about
     if len(by_place) != len(rows) or (source == OWN and len(by_place) != n):
         raise RuntimeError(f"{len(rows)} rows for {n} instances: the processes lost or repeated some")
     header = Header(
@@ -125,18 +116,25 @@ def _values(report: Report, chosen: str) -> dict[str, float]:
     return values
 
 
-def write_all(tables: dict[str, pa.Table], folder: Path, *, name: str = "predictions.parquet") -> list[Path]:
-    """Writes `predictions.parquet` and, beside it, `reference/SOURCE.parquet` for each control; returns the paths."""
+def write_all(tables: dict[str, pa.Table], run: RunFolder, *, name: str | None = None) -> list[Path]:
+    """Writes the predictions and those of each control into a run's folder; returns the paths.
+
+    Args:
+        tables: by score source.
+        run: the folder.
+        name: of the file of the method's own scores, if it is another one.
+    """
+    predictions = run.predictions if name is None else run.path / name
     paths = []
     for source, table in tables.items():
-        path = folder / name if source == OWN or source not in _CONTROLS else folder / "reference" / f"{source}.parquet"
+        path = run.reference(source) if source in _CONTROLS else predictions
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(table, path)
         paths.append(path)
     return paths
 
 
-_CONTROLS = (BY_CONSTRUCTION, "random", "gold", "inverse")
+_CONTROLS = (BY_CONSTRUCTION, *CONTROLS)
 
 
 def warn_of_collapse(table: pa.Table, title: str) -> None:
@@ -145,10 +143,10 @@ def warn_of_collapse(table: pa.Table, title: str) -> None:
         say(f"warning: {title}: the extractor may have collapsed: {sign}", error=True)
 
 
-def print_tables(tables: dict[str, pa.Table], folder: Path) -> list[Report]:
+def print_tables(tables: dict[str, pa.Table], run: RunFolder) -> list[Report]:
     """The metrics of all sources, saved as `metrics.json` and then printed side by side."""
     reports = [score(table) for table in tables.values()]
-    with atomic_write(folder / "metrics.json", "w") as file:
+    with atomic_write(run.metrics, "w") as file:
         file.write(to_json(reports))
     say(to_text(reports, names=list(tables)))
     for source, table in tables.items():

@@ -79,6 +79,16 @@ class EvalConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """What prediction files say of their origin: names of the model and the data, and the headline score."""
+
+    model: str = ""
+    data: str = ""
+    headline: str = "accuracy"
+    choice: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Judging:
     """The settings that one pass over a data set needs beside the model.
 
@@ -99,6 +109,17 @@ class Judging:
     perturb: bool = True
     given: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
     checks: Mapping[str, Explainable] = field(default_factory=dict)
+    about: About = About()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a pass over a data set runs: on which device, as which of how many processes, in which precision."""
+
+    device: torch.device | str = "cpu"
+    rank: int = 0
+    processes: int = 1
+    autocast: Callable[[], Any] = nullcontext
 
 
 def sources(method: object, config: EvalConfig) -> tuple[str, ...]:
@@ -150,16 +171,16 @@ def batches(
             yield batch[start : start + size]
 
 
+_HERE = Place()
+
+
 @torch.no_grad()
 def predict(
     method: Explainable,
     data: EncodedSet,
     judging: Judging,
+    place: Place = _HERE,
     *,
-    device: torch.device | str = "cpu",
-    rank: int = 0,
-    processes: int = 1,
-    autocast: Callable[[], Any] = nullcontext,
     progress: Callable[[int], object] = lambda _: None,
     clock: Clock | None = None,
 ) -> dict[str, list[tuple[int, Prediction]]]:
@@ -171,18 +192,18 @@ def predict(
     clock = clock or Clock()
     found: dict[str, list[tuple[int, Prediction]]] = {source: [] for source in judging.sources}
     config = judging.config
-    on_gpu = torch.device(device).type == "cuda"
-    for index in batches(data, config.max_tokens, config.batch_size, rank, processes):
-        batch = data.collate(index, multiple=8 if on_gpu else 1).to(device)
-        with autocast():
+    on_gpu = torch.device(place.device).type == "cuda"
+    for index in batches(data, config.max_tokens, config.batch_size, place.rank, place.processes):
+        batch = data.collate(index, multiple=8 if on_gpu else 1).to(place.device)
+        with place.autocast():
             with clock.measure(len(index), batch.labels_I.device):
                 explanation = method.explain(batch)
             for source in judging.sources:
                 scores_BL, instances = _scores(source, explanation, batch, data, judging)
                 rows = _judge_by_construction if source == BY_CONSTRUCTION else _judge
-                for place, row in rows(method, data, batch, explanation, scores_BL, judging):
-                    if instances[place]:
-                        found[source].append((int(index[place]), _with_gap(row, place, explanation, source)))
+                for at, row in rows(method, data, batch, explanation, scores_BL, judging):
+                    if instances[at]:
+                        found[source].append((int(index[at]), _with_gap(row, at, explanation, source)))
         progress(len(index))
     return found
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from unirex.data.align import Pooling
 from unirex.data.collate import Batch, Rows
 from unirex.data.tokenization import load_tokenizer, resolve_path
 from unirex.data.tools import Tools, own_tokenizer
+from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import naming
 from unirex.disk.weights import quiet, refuse_parts
 from unirex.encoder.families import LONGEST, longest_row, turns_to_full_attention
@@ -31,6 +32,14 @@ from unirex.text import NOW
 
 STEPS = 50
 """Points on the way from the baseline, for integrated gradients."""
+
+
+class Loading(TypedDict, total=False):
+    """How a saved model is read: the keyword arguments of `load_saved`."""
+
+    attribution: Attribution | None
+    steps: int
+    max_length: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +107,7 @@ def find_model(path: str, revision: str | None = None) -> str:
     """
     folder = Path(resolve_path(path))
     if folder.is_dir():
-        inner = folder / "model"
+        inner = RunFolder(folder).model
         return str(inner if not (folder / "config.json").exists() and (inner / "config.json").exists() else folder)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
@@ -109,7 +118,7 @@ def find_model(path: str, revision: str | None = None) -> str:
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{path}: no such folder, and not to be had from the Hub ({reason})") from None
+        raise ValueError(f"{path}: no such folder, and not found on the Hub ({reason})") from None
 
 
 def read_config(folder: str) -> PretrainedConfig:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             print(__version__)  # noqa: T201
             return 0
-        return _run(**parse(PROGRAM, ABOUT, arguments, given))
+        return _run(parse(PROGRAM, ABOUT, arguments, given))
     except (ValueError, OSError) as error:
         from unirex.text import plain
 
@@ -53,39 +53,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(
-    runs: Sequence[str],
-    *,
-    output: str | None,
-    terminal: bool,
-    plots: str | None,
-    formats: Sequence[str],
-    names: Sequence[str] | None,
-    instances: int,
-    words: int,
-    replicates: int,
-    seed: int,
-    confidence: float,
-    **reading: Any,
-) -> int:
+def _run(options: Mapping[str, Any]) -> int:
     """Builds the report and shows it in the ways asked for; 0."""
-    from unirex.metrics.state import Resampling
+    from unirex.metrics.commands.options import reading, resampling
     from unirex.report.document import Limits
     from unirex.report.run_report import build
 
     report = build(
-        *runs,
-        names=names,
-        limits=Limits(instances=instances, words=words),
-        resampling=Resampling(replicates=replicates, seed=seed, confidence=confidence),
-        **reading,
+        *options["runs"],
+        names=options["names"],
+        limits=Limits(instances=options["instances"], words=options["words"]),
+        resampling=resampling(options),
+        **reading(options),
     )
+    output, terminal, plots = options["output"], options["terminal"], options["plots"]
     if terminal:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         width = shutil.get_terminal_size().columns
         sys.stdout.write(report.to_text(colour=colour, width=width) + "\n")
     if plots is not None:
-        paths = report.save_plots(plots, formats)
+        paths = report.save_plots(plots, options["formats"])
         print(f"{len(paths)} plots in {plots}", file=sys.stderr)  # noqa: T201
     if output is not None or not (terminal or plots):
         report.save(output or DEFAULT)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from unirex.disk.run_folder import RunFolder
 from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.report import Report
+from unirex.report.found import Found
 from unirex.report.histogram import Histogram
 from unirex.report.instances import Instance
 from unirex.report.reading import WordScores
@@ -51,7 +51,7 @@ class Part:
         n_wrong: rows whose prediction is wrong.
     """
 
-    folder: RunFolder
+    folder: Found
     report: Report
     references: Mapping[str, Report]
     words: WordScores

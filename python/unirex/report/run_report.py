@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from unirex.disk.atomic import atomic_write
-from unirex.disk.run_folder import read_folders
 from unirex.metrics.nrg import gain_table
 from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.runs import Run
@@ -16,6 +15,7 @@ from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.report import html, plots, terminal
 from unirex.report.document import MOST_RUNS, Document, Limits, Part
+from unirex.report.found import read_folders
 from unirex.report.instances import Instance, View
 from unirex.report.picks import Choice, choose
 from unirex.report.reading import read, read_again

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unirex.disk.atomic import atomic_write
+from unirex.disk.run_folder import RunFolder
 from unirex.metrics import Run
 from unirex.suites.plan import Planned, complete
 from unirex.suites.recipe import Suite
@@ -54,9 +55,9 @@ def _add(found: Found, suite: Suite, run: Planned, label: str, folder: Path) -> 
     def made(method: str, path: Path) -> Run:
         return Run(method=method, data=label, seed=str(run.seed), path=str(path))
 
-    found.add(made(run.method, folder / "predictions.parquet"), read_costs(folder))
+    found.add(made(run.method, RunFolder(folder).predictions), read_costs(folder))
     for control in CONTROLS if run.method == suite.references else ():
-        path = folder / "reference" / f"{control}.parquet"
+        path = RunFolder(folder).reference(control)
         if path.is_file() and control not in suite.methods:
             found.add_control(made(control, path))
 

@@ -17,6 +17,7 @@ import yaml
 
 from unirex.disk import lock
 from unirex.disk.atomic import atomic_write
+from unirex.disk.run_folder import RunFolder
 from unirex.suites.plan import Planned, Transfer
 from unirex.text import plain, say
 
@@ -155,7 +156,7 @@ class Launcher:
         skipped = state == "done"
         if not skipped:
             for transfer in run.transfers:
-                (transfer.folder / "metrics.json").unlink(missing_ok=True)
+                RunFolder(transfer.folder).metrics.unlink(missing_ok=True)
             how = "--resume=true" if state == "resume" else "--overwrite=true"
             trained = _trained(run, slot.alike) if state == "new" else []
             code, message = self._start(slot, run, "unirex.train", [*run.arguments, *trained, how])
@@ -233,14 +234,14 @@ def groups(plan: Sequence[Planned]) -> list[tuple[Planned, ...]]:
 def _trained(run: Planned, alike: Sequence[Planned]) -> list[str]:
     """The argument that lets a run take the model of one that is finished, where there is one."""
     for other in alike:
-        if other is not run and (other.folder / "model").is_dir() and other.finished():
+        if other is not run and RunFolder(other.folder).model.is_dir() and other.finished():
             return [f"--trained={other.folder}"]
     return []
 
 
 def _prepare(transfer: Transfer) -> None:
     transfer.folder.mkdir(parents=True, exist_ok=True)
-    (transfer.folder / "metrics.json").unlink(missing_ok=True)
+    RunFolder(transfer.folder).metrics.unlink(missing_ok=True)
     with atomic_write(transfer.recipe, "w") as file:
         yaml.safe_dump(dict(transfer.content), file, sort_keys=False, allow_unicode=True)
 

@@ -12,7 +12,7 @@ import yaml
 
 from unirex.config.identity import FREE, determining, digest, training_part
 from unirex.config.run import RunConfig, parse, to_yaml
-from unirex.disk import checkpoint
+from unirex.disk.run_folder import RunFolder
 from unirex.suites.recipe import Override, Part, Suite
 from unirex.text import suggest
 
@@ -118,7 +118,7 @@ class Planned:
         Raises:
             ValueError: the folder holds a run of another configuration, which is not to be overwritten.
         """
-        if not isinstance(_read_yaml(self.folder / "config.yaml"), dict):
+        if not isinstance(_read_yaml(RunFolder(self.folder).config), dict):
             return "new"
         other = self._difference()
         if other is not None:
@@ -129,8 +129,8 @@ class Planned:
             )
         if complete(self.folder):
             return "done"
-        stages = [self.folder, *(self.folder / "stages").glob("*")]
-        return "resume" if any(checkpoint.latest(stage) for stage in stages) else "new"
+        stages = RunFolder(self.folder).stages()
+        return "resume" if any(stage.found_checkpoints() for stage in stages) else "new"
 
     def finished(self) -> bool:
         """Whether the run and all its transfers are done; a run of another configuration is not this one."""
@@ -138,7 +138,7 @@ class Planned:
 
     def _difference(self) -> str | None:
         """In what the run in the folder differs from this one."""
-        path = self.folder / "config.yaml"
+        path = RunFolder(self.folder).config
         stored = _read_yaml(path)
         if not isinstance(stored, dict):
             return f"{path} cannot be read"
@@ -231,10 +231,10 @@ def _filled(value: Any, default: Any) -> Any:
 def complete(folder: Path) -> bool:
     """Whether a run or an evaluation has left its metrics, which it writes last."""
     try:
-        content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        content = json.loads(RunFolder(folder).metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and (folder / "predictions.parquet").is_file()
+    return isinstance(content, dict) and RunFolder(folder).predictions.is_file()
 
 
 def _chosen(suite: Suite, only: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -306,7 +306,7 @@ def _transfer(
     config = _parsed(suite, f"transfer.{name}", arguments)
     folder = run / "transfer" / name
     content = {
-        "model": str(run / "model"),
+        "model": str(RunFolder(run).model),
         "output": str(folder),
         "data": json.loads(json.dumps(asdict(config.data))),
         "eval": json.loads(json.dumps(asdict(config.eval))),

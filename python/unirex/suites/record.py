@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json
 from unirex.metrics import row_values
 from unirex.suites.ledger import Entry, Ledger
@@ -26,9 +27,10 @@ def record(suite: Suite, ledger: Ledger, run: Planned) -> list[Entry]:
     added = []
     for judged in run.judged:
         entry = _entry(suite, run, judged)
-        files = {"": judged.folder / "predictions.parquet"}
+        left = RunFolder(judged.folder)
+        files = {"": left.predictions}
         if run.method == suite.references:
-            files |= {name: judged.folder / "reference" / f"{name}.parquet" for name in entry.references}
+            files |= {name: left.reference(name) for name in entry.references}
         for source, path in files.items():
             rows = row_values.from_predictions(
                 str(path), convention=suite.table.convention, perturbation=suite.table.perturbation
@@ -65,7 +67,7 @@ def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
 
 
 def _reports(folder: Path) -> list[dict[str, Any]]:
-    content = read_json((folder / "metrics.json").read_bytes())
+    content = read_json(RunFolder(folder).metrics.read_bytes())
     found: list[dict[str, Any]] = content.get("systems", [content])
     return found
 
@@ -90,9 +92,9 @@ def _cost(folder: Path) -> dict[str, Any]:
 
 
 def _last_event(folder: Path) -> dict[str, Any]:
-    for name in ("log.jsonl", "cost.json"):
+    for path in (RunFolder(folder).log, RunFolder(folder).cost):
         with suppress(OSError):
-            lines = (folder / name).read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").splitlines()
             return dict(json.loads(lines[-1]))
     return {}
 

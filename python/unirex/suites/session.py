@@ -2,13 +2,13 @@
 
 import os
 import shlex
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from unirex.disk.run_folder import RunFolder
 from unirex.metrics.nrg_table import Columns, GainTable
 from unirex.metrics.nrg_text import to_markdown
 from unirex.suites.gather import collect, missing, write_state
@@ -107,8 +107,7 @@ class Known:
         """Adds what a finished run has left, whose checkpoints are then of no more use."""
         if self._ledger is not None and not self(run):
             record(self.suite, self._ledger, run)
-            for place in (run.folder, *(run.folder / "stages").glob("*")):
-                shutil.rmtree(place / "checkpoints", ignore_errors=True)
+            RunFolder(run.folder).drop_checkpoints()
 
     def _name(self, run: Planned, judged: Judged) -> Name:
         return self.suite.path.stem, judged.label, run.method, run.seed

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unirex.disk.atomic import atomic_write
+from unirex.disk.run_folder import RunFolder
 from unirex.metrics import Resampling, Run, gain_table
 from unirex.metrics.nrg_table import Columns, GainTable
 from unirex.metrics.nrg_text import FORMATS
@@ -120,9 +121,9 @@ def read_costs(folder: Path) -> dict[str, float]:
     """
     stages: dict[str, dict[str, float]] = {}
     with suppress(OSError, ValueError):
-        stages["end"] = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+        stages["end"] = json.loads(RunFolder(folder).cost.read_text(encoding="utf-8"))
     with suppress(OSError, ValueError):
-        for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
+        for line in RunFolder(folder).log.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
             if entry.get("event") in ("stage", "end"):
                 stages[entry.get("stage", "end")] = entry

@@ -4,7 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -105,7 +105,18 @@ def memory_ran_out(error: Exception) -> bool:
 
 
 class Training:
-    """Trains a method on one set and asks for the dev metrics after each epoch."""
+    """Trains a method on one set, epoch by epoch.
+
+        with training.interruptible():
+            for epoch in training.epochs():
+                metrics = ...  # on the dev split
+                if training.improves(metrics):
+                    ...  # keep the model
+                training.end_epoch(metrics)
+
+    Attributes:
+        digests: of the data, which a resumption must find again; what is digested -> the digest.
+    """
 
     def __init__(
         self,
@@ -114,8 +125,8 @@ class Training:
         data: EncodedSet,
         config: TrainConfig,
         run: Path,
+        *,
         seed: int,
-        digests: Mapping[str, str] | None = None,
     ) -> None:
         if len(data) < accelerator.num_processes:
             raise ValueError(f"the training set has {len(data)} instances, expected at least one per process")
@@ -133,53 +144,70 @@ class Training:
         self.method, self.optimizer = accelerator.prepare(method, adamw(method, config))
         self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
         self.watch = Watch(accelerator, [example.id for example in data.examples], run)
-        self.digests = digests or {}
+        self.digests: Mapping[str, str] = {}
         self.interval = Interval()
         self._stop = 0  # the signal that asked for it
         self._stopped_at = 0.0
         self._ahead: Ahead[list[Batch]] | None = None
         self._last = np.array([], dtype=np.int64)
+        self._bar: TrainingBar
 
     @property
     def bare_method(self) -> Any:
         """The method without what accelerate wrapped around it."""
         return self.accelerator.unwrap_model(self.method)
 
-    def fit(self, score_dev: Callable[[int], dict[str, float]], keep_best: Callable[[], None]) -> Progress:
-        """Trains to the end or to the end of patience; returns where it ended.
+    def epochs(self) -> Iterator[int]:
+        """Trains epoch by epoch, to the end or to the end of patience, and yields the number of each that is done."""
+        progress = self.progress
+        while progress.epoch < self.config.epochs and not self._out_of_patience():
+            self._epoch()
+            self.watch.check()
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+            yield progress.epoch
 
-        Args:
-            score_dev: dev metrics after an epoch, the same in every process; the metric to go by under `best`.
-            keep_best: saves the model as the best so far (called in the main process).
+    def explaining(self) -> AbstractContextManager[None]:
+        """Names the last step and its batch in an error about numbers that are not finite."""
+        return self.watch.explaining(self.progress.step, self._last)
+
+    def improves(self, metrics: dict[str, float]) -> bool:
+        """Notes the dev metrics of an epoch; whether its model is the best so far, by the metric `best`.
 
         Raises:
-            StoppedError: on Ctrl-C or SIGTERM, after the state was saved.
-            FloatingPointError: a loss, a gradient, the weights or the model's scores are not finite.
+            ValueError: that metric is undefined.
         """
         progress = self.progress
-        with self._interruptible(), self._bar() as bar:
-            while progress.epoch < self.config.epochs and not self._out_of_patience():
-                self._epoch(bar)
-                self.watch.check()
-                progress.epoch, progress.batch = progress.epoch + 1, 0
-                with self.watch.explaining(progress.step, self._last):
-                    metrics = score_dev(progress.epoch)
-                self._judge(metrics, keep_best)
-                bar.epoch(progress.epoch, metrics, best=progress.best_epoch == progress.epoch)
-                self.save()
-                if self._counts([])[1]:
-                    raise self._stopped()
-        return progress
+        progress.history.append(metrics)
+        self.log({"event": "dev", "step": progress.step, "epoch": progress.epoch, **metrics})
+        value = metrics["best"]
+        if math.isnan(value):
+            raise ValueError(f"train.best_metric is {self.config.best_metric!r}, which is undefined on the dev split")
+        if progress.best is not None and value <= progress.best:
+            return False
+        progress.best, progress.best_epoch = value, progress.epoch
+        return True
 
-    def _epoch(self, bar: Any) -> None:
+    def end_epoch(self, metrics: dict[str, float]) -> None:
+        """Shows the epoch and saves the state, once the best model has been kept.
+
+        Raises:
+            StoppedError: some process was asked to stop.
+        """
+        self.accelerator.wait_for_everyone()
+        self._bar.epoch(self.progress.epoch, metrics, best=self.progress.best_epoch == self.progress.epoch)
+        self.save()
+        if self._counts([])[1]:
+            raise self._stopped()
+
+    def _epoch(self) -> None:
         batches = epoch_batches(self.data.lengths, self.config, self.seed, self.progress.epoch, self.data.has_gold)
         self.method.train()
         with Ahead(lambda number: self._collate(batches[number]), len(batches)) as self._ahead:
             while self.progress.batch < len(batches):
-                self._train_on(batches, bar)
+                self._train_on(batches)
         self._ahead = None
 
-    def _train_on(self, batches: list[NDArray[np.int64]], bar: Any) -> None:
+    def _train_on(self, batches: list[NDArray[np.int64]]) -> None:
         started = time.perf_counter()
         lr = self._set_lr()
         self._last = batches[self.progress.batch]
@@ -188,12 +216,12 @@ class Training:
         self.progress.step += 1
         self.progress.instances += len(self._last)
         self.progress.batch += 1
-        bar.update(1)
+        self._bar.update(1)
         seconds = time.perf_counter() - started
         self.progress.seconds += seconds
         self.interval.seconds += seconds
         if self.progress.step % self.config.log_every == 0 or self.progress.step in (1, self.total_steps):
-            self._log_interval(lr, bar)
+            self._log_interval(lr)
         if stop:
             self.save()
             raise self._stopped()
@@ -322,7 +350,7 @@ class Training:
             )
         return lr
 
-    def _log_interval(self, lr: float, bar: Any) -> None:
+    def _log_interval(self, lr: float) -> None:
         """Writes the means over the steps since the last line of the log, this one included."""
         self.watch.check()
         sums = self.interval.over_all(self.accelerator)
@@ -342,7 +370,7 @@ class Training:
         }
         self.interval = Interval()
         self.log(record)
-        bar.losses(total, entry)
+        self._bar.losses(total, entry)
 
     def log(self, record: dict[str, Any]) -> None:
         """Appends a line to the run's log and tells the trackers."""
@@ -350,19 +378,6 @@ class Training:
             append_log(self.run, record)
         numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
         self.accelerator.log(numbers, step=self.progress.step)
-
-    def _judge(self, metrics: dict[str, float], keep_best: Callable[[], None]) -> None:
-        progress = self.progress
-        progress.history.append(metrics)
-        self.log({"event": "dev", "step": progress.step, "epoch": progress.epoch, **metrics})
-        value = metrics["best"]
-        if math.isnan(value):
-            raise ValueError(f"train.best_metric is {self.config.best_metric!r}, which is undefined on the dev split")
-        if progress.best is None or value > progress.best:
-            progress.best, progress.best_epoch = value, progress.epoch
-            if self.accelerator.is_main_process:
-                keep_best()
-        self.accelerator.wait_for_everyone()
 
     def _out_of_patience(self) -> bool:
         patience = self.config.patience
@@ -423,17 +438,9 @@ class Training:
         self.accelerator.unwrap_model(self.method, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
 
-    def _bar(self) -> TrainingBar:
-        return TrainingBar(
-            total=self.total_steps,
-            initial=self.progress.step,
-            instances=len(self.data) * self.config.epochs / max(1, self.total_steps),
-            main=self.accelerator.is_main_process,
-        )
-
     @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C, or SIGTERM, ends the running step and saves; a second Ctrl-C ends at once.
+    def interruptible(self) -> Iterator[None]:
+        """Shows progress; the first Ctrl-C, or SIGTERM, ends the running step and saves, a second Ctrl-C ends at once.
 
         A launcher passes on a Ctrl-C that the terminal has sent to all, so that a second within a second is the first.
         """
@@ -444,13 +451,20 @@ class Training:
             if not self._stop:
                 self._stop, self._stopped_at = number, time.monotonic()
 
-        try:
+        before = {}
+        with suppress(ValueError):  # not in the main thread: nobody can press Ctrl-C here
             before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not in the main thread: nobody can press Ctrl-C here
-            yield
-            return
         try:
-            yield
+            with self._shown() as self._bar:
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _shown(self) -> TrainingBar:
+        return TrainingBar(
+            total=self.total_steps,
+            initial=self.progress.step,
+            instances=len(self.data) * self.config.epochs / max(1, self.total_steps),
+            main=self.accelerator.is_main_process,
+        )

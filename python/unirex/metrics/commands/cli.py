@@ -77,7 +77,7 @@ def _run(arguments: list[str]) -> int:
     module_name, about = COMMANDS[name]
     module = importlib.import_module(module_name)
     options = parse(f"{PROGRAM} {name}", about, module.arguments, rest)
-    return int(module.run(**options) or 0)
+    return int(module.run(options) or 0)
 
 
 def _usage() -> str:

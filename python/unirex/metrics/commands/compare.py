@@ -1,20 +1,18 @@
 """`unirex-metrics compare`: the first system against each of the others."""
 
-import json as json_module
+import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
-from unirex.metrics.commands.options import add_output, add_reading
+from unirex.metrics.commands.options import Options, add_output, add_reading, reading, resampling
 from unirex.metrics.commands.output import save
 from unirex.metrics.commands.progress import progress
 from unirex.metrics.comparison import compare
 from unirex.metrics.differences import Comparison, Difference
 from unirex.metrics.report import finite
-from unirex.metrics.state import Resampling
 from unirex.text import plain
 
 
@@ -30,25 +28,16 @@ def arguments(parser: ArgumentParser) -> None:
     add_output(parser)
 
 
-def run(
-    systems: Sequence[str],
-    *,
-    metrics: Sequence[str] | None,
-    intersect: bool,
-    replicates: int,
-    seed: int,
-    confidence: float,
-    json: bool,
-    output: str | None,
-    **reading: Any,
-) -> int:
+def run(options: Options) -> int:
     """Compares the systems, prints the table and writes the result; 0."""
-    resampling = Resampling(replicates=replicates, seed=seed, confidence=confidence)
+    settings = {name: options[name] for name in ("metrics", "intersect", "engine")}
     with progress("compare") as show:
-        found = compare(systems, metrics=metrics, intersect=intersect, resampling=resampling, progress=show, **reading)
-    text = json_module.dumps(_as_dict(found), indent=2, ensure_ascii=False)
-    save(output, text)
-    sys.stdout.write(plain(text if json else found.to_text()) + "\n")
+        found = compare(
+            options["systems"], resampling=resampling(options), progress=show, **settings, **reading(options)
+        )
+    text = json.dumps(_as_dict(found), indent=2, ensure_ascii=False)
+    save(options["output"], text)
+    sys.stdout.write(plain(text if options["json"] else found.to_text()) + "\n")
     return 0
 
 

@@ -1,18 +1,16 @@
 """`unirex-metrics nrg`: many methods on many data sets, raw and as normalized relative gain."""
 
 import sys
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from jsonargparse import ArgumentParser
 
-from unirex.metrics.commands.options import add_reading
+from unirex.metrics.commands.options import Options, add_reading, reading, resampling
 from unirex.metrics.commands.output import save
 from unirex.metrics.commands.progress import progress
 from unirex.metrics.nrg import gain_table
 from unirex.metrics.nrg_text import FORMATS, ends_to_json, read_ends
 from unirex.metrics.runs import read_runs
-from unirex.metrics.state import Resampling
 from unirex.text import plain, suggest
 
 
@@ -34,36 +32,24 @@ def arguments(parser: ArgumentParser) -> None:
     add("--output", type=str | None, help="also write the table to this file")
 
 
-def run(
-    runs: str,
-    *,
-    controls: Sequence[str],
-    against: str | None,
-    frozen: str | None,
-    freeze: str | None,
-    replicates: int,
-    seed: int,
-    confidence: float,
-    format: str,  # noqa: A002 (the option's name)
-    output: str | None,
-    **reading: Any,
-) -> int:
+def run(options: Options) -> int:
     """Prints and writes the table; 0."""
-    ends = None if frozen is None else read_ends(frozen, reading["convention"])
+    against, frozen = options["against"], options["frozen"]
     with progress("nrg", "runs") as show:
         table = gain_table(
-            read_runs(runs),
-            controls=controls,
-            frozen=ends,
-            resampling=Resampling(replicates=replicates, seed=seed, confidence=confidence),
+            read_runs(options["runs"]),
+            controls=options["controls"],
+            frozen=None if frozen is None else read_ends(frozen, options["convention"]),
+            resampling=resampling(options),
             progress=show,
-            **reading,
+            engine=options["engine"],
+            **reading(options),
         )
     if against is not None and against not in table.methods:
         found = f"{against!r}, expected one of {list(table.methods)}{suggest(against, table.methods)}"
         raise ValueError(f"against is {found}")
-    text = FORMATS[format](table, against=against)
-    save(output, text)
-    save(freeze, ends_to_json(table))
+    text = FORMATS[options["format"]](table, against=against)
+    save(options["output"], text)
+    save(options["freeze"], ends_to_json(table))
     sys.stdout.write(plain(text) + "\n")
     return 0

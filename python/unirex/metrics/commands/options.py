@@ -1,12 +1,18 @@
 """Options of the subcommands: read by jsonargparse, with near names for unknown ones and errors in one line."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from unirex.metrics.state import Resampling
 from unirex.text import suggest
+
+Options = Mapping[str, Any]
+"""Option -> value."""
+
+READING = ("convention", "perturbation", "scorer", "iou_thresholds", "columns", "labels")
 
 
 def parse(program: str, about: str, arguments: Callable[[ArgumentParser], None], argv: Sequence[str]) -> dict[str, Any]:
@@ -34,6 +40,16 @@ def _one_line(message: str, parser: ArgumentParser) -> str:
     unknown = re.search(r"(--[\w.-]+)", message) if "nrecognized" in message else None
     known = [option for action in parser._actions for option in action.option_strings]
     return " ".join(message.split()) + (suggest(unknown[1], known) if unknown else "")
+
+
+def resampling(options: Options) -> Resampling:
+    """The resampling that the options of `add_reading` ask for."""
+    return Resampling(replicates=options["replicates"], seed=options["seed"], confidence=options["confidence"])
+
+
+def reading(options: Options) -> dict[str, Any]:
+    """How predictions are to be read: the other options of `add_reading`."""
+    return {name: options[name] for name in READING}
 
 
 def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:

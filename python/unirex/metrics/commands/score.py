@@ -2,19 +2,15 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from jsonargparse import ArgumentParser
 
-from unirex.metrics.cluster import Engine
-from unirex.metrics.commands.options import add_output, add_reading
+from unirex.metrics.commands.options import Options, add_output, add_reading, reading, resampling
 from unirex.metrics.commands.output import save
 from unirex.metrics.commands.progress import progress
-from unirex.metrics.definitions import Convention
 from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
-from unirex.metrics.state import Resampling
 from unirex.text import plain
 
 
@@ -29,43 +25,14 @@ def arguments(parser: ArgumentParser) -> None:
     add_output(parser)
 
 
-def run(
-    systems: Sequence[str],
-    *,
-    convention: Convention,
-    perturbation: Sequence[str] | None,
-    scorer: str,
-    iou_thresholds: Sequence[float],
-    replicates: int,
-    seed: int,
-    confidence: float,
-    columns: Mapping[str, str] | None,
-    labels: Sequence[str] | None,
-    engine: Engine,
-    json: bool,
-    output: str | None,
-    **options: Any,
-) -> int:
+def run(options: Options) -> int:
     """Scores every system, prints the table and writes the result; 0."""
-    resampling = Resampling(replicates=replicates, seed=seed, confidence=confidence)
     reports: list[Report] = []
-    for system in systems:
+    for system in options["systems"]:
         with progress(os.path.basename(system) or system) as show:  # noqa: PTH119 (a pattern is no path)
-            reports.append(
-                score(
-                    system,
-                    convention,
-                    perturbation,
-                    scorer,
-                    iou_thresholds,
-                    resampling=resampling,
-                    columns=columns,
-                    labels=labels,
-                    progress=show,
-                    engine=engine,
-                )
-            )
+            settings = {"resampling": resampling(options), "progress": show, "engine": options["engine"]}
+            reports.append(score(system, **settings, **reading(options)))
     text = to_json(reports)
-    save(output, text)
-    sys.stdout.write(plain(text if json else to_text(reports, all_metrics=options["all"])) + "\n")
+    save(options["output"], text)
+    sys.stdout.write(plain(text if options["json"] else to_text(reports, all_metrics=options["all"])) + "\n")
     return 0

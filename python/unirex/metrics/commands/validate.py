@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 from unirex import _rust
 from unirex.metrics import oddities
 from unirex.metrics.batch import Batch, hash_ids
-from unirex.metrics.commands.options import add_columns
+from unirex.metrics.commands.options import Options, add_columns
 from unirex.metrics.eraser.benchmark import files as results_of
 from unirex.metrics.scoring import plan
 from unirex.metrics.source import System
@@ -30,21 +30,14 @@ def arguments(parser: ArgumentParser) -> None:
     add("--limit", type=int, default=20, help="how many problems are enough")
 
 
-def run(
-    files: Sequence[str],
-    *,
-    data_dir: str | None,
-    split: str,
-    aopc_thresholds: Sequence[float] | None,
-    columns: Mapping[str, str] | None,
-    labels: Sequence[str] | None,
-    limit: int,
-) -> int:
+def run(options: Options) -> int:
     """Prints one line a problem, and notes on rows that are odd and no problem; 0 if there is no problem, else 2.
 
     Raises:
         ValueError: nothing to look at, or a limit below 1.
     """
+    files, data_dir, limit = options["files"], options["data_dir"], options["limit"]
+    columns, labels = options["columns"], options["labels"]
     if limit < 1:
         raise ValueError(f"limit is {limit}, expected 1 or more")
     if not files and data_dir is None:
@@ -53,7 +46,9 @@ def run(
         raise ValueError("columns and labels are for prediction files, found --data-dir, expected one or the other")
     noted: list[str] = []
     if data_dir is not None:
-        found = eraser_problems(list(files), data_dir, split, limit=limit, aopc_thresholds=aopc_thresholds)
+        found = eraser_problems(
+            list(files), data_dir, options["split"], limit=limit, aopc_thresholds=options["aopc_thresholds"]
+        )
     else:
         found = []
         for file in files:

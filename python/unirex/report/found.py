@@ -1,0 +1,151 @@
+"""What a report finds of a run: predictions, controls, configuration and log in its folder, or a bare file."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unirex.disk.run_folder import RunFolder
+from unirex.text import plain
+
+MAX_TEXT = 200_000
+"""Characters of a configuration that are shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One run, as far as its files are there.
+
+    Attributes:
+        name: how the report calls it.
+        where: as it was given.
+        predictions: the prediction file, or directory or pattern of shards.
+        references: control -> its prediction file.
+        config: the text of `config.yaml`.
+        dev: the log's lines about the dev split, one per epoch.
+        end: the log's last line about the whole run.
+        saved: the headline metrics that `metrics.json` holds of these predictions, to compare with.
+    """
+
+    name: str
+    where: str
+    predictions: str
+    references: Mapping[str, str] = field(default_factory=dict)
+    config: str | None = None
+    dev: tuple[Mapping[str, Any], ...] = ()
+    end: Mapping[str, Any] = field(default_factory=dict)
+    saved: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def read_folders(runs: Sequence[str | os.PathLike[str]], names: Sequence[str] | None = None) -> list[Found]:
+    """The runs with names that differ: those given, or the shortest ends of their paths that do.
+
+    Raises:
+        ValueError: no run, a run twice, names that do not fit, or a file in a run's folder that cannot be read.
+    """
+    paths = [os.fspath(run) for run in runs]
+    if not paths:
+        raise ValueError("no run given, expected a run's folder or a prediction file")
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice}: given twice, expected different runs")
+    if names is not None and len(names) != len(paths):
+        raise ValueError(f"names has {len(names)} values, expected {len(paths)} (as runs)")
+    if names is not None and len(set(names)) != len(names):
+        raise ValueError(f"names is {list(names)}, expected different names")
+    found = names or different_ends(paths)
+    return [_read(path, plain(name, longest=80, lines=False)) for path, name in zip(paths, found, strict=True)]
+
+
+def different_ends(paths: Sequence[str]) -> list[str]:
+    """The shortest ends of the paths that tell them apart, without the usual file name.
+
+    >>> different_ends(["runs/a/0/predictions.parquet", "runs/b/0"])
+    ['a/0', 'b/0']
+    """
+    parts = [_parts(path) for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        ends = ["/".join(part[-length:]) for part in parts]
+        if len(set(ends)) == len(ends):
+            return ends
+    return list(paths)
+
+
+def _parts(path: str) -> list[str]:
+    parts = [part for part in path.replace(os.sep, "/").split("/") if part not in ("", ".")] or [path]
+    if parts == [".."] or path in (".", "./"):
+        parts = [Path(path).resolve().name or path]
+    return parts[:-1] if parts[-1] == RunFolder(Path()).predictions.name and len(parts) > 1 else parts
+
+
+def _read(path: str, name: str) -> Found:
+    given = Path(path)
+    folder = given if RunFolder(given).predictions.is_file() else None
+    if folder is None and given == RunFolder(given.parent).predictions and given.is_file():
+        folder = given.parent
+    if folder is None:
+        return Found(name=name, where=path, predictions=path)
+    run = RunFolder(folder)
+    dev, end = _log(run.log)
+    return Found(
+        name=name,
+        where=path,
+        predictions=str(run.predictions),
+        references={control: str(file) for control, file in run.found_references().items()},
+        config=_text(run.config),
+        dev=dev,
+        end=end,
+        saved=_saved(run.metrics),
+    )
+
+
+def _text(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_TEXT + 1)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}\n…"
+
+
+def _log(path: Path) -> tuple[tuple[Mapping[str, Any], ...], Mapping[str, Any]]:
+    """The lines about the dev split and the one about the end."""
+    if not path.is_file():
+        return (), {}
+    dev, end = [], {}
+    for entry in _entries(path):
+        if entry.get("event") == "dev":
+            dev.append(entry)
+        elif entry.get("event") == "end":
+            end = entry
+    return tuple(dev[-200:]), end
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):  # being written, or cut off by a kill
+                return
+            try:
+                entry = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path}: line {number}: not JSON ({error})") from error
+            if not isinstance(entry, dict):
+                raise ValueError(f"{path}: line {number}: holds {type(entry).__name__}, expected an object")
+            yield entry
+
+
+def _saved(path: Path) -> dict[str, float | None]:
+    """Metric -> value of the first system in `metrics.json`, which is the run's own."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+        system = content["systems"][0] if "systems" in content else content
+        return {str(metric["name"]): metric["value"] for metric in system["metrics"]}
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{path}: not metrics as train and evaluate write them ({error!r})") from error
