@@ -118,10 +118,12 @@ def real_batches(folder: str, n: int) -> list[Batch]:
     from unirex.training.assemble import assemble
     from unirex.training.schedule import epoch_batches
 
-    recipe = Path(__file__).parent.parent / "recipes" / "sst-slm-fp-cpu.yaml"
-    config = parse([f"--config={recipe}", f"--data.path={folder}/sst"], prog="bench", description="")
-    parts = assemble(config)
-    data = parts.tools.encode(parts.splits.train, parts.splits.labels)
+    recipes = Path(__file__).parent.parent / "recipes"
+    parts = [f"--config={recipes / name}.yaml" for name in ("data/sst", "backbones/minilm", "methods/slm-fp")]
+    settings = ["--method.fractions_per_step=1", "--train.batch_size=32", f"--data.path={folder}/sst"]
+    config = parse([*parts, *settings], prog="bench", description="")
+    made = assemble(config)
+    data = made.tools.encode(made.splits.train, made.splits.labels)
     batches = epoch_batches(data.lengths, config.train, 0, 0)
     # The mean batch of each n-th of the epoch by length: a few stand for all, whose cost goes by their length.
     batches.sort(key=lambda index: int(data.lengths[index].sum()))
