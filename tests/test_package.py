@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import unirex
+from unirex import schema
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "pandas", "ray", "matplotlib")
@@ -155,3 +157,14 @@ def test_the_architecture_page_shows_the_layers_that_are_checked() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert "```\n" + "\n".join(project["tool"]["importlinter"]["contracts"][0]["layers"]) + "\n```" in page
+
+
+def test_the_legend_of_shapes_names_every_axis_in_use() -> None:
+    """Of names that end in a shape: capitals after the last underscore, with d and 1 among them."""
+    legend = schema.__doc__ or ""
+    named = set(re.findall(r"(?:^|  )([A-Za-z1])  \w", legend, re.MULTILINE))
+    used: Counter[str] = Counter()
+    for path in (ROOT / "python" / "unirex").rglob("*.py"):
+        names = re.findall(r"\b[a-z]\w*_(?!CNRG\b)([A-Z1][A-Z1d]*)\b", path.read_text(encoding="utf-8"))
+        used.update(axis for name in names for axis in name)
+    assert named == set(used), (named, used)

@@ -2,10 +2,14 @@
 
 Shape legend, used as suffixes of names in tensor code (`scores_BL`, `logits_KBC`):
 
-    B  instances (rows of a batch)      L  tokens of a row, special tokens and padding included
-    K  fractions                        W  words of an instance that may enter a rationale
-    C  classes, or choices              D  width of an embedding
-    N  instances of a data set          R  rows of a data set: one per instance, or one per choice
+    I  instances of a batch             B  rows of a batch: one per instance, or one per choice
+    P  rows of a part of a batch        L  tokens of a row, special tokens and padding included
+    T  tokens of packed rows            W  words of a row
+    U  units of a row, tokens or words  K  fractions
+    C  classes, or choices              S  samples, or points of an integral
+    D  width of an embedding            H  heads of attention
+    d  width of a head                  N  instances of a data set
+    1  an axis of length one
 """
 
 from dataclasses import dataclass
