@@ -365,7 +365,7 @@ def test_a_pipeline_gives_the_same(run: Path, model: Explainer, foreign: Path) -
 
 
 def test_a_model_that_is_none_is_one_line(tmp_path: Path, run: Path, foreign: Path) -> None:
-    with pytest.raises(ValueError, match="no such folder, and not to be had from the Hub"):
+    with pytest.raises(ValueError, match="not found locally or on the Hub"):
         Explainer.from_pretrained("nobody/nothing")
     with pytest.raises(ValueError, match=r"there is no config\.json, expected a saved model"):
         Explainer.from_pretrained(tmp_path)

@@ -312,7 +312,7 @@ def test_a_damaged_model_is_named_when_the_run_goes_on(
     assert train.main([*TINY, f"--output={run}", "--resume=true"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"error: {run / 'model' / name}: ")
-    assert "--overwrite true to begin anew" in error
+    assert "--overwrite true to start again" in error
     assert "huggingface.co" not in error
 
 

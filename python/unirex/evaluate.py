@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: list[str]) -> Request:
     parser = ArgumentParser(prog="unirex.evaluate", description=__doc__, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--config", action="config", help="YAML file; arguments beside it win")
+    parser.add_argument("--config", action="config", help="YAML file; other arguments win")
     parser.add_argument(
         "--model", type=str, help="folder or hub name of a unirex model or a sequence classifier", required=True
     )

@@ -279,7 +279,7 @@ class UnirexModel(PreTrainedModel):
         return batch.extractor.transfer(foreign_BL, (batch.words_BL.shape[0], batch.words_BL.shape[1]))
 
     def freeze_unused(self) -> None:
-        """Freezes the poolers that no output depends on, for which data-parallel training would wait in vain."""
+        """Freezes the poolers that no output depends on, for which data-parallel training would wait forever."""
         parts: list[Any] = [] if self.pooling == "pooler" else [self.backbone]
         if isinstance(self.extractor, DualExtractor) or (self.extractor is not None and parts):
             parts.append(getattr(self.extractor, "backbone", None))

@@ -114,4 +114,4 @@ def perturbed_column(kind: str, how: str, scorer: str) -> str:
 
 
 RENAMED = {"sparsemax": "capped_simplex", "entmax": "capped_simplex"}
-"""Values of settings that have another name now: estimators that relaxed the choice of one unit whatever the count."""
+"""Values of settings that have another name now: estimators that relaxed the choice of a single unit, for any count."""

@@ -46,7 +46,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def line(message: object) -> str:
-    r"""A message on one line, whatever it quotes.
+    r"""A message on one line, with everything it quotes made safe.
 
     >>> print(line(ValueError("a\n  b \x1b[31m")))
     a b \u001b[31m
@@ -57,7 +57,7 @@ def line(message: object) -> str:
 def say(text: str, *, error: bool = False) -> None:
     """Prints a text made safe, on standard output or error.
 
-    Where nobody reads it any more (`| head -1`), work goes on without it.
+    If the reader is gone (`| head -1`), work goes on without output.
     """
     stream = sys.stderr if error else sys.stdout
     try:
@@ -113,7 +113,7 @@ def current_option(arguments: Sequence[str], option: str) -> list[str]:
 def suggest(name: str, known: Iterable[str]) -> str:
     """A hint at the nearest name that exists, or nothing.
 
-    >>> suggest("convetion", ["convention", "seed"]), suggest("lr", ["train.lr"]), suggest("colour", ["seed"])
+    >>> suggest("convetion", ["convention", "seed"]), suggest("lr", ["train.lr"]), suggest("color", ["seed"])
     (' (did you mean convention?)', ' (did you mean train.lr?)', '')
     """
     import difflib

@@ -355,7 +355,7 @@ def save_model(model: UnirexModel, parts: Assembly, folder: Path, card: str) -> 
 
 
 def _finish(run: Run, progress: Progress, seconds: float) -> None:
-    """Judges the best model beside the controls on the chosen split, and writes and prints the result."""
+    """Judges the best model and the controls on the chosen split, and writes and prints the result."""
     config, parts, folder = run.config, run.parts, run.folder
     split = config.eval.split if getattr(parts.splits, config.eval.split) else "val"
     data = parts.tools.encode(getattr(parts.splits, split), parts.splits.labels)

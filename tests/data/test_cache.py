@@ -83,7 +83,7 @@ def test_a_damaged_file_is_made_anew(how: str, tmp_path: Path, caplog: pytest.Lo
     }[how]
     path.write_bytes(damaged)
     same(encode_cached(TOKENIZER, EXAMPLES, 32, tmp_path), expected)
-    assert "damaged, made anew" in caplog.text
+    assert "damaged, made again" in caplog.text
     assert path.read_bytes() == content
 
 

@@ -398,7 +398,7 @@ class TestConfig:
             ),
             (
                 {"query": "q", "choices": ("c",)},
-                "data.hub.query is 'q', expected none beside choices (use text or text_pair)",
+                "data.hub.query is 'q', expected none with choices (use text or text_pair)",
             ),
             (
                 {"gold_format": "marked", "words": "list"},

@@ -118,7 +118,7 @@ class TestConfig:
             ),
             (
                 {"choices": "|", "hub": HubConfig(choices=("a", "b"))},
-                "data.choices is '|', expected none beside data.hub.choices",
+                "data.choices is '|', expected none together with data.hub.choices",
             ),
             ({"labels": ("a",)}, "data.labels is ['a'], expected two or more different names"),
             ({"labels": ("a", "b", "a")}, "data.labels is ['a', 'b', 'a'], expected two or more different names"),

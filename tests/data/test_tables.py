@@ -157,7 +157,7 @@ class TestDatasetsLibrary:
         out = subprocess.run(
             [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
         )
-        assert out.stdout.startswith("owner/films: no such file or folder, and not to be had from the Hub (")
+        assert out.stdout.startswith("owner/films: not found locally or on the Hub (")
         assert out.stdout.count("\n") == 1
 
     def test_local_files_do_not_need_the_library(self, tmp_path: Path) -> None:

@@ -71,9 +71,9 @@ def test_piped_text_is_plain(make_run: Make, capsys: pytest.CaptureFixture[str])
     assert "comprehensiveness at each fraction" in text
 
 
-def test_colour_is_ours_alone(make_run: Make) -> None:
+def test_color_is_ours_alone(make_run: Make) -> None:
     extra = tuple(HOSTILE)
-    text = build(make_run("a", extra=extra), resampling=Resampling(replicates=20)).to_text(colour=True, instances=60)
+    text = build(make_run("a", extra=extra), resampling=Resampling(replicates=20)).to_text(color=True, instances=60)
     codes = set(re.findall("\x1b[^a-zA-Z]*[a-zA-Z]", text))
     assert codes
     assert all(re.fullmatch(r"\x1b\[(0|[134](;[134])*(;30;48;5;\d+)?|30;48;5;\d+|48;5;\d+)m", code) for code in codes)

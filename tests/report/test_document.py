@@ -300,7 +300,7 @@ def test_every_shown_metric_exists(one: RunReport) -> None:
 def test_names_stay_inside_of_the_figure() -> None:
     axis = linear_axis("x", [0.0, 1.0])
     points = tuple(
-        Series(label=f"a rather long name {i}", kind="point", x=(i % 3 / 2,), y=(0.5,), colour=i, marker=i)
+        Series(label=f"a rather long name {i}", kind="point", x=(i % 3 / 2,), y=(0.5,), color=i, marker=i)
         for i in range(12)
     )
     drawn = to_svg(Figure(key="k", title="t", caption="c", x=axis, y=axis, series=points, direct=True))

@@ -116,9 +116,9 @@ def test_configuration_is_there_to_the_letter(make_run: Callable[..., Path]) -> 
     assert (make_run() / "config.yaml").read_text() in page.text
 
 
-def luminance(colour: tuple[float, ...]) -> float:
+def luminance(color: tuple[float, ...]) -> float:
     """Relative luminance of WCAG 2."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in colour)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in color)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -131,17 +131,17 @@ def themes() -> list[dict[str, tuple[float, ...]]]:
     css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
     found = []
     for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)[:2]:
-        colours = {
+        colors = {
             n: tuple(int(v[i : i + 2], 16) for i in (1, 3, 5)) for n, v in re.findall(r"--(\w+): (#\w{6})", block)
         }
         heat = re.search(r"--heat: (\d+) (\d+) (\d+)", block)
         assert heat is not None
-        found.append({**colours, "heat": tuple(map(float, heat.groups()))})
+        found.append({**colors, "heat": tuple(map(float, heat.groups()))})
     return found
 
 
 @pytest.mark.parametrize("theme", themes(), ids=["light", "dark"])
-def test_colours_can_be_told_apart_and_read(theme: dict[str, tuple[float, ...]]) -> None:
+def test_colors_can_be_told_apart_and_read(theme: dict[str, tuple[float, ...]]) -> None:
     paper, ink = theme["paper"], theme["ink"]
     css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
     alphas = [0.0, *(float(a) for a in re.findall(r"\.s[1-8] \{ background: rgb\(var\(--heat\) / (\.\d+)\)", css))]

@@ -110,9 +110,9 @@ class TrainConfig:
         gold_half: half of each batch from the instances with gold, over and over, where fewer than half of the
             training instances have it; an epoch then passes over those without gold once, lengths mixed.
         log_every: steps between lines of the log.
-        save_every: steps between checkpoints beside the one after each epoch; None = none.
+        save_every: steps between checkpoints, in addition to the one after each epoch; None = none.
         dev_limit: most dev instances scored after each epoch, a sample drawn from `data.seed`; None = all.
-        trackers: tensorboard, wandb, trackio: whatever accelerate knows and is installed.
+        trackers: tensorboard, wandb, trackio: any that accelerate knows and that is installed.
     """
 
     epochs: int = 10
@@ -205,7 +205,7 @@ class RunConfig:
 def build_parser(method: str, *, prog: str, description: str, preset: str = "default") -> ArgumentParser:
     """The command line of a run whose method and preset are known."""
     parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--config", action="config", help="YAML file; arguments beside it win, wherever they stand")
+    parser.add_argument("--config", action="config", help="YAML file; other arguments win, wherever they are")
     parser.add_argument("--output", type=str, default="runs/toy", help="folder of the run")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
     parser.add_argument("--resume", type=bool, default=False, help="go on from the newest checkpoint in output")

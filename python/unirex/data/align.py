@@ -68,7 +68,7 @@ def encode(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Enco
     The segments of an example are text and text pair of the tokenizer; of a multiple choice, its segment and one
     choice a row. Special tokens come from the tokenizer's own template. Rows that are too long lose tokens on the
     right, one by one from the longer text (from the pair where both are equal). But a text that may not be selected - a
-    choice, a fixed query - stays whole beside one that may, as long as it is shorter than half of `max_length`. Gold
+    choice, a fixed query - stays whole next to one that may, as long as it is shorter than half of `max_length`. Gold
     plays no part in it.
 
     Args:
@@ -263,7 +263,7 @@ def _encode(part: _Part, max_length: int) -> Encoded:
 def _rows(example: Example) -> list[tuple[Segment, ...]]:
     n_allowed = 1 if example.choices else 2
     if not 1 <= len(example.segments) <= n_allowed:
-        expected = "1 beside choices" if example.choices else "1 or 2"
+        expected = "1 with choices" if example.choices else "1 or 2"
         raise ValueError(f"instance {example.id}: it has {len(example.segments)} segments, expected {expected}")
     if not example.choices:
         return [example.segments]

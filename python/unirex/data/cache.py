@@ -2,7 +2,7 @@
 
 The name of a file is a digest of everything that its content depends on: the examples themselves (so whatever changes
 in the data files), the tokenizer with all its settings, the longest row, and the version of this layout. A file that
-is damaged, or was cut off, is made anew.
+is damaged, or was cut off, is made again.
 """
 
 import hashlib
@@ -115,7 +115,7 @@ def _read(path: Path) -> Encoded | None:
             return encoded
     except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError, IndexError, KeyError):
         pass
-    _log.warning("%s: damaged, made anew", path)
+    _log.warning("%s: damaged, made again", path)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Words of raw text: what a reader would call a word, with its place, for texts that nobody has tokenised."""
+"""Words of raw text: what a reader would call a word, with its place, for texts without given words."""
 
 import re
 import unicodedata

@@ -86,7 +86,7 @@ def to_example(
     """The example: one segment, or two for a pair of documents or a query and its document(s).
 
     With choices (fields of their own, or the query cut at `separator`) the documents are the one segment. Without a
-    query two documents are a pair; more, or documents beside a query, are joined by one space.
+    query two documents are a pair; more, or documents together with a query, are joined by one space.
     """
     label = record.label if record.label is None else rename.get(record.label, record.label)
     if label is not None and not label.strip():

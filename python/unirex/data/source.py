@@ -74,7 +74,7 @@ class DataConfig:
         if self.choices is not None and self.query != "fixed":
             raise ValueError(f"data.query is {self.query!r}, expected 'fixed' where data.choices cuts it into choices")
         if self.choices is not None and self.hub.choices:
-            raise ValueError(f"data.choices is {self.choices!r}, expected none beside data.hub.choices")
+            raise ValueError(f"data.choices is {self.choices!r}, expected none together with data.hub.choices")
         if self.labels is not None and (len(set(self.labels)) < max(2, len(self.labels))):
             raise ValueError(f"data.labels is {list(self.labels)}, expected two or more different names")
         kind, _, name = self.headline.partition(":")

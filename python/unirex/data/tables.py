@@ -208,7 +208,7 @@ def _hub(path: str, names: Sequence[str], subset: str | None, revision: str | No
         splits = library.load_dataset(path, subset, revision=revision)
     except (OSError, ValueError, RuntimeError, library.exceptions.DatasetsError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path}: no such file or folder, and not to be had from the Hub ({reason})") from None
+        raise DataError(f"{path}: not found locally or on the Hub ({reason})") from None
     return next((_from_datasets(f"{path}[{name}]", splits[name]) for name in names if name in splits), None)
 
 

@@ -45,14 +45,14 @@ class Tools:
         )
 
     def save(self, folder: Path) -> None:
-        """Saves the tokenizers beside a model."""
+        """Saves the tokenizers with a model."""
         self.tokenizer.save_pretrained(folder)
         if self.extractor_tokenizer is not None:
             self.extractor_tokenizer.save_pretrained(folder / OWN_TOKENIZER)
 
 
 def own_tokenizer(folder: str) -> PreTrainedTokenizerFast:
-    """The tokenizer of an extractor with another vocabulary, saved beside a model by `Tools.save`."""
+    """The tokenizer of an extractor with another vocabulary, saved with a model by `Tools.save`."""
     return load_tokenizer(str(Path(folder) / OWN_TOKENIZER))
 
 

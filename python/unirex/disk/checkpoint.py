@@ -26,7 +26,7 @@ from unirex.disk.untrusted import read_json
 
 VERSION = 1
 _MANIFEST = "manifest.json"
-_BEGIN_ANEW = "expected a whole one, put back from a copy, or --overwrite true to begin anew"
+_BEGIN_ANEW = "expected a whole one, put back from a copy, or --overwrite true to start again"
 _WEIGHTS, _OPTIMIZER, _STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 
 
@@ -73,7 +73,7 @@ def _put_back(folder: Path) -> None:
 
 
 def recover(run: Path) -> None:
-    """Puts back or removes what a killed process left in a run's folder; only while nobody else writes there."""
+    """Puts back or removes what a killed process left in a run's folder; only while no other process writes there."""
     folder = RunFolder(run)
     for place in (folder.path, folder.checkpoints):
         for spare in place.glob(".*.old"):
@@ -102,7 +102,7 @@ def save(run: Path, step: int, weights: dict[str, Tensor], optimizer: Optimizer,
         run: the run's folder.
         step: optimizer steps done.
         weights: the method's state dict.
-        optimizer: with whatever state it has.
+        optimizer: with the state it has.
         state: everything else, as JSON: progress, best value, scaler.
     """
     folder = RunFolder(run).checkpoint(step)

@@ -1,6 +1,6 @@
 """One process at a time writes a folder: a lock that ends with the process that holds it, however that ends.
 
-Windows, and file systems without locks, let everybody in.
+Windows, and file systems without locks, let every process in.
 """
 
 import os

@@ -19,7 +19,7 @@ def append_log(run: Path, record: dict[str, Any]) -> None:
 
 
 def cut_log(run: Path, *, step: int, epochs: int) -> None:
-    """Leaves in the log what was written before the state that training stands at, and no torn line.
+    """Leaves in the log what was written before the current state of training, and drops a truncated line.
 
     Args:
         run: the run's folder.
@@ -36,10 +36,10 @@ def cut_log(run: Path, *, step: int, epochs: int) -> None:
 
 
 def _outlasts(line: str, step: int, epochs: int) -> bool:
-    """Whether a line of the log was written before a state, so that nobody will write it again.
+    """Whether a line of the log was written before a state, so that it will not be written again.
 
     A checkpoint may lie between the last step of an epoch and the epoch's dev metrics. Memory runs out in the step
-    after the one that its line names. The end comes after every checkpoint. A torn line is nobody's.
+    after the one that its line names. The end comes after every checkpoint. Truncated lines are dropped.
     """
     try:
         entry = json.loads(line)
@@ -55,7 +55,7 @@ def _outlasts(line: str, step: int, epochs: int) -> bool:
 
 @dataclass(kw_only=True)
 class Interval:
-    """Sums over the steps since the last line of the log; tensors stay where they are until somebody asks.
+    """Sums over the steps since the last line of the log; tensors stay where they are until they are read.
 
     Attributes:
         steps: how many.

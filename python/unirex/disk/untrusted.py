@@ -63,7 +63,7 @@ def refuse_code(content: object, where: str) -> None:
 
 @contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Puts a path in front of whatever the libraries raise over a stranger's files."""
+    """Puts the path in front of any error that a library raises about an untrusted file."""
     try:
         yield
     except OSError:

@@ -23,7 +23,7 @@ Pooling = Literal["pooler", "first", "mean", "last"]
 
 # Price of one more pass in tokens of width: launching kernels on an accelerator costs as much as many tokens.
 _PASS_OVERHEAD = {"cpu": 128, "cuda": 16384}
-# The same of one more block in a packed pass, where attention alone is launched anew.
+# The same of one more block in a packed pass, where attention alone is launched again.
 _BLOCK_OVERHEAD = 8
 # On accelerators the number of tokens is rounded up, so that memory blocks of one step fit the next.
 _ROUND_TO = 256

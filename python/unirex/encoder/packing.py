@@ -106,7 +106,7 @@ def pack(
         rows: at least one; a row without a visible token keeps its first.
         groups: which rows form a block (see `unirex.encoder.backbone.plan_passes`); None = ragged, padded nowhere.
         lengths: visible tokens of each row.
-        round_to: ragged rows are followed by tokens of no meaning, so that their number is a multiple of this.
+        round_to: ragged rows are followed by meaningless tokens, so that their number is a multiple of this.
     """
     lengths = np.maximum(lengths, 1)
     # A stable sort brings the visible tokens to the front in their order.
@@ -290,7 +290,7 @@ def run_packed(backbone: PreTrainedModel, packed: Packed, offset: int) -> tuple[
     pooler = getattr(backbone, "pooler", None)
     if pooler is None:
         return hidden_TD, None
-    # A pooler looks at the first token of each row. ALBERT's is a bare linear layer, its activation stands beside it.
+    # A pooler looks at the first token of each row. ALBERT's is a linear layer; its activation is another.
     first_BD = hidden_TD[packed.first_B]
     if isinstance(pooler, nn.Linear):
         return hidden_TD, backbone.get_submodule("pooler_activation")(pooler(first_BD))

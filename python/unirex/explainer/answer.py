@@ -44,7 +44,7 @@ class Span(NamedTuple):
 
 
 class Faithfulness(NamedTuple):
-    """What hiding the rationale does to the probability of the answer, at several fractions and in the mean.
+    """What hiding the rationale does to the probability of the answer, at several fractions and on average.
 
     Attributes:
         comprehensiveness: p(full) - p(without the top words), mean over the fractions; higher is better.
@@ -183,7 +183,7 @@ class ExplainedText:
         Nothing in the data reaches the terminal as a command (see `unirex.text.plain`).
 
         Args:
-            color: whether to mark by colour and underline (ANSI) instead of brackets.
+            color: whether to mark by color and underline (ANSI) instead of brackets.
         """
         others = ", ".join(f"{plain(n, lines=False)} {p:.3f}" for n, p in self.probabilities.items() if n != self.label)
         head = f"{plain(self.label, lines=False)} {self.probability:.3f}"

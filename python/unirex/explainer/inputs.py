@@ -116,7 +116,7 @@ class Reader:
                 raise DataError(f"{where}: there are choices, expected none: the model tells classes apart")
             return ()
         if len(segments) > 1:
-            raise DataError(f"{where}: there is a second text, expected one text beside its choices")
+            raise DataError(f"{where}: there is a second text, expected one text with its choices")
         names = tuple(self.labels) if len(choices) <= len(self.labels) else tuple(ascii_uppercase)
         if not 2 <= len(choices) <= len(names):
             raise DataError(

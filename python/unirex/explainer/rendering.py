@@ -17,7 +17,7 @@ class Piece(NamedTuple):
 
 
 def terminal(pieces: Sequence[Piece], *, color: bool) -> str:
-    """The text with marked stretches underlined (or, without colour, between brackets) and important words shaded."""
+    """The text with marked stretches underlined (or, without color, between brackets) and important words shaded."""
     if not color:
         runs = groupby(pieces, key=lambda piece: piece.marked)
         marks = ((marked, "".join(plain(piece.text, lines=False) for piece in run)) for marked, run in runs)

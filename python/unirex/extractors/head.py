@@ -30,7 +30,7 @@ class ScoreHead(nn.Module):
         return found.squeeze(-1) if found.shape[-1] == 1 else expected_class(found)
 
     def outputs(self, hidden_BLD: Tensor) -> Tensor:
-        """What the last layer gives, float [B, L, outputs], in the precision of its weights whatever autocast says.
+        """What the last layer gives, float [B, L, outputs], in the precision of its weights, regardless of autocast.
 
         Rounded to bfloat16, two of a sentence's scores would be equal in one sentence of four, and equal scores go by
         position.

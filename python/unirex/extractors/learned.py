@@ -1,4 +1,4 @@
-"""Extractors with weights beside those of the task model's encoder."""
+"""Extractors with weights in addition to those of the task model's encoder."""
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel

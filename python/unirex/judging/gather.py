@@ -122,7 +122,7 @@ def write_all(tables: dict[str, pa.Table], run: RunFolder, *, name: str | None =
     Args:
         tables: by score source.
         run: the folder.
-        name: of the file of the method's own scores, if it is another one.
+        name: of the method's own scores, if it is another one.
     """
     predictions = run.predictions if name is None else run.path / name
     paths = []

@@ -90,7 +90,7 @@ class About:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judging:
-    """The settings that one pass over a data set needs beside the model.
+    """The settings that one pass over a data set needs besides the model.
 
     `sources` names what is scored: `extractor` (the method's own scores), `select_then_predict` (the same in the
     reading by construction: p(full) and p(keep) are those of the hard rationale alone, p(remove) that of no selectable
@@ -378,7 +378,7 @@ def _name(example: Example, labels: Sequence[str], answer: int) -> str:
 
 
 def _context(example: Example, answer: int) -> str | None:
-    """What the model saw beside the selectable words."""
+    """What the model saw besides the selectable words."""
     parts = [segment.text for segment in example.segments if not segment.selectable]
     if example.choices:
         parts.append(example.choices[answer])

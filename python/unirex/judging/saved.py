@@ -118,7 +118,7 @@ def find_model(path: str, revision: str | None = None) -> str:
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{path}: no such folder, and not found on the Hub ({reason})") from None
+        raise ValueError(f"{path}: not found locally or on the Hub ({reason})") from None
 
 
 def read_config(folder: str) -> PretrainedConfig:

@@ -50,7 +50,7 @@ def perturb(rows: Rows, hidden_BL: Tensor, how: How, fill: FillTokens) -> Rows:
     """Rows in which the tokens marked in `hidden_BL` are hidden.
 
     - `attention`: hidden from attention in place; every other token keeps its position.
-    - `delete`: taken out; the tokens behind close up and are counted anew.
+    - `delete`: taken out; the tokens after it move up and are counted again.
     - `mask_token`, `pad_token`: replaced by that token, which is still attended to.
 
     Args:

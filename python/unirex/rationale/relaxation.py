@@ -120,7 +120,7 @@ def relax(
 
 def top(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor) -> Tensor:
     """The `count_KB` highest valid units of each row as float32 [K, B, U], 0 or 1; ties go to the earlier."""
-    # Stable in two passes, so that an invalid unit never precedes a valid one, whatever it scores.
+    # Stable in two passes, so that an invalid unit never precedes a valid one, whatever its score.
     order_BU = scores_BU.detach().argsort(dim=1, descending=True, stable=True)
     order_BU = order_BU.gather(1, (~valid_BU).gather(1, order_BU).long().argsort(dim=1, stable=True))
     places_U = torch.arange(order_BU.shape[1], device=order_BU.device)

@@ -25,7 +25,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="folders of runs or evaluations, or prediction files; several stand side by side",
     )
     add("--output", "-o", type=str | None, help=f"the page; {DEFAULT} unless --terminal or --plots is given")
-    add("--terminal", action="store_true", help="print the report; in colour where the output is a terminal")
+    add("--terminal", action="store_true", help="print the report; in color where the output is a terminal")
     add("--plots", type=str | None, help="also write every figure into this folder")
     add("--formats", type=str, nargs="+", default=["png", "svg"], help="of the plots: png, svg, pdf")
     add("--names", type=str, nargs="+", help="what the runs are called, by default the ends of their paths")
@@ -68,9 +68,9 @@ def _run(options: Mapping[str, Any]) -> int:
     )
     output, terminal, plots = options["output"], options["terminal"], options["plots"]
     if terminal:
-        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         width = shutil.get_terminal_size().columns
-        sys.stdout.write(report.to_text(colour=colour, width=width) + "\n")
+        sys.stdout.write(report.to_text(color=color, width=width) + "\n")
     if plots is not None:
         paths = report.save_plots(plots, options["formats"])
         print(f"{len(paths)} plots in {plots}", file=sys.stderr)  # noqa: T201

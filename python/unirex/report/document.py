@@ -1,4 +1,4 @@
-"""A report on one or several runs: everything that is shown, whatever shows it."""
+"""A report on one or several runs: everything that is shown, in any form."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from unirex.report.reading import WordScores
 from unirex.report.several_seeds import SeveralSeeds
 
 MOST_RUNS = 8
-"""Runs that colours and markers can tell apart."""
+"""Runs that colors and markers can tell apart."""
 
 
 @dataclass(frozen=True, kw_only=True)

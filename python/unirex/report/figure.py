@@ -8,7 +8,7 @@ from typing import Literal
 Kind = Literal["line", "point", "step"]
 OWN_DASH, RANDOM_DASH, GOLD_DASH = range(3)
 NEUTRAL = -1
-"""The colour of a series that belongs to no run."""
+"""The color of a series that belongs to no run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +22,8 @@ class Series:
         x, y: of each point.
         low, high: ends of the interval of y, empty if there are none.
         x_low, x_high: ends of the interval of x, of a point.
-        colour: 0, 1 and so on for runs, or `NEUTRAL`.
-        dash: 0 is whole; a second sign beside the colour.
+        color: 0, 1 and so on for runs, or `NEUTRAL`.
+        dash: 0 is whole; a second sign besides the color.
         marker: 0, 1 and so on, another second sign.
         hollow: draw the marker as an outline.
     """
@@ -36,7 +36,7 @@ class Series:
     high: tuple[float, ...] = ()
     x_low: float | None = None
     x_high: float | None = None
-    colour: int = NEUTRAL
+    color: int = NEUTRAL
     dash: int = OWN_DASH
     marker: int = 0
     hollow: bool = False

@@ -46,8 +46,8 @@ def _curve(name: str, parts: Sequence[Part]) -> Figure | None:
         for control in _DASHES if len(parts) <= 2 or number == 0 else ():
             if control in part.references:
                 label = control if len(parts) == 1 else f"{control}, {part.name}"
-                colour = NEUTRAL if len(parts) == 1 else number
-                line = _line(name, part.references[control], label, colour, _DASHES[control], bands=False)
+                color = NEUTRAL if len(parts) == 1 else number
+                line = _line(name, part.references[control], label, color, _DASHES[control], bands=False)
                 series.append(line)
     shown = tuple(one for one in series if one is not None)
     if not shown:
@@ -65,7 +65,7 @@ def _curve(name: str, parts: Sequence[Part]) -> Figure | None:
     )
 
 
-def _line(name: str, report: Report, label: str, colour: int, dash: int, *, bands: bool) -> Series | None:
+def _line(name: str, report: Report, label: str, color: int, dash: int, *, bands: bool) -> Series | None:
     found = [(f, report[at]) for f in report.fractions if (at := f"{name}@{f:g}") in report]
     found = [(f, metric) for f, metric in found if metric.n]
     if not found:
@@ -78,9 +78,9 @@ def _line(name: str, report: Report, label: str, colour: int, dash: int, *, band
         y=tuple(metric.value for _, metric in found),
         low=tuple(metric.low or 0.0 for _, metric in found) if intervals else (),
         high=tuple(metric.high or 0.0 for _, metric in found) if intervals else (),
-        colour=colour,
+        color=color,
         dash=dash,
-        marker=max(colour, 0) if dash == OWN_DASH else 3 + dash,
+        marker=max(color, 0) if dash == OWN_DASH else 3 + dash,
         hollow=dash != OWN_DASH,
     )
 
@@ -149,7 +149,7 @@ def _points(metric: str, parts: Sequence[Part], *, controls: bool) -> Iterator[S
                 high=() if y.high is None else (y.high,),
                 x_low=x.low,
                 x_high=x.high,
-                colour=NEUTRAL if control and len(parts) == 1 else number,
+                color=NEUTRAL if control and len(parts) == 1 else number,
                 marker=number,
                 hollow=control,
             )
@@ -184,10 +184,10 @@ def distributions(parts: Sequence[Part]) -> tuple[Figure, ...]:
     return tuple(found)
 
 
-def _steps(label: str, histogram: Histogram, colour: int, dash: int) -> Series:
+def _steps(label: str, histogram: Histogram, color: int, dash: int) -> Series:
     edges = tuple(histogram.edges.tolist())
     return Series(
-        label=label, kind="step", x=edges, y=tuple(histogram.shares().tolist()), colour=colour, dash=dash, marker=dash
+        label=label, kind="step", x=edges, y=tuple(histogram.shares().tolist()), color=color, dash=dash, marker=dash
     )
 
 

@@ -160,7 +160,7 @@ def _marker(run: int) -> Any:
     """The sign of a run, as in the figures."""
     from unirex.report.figure import Series
 
-    return _markup(svg.swatch(Series(label="", kind="point", x=(), y=(), colour=run, marker=run)))
+    return _markup(svg.swatch(Series(label="", kind="point", x=(), y=(), color=run, marker=run)))
 
 
 def _plain(value: float) -> str:

@@ -12,7 +12,7 @@ from unirex.report.picks import Key
 from unirex.text import plain
 
 LEVELS = 8
-"""Shades of a word's score, beside none for the lowest."""
+"""Shades of a word's score; the lowest has none."""
 LONGEST_WORD = 80
 LONGEST_NAME = 120
 LONGEST_CONTEXT = 2000

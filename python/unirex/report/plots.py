@@ -11,7 +11,7 @@ from unirex.report.document import Document
 from unirex.report.figure import Axis, Figure, Series
 
 FORMATS = ("png", "svg", "pdf")
-_COLOURS = ("#0a6ab4", "#c2570c", "#00806a", "#93438b", "#5b6b00", "#b0305c", "#3f7f9e", "#7a5230")
+_COLORS = ("#0a6ab4", "#c2570c", "#00806a", "#93438b", "#5b6b00", "#b0305c", "#3f7f9e", "#7a5230")
 _NEUTRAL = "#6b6f79"
 _MARKERS = ("o", "s", "^", "D", "x", "+")
 _DASHES: tuple[Any, ...] = ("-", (0, (1, 2)), (0, (5, 2)), (0, (5, 2, 1, 2)))
@@ -75,22 +75,22 @@ def _room(axis: Axis) -> tuple[float, float]:
     return (axis.low / 1.08, axis.high * 1.08) if axis.log else (axis.low - room, axis.high + room)
 
 
-def _colour(series: Series) -> str:
-    return _NEUTRAL if series.colour < 0 else _COLOURS[series.colour % len(_COLOURS)]
+def _color(series: Series) -> str:
+    return _NEUTRAL if series.color < 0 else _COLORS[series.color % len(_COLORS)]
 
 
 def _face(series: Series) -> str:
-    return "white" if series.hollow and _MARKERS[series.marker % 6] not in "x+" else _colour(series)
+    return "white" if series.hollow and _MARKERS[series.marker % 6] not in "x+" else _color(series)
 
 
 def _line(axes: Any, series: Series) -> None:
-    colour = _colour(series)
+    color = _color(series)
     if series.low:
-        axes.fill_between(series.x, series.low, series.high, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(series.x, series.low, series.high, color=color, alpha=0.15, linewidth=0)
     axes.plot(
         series.x,
         series.y,
-        color=colour,
+        color=color,
         linestyle=_DASHES[series.dash % 4],
         marker=_MARKERS[series.marker % 6],
         markerfacecolor=_face(series),
@@ -99,9 +99,9 @@ def _line(axes: Any, series: Series) -> None:
 
 
 def _step(axes: Any, series: Series) -> None:
-    axes.stairs(series.y, series.x, color=_colour(series), alpha=0.15, fill=True)
+    axes.stairs(series.y, series.x, color=_color(series), alpha=0.15, fill=True)
     axes.stairs(
-        series.y, series.x, color=_colour(series), linestyle=_DASHES[series.dash % 4], linewidth=1.6, label=series.label
+        series.y, series.x, color=_color(series), linestyle=_DASHES[series.dash % 4], linewidth=1.6, label=series.label
     )
 
 
@@ -114,7 +114,7 @@ def _point(axes: Any, series: Series) -> None:
         y,
         xerr=None if across is None else [[max(0.0, side[0])] for side in across],
         yerr=None if along is None else [[max(0.0, side[0])] for side in along],
-        color=_colour(series),
+        color=_color(series),
         marker=_MARKERS[series.marker % 6],
         markerfacecolor=_face(series),
         linestyle="none",

@@ -104,7 +104,7 @@ def confidence(batch: Batch) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordScores:
-    """Where the scores of words lie: of those a human marked, of the others, and of those nobody looked at."""
+    """Where the scores of words lie: of those a human marked, of the others, and of those without annotation."""
 
     marked: Histogram
     unmarked: Histogram

@@ -30,9 +30,9 @@ class RunReport(Document):
         """One page that needs nothing else: no network, no other file, and no script (extra `report`)."""
         return html.to_html(self)
 
-    def to_text(self, *, colour: bool = False, width: int = 100, instances: int = 10) -> str:
-        """The report for a terminal; without `colour` there is no escape sequence in it."""
-        return terminal.to_text(self, colour=colour, width=width, instances=instances)
+    def to_text(self, *, color: bool = False, width: int = 100, instances: int = 10) -> str:
+        """The report for a terminal; without `color` there is no escape sequence in it."""
+        return terminal.to_text(self, color=color, width=width, instances=instances)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the page, whole or not at all."""

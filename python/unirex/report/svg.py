@@ -1,4 +1,4 @@
-"""Figures as SVG: no script, no image, colours by class so that the page's theme holds."""
+"""Figures as SVG: no script, no image, colors by class so that the page's theme holds."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from unirex.report.figure import Axis, Figure, Series, number
 WIDTH, HEIGHT = 352, 270
 LEFT, RIGHT, TOP, BOTTOM = 46, 18, 30, 42
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-N_COLOURS, N_MARKERS = 8, 6
+N_COLORS, N_MARKERS = 8, 6
 
 
 def to_svg(figure: Figure) -> str:
@@ -46,8 +46,8 @@ def _y(figure: Figure, value: float) -> float:
 
 
 def _classes(series: Series) -> str:
-    colour = "cn" if series.colour < 0 else f"c{series.colour % N_COLOURS}"
-    return f"{colour} d{series.dash % 4}"
+    color = "cn" if series.color < 0 else f"c{series.color % N_COLORS}"
+    return f"{color} d{series.dash % 4}"
 
 
 def _axes(figure: Figure) -> Iterator[str]:
@@ -133,7 +133,7 @@ _SHAPES = (
     ),
     lambda x, y, s: f'<path d="M{x - 1.2 * s:.1f} {y:.1f}h{2.4 * s:.1f}m{-1.2 * s:.1f} {-1.2 * s:.1f}v{2.4 * s:.1f}"',
 )
-"""Circle, square, triangle, diamond, cross and plus, so that colour is never the only sign."""
+"""Circle, square, triangle, diamond, cross and plus, so that color is never the only sign."""
 
 
 def _marker(series: Series, x: float, y: float, about: str = "", *, size: float = 3.6) -> str:
@@ -145,7 +145,7 @@ def _marker(series: Series, x: float, y: float, about: str = "", *, size: float 
 
 
 def _names(figure: Figure) -> Iterator[str]:
-    """The names of points beside them, where they cover neither each other nor a point."""
+    """The names of points next to them, where they cover neither each other nor a point."""
     taken = [
         (x - 8, y - 8, x + 8, y + 8) for x, y in ((_x(figure, one.x[0]), _y(figure, one.y[0])) for one in figure.series)
     ]

@@ -13,19 +13,19 @@ from unirex.text import plain
 
 RESET = "\x1b[0m"
 _SHADES = (None, None, 230, 229, 223, 222, 221, 215, 214)
-"""Backgrounds of the 256 colours, from the lowest score to the highest; black text is readable on all of them."""
+"""Backgrounds of the 256 colors, from the lowest score to the highest; black text is readable on all of them."""
 
 
-def to_text(report: Document, *, colour: bool = False, width: int = 100, instances: int = 10) -> str:
+def to_text(report: Document, *, color: bool = False, width: int = 100, instances: int = 10) -> str:
     """Overview, curves in numbers and the first instances.
 
     Args:
         report: what is shown.
-        colour: shade words by their scores; without it no escape sequence is written.
+        color: shade words by their scores; without it no escape sequence is written.
         width: columns of the terminal.
         instances: most instances.
     """
-    blocks = ["\n".join(_head(report, colour)), "\n".join(aligned(_overview(report)))]
+    blocks = ["\n".join(_head(report, color)), "\n".join(aligned(_overview(report)))]
     blocks += [f"{title}\n" + "\n".join(aligned(rows)) for title, rows in _gains(report)]
     blocks += [f"{name} at each fraction\n" + "\n".join(aligned(rows)) for name, rows in _curves(report)]
     notes = tables.notes(report)
@@ -33,16 +33,16 @@ def to_text(report: Document, *, colour: bool = False, width: int = 100, instanc
         blocks.append("\n".join(f"! {note}" for note in notes))
     shown = _worst_first(report)[:instances]
     if shown:
-        blocks.append(_key(colour))
-        blocks += ["\n".join(_instance(report, one, colour, width)) for one in shown]
+        blocks.append(_key(color))
+        blocks += ["\n".join(_instance(report, one, color, width)) for one in shown]
         if len(shown) < len(report.instances):
             blocks.append(f"{len(report.instances) - len(shown)} more are in the page.")
     return "\n\n".join(blocks)
 
 
-def _head(report: Document, colour: bool) -> Iterator[str]:
+def _head(report: Document, color: bool) -> Iterator[str]:
     for part in report.parts:
-        yield f"{_bold(part.name, colour)}: {plain(part.data, lines=False)}, {part.report.n_rows} instances"
+        yield f"{_bold(part.name, color)}: {plain(part.data, lines=False)}, {part.report.n_rows} instances"
 
 
 def _overview(report: Document) -> list[list[str]]:
@@ -90,24 +90,24 @@ def _worst_first(report: Document) -> list[Instance]:
     return sorted(report.instances, key=rank)
 
 
-def _key(colour: bool) -> str:
-    if colour:
+def _key(color: bool) -> str:
+    if color:
         shades = "".join(f"\x1b[48;5;{shade}m  " for shade in _SHADES if shade is not None)
         signs = "\x1b[1mbold\x1b[0m: selected  \x1b[4munderlined\x1b[0m: marked by humans"
         return f"scores from low to high {shades}{RESET}  {signs}"
     return "[word]: selected   _word_: marked by humans   word?: never seen by the model"
 
 
-def _instance(report: Document, one: Instance, colour: bool, width: int) -> Iterator[str]:
+def _instance(report: Document, one: Instance, color: bool, width: int) -> Iterator[str]:
     label = "" if one.label is None else f"  label {one.label}"
-    yield f"{_bold(one.id, colour)}{label}"
+    yield f"{_bold(one.id, color)}{label}"
     for part, view in zip(report.parts, one.views, strict=True):
         prefix = f"  {part.name}: " if len(report.parts) > 1 else "  "
         if view is None:
             yield f"{prefix}not in this run"
             continue
         yield prefix + _says(view)
-        yield from _wrapped([_word(word, colour) for word in view.words], max(20, width - 4), view.more)
+        yield from _wrapped([_word(word, color) for word in view.words], max(20, width - 4), view.more)
         if view.context is not None:
             yield from textwrap.wrap(
                 f"also read: {' '.join(view.context.split())}",
@@ -127,10 +127,10 @@ def _says(view: View) -> str:
     return "  ".join(parts)
 
 
-def _word(word: Word, colour: bool) -> tuple[str, int]:
+def _word(word: Word, color: bool) -> tuple[str, int]:
     """A word as it is printed, and its width in columns."""
     gold = word.gold is not None and word.gold > 0.5
-    if not colour:
+    if not color:
         text = f"_{word.text}_" if gold else word.text
         text = f"[{text}]" if word.rationale else text
         text += "" if word.seen else "?"
@@ -159,5 +159,5 @@ def _wrapped(words: list[tuple[str, int]], width: int, more: int) -> Iterator[st
         yield "    " + " ".join(line)
 
 
-def _bold(text: str, colour: bool) -> str:
-    return f"\x1b[1m{text}{RESET}" if colour else text
+def _bold(text: str, color: bool) -> str:
+    return f"\x1b[1m{text}{RESET}" if color else text

@@ -151,10 +151,10 @@ def _cut_torn(file: IO[bytes]) -> int:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[bytes]]:
-    """The file, open for reading and writing; nobody else adds to it meanwhile."""
+    """The file, open for reading and writing; no other process adds to it in the meantime."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     with os.fdopen(descriptor, "r+b") as file:
         if fcntl is not None:
-            with suppress(OSError):  # a file system without locks lets everybody in, as in `unirex.disk.lock`
+            with suppress(OSError):  # a file system without locks lets every process in, as in `unirex.disk.lock`
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield file

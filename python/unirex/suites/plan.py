@@ -113,7 +113,7 @@ class Planned:
         return Judged(label=self.label, folder=self.folder, config=own), *far
 
     def state(self, *, overwrite: bool = False) -> State:
-        """Whether the run is done, can go on from a checkpoint, or starts anew.
+        """Whether the run is done, can go on from a checkpoint, or starts from the beginning.
 
         Raises:
             ValueError: the folder holds a run of another configuration, which is not to be overwritten.
@@ -196,7 +196,7 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
 
 
 def difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """The first key in which two configurations differ beside their folder, with both values; None = the same."""
+    """The first key in which two configurations differ, apart from their folder, with both values; None = the same."""
     for key in sorted({*stored, *now} - set(FREE)):
         old, new = stored.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):

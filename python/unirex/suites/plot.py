@@ -1,4 +1,4 @@
-"""Plots of a suite: relative gains by method, or curves along a sweep, in colours that everybody tells apart."""
+"""Plots of a suite: relative gains by method, or curves along a sweep, in colors that are easy to tell apart."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette; markers repeat what colours say.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's palette; markers repeat what colors say.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _COLUMNS = 3
 _EDGE = 0.25
@@ -83,7 +83,7 @@ def _gain_panel(axis: "Axes", title: str, rows: Mapping[str, Cell | Mean], table
                 continue
             main = name == "CNRG"
             if main and row.low is not None and row.high is not None:
-                axis.plot([row.low, row.high], [place, place], color=_COLOURS[number], linewidth=1.2)
+                axis.plot([row.low, row.high], [place, place], color=_COLORS[number], linewidth=1.2)
             value = row.composites[name]
             beyond = "<" if value < -_EDGE else ">" if value > 1 + _EDGE else None
             axis.plot(min(max(value, -_EDGE), 1 + _EDGE), place, **_gain_style(number, beyond))
@@ -101,8 +101,8 @@ def _gain_style(number: int, beyond: str | None = None) -> dict[str, Any]:
         "linestyle": "none",
         "marker": beyond or _MARKERS[number],
         "markersize": 7 if main else 4,
-        "color": _COLOURS[number],
-        "markerfacecolor": _COLOURS[number] if main else "white",
+        "color": _COLORS[number],
+        "markerfacecolor": _COLORS[number] if main else "white",
     }
 
 
@@ -137,15 +137,15 @@ def _curve_panel(
         known = [(x, cell) for x, cell in zip(places, cells, strict=True) if cell is not None and metric in cell.values]
         if not known:
             continue
-        colour = _COLOURS[number % len(_COLOURS)]
+        color = _COLORS[number % len(_COLORS)]
         xs, ys = [x for x, _ in known], [cell.values[metric] for _, cell in known]
-        line = "-" if number < len(_COLOURS) else "--"
+        line = "-" if number < len(_COLORS) else "--"
         marker = _MARKERS[number % len(_MARKERS)]
-        axis.plot(xs, ys, color=colour, linestyle=line, marker=marker, markersize=4, label=method)
+        axis.plot(xs, ys, color=color, linestyle=line, marker=marker, markersize=4, label=method)
         bounds = [(low, high) for low, high in (cell.intervals[metric] for _, cell in known) if None not in (low, high)]
         if len(bounds) == len(xs):
             lows, highs = np.array(bounds, dtype=np.float64).T
-            axis.fill_between(xs, lows, highs, color=colour, alpha=0.12, linewidth=0)
+            axis.fill_between(xs, lows, highs, color=color, alpha=0.12, linewidth=0)
     if numeric and min(numbers) > 0 and max(numbers) >= 20 * min(numbers):
         axis.set_xscale("log")
     axis.set_xticks(places, [str(value) for value in values])

@@ -35,7 +35,7 @@ class Ahead(Generic[T]):
         return self._waiting.pop(number).result()
 
     def forget(self) -> None:
-        """Drops what was made ready, so that it is made anew."""
+        """Drops what was made ready, so that it is made again."""
         for future in self._waiting.values():
             future.cancel()
         self._waiting.clear()

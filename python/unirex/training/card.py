@@ -1,4 +1,4 @@
-"""The model card: `README.md` beside saved weights, for people and for the Hugging Face Hub."""
+"""The model card: `README.md` next to the saved weights, for people and for the Hugging Face Hub."""
 
 import math
 from collections.abc import Mapping

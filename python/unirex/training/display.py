@@ -10,7 +10,7 @@ from tqdm import tqdm
 from unirex.text import say
 
 QUIET = 30.0
-"""Seconds after which a line is printed where nobody watches a bar, as in a file of a batch system."""
+"""Seconds after which a line is printed where no bar is shown, as in a file of a batch system."""
 COLUMNS = {
     "accuracy": "accuracy ↑",
     "macro_f1": "macro F1 ↑",

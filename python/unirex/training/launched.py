@@ -64,7 +64,7 @@ def _check_processes(accelerator: Accelerator) -> None:
 def end_with_launcher() -> None:
     """Lets this process get SIGTERM when the launcher that started it ends, where the system can do that (Linux).
 
-    A launcher that is told to stop would otherwise leave it training beside the run that goes on in its place.
+    A launcher that is told to stop would otherwise leave it training alongside the run that replaces it.
     """
     parent = os.getppid()
     if sys.platform != "linux" or not _launcher():

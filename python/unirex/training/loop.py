@@ -428,7 +428,7 @@ class Training:
                 )
 
     def cut_log(self) -> None:
-        """Leaves in the log what was written before the state that training stands at, and no torn line."""
+        """Leaves in the log what was written before the current state of training, and drops a truncated line."""
         if self.accelerator.is_main_process:
             cut_log(self.run, step=self.progress.step, epochs=len(self.progress.history))
         self.accelerator.wait_for_everyone()
@@ -452,7 +452,7 @@ class Training:
                 self._stop, self._stopped_at = number, time.monotonic()
 
         before = {}
-        with suppress(ValueError):  # not in the main thread: nobody can press Ctrl-C here
+        with suppress(ValueError):  # not in the main thread: no Ctrl-C arrives here
             before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with self._shown() as self._bar:
