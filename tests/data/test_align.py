@@ -340,7 +340,7 @@ def test_bad_examples_and_tokenizers():
     segment = Segment.from_words(["film"])
     with pytest.raises(ValueError, match="instance x: it has 3 segments, expected 1 or 2"):
         encode(tokenizer("wordpiece"), [replace(example([]), segments=(segment,) * 3)], 16)
-    with pytest.raises(ValueError, match="instance x: it has 2 segments, expected 1 beside choices"):
+    with pytest.raises(ValueError, match="instance x: it has 2 segments, expected 1 with choices"):
         encode(tokenizer("wordpiece"), [replace(example([]), segments=(segment,) * 2, choices=("a",))], 16)
     with pytest.raises(ValueError, match="source has 1 rows, expected the 2 rows of the same examples"):
         link(*(encode(tokenizer("roberta"), [example(["film"])] * n, 16) for n in (2, 1)))
