@@ -19,7 +19,7 @@ from reference import predictions
 from unirex import suite
 from unirex.config.run import parse
 from unirex.suites.launch import Launcher
-from unirex.suites.plan import Planned, difference, make_plan
+from unirex.suites.plan import Planned, make_plan, told_difference
 from unirex.suites.recipe import read_override, read_suite
 from unirex.suites.table import read_costs
 
@@ -139,8 +139,8 @@ def test_only_names_data_sets_methods_or_both(only: list[str], expected: set[str
 
 def test_configurations_are_compared_but_for_their_folder() -> None:
     stored = {"output": "a", "resume": True, "train": {"epochs": 1}, "seed": 0}
-    assert difference(stored, {**stored, "output": "b", "resume": False}) is None
-    assert difference(stored, {**stored, "train": {"epochs": 2}}) == "train.epochs is 1 there, 2 here"
+    assert told_difference(stored, {**stored, "output": "b", "resume": False}) is None
+    assert told_difference(stored, {**stored, "train": {"epochs": 2}}) == "train.epochs is 1 there, 2 here"
 
 
 # A stand-in for a run: notes how it was called and does what the file `behaviour` in its folder says.

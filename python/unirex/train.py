@@ -19,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from unirex.config.checks import unread
 from unirex.config.command_line import fail
-from unirex.config.identity import FREE, training_part
+from unirex.config.identity import difference, filled, renamed, training_part
 from unirex.config.run import RunConfig, parse, to_yaml
 from unirex.data.cache import digest_of
 from unirex.data.collate import EncodedSet
@@ -191,7 +191,7 @@ def _stored(path: Path) -> dict[str, object]:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected the configuration of the run")
-    return content
+    return renamed(content)
 
 
 def _check_same(before: dict[str, Any], config: RunConfig, stored: Path) -> None:
@@ -199,27 +199,12 @@ def _check_same(before: dict[str, Any], config: RunConfig, stored: Path) -> None
 
     One that the stored file does not know had its default then.
     """
-    now, free = yaml.safe_load(to_yaml(config)), {"data.cache", *unread(config)}
+    now = yaml.safe_load(to_yaml(config))
     defaults = yaml.safe_load(to_yaml(parse([f"--method.name={now['method']['name']}"], prog="", description="")))
-    for key in sorted({*before, *now} - set(FREE)):
-        old, new = before.get(key, defaults.get(key)), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            old = _filled(defaults.get(key, {}), old)
-            for name in sorted({*old, *new}):
-                if f"{key}.{name}" not in free and old.get(name) != new.get(name):
-                    raise ValueError(
-                        f"--resume: {key}.{name} is {new.get(name)!r}, expected {old.get(name)!r} as in {stored}"
-                    )
-        elif old != new:
-            raise ValueError(f"--resume: {key} is {new!r}, expected {old!r} as in {stored}")
-
-
-def _filled(defaults: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    """Stored settings with the default of each that the file does not know, in every part of them."""
-    return {
-        key: _filled(defaults[key], value) if isinstance(value, dict) and isinstance(defaults.get(key), dict) else value
-        for key, value in (defaults | stored).items()
-    }
+    found = difference(filled(before, defaults), now, {"data.cache", *unread(config)})
+    if found is not None:
+        key, old, new = found
+        raise ValueError(f"--resume: {key} is {new!r}, expected {old!r} as in {stored}")
 
 
 def _fit(run: Run) -> Progress:

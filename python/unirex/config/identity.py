@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+from unirex.text import NOW
 
 FREE = ("output", "resume", "overwrite", "trained")
 """Settings that say where a run lies and how it comes about, not what comes out."""
@@ -61,3 +63,47 @@ def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
         part["method"] = {k: v for k, v in part["method"].items() if k not in ("attribution", "explainer")}
     # What passes through the model together moves an answer by a rounding, so the batches of the dev split count.
     return {**part, "eval": {name: evaluation[name] for name in ("max_tokens", "batch_size")}}
+
+
+def renamed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored configuration with the name that its method has now."""
+    method = config.get("method")
+    if not isinstance(method, Mapping):
+        return dict(config)
+    name = method.get("name")
+    return {**config, "method": {**method, "name": NOW.get(("method.name", str(name)), name)}}
+
+
+def difference(
+    stored: Mapping[str, Any], now: Mapping[str, Any], free: Collection[str] = ()
+) -> tuple[str, Any, Any] | None:
+    """The first setting in which two configurations differ, and both its values; None if there is none.
+
+    Args:
+        stored: one of them, as read from YAML.
+        now: the other.
+        free: settings that may differ, in addition to those of `FREE`.
+
+    >>> difference({"seed": 0, "train": {"lr": 0.1}}, {"seed": 0, "train": {"lr": 0.2}})
+    ('train.lr', 0.1, 0.2)
+    """
+    for key in sorted({*stored, *now} - set(FREE)):
+        old, new = stored.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            for name in sorted({*old, *new}):
+                if f"{key}.{name}" not in free and old.get(name) != new.get(name):
+                    return f"{key}.{name}", old.get(name), new.get(name)
+        elif old != new:
+            return key, old, new
+    return None
+
+
+def filled(value: Any, default: Any) -> Any:
+    """A mapping with the keys that only its default has, in every part of it; anything else as it is.
+
+    >>> filled({"a": {"b": 1}}, {"a": {"b": 2, "c": 3}, "d": 4})
+    {'a': {'b': 1, 'c': 3}, 'd': 4}
+    """
+    if not isinstance(value, Mapping) or not isinstance(default, Mapping):
+        return value
+    return {**default, **{key: filled(inner, default.get(key)) for key, inner in value.items()}}

@@ -81,9 +81,7 @@ class HubConfig:
         if self.gold_pair and self.text_pair is None:
             raise ValueError(f"data.hub.gold_pair is {list(self.gold_pair)}, expected none without text_pair")
         if self.query is not None and self.choices:
-            raise ValueError(
-                f"data.hub.query is {self.query!r}, expected none with choices (use text or text_pair)"
-            )
+            raise ValueError(f"data.hub.query is {self.query!r}, expected none with choices (use text or text_pair)")
         if self.gold_format == "marked" and self.words == "list":
             raise ValueError("data.hub.gold_format is 'marked', expected another one for words: list")
         opening, closing = self.marks

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from unirex.config.identity import FREE, determining, digest, training_part
+from unirex.config.identity import determining, difference, digest, filled, renamed, training_part
 from unirex.config.run import RunConfig, parse, to_yaml
 from unirex.disk.run_folder import RunFolder
 from unirex.suites.recipe import Override, Part, Suite
@@ -142,13 +142,13 @@ class Planned:
         stored = _read_yaml(path)
         if not isinstance(stored, dict):
             return f"{path} cannot be read"
-        found = difference(stored, self.config)
+        found = told_difference(stored, self.config)
         if found is None:
             return None
         # A run of an older version lacks the settings that came since: it had what are now their defaults.
         with suppress(ValueError):
             stored = _plain(parse([f"--config={path}"], prog="unirex.train", description=""))
-        return difference(stored, self.config)
+        return told_difference(stored, self.config)
 
 
 def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] = ()) -> list[Planned]:
@@ -195,37 +195,24 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
     return runs
 
 
-def difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """The first key in which two configurations differ, apart from their folder, with both values; None = the same."""
-    for key in sorted({*stored, *now} - set(FREE)):
-        old, new = stored.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            for name in sorted({*old, *new}):
-                if old.get(name) != new.get(name):
-                    return f"{key}.{name} is {old.get(name)!r} there, {new.get(name)!r} here"
-        elif old != new:
-            return f"{key} is {old!r} there, {new!r} here"
-    return None
+def told_difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """The first setting in which two configurations differ, with both values; None if there is none."""
+    found = difference(stored, now)
+    return None if found is None else f"{found[0]} is {found[1]!r} there, {found[2]!r} here"
 
 
 def completed_digest(config: Mapping[str, Any]) -> str:
     """The digest of an entry's settings with today's defaults for those that came since it was made."""
+    config = renamed(config)
     defaults = _defaults(str(config["method"]["name"]))
     far = {name: defaults[name] for name in ("data", "eval")}
-    filled = {k: _filled(v, far if k == "transfer" else defaults.get(k)) for k, v in {**defaults, **config}.items()}
-    return digest(filled)
+    whole = {k: filled(v, far if k == "transfer" else defaults.get(k)) for k, v in {**defaults, **config}.items()}
+    return digest(whole)
 
 
 @cache
 def _defaults(method: str) -> dict[str, Any]:
     return determining(_plain(_parse((f"--method.name={method}",))))
-
-
-def _filled(value: Any, default: Any) -> Any:
-    """A mapping with the keys that only its default has; anything else as it is."""
-    if not isinstance(value, Mapping) or not isinstance(default, Mapping):
-        return value
-    return {**default, **{key: _filled(inner, default.get(key)) for key, inner in value.items()}}
 
 
 def complete(folder: Path) -> bool:

@@ -125,7 +125,6 @@ class Training:
         data: EncodedSet,
         config: TrainConfig,
         run: Path,
-        *,
         seed: int,
     ) -> None:
         if len(data) < accelerator.num_processes:
