@@ -190,7 +190,7 @@ def test_nothing_in_the_data_reaches_a_terminal_or_a_page(model: Explainer) -> N
     answer = model(nasty, fraction=1.0)
     for shown in (answer.to_text(), repr(answer), str(answer)):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", shown)
-        assert "\\x1b" in shown or shown == repr(answer)
+        assert "\\u001b" in shown or shown == repr(answer)
     colored = re.sub(r"\x1b\[[\d;]+m", "", answer.to_text(color=True))
     assert "\x1b" not in colored
     page = answer._repr_html_()

@@ -9,14 +9,8 @@ import torch
 from test_backbone import backbone, random_rows
 from unirex.data.collate import Rows
 from unirex.encoder import packing
-from unirex.encoder.backbone import (
-    _COUNT_FROM_PADDING,
-    _COUNT_FROM_ZERO,
-    encode,
-    encode_padded,
-    encode_pooled,
-    plan_passes,
-)
+from unirex.encoder.backbone import encode, encode_padded, encode_pooled, plan_passes
+from unirex.encoder.families import _COUNT_FROM_PADDING, _COUNT_FROM_ZERO
 from unirex.encoder.packing import pack, run_packed
 
 LAYOUTS = {

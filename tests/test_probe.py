@@ -109,7 +109,7 @@ def test_gates_that_are_not_masks_are_forbidden(monkeypatch: pytest.MonkeyPatch)
 
 def test_dropping_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if somebody had entered a decoder among the families whose rows are packed."""
-    monkeypatch.setattr("unirex.encoder.backbone._COUNT_FROM_ZERO", frozenset({"gpt2"}))
+    monkeypatch.setattr("unirex.encoder.families._COUNT_FROM_ZERO", frozenset({"gpt2"}))
     with pytest.raises(ValueError, match="model type gpt2: dropping tokens differs by"):
         probe._check_backbone(model_of("gpt2"))
 

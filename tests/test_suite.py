@@ -64,7 +64,7 @@ def write(folder: Path, **changes: Any) -> Path:
         ({"table": {"plot": ["f1"]}}, "table.plot is ['f1'], expected some of auprc"),
         ({"set": {"train.epcohs": 1}}, "data.one with methods.slm: unknown configuration key 'train.epcohs'"),
         ({"set": {"train.epochs": 0}}, "train.epochs is 0, expected at least 1"),
-        ({"methods": {"a": {"set": {"method.name": "unirx"}}}}, "did you mean unirex?"),
+        ({"methods": {"a": {"set": {"method.name": "jont"}}}}, "did you mean joint?"),
         ({"output": "$NOT_SET/x"}, "the environment variable NOT_SET is not set"),
         ({"transfer": {"far": {"set": {"data.other_labels": "ignore"}}}}, "transfer.far: "),
     ],

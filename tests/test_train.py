@@ -111,7 +111,7 @@ def test_a_saved_model_is_judged_with_scores_from_a_file(plain: Path, tmp_path: 
         (["--config=missing.yaml"], "missing.yaml: no such file"),
         (["--data.source=eraser", "--data.path=/nowhere"], "/nowhere"),
         (["--data.source=eraser", "--data.path=$NOT_SET/sst"], "the environment variable NOT_SET is not set"),
-        (["--method.name=unirx"], "did you mean unirex?"),
+        (["--method.name=jont"], "did you mean joint?"),
         (["--train.precision=fp8"], "fp8"),
         (["--method.estimator=entmax"], "method.estimator is 'entmax', expected hard or logistic or"),
         (["--method.estimator=entmax"], "(entmax is now capped_simplex)"),

@@ -29,7 +29,14 @@ import pyarrow.parquet as pq
 from unirex.metrics.commands import cli
 
 # What a command imports late is imported here, once for all forks.
-for late in ("compare_command", "eraser_command", "eraser_rows", "nrg_command", "score_command", "validate"):
+for late in (
+    "commands.compare",
+    "commands.eraser",
+    "eraser.rows",
+    "commands.nrg",
+    "commands.score",
+    "commands.validate",
+):
     importlib.import_module(f"unirex.metrics.{late}")
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "predictions.parquet"
