@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModel
 
 from unirex.data.collate import Rows
-from unirex.encoder.families import (
-    _COUNT_FROM_PADDING,
-    _COUNT_FROM_ZERO,
-    can_drop,
-    encode,
-    encode_pooled,
-    plan_passes,
-    pool,
-)
+from unirex.encoder.backbone import encode, encode_pooled, plan_passes, pool
+from unirex.encoder.families import _COUNT_FROM_PADDING, _COUNT_FROM_ZERO, can_drop
 
 SMALL = {
     "vocab_size": 60,
