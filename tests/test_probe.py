@@ -100,7 +100,7 @@ def test_both_backbones_of_a_model_are_tried(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_gates_that_are_not_masks_are_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where positions count visible tokens, gates, which leave all of them visible, perturb otherwise than masks."""
-    monkeypatch.setattr("unirex.encoder.backbone._COUNT_VISIBLE", frozenset())
+    monkeypatch.setattr("unirex.encoder.families._COUNT_VISIBLE", frozenset())
     model = model_of("opt")
     probe._check_backbone(model)
     with pytest.raises(ValueError, match=r"attention cannot be gated, .* \(it differs by \S+ from masking\)"):
