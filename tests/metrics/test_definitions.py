@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from unirex.metrics.definitions import Definition, Layout, Sums
+from unirex.metrics.definitions import Definition, Sums
+from unirex.metrics.layout import Layout
 
 KINDS = frozenset({"keep", "remove", "null"})
 WHOLE = Layout(

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from unirex.metrics import plan
-from unirex.metrics.definitions import Layout
+from unirex.metrics.layout import Layout
 from unirex.metrics.pairing import (
     Rows,
     Seen,
