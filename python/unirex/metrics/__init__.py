@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         token_recall,
     )
     from unirex.metrics.comparison import compare
+    from unirex.metrics.definitions import Family
     from unirex.metrics.differences import Comparison, Difference
     from unirex.metrics.eraser.benchmark import score_eraser
     from unirex.metrics.eraser.rows import score_eraser_rows
@@ -47,6 +48,7 @@ __all__ = [
     "Cell",
     "Comparison",
     "Difference",
+    "Family",
     "Gain",
     "GainTable",
     "Metric",
@@ -107,6 +109,7 @@ _HOME = {
         "token_recall",
     ),
     "comparison": ("compare",),
+    "definitions": ("Family",),
     "differences": ("Comparison", "Difference"),
     "eraser.benchmark": ("score_eraser",),
     "eraser.rows": ("score_eraser_rows",),

@@ -170,6 +170,8 @@ class Family:
 
     def __post_init__(self) -> None:
         """Checks what a slip of the pen would break far from here."""
+        if self.group not in GROUPS:
+            raise ValueError(f"metric {self.name!r} is in group {self.group!r}, expected one of {list(GROUPS)}")
         if not self.name or set(self.name) & set("#@:[]"):
             raise ValueError(f"the metric's name is {self.name!r}, expected one without any of # @ : [ ]")
         given = [name for name in ("values", "pooled", "mean_of") if getattr(self, name) is not None]
