@@ -86,28 +86,8 @@ __all__ = [
     "token_recall",
 ]
 
+# What is not here is in arrays.
 _HOME = {
-    "arrays": (
-        "aopc",
-        "auprc",
-        "average_precision",
-        "comprehensiveness",
-        "entropy_shift",
-        "iou_agreement",
-        "kl_divergence",
-        "log_odds",
-        "normalised_comprehensiveness",
-        "normalised_sufficiency",
-        "rank_rows",
-        "rationale_length",
-        "relative_gain",
-        "roc_auc",
-        "sufficiency",
-        "token_f1",
-        "token_f1_both_classes",
-        "token_precision",
-        "token_recall",
-    ),
     "comparison": ("compare",),
     "definitions": ("Family",),
     "differences": ("Comparison", "Difference"),
@@ -124,12 +104,12 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """The public name, imported on first use."""
-    for module, names in _HOME.items():
-        if name in names:
-            found = getattr(import_module(f"unirex.metrics.{module}"), name)
-            globals()[name] = found
-            return found
-    raise AttributeError(f"module 'unirex.metrics' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'unirex.metrics' has no attribute {name!r}")
+    module = next((module for module, names in _HOME.items() if name in names), "arrays")
+    found = getattr(import_module(f"unirex.metrics.{module}"), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unirex.metrics.definitions import GROUPS, Convention, Direction, Group
-from unirex.metrics.families import family_of
+from unirex.metrics.families import FAMILIES, family_of
 from unirex.metrics.intervals import few_rows
 from unirex.metrics.shown import Shown
 from unirex.text import suggest
@@ -188,9 +188,11 @@ def across_models(reports: Sequence[Report], metrics: Iterable[str]) -> list[str
     families = [family_of(name) for name in metrics]
     if len(judges) < 2 or not any(family is not None and family.of_one_model for family in families):
         return []
+    comprehensiveness, sufficiency, *others = (family.name for family in FAMILIES if family.of_one_model)
     return [
-        "note: different models were asked, so plain comprehensiveness and sufficiency (and csd, log_odds) do not rank "
-        "these systems; the normalised ones on the rows that all define (compare), or one check model (--scorer), do"
+        f"note: different models were asked, so plain {comprehensiveness} and {sufficiency} (and {', '.join(others)}) "
+        "do not rank these systems; the normalised ones on the rows that all define (compare), or one check model "
+        "(--scorer), do"
     ]
 
 
