@@ -31,6 +31,9 @@ def normalised_comprehensiveness(
 def normalised_sufficiency(
     p_full: NDArray[np.float64], p_keep: NDArray[np.float64], p_null: NDArray[np.float64]
 ) -> NDArray[np.float64]: ...
+def decision_flip(
+    prediction: NDArray[np.int64], perturbed: NDArray[np.float64], offsets: NDArray[np.int64], n_fractions: int
+) -> NDArray[np.float64]: ...
 def entropy_shift(
     full: NDArray[np.float64],
     full_offsets: NDArray[np.int64],

@@ -24,6 +24,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(log_odds, m)?)?;
     m.add_function(wrap_pyfunction!(normalised_comprehensiveness, m)?)?;
     m.add_function(wrap_pyfunction!(normalised_sufficiency, m)?)?;
+    m.add_function(wrap_pyfunction!(decision_flip, m)?)?;
     m.add_function(wrap_pyfunction!(entropy_shift, m)?)?;
     m.add_function(wrap_pyfunction!(kl_divergence, m)?)?;
     m.add_function(wrap_pyfunction!(aopc, m)?)?;
@@ -109,6 +110,22 @@ fn normalised_sufficiency<'py>(
     let (p_keep, p_null) = (one("p_keep", p_keep)?, one("p_null", p_null)?);
     let (p_full, p_keep, p_null) = (p_full.as_slice()?, p_keep.as_slice()?, p_null.as_slice()?);
     Ok(py.detach(|| faithfulness::normalised_sufficiency(p_full, p_keep, p_null))?.to_pyarray(py))
+}
+
+/// Whether another class than the predicted one has the highest probability.
+#[pyfunction]
+fn decision_flip<'py>(
+    prediction: Any<'_, 'py>,
+    perturbed: Any<'_, 'py>,
+    offsets: Any<'_, 'py>,
+    n_fractions: usize,
+) -> PyResult<Out<'py, f64>> {
+    let (py, prediction) = (perturbed.py(), one("prediction", prediction)?);
+    let (values, offsets) = (one("perturbed", perturbed)?, one("offsets", offsets)?);
+    let (prediction, values, offsets) = (prediction.as_slice()?, values.as_slice()?, offsets.as_slice()?);
+    let out = py
+        .detach(|| faithfulness::decision_flip(prediction, &Ragged::new("perturbed", values, offsets)?, n_fractions))?;
+    Ok(out.to_pyarray(py))
 }
 
 type PerDistribution = fn(&Ragged<'_, f64>, &Ragged<'_, f64>, usize) -> Result<Vec<f64>>;

@@ -145,6 +145,42 @@ def test_faithfulness_by_its_formulas(rows: list[tuple[float, float, float, floa
     np.testing.assert_allclose(metrics.aopc(other, "paper"), other.sum(axis=1) / 3, atol=1e-15)
 
 
+@given(
+    st.integers(1, 4).flatmap(
+        lambda c: st.lists(
+            st.tuples(
+                st.integers(0, c - 1),
+                st.lists(
+                    st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=c, max_size=c), min_size=3, max_size=3
+                ),
+            ),
+            min_size=1,
+            max_size=6,
+        )
+    )
+)
+def test_a_decision_flips_where_argmax_is_another_class(rows: list[tuple[int, list[list[float]]]]) -> None:
+    """`np.argmax` takes the first of equals, too."""
+    prediction, removed = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    expected = (removed.argmax(axis=2) != prediction[:, None]).astype(float)
+    assert metrics.decision_flip(prediction, removed).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("prediction", "removed", "message"),
+    [
+        ([2], [[[0.5, 0.5]]], r"row 0: prediction\[0\] is 2, expected the position of a class"),
+        ([0], [[0.5, 0.5]], r"prediction has shape \(1,\) and removed \(1, 2\), expected \[N\] and \[N, K, C\]"),
+        ([0, 1], [[[0.5, 0.5]]], r"prediction has shape \(2,\) and removed \(1, 1, 2\)"),
+        ([0], [[[1.5, 0.5]]], r"perturbed\[0\] is 1.5, expected a probability"),
+        ([0.5], [[[0.5, 0.5]]], "prediction holds float64, expected integers"),
+    ],
+)
+def test_a_decision_is_a_class_and_its_probabilities(prediction: Any, removed: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        metrics.decision_flip(prediction, removed)
+
+
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=6))
 def test_relative_gain_is_antisymmetric(values: list[float]) -> None:
     up, down = metrics.relative_gain(values, "higher"), metrics.relative_gain(values, "lower")

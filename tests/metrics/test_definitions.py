@@ -33,6 +33,7 @@ FAITHFULNESS = {
     "sufficiency_entropy": ("none", LOGS, LOG, {"keep"}),
     "comprehensiveness_kl": ("higher", (0, 745.2), LOG, {"remove"}),
     "sufficiency_kl": ("lower", (0, 745.2), LOG, {"keep"}),
+    "decision_flip": ("higher", (0, 1), SHARE, {"remove"}),
 }
 PLAUSIBILITY = [
     "auprc",
@@ -98,7 +99,8 @@ def test_metrics_of_faithfulness() -> None:
     for how, kinds, end in (("attention", KINDS, ""), ("delete", {"remove"}, "[delete]")):
         for family, (direction, value_range, step, needed) in FAITHFULNESS.items():
             if needed <= kinds:
-                expected[f"{family}{end}"] = (direction, value_range, step, step == SHARE), how
+                main = step == SHARE and family != "decision_flip"
+                expected[f"{family}{end}"] = (direction, value_range, step, main), how
                 for fraction in ("0.1", "0.5"):
                     expected[f"{family}@{fraction}{end}"] = (direction, value_range, step, False), how
     assert {name: (told(d), d.perturbation) for name, d in found.items()} == expected
@@ -165,4 +167,6 @@ def test_pooled_counts_make_shares_and_their_trials() -> None:
         assert float(metrics[name].value(sums)) == pytest.approx(value)
         assert metrics[name].value(twice).tolist() == pytest.approx([value, float("nan")], nan_ok=True)
     assert of_group("plausibility")["token_f1_micro"].share is None
-    assert {d.name for d in WHOLE.definitions if d.share and ":" not in d.name} == {"accuracy", "gold_available"}
+    flips = {f"decision_flip@{fraction}{end}" for fraction in ("0.1", "0.5") for end in ("", "[delete]")}
+    hits = {"accuracy", "gold_available", *flips}
+    assert {d.name for d in WHOLE.definitions if d.share and ":" not in d.name} == hits

@@ -16,6 +16,7 @@ LOG_RANGE = (-745.2, 745.2)
 """No logarithm of a positive double is further from 0."""
 ERASER = "DeYoung et al. 2020"
 CARTON = "Carton et al. 2020"
+SERRANO = "Serrano & Smith 2019"
 Shift = Callable[[Floats, NDArray[np.int64], Floats, NDArray[np.int64], int], Floats]
 
 
@@ -24,6 +25,11 @@ def _shift(function: Shift, rows: Perturbed, perturbed: Ragged) -> Floats:
     full = rows.full
     found = function(full.values, full.offsets, perturbed.values, perturbed.offsets, rows.n_fractions)
     return np.reshape(found, (-1, rows.n_fractions))
+
+
+def _flips(rows: Perturbed) -> Floats:
+    removed, k = rows.remove, rows.n_fractions
+    return _rust.decision_flip(rows.prediction, removed.values, removed.offsets, k).reshape(-1, k)
 
 
 def _csd(rows: Perturbed) -> Floats:
@@ -148,5 +154,19 @@ FAMILIES: tuple[Family, ...] = (
         step=LOG_STEP,
         main=False,
         per="fraction",
+    ),
+    Family(
+        name="decision_flip",
+        group="faithfulness",
+        direction="higher",
+        meaning="share of rows whose prediction changes when the words with the highest scores are removed",
+        source=SERRANO,
+        needs=frozenset({"remove"}),
+        values=_flips,
+        per="fraction",
+        # Yes or no of what comprehensiveness tells by degrees: beside it the short table would be crowded.
+        main=False,
+        hits=True,
+        of_one_model=True,
     ),
 )
