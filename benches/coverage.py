@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from unirex.metrics import Resampling, Run, State, compare, gain_table
-from unirex.metrics.definitions import Layout
+from unirex.metrics.layout import Layout
 
 Rng = np.random.Generator
 Counts = dict[str, list[bool]]

@@ -39,13 +39,7 @@ pub fn class_probability(
         let values = probabilities.row(row);
         check_probabilities(name, row, values)?;
         let width = block_width(name, row, values.len(), n_fractions)?;
-        let class = usize::try_from(class).ok().filter(|&c| c < width).ok_or(Error::BadValue {
-            row,
-            name: other,
-            index: 0,
-            found: class as f64,
-            expected: "the position of a class in the probabilities",
-        })?;
+        let class = position(row, other, class, width)?;
         picked.extend(values.iter().skip(class).step_by(width));
     }
     Ok(picked)
@@ -78,6 +72,47 @@ pub fn normalised_comprehensiveness(p_full: &[f64], p_remove: &[f64], p_null: &[
 /// undefined where removing everything does not lower the probability.
 pub fn normalised_sufficiency(p_full: &[f64], p_keep: &[f64], p_null: &[f64]) -> Result<Vec<f64>> {
     normalised(p_full, "p_keep", p_keep, p_null, |share| 1.0 - share)
+}
+
+/// Whether the class with the highest probability, the first of equals, is another than `prediction`: 1 or 0 per row and
+/// fraction. Row `i` of `perturbed` holds `n_fractions` blocks of equally many classes.
+pub fn decision_flip(prediction: &[i64], perturbed: &Ragged<'_, f64>, n_fractions: usize) -> Result<Vec<f64>> {
+    let name = "perturbed";
+    if perturbed.len() != prediction.len() {
+        let (found, expected) = (prediction.len(), perturbed.len());
+        return Err(Error::LengthMismatch { name: "prediction", found, other: name, expected });
+    }
+    let mut out = Vec::with_capacity(prediction.len() * n_fractions);
+    for (row, &class) in prediction.iter().enumerate() {
+        let values = perturbed.row(row);
+        check_probabilities(name, row, values)?;
+        let width = block_width(name, row, values.len(), n_fractions)?;
+        let class = position(row, "prediction", class, width)?;
+        out.extend(values.chunks_exact(width).map(|block| if first_highest(block) == class { 0.0 } else { 1.0 }));
+    }
+    Ok(out)
+}
+
+/// The position of the highest value, the first of equals.
+fn first_highest(values: &[f64]) -> usize {
+    let mut best = (0, f64::NEG_INFINITY);
+    for (i, &value) in values.iter().enumerate() {
+        if value > best.1 {
+            best = (i, value);
+        }
+    }
+    best.0
+}
+
+/// A class as a position among `width` classes.
+fn position(row: usize, name: &'static str, class: i64, width: usize) -> Result<usize> {
+    usize::try_from(class).ok().filter(|&c| c < width).ok_or(Error::BadValue {
+        row,
+        name,
+        index: 0,
+        found: class as f64,
+        expected: "the position of a class in the probabilities",
+    })
 }
 
 /// Entropy of the full distribution minus that of the perturbed one, in nats; both are normalised to sum 1.
@@ -275,6 +310,29 @@ mod tests {
         assert!(class_probability("p", &one, &[2], 2).is_err());
         assert!(class_probability("p", &one, &[-1], 2).is_err());
         assert!(class_probability("p", &one, &[0], 3).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_decision_flips_where_another_class_comes_first() -> Result<()> {
+        let rows = Ragged::new(
+            "p",
+            &[0.6, 0.4, 0.4, 0.6, 0.5, 0.5, 0.1, 0.7, 0.2, 0.3, 0.3, 0.4, 0.4, 0.2, 0.4],
+            &[0, 6, 15],
+        )?;
+        assert_eq!(decision_flip(&[0, 1], &rows, 3)?, [0.0, 1.0, 0.0, 0.0, 1.0, 1.0]);
+        // The first of equals is the prediction, so one that comes later has flipped.
+        assert_eq!(decision_flip(&[1, 2], &rows, 3)?, [1.0, 0.0, 1.0, 1.0, 0.0, 1.0]);
+        for bad in [-1, 2] {
+            let said = decision_flip(&[bad, 0], &rows, 3).err().map(|e| e.to_string());
+            let expected =
+                format!("row 0: prediction[0] is {bad}, expected the position of a class in the probabilities");
+            assert_eq!(said, Some(expected));
+        }
+        assert!(decision_flip(&[0], &rows, 3).is_err());
+        assert!(decision_flip(&[0, 0], &rows, 4).is_err());
+        assert!(decision_flip(&[0, 0], &rows, 0).is_err());
+        assert!(decision_flip(&[0], &Ragged::new("p", &[0.5, f64::NAN], &[0, 2])?, 1).is_err());
         Ok(())
     }
 

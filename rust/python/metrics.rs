@@ -1,4 +1,4 @@
-//! Bindings of `faithfulness`, `plausibility`, `relative_gain`, `sums` and `bootstrap`.
+//! Bindings of `faithfulness`, `plausibility`, `complexity`, `relative_gain`, `sums` and `bootstrap`.
 
 // p_full, p_keep, p_remove and p_null are the names of the definitions.
 #![allow(clippy::similar_names)]
@@ -11,7 +11,7 @@ use crate::bootstrap::{self, Weights};
 use crate::faithfulness::{self, Aopc};
 use crate::plausibility::{self, Agreement};
 use crate::ragged::Ragged;
-use crate::{Error, Result, relative_gain, sums};
+use crate::{Error, Result, complexity, relative_gain, sums};
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 type Out<'py, T> = Bound<'py, PyArray1<T>>;
@@ -24,6 +24,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(log_odds, m)?)?;
     m.add_function(wrap_pyfunction!(normalised_comprehensiveness, m)?)?;
     m.add_function(wrap_pyfunction!(normalised_sufficiency, m)?)?;
+    m.add_function(wrap_pyfunction!(decision_flip, m)?)?;
     m.add_function(wrap_pyfunction!(entropy_shift, m)?)?;
     m.add_function(wrap_pyfunction!(kl_divergence, m)?)?;
     m.add_function(wrap_pyfunction!(aopc, m)?)?;
@@ -32,6 +33,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(token_f1_both_classes, m)?)?;
     m.add_function(wrap_pyfunction!(iou_agreement, m)?)?;
     m.add_function(wrap_pyfunction!(rationale_length, m)?)?;
+    m.add_function(wrap_pyfunction!(complexity_of, m)?)?;
     m.add_function(wrap_pyfunction!(extremes, m)?)?;
     m.add_function(wrap_pyfunction!(relative_gain_of, m)?)?;
     m.add_function(wrap_pyfunction!(column_sums, m)?)?;
@@ -109,6 +111,22 @@ fn normalised_sufficiency<'py>(
     let (p_keep, p_null) = (one("p_keep", p_keep)?, one("p_null", p_null)?);
     let (p_full, p_keep, p_null) = (p_full.as_slice()?, p_keep.as_slice()?, p_null.as_slice()?);
     Ok(py.detach(|| faithfulness::normalised_sufficiency(p_full, p_keep, p_null))?.to_pyarray(py))
+}
+
+/// Whether another class than the predicted one has the highest probability.
+#[pyfunction]
+fn decision_flip<'py>(
+    prediction: Any<'_, 'py>,
+    perturbed: Any<'_, 'py>,
+    offsets: Any<'_, 'py>,
+    n_fractions: usize,
+) -> PyResult<Out<'py, f64>> {
+    let (py, prediction) = (perturbed.py(), one("prediction", prediction)?);
+    let (values, offsets) = (one("perturbed", perturbed)?, one("offsets", offsets)?);
+    let (prediction, values, offsets) = (prediction.as_slice()?, values.as_slice()?, offsets.as_slice()?);
+    let out = py
+        .detach(|| faithfulness::decision_flip(prediction, &Ragged::new("perturbed", values, offsets)?, n_fractions))?;
+    Ok(out.to_pyarray(py))
 }
 
 type PerDistribution = fn(&Ragged<'_, f64>, &Ragged<'_, f64>, usize) -> Result<Vec<f64>>;
@@ -239,6 +257,16 @@ fn rationale_length<'py>(rationale: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyRe
     let (values, offsets) = (values.as_slice()?, offsets.as_slice()?);
     let count = || Ok::<_, Error>(plausibility::rationale_length(&Ragged::new("rationale", values, offsets)?));
     Ok(py.detach(count)?.to_pyarray(py))
+}
+
+/// Entropy of the shares of the scores' sizes in each row.
+#[pyfunction]
+#[pyo3(name = "complexity")]
+fn complexity_of<'py>(scores: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
+    let (py, values, offsets) = (scores.py(), one("scores", scores)?, one("offsets", offsets)?);
+    let (values, offsets) = (values.as_slice()?, offsets.as_slice()?);
+    let found = || Ok::<_, Error>(complexity::complexity(&Ragged::new("scores", values, offsets)?));
+    Ok(py.detach(found)?.to_pyarray(py))
 }
 
 /// Lowest and highest value of each column over the methods that count.

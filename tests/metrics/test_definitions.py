@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from unirex.metrics.definitions import Definition, Layout, Sums
+from unirex.metrics.definitions import Definition, Sums
+from unirex.metrics.layout import Layout
 
 KINDS = frozenset({"keep", "remove", "null"})
 WHOLE = Layout(
@@ -32,6 +33,7 @@ FAITHFULNESS = {
     "sufficiency_entropy": ("none", LOGS, LOG, {"keep"}),
     "comprehensiveness_kl": ("higher", (0, 745.2), LOG, {"remove"}),
     "sufficiency_kl": ("lower", (0, 745.2), LOG, {"keep"}),
+    "decision_flip": ("higher", (0, 1), SHARE, {"remove"}),
 }
 PLAUSIBILITY = [
     "auprc",
@@ -56,6 +58,7 @@ RATIONALE = {
     "words_cut": ("lower", (0, 1), 1.0, False),
     "gold_cut": ("lower", (0, 1), 1.0, False),
     "gold_available": ("none", (0, 1), SHARE, True),
+    "complexity": ("lower", (0, INFINITY), LOG, False),
 }
 
 
@@ -97,7 +100,8 @@ def test_metrics_of_faithfulness() -> None:
     for how, kinds, end in (("attention", KINDS, ""), ("delete", {"remove"}, "[delete]")):
         for family, (direction, value_range, step, needed) in FAITHFULNESS.items():
             if needed <= kinds:
-                expected[f"{family}{end}"] = (direction, value_range, step, step == SHARE), how
+                main = step == SHARE and family != "decision_flip"
+                expected[f"{family}{end}"] = (direction, value_range, step, main), how
                 for fraction in ("0.1", "0.5"):
                     expected[f"{family}@{fraction}{end}"] = (direction, value_range, step, False), how
     assert {name: (told(d), d.perturbation) for name, d in found.items()} == expected
@@ -137,9 +141,16 @@ def test_what_a_file_lacks_has_no_metric() -> None:
     assert Layout().definitions == Layout(has_probabilities=True, has_words=True, labels=("a",)).definitions == ()
     for name in ("has_label", "has_gold", "has_scores", "has_rationale", "has_cuts", "has_probabilities", "has_words"):
         assert getattr(Layout(), name) is False, name
-    assert [d.name for d in Layout(has_gold=True, has_cuts=True).definitions] == [*list(RATIONALE)[2:]]
-    assert [d.name for d in Layout(has_gold=True, has_scores=True).definitions] == [*PLAUSIBILITY[:3], "gold_available"]
-    assert [d.name for d in Layout(has_scores=True, has_rationale=True).definitions] == [*list(RATIONALE)[:2]]
+    assert [d.name for d in Layout(has_gold=True, has_cuts=True).definitions] == list(RATIONALE)[2:5]
+    assert [d.name for d in Layout(has_gold=True, has_scores=True).definitions] == [
+        *PLAUSIBILITY[:3],
+        "gold_available",
+        "complexity",
+    ]
+    assert [d.name for d in Layout(has_scores=True, has_rationale=True).definitions] == [
+        *list(RATIONALE)[:2],
+        "complexity",
+    ]
     only = Layout(has_gold=True, has_scores=True, only=frozenset({"auprc", "accuracy"}))
     assert [d.name for d in only.definitions] == ["auprc"]
 
@@ -164,4 +175,6 @@ def test_pooled_counts_make_shares_and_their_trials() -> None:
         assert float(metrics[name].value(sums)) == pytest.approx(value)
         assert metrics[name].value(twice).tolist() == pytest.approx([value, float("nan")], nan_ok=True)
     assert of_group("plausibility")["token_f1_micro"].share is None
-    assert {d.name for d in WHOLE.definitions if d.share and ":" not in d.name} == {"accuracy", "gold_available"}
+    flips = {f"decision_flip@{fraction}{end}" for fraction in ("0.1", "0.5") for end in ("", "[delete]")}
+    hits = {"accuracy", "gold_available", *flips}
+    assert {d.name for d in WHOLE.definitions if d.share and ":" not in d.name} == hits

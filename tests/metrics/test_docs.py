@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from reference import predictions
-from unirex.metrics import Resampling, score
+from unirex.metrics import Resampling, listing, score
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -21,15 +21,22 @@ def test_the_examples_are_true() -> None:
 
 def test_every_metric_is_defined_with_its_direction() -> None:
     text = PAGE.read_text(encoding="utf-8")
+    # The sections below the table, which define what it lists.
+    prose = text.partition(listing.END)[2]
     arrows = {"higher": "↑", "lower": "↓"}
     for metric in score(predictions.table(0, 5, hows=("attention",)), resampling=Resampling(replicates=0)).metrics:
         family, _, _ = metric.name.partition("@" if "@" in metric.name else ":")
         documented = (
             f"`{family}:CLASS`" if ":" in metric.name else f"`{family}@T`" if "iou" in family else f"`{family}`"
         )
-        assert documented in text, metric.name
+        assert documented in prose, metric.name
         line = next(
-            line for line in text.splitlines() if documented in line and line.lstrip().startswith(("|", "-", "`"))
+            line for line in prose.splitlines() if documented in line and line.lstrip().startswith(("|", "-", "`"))
         )
         if line.startswith("|") and metric.direction != "none":
             assert arrows[metric.direction] in line, metric.name
+
+
+def test_the_table_of_metrics_is_that_of_the_rows() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert listing.replaced(text) == text, "run `python -m unirex.metrics.listing docs/metrics.md`"

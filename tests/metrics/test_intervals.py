@@ -14,7 +14,6 @@ from scipy import stats
 
 from reference import predictions
 from unirex.metrics import Report, Resampling, State, score
-from unirex.metrics.definitions import Layout
 from unirex.metrics.intervals import (
     Variance,
     few_rows,
@@ -27,6 +26,7 @@ from unirex.metrics.intervals import (
     t_tail,
     wilson_ends,
 )
+from unirex.metrics.layout import Layout
 
 
 def bench() -> ModuleType:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unirex.metrics import Resampling
-from unirex.metrics.definitions import Layout
+from unirex.metrics.layout import Layout
 from unirex.metrics.paired import paired
 from unirex.metrics.row_values import RowValues
 

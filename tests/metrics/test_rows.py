@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unirex.metrics.batch import Batch, Known
-from unirex.metrics.definitions import Layout
+from unirex.metrics.layout import Layout
 from unirex.metrics.ragged import Ragged
 from unirex.metrics.rows import row_values
 

@@ -213,3 +213,47 @@ def test_large_and_fixed_size_lists_are_read_too() -> None:
         metadata=table.schema.metadata,
     )
     assert repr(score(table.cast(target), resampling=NO_DRAWS).metrics) == repr(expected.metrics)
+
+
+def test_flips_of_decisions_are_shares_of_rows() -> None:
+    """Rows without the column are left out; intervals at a fraction are those of shares, that of their mean is not."""
+    rows = predictions.rows(7, 50)
+    for row in rows[:5]:
+        row["remove.attention.self"] = None
+    report = score(predictions.as_table(rows))
+    known = [row for row in rows if row["remove.attention.self"] is not None]
+    for place, fraction in enumerate(rows[0]["fractions"]):
+        flips = 0
+        for row in known:
+            removed = row["remove.attention.self"][place]
+            flips += LABELS[removed.index(max(removed))] != row["prediction"]
+        metric = report[f"decision_flip@{fraction:g}"]
+        assert (metric.value, metric.n, metric.n_undefined, metric.interval) == (flips / 45, 45, 5, "wilson")
+    assert report["decision_flip"].interval == "wilson_t"
+    at = [report[f"decision_flip@{fraction:g}"].value for fraction in rows[0]["fractions"]]
+    assert report["decision_flip"].value == pytest.approx(np.mean(at))
+    paper = score(predictions.as_table(rows), "paper", resampling=NO_DRAWS)
+    assert paper["decision_flip"].value == pytest.approx(np.sum(at) / (len(at) + 1))
+    assert paper["decision_flip@0.1"].value == report["decision_flip@0.1"].value
+
+
+def test_of_equal_classes_the_first_is_the_decision() -> None:
+    table = {
+        "prediction": ["a", "b", "b"],
+        "probabilities": [[0.5, 0.5], [0.4, 0.6], [0.3, 0.7]],
+        "fractions": [[0.5]] * 3,
+        "remove.attention.self": [[[0.5, 0.5]], [[0.5, 0.5]], [[0.4, 0.6]]],
+    }
+    report = score(table, labels=["a", "b"], resampling=NO_DRAWS)
+    assert report["decision_flip@0.5"].value == pytest.approx(1 / 3)
+
+
+def test_scores_alone_have_a_complexity_that_the_short_table_shows() -> None:
+    report = score({"scores": [[0.5, -0.25, 0.25, None], [0.0, 0.0], [None], [2.0]]}, resampling=NO_DRAWS)
+    [metric] = report.metrics
+    assert (metric.name, metric.n, metric.n_undefined, metric.direction) == ("complexity", 2, 2, "lower")
+    assert metric.value == pytest.approx(1.5 * np.log(2) / 2)
+    assert "complexity" in report.to_text()
+    whole = score(predictions.table(1, 20), resampling=NO_DRAWS)
+    assert "complexity" not in whole.to_text()
+    assert "complexity" in whole.to_text(all_metrics=True)

@@ -85,7 +85,7 @@ def test_bytes_without_settings_do_not_merge() -> None:
         state.merge_bytes(content.getvalue())
     content = io.BytesIO()
     np.savez(content, **old, settings=np.frombuffer(b'{"version": 9}', dtype=np.uint8))
-    with pytest.raises(ValueError, match="version 9, expected 1"):
+    with pytest.raises(ValueError, match="version 9, expected 2"):
         state.merge_bytes(content.getvalue())
 
 
@@ -122,8 +122,8 @@ def test_bytes_with_arrays_of_another_form_do_not_merge() -> None:
 @pytest.mark.parametrize("settings", [3, None, ["replicates"], {}, {"replicates": 20}])
 def test_bytes_with_settings_of_another_form_do_not_merge(settings: object) -> None:
     state = plan(predictions.table(0, 10), resampling=Resampling(replicates=20)).state()
-    text = json.dumps({"version": 1, "settings": settings}).encode()
-    expected = f"the state's settings are {str(settings)!r}, expected the fields ['choice', 'confidence', "
+    text = json.dumps({"version": 2, "settings": settings}).encode()
+    expected = f"the state's settings are {str(settings)!r}, expected the fields ['choice', 'columns', 'confidence', "
     with pytest.raises(ValueError, match=f"^{re.escape(expected)}"):
         state.merge_bytes(with_arrays(state.to_bytes(), settings=np.frombuffer(text, dtype=np.uint8)))
 

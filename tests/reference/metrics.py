@@ -75,6 +75,7 @@ def faithfulness(row: Row, labels: list[str], how: str, convention: str) -> dict
         found["log_odds"].append(np.log(r / full) if r > 0 and full > 0 else NAN)
         found["normalised_comprehensiveness"].append(min(1, max(0, full - r) / drop) if drop > 0 else NAN)
         found["normalised_sufficiency"].append(max(0, 1 - max(0, full - k) / drop) if drop > 0 else NAN)
+        found["decision_flip"].append(float(labels[remove.index(max(remove))] != row["prediction"]))
         for what, other in (("comprehensiveness", remove), ("sufficiency", keep)):
             found[f"{what}_entropy"].append(entropy(whole) - entropy(other))
             kl = entropy(other, whole)
@@ -111,6 +112,8 @@ def row_metrics(
         else:
             chosen = [s is not None and s > 0 for s in scores]
             out["token_f1"] = f1_score([g > 0.5 for g in gold], chosen, average="macro", zero_division=0)
+    sizes = [abs(s) for s in scores if s is not None]
+    out["complexity"] = entropy(sizes) if any(sizes) else NAN
     out["rationale_length"] = float(sum(rationale))
     out["rationale_share"] = sum(rationale) / len(rationale) if rationale else NAN
     out["gold_available"] = float(gold is not None)

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from unirex.data.eraser import _evidences, _span
 from unirex.data.rows import decode, parse_json, take
-from unirex.metrics.definitions import Layout
+from unirex.metrics.layout import Layout
 from unirex.metrics.scoring import plan
 from unirex.metrics.state import Resampling, State
 

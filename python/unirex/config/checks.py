@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unirex.config.presets import preset_defaults
-from unirex.metrics.definitions import Layout
+from unirex.metrics.layout import Layout
 from unirex.text import suggest
 
 # What each estimator reads; those that are not here read `_SOFT`.

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
         aopc,
         auprc,
         average_precision,
+        complexity,
         comprehensiveness,
+        decision_flip,
         entropy_shift,
         iou_agreement,
         kl_divergence,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         token_recall,
     )
     from unirex.metrics.comparison import compare
+    from unirex.metrics.definitions import Family
     from unirex.metrics.differences import Comparison, Difference
     from unirex.metrics.eraser.benchmark import score_eraser
     from unirex.metrics.eraser.rows import score_eraser_rows
@@ -47,6 +50,7 @@ __all__ = [
     "Cell",
     "Comparison",
     "Difference",
+    "Family",
     "Gain",
     "GainTable",
     "Metric",
@@ -59,7 +63,9 @@ __all__ = [
     "auprc",
     "average_precision",
     "compare",
+    "complexity",
     "comprehensiveness",
+    "decision_flip",
     "entropy_shift",
     "finish",
     "gain_table",
@@ -84,29 +90,10 @@ __all__ = [
     "token_recall",
 ]
 
+# What is not here is in arrays.
 _HOME = {
-    "arrays": (
-        "aopc",
-        "auprc",
-        "average_precision",
-        "comprehensiveness",
-        "entropy_shift",
-        "iou_agreement",
-        "kl_divergence",
-        "log_odds",
-        "normalised_comprehensiveness",
-        "normalised_sufficiency",
-        "rank_rows",
-        "rationale_length",
-        "relative_gain",
-        "roc_auc",
-        "sufficiency",
-        "token_f1",
-        "token_f1_both_classes",
-        "token_precision",
-        "token_recall",
-    ),
     "comparison": ("compare",),
+    "definitions": ("Family",),
     "differences": ("Comparison", "Difference"),
     "eraser.benchmark": ("score_eraser",),
     "eraser.rows": ("score_eraser_rows",),
@@ -121,12 +108,12 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """The public name, imported on first use."""
-    for module, names in _HOME.items():
-        if name in names:
-            found = getattr(import_module(f"unirex.metrics.{module}"), name)
-            globals()[name] = found
-            return found
-    raise AttributeError(f"module 'unirex.metrics' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'unirex.metrics' has no attribute {name!r}")
+    module = next((module for module, names in _HOME.items() if name in names), "arrays")
+    found = getattr(import_module(f"unirex.metrics.{module}"), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -82,6 +82,26 @@ def normalised_sufficiency(p_full: ArrayLike, p_keep: ArrayLike, p_null: ArrayLi
     return _rust.normalised_sufficiency(full, keep.reshape(-1), _floats(p_null)).reshape(keep.shape)
 
 
+def decision_flip(prediction: ArrayLike, removed: ArrayLike) -> Floats:
+    """1 where the prediction changes without the rationale, else 0, [N, K]; higher is better (Serrano & Smith 2019).
+
+    `prediction` is [N], the position of the class predicted on the full input; `removed` [N, K, C] the probabilities
+    of all classes without the top fraction. The prediction then is the highest, the first of equals.
+
+    >>> decision_flip([0], [[[0.6, 0.4], [0.5, 0.5], [0.2, 0.8]]]).tolist()
+    [[0.0, 0.0, 1.0]]
+    """
+    classes, other = np.asarray(as_numpy(prediction)), _floats(removed)
+    if classes.ndim != 1 or other.ndim != 3 or len(classes) != len(other) or not other.size:
+        shapes = f"prediction has shape {classes.shape} and removed {other.shape}"
+        raise ValueError(f"{shapes}, expected [N] and [N, K, C], all at least 1")
+    if classes.dtype.kind not in "iu":
+        raise TypeError(f"prediction holds {classes.dtype}, expected integers, the positions of classes")
+    n, k, c = other.shape
+    ends = np.arange(n + 1, dtype=np.int64) * (k * c)
+    return _rust.decision_flip(classes.astype(np.int64), other.reshape(-1), ends, k).reshape(n, k)
+
+
 def entropy_shift(full: ArrayLike, perturbed: ArrayLike) -> Floats:
     """Entropy of the full distribution minus that of the perturbed one in nats, [N, K].
 
@@ -224,6 +244,20 @@ def rationale_length(rationale: Rows) -> NDArray[np.int64]:
     """
     rows, _ = _ragged("rationale", rationale, flags=True)
     return _rust.rationale_length(rows.values, rows.offsets)
+
+
+def complexity(scores: Rows) -> Floats:
+    """Entropy of each unit's share of the scores' sizes in nats, [N]; lower is better, at least 0 (Bhatt et al. 2020).
+
+    A share is |s_i| / sum |s|: 0 where one unit has all, log n where n have the same. A null score (a word the model
+    never saw) is left out. Undefined without a score, where all are 0, and where one is NaN or infinite. Only scores of
+    one kind compare: their logarithms or squares rank the units alike and have another complexity.
+
+    >>> complexity(np.array([[0.5, -0.25, 0.25], [0.0, 2.0, 0.0]])).round(4).tolist()
+    [1.0397, 0.0]
+    """
+    rows, _ = _ragged("scores", scores, flags=False)
+    return _rust.complexity(rows.values, rows.offsets)
 
 
 def relative_gain(

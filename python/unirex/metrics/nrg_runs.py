@@ -7,7 +7,8 @@ from typing import Any
 
 from unirex.metrics import row_values as row_values_file
 from unirex.metrics.cluster import Engine, map_on_ray, on_ray
-from unirex.metrics.definitions import Definition, Layout
+from unirex.metrics.definitions import Definition
+from unirex.metrics.layout import Layout
 from unirex.metrics.nrg_table import FAITHFULNESS, PLAUSIBILITY, TASK
 from unirex.metrics.pairing import (
     Allowed,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from unirex.metrics.families import FAMILIES
 from unirex.metrics.report import aligned
 from unirex.metrics.shown import Shown
 
@@ -15,7 +16,7 @@ METRICS = (*FAITHFULNESS, *PLAUSIBILITY, TASK)
 COMPOSITES = ("FNRG", "PNRG", "TNRG", "CNRG")
 
 
-LOWER = frozenset({"sufficiency"})
+LOWER = frozenset(family.name for family in FAMILIES if family.direction == "lower")
 """Metrics of which a lower value is better."""
 
 Rows = list[list[str]]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unirex import _rust
 from unirex.metrics.batch import Batch
-from unirex.metrics.definitions import Layout
+from unirex.metrics.layout import Layout
 from unirex.metrics.rows import row_values
 from unirex.metrics.scoring import Plan, Progress, name_duplicate
 from unirex.text import shown

@@ -35,6 +35,40 @@ class Ragged:
         return np.diff(self.offsets)
 
 
+def select(rows: Ragged, known: NDArray[np.bool_]) -> Ragged:
+    """The rows marked in `known`.
+
+    >>> select(Ragged(np.arange(4), np.array([0, 2, 3, 4])), np.array([True, False, True])).values.tolist()
+    [0, 1, 3]
+    """
+    if known.all():
+        return rows
+    offsets = np.zeros(int(known.sum()) + 1, dtype=np.int64)
+    np.cumsum(rows.lengths[known], out=offsets[1:])
+    inner = rows.values[rows.offsets[0] : rows.offsets[-1]]
+    return Ragged(inner[np.repeat(known, rows.lengths)], offsets)
+
+
+def spread(values: NDArray[np.generic], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Values of the known rows as those of all rows, NaN elsewhere.
+
+    >>> spread(np.array([1.0, 2.0]), np.array([True, False, True])).tolist()
+    [1.0, nan, 2.0]
+    """
+    out = np.full((len(known), *values.shape[1:]), np.nan)
+    out[known] = values
+    return out
+
+
+def where(known: NDArray[np.bool_], values: NDArray[np.generic]) -> NDArray[np.float64]:
+    """The values, NaN where they are not known.
+
+    >>> where(np.array([True, False]), np.array([3, 4])).tolist()
+    [3.0, nan]
+    """
+    return np.where(known, values.astype(np.float64), np.nan)
+
+
 def list_offsets(array: pa.Array) -> NDArray[np.int64]:
     """The offsets that go with `array.flatten()`: a slice starts at 0 and a null row is empty.
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from unirex.metrics.definitions import Convention, Direction, Group
+from unirex.metrics.definitions import GROUPS, Convention, Direction, Group
+from unirex.metrics.families import FAMILIES, family_of
 from unirex.metrics.intervals import few_rows
 from unirex.metrics.shown import Shown
 from unirex.text import suggest
@@ -151,11 +152,13 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
 
     Args:
         reports: one per system.
-        all_metrics: also the metrics of single fractions, classes and pooled counts.
+        all_metrics: also the metrics of single fractions, classes and pooled counts; so too where there are no others.
         names: headings of the columns; by default the ends of the sources' paths that differ.
     """
     first = reports[0]
     shown: dict[str, Metric] = {}
+    # Scores alone have metrics outside the short table only.
+    all_metrics = all_metrics or not any(metric.main for report in reports for metric in report.metrics)
     for report in reports:
         for metric in report.metrics:
             if all_metrics or metric.main or metric.name == first.headline:
@@ -164,7 +167,7 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
     single = len(reports) == 1
     table = [["", "", *(["value"] if single else names)] + (["interval", "rows", "undefined"] if single else [])]
     group = None
-    for name, metric in sorted(shown.items(), key=lambda item: _GROUPS.index(item[1].group)):
+    for name, metric in sorted(shown.items(), key=lambda item: GROUPS.index(item[1].group)):
         if metric.group != group:
             group = metric.group
             table.append([f"{group}"])
@@ -184,16 +187,15 @@ def across_models(reports: Sequence[Report], metrics: Iterable[str]) -> list[str
     plain comprehensiveness and sufficiency tell explanations of one model apart, not models.
     """
     judges = {(r.about.get("scorer") or r.about.get("model"), r.about.get("scorer") is None) for r in reports}
-    plain = [name for name in metrics if name.split("[")[0].split("@")[0] in _OF_ONE_MODEL]
-    if len(judges) < 2 or not plain:
+    families = [family_of(name) for name in metrics]
+    if len(judges) < 2 or not any(family is not None and family.of_one_model for family in families):
         return []
+    comprehensiveness, sufficiency, *others = (family.name for family in FAMILIES if family.of_one_model)
     return [
-        "note: different models were asked, so plain comprehensiveness and sufficiency (and csd, log_odds) do not rank "
-        "these systems; the normalised ones on the rows that all define (compare), or one check model (--scorer), do"
+        f"note: different models were asked, so plain {comprehensiveness} and {sufficiency} (and {', '.join(others)}) "
+        "do not rank these systems; the normalised ones on the rows that all define (compare), or one check model "
+        "(--scorer), do"
     ]
-
-
-_OF_ONE_MODEL = ("comprehensiveness", "sufficiency", "csd", "log_odds")
 
 
 def heads(reports: Sequence[Report]) -> list[str]:
@@ -204,9 +206,6 @@ def heads(reports: Sequence[Report]) -> list[str]:
         if len(set(ends)) == len(set(map(tuple, paths))):
             return ends
     return ["/".join(path) for path in paths]
-
-
-_GROUPS: list[Group] = ["task", "faithfulness", "plausibility", "rationale"]
 
 
 def _cells(name: str, reports: Sequence[Report]) -> list[str]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from unirex.disk.atomic import atomic_write
 from unirex.disk.untrusted import read_json
-from unirex.metrics.definitions import Layout
+from unirex.metrics.layout import Layout
 from unirex.metrics.rows import row_values
 from unirex.metrics.scoring import plan
 from unirex.metrics.state import Resampling, State

@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from unirex.metrics.batch import Parser, hash_ids
+from unirex.metrics.batch import hash_ids
 from unirex.metrics.cluster import SHARDS_PER_CPU, Engine, map_on_ray, n_cpus, on_ray
-from unirex.metrics.definitions import Convention, Layout
+from unirex.metrics.definitions import Convention
+from unirex.metrics.layout import Layout
+from unirex.metrics.parser import Parser
 from unirex.metrics.report import Report
 from unirex.metrics.source import Shard, Source, System, missing_column, open_source
 from unirex.metrics.state import Resampling, State
@@ -153,7 +155,7 @@ def _layout(
     )
     names = [definition.name for definition in layout.definitions]
     if not names:
-        expected = "scores or rationale beside gold, label beside prediction, or perturbed probabilities"
+        expected = "scores, a rationale, label beside prediction, or perturbed probabilities"
         hint = "--columns says what they are called in this file"
         raise ValueError(
             f"{source.name}: nothing to score in columns {shown(source.names())}, expected {expected} ({hint})"

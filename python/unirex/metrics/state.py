@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from unirex import _rust
 from unirex.disk.untrusted import read_json
-from unirex.metrics.batch import Batch, Parser
-from unirex.metrics.definitions import Definition, Layout, Sums
+from unirex.metrics.batch import Batch
+from unirex.metrics.definitions import Definition, Sums
 from unirex.metrics.intervals import NONE, of_metric
+from unirex.metrics.layout import Layout
 from unirex.metrics.oddities import NOTES, notes
+from unirex.metrics.parser import Parser
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.rows import row_values
 
 MAX_REPLICATES = 100_000
-_VERSION = 1
+_VERSION = 2
 """Of the bytes of a state."""
 
 
@@ -116,12 +118,13 @@ class State:
         layout, how = self.layout, self.resampling
         only = None if layout.only is None else sorted(layout.only)
         return {
-            **{name: value for name, value in vars(layout).items() if name != "definitions"},
+            **layout.given(),
             "perturbations": [[name, sorted(kinds)] for name, kinds in layout.perturbations],
             "only": only,
             "scorer": self.parser.scorer,
             "choice": self.parser.choice,
             **{name: getattr(how, name) for name in ("replicates", "seed", "confidence", "swap")},
+            "columns": [column.name for column in layout.columns],
         }
 
     def _check(self, theirs: object) -> None:
@@ -131,6 +134,9 @@ class State:
         if not isinstance(theirs, dict) or theirs.keys() != ours.keys():
             raise ValueError(f"the state's settings are {str(theirs)[:200]!r}, expected the fields {sorted(ours)}")
         for name, value in ours.items():
+            if name == "columns" and isinstance(theirs[name], list) and theirs[name] != value:
+                odd = sorted({*map(str, theirs[name])} ^ {*value}) or "another order"
+                raise ValueError(f"the state has other columns ({odd}), expected the same metrics to be installed")
             if theirs[name] != value:
                 raise ValueError(
                     f"the state has {name} {theirs[name]!r}, expected {value!r} as in the one it goes into"
@@ -171,7 +177,7 @@ class State:
         Raises:
             ValueError: other bytes, or a state of another seed, threshold, convention …, with both values.
 
-        >>> from unirex.metrics.definitions import Layout
+        >>> from unirex.metrics.layout import Layout
         >>> layout = Layout(has_gold=True, has_scores=True)
         >>> state, whole = (State(layout, Resampling(replicates=0)) for _ in "ab")
         >>> state.add(np.array([[1, 2]], dtype=np.uint64), np.full((len(layout.columns), 1), 0.5))

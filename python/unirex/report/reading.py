@@ -9,9 +9,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unirex import _rust
-from unirex.metrics.batch import Batch, Parser, as_keys
+from unirex.metrics.batch import Batch, as_keys
+from unirex.metrics.parser import Parser
+from unirex.metrics.ragged import select
 from unirex.metrics.report import Report
-from unirex.metrics.rows import row_values, select
+from unirex.metrics.rows import row_values
 from unirex.metrics.scoring import Plan, finish, plan
 from unirex.metrics.state import State
 from unirex.report.histogram import Histogram, Spread
@@ -26,7 +28,6 @@ SHOWN = ("comprehensiveness", "sufficiency", "csd", "auprc", "token_f1")
 """The metrics of single instances that the page shows, where the files allow them."""
 FAITHFULNESS = ("csd", "comprehensiveness")
 PLAUSIBILITY = ("auprc", "token_f1")
-RANGES = {"csd": (-2.0, 2.0), "comprehensiveness": (-1.0, 1.0), "auprc": (0.0, 1.0), "token_f1": (0.0, 1.0)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,8 @@ def read(system: str, options: Mapping[str, Any], most: int) -> Reading:
     picker = Picker(made.layout.labels, most)
     names = [column.name for column in made.layout.columns]
     ranked = {name: _first(options, names) for name, options in (("f", FAITHFULNESS), ("p", PLAUSIBILITY))}
-    rows = {name: Histogram(np.linspace(*RANGES[name], BINS + 1)) for name in (*ranked.values(),) if name is not None}
+    ranges = {definition.name: definition.range for definition in made.layout.definitions}
+    rows = {name: Histogram(np.linspace(*ranges[name], BINS + 1)) for name in (*ranked.values(),) if name is not None}
     for where, part in made.source.batches(state.parser.columns()):
         batch = state.parser.parse(part, where)
         if not len(batch):

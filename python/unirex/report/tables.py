@@ -7,24 +7,12 @@ from typing import Any
 import yaml
 
 from unirex.metrics.definitions import Direction
+from unirex.metrics.families import families, family_of
 from unirex.metrics.nrg_table import COMPOSITES
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.report.document import Document, Part, defined
 from unirex.report.figure import number
 from unirex.text import plain
-
-HEADLINE = (
-    (
-        "comprehensiveness",
-        "compre\u00adhensive\u00adness",
-        "how far p falls when the words with the highest scores are removed",
-    ),
-    ("sufficiency", "suffi\u00adciency", "how far p falls when only these words are kept"),
-    ("auprc", "AUPRC", "how well the scores rank the words that humans marked"),
-    ("token_f1", "token F1", "overlap of the selected words with the marked ones"),
-    ("iou_f1", "IOU F1", "overlap of spans of words"),
-)
-"""Metric, heading, and what it says in one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +96,14 @@ def _headline_metrics(parts: Sequence[Part]) -> Iterator[tuple[str, Head]]:
     names = list(dict.fromkeys(part.report.headline for part in parts if part.report.headline))
     for name in names:
         yield name, Head(text=name.replace("_", " "), direction="higher", about="the task score of this data set")
-    for name, text, about in HEADLINE:
-        full = next((m.name for p in parts for m in p.report.metrics if m.name.partition("@")[0] == name), None)
-        if full is None or full in names:
+    for family in families():
+        of_family = (m for p in parts for m in p.report.metrics if m.name.partition("@")[0] == family.name)
+        metric = next(of_family, None) if family.heading else None
+        if metric is None or metric.name in names:
             continue
-        metric = next(p.report[full] for p in parts if full in p.report)
-        threshold = full.partition("@")[2] if name == "iou_f1" else ""
+        threshold = metric.name.partition("@")[2] if family.per == "threshold" else ""
         where = f" that overlap by {threshold} or more" if threshold else ""
-        yield full, Head(text=text, direction=metric.direction, about=about + where)
+        yield metric.name, Head(text=family.heading, direction=metric.direction, about=family.meaning + where)
 
 
 def _best(name: str, parts: Sequence[Part]) -> float | None:
@@ -215,12 +203,12 @@ def epochs(part: Part) -> Table | None:
     ]
     if not names:
         return None
-    heads: dict[str, tuple[str, Direction]] = {
-        "headline": (part.report.headline or "task", "higher"),
-        "comprehensiveness": ("comprehensiveness", "higher"),
-        "sufficiency": ("sufficiency", "lower"),
-        "auprc": ("AUPRC", "higher"),
-    }
+    task = Head(text=part.report.headline or "task", direction="higher", about="")
+    rows_of = {name: family for name in names if (family := family_of(name)) is not None}
+    heads = tuple(
+        Head(text=rows_of[name].heading, direction=rows_of[name].direction, about="") if name in rows_of else task
+        for name in names
+    )
     chosen = part.folder.end.get("best_epoch")
     rows = tuple(
         Row(
@@ -234,7 +222,7 @@ def epochs(part: Part) -> Table | None:
         )
         for entry in part.folder.dev
     )
-    return Table(heads=tuple(Head(text=heads[n][0], direction=heads[n][1], about="") for n in names), rows=rows)
+    return Table(heads=heads, rows=rows)
 
 
 def _real(value: object) -> float | None:

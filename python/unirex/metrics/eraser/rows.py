@@ -17,8 +17,9 @@ from unirex import _rust
 from unirex.metrics import oddities
 from unirex.metrics.batch import Batch, Known
 from unirex.metrics.cluster import Engine, map_on_ray, on_ray
-from unirex.metrics.definitions import Convention, Layout
+from unirex.metrics.definitions import GROUPS, Convention
 from unirex.metrics.eraser.benchmark import PathLike, files, refuse_streams
+from unirex.metrics.layout import Layout
 from unirex.metrics.ragged import Ragged
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.state import Resampling, State
@@ -99,7 +100,7 @@ def score_eraser_rows(
         _add(reader, parts, states, progress)
     reports = [state.compute() for state in states]
     metrics = [part.renamed(m) for part, report in zip(parts, reports, strict=True) for m in report.metrics]
-    metrics.sort(key=lambda metric: _GROUPS.index(metric.group))
+    metrics.sort(key=lambda metric: GROUPS.index(metric.group))
     name = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     headline = "accuracy" if "prediction" in reader.fields else None
     fractions = tuple(reader.thresholds)
@@ -169,9 +170,6 @@ def _add(
             state.update(part.batch(arrays, ids))
         if progress is not None:
             progress(states[0].n_rows, reader.total)
-
-
-_GROUPS = ("task", "faithfulness", "plausibility", "rationale")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,360 @@
+"""Rows of a prediction file read and checked: every fault is named by file, row id and field."""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unirex.metrics import oddities
+from unirex.metrics.batch import Batch, Known, hash_ids
+from unirex.metrics.layout import Layout
+from unirex.metrics.ragged import (
+    Ragged,
+    bool_values,
+    float_values,
+    integer_values,
+    is_number,
+    list_offsets,
+    valid,
+    value_type,
+)
+from unirex.schema import perturbed_column
+from unirex.text import shown
+
+
+class Parser:
+    """Turns record batches into `Batch`es.
+
+    Args:
+        layout: what the rows offer.
+        scorer: the model that gave the perturbed probabilities.
+        choice: whether a row may have fewer probabilities than there are labels.
+    """
+
+    def __init__(self, layout: Layout, *, scorer: str = "self", choice: bool = False) -> None:
+        self.layout = layout
+        self.scorer = scorer
+        self.choice = choice
+        self.labels = {label: position for position, label in enumerate(layout.labels)}
+
+    def columns(self) -> list[str]:
+        """The columns that `parse` needs."""
+        layout = self.layout
+        names = ["id"]
+        names += ["label"] * layout.has_label
+        names += ["prediction"] * (layout.has_label or layout.has_probabilities or bool(layout.perturbations))
+        names += ["probabilities"] * layout.has_probabilities + ["words"] * layout.has_words
+        names += [self._full()] * (bool(layout.perturbations) and self._full() not in names)
+        names += ["fractions"] * bool(layout.perturbations)
+        names += [
+            perturbed_column(kind, how, self.scorer) for how, kinds in layout.perturbations for kind in sorted(kinds)
+        ]
+        names += ["scores"] * layout.has_scores + ["rationale"] * layout.has_rationale + ["gold"] * layout.has_gold
+        names += ["documents"] * layout.has_documents
+        return names + ["words_cut", "gold_cut"] * layout.has_cuts
+
+    def _full(self) -> str:
+        return "probabilities" if self.scorer == "self" else f"full.{self.scorer}"
+
+    def parse(self, batch: pa.RecordBatch, where: str) -> Batch:
+        """The rows of a record batch that has the columns of `columns()`; `where` is the file, for messages."""
+        layout = self.layout
+        rows = _Rows(batch, where, strict=layout.convention == "strict")
+        prediction = rows.classes("prediction", self.labels) if "prediction" in rows.names else None
+        own = self._probabilities(rows, "probabilities") if layout.has_probabilities else None
+        if own is not None and prediction is not None:
+            rows.preferred(prediction, own, layout.labels)
+        full = own
+        if layout.perturbations and (own is None or self.scorer != "self"):
+            full = self._probabilities(rows, self._full())
+        rationale = rows.rationale() if layout.has_rationale else None
+        parsed = Batch(
+            hashes=hash_ids(rows.ids),
+            label=rows.classes("label", self.labels, nulls=True) if layout.has_label else None,
+            prediction=prediction,
+            probabilities=full,
+            perturbed=self._perturbed(rows, full) if layout.perturbations and full is not None else {},
+            scores=rows.scores() if layout.has_scores else None,
+            rationale=rationale,
+            gold=rows.gold() if layout.has_gold else None,
+            words_cut=rows.integers("words_cut") if layout.has_cuts else None,
+            gold_cut=rows.integers("gold_cut") if layout.has_cuts else None,
+            borders=rows.borders(rationale) if layout.has_documents and rationale is not None else None,
+        )
+        _check_lengths(rows, parsed)
+        if parsed.scores is not None:
+            rows.odd |= oddities.of_scores(parsed.scores)
+        parsed.odd.update({kind: int(found.sum()) for kind, found in rows.odd.items() if found.any()})
+        if parsed.words_cut is not None and parsed.gold_cut is not None and parsed.scores is not None:
+            rows.at_most("words_cut", parsed.words_cut, "words", parsed.scores.lengths)
+            rows.at_most("gold_cut", parsed.gold_cut, "words_cut", parsed.words_cut)
+        return parsed
+
+    def _probabilities(self, rows: "_Rows", name: str) -> Ragged:
+        known = rows.probabilities(name, depth=1)
+        rows.all_known(name, known.known)
+        found, classes = known.rows.lengths, len(self.layout.labels)
+        fits = (found >= 1) & (found <= classes) if self.choice else found == classes
+        rows.require(fits, lambda i: f"{name} has {found[i]} values, expected {classes} (as labels)")
+        rows.sums(name, known.rows, 1)
+        return known.rows
+
+    def _perturbed(self, rows: "_Rows", full: Ragged) -> dict[tuple[str, str], Known]:
+        rows.fractions(self.layout.fractions)
+        found = {}
+        for how, kinds in self.layout.perturbations:
+            for kind in kinds:
+                name = perturbed_column(kind, how, self.scorer)
+                blocks = 1 if kind == "null" else len(self.layout.fractions)
+                known = rows.probabilities(name, depth=1 if kind == "null" else 2, blocks=blocks)
+                lengths, expected = known.rows.lengths, full.lengths * blocks
+                fits = ~known.known | (lengths == expected)
+                rows.require(
+                    fits, lambda i, n=name, a=lengths, b=expected: f"{n} has {a[i]} probabilities, expected {b[i]}"
+                )
+                rows.sums(name, known.rows, blocks)
+                found[kind, how] = known
+        return found
+
+
+def _check_lengths(rows: "_Rows", batch: Batch) -> None:
+    """Scores, rationale and gold of a row have one length."""
+    present = [(name, r) for name, r in (("scores", batch.scores), ("rationale", batch.rationale)) if r is not None]
+    if batch.gold is not None:
+        present.append(("gold", batch.gold.rows))
+    if "words" in rows.names:
+        present.append(("words", rows.words()))
+    for name, ragged in present[1:]:
+        first, other = present[0][0], present[0][1].lengths
+        found = ragged.lengths
+        fits = found == other
+        if name == "gold" and batch.gold is not None:
+            fits |= ~batch.gold.known
+        rows.require(
+            fits, lambda i, n=name, a=found, o=other, f=first: f"{n} has {a[i]} values, expected {o[i]} (as {f})"
+        )
+
+
+class _Rows:
+    """Checked access to the columns of one record batch."""
+
+    def __init__(self, batch: pa.RecordBatch, where: str, *, strict: bool) -> None:
+        self.batch = batch
+        self.where = where
+        self.strict = strict
+        self.odd: dict[str, NDArray[np.bool_]] = {}
+        self.names = batch.schema.names
+        ids = batch.column("id")
+        try:
+            batch.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{where}: broken content ({' '.join(str(error).split())[:200]})") from error
+        if ids.null_count:
+            raise ValueError(f"{where}: column 'id' is null in {ids.null_count} rows, expected an id in every row")
+        self.ids = self._text("id", ids)
+
+    def _text(self, name: str, array: pa.Array) -> pa.Array:
+        kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind):
+            return array.cast(kind).cast(pa.large_string())
+        raise self._wrong_type(name, "text")
+
+    def _wrong_type(self, name: str, expected: str) -> ValueError:
+        return ValueError(f"{self.where}: column {name!r} holds {self.batch.column(name).type}, expected {expected}")
+
+    def fail(self, row: int, message: str) -> ValueError:
+        """The error for a row, which it names by its id."""
+        return ValueError(f"{self.where}: row id {shown(self.ids[int(row)].as_py())}: {message}")
+
+    def require(self, fits: NDArray[np.bool_], message) -> None:  # type: ignore[no-untyped-def]
+        """Fails on the first row that does not fit."""
+        if not fits.all():
+            row = int(np.argmin(fits))
+            raise self.fail(row, message(row))
+
+    def doubt(self, kind: str, fits: NDArray[np.bool_], message) -> None:  # type: ignore[no-untyped-def]
+        """Fails on the first row that does not fit where definitions are strict, and counts such rows elsewhere."""
+        if self.strict:
+            self.require(fits, message)
+        elif not fits.all():
+            self.odd[kind] = self.odd.get(kind, False) | ~fits
+
+    def sums(self, name: str, rows: Ragged, blocks: int) -> None:
+        """Doubts rows of which one of the `blocks` lists of probabilities does not sum to about 1."""
+        sizes = rows.lengths // blocks
+        filled = sizes > 0
+        ends = np.zeros(int(filled.sum()) * blocks + 1, dtype=np.int64)
+        np.cumsum(np.repeat(sizes[filled], blocks), out=ends[1:])
+        found = np.ones((len(rows), blocks))
+        found[filled] = oddities.sums(Ragged(rows.values[rows.offsets[0] :], ends)).reshape(-1, blocks)
+        limit = oddities.slack(sizes)
+        off = np.abs(found - 1) > limit[:, None] + 1e-9
+
+        def message(row: int) -> str:
+            at = int(np.argmax(off[row]))
+            place = name if blocks == 1 else f"{name}[{at}]"
+            return f"{place} sums to {found[row, at]:.4g}, expected 1 (give or take {limit[row]:g})"
+
+        self.doubt("sums", np.logical_not(off.any(axis=1)), message)
+
+    def preferred(self, prediction: NDArray[np.int64], rows: Ragged, labels: tuple[str, ...]) -> None:
+        """Doubts rows whose prediction is not the class with the highest probability, or one that shares it."""
+        sizes = rows.lengths
+        self.require(
+            prediction < sizes, lambda i: f"prediction is {labels[prediction[i]]!r}, expected one of {sizes[i]} choices"
+        )
+        given = rows.values[rows.offsets[:-1] + prediction]
+        highest = oddities.highest(rows)
+
+        def message(row: int) -> str:
+            start, end = rows.offsets[row], rows.offsets[row + 1]
+            best = shown(labels[int(np.argmax(rows.values[start:end]))])
+            found = f"prediction is {shown(labels[prediction[row]])} with probability {given[row]:.4g}"
+            return f"{found}, expected {best} with {highest[row]:.4g}, or labels in the order of the probabilities"
+
+        self.doubt("prediction", given >= highest - oddities.ROUNDING, message)
+
+    def words(self) -> Ragged:
+        """The words' lengths alone; there are no values."""
+        array = self.batch.column("words")
+        if value_type(array.type) is None:
+            raise self._wrong_type("words", "lists of text")
+        self.all_known("words", valid(array))
+        return Ragged(np.zeros(0), list_offsets(array))
+
+    def borders(self, rationale: Ragged) -> NDArray[np.int64]:
+        """Where documents end inside the rows, as places in the rationale; a row of one document may be null."""
+        _, documents, known = self._ragged("documents")
+        words = rationale.lengths
+        total = oddities.sums(documents)
+        self.require(~known | (total == words), lambda i: f"documents sum to {total[i]:g}, expected {words[i]} (words)")
+        self._first(documents, ~(documents.values >= 0), "documents", "a count of 0 or more")
+        before = np.repeat(np.cumsum(np.where(known, total, 0)) - np.where(known, total, 0), documents.lengths)
+        ends = np.cumsum(documents.values)
+        starts = np.repeat(rationale.offsets[:-1], documents.lengths)
+        places: NDArray[np.int64] = (starts + ends - before).astype(np.int64)
+        return places
+
+    def all_known(self, name: str, known: NDArray[np.bool_]) -> None:
+        """Fails on the first null row."""
+        self.require(known, lambda _: f"{name} is null, expected a list")
+
+    def at_most(self, name: str, found: NDArray[np.int64], limit_name: str, limit: NDArray[np.int64]) -> None:
+        """Fails on the first row whose count exceeds its limit."""
+        self.require(found <= limit, lambda i: f"{name} is {found[i]}, expected at most {limit[i]} ({limit_name})")
+
+    def classes(self, name: str, labels: dict[str, int], *, nulls: bool = False) -> NDArray[np.int64]:
+        """Positions of the labels, -1 where null."""
+        encoded = self._text(name, self.batch.column(name)).dictionary_encode()
+        found = encoded.dictionary.to_pylist()
+        # One entry more: a null has index -1 here, the last.
+        table = np.array([labels.get(text, -2) for text in found] + [-1 if nulls else -2], dtype=np.int64)
+        index = integer_values(encoded.indices, null=-1)
+        positions = table[index]
+        texts = [*found, None]
+        self.require(
+            positions != -2, lambda i: f"{name} is {shown(texts[index[i]])}, expected one of {shown(list(labels))}"
+        )
+        return positions
+
+    def _ragged(self, name: str, *, flags: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:
+        """A list column: its values in Arrow and numpy, and which rows are known."""
+        array = self.batch.column(name)
+        inner = value_type(array.type)
+        if not (is_number(inner) or (flags and inner is not None and pa.types.is_boolean(inner))):
+            raise self._wrong_type(name, "lists of numbers" + (" or of true and false" if flags else ""))
+        values = array.flatten()
+        plain = (
+            bool_values(values) if pa.types.is_boolean(values.type) and name == "rationale" else float_values(values)
+        )
+        return values, Ragged(plain, list_offsets(array)), valid(array)
+
+    def _first(self, ragged: Ragged, bad: NDArray[np.bool_], name: str, expected: str) -> None:
+        """Fails on the first value marked bad."""
+        if bad.any():
+            at = int(np.argmax(bad))
+            row = int(np.searchsorted(ragged.offsets, at, side="right")) - 1
+            place = f"{name}[{at - ragged.offsets[row]}]"
+            raise self.fail(row, f"{place} is {ragged.values[at]}, expected {expected}")
+
+    def scores(self) -> Ragged:
+        """Scores, minus infinity where null."""
+        values, ragged, known = self._ragged("scores")
+        self.all_known("scores", known)
+        cut = ~valid(values)
+        self._first(
+            ragged, ~np.isfinite(ragged.values) & ~cut, "scores", "a finite number, or null for a word never seen"
+        )
+        if cut.any():
+            ragged = Ragged(np.where(cut, -np.inf, ragged.values), ragged.offsets)
+        return ragged
+
+    def rationale(self) -> Ragged:
+        """A list of true and false in every row."""
+        values, ragged, known = self._ragged("rationale", flags=True)
+        self.all_known("rationale", known)
+        self._first(ragged, ~valid(values), "rationale", "true or false, not null")
+        if ragged.values.dtype != np.bool_:
+            self._first(ragged, (ragged.values != 0) & (ragged.values != 1), "rationale", "0 or 1")
+            ragged = Ragged(ragged.values == 1, ragged.offsets)
+        return ragged
+
+    def gold(self) -> Known:
+        """The human rationale where one is known."""
+        _, ragged, known = self._ragged("gold", flags=True)
+        self._first(ragged, ~((ragged.values >= 0) & (ragged.values <= 1)), "gold", "a number in [0, 1]")
+        return Known(rows=ragged, known=known)
+
+    def probabilities(self, name: str, *, depth: int, blocks: int = 1) -> Known:
+        """Lists (depth 1) or lists of `blocks` lists (depth 2) of probabilities, the lists of a row joined."""
+        array = self.batch.column(name)
+        known = valid(array)
+        offsets = list_offsets(array) if value_type(array.type) else np.zeros(0, dtype=np.int64)
+        inner = value_type(array.type)
+        if depth == 2:
+            if inner is None or not is_number(value_type(inner)):
+                raise self._wrong_type(name, "lists of lists of numbers")
+            lists = array.flatten()
+            counts = np.diff(offsets)
+            self.require(
+                ~known | (counts == blocks), lambda i: f"{name} has {counts[i]} lists, expected {blocks} (as fractions)"
+            )
+            within = list_offsets(lists)
+            sizes = np.diff(within).reshape(-1, blocks)
+            even = np.ones(len(known), dtype=bool)
+            even[known] = (sizes == sizes[:, :1]).all(axis=1)
+            self.require(
+                even, lambda _: f"{name} has lists of different lengths, expected one probability per class in each"
+            )
+            ragged = Ragged(float_values(lists.flatten()), within[offsets])
+        elif is_number(inner):
+            ragged = Ragged(float_values(array.flatten()), offsets)
+        else:
+            raise self._wrong_type(name, "lists of numbers")
+        bad = ~((ragged.values >= 0) & (ragged.values <= 1))
+        percent = ", not percent" if bad.any() and ragged.values[bad][0] > 1 else ""
+        self._first(ragged, bad, name, f"a probability in [0, 1]{percent}")
+        return Known(rows=ragged, known=known)
+
+    def fractions(self, expected: tuple[float, ...]) -> None:
+        """Fails unless every row has these fractions."""
+        _, ragged, known = self._ragged("fractions")
+        self.all_known("fractions", known)
+        same = ragged.lengths == len(expected)
+        if same.all():
+            same = (ragged.values.reshape(-1, len(expected)) == np.array(expected)).all(axis=1)
+        self.require(
+            same,
+            lambda i: (
+                f"fractions are {ragged.values[ragged.offsets[i] : ragged.offsets[i + 1]].tolist()}, "
+                f"expected {list(expected)} as in the first row"
+            ),
+        )
+
+    def integers(self, name: str) -> NDArray[np.int64]:
+        """A count in every row."""
+        array = self.batch.column(name)
+        if not pa.types.is_integer(array.type):
+            raise self._wrong_type(name, "integers")
+        values = integer_values(array, null=-1)
+        self.require(values >= 0, lambda i: f"{name} is {array[i].as_py()}, expected a count of 0 or more")
+        return values
