@@ -216,7 +216,7 @@ def _fit(
     dev = tools.encode(sample(splits.val, config.train.dev_limit, seed=config.data.seed), splits.labels)
     if accelerator.is_main_process:
         _describe(parts, train, dev, accelerator.num_processes)
-    stages: tuple[Stage, ...] = getattr(method, "stages", (Stage(name="train"),))
+    stages = method.stages
     progress = Progress()
     for stage in stages:
         own = folder if stage is stages[-1] else folder / "stages" / stage.name

@@ -36,7 +36,7 @@ METHODS: dict[str, list[str]] = {
     "dlm_fp": ["--model.extractor=dual"],
     "slm_p": ["--method.comp_weight=0", "--method.suff_weight=0"],
     "slm_fp": [],
-    "slm_fp_relaxed": [f"--config={RECIPES / 'methods' / 'unirex.yaml'}", "--train.best_metric=composite"],
+    "slm_fp_relaxed": [f"--config={RECIPES / 'methods' / 'slm-fp-relaxed.yaml'}", "--train.best_metric=composite"],
     "sgt_p": ["--method.name=sgt", "--method.plaus_weight=0.5"],
     "fresh": ["--method.name=fresh", "--method.shape=contiguous"],
     "fresh_p": ["--method.name=fresh", "--method.plaus_weight=0.5"],

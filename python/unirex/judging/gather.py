@@ -10,13 +10,15 @@ import numpy as np
 import pyarrow as pa
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
+from torch import nn
 from tqdm import tqdm
 
 from unirex.data.collate import EncodedSet
 from unirex.disk.atomic import atomic_write
 from unirex.disk.predictions import Header, Prediction, to_table, write_table
 from unirex.judging.collapse import collapse_signs
-from unirex.judging.predict import BY_CONSTRUCTION, OWN, Clock, Explainable, Judging, predict
+from unirex.judging.predict import BY_CONSTRUCTION, OWN, Clock, Judging, predict
+from unirex.methods.method import Explainable
 from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
@@ -35,7 +37,7 @@ class About:
 
 def judge(
     accelerator: Accelerator,
-    method: Any,
+    method: nn.Module,
     data: EncodedSet,
     judging: Judging,
     about: About,

@@ -22,7 +22,7 @@ from unirex.data.collate import Batch, EncodedSet
 from unirex.disk import checkpoint
 from unirex.disk.checkpoint import rng_seed
 from unirex.disk.log import Interval, append_log, cut_log
-from unirex.methods.method import Counts
+from unirex.methods.method import Counts, Method
 from unirex.training.ahead import Ahead
 from unirex.training.display import TrainingBar
 from unirex.training.schedule import epoch_batches, learning_rate, uncorrected
@@ -110,7 +110,7 @@ class Training:
     def __init__(
         self,
         accelerator: Accelerator,
-        method: nn.Module,
+        method: Method,
         data: EncodedSet,
         config: TrainConfig,
         run: Path,
@@ -120,9 +120,6 @@ class Training:
         if len(data) < accelerator.num_processes:
             raise ValueError(f"the training set has {len(data)} instances, expected at least one per process")
         self.accelerator = accelerator
-        self.weights: dict[str, float] = method.weights  # type: ignore[assignment]
-        # What some methods adapt between steps, from counts over all processes.
-        self._after_step: Callable[[Callable[[Tensor], Tensor]], None] | None = getattr(method, "after_step", None)
         self.data = data
         self.config = config
         self.run = run
@@ -141,9 +138,10 @@ class Training:
         self._last = np.array([], dtype=np.int64)
 
     @property
-    def bare_method(self) -> Any:
+    def bare_method(self) -> Method:
         """The method without what accelerate wrapped around it."""
-        return self.accelerator.unwrap_model(self.method)
+        method: Method = self.accelerator.unwrap_model(self.method)
+        return method
 
     def fit(self, score_dev: Callable[[int], dict[str, float]], keep_best: Callable[[], None]) -> Progress:
         """Trains to the end or to the end of patience; returns where it ended.
@@ -221,8 +219,7 @@ class Training:
         self.optimizer.zero_grad()
         weights = [parameter.detach() for parameter in self.method.parameters() if parameter.requires_grad]
         self.watch.add_weights(step, nn.utils.get_total_norm(weights), index)
-        if self._after_step is not None:
-            self._after_step(self._total)
+        self.bare_method.after_step(sums, self._total)
         return sums, stop
 
     def _clip(self) -> Tensor:
@@ -258,13 +255,14 @@ class Training:
         """Adds up the gradients of all micro-batches; returns the sums of the terms, or None where memory ran out."""
         accelerator, step = self.accelerator, self.progress.step
         checkpoint.seed_step(self.seed, step, accelerator.process_index)
+        weights = self.bare_method.weights
         sums: dict[str, Tensor] = {}
         try:
             for number, batch in enumerate(micro):
                 last = number == len(micro) - 1
                 with nullcontext() if last else accelerator.no_sync(self.method):
                     terms = self.method(batch.to(accelerator.device), counts, rng_seed(self.seed, step))
-                    loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+                    loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
                     # Data-parallel training averages gradients over processes; the terms are shares of one mean.
                     accelerator.backward(loss * (0 if idle else accelerator.num_processes))
                 for name, term in terms.items():
@@ -328,12 +326,14 @@ class Training:
         sums = self.interval.over_all(self.accelerator)
         steps = sums["steps"]
         entry = {name: value / steps for name, value in sums["terms"].items()}
-        total = sum(self.weights[name] * value for name, value in entry.items())
+        weights = self.bare_method.weights
+        total = sum(weights[name] * value for name, value in entry.items())
         record = {
             "step": self.progress.step,
             "epoch": self.progress.epoch,
             "loss": total,
             **entry,
+            **self.bare_method.logged(),
             "lr": lr,
             "grad_norm": sums["norm"] / steps,
             "steps": steps,
