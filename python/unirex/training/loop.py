@@ -132,6 +132,7 @@ class Training:
         self.watch = Watch(accelerator, [example.id for example in data.examples], run)
         self.digests = digests or {}
         self.interval = Interval()
+        self._weights: dict[str, float] = {}  # of the running step
         self._stop = 0  # the signal that asked for it
         self._stopped_at = 0.0
         self._ahead: Ahead[list[Batch]] | None = None
@@ -255,14 +256,14 @@ class Training:
         """Adds up the gradients of all micro-batches; returns the sums of the terms, or None where memory ran out."""
         accelerator, step = self.accelerator, self.progress.step
         checkpoint.seed_step(self.seed, step, accelerator.process_index)
-        weights = self.bare_method.weights
+        self._weights = self.bare_method.weights
         sums: dict[str, Tensor] = {}
         try:
             for number, batch in enumerate(micro):
                 last = number == len(micro) - 1
                 with nullcontext() if last else accelerator.no_sync(self.method):
                     terms = self.method(batch.to(accelerator.device), counts, rng_seed(self.seed, step))
-                    loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+                    loss = torch.stack([self._weights[name] * term for name, term in terms.items()]).sum()
                     # Data-parallel training averages gradients over processes; the terms are shares of one mean.
                     accelerator.backward(loss * (0 if idle else accelerator.num_processes))
                 for name, term in terms.items():
@@ -326,8 +327,7 @@ class Training:
         sums = self.interval.over_all(self.accelerator)
         steps = sums["steps"]
         entry = {name: value / steps for name, value in sums["terms"].items()}
-        weights = self.bare_method.weights
-        total = sum(weights[name] * value for name, value in entry.items())
+        total = sum(self._weights[name] * value for name, value in entry.items())
         record = {
             "step": self.progress.step,
             "epoch": self.progress.epoch,
