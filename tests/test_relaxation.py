@@ -130,7 +130,7 @@ def test_several_units_share_the_gradient_where_several_are_chosen() -> None:
 
 @pytest.mark.parametrize(("old", "new"), [("sparsemax", "capped_simplex"), ("entmax", "capped_simplex")])
 def test_replaced_estimators_name_what_stands_for_them(old: str, new: str) -> None:
-    with pytest.raises(ValueError, match=f"estimator is '{old}', expected {new}"):
+    with pytest.raises(ValueError, match=rf"estimator is '{old}', expected one of .*\({old} is now {new}\)"):
         Relaxation(estimator=old)
 
 

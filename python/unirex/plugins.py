@@ -23,6 +23,7 @@ class Registry(Generic[T]):
         built_in: what this package has.
         fits: whether an object of another package is one of these.
         expected: what it has to be, for the message.
+        renamed: what names that are no more are called now, for the message.
 
     >>> shapes = Registry("shape", "doctest.shapes", {"circle": 0, "square": 4}, lambda it: isinstance(it, int), "int")
     >>> shapes.find("square"), "circle" in shapes, list(shapes)
@@ -33,13 +34,20 @@ class Registry(Generic[T]):
     """
 
     def __init__(
-        self, key: str, group: str, built_in: Mapping[str, T], fits: Callable[[object], bool], expected: str
+        self,
+        key: str,
+        group: str,
+        built_in: Mapping[str, T],
+        fits: Callable[[object], bool],
+        expected: str,
+        renamed: Mapping[str, str] | None = None,
     ) -> None:
         self.key = key
         self.group = group
         self.built_in = built_in
         self._fits = fits
         self._expected = expected
+        self._renamed = renamed or {}
 
     def __iter__(self) -> Iterator[str]:
         yield from self.built_in
@@ -69,7 +77,9 @@ class Registry(Generic[T]):
                 f"{self.group}), expected one of them"
             )
         if name not in self.built_in and not owners:
-            raise ValueError(f"{self.key} is {name!r}, expected one of {', '.join(self)}{suggest(name, self)}")
+            now = self._renamed.get(name)
+            hint = suggest(name, self) if now is None else f" ({name} is now {now})"
+            raise ValueError(f"{self.key} is {name!r}, expected one of {', '.join(self)}{hint}")
 
     def find(self, name: str) -> T:
         """The thing of a name.

@@ -14,7 +14,6 @@ from torch.autograd.function import once_differentiable
 
 from unirex.plugins import Registry
 from unirex.rationale.adaptive_step import AdaptiveStep
-from unirex.schema import RENAMED
 
 Estimator = Literal["hard", "logistic", "laplace", "gumbel", "perturbed", "imle", "aimle", "subset", "capped_simplex"]
 """Those of this package; see `relax`."""
@@ -49,10 +48,6 @@ class Relaxation:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        if self.estimator in RENAMED:
-            raise ValueError(
-                f"estimator is {self.estimator!r}, expected {RENAMED[self.estimator]}, which stands for it now"
-            )
         ESTIMATORS.check(self.estimator)
         for name in ("temperature", "imle_step", "aimle_target", "aimle_rate"):
             if not 0 < getattr(self, name) < float("inf"):
@@ -145,7 +140,13 @@ _BUILT_IN: dict[str, Relax] = {
 }
 
 ESTIMATORS: Registry[Relax] = Registry(
-    "estimator", "unirex.estimators", _BUILT_IN, callable, "a function like unirex.rationale.relaxation.relax"
+    "estimator",
+    "unirex.estimators",
+    _BUILT_IN,
+    callable,
+    "a function like unirex.rationale.relaxation.relax",
+    # They relaxed the choice of one unit, whatever the count.
+    renamed={"sparsemax": "capped_simplex", "entmax": "capped_simplex"},
 )
 
 _SOFT = ("temperature",)
