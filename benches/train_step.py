@@ -144,7 +144,7 @@ class PaperStep:
         """Logits [B, C] and the extractor's scores [B, L]."""
         output = self.model.backbone(input_ids=ids, attention_mask=visible.long())
         logits = self.model.classifier(self.model.dropout(output.pooler_output))
-        return logits.float(), self.model.extractor(output.last_hidden_state).float()
+        return logits.float(), self.model.extractor(output.last_hidden_state).squeeze(-1).float()
 
     def passes(self, batch: Batch) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
         extra = (0, self.longest - batch.words_BL.shape[1])

@@ -103,6 +103,43 @@ def test_scores_come_from_the_shared_states_and_logits_from_the_same_pass() -> N
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize(("extractor", "passes"), [("shared", 1), ("dual", 0)])
+def test_several_numbers_a_token_are_outputs_and_no_score(extractor: str, passes: int) -> None:
+    model, full = model_of(extractor, extractor_outputs=2), batch()
+    calls = []
+    model.backbone.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        outputs = model.outputs(full)
+        assert len(calls) == passes  # of the task model, which an extractor of its own does without
+        assert (outputs.shape, outputs.dtype) == ((*full.words_BL.shape, 2), torch.float32)
+        assert model.full(full)[1] is None
+    with pytest.raises(ValueError, match="the extractor gives 2 numbers a token, expected one, its score"):
+        model.scores(full)
+
+
+def test_one_number_a_token_is_its_score() -> None:
+    model, full = model_of("dual"), batch()
+    with torch.no_grad():
+        assert torch.equal(model.outputs(full)[..., 0], model.scores(full))
+        assert torch.equal(model.scores(full), model.full(full)[1])
+
+
+@pytest.mark.parametrize(("extractor", "settings"), [("none", {}), ("attribution", {"head": "mlp"}), ("support", {})])
+def test_an_extractor_that_scores_by_nothing_it_sees_in_a_pass_says_so(extractor: str, settings: dict) -> None:
+    model, full = model_of(extractor, **settings), batch()
+    with torch.no_grad():
+        assert model.full(full)[1] is None
+        with pytest.raises(ValueError, match=f"model.extractor is '{extractor}', expected one that scores by itself"):
+            model.outputs(full)
+
+
+def test_an_extractor_that_there_is_none_of_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="extractor is 'sharde', expected one of shared, dual, attribution, support, n"
+    ):
+        model_of("sharde")
+
+
 def test_multiple_choice_is_one_softmax_over_rows() -> None:
     model, full = model_of("shared", choice=True), batch(choices=True)
     with torch.no_grad():

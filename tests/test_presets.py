@@ -16,7 +16,6 @@ from unirex.config.presets import HEADS, METHOD_PRESETS, PRESETS, preset_default
 from unirex.config.run import RunConfig, TrainConfig, build_parser, parse, to_yaml
 from unirex.extractors.head import ScoreHead
 from unirex.methods import METHODS
-from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel
 from unirex.training.assemble import assemble
 from unirex.training.loop import Training, adamw
@@ -74,9 +73,8 @@ def test_the_paper_preset_trains_every_row_with_the_papers_head(name: str, tmp_p
     assert read("--preset=paper", recipe).model.head_width == 2048
     train = parts.tools.encode(parts.splits.train, parts.splits.labels)
     before = {key: value.clone() for key, value in parts.method.state_dict().items()}
-    for stage in getattr(parts.method, "stages", (Stage(name="train"),)):
-        if hasattr(parts.method, "enter"):
-            parts.method.enter(stage.name)
+    for stage in parts.method.stages:
+        parts.method.enter(stage.name)
         training = Training(Accelerator(cpu=True), parts.method, train, config.train, tmp_path / stage.name, 0)
         (tmp_path / stage.name).mkdir()
         assert fit(training, lambda epoch: {"best": 0.0}).step == 2

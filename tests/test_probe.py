@@ -11,10 +11,10 @@ from test_backbone import SMALL, backbone, random_rows
 from unirex import train
 from unirex.data.tokenization import build_tokenizer
 from unirex.encoder import probe
-from unirex.encoder.backbone import encode, encode_pooled
+from unirex.encoder.backbone import bare_backbone, encode, encode_pooled
 from unirex.encoder.gates import take_gates
 from unirex.judging.saved import saved_from
-from unirex.modeling import UnirexConfig, UnirexModel, _bare
+from unirex.modeling import UnirexConfig, UnirexModel
 
 EXACT = ["albert", "bert", "big_bird", "deberta-v2", "distilbert", "electra", "longformer", "modernbert", "mpnet",
          "roberta", "bloom", "gpt2", "llama", "opt"]  # fmt: skip
@@ -150,7 +150,7 @@ def test_big_bird_answers_the_same_after_a_short_batch(foreign: bool) -> None:
         model = AutoModelForSequenceClassification.from_config(config).eval()
         run = saved_from(model, build_tokenizer(["a text"]), attribution="grad").method.perturbed
     else:
-        backbone = _bare(config.to_dict()).eval()
+        backbone = bare_backbone(config.to_dict()).eval()
         run = lambda rows, *_: encode_pooled(backbone, rows, "first")  # noqa: E731
     long = random_rows(width=120, n_rows=2)
     with torch.no_grad():

@@ -130,9 +130,13 @@ def test_several_units_share_the_gradient_where_several_are_chosen() -> None:
 
 @pytest.mark.parametrize(("old", "new"), [("sparsemax", "capped_simplex"), ("entmax", "capped_simplex")])
 def test_replaced_estimators_name_what_stands_for_them(old: str, new: str) -> None:
-    how = Relaxation(estimator=old)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=f"estimator is '{old}', expected {new}"):
-        relax(torch.zeros(1, 3), torch.ones(1, 3).bool(), torch.tensor([[1]]), how)
+    with pytest.raises(ValueError, match=rf"estimator is '{old}', expected one of .*\({old} is now {new}\)"):
+        Relaxation(estimator=old)
+
+
+def test_an_unknown_estimator_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ValueError, match=r"estimator is 'logstic', expected one of hard, .* \(did you mean logistic"):
+        Relaxation(estimator="logstic")
 
 
 def test_subset_marginals_against_all_subsets() -> None:

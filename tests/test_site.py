@@ -36,11 +36,14 @@ def commands(content: str) -> list[Command]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """One thread, no network, no GPU; our commands from the sources."""
-    binaries = folder / "bin"
+    """One thread, no network, no GPU; our commands from the sources; what pip installs lies in a folder of its own."""
+    binaries, site = folder / "bin", folder / "site"
     binaries.mkdir()
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
-    calls = {name: "-c " + shlex.quote(_call(entry)) for name, entry in scripts.items()} | {"python": ""}
+    calls = {name: "-c " + shlex.quote(_call(entry)) for name, entry in scripts.items()} | {
+        "python": "",
+        "pip": _pip(site),
+    }
     for name, call in calls.items():
         path = binaries / name
         path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {call} "$@"\n')
@@ -49,11 +52,16 @@ def environment(folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": os.pathsep.join(places),
+        "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "ACCELERATE_USE_CPU": "true",
     }
+
+
+def _pip(site: Path) -> str:
+    return f"{shlex.quote(str(ROOT / 'tests' / 'reference' / 'packages.py'))} {shlex.quote(str(site))}"
 
 
 def _call(entry: str) -> str:

@@ -45,7 +45,7 @@ def test_a_line_of_the_log_holds_the_means_since_the_last(tmp_path: Path) -> Non
     assert [(line["step"], line["epoch"], line["steps"]) for line in steps] == [(1, 0, 1), (4, 1, 3), (6, 1, 2)]
     for line in steps:
         assert line["loss"] == pytest.approx(
-            sum(w * line[name] for name, w in training.weights.items() if name in line)
+            sum(w * line[name] for name, w in training.bare_method.weights.items() if name in line)
         )
         assert line["task"] > 0
         assert line["grad_norm"] > 0

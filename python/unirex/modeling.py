@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +16,15 @@ from transformers import (
 from transformers.utils.generic import ModelOutput
 from transformers.utils.hub import cached_file
 
-from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.data.collate import Batch, Rows
 from unirex.disk.untrusted import naming, read_json, refuse_code
 from unirex.disk.weights import allow_new_pooler, quiet, refuse_parts
-from unirex.encoder.backbone import Pooling, embedding_width, encode, encode_pooled, pool
-from unirex.encoder.families import fix_attention
-from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig, attribute, with_logits
-from unirex.extractors.head import HeadKind, ScoreHead, init_linear
-from unirex.extractors.learned import DualExtractor, SupportClassifier, VectorHead
-from unirex.extractors.target import Target
+from unirex.encoder.backbone import Pooling, bare_backbone, encode, freeze_pooler, pool
+from unirex.extractors.build import build_extractor
+from unirex.extractors.extractor import Pass
+from unirex.extractors.head import init_linear
+from unirex.extractors.row_classifier import RowClassifier
 
-ExtractorKind = Literal["shared", "dual", "attribution", "support", "none"]
 CHECKPOINT_VERSION = 1
 
 
@@ -40,7 +38,7 @@ class UnirexConfig(PretrainedConfig):
             classifier of its own that is explained in the task model's stead (FRESH), `none` leaves scoring to an
             attribution after training.
         extractor_backbone: configuration of a dual extractor's backbone; None = the same as the task model's.
-        extractor_outputs: numbers per token that a dual extractor's head gives; see `ScoreHead`.
+        extractor_outputs: numbers that a shared or dual extractor gives of each token; see `Extractor`.
         head: the extractor's head, `linear` or `mlp`; `head_width` and `head_layers` shape the MLP. With extractor
             `attribution`, `mlp` pools a token's attribution vector into its score, and `linear` means no head: the
             vector's sum or length.
@@ -62,7 +60,7 @@ class UnirexConfig(PretrainedConfig):
     head: str = "linear"
     head_width: int = 2048
     head_layers: int = 2
-    pooling: str = "pooler"
+    pooling: Pooling = "pooler"
     dropout: float = 0.1
     choice: bool = False
     initializer_range: float = 0.02
@@ -77,7 +75,8 @@ class UnirexOutput(ModelOutput):
     Attributes:
         loss: mean cross-entropy where labels were given.
         logits: float [instances, C].
-        scores: float [B, L], importance of each token, higher = more important; None without an extractor.
+        scores: float [B, L], importance of each token, higher = more important; None where the extractor gives none
+            by itself (attribution, several numbers a token): `unirex.explainer` explains those.
     """
 
     loss: Tensor | None = None
@@ -85,8 +84,8 @@ class UnirexOutput(ModelOutput):
     scores: Tensor | None = None
 
 
-class UnirexModel(PreTrainedModel):
-    """A classifier with a rationale extractor.
+class UnirexModel(RowClassifier, PreTrainedModel):
+    """A classifier with a rationale extractor; it knows neither of methods nor of kinds of extractors.
 
     `forward` is the plain call of the transformers library; training and evaluation use `full` and `perturbed`.
     """
@@ -107,11 +106,13 @@ class UnirexModel(PreTrainedModel):
         if not isinstance(config.backbone, dict) or not config.backbone.get("model_type"):
             message = f"backbone is {config.backbone!r}, expected a configuration with model_type"
             raise ValueError(message)
-        self.backbone = _bare(config.backbone)
+        self.pooling = config.pooling
+        self.choice = config.choice
+        self.backbone = bare_backbone(config.backbone)
         self.dropout = nn.Dropout(config.dropout)
-        width = self.backbone.config.hidden_size
-        self.classifier = nn.Linear(width, self._n_outputs)
-        self.extractor = self._make_extractor(width)
+        n_outputs = 1 if config.choice else int(config.num_labels or 2)  # of a row
+        self.classifier = nn.Linear(self.backbone.config.hidden_size, n_outputs)
+        self.extractor = build_extractor(config, self.backbone, n_outputs)
         self.post_init()
         self.freeze_unused()
 
@@ -127,188 +128,58 @@ class UnirexModel(PreTrainedModel):
         refuse_parts(found, str(pretrained_model_name_or_path))
         return (model, found) if wanted else model
 
-    @property
-    def _n_outputs(self) -> int:
-        """Logits per row."""
-        return 1 if self.config.choice else int(self.config.num_labels or 2)
-
-    def _make_extractor(self, width: int) -> nn.Module | None:
-        config = self.config
-        if config.extractor == "shared":
-            return self._head(width)
-        if config.extractor == "dual":
-            own = _bare(config.extractor_backbone or config.backbone)
-            return DualExtractor(own, self._head(own.config.hidden_size, config.extractor_outputs))
-        if config.extractor == "attribution" and config.head == "mlp":
-            return VectorHead(self._head(embedding_width(self.backbone)))
-        if config.extractor == "support":
-            head = self._head(width) if config.support_head else None
-            return SupportClassifier(_bare(config.backbone), nn.Linear(width, self._n_outputs), config.dropout, head)
-        return None
-
-    def _head(self, width: int, outputs: int = 1) -> ScoreHead:
-        kind: HeadKind = "mlp" if self.config.head == "mlp" else "linear"
-        return ScoreHead(width, kind, self.config.head_width, self.config.head_layers, outputs)
-
     def _init_weights(self, module: nn.Module) -> None:
         # Called for every module; the backbones initialise themselves.
-        own = isinstance(self.extractor, SupportClassifier) and module is self.extractor.classifier
-        if isinstance(module, ScoreHead) or module is self.classifier or own:
+        new_parts = () if self.extractor is None else self.extractor.new_parts
+        if any(module is part for part in (self.classifier, *new_parts)):
             init_linear(module, self.config.initializer_range)
 
-    @property
-    def pooling(self) -> Pooling:
-        """How a row of the task model becomes a vector."""
-        pooling: Pooling = self.config.pooling
-        return pooling
-
     def full(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Logits float32 [instances, C] and scores float32 [B, L] on the full input, in one pass where shared."""
+        """Logits float32 [instances, C] on the full input and scores float32 [B, L], in one pass where shared.
+
+        No scores where the extractor gives none from such a pass; see `Extractor.scores`.
+        """
         hidden_BLD, pooler_BD = encode(self.backbone, batch.rows)
-        logits = self._logits(pool(hidden_BLD, pooler_BD, batch.rows.visible_BL, self.pooling), batch.n_choices)
-        if isinstance(self.extractor, DualExtractor):
-            return logits, self._dual_scores(self.extractor, batch)
-        if isinstance(self.extractor, ScoreHead):
-            scores_BL: Tensor = self.extractor(hidden_BLD)
-            return logits, scores_BL.float()
-        return logits, None
+        pooled_BD = pool(hidden_BLD, pooler_BD, batch.rows.visible_BL, self.pooling)
+        logits_IC = self.by_instance(self.classify(pooled_BD), batch.n_choices)
+        if self.extractor is None:
+            return logits_IC, None
+        return logits_IC, self.extractor.scores(Pass(batch=batch, hidden_BLD=hidden_BLD))
 
     def scores(self, batch: Batch) -> Tensor:
         """Scores float32 [B, L] of a learned extractor alone."""
-        if isinstance(self.extractor, DualExtractor):
-            return self._dual_scores(self.extractor, batch)
-        assert isinstance(self.extractor, ScoreHead)
-        scores_BL: Tensor = self.extractor(encode(self.backbone, batch.rows)[0])
-        return scores_BL.float()
+        outputs_BLN = self.outputs(batch)
+        if outputs_BLN.shape[-1] != 1:
+            raise ValueError(f"the extractor gives {outputs_BLN.shape[-1]} numbers a token, expected one, its score")
+        return outputs_BLN.squeeze(-1)
 
-    def support(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """What `full` gives, of the support classifier: logits, and scores where it has a score head."""
-        own = self._support()
-        hidden_BLD, pooler_BD = encode(own.backbone, batch.rows)
-        logits = self._by_instance(
-            own.classify(pool(hidden_BLD, pooler_BD, batch.rows.visible_BL, self.pooling)), batch.n_choices
-        )
-        if own.head is None:
-            return logits, None
-        scores_BL: Tensor = own.head(hidden_BLD)
-        return logits, scores_BL.float()
-
-    def support_perturbed(self, rows: Rows, n_choices: int = 1, max_tokens: int | None = None) -> Tensor:
-        """What `perturbed` gives, of the support classifier."""
-        own = self._support()
-        pooled_BD = encode_pooled(own.backbone, rows, self.pooling, max_tokens=max_tokens)
-        return self._by_instance(own.classify(pooled_BD), n_choices)
-
-    def _support(self) -> SupportClassifier:
-        if not isinstance(self.extractor, SupportClassifier):
-            raise ValueError(f"model.extractor is {self.config.extractor!r}, expected 'support'")
-        return self.extractor
-
-    def attributions(
-        self, batch: Batch, logits_IC: Tensor, how: Attribution, config: AttributionConfig, fill: FillTokens
-    ) -> tuple[Tensor, Tensor | None]:
-        """Scores float32 [B, L] of the predicted class's logit (multiple choice: of each row's own), without gradient.
-
-        Beside them what they miss of completeness, where that means something; see `attribute`. With a support
-        classifier it is the one explained.
-        """
-        target = self.target(batch, logits_IC.argmax(1), config.max_tokens, fill)
-        return attribute(target, batch.words_BL, how, config, self._vector_head)
-
-    def attributed(
-        self,
-        batch: Batch,
-        class_I: Tensor,
-        how: Attribution,
-        config: AttributionConfig,
-        fill: FillTokens,
-        *,
-        train_scores: bool,
-    ) -> tuple[Tensor, Tensor]:
-        """What `full` gives, the scores being attributions of `class_I` (choices: of each row's logit).
-
-        With `train_scores` the scores carry gradient to every weight of the task model, a second derivative.
-        """
-        target = self.target(batch, class_I, config.max_tokens, fill)
-        if not train_scores and how not in IN_TRAINING:
-            logits_IC = self._logits(encode_pooled(self.backbone, batch.rows, self.pooling), batch.n_choices)
-            return logits_IC, attribute(target, batch.words_BL, how, config, self._vector_head)[0]
-        logits_BC, scores_BL = with_logits(
-            target, how, config.pooling_of(how), self._vector_head, train_scores=train_scores
-        )
-        return self._by_instance(logits_BC, batch.n_choices), scores_BL
+    def outputs(self, batch: Batch) -> Tensor:
+        """What a learned extractor gives for the task model's tokens, float32 [B, L, N], without the answer."""
+        found_BLN = None
+        if self.extractor is not None:
+            hidden_BLD = None if self.extractor.apart else encode(self.backbone, batch.rows)[0]
+            found_BLN = self.extractor.outputs(Pass(batch=batch, hidden_BLD=hidden_BLD))
+        if found_BLN is None:
+            raise ValueError(f"model.extractor is {self.config.extractor!r}, expected one that scores by itself")
+        return found_BLN
 
     @property
-    def _vector_head(self) -> VectorHead | None:
-        return self.extractor if isinstance(self.extractor, VectorHead) else None
-
-    def target(self, batch: Batch, class_I: Tensor, max_tokens: int, fill: FillTokens) -> Target:
-        """What attribution explains: the logits of `class_I`, of the support classifier where there is one."""
-        own = self.extractor if isinstance(self.extractor, SupportClassifier) else self
-        choice = torch.arange(batch.n_choices, device=class_I.device).repeat(len(class_I))
-        return Target(
-            backbone=own.backbone,
-            classify=own.classify,
-            pooling=self.pooling,
-            rows=batch.rows,
-            selectable_BL=batch.selectable_BL,
-            class_B=torch.zeros_like(choice) if self.config.choice else class_I,
-            fill=fill,
-            seeds_B=batch.index_I.to(class_I.device).repeat_interleave(batch.n_choices) * batch.n_choices + choice,
-            max_tokens=max_tokens,
-        )
-
-    def _dual_scores(self, extractor: DualExtractor, batch: Batch) -> Tensor:
-        if batch.extractor is None:
-            own_BL: Tensor = extractor(batch.rows)
-            return own_BL.float()
-        foreign_BL: Tensor = extractor(batch.extractor.rows)
-        return self._transferred(foreign_BL.float(), batch)
-
-    def extractor_outputs(self, batch: Batch) -> Tensor:
-        """What a dual extractor's head gives for the task model's tokens, float32 [B, L, outputs]."""
-        assert isinstance(self.extractor, DualExtractor)
-        if batch.extractor is None:
-            return self.extractor.outputs(batch.rows).float()
-        parts = self.extractor.outputs(batch.extractor.rows).float().unbind(-1)
-        return torch.stack([self._transferred(part, batch) for part in parts], -1)
-
-    def _transferred(self, foreign_BL: Tensor, batch: Batch) -> Tensor:
-        """Values at the extractor's tokens, taken to the task model's."""
-        assert batch.extractor is not None
-        return batch.extractor.transfer(foreign_BL, (batch.words_BL.shape[0], batch.words_BL.shape[1]))
+    def vector_head(self) -> nn.Module | None:
+        """What pools attribution vectors in the place of their sum or length."""
+        return self.extractor if self.extractor is not None and self.extractor.pools_vectors else None
 
     def freeze_unused(self) -> None:
         """Freezes the poolers that no output depends on, for which data-parallel training would wait forever."""
-        parts: list[Any] = [] if self.pooling == "pooler" else [self.backbone]
-        if isinstance(self.extractor, DualExtractor) or (self.extractor is not None and parts):
-            parts.append(getattr(self.extractor, "backbone", None))
-        for part in parts:
-            pooler = getattr(part, "pooler", None)
-            if pooler is not None:
-                pooler.requires_grad_(False)
+        if self.pooling != "pooler":
+            freeze_pooler(self.backbone)
+        if self.extractor is not None:
+            self.extractor.freeze_unused(self.pooling)
 
     def hold_score_bias(self) -> None:
-        """Holds the score heads' last bias where it is, for losses that a shift of all scores does not change."""
-        for module in self.modules():
-            if isinstance(module, ScoreHead):
-                module.hold_bias()
-
-    def perturbed(self, rows: Rows, n_choices: int = 1, max_tokens: int | None = None) -> Tensor:
-        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
-        return self._logits(encode_pooled(self.backbone, rows, self.pooling, max_tokens=max_tokens), n_choices)
-
-    def classify(self, pooled_BD: Tensor) -> Tensor:
-        """Row logits float32 [B, C] of pooled rows; one column with multiple choice."""
-        logits_BC: Tensor = self.classifier(self.dropout(pooled_BD))
-        return logits_BC.float()
-
-    def _logits(self, pooled_BD: Tensor, n_choices: int) -> Tensor:
-        return self._by_instance(self.classify(pooled_BD), n_choices)
-
-    def _by_instance(self, logits_BC: Tensor, n_choices: int) -> Tensor:
-        """Row logits as logits of instances, whose choices are the columns."""
-        return logits_BC.view(-1, n_choices) if self.config.choice else logits_BC
+        """Holds the score head's last bias where it is, for losses that a shift of all scores does not change."""
+        head = None if self.extractor is None else self.extractor.score_head
+        if head is not None:
+            head.hold_bias()
 
     def forward(
         self,
@@ -342,15 +213,6 @@ class UnirexModel(PreTrainedModel):
         logits, scores_BL = self.full(batch)
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
         return UnirexOutput(loss=loss, logits=logits, scores=scores_BL)
-
-
-def _bare(settings: dict[str, Any]) -> PreTrainedModel:
-    """A backbone with fresh weights from its configuration as a dict."""
-    refuse_code(settings, "backbone")
-    config = AutoConfig.for_model(**settings)
-    fix_attention(config)
-    model: PreTrainedModel = AutoModel.from_config(config, trust_remote_code=False)
-    return model
 
 
 def read_config(path: str) -> Any:
@@ -408,10 +270,11 @@ def with_pretrained(config: UnirexConfig, path: str | None, extractor_path: str 
     weights = None if path is None else load_backbone(path).state_dict()
     if weights is not None:
         model.backbone.load_state_dict(weights)
-    if isinstance(model.extractor, (DualExtractor, SupportClassifier)) and extractor_path is not None:
+    own = None if model.extractor is None else model.extractor.own_backbone
+    if own is not None and extractor_path is not None:
         if weights is None or extractor_path != path:
             weights = load_backbone(extractor_path).state_dict()
-        model.extractor.backbone.load_state_dict(weights)
+        own.load_state_dict(weights)
     return model
 
 

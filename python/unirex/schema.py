@@ -111,7 +111,3 @@ def perturbed_column(kind: str, how: str, scorer: str) -> str:
     'keep.attention.self'
     """
     return f"{kind}.{how}.{scorer}"
-
-
-RENAMED = {"sparsemax": "capped_simplex", "entmax": "capped_simplex"}
-"""Values of settings that have another name now: estimators that relaxed the choice of a single unit, for any count."""

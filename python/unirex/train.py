@@ -221,7 +221,7 @@ def _fit(run: Run) -> Progress:
     dev = tools.encode(sample(splits.val, run.config.train.dev_limit, seed=run.config.data.seed), splits.labels)
     if run.main:
         _describe(run.parts, train, dev, run.accelerator.num_processes)
-    stages: tuple[Stage, ...] = getattr(method, "stages", (Stage(name="train"),))
+    stages = method.stages
     progress = Progress()
     for stage in stages:
         folder = run.folder if stage is stages[-1] else run.folder.stage(stage.name)

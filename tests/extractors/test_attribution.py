@@ -20,6 +20,7 @@ from unirex.extractors.deeplift import ELEMENTWISE, deeplift
 from unirex.extractors.gate_gradients import gate_gradient, integrated_gates
 from unirex.extractors.gradients import completeness_gap, draw_shap, gradient_shap, integrated_gradients
 from unirex.extractors.head import ScoreHead
+from unirex.extractors.learned import VectorHead
 from unirex.extractors.occlusion import occlusion
 from unirex.extractors.target import Target
 
@@ -369,7 +370,7 @@ def test_scores_without_second_derivative_are_constants_of_the_same_value() -> N
 
 
 def test_a_head_pools_vectors() -> None:
-    of, head = target(), ScoreHead(16, "mlp", 8, 2)
+    of, head = target(), VectorHead(ScoreHead(16, "mlp", 8, 2))
     scores = attribute(of, words(of), "input_x_grad", AttributionConfig(), head)[0]
     inputs, _ = embedded(of)
     product = InputXGradient(Embedded(of)).attribute(inputs.clone().requires_grad_(), of.class_B)

@@ -9,9 +9,8 @@ import torch
 
 from reference.method_worlds import counts_of, data, method_of
 from unirex.extractors.attribution import attribute
-from unirex.extractors.head import expected_class
 from unirex.methods.a2r import attention
-from unirex.methods.l2e import importance_classes
+from unirex.methods.l2e import expected_class, importance_classes
 from unirex.methods.method import Counts, task_term
 from unirex.methods.objectives import jensen_shannon, task_loss
 from unirex.rationale.perturb import perturb
@@ -194,7 +193,7 @@ def test_a2r_is_two_task_losses_and_their_gap() -> None:
     terms = method(batch, counts_of(batch), 0)
     model = method.model
     with torch.no_grad():
-        scores = model.extractor(batch.rows)
+        scores = model.scores(batch)
         kept = top_k_masks(scores, batch.selectable_BL, [0.3])[0]
         hard = model.perturbed(perturb(batch.rows, batch.selectable_BL & ~kept, "attention", method.fill))
         soft = []
@@ -242,7 +241,7 @@ def test_l2e_distils_the_classes_of_the_attribution() -> None:
     with torch.no_grad():
         logits_IC, _ = method.model.full(batch)
         scores, _ = method.model.attributions(batch, logits_IC, "ig", method.config.explainer, method.fill)
-        outputs = method.model.extractor_outputs(batch).log_softmax(-1)
+        outputs = method.model.outputs(batch).log_softmax(-1)
         total = 0.0
         for row in range(6):
             inside = batch.selectable_BL[row].nonzero().flatten().tolist()

@@ -10,8 +10,10 @@ import torch
 
 from reference.method_worlds import CASES, counts_of, data, method_of, stages_of
 from unirex.config.run import TrainConfig
+from unirex.extractors.attribution import AttributionConfig, attribute
 from unirex.extractors.head import ScoreHead
 from unirex.judging.predict import EvalConfig, Judging, predict, sources
+from unirex.judging.saved import Attributed
 from unirex.methods import METHODS
 from unirex.methods.method import saved_config
 from unirex.modeling import UnirexModel
@@ -78,6 +80,19 @@ def test_a_saved_model_explains_as_before(case: str, tmp_path: Path) -> None:
             np.testing.assert_array_equal(row.scores, other.scores)
             np.testing.assert_array_equal(row.probabilities, other.probabilities)
             assert np.isfinite(row.scores).all()
+
+
+def test_attributions_asked_of_a_fresh_model_are_those_of_the_model_that_answers() -> None:
+    method, batch = method_of("fresh").eval(), data().collate(np.arange(6))
+    settings = AttributionConfig()
+    found = Attributed(method, "input_x_grad", settings).explain(batch)
+    torch.testing.assert_close(found.logits_IC, method.model.full(batch)[0])
+    target = method.model.target(batch, found.logits_IC.argmax(1), settings.max_tokens, method.fill)
+    assert target.backbone is method.model.backbone
+    expected, _ = attribute(target, batch.words_BL, "input_x_grad", settings)
+    torch.testing.assert_close(found.scores_BL, expected)
+    other = method.support.attributions(batch, found.logits_IC, "input_x_grad", settings, method.fill)[0]
+    assert not torch.allclose(found.scores_BL, other)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -105,8 +105,8 @@ def method_of(case: str, *, choices: bool = False, dropout: float = 0.0) -> Any:
 
 
 def stages_of(method: Any) -> list[str | None]:
-    """Names of a method's stages, or one None."""
-    return [stage.name for stage in method.stages] if hasattr(method, "stages") else [None]
+    """Names of a method's stages, or one None where there is nothing to enter."""
+    return [stage.name for stage in method.stages] if len(method.stages) > 1 else [None]
 
 
 def counts_of(*batches: Batch) -> Counts:

@@ -43,8 +43,8 @@ def main() -> None:
                     torch.testing.assert_close(b.grad, a.grad, atol=2e-5, rtol=1e-3, msg=f"{case} {stage} {name}")
             if getattr(alone, "step", None) is not None:
                 # Of the same selections, counted here by one process and there by two (twice over).
-                alone.after_step(lambda tally: tally)
-                shared.after_step(summed)
+                alone.after_step({}, lambda tally: tally)
+                shared.after_step({}, summed)
                 assert alone.step.size != AdaptiveStep(1.0, 1.0).size, case
                 for buffer in ("size", "moved"):
                     torch.testing.assert_close(getattr(shared.step, buffer), getattr(alone.step, buffer))

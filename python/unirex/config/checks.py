@@ -8,16 +8,6 @@ from unirex.config.presets import preset_defaults
 from unirex.metrics.layout import Layout
 from unirex.text import suggest
 
-# What each estimator reads; those that are not here read `_SOFT`.
-_SOFT = ("temperature",)
-_READ = {
-    "hard": (),
-    "gumbel": ("temperature", "noise"),
-    "perturbed": ("noise", "samples"),
-    "imle": ("noise", "samples", "imle_step"),
-    "aimle": ("noise", "samples", "aimle_target", "aimle_rate"),
-}
-
 
 def at_least(section: str, config: object, least: int, *names: str) -> None:
     """Raises ValueError naming the first setting that is below `least`; None is no value."""
@@ -88,17 +78,8 @@ def refuse_unread(config: Any) -> None:
 
 def unread(config: Any) -> dict[str, str]:
     """Settings of a run that nothing reads, and which other one leaves each unread."""
-    method, model = config.method, config.model
-    found: dict[str, str] = {}
-    if (estimator := getattr(method, "estimator", None)) is not None:
-        names = {name for read in _READ.values() for name in read} - set(_READ.get(estimator, _SOFT))
-        found |= dict.fromkeys((f"method.{name}" for name in sorted(names)), f"method.estimator {estimator}")
-    learned = f"model.extractor {model.extractor}" if model.extractor in ("shared", "dual") else ""
-    if getattr(method, "name", None) == "fresh" and method.plaus_weight > 0:
-        learned = "method.plaus_weight above 0, whose score head explains,"
-    if learned and method.name != "l2e":  # which distils its attribution into the extractor
-        found |= {"method.attribution": learned}
-        found |= {f"method.explainer.{name}": learned for name in vars(getattr(method, "explainer", config.model))}
+    model = config.model
+    found: dict[str, str] = dict(config.method.unread(model.extractor))
     if model.head == "linear":
         found |= dict.fromkeys(("model.head_width", "model.head_layers"), "model.head linear")
     return found

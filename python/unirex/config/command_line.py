@@ -9,7 +9,6 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from unirex.disk.untrusted import read_yaml
-from unirex.schema import RENAMED
 from unirex.text import line, suggest
 
 
@@ -63,8 +62,7 @@ def one_line(message: str, parser: ArgumentParser) -> str:
     line = " ".join(message.split())
     if choice := re.search(r'key "([\w.]+)": Expected a typing\.Literal\[(.+?)\]\. Got value: (\S+)', line):
         key, value, known = choice[1], choice[3], [name.strip("'") for name in choice[2].split(", ")]
-        instead = f" ({value} is now {RENAMED[value]})" if value in RENAMED else suggest(value, known)
-        return f"{key} is {value!r}, expected {' or '.join(known)}{instead}"
+        return f"{key} is {value!r}, expected {' or '.join(known)}{suggest(value, known)}"
     inside = re.search(r"Group '([\w.-]+)' does not accept option '([\w.-]+)'", line)
     unknown = re.search(
         r"(?:[Uu]nrecognized arguments: --|Key '|unexpected key: |does not accept nested key '|Option ')([\w.-]+)", line

@@ -1,6 +1,6 @@
 """The configuration of a run: dataclasses, YAML in, YAML out, an unknown key is an error."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,10 @@ from unirex.config.command_line import config_first, expand, one_line
 from unirex.config.presets import PRESETS, preset_defaults, preset_head
 from unirex.data.source import DataConfig
 from unirex.disk.untrusted import read_yaml
+from unirex.extractors.build import ExtractorKind
 from unirex.judging.predict import EvalConfig
-from unirex.methods import METHODS
-from unirex.modeling import ExtractorKind
+from unirex.methods import METHODS, find_method
+from unirex.methods.method import MethodConfig
 from unirex.text import NOW, suggest
 
 
@@ -182,7 +183,7 @@ class RunConfig:
     preset: str
     data: DataConfig
     model: ModelConfig
-    method: Any
+    method: MethodConfig
     train: TrainConfig
     eval: EvalConfig
 
@@ -197,9 +198,10 @@ class RunConfig:
         check_best_metric(self.train.best_metric, self.eval.how, self.eval.fractions)
         check_class_weights(self.method.class_weights, self.data.labels)
         refuse_unread(self)
-        if self.train.gradient_checkpointing and getattr(self.method, "comp_trains", "both") == "extractor":
-            # What is computed again in the backward pass would then train the task model.
-            raise ValueError("train.gradient_checkpointing is true, expected false with method.comp_trains extractor")
+        if self.train.gradient_checkpointing and self.method.forbids_recomputing is not None:
+            raise ValueError(
+                f"train.gradient_checkpointing is true, expected false with {self.method.forbids_recomputing}"
+            )
 
 
 def build_parser(method: str, *, prog: str, description: str, preset: str = "default") -> ArgumentParser:
@@ -216,7 +218,7 @@ def build_parser(method: str, *, prog: str, description: str, preset: str = "def
     parser.add_argument("--preset", type=str, default=preset, help="default, or paper: the published conventions")
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(ModelConfig, "model")
-    parser.add_class_arguments(METHODS[method].config_class, "method")
+    parser.add_class_arguments(find_method(method).config_class, "method")
     parser.add_class_arguments(TrainConfig, "train")
     parser.add_class_arguments(EvalConfig, "eval")
     parser.set_defaults(preset_defaults(preset, method))
@@ -230,10 +232,10 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
         ValueError: one line naming the key, what was found and what was expected.
     """
     arguments = config_first(list(argv))
-    method, preset = (
-        _ahead(arguments, "method.name", "joint", METHODS),
-        _ahead(arguments, "preset", "default", PRESETS),
-    )
+    method, preset = _ahead(arguments, "method.name", "joint"), _ahead(arguments, "preset", "default")
+    METHODS.check(method)
+    if preset not in PRESETS:
+        raise ValueError(f"preset is {preset!r}, expected {' or '.join(PRESETS)}{suggest(preset, PRESETS)}")
     parser = build_parser(method, preset=preset, prog=prog, description=description)
     try:
         namespace = parser.parse_args(arguments)
@@ -263,7 +265,7 @@ def from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
 
 def _model(model: ModelConfig, method: str, preset: str) -> ModelConfig:
     """The model's settings with the extractor that the method takes and its head, and paths without variables."""
-    taken: tuple[Any, ...] = METHODS[method].extractors
+    taken: tuple[Any, ...] = find_method(method).extractors
     extractor = model.extractor or taken[0]
     if extractor not in taken:
         raise ValueError(f"model.extractor is {extractor!r}, expected {' or '.join(taken)} for method {method}")
@@ -276,7 +278,7 @@ def _model(model: ModelConfig, method: str, preset: str) -> ModelConfig:
     )
 
 
-def _ahead(arguments: list[str], key: str, default: str, known: Mapping[str, Any]) -> str:
+def _ahead(arguments: list[str], key: str, default: str) -> str:
     """What is asked for under a key that is read ahead, since it decides which settings and defaults exist."""
     value = default
     for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
@@ -287,10 +289,7 @@ def _ahead(arguments: list[str], key: str, default: str, known: Mapping[str, Any
             value = _found_in(path, key) or value
         if argument.partition("=")[0] == f"--{key}":
             value = argument.partition("=")[2] or after
-    value = NOW.get((key, value), value)
-    if value not in known:
-        raise ValueError(f"{key} is {value!r}, expected {' or '.join(known)}{suggest(value, known)}")
-    return value
+    return NOW.get((key, value), value)
 
 
 def _found_in(path: str, key: str) -> str | None:

@@ -1,6 +1,6 @@
 """Where instances come from: the configuration of a data set, and its splits as examples."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from unirex.data.gold import keep_gold_share
 from unirex.data.hub import HubConfig, read_hub
 from unirex.data.record import OtherLabels, QueryUse, Record, known_label, to_example
 from unirex.data.toy import ToyConfig, toy_examples
+from unirex.plugins import Registry
 from unirex.schema import Example
 
 Split = Literal["train", "val", "test"]
@@ -24,7 +25,8 @@ class DataConfig:
 
     Attributes:
         source: `toy` = made in code, `eraser` = a folder in the layout of the ERASER benchmark, `hub` = anything the
-            `datasets` library knows, and local CSV, TSV, JSON, JSONL and Parquet files.
+            `datasets` library knows, and local CSV, TSV, JSON, JSONL and Parquet files; or the name of a reader of
+            another installed package (entry points of the group `unirex.readers`).
         path: eraser: the folder. hub: a file, several by a pattern or by `{split}`, a folder of files, a folder
             written by `save_to_disk`, or the name of a data set on the Hugging Face Hub.
         name: short name in tables and files; default: the last part of `path`, or `toy`.
@@ -46,7 +48,7 @@ class DataConfig:
         toy: how large the toy corpus is and of what kind.
     """
 
-    source: Literal["toy", "eraser", "hub"] = "toy"
+    source: str = "toy"
     path: str | None = None
     name: str | None = None
     query: QueryUse = "fixed"
@@ -64,7 +66,8 @@ class DataConfig:
     toy: ToyConfig = field(default_factory=ToyConfig)
 
     def __post_init__(self) -> None:
-        if (self.path is None) != (self.source == "toy"):
+        READERS.check(self.source)
+        if self.source in READERS.built_in and (self.path is None) != (self.source == "toy"):
             expected = (
                 "none (source: toy is made in code)" if self.source == "toy" else f"one for source: {self.source}"
             )
@@ -102,10 +105,7 @@ def load_split(config: DataConfig, split: Split) -> list[Example]:
     >>> len(load_split(DataConfig(toy=ToyConfig(n_train=20, n_val=5, n_test=5)), "train"))
     20
     """
-    if config.source == "toy":
-        examples = [_relabelled(e, config) for e in toy_examples(split, config=config.toy, seed=config.seed)]
-    else:
-        examples = _examples(_records(config, split), config)
+    examples = _examples(READERS.find(config.source)(config, split), config)
     if split == "train" and not examples:
         raise DataError(f"{config.path or config.source}: the training split is empty, expected at least one instance")
     examples = sample(examples, config.limit, seed=config.seed)
@@ -140,38 +140,58 @@ def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]
     return names
 
 
-def _records(config: DataConfig, split: Split) -> Iterable[Record]:
+def _read_toy(config: DataConfig, split: Split) -> Iterable[Example]:
+    return toy_examples(split, config=config.toy, seed=config.seed)
+
+
+def _read_eraser(config: DataConfig, split: Split) -> Iterable[Record]:
     assert config.path is not None
-    if config.source == "eraser":
-        return read_eraser(config.path, split, query=config.query, config=config.eraser)
+    return read_eraser(config.path, split, query=config.query, config=config.eraser)
+
+
+def _read_hub(config: DataConfig, split: Split) -> Iterable[Record]:
+    assert config.path is not None
     return read_hub(config.path, split, query=config.query, config=config.hub)
 
 
+Reader = Callable[[DataConfig, Split], Iterable[Record | Example]]
+"""What reads a data set: the instances of a split; none where it has no such split."""
+
+READERS: Registry[Reader] = Registry(
+    "data.source",
+    "unirex.readers",
+    {"toy": _read_toy, "eraser": _read_eraser, "hub": _read_hub},
+    callable,
+    "a function from a DataConfig and the name of a split to records",
+)
+
+
 def _relabelled(example: Example, config: DataConfig) -> Example:
-    """A toy example with its class as the configuration names it."""
+    """A ready example with its class as the configuration names it."""
     if example.choices or example.label is None:
         return example
     label = config.rename_labels.get(example.label, example.label)
     return replace(example, label=known_label(example.id, label, config.labels, config.other_labels))
 
 
-def _examples(records: Iterable[Record], config: DataConfig) -> list[Example]:
+def _examples(found: Iterable[Record | Example], config: DataConfig) -> list[Example]:
     first: dict[str, str] = {}
     examples = []
-    for record in records:
-        if record.id in first:
-            raise DataError(
-                f"{record.where}: id {record.id!r} is a duplicate, expected it once (first at {first[record.id]})"
-            )
-        first[record.id] = record.where
-        examples.append(
-            to_example(
-                record,
-                query=config.query,
-                separator=config.choices,
-                labels=config.labels,
-                rename=config.rename_labels,
-                others=config.other_labels,
-            )
-        )
+    for one in found:
+        where = one.where if isinstance(one, Record) else str(config.source)
+        if one.id in first:
+            raise DataError(f"{where}: id {one.id!r} is a duplicate, expected it once (first at {first[one.id]})")
+        first[one.id] = where
+        examples.append(_to_example(one, config) if isinstance(one, Record) else _relabelled(one, config))
     return examples
+
+
+def _to_example(record: Record, config: DataConfig) -> Example:
+    return to_example(
+        record,
+        query=config.query,
+        separator=config.choices,
+        labels=config.labels,
+        rename=config.rename_labels,
+        others=config.other_labels,
+    )

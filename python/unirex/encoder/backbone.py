@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from unirex.data.collate import Rows, drop_padding
-from unirex.encoder.families import can_drop, family_inputs, position_offset, positions_of
+from unirex.disk.untrusted import refuse_code
+from unirex.encoder.families import can_drop, family_inputs, fix_attention, position_offset, positions_of
 from unirex.encoder.gates import Gate, take_gates
 from unirex.encoder.packing import Packed, pack, packs, run_packed
 
@@ -56,6 +57,22 @@ def encode_padded(
         output = backbone(**inputs)
         gate.check_used(backbone)
     return output.last_hidden_state, getattr(output, "pooler_output", None)
+
+
+def bare_backbone(settings: dict[str, Any]) -> PreTrainedModel:
+    """A backbone with new weights from its configuration as a dict; no code from it runs."""
+    refuse_code(settings, "backbone")
+    config = AutoConfig.for_model(**settings)
+    fix_attention(config)
+    model: PreTrainedModel = AutoModel.from_config(config, trust_remote_code=False)
+    return model
+
+
+def freeze_pooler(backbone: PreTrainedModel) -> None:
+    """Freezes a pooler that no output depends on, for which data-parallel training would wait in vain."""
+    pooler = getattr(backbone, "pooler", None)
+    if pooler is not None:
+        pooler.requires_grad_(False)
 
 
 def embedding_width(backbone: PreTrainedModel) -> int:

@@ -1,5 +1,7 @@
 """What is known of the families of models, by their model type; the only place that names one."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -82,7 +84,7 @@ def is_causal(config: PretrainedConfig) -> bool:
     )
 
 
-def usual_pooling(config: PretrainedConfig) -> str:
+def usual_pooling(config: PretrainedConfig) -> Literal["pooler", "first", "last"]:
     """How a row becomes one vector by default: the pooler if there is one, a decoder's last token, else the first."""
     if config.model_type in _WITH_POOLER:
         return "pooler"

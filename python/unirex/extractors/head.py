@@ -10,11 +10,7 @@ HeadKind = Literal["linear", "mlp"]
 
 
 class ScoreHead(nn.Module):
-    """One score per token: a linear map, or an MLP with ReLU (UNIREX uses 2 hidden layers of 2048).
-
-    With `outputs` above 1 the head tells that many classes apart, the lowest speaking most against the prediction and
-    the highest most for it (L2E); the score is the expected class, counted from the middle one.
-    """
+    """Numbers of each token, usually one, its score: a linear map, or an MLP with ReLU (UNIREX: 2 layers of 2048)."""
 
     def __init__(self, width: int, kind: HeadKind, hidden: int, layers: int, outputs: int = 1) -> None:
         super().__init__()
@@ -25,12 +21,7 @@ class ScoreHead(nn.Module):
         self.layers = nn.Sequential(*blocks, nn.Linear(widths[-1], outputs))
 
     def forward(self, hidden_BLD: Tensor) -> Tensor:
-        """Scores float [B, L], higher = more important."""
-        found = self.outputs(hidden_BLD)
-        return found.squeeze(-1) if found.shape[-1] == 1 else expected_class(found)
-
-    def outputs(self, hidden_BLD: Tensor) -> Tensor:
-        """What the last layer gives, float [B, L, outputs], in the precision of its weights, regardless of autocast.
+        """What the last layer gives, float [B, L, N], in the precision of its weights regardless of autocast.
 
         Rounded to bfloat16, two of a sentence's scores would be equal in one sentence of four, and equal scores go by
         position.
@@ -51,17 +42,6 @@ class ScoreHead(nn.Module):
         last = self.layers[-1]
         assert isinstance(last, nn.Linear)
         last.bias.register_hook(torch.zeros_like)
-
-
-def expected_class(logits: Tensor) -> Tensor:
-    """The expected class counted from the middle one, float [...], of logits [..., classes].
-
-    >>> expected_class(torch.tensor([[0.0, 0.0, 100.0], [0.0, 0.0, 0.0]])).tolist()
-    [1.0, 0.0]
-    """
-    n = logits.shape[-1]
-    places = torch.arange(n, device=logits.device, dtype=torch.float32) - (n - 1) / 2
-    return (torch.softmax(logits.float(), -1) * places).sum(-1)
 
 
 def init_linear(module: nn.Module, std: float) -> None:

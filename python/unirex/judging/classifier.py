@@ -12,7 +12,7 @@ from unirex.encoder.families import family_inputs, is_causal
 from unirex.encoder.gates import Gate, take_gates
 from unirex.extractors.attribution import Attribution, AttributionConfig, attribute
 from unirex.extractors.target import Target
-from unirex.methods.method import Explanation
+from unirex.methods.method import Explainable, Explanation
 
 
 class ClassifierTarget(Target):
@@ -43,7 +43,7 @@ def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Te
     return logits_BC.float()
 
 
-class Classifier(nn.Module):
+class Classifier(Explainable):
     """A classifier of the transformers library as something that can be judged.
 
     Its scores are the attributions of its predicted class by the method `attribution`; without one they are zero.

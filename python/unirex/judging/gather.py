@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
+from torch import nn
 from tqdm import tqdm
 
 from unirex.data.collate import EncodedSet
@@ -16,7 +17,8 @@ from unirex.disk.atomic import atomic_write
 from unirex.disk.predictions import Header, Prediction, to_table, write_table
 from unirex.disk.run_folder import CONTROLS, RunFolder
 from unirex.judging.collapse import collapse_signs
-from unirex.judging.predict import BY_CONSTRUCTION, OWN, Clock, Explainable, Judging, Place, predict
+from unirex.judging.predict import BY_CONSTRUCTION, OWN, Clock, Judging, Place, predict
+from unirex.methods.method import Explainable
 from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
@@ -25,7 +27,7 @@ from unirex.text import say
 
 def judge(
     accelerator: Accelerator,
-    method: Any,
+    method: nn.Module,
     data: EncodedSet,
     judging: Judging,
     *,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unirex import _rust
-from unirex.data.collate import Batch, EncodedSet, FillTokens, Rows
+from unirex.data.collate import Batch, EncodedSet, Rows
 from unirex.disk.predictions import Prediction
-from unirex.methods.method import Explanation
+from unirex.methods.method import Explainable, Explanation
 from unirex.rationale.perturb import How, Kind, hidden_tokens, perturb, perturbed_logits
 from unirex.rationale.selection import Pooling, pool_words, rationale_masks, select
 from unirex.schema import FRACTIONS, Example, perturbed_column
@@ -25,18 +25,6 @@ OWN = "extractor"
 
 BY_CONSTRUCTION = "select_then_predict"
 """Name of the source that is the extractor too, the predictor being asked about nothing but the rationale."""
-
-
-class Explainable(Protocol):
-    """What a method offers to be evaluated."""
-
-    fill: FillTokens
-
-    def explain(self, batch: Batch) -> Explanation:
-        """Logits and scores."""
-
-    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
-        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +110,9 @@ class Place:
     autocast: Callable[[], Any] = nullcontext
 
 
-def sources(method: object, config: EvalConfig) -> tuple[str, ...]:
+def sources(method: Explainable, config: EvalConfig) -> tuple[str, ...]:
     """What a method is judged by at the end: its scores, in the reading by construction where it has one, controls."""
-    by_construction = (BY_CONSTRUCTION,) if getattr(method, "selects_then_predicts", False) else ()
+    by_construction = (BY_CONSTRUCTION,) if method.selects_then_predicts else ()
     return (OWN, *by_construction, *config.references)
 
 

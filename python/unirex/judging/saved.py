@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
 import torch
-from torch import nn
+from torch import Tensor
 from transformers import (
     AutoModelForSequenceClassification,
     PretrainedConfig,
@@ -25,10 +25,9 @@ from unirex.encoder.families import LONGEST, longest_row, turns_to_full_attentio
 from unirex.encoder.probe import check_hiding, check_model
 from unirex.extractors.attribution import Attribution, AttributionConfig
 from unirex.judging.classifier import Classifier, classify
-from unirex.methods import METHODS
-from unirex.methods.method import Explanation, saved_config
+from unirex.methods import find_method
+from unirex.methods.method import Explainable, Explanation, Method, saved_config
 from unirex.modeling import UnirexModel
-from unirex.text import NOW
 
 STEPS = 50
 """Points on the way from the baseline, for integrated gradients."""
@@ -47,7 +46,7 @@ class Saved:
     """A model that answers, and what its rationales are cut by.
 
     Attributes:
-        method: has `explain` and `perturbed` (`unirex.judging.predict.Explainable`).
+        method: answers and explains.
         tools: its tokenizers.
         labels: class names in the order of the model's outputs; multiple choice: the names of the choices.
         choice: whether it chooses between answers.
@@ -57,7 +56,7 @@ class Saved:
         scores_from: `extractor`, the name of an attribution method, or None where the model has no scores.
     """
 
-    method: Any
+    method: Explainable
     tools: Tools
     labels: tuple[str, ...]
     choice: bool
@@ -75,10 +74,10 @@ def check_attribution(attribution: str | None, steps: int) -> None:
         raise ValueError(f"steps is {steps}, expected at least 1")
 
 
-class Attributed(nn.Module):
+class Attributed(Explainable):
     """A trained method whose scores are the attributions of its task model, not those of its extractor."""
 
-    def __init__(self, method: Any, attribution: Attribution, settings: AttributionConfig) -> None:
+    def __init__(self, method: Method, attribution: Attribution, settings: AttributionConfig) -> None:
         super().__init__()
         self.method = method
         self.fill = method.fill
@@ -87,12 +86,11 @@ class Attributed(nn.Module):
 
     def explain(self, batch: Batch) -> Explanation:
         """Logits on the full input, and attributions of the predicted class."""
-        model: UnirexModel = self.method.model
         logits_IC = self.method.perturbed(batch.rows, batch.n_choices, None)
-        scores_BL, gap_B = model.attributions(batch, logits_IC, self.attribution, self.settings, self.fill)
+        scores_BL, gap_B = self.method.model.attributions(batch, logits_IC, self.attribution, self.settings, self.fill)
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
-    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Any:
+    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
         return self.method.perturbed(rows, n_choices, max_tokens)
 
@@ -200,14 +198,14 @@ def _ours(
     try:
         own = own_tokenizer(str(model.name_or_path)) if settings["own_extractor_tokenizer"] else None
         tools = Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=max_length or settings["max_length"])
-        kind: Any = METHODS[NOW.get(("method.name", settings["method"]["name"]), settings["method"]["name"])]
+        kind = find_method(settings["method"]["name"])
         method_config = saved_config(kind.config_class, settings["method"])
         fraction = float(settings["rationale_fraction"])
     except (KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"config.json: run holds no settings of a method known here ({reason})") from None
     check_model(model)
-    method: Any = kind(model, method_config, tools.fill)
+    method = kind(model, method_config, tools.fill)
     return Saved(
         method=method if attribution is None else Attributed(method, attribution, AttributionConfig(ig_steps=steps)),
         tools=tools,
@@ -216,8 +214,7 @@ def _ours(
         unit=method_config.unit,
         word_score=method_config.word_score,
         rationale_fraction=fraction,
-        scores_from=attribution
-        or ("extractor" if model.extractor is not None else getattr(method_config, "attribution", "extractor")),
+        scores_from=attribution or method.scores_from,
     )
 
 

@@ -2,28 +2,26 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.data.collate import Batch, FillTokens
 from unirex.encoder.backbone import encode
-from unirex.methods.method import Counts, Explanation, plausibility_term, task_term
+from unirex.methods.method import Counts, Method, MethodConfig, plausibility_term, task_term
 from unirex.methods.objectives import BY_ROW, Divergence, PlausCriterion, jensen_shannon, task_loss
 from unirex.modeling import UnirexModel
 from unirex.rationale.perturb import How, perturbed_logits
-from unirex.rationale.selection import Pooling, rationale_masks
+from unirex.rationale.selection import rationale_masks
 
 
 @dataclass(frozen=True, kw_only=True)
-class A2rConfig:
+class A2rConfig(MethodConfig):
     """Settings of A2R.
 
     Attributes:
         name: of the method.
-        unit: what is selected, `token` or `word`.
-        word_score: score of a word from its tokens.
         how: how tokens outside the rationale are hidden from the hard predictor in training.
         fraction: share of the units in the rationale; None = the run's f*, the mean gold share of the training set.
         fractions: several shares to train the hard predictor at, each with the same weight; None = `fraction` alone.
@@ -33,12 +31,9 @@ class A2rConfig:
         gap_criterion: that divergence; see `unirex.methods.objectives.jensen_shannon`.
         plaus_weight: weight of the plausibility of the scores (A2R+P above 0).
         plaus_criterion: see `unirex.methods.objectives`.
-        class_weights: weight of each class in the task terms; None = all 1.
     """
 
     name: str = "a2r"
-    unit: Literal["token", "word"] = "token"
-    word_score: Pooling = "max"
     how: How = "attention"
     fraction: float | None = None
     fractions: tuple[float, ...] | None = None
@@ -47,7 +42,6 @@ class A2rConfig:
     gap_criterion: Divergence = "jensen_shannon"
     plaus_weight: float = 0.0
     plaus_criterion: PlausCriterion = "bce"
-    class_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -66,7 +60,7 @@ class A2rConfig:
             raise ValueError("method.soft_weight and method.gap_weight are 0, expected one of them to train the scores")
 
 
-class A2r(nn.Module):
+class A2r(Method):
     """Two predictors: one is given the hard rationale, one pools its hidden states by a softmax over the same scores.
 
     The soft one passes its gradient to the extractor; the divergence between both ties the hard one to it. What is
@@ -74,16 +68,13 @@ class A2r(nn.Module):
     with the reading by construction reported beside it.
     """
 
-    config_class: ClassVar[type[A2rConfig]] = A2rConfig
-    extractors: ClassVar[tuple[str, ...]] = ("dual", "shared")
-    selects_then_predicts: ClassVar[bool] = True
+    config_class = A2rConfig
+    extractors = ("dual", "shared")
+    selects_then_predicts = True
+    config: A2rConfig
 
     def __init__(self, model: UnirexModel, config: A2rConfig, fill: FillTokens) -> None:
-        super().__init__()
-        self.model = model
-        self.config = config
-        self.fill = fill
-        self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
+        super().__init__(model, config, fill)
         self.fraction = float(config.fraction or (model.config.run or {}).get("rationale_fraction", 0.2))
         self.soft = nn.ModuleDict(
             {name: copy.deepcopy(getattr(model, name)) for name in ("backbone", "dropout", "classifier")}
@@ -93,11 +84,6 @@ class A2r(nn.Module):
             pooler.requires_grad_(False)
         if config.plaus_weight == 0 or config.plaus_criterion in BY_ROW:
             model.hold_score_bias()
-
-    @staticmethod
-    def model_settings(config: A2rConfig) -> dict[str, Any]:
-        """What the method wants of the model beside what `model` says."""
-        return {}
 
     @property
     def weights(self) -> dict[str, float]:
@@ -142,16 +128,6 @@ class A2r(nn.Module):
         pooled_BD = (hidden_BLD * attention_BL.unsqueeze(-1)).sum(1)
         logits: Tensor = self.soft["classifier"](self.soft["dropout"](pooled_BD)).float()
         return logits.view(-1, batch.n_choices) if self.model.config.choice else logits
-
-    def explain(self, batch: Batch) -> Explanation:
-        """The hard predictor's logits on the full input and the extractor's scores."""
-        logits_IC, scores_BL = self.model.full(batch)
-        assert scores_BL is not None
-        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
-
-    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
-        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
-        return self.model.perturbed(rows, n_choices, max_tokens)
 
 
 def attention(scores_BL: Tensor, selectable_BL: Tensor, visible_BL: Tensor) -> Tensor:

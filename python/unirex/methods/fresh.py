@@ -1,31 +1,37 @@
 """FRESH: Learning to Faithfully Rationalize by Construction (Jain et al., ACL 2020)."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.extractors.attribution import Attribution, AttributionConfig
-from unirex.methods.method import Counts, Explanation, Stage, plausibility_term, task_term
+from unirex.extractors.support import SupportClassifier
+from unirex.methods.method import (
+    Counts,
+    Explanation,
+    Method,
+    MethodConfig,
+    Stage,
+    plausibility_term,
+    task_term,
+    without_attribution,
+)
 from unirex.methods.objectives import BY_ROW, PlausCriterion, task_loss
 from unirex.methods.remembered import Remembered
 from unirex.modeling import UnirexModel
 from unirex.rationale.perturb import How, hidden_tokens, perturb
-from unirex.rationale.selection import Pooling, Rounding, rationale_masks
-
-StageName = Literal["support", "predictor"]
+from unirex.rationale.selection import Rounding, rationale_masks
 
 
 @dataclass(frozen=True, kw_only=True)
-class FreshConfig:
+class FreshConfig(MethodConfig):
     """Settings of FRESH.
 
     Attributes:
         name: of the method.
-        unit: what is selected, `token` or `word`.
-        word_score: score of a word from its tokens.
         how: how tokens outside the rationale are hidden from the predictor in training.
         fraction: share of the units in the rationale; None = the run's f*, the mean gold share of the training set.
         shape: `top_k` units, or one `contiguous` run of them.
@@ -36,12 +42,9 @@ class FreshConfig:
         plaus_weight: above 0 (FRESH+P) the support classifier has a score head, trained on human rationales beside
             the task, and it is the head's scores that rationales come from.
         plaus_criterion: see `unirex.methods.objectives`.
-        class_weights: weight of each class in the task terms; None = all 1.
     """
 
     name: str = "fresh"
-    unit: Literal["token", "word"] = "token"
-    word_score: Pooling = "max"
     how: How = "attention"
     fraction: float | None = None
     shape: Literal["top_k", "contiguous"] = "top_k"
@@ -51,7 +54,6 @@ class FreshConfig:
     support_epochs: int | None = None
     plaus_weight: float = 0.0
     plaus_criterion: PlausCriterion = "bce"
-    class_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -62,57 +64,66 @@ class FreshConfig:
         if self.support_epochs is not None and self.support_epochs < 1:
             raise ValueError(f"method.support_epochs is {self.support_epochs}, expected at least 1 or null")
 
+    def unread(self, extractor: str | None) -> dict[str, str]:
+        """Where a score head explains, nothing reads the attribution."""
+        if self.plaus_weight == 0:
+            return {}
+        return without_attribution("method.plaus_weight above 0, whose score head explains,")
 
-class Fresh(nn.Module):
+
+class Fresh(Method):
     """A support classifier is trained and explained; a predictor is trained on its rationales alone.
 
     Judged like every model: p(full) is the predictor's on the whole input, and a rationale's complement is the true
     one. The reading by construction (the rationale is all the predictor is ever asked about) is reported beside it.
     """
 
-    config_class: ClassVar[type[FreshConfig]] = FreshConfig
-    extractors: ClassVar[tuple[str, ...]] = ("support",)
-    selects_then_predicts: ClassVar[bool] = True
+    config_class = FreshConfig
+    extractors = ("support",)
+    selects_then_predicts = True
+    config: FreshConfig
 
     def __init__(self, model: UnirexModel, config: FreshConfig, fill: FillTokens) -> None:
-        super().__init__()
-        self.model = model
-        self.config = config
-        self.fill = fill
-        self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
+        super().__init__(model, config, fill)
         self.fraction = float(config.fraction or (model.config.run or {}).get("rationale_fraction", 0.2))
         if config.plaus_criterion in BY_ROW:
             model.hold_score_bias()
-        self._stage: StageName = "predictor"
+        self._stage = "predictor"
         self._remembered = Remembered()
 
-    @staticmethod
-    def model_settings(config: FreshConfig) -> dict[str, Any]:
-        """What the method wants of the model beside what `model` says."""
+    @classmethod
+    def model_settings(cls, config: FreshConfig) -> dict[str, Any]:
+        """A score head for FRESH+P."""
         return {"support_head": config.plaus_weight > 0}
+
+    @property
+    def support(self) -> SupportClassifier:
+        """The second model."""
+        support = self.model.extractor
+        if not isinstance(support, SupportClassifier):
+            raise ValueError(f"model.extractor is {self.model.config.extractor!r}, expected 'support'")
+        return support
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """Support classifier first, then the predictor."""
         return (Stage(name="support", epochs=self.config.support_epochs), Stage(name="predictor"))
 
-    def enter(self, stage: StageName) -> None:
+    def enter(self, stage: str) -> None:
         """Frees the weights of the stage's classifier and freezes the other's; answers are the stage's from here on."""
         self._stage = stage
         self._remembered = Remembered()
-        support = self.model.extractor
-        assert support is not None
         for parameter in self.model.parameters():
             parameter.requires_grad_(stage == "predictor")
-        support.requires_grad_(stage == "support")
+        self.support.requires_grad_(stage == "support")
         self.model.freeze_unused()
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Fresh":
         """Training mode, but for the frozen support classifier, which explains without dropout."""
         super().train(mode)
-        if self._stage == "predictor" and self.model.extractor is not None:
-            self.model.extractor.eval()
+        if self._stage == "predictor":
+            self.support.eval()
         return self
 
     @property
@@ -123,7 +134,7 @@ class Fresh(nn.Module):
     def forward(self, batch: Batch, counts: Counts, seed: int) -> dict[str, Tensor]:
         """This batch's share of every term's mean over the global batch (a scalar each)."""
         if self._stage == "support":
-            logits_IC, scores_BL = self.model.support(batch)
+            logits_IC, scores_BL = self.support.full(batch)
             terms = {"task": task_term(task_loss(logits_IC, batch.labels_I), batch, counts, self.class_weights)}
             if scores_BL is not None:
                 terms["plaus"] = plausibility_term(scores_BL, batch, counts, self.config.plaus_criterion)
@@ -148,11 +159,11 @@ class Fresh(nn.Module):
 
     def _explain_support(self, batch: Batch) -> Explanation:
         """The support classifier's logits and scores."""
-        logits_IC, scores_BL = self.model.support(batch)
+        logits_IC, scores_BL = self.support.full(batch)
         gap_B = None
         if scores_BL is None:
             c = self.config
-            scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
+            scores_BL, gap_B = self.support.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
     def explain(self, batch: Batch) -> Explanation:
@@ -165,5 +176,5 @@ class Fresh(nn.Module):
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
         if self._stage == "support":
-            return self.model.support_perturbed(rows, n_choices, max_tokens)
-        return self.model.perturbed(rows, n_choices, max_tokens)
+            return self.support.perturbed(rows, n_choices, max_tokens)
+        return super().perturbed(rows, n_choices, max_tokens)

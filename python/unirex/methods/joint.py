@@ -1,16 +1,25 @@
 """UNIREX: A Unified Learning Framework for Language Model Rationale Extraction (Chan et al., ICML 2022)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.data.collate import Batch, FillTokens
 from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig
-from unirex.methods.method import Counts, Explanation, plausibility_term, task_term
+from unirex.methods.method import (
+    Counts,
+    Explanation,
+    Method,
+    MethodConfig,
+    Total,
+    plausibility_term,
+    task_term,
+    without_attribution,
+)
 from unirex.methods.objectives import (
     BY_ROW,
     CompCriterion,
@@ -24,14 +33,14 @@ from unirex.methods.objectives import (
 from unirex.modeling import UnirexModel
 from unirex.rationale.adaptive_step import AdaptiveStep
 from unirex.rationale.perturb import How, Kind, View, perturb, perturbed_logits
-from unirex.rationale.relaxation import Estimator, Relaxation
-from unirex.rationale.selection import Pooling, relaxed_masks, select
+from unirex.rationale.relaxation import READS, Relaxation, reads
+from unirex.rationale.selection import relaxed_masks, select
 from unirex.schema import FRACTIONS
 from unirex.text import current
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointConfig:
+class JointConfig(MethodConfig):
     """Settings of the UNIREX losses. A weight of 0 switches a term, and the passes it needs, off.
 
     Attributes:
@@ -39,8 +48,6 @@ class JointConfig:
         fractions: shares of the selectable units that a rationale holds, in (0, 1].
         fractions_per_step: how many of them each step draws, without replacement; the mean over the drawn is an
             unbiased estimate of the mean over all. None = all, as in the paper.
-        unit: what is selected, `token` or `word` (the tokens of a word move together).
-        word_score: score of a word from its tokens, for unit word and for saved word scores.
         how: how hidden tokens are hidden.
         comp_weight, suff_weight, plaus_weight: weights of the terms beside the task loss.
         comp_target: what the label's probability should fall to without the rationale; None = 1 / classes for
@@ -56,7 +63,6 @@ class JointConfig:
         attribution: where scores come from without a learned extractor (with model.extractor `attribution` in
             training too, the gold class being explained); see `unirex.extractors.attribution`.
         explainer: settings of that attribution.
-        class_weights: weight of each class in the task term (classes in label order); None = all 1.
         estimator: how faithfulness trains the extractor through the selection; `hard` = not at all, as in the paper;
             the others are those of `unirex.rationale.relaxation.relax`, and need how attention.
         temperature, noise, samples, imle_step, aimle_target, aimle_rate: of the estimator; see
@@ -69,8 +75,6 @@ class JointConfig:
     name: str = "joint"
     fractions: tuple[float, ...] = FRACTIONS
     fractions_per_step: int | None = None
-    unit: Literal["token", "word"] = "token"
-    word_score: Pooling = "max"
     how: How = "attention"
     comp_weight: float = 0.5
     suff_weight: float = 0.5
@@ -85,8 +89,7 @@ class JointConfig:
     detach_full: bool = False
     attribution: Attribution = "input_x_grad"
     explainer: AttributionConfig = field(default_factory=AttributionConfig)
-    class_weights: tuple[float, ...] | None = None
-    estimator: Estimator = "hard"
+    estimator: str = "hard"
     temperature: float = 0.3
     noise: float = 0.3
     samples: int = 4
@@ -136,6 +139,18 @@ class JointConfig:
         if self.ramp > 0 and not self.faithful:
             raise ValueError(f"method.ramp is {self.ramp}, expected 0 with comp_weight and suff_weight 0")
 
+    def unread(self, extractor: str | None) -> dict[str, str]:
+        """What the estimator does not read, and the attribution where an extractor scores."""
+        settings = sorted({name for read in READS.values() for name in read} - set(reads(self.estimator)))
+        found = dict.fromkeys((f"method.{name}" for name in settings), f"method.estimator {self.estimator}")
+        learned = extractor in ("shared", "dual")
+        return found | (without_attribution(f"model.extractor {extractor}") if learned else {})
+
+    @property
+    def forbids_recomputing(self) -> str | None:
+        """What is computed again in the backward pass, where nothing is frozen any more, would train the task model."""
+        return "method.comp_trains extractor" if self.comp_trains == "extractor" else None
+
     @property
     def faithful(self) -> bool:
         """Whether comprehensiveness or sufficiency is trained."""
@@ -173,14 +188,15 @@ def trains_scores(config: JointConfig) -> bool:
     return config.plaus_weight > 0 or (config.faithful and config.estimator != "hard")
 
 
-class Joint(nn.Module):
+class Joint(Method):
     """The paper's joint training of a task model and a learned extractor (DLM, SLM; F, P and FP by the weights)."""
 
     config_class: ClassVar[type[JointConfig]] = JointConfig
     extractors: ClassVar[tuple[str, ...]] = ("shared", "dual", "attribution", "none")
+    config: JointConfig
 
     def __init__(self, model: UnirexModel, config: JointConfig, fill: FillTokens) -> None:
-        super().__init__()
+        super().__init__(model, config, fill)
         if model.extractor is not None and not trains_scores(config):
             raise ValueError(
                 "method.plaus_weight is 0, expected more: through the hard top-k selection no gradient of "
@@ -202,18 +218,9 @@ class Joint(nn.Module):
             raise ValueError(
                 f"method.attribution is {config.attribution!r}, expected {expected} where losses train scores"
             )
-        self.model = model
-        self.config = config
-        self.fill = fill
-        self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
         if not self.reads_shift:
             model.hold_score_bias()
         self.step = AdaptiveStep(config.aimle_target, config.aimle_rate) if config.estimator == "aimle" else None
-
-    @staticmethod
-    def model_settings(config: JointConfig) -> dict[str, Any]:
-        """What the method wants of the model beside what `model` says."""
-        return {}
 
     @property
     def reads_shift(self) -> bool:
@@ -263,7 +270,7 @@ class Joint(nn.Module):
         c = self.config
         wanted: tuple[tuple[Kind, float], ...] = (("remove", c.comp_weight), ("keep", c.suff_weight))
         kinds = [kind for kind, weight in wanted if weight > 0]
-        if self.model.config.extractor != "dual" or not kinds:
+        if self.model.extractor is None or not self.model.extractor.apart or not kinds:
             logits_IC, scores_BL = self._scored(batch)
             if scores_BL is None or not kinds:
                 return logits_IC, scores_BL, {}
@@ -303,8 +310,8 @@ class Joint(nn.Module):
             scores_BL, batch.words_BL, fractions, c.relaxation, unit=c.unit, pooling=c.word_score, step=self.step
         )
 
-    def after_step(self, total: Callable[[Tensor], Tensor]) -> None:
-        """Called after each optimizer step, by every process; `total` sums a tensor over processes."""
+    def after_step(self, terms: Mapping[str, Tensor], total: Total) -> None:
+        """Adapts the step of `aimle` to the marks that it moved."""
         if self.step is not None:
             self.step.update(total)
 
@@ -382,6 +389,7 @@ class Joint(nn.Module):
             scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
-    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
-        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
-        return self.model.perturbed(rows, n_choices, max_tokens)
+    @property
+    def scores_from(self) -> str:
+        """The extractor, or the attribution where there is none."""
+        return "extractor" if self.model.extractor is not None else self.config.attribution

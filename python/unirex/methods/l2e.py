@@ -1,52 +1,43 @@
 """L2E: Learning to Explain: Generating Stable Explanations Fast (Situ et al., ACL 2021)."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.data.collate import Batch, FillTokens
 from unirex.extractors.attribution import Attribution, AttributionConfig
-from unirex.extractors.head import expected_class
-from unirex.methods.method import Counts, Explanation, Stage, task_term
+from unirex.methods.method import Counts, Explanation, Method, MethodConfig, Stage, task_term
 from unirex.methods.objectives import task_loss
 from unirex.methods.remembered import Remembered
 from unirex.modeling import UnirexModel
 from unirex.rationale.perturb import How
-from unirex.rationale.selection import Pooling
 
-StageName = Literal["task", "explainer"]
 CLASSES = 5
 """Strongly against, against, neutral, for, strongly for the prediction."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class L2eConfig:
+class L2eConfig(MethodConfig):
     """Settings of L2E.
 
     Attributes:
         name: of the method.
-        unit: what is selected where rationales are cut, `token` or `word`.
-        word_score: score of a word from its tokens.
         how: the headline perturbation of training; L2E perturbs nothing.
         attribution: what is distilled.
         explainer: settings of that attribution.
         score: a token's score from its five classes: the `expected` class, or the likeliest `class` as a whole number
             from -2 to 2 (the UNIREX code; many ties).
         task_epochs: most epochs of the task model; None = `train.epochs`.
-        class_weights: weight of each class in the task term; None = all 1.
     """
 
     name: str = "l2e"
-    unit: Literal["token", "word"] = "token"
-    word_score: Pooling = "max"
     how: How = "attention"
     attribution: Attribution = "ig"
     explainer: AttributionConfig = field(default_factory=AttributionConfig)
     score: Literal["expected", "class"] = "expected"
     task_epochs: int | None = None
-    class_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -73,24 +64,32 @@ def importance_classes(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
     return classes_BL
 
 
-class L2e(nn.Module):
+def expected_class(logits: Tensor) -> Tensor:
+    """The expected class counted from the middle one, float [...], of logits [..., classes].
+
+    >>> expected_class(torch.tensor([[0.0, 0.0, 100.0], [0.0, 0.0, 0.0]])).tolist()
+    [1.0, 0.0]
+    """
+    n = logits.shape[-1]
+    places = torch.arange(n, device=logits.device, dtype=torch.float32) - (n - 1) / 2
+    return (torch.softmax(logits.float(), -1) * places).sum(-1)
+
+
+class L2e(Method):
     """A task model is trained and frozen; an explainer of its own learns to say what attribution would say of it."""
 
-    config_class: ClassVar[type[L2eConfig]] = L2eConfig
-    extractors: ClassVar[tuple[str, ...]] = ("dual",)
+    config_class = L2eConfig
+    extractors = ("dual",)
+    config: L2eConfig
 
     def __init__(self, model: UnirexModel, config: L2eConfig, fill: FillTokens) -> None:
-        super().__init__()
-        self.model = model
-        self.config = config
-        self.fill = fill
-        self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
-        self._stage: StageName = "explainer"
+        super().__init__(model, config, fill)
+        self._stage = "explainer"
         self._remembered = Remembered()
 
-    @staticmethod
-    def model_settings(config: L2eConfig) -> dict[str, Any]:
-        """What the method wants of the model beside what `model` says."""
+    @classmethod
+    def model_settings(cls, config: L2eConfig) -> dict[str, Any]:
+        """A number for each class."""
         return {"extractor_outputs": CLASSES}
 
     @property
@@ -98,7 +97,7 @@ class L2e(nn.Module):
         """Task model first, then the explainer."""
         return (Stage(name="task", epochs=self.config.task_epochs), Stage(name="explainer"))
 
-    def enter(self, stage: StageName) -> None:
+    def enter(self, stage: str) -> None:
         """Frees the weights of the stage and freezes the others; scores come from attribution in the first."""
         self._stage = stage
         self._remembered = Remembered()
@@ -132,7 +131,7 @@ class L2e(nn.Module):
             return {"task": task_term(task_loss(logits_IC, batch.labels_I), batch, counts, self.class_weights)}
         classes_BL = self._remembered(batch, lambda: self._classes(batch))
         loss_BL = nn.functional.cross_entropy(
-            self.model.extractor_outputs(batch).transpose(1, 2), classes_BL.long(), reduction="none"
+            self.model.outputs(batch).transpose(1, 2), classes_BL.long(), reduction="none"
         )
         selectable_BL = batch.selectable_BL
         loss_B = loss_BL.masked_fill(~selectable_BL, 0.0).sum(1) / selectable_BL.sum(1).clamp(min=1)
@@ -152,12 +151,8 @@ class L2e(nn.Module):
         """The task model's logits on the full input and the explainer's scores (in the first stage, attributions)."""
         if self._stage == "task":
             return self._attributed(batch)
-        outputs_BLC = self.model.extractor_outputs(batch)
+        outputs_BLC = self.model.outputs(batch)
         scores_BL = expected_class(outputs_BLC)
         if self.config.score == "class":
             scores_BL = outputs_BLC.argmax(-1).float() - CLASSES // 2
         return Explanation(logits_IC=self.model.perturbed(batch.rows, batch.n_choices), scores_BL=scores_BL)
-
-    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
-        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
-        return self.model.perturbed(rows, n_choices, max_tokens)

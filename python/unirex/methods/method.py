@@ -1,14 +1,21 @@
-"""What every method gets and gives."""
+"""The contract of a method: what it is given, what it gives, and what holds where it says nothing."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
-from typing import Any, get_type_hints
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from unirex.data.collate import Batch
+from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.extractors.attribution import AttributionConfig
 from unirex.methods.objectives import BY_ROW, PlausCriterion, plausibility_loss
+from unirex.modeling import UnirexModel
+from unirex.rationale.selection import Pooling
+
+Total = Callable[[Tensor], Tensor]
+"""The sum of a tensor over all processes, the same in each of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,9 +75,6 @@ class Explanation:
 class Stage:
     """A part of training that begins with the best model of the part before.
 
-    A method with several has `stages` (their order) and `enter(name)`, which freezes and frees weights; what it
-    answers (`explain`, `perturbed`) is then that part's model.
-
     Attributes:
         name: also the folder of its checkpoints.
         epochs: most passes over the training set; None = `train.epochs`.
@@ -78,6 +82,142 @@ class Stage:
 
     name: str
     epochs: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig:
+    """Settings that every method has; a method's own stand in a subclass, each with a default.
+
+    Attributes:
+        name: of the method.
+        unit: what is selected, `token` or `word` (the tokens of a word move together).
+        word_score: score of a word from its tokens.
+        class_weights: weight of each class in the task terms (classes in label order); None = all 1.
+    """
+
+    name: str
+    unit: Literal["token", "word"] = "token"
+    word_score: Pooling = "max"
+    class_weights: tuple[float, ...] | None = None
+
+    def unread(self, extractor: str | None) -> dict[str, str]:
+        """Settings that nothing reads beside the others and `model.extractor`: `method.KEY`, and what leaves it unread.
+
+        One that is set all the same is refused, and one that differs does not make another run.
+        """
+        return {}
+
+    @property
+    def forbids_recomputing(self) -> str | None:
+        """The setting under which `train.gradient_checkpointing` would train something else; None = there is none."""
+        return None
+
+
+class Explainable(nn.Module, ABC):
+    """What can be judged and can explain: a method, or a model that stands for one.
+
+    Attributes:
+        selects_then_predicts: whether it is made to answer from its rationale alone, and is judged that way too.
+        fill: ids that stand for hidden tokens.
+    """
+
+    selects_then_predicts: ClassVar[bool] = False
+    fill: FillTokens
+
+    @abstractmethod
+    def explain(self, batch: Batch) -> Explanation:
+        """Logits and scores."""
+
+    @abstractmethod
+    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
+        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
+
+
+class Method(Explainable):
+    """How a model is trained to explain itself: a module around the model whose `forward` is its losses.
+
+    Data-parallel training wraps it, so that nothing but `forward` may compute what has a gradient. A saved model is
+    `model` with its configuration: `explain` and `perturbed` depend on these two alone. All else that changes while it
+    trains is a buffer (`register_buffer`): checkpoints hold buffers, and a resumed run goes on with them.
+
+    Attributes:
+        config_class: the frozen dataclass of its settings.
+        extractors: what scores may come from (`model.extractor`), the default first.
+        model, config, fill: what it is made of.
+        class_weights: those of the settings, as a tensor.
+    """
+
+    config_class: ClassVar[type[MethodConfig]]
+    extractors: ClassVar[tuple[str, ...]] = ("shared", "dual")
+    model: UnirexModel
+    config: MethodConfig
+
+    def __init__(self, model: UnirexModel, config: MethodConfig, fill: FillTokens) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.fill = fill
+        self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
+
+    @classmethod
+    def model_settings(cls, config: Any) -> dict[str, Any]:
+        """What the method wants of the model beside what `model` says: settings of `UnirexConfig`."""
+        return {}
+
+    @property
+    @abstractmethod
+    def weights(self) -> dict[str, float]:
+        """What each term of `forward` counts for in the sum; asked before each step."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, counts: Counts, seed: int) -> dict[str, Tensor]:
+        """This batch's share of every term's mean over the global batch (a scalar each, with gradient).
+
+        Args:
+            batch: labelled instances.
+            counts: of the global batch: what to divide by.
+            seed: of the step, the same in every process.
+        """
+
+    def after_step(self, terms: Mapping[str, Tensor], total: Total) -> None:
+        """Called after each optimizer step, by every process: the place to change what `forward` goes by.
+
+        Args:
+            terms: this process's share of each term, without gradient; `total(terms[name])` is the mean over the
+                global batch, the same however it was cut up.
+            total: sums a tensor over processes.
+        """
+
+    def logged(self) -> dict[str, float]:
+        """Numbers that the log shows beside the terms, the same in every process."""
+        return {}
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The parts of training, in order."""
+        return (Stage(name="train"),)
+
+    def enter(self, stage: str) -> None:
+        """Begins a part of training: freezes and frees weights; what is answered is then that part's model.
+
+        Called where there are several.
+        """
+
+    def explain(self, batch: Batch) -> Explanation:
+        """Logits on the full input, and the extractor's scores."""
+        logits_IC, scores_BL = self.model.full(batch)
+        if scores_BL is None:
+            raise TypeError(f"{type(self).__name__} has no `explain` of its own, and its model gives no scores")
+        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
+
+    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
+        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
+        return self.model.perturbed(rows, n_choices, max_tokens)
+
+    @property
+    def scores_from(self) -> str:
+        """Where scores come from: `extractor`, or the name of an attribution."""
+        return "extractor"
 
 
 def plausibility_term(scores_BL: Tensor, batch: Batch, counts: Counts, criterion: PlausCriterion = "bce") -> Tensor:
@@ -97,13 +237,23 @@ def task_term(loss_I: Tensor, batch: Batch, counts: Counts, class_weights: Tenso
     return loss_I.sum() / counts.instances
 
 
-def saved_config(kind: Any, settings: Mapping[str, Any]) -> Any:
+def without_attribution(cause: str) -> dict[str, str]:
+    """The settings of attribution as unread ones (`MethodConfig.unread`)."""
+    names = (f"explainer.{entry.name}" for entry in fields(AttributionConfig))
+    return dict.fromkeys((f"method.{name}" for name in ("attribution", *names)), cause)
+
+
+C = TypeVar("C")
+
+
+def saved_config(kind: type[C], settings: Mapping[str, Any]) -> C:
     """A method's configuration from its settings as a saved model holds them (lists for tuples, dicts for parts)."""
     hints = get_type_hints(kind)
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in settings.items():
-        if isinstance(value, dict) and is_dataclass(hints.get(name)):
-            values[name] = saved_config(hints[name], value)
+        if isinstance(value, dict) and is_dataclass(part := hints.get(name)):
+            assert isinstance(part, type)
+            values[name] = saved_config(part, value)
         else:
             values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)

@@ -1,12 +1,9 @@
 """SGT: Improving Deep Learning Interpretability by Saliency Guided Training (Ismail et al., NeurIPS 2021)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from unirex.data.collate import FillTokens
 from unirex.methods.joint import Joint, JointConfig
 from unirex.methods.objectives import SuffCriterion
-from unirex.modeling import UnirexModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +33,5 @@ class Sgt(Joint):
     and masks one share; the form here is the UNIREX paper's: tokens are hidden, at every fraction.
     """
 
-    config_class: ClassVar[type[JointConfig]] = SgtConfig
-    extractors: ClassVar[tuple[str, ...]] = ("attribution",)
-
-    def __init__(self, model: UnirexModel, config: SgtConfig, fill: FillTokens) -> None:
-        super().__init__(model, config, fill)
+    config_class = SgtConfig
+    extractors = ("attribution",)

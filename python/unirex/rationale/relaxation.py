@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from unirex.plugins import Registry
 from unirex.rationale.adaptive_step import AdaptiveStep
-from unirex.schema import RENAMED
 
 Estimator = Literal["hard", "logistic", "laplace", "gumbel", "perturbed", "imle", "aimle", "subset", "capped_simplex"]
-"""See `relax`."""
+"""Those of this package; see `relax`."""
 
 _FAR = -1e30  # minus infinity that can be subtracted from itself
 _SHORTEST = 1e-6  # of I-MLE's steps, by which is divided
@@ -28,7 +28,7 @@ class Relaxation:
     """How the gradient of a selection is estimated.
 
     Attributes:
-        estimator: see `relax`.
+        estimator: see `relax`; or one of another package (`ESTIMATORS`).
         temperature: of the soft selection, in units of the scores; lower = closer to the hard selection (not of
             perturbed, imle and aimle, which have none).
         noise: standard scale of the noise added to scores (gumbel, perturbed, imle, aimle).
@@ -38,7 +38,7 @@ class Relaxation:
         aimle_target, aimle_rate: see `unirex.rationale.adaptive_step.AdaptiveStep` (aimle).
     """
 
-    estimator: Estimator = "hard"
+    estimator: str = "hard"
     temperature: float = 0.3
     noise: float = 0.3
     samples: int = 4
@@ -48,6 +48,7 @@ class Relaxation:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
+        ESTIMATORS.check(self.estimator)
         for name in ("temperature", "imle_step", "aimle_target", "aimle_rate"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a finite number above 0")
@@ -96,16 +97,26 @@ def relax(
     >>> marks.tolist(), bool(torch.autograd.grad(marks[0, 0, 1], scores)[0][0, 1] > 0)
     ([[[1.0, 0.0, 0.0]]], True)
     """
-    if how.estimator in RENAMED:
-        raise ValueError(f"estimator is {how.estimator!r}, expected {RENAMED[how.estimator]}, which stands for it now")
-    if how.estimator == "hard":
-        return top(scores_BU, valid_BU, count_KB)
+    return ESTIMATORS.find(how.estimator)(scores_BU, valid_BU, count_KB, how, step)
+
+
+def _hard(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None) -> Tensor:
+    return top(scores_BU, valid_BU, count_KB)
+
+
+def _sampled(
+    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None
+) -> Tensor:
+    if how.estimator == "aimle" and step is None:
+        step = AdaptiveStep(how.aimle_target, how.aimle_rate)
+    function: Callable[..., Tensor] = (_Perturbed if how.estimator == "perturbed" else _Imle).apply
+    return function(scores_BU.double(), valid_BU, count_KB, how, step).float()
+
+
+def _straight_through(
+    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None
+) -> Tensor:
     scores_BU = scores_BU.double()
-    if how.estimator in ("perturbed", "imle", "aimle"):
-        if how.estimator == "aimle" and step is None:
-            step = AdaptiveStep(how.aimle_target, how.aimle_rate)
-        function: Callable[..., Tensor] = (_Perturbed if how.estimator == "perturbed" else _Imle).apply
-        return function(scores_BU, valid_BU, count_KB, how, step).float()
     if how.estimator == "gumbel":
         scores_BU = scores_BU + how.noise * gumbel(scores_BU)
     scaled_BU = scores_BU.clamp(-_LARGE, _LARGE) / how.temperature
@@ -116,6 +127,43 @@ def relax(
         soft_KBU = soft(scaled_BU, valid_BU, count_KB, _SHAPES.get(how.estimator, "logistic"))
     hard_KBU = top(scores_BU, valid_BU, count_KB)
     return hard_KBU + (soft_KBU - soft_KBU.detach()).float()
+
+
+Relax = Callable[[Tensor, Tensor, Tensor, Relaxation, AdaptiveStep | None], Tensor]
+"""What an estimator is: a function with the arguments and the result of `relax`."""
+
+_BUILT_IN: dict[str, Relax] = {
+    "hard": _hard,
+    **dict.fromkeys(("logistic", "laplace", "gumbel"), _straight_through),
+    **dict.fromkeys(("perturbed", "imle", "aimle"), _sampled),
+    **dict.fromkeys(("subset", "capped_simplex"), _straight_through),
+}
+
+ESTIMATORS: Registry[Relax] = Registry(
+    "estimator",
+    "unirex.estimators",
+    _BUILT_IN,
+    callable,
+    "a function like unirex.rationale.relaxation.relax",
+    # They relaxed the choice of one unit, whatever the count.
+    renamed={"sparsemax": "capped_simplex", "entmax": "capped_simplex"},
+)
+
+_SOFT = ("temperature",)
+READS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_BUILT_IN, _SOFT),
+    "hard": (),
+    "gumbel": ("temperature", "noise"),
+    "perturbed": ("noise", "samples"),
+    "imle": ("noise", "samples", "imle_step"),
+    "aimle": ("noise", "samples", "aimle_target", "aimle_rate"),
+}
+"""The settings of `Relaxation` that each estimator reads."""
+
+
+def reads(estimator: str) -> tuple[str, ...]:
+    """The settings of `Relaxation` that an estimator reads: all, where it is another package's."""
+    return READS.get(estimator, tuple(sorted({name for names in READS.values() for name in names})))
 
 
 def top(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from unirex.data.tokenization import build_tokenizer, load_tokenizer, resolve_pa
 from unirex.data.tools import Tools
 from unirex.encoder.families import LONGEST, longest_row, usual_pooling
 from unirex.encoder.probe import check_model
-from unirex.methods import METHODS
+from unirex.methods import find_method
+from unirex.methods.method import Method
 from unirex.modeling import UnirexConfig, UnirexModel, read_config, with_pretrained
 from unirex.schema import Example
 
@@ -38,7 +39,7 @@ class Assembly:
     splits: Splits
     tools: Tools
     model: UnirexModel
-    method: Any
+    method: Method
     rationale_fraction: float
 
 
@@ -51,7 +52,7 @@ def assemble(config: RunConfig) -> Assembly:
     fraction = config.eval.rationale_fraction or gold_fraction(splits.train)
     model = make_model(config, tools, splits, fraction)
     check_model(model)
-    method = METHODS[config.method.name](model, config.method, tools.fill)
+    method = find_method(config.method.name)(model, config.method, tools.fill)
     return Assembly(splits=splits, tools=tools, model=model, method=method, rationale_fraction=fraction)
 
 
@@ -111,7 +112,7 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
         backbone=backbone,
         extractor=model.extractor or "shared",
         extractor_backbone=own,
-        **METHODS[config.method.name].model_settings(config.method),
+        **find_method(config.method.name).model_settings(config.method),
         head=model.head or "linear",
         head_width=model.head_width,
         head_layers=model.head_layers,

@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from unirex.data.collate import Batch, EncodedSet
 from unirex.disk import checkpoint
 from unirex.disk.checkpoint import rng_seed
 from unirex.disk.log import Interval, append_log, cut_log
-from unirex.methods.method import Counts
+from unirex.methods.method import Counts, Method
 from unirex.training.ahead import Ahead
 from unirex.training.display import TrainingBar
 from unirex.training.schedule import epoch_batches, learning_rate, uncorrected
@@ -121,7 +121,7 @@ class Training:
     def __init__(
         self,
         accelerator: Accelerator,
-        method: nn.Module,
+        method: Method,
         data: EncodedSet,
         config: TrainConfig,
         run: Path,
@@ -130,9 +130,6 @@ class Training:
         if len(data) < accelerator.num_processes:
             raise ValueError(f"the training set has {len(data)} instances, expected at least one per process")
         self.accelerator = accelerator
-        self.weights: dict[str, float] = method.weights  # type: ignore[assignment]
-        # What some methods adapt between steps, from counts over all processes.
-        self._after_step: Callable[[Callable[[Tensor], Tensor]], None] | None = getattr(method, "after_step", None)
         self.data = data
         self.config = config
         self.run = run
@@ -145,6 +142,7 @@ class Training:
         self.watch = Watch(accelerator, [example.id for example in data.examples], run)
         self.digests: Mapping[str, str] = {}
         self.interval = Interval()
+        self._weights: dict[str, float] = {}  # of the running step
         self._stop = 0  # the signal that asked for it
         self._stopped_at = 0.0
         self._ahead: Ahead[list[Batch]] | None = None
@@ -152,9 +150,10 @@ class Training:
         self._bar: TrainingBar
 
     @property
-    def bare_method(self) -> Any:
+    def bare_method(self) -> Method:
         """The method without what accelerate wrapped around it."""
-        return self.accelerator.unwrap_model(self.method)
+        method: Method = self.accelerator.unwrap_model(self.method)
+        return method
 
     def epochs(self) -> Iterator[int]:
         """Trains epoch by epoch, to the end or to the end of patience, and yields the number of each that is done."""
@@ -248,8 +247,7 @@ class Training:
         self.optimizer.zero_grad()
         weights = [parameter.detach() for parameter in self.method.parameters() if parameter.requires_grad]
         self.watch.add_weights(step, nn.utils.get_total_norm(weights), index)
-        if self._after_step is not None:
-            self._after_step(self._total)
+        self.bare_method.after_step(sums, self._total)
         return sums, stop
 
     def _clip(self) -> Tensor:
@@ -285,13 +283,14 @@ class Training:
         """Adds up the gradients of all micro-batches; returns the sums of the terms, or None where memory ran out."""
         accelerator, step = self.accelerator, self.progress.step
         checkpoint.seed_step(self.seed, step, accelerator.process_index)
+        self._weights = self.bare_method.weights
         sums: dict[str, Tensor] = {}
         try:
             for number, batch in enumerate(micro):
                 last = number == len(micro) - 1
                 with nullcontext() if last else accelerator.no_sync(self.method):
                     terms = self.method(batch.to(accelerator.device), counts, rng_seed(self.seed, step))
-                    loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+                    loss = torch.stack([self._weights[name] * term for name, term in terms.items()]).sum()
                     # Data-parallel training averages gradients over processes; the terms are shares of one mean.
                     accelerator.backward(loss * (0 if idle else accelerator.num_processes))
                 for name, term in terms.items():
@@ -355,12 +354,13 @@ class Training:
         sums = self.interval.over_all(self.accelerator)
         steps = sums["steps"]
         entry = {name: value / steps for name, value in sums["terms"].items()}
-        total = sum(self.weights[name] * value for name, value in entry.items())
+        total = sum(self._weights[name] * value for name, value in entry.items())
         record = {
             "step": self.progress.step,
             "epoch": self.progress.epoch,
             "loss": total,
             **entry,
+            **self.bare_method.logged(),
             "lr": lr,
             "grad_norm": sums["norm"] / steps,
             "steps": steps,

@@ -1,0 +1,93 @@
+"""What classifies rows and can be explained by attribution: the task model, and FRESH's support classifier."""
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.encoder.backbone import Pooling, encode_pooled
+from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig, attribute, with_logits
+from unirex.extractors.target import Target
+
+
+class RowClassifier:
+    """A backbone, dropout and a linear map from a row's vector to logits, as a part of a module that holds them.
+
+    Attributes:
+        backbone, dropout, classifier: what it is made of.
+        pooling: how a row becomes a vector.
+        choice: multiple choice, one logit a row and one softmax over the rows of an instance.
+    """
+
+    backbone: PreTrainedModel
+    dropout: nn.Dropout
+    classifier: nn.Linear
+    pooling: Pooling
+    choice: bool
+
+    @property
+    def vector_head(self) -> nn.Module | None:
+        """What pools attribution vectors in the place of their sum or length."""
+        return None
+
+    def classify(self, pooled_BD: Tensor) -> Tensor:
+        """Row logits float32 [B, C] of pooled rows; one column with multiple choice."""
+        logits_BC: Tensor = self.classifier(self.dropout(pooled_BD))
+        return logits_BC.float()
+
+    def by_instance(self, logits_BC: Tensor, n_choices: int) -> Tensor:
+        """Row logits as logits of instances, whose choices are the columns."""
+        return logits_BC.view(-1, n_choices) if self.choice else logits_BC
+
+    def perturbed(self, rows: Rows, n_choices: int = 1, max_tokens: int | None = None) -> Tensor:
+        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
+        pooled_BD = encode_pooled(self.backbone, rows, self.pooling, max_tokens=max_tokens)
+        return self.by_instance(self.classify(pooled_BD), n_choices)
+
+    def target(self, batch: Batch, class_I: Tensor, max_tokens: int, fill: FillTokens) -> Target:
+        """What attribution explains: the logits of `class_I`."""
+        choice = torch.arange(batch.n_choices, device=class_I.device).repeat(len(class_I))
+        return Target(
+            backbone=self.backbone,
+            classify=self.classify,
+            pooling=self.pooling,
+            rows=batch.rows,
+            selectable_BL=batch.selectable_BL,
+            class_B=torch.zeros_like(choice) if self.choice else class_I,
+            fill=fill,
+            seeds_B=batch.index_I.to(class_I.device).repeat_interleave(batch.n_choices) * batch.n_choices + choice,
+            max_tokens=max_tokens,
+        )
+
+    def attributions(
+        self, batch: Batch, logits_IC: Tensor, how: Attribution, config: AttributionConfig, fill: FillTokens
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scores float32 [B, L] of the predicted class's logit (multiple choice: of each row's own), without gradient.
+
+        With them what they miss of completeness, where that means something; see `attribute`.
+        """
+        target = self.target(batch, logits_IC.argmax(1), config.max_tokens, fill)
+        return attribute(target, batch.words_BL, how, config, self.vector_head)
+
+    def attributed(
+        self,
+        batch: Batch,
+        class_I: Tensor,
+        how: Attribution,
+        config: AttributionConfig,
+        fill: FillTokens,
+        *,
+        train_scores: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits float32 [instances, C], and as scores attributions of `class_I` (choices: of each row's logit).
+
+        With `train_scores` the scores carry gradient to every weight of the classifier, a second derivative.
+        """
+        target = self.target(batch, class_I, config.max_tokens, fill)
+        if not train_scores and how not in IN_TRAINING:
+            logits_IC = self.perturbed(batch.rows, batch.n_choices)
+            return logits_IC, attribute(target, batch.words_BL, how, config, self.vector_head)[0]
+        logits_BC, scores_BL = with_logits(
+            target, how, config.pooling_of(how), self.vector_head, train_scores=train_scores
+        )
+        return self.by_instance(logits_BC, batch.n_choices), scores_BL

@@ -1,0 +1,120 @@
+"""What other installed packages add: names found by their entry points, imported when they are asked for."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from importlib import metadata
+from typing import Generic, TypeVar
+
+from unirex.text import line, suggest
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Things by name: those of this package, then those that installed packages name in a group of entry points.
+
+    A package's `pyproject.toml` holds, under `[project.entry-points."unirex.methods"]`, a line
+    `name = "module:object"`. It is read when a name is looked for, and imported when it is that name.
+
+    Args:
+        key: what messages call the name, such as `method.name`.
+        group: of the entry points.
+        built_in: what this package has.
+        fits: whether an object of another package is one of these.
+        expected: what it has to be, for the message.
+        renamed: what names that are no more are called now, for the message.
+
+    >>> shapes = Registry("shape", "doctest.shapes", {"circle": 0, "square": 4}, lambda it: isinstance(it, int), "int")
+    >>> shapes.find("square"), "circle" in shapes, list(shapes)
+    (4, True, ['circle', 'square'])
+    >>> shapes.find("sqare")
+    Traceback (most recent call last):
+    ValueError: shape is 'sqare', expected one of circle, square (did you mean square?)
+    """
+
+    def __init__(
+        self,
+        key: str,
+        group: str,
+        built_in: Mapping[str, T],
+        fits: Callable[[object], bool],
+        expected: str,
+        renamed: Mapping[str, str] | None = None,
+    ) -> None:
+        self.key = key
+        self.group = group
+        self.built_in = built_in
+        self._fits = fits
+        self._expected = expected
+        self._renamed = renamed or {}
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.built_in
+        yield from (name for name in _entry_points(self.group) if name not in self.built_in)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.built_in or name in _entry_points(self.group)
+
+    def __getitem__(self, name: str) -> T:
+        return self.find(name)
+
+    def check(self, name: str) -> None:
+        """Refuses a name that there is none of, and one that two packages claim; imports nothing.
+
+        Raises:
+            ValueError: one line with the names that exist, or the packages that claim this one.
+        """
+        owners = [_package(point) for point in _entry_points(self.group).get(name, ())]
+        if name in self.built_in and owners:
+            raise ValueError(
+                f"{self.key} {name!r} is part of unirex, and the package {owners[0]} claims it too (entry point of "
+                f"{self.group}), expected another name there"
+            )
+        if len(owners) > 1:
+            raise ValueError(
+                f"{self.key} {name!r} is claimed by the packages {' and '.join(owners)} (entry points of "
+                f"{self.group}), expected one of them"
+            )
+        if name not in self.built_in and not owners:
+            now = self._renamed.get(name)
+            hint = suggest(name, self) if now is None else f" ({name} is now {now})"
+            raise ValueError(f"{self.key} is {name!r}, expected one of {', '.join(self)}{hint}")
+
+    def find(self, name: str) -> T:
+        """The thing of a name.
+
+        Raises:
+            ValueError: as `check`; or the package that names it cannot be imported, or names something else.
+        """
+        self.check(name)
+        if name in self.built_in:
+            return self.built_in[name]
+        return self._load(name, _entry_points(self.group)[name][0])
+
+    def _load(self, name: str, point: metadata.EntryPoint) -> T:
+        where = f"{self.key} {name!r}: the package {_package(point)} (entry point {point.value} of {self.group})"
+        try:
+            found: T = point.load()
+        except Exception as error:  # whatever another package's code does when it is imported
+            raise ValueError(line(f"{where} cannot be imported ({type(error).__name__}: {error})")) from error
+        if not self._fits(found):
+            raise ValueError(f"{where} holds a {type(found).__name__}, expected {self._expected}")
+        return found
+
+
+def _package(point: metadata.EntryPoint) -> str:
+    return "?" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+
+
+def _entry_points(group: str) -> dict[str, tuple[metadata.EntryPoint, ...]]:
+    return _entry_points_on(group, tuple(sys.path))
+
+
+@lru_cache
+def _entry_points_on(group: str, path: tuple[str, ...]) -> dict[str, tuple[metadata.EntryPoint, ...]]:
+    """The entry points of a group by name; `path` is where packages are looked for. Read once: it takes a while."""
+    found: dict[str, tuple[metadata.EntryPoint, ...]] = {}
+    for point in metadata.entry_points(group=group):
+        found[point.name] = (*found.get(point.name, ()), point)
+    return found
