@@ -7,6 +7,7 @@
 pub mod align;
 pub mod bootstrap;
 mod buckets;
+pub mod complexity;
 pub mod eraser;
 pub mod error;
 pub mod faithfulness;

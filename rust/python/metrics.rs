@@ -1,4 +1,4 @@
-//! Bindings of `faithfulness`, `plausibility`, `relative_gain`, `sums` and `bootstrap`.
+//! Bindings of `faithfulness`, `plausibility`, `complexity`, `relative_gain`, `sums` and `bootstrap`.
 
 // p_full, p_keep, p_remove and p_null are the names of the definitions.
 #![allow(clippy::similar_names)]
@@ -11,7 +11,7 @@ use crate::bootstrap::{self, Weights};
 use crate::faithfulness::{self, Aopc};
 use crate::plausibility::{self, Agreement};
 use crate::ragged::Ragged;
-use crate::{Error, Result, relative_gain, sums};
+use crate::{Error, Result, complexity, relative_gain, sums};
 
 type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 type Out<'py, T> = Bound<'py, PyArray1<T>>;
@@ -33,6 +33,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(token_f1_both_classes, m)?)?;
     m.add_function(wrap_pyfunction!(iou_agreement, m)?)?;
     m.add_function(wrap_pyfunction!(rationale_length, m)?)?;
+    m.add_function(wrap_pyfunction!(complexity_of, m)?)?;
     m.add_function(wrap_pyfunction!(extremes, m)?)?;
     m.add_function(wrap_pyfunction!(relative_gain_of, m)?)?;
     m.add_function(wrap_pyfunction!(column_sums, m)?)?;
@@ -256,6 +257,16 @@ fn rationale_length<'py>(rationale: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyRe
     let (values, offsets) = (values.as_slice()?, offsets.as_slice()?);
     let count = || Ok::<_, Error>(plausibility::rationale_length(&Ragged::new("rationale", values, offsets)?));
     Ok(py.detach(count)?.to_pyarray(py))
+}
+
+/// Entropy of the shares of the scores' sizes in each row.
+#[pyfunction]
+#[pyo3(name = "complexity")]
+fn complexity_of<'py>(scores: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
+    let (py, values, offsets) = (scores.py(), one("scores", scores)?, one("offsets", offsets)?);
+    let (values, offsets) = (values.as_slice()?, offsets.as_slice()?);
+    let found = || Ok::<_, Error>(complexity::complexity(&Ragged::new("scores", values, offsets)?));
+    Ok(py.detach(found)?.to_pyarray(py))
 }
 
 /// Lowest and highest value of each column over the methods that count.

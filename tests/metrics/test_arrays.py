@@ -76,6 +76,9 @@ def test_plausibility_agrees_with_its_slow_twin(form: str, rows: list[Row]) -> N
         for r, g in zip(rationale, gold, strict=True)
     ]
     np.testing.assert_allclose(metrics.token_f1_both_classes(as_rationale, as_gold), both, atol=1e-12)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = [entropy(np.abs(s) / np.max(np.abs(s))) if np.any(s) else np.nan for s in scores]
+    np.testing.assert_allclose(metrics.complexity(as_scores), spread, atol=1e-12)
     assert metrics.rationale_length(as_rationale).tolist() == [sum(r) for r in rationale]
 
 
@@ -179,6 +182,23 @@ def test_a_decision_flips_where_argmax_is_another_class(rows: list[tuple[int, li
 def test_a_decision_is_a_class_and_its_probabilities(prediction: Any, removed: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         metrics.decision_flip(prediction, removed)
+
+
+def test_complexity_is_undefined_without_shares_and_leaves_out_what_was_never_seen() -> None:
+    scores = pa.array([[0.0, 0.0], [], None, [None], [None, 1.0, -1.0], [3.0, 0.0, None]])
+    expected = [np.nan] * 4 + [np.log(2), 0.0]
+    assert metrics.complexity(scores) == pytest.approx(expected, nan_ok=True)
+    infinite = np.array([[1.0, np.inf], [np.nan, 1.0], [1.0, 1.0]])
+    assert metrics.complexity(infinite) == pytest.approx([np.nan, np.nan, np.log(2)], nan_ok=True)
+
+
+@given(st.lists(st.floats(-9, 9), min_size=1, max_size=6), st.floats(0.1, 9))
+def test_complexity_knows_no_sign_and_no_scale_but_another_kind_of_scores(scores: list[float], factor: float) -> None:
+    found = metrics.complexity([scores])
+    other = metrics.complexity([[-factor * s for s in scores]])
+    if max(map(abs, scores)) > 1e-100:
+        assert other == pytest.approx(found, abs=1e-9, nan_ok=True)
+    assert metrics.complexity([[1.0, 2.0]])[0] > metrics.complexity([[1.0, 4.0]])[0] + 0.1
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=6))

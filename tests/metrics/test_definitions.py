@@ -58,6 +58,7 @@ RATIONALE = {
     "words_cut": ("lower", (0, 1), 1.0, False),
     "gold_cut": ("lower", (0, 1), 1.0, False),
     "gold_available": ("none", (0, 1), SHARE, True),
+    "complexity": ("lower", (0, INFINITY), LOG, False),
 }
 
 
@@ -140,9 +141,16 @@ def test_what_a_file_lacks_has_no_metric() -> None:
     assert Layout().definitions == Layout(has_probabilities=True, has_words=True, labels=("a",)).definitions == ()
     for name in ("has_label", "has_gold", "has_scores", "has_rationale", "has_cuts", "has_probabilities", "has_words"):
         assert getattr(Layout(), name) is False, name
-    assert [d.name for d in Layout(has_gold=True, has_cuts=True).definitions] == [*list(RATIONALE)[2:]]
-    assert [d.name for d in Layout(has_gold=True, has_scores=True).definitions] == [*PLAUSIBILITY[:3], "gold_available"]
-    assert [d.name for d in Layout(has_scores=True, has_rationale=True).definitions] == [*list(RATIONALE)[:2]]
+    assert [d.name for d in Layout(has_gold=True, has_cuts=True).definitions] == list(RATIONALE)[2:5]
+    assert [d.name for d in Layout(has_gold=True, has_scores=True).definitions] == [
+        *PLAUSIBILITY[:3],
+        "gold_available",
+        "complexity",
+    ]
+    assert [d.name for d in Layout(has_scores=True, has_rationale=True).definitions] == [
+        *list(RATIONALE)[:2],
+        "complexity",
+    ]
     only = Layout(has_gold=True, has_scores=True, only=frozenset({"auprc", "accuracy"}))
     assert [d.name for d in only.definitions] == ["auprc"]
 

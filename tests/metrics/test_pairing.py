@@ -131,9 +131,9 @@ def test_rows_that_all_have_are_shared() -> None:
 
 
 def test_columns_are_left_out_of_rows_where_one_system_lacks_them() -> None:
-    layout = Layout(has_gold=True, has_scores=True)
-    names = [column.name for column in layout.columns]
-    assert names == ["auprc", "average_precision", "roc_auc", "gold_available"]
+    names = ["auprc", "average_precision", "roc_auc", "gold_available"]
+    layout = Layout(has_gold=True, has_scores=True, only=frozenset(names))
+    assert [column.name for column in layout.columns] == names
     values = np.array([[0.1, 0.2, NAN, NAN], [0.5, NAN, 0.5, 0.5], [0.3] * 4, [1.0] * 4])
     others = np.array([[0.1, NAN, 0.2, NAN], [0.5, 0.5, 0.5, 0.5], [0.3] * 4, [NAN] * 4])
     hashes = np.array([[4, 0], [1, 0], [3, 0], [2, 0]], dtype=np.uint64)

@@ -246,3 +246,14 @@ def test_of_equal_classes_the_first_is_the_decision() -> None:
     }
     report = score(table, labels=["a", "b"], resampling=NO_DRAWS)
     assert report["decision_flip@0.5"].value == pytest.approx(1 / 3)
+
+
+def test_scores_alone_have_a_complexity_that_the_short_table_shows() -> None:
+    report = score({"scores": [[0.5, -0.25, 0.25, None], [0.0, 0.0], [None], [2.0]]}, resampling=NO_DRAWS)
+    [metric] = report.metrics
+    assert (metric.name, metric.n, metric.n_undefined, metric.direction) == ("complexity", 2, 2, "lower")
+    assert metric.value == pytest.approx(1.5 * np.log(2) / 2)
+    assert "complexity" in report.to_text()
+    whole = score(predictions.table(1, 20), resampling=NO_DRAWS)
+    assert "complexity" not in whole.to_text()
+    assert "complexity" in whole.to_text(all_metrics=True)

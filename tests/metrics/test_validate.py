@@ -112,8 +112,10 @@ def test_lists_the_problems_of_prediction_files_row_by_row(tmp_path, capsys):
     assert len(found) == 6
 
 
-def test_a_foreign_table_without_ids_is_one_problem():
-    assert len(list(prediction_problems(pa.table({"scores": [[0.1]]})))) == 1
+def test_a_foreign_table_without_ids_is_one_problem_if_nothing_in_it_is_scored():
+    [problem] = prediction_problems(pa.table({"gold": [[0.1]]}))
+    assert "nothing to score in columns" in problem
+    assert not list(prediction_problems(pa.table({"scores": [[0.1]]})))
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,8 @@ def row_metrics(
         else:
             chosen = [s is not None and s > 0 for s in scores]
             out["token_f1"] = f1_score([g > 0.5 for g in gold], chosen, average="macro", zero_division=0)
+    sizes = [abs(s) for s in scores if s is not None]
+    out["complexity"] = entropy(sizes) if any(sizes) else NAN
     out["rationale_length"] = float(sum(rationale))
     out["rationale_share"] = sum(rationale) / len(rationale) if rationale else NAN
     out["gold_available"] = float(gold is not None)

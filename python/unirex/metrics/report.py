@@ -152,11 +152,13 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
 
     Args:
         reports: one per system.
-        all_metrics: also the metrics of single fractions, classes and pooled counts.
+        all_metrics: also the metrics of single fractions, classes and pooled counts; so too where there are no others.
         names: headings of the columns; by default the ends of the sources' paths that differ.
     """
     first = reports[0]
     shown: dict[str, Metric] = {}
+    # Scores alone have metrics outside the short table only.
+    all_metrics = all_metrics or not any(metric.main for report in reports for metric in report.metrics)
     for report in reports:
         for metric in report.metrics:
             if all_metrics or metric.main or metric.name == first.headline:

@@ -155,7 +155,7 @@ def _layout(
     )
     names = [definition.name for definition in layout.definitions]
     if not names:
-        expected = "scores or rationale beside gold, label beside prediction, or perturbed probabilities"
+        expected = "scores, a rationale, label beside prediction, or perturbed probabilities"
         hint = "--columns says what they are called in this file"
         raise ValueError(
             f"{source.name}: nothing to score in columns {shown(source.names())}, expected {expected} ({hint})"

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from unirex.metrics.definitions import Count, Family, Pooled, ratio
+from unirex.metrics import arrays
+from unirex.metrics.definitions import LOG_STEP, Count, Family, Pooled, ratio
 from unirex.metrics.inputs import Inputs, given
 from unirex.metrics.ragged import where
 
@@ -63,5 +64,18 @@ FAMILIES: tuple[Family, ...] = (
         needs=frozenset({"gold"}),
         values=lambda rows: rows.has_gold.astype(np.float64),
         hits=True,
+    ),
+    Family(
+        name="complexity",
+        group="rationale",
+        direction="lower",
+        meaning="entropy of the words' shares of the scores: how many words it takes to read an explanation",
+        source="Bhatt et al. 2020",
+        needs=frozenset({"scores"}),
+        values=lambda rows: arrays.complexity((rows.scores.values, rows.scores.offsets)),
+        range=(0, np.inf),
+        step=LOG_STEP,
+        # Methods with scores of different kinds, which it does not compare, stand side by side in the short table.
+        main=False,
     ),
 )
