@@ -71,7 +71,7 @@ class RowValues:
 
 def from_predictions(path: str, *, convention: str = "strict", perturbation: str | None = None) -> RowValues:
     """The row values of a prediction file, under one perturbation (None = its default)."""
-    made = plan(path, convention, perturbation)  # type: ignore[arg-type]
+    made = plan(path, convention, perturbation=perturbation)  # type: ignore[arg-type]
     layout = replace(
         made.layout,
         perturbations=made.layout.perturbations[:1],

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast, get_args
+from typing import Any, TypedDict, Unpack, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -38,18 +38,32 @@ class Plan:
         return State(self.layout, self.resampling, parser)
 
 
+class Reading(TypedDict, total=False):
+    """How predictions are read.
+
+    Attributes:
+        perturbation: which of the file's perturbations, the default one first; None = all, `attention` first.
+        scorer: the model whose probabilities are used: `self` (the default) or a check model of the file.
+        iou_thresholds: a span matches from this intersection over union on, each in (0, 1]; (0.5,) by default.
+        columns: our column name -> name in the file, for files that others wrote.
+        labels: class names in the order of the probabilities, for files without our header.
+    """
+
+    perturbation: str | Sequence[str] | None
+    scorer: str
+    iou_thresholds: Sequence[float]
+    columns: Mapping[str, str] | None
+    labels: Sequence[str] | None
+
+
 def score(
     system: System,
     convention: Convention = "strict",
-    perturbation: str | Sequence[str] | None = None,
-    scorer: str = "self",
-    iou_thresholds: Sequence[float] = (0.5,),
     *,
     resampling: Resampling | None = None,
-    columns: Mapping[str, str] | None = None,
-    labels: Sequence[str] | None = None,
     progress: Progress | None = None,
     engine: Engine = "local",
+    **reading: Unpack[Reading],
 ) -> Report:
     """The report on one system's predictions: every metric with direction, counts and bootstrap interval.
 
@@ -61,14 +75,10 @@ def score(
             list of rows, a data frame of pandas or polars, a `datasets.Dataset`, anything that speaks Arrow. Without a
             column `id` a row of a table is known by its number.
         convention: `strict`, or `paper` for the definitions of Chan et al. 2022.
-        perturbation: which of the file's perturbations, the default one first; None = all, `attention` first.
-        scorer: the model whose probabilities are used: `self` or a check model of the file.
-        iou_thresholds: a span matches from this intersection over union on, each in (0, 1].
         resampling: replicates, seed and confidence of the intervals; 1000 replicates by default.
-        columns: our column name -> name in the file, for files that others wrote.
-        labels: class names in the order of the probabilities, for files without our header.
         progress: called with the rows done and the rows in all.
         engine: `local`, or `ray` to score the row groups on a Ray cluster (extra `ray`); the result is the same.
+        reading: how the file is read; see `Reading`.
 
     Raises:
         ValueError: what is wrong, with file, row id and field.
@@ -79,29 +89,16 @@ def score(
     >>> score(table)["auprc"].value
     1.0
     """
-    made = plan(
-        system,
-        convention,
-        perturbation,
-        scorer,
-        iou_thresholds,
-        resampling=resampling,
-        columns=columns,
-        labels=labels,
-    )
+    made = plan(system, convention, resampling=resampling, **reading)
     return finish(made, run_on(engine, made, progress))
 
 
 def plan(
     system: System,
     convention: Convention = "strict",
-    perturbation: str | Sequence[str] | None = None,
-    scorer: str = "self",
-    iou_thresholds: Sequence[float] = (0.5,),
     *,
     resampling: Resampling | None = None,
-    columns: Mapping[str, str] | None = None,
-    labels: Sequence[str] | None = None,
+    **reading: Unpack[Reading],
 ) -> Plan:
     """The plan for scoring a system: which metrics its columns allow. The arguments are those of `score`.
 
@@ -117,7 +114,11 @@ def plan(
     >>> finish(made, first)["auprc"].value
     0.625
     """
-    source = open_source(system, columns=columns, labels=labels)
+    for name in reading:
+        if name not in Reading.__annotations__:
+            raise TypeError(f"unexpected argument {name!r}{suggest(name, Reading.__annotations__)}")
+    scorer, iou_thresholds = reading.get("scorer", "self"), reading.get("iou_thresholds", (0.5,))
+    source = open_source(system, columns=reading.get("columns"), labels=reading.get("labels"))
     convention = cast("Convention", current("convention", convention))
     if convention not in get_args(Convention):
         hint = suggest(convention, get_args(Convention))
@@ -126,7 +127,7 @@ def plan(
         if not 0 < threshold <= 1:
             raise ValueError(f"iou_thresholds has {threshold}, expected numbers in (0, 1]")
     thresholds = tuple(dict.fromkeys(float(t) for t in iou_thresholds))
-    layout = _layout(source, convention, _perturbations(source, perturbation, scorer), thresholds)
+    layout = _layout(source, convention, _perturbations(source, reading.get("perturbation"), scorer), thresholds)
     return Plan(source=source, layout=layout, resampling=resampling or Resampling(), scorer=scorer)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NotRequired, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -97,16 +97,28 @@ def drop_hidden(rows: Rows, *, keep_positions: bool) -> Rows:
     )
 
 
+class Perturbing(TypedDict):
+    """How `perturbed_logits` hides tokens.
+
+    Attributes:
+        kinds: which perturbations.
+        how: how tokens are hidden.
+        fill: replacing ids.
+        n_choices: rows per instance; 1 by default.
+    """
+
+    kinds: Sequence[View]
+    how: How
+    fill: FillTokens
+    n_choices: NotRequired[int]
+
+
 def perturbed_logits(
     run: Callable[[Rows], Tensor],
     rows: Rows,
     rationale_KBL: Tensor,
     selectable_BL: Tensor,
-    *,
-    kinds: Sequence[View],
-    how: How,
-    fill: FillTokens,
-    n_choices: int = 1,
+    **settings: Unpack[Perturbing],
 ) -> list[Tensor]:
     """The logits under each kind of perturbation, float [K, instances, C] each; of the full input [1, instances, C].
 
@@ -120,11 +132,9 @@ def perturbed_logits(
         rows: the full input.
         rationale_KBL: bool, or float of 0 and 1 with gradient; nested from fraction to fraction.
         selectable_BL: bool.
-        kinds: which perturbations.
-        how: how tokens are hidden; `attention` where the rationale carries gradient.
-        fill: replacing ids.
-        n_choices: rows per instance.
+        settings: which perturbations, and how; `attention` where the rationale carries gradient.
     """
+    kinds, how, fill, n_choices = (settings["kinds"], settings["how"], settings["fill"], settings.get("n_choices", 1))
     marked_KBL = rationale_KBL > 0
     nothing_1BL = torch.zeros_like(marked_KBL[:1])
     views = [nothing_1BL if kind == "full" else hidden_tokens(marked_KBL, selectable_BL, kind) for kind in kinds]

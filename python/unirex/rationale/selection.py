@@ -5,7 +5,7 @@ for tensors elsewhere. `relaxed_masks` gives the same rationales with an estimat
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import numpy as np
 import torch
@@ -90,15 +90,21 @@ def top_k_word_masks(
     return _of_tokens(top_k_masks(scores_BW, word_BW, fractions, backend="torch"), dense_BL)
 
 
+class Units(TypedDict, total=False):
+    """What is selected: tokens (the default), or words by a score pooled from their tokens (by default the highest)."""
+
+    unit: Literal["token", "word"]
+    pooling: Pooling
+
+
 def rationale_masks(
     scores_BL: Tensor,
     words_BL: Tensor,
     fraction: float,
     *,
-    unit: Literal["token", "word"] = "token",
-    pooling: Pooling = "max",
     rounding: Rounding = "half_even",
     shape: Literal["top_k", "contiguous"] = "top_k",
+    **units: Unpack[Units],
 ) -> Tensor:
     """One rationale per row as a bool tensor [B, L] over tokens; without gradient.
 
@@ -110,15 +116,15 @@ def rationale_masks(
         scores_BL: any floats, as in `top_k_masks`.
         words_BL: the word of each token; negative = not selectable.
         fraction: in (0, 1].
-        unit: what is counted and marked, tokens or words.
-        pooling: a word's score from its tokens, as in `top_k_word_masks`.
         rounding: `half_even`, `ceil` (the public code of FRESH) or `floor` (that of UNIREX).
         shape: see above.
+        units: what is counted and marked.
 
     >>> scores, words = torch.tensor([[9.0, 3.0, 1.0, 2.5, 2.0]]), torch.tensor([[-1, 0, 1, 2, 3]])
     >>> rationale_masks(scores, words, 0.5, shape="contiguous").int().tolist()
     [[0, 0, 0, 1, 1]]
     """
+    unit, pooling = units.get("unit", "token"), units.get("pooling", "max")
     if rounding == "half_even" and shape == "top_k":
         if unit == "word":
             return top_k_word_masks(scores_BL, words_BL, [fraction], pooling=pooling)[0]
@@ -153,9 +159,8 @@ def relaxed_masks(
     fractions: Sequence[float],
     how: Relaxation,
     *,
-    unit: Literal["token", "word"] = "token",
-    pooling: Pooling = "max",
     step: AdaptiveStep | None = None,
+    **units: Unpack[Units],
 ) -> Tensor:
     """Rationales as float32 [K, B, L], 0 or 1, with a gradient to the scores; see `unirex.rationale.relaxation.relax`.
 
@@ -166,10 +171,10 @@ def relaxed_masks(
         words_BL: int64, the word of each token; negative = not selectable.
         fractions: in (0, 1].
         how: the estimator.
-        unit: what is selected.
-        pooling: score of a word from its tokens.
         step: of estimator aimle.
+        units: what is selected.
     """
+    unit, pooling = units.get("unit", "token"), units.get("pooling", "max")
     inside_BL = words_BL >= 0
     _refuse_first(scores_BL, scores_BL.isnan() & inside_BL)
     if unit == "token":
