@@ -42,7 +42,7 @@ class _GatedAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0913 (torch's way of calling)
         ctx: Any,
         query: Tensor,
         key: Tensor,
@@ -98,7 +98,7 @@ class _GatedAttention(torch.autograd.Function):
         )
 
 
-def gated_attention(
+def gated_attention(  # noqa: PLR0913 (the arguments of torch's own attention)
     query: Tensor,
     key: Tensor,
     value: Tensor,

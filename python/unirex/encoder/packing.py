@@ -177,7 +177,7 @@ def _rectangles(
     return torch.cat(places), first, Layout(blocks=tuple(blocks)), torch.cat(visible)
 
 
-def packed_attention(
+def packed_attention(  # noqa: PLR0913 (the arguments that transformers passes)
     module: nn.Module,
     query: Tensor,
     key: Tensor,
