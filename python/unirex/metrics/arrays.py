@@ -249,9 +249,9 @@ def rationale_length(rationale: Rows) -> NDArray[np.int64]:
 def complexity(scores: Rows) -> Floats:
     """Entropy of each unit's share of the scores' sizes in nats, [N]; lower is better, at least 0 (Bhatt et al. 2020).
 
-    A share is |s_i| / sum |s|: 0 where one unit has all, log n where n have the same. A null score (a word the model
-    never saw) is left out. Undefined without a score, where all are 0, and where one is NaN or infinite. Only scores of
-    one kind compare: their logarithms or squares rank the units alike and have another complexity.
+    A share is `abs(s) / sum(abs(s))`: 0 where one unit has all, log n where n have the same. A null score (a word
+    the model never saw) is left out. Undefined without a score, where all are 0, and where one is NaN or infinite. Only
+    scores of one kind compare: their logarithms or squares rank the units alike and have another complexity.
 
     >>> complexity(np.array([[0.5, -0.25, 0.25], [0.0, 2.0, 0.0]])).round(4).tolist()
     [1.0397, 0.0]
