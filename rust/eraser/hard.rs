@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eraser::matching::Matcher;
 use crate::eraser::spans::{self, Span};
 use crate::eraser::sum::Sum;
 
@@ -19,7 +18,6 @@ pub struct Prf {
 
 impl Prf {
     /// F1 of a precision and a recall: exactly 0 where one of them is.
-    #[must_use]
     pub fn of(p: f64, r: f64) -> Self {
         Self { p, r, f1: if p == 0.0 || r == 0.0 { 0.0 } else { 2.0 * p * r / (p + r) } }
     }
@@ -99,46 +97,32 @@ pub struct Hard {
     documents_gold: u64,
 }
 
-/// Memory that is used again from document to document.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    matcher: Matcher,
-    predicted: Vec<Span>,
-    gold: Vec<Span>,
-}
-
 impl Hard {
     /// Nothing yet, for so many thresholds of intersection over union.
-    #[must_use]
     pub fn new(thresholds: usize) -> Self {
         Self { matched: vec![Matched::default(); thresholds], ..Self::default() }
     }
 
     /// Whether another was made for as many thresholds.
-    #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         self.matched.len() == other.matched.len()
     }
 
     /// Adds a document. Both lists must be sorted and without repeats.
-    pub fn add(&mut self, predicted: &[Span], gold: &[Span], thresholds: &[f64], scratch: &mut Scratch) {
+    pub fn add(&mut self, predicted: &[Span], gold: &[Span], thresholds: &[f64]) {
         let (n_predicted, n_gold) = (predicted.len() as u64, gold.len() as u64);
         self.spans.add(n_predicted, n_gold, spans::shared(predicted, gold));
-        spans::merge(predicted, &mut scratch.predicted);
-        spans::merge(gold, &mut scratch.gold);
-        let (merged, merged_gold) = (&scratch.predicted, &scratch.gold);
-        let shared = spans::shared_positions(merged, merged_gold);
-        self.tokens.add(spans::positions(merged), spans::positions(merged_gold), shared);
+        let (merged, merged_gold) = (spans::merge(predicted), spans::merge(gold));
+        let shared = spans::shared_positions(&merged, &merged_gold);
+        self.tokens.add(spans::positions(&merged), spans::positions(&merged_gold), shared);
         self.documents_predicted += u64::from(n_predicted > 0);
         self.documents_gold += u64::from(n_gold > 0);
-        let mut matched = self.matched.iter_mut();
-        scratch.matcher.count(predicted, gold, thresholds, |count| {
-            if let Some(matched) = matched.next() {
-                matched.count += count;
-                matched.p.add(share(count, n_predicted));
-                matched.r.add(share(count, n_gold));
-            }
-        });
+        for (matched, &threshold) in self.matched.iter_mut().zip(thresholds) {
+            let count = matches(predicted, gold, threshold);
+            matched.count += count;
+            matched.p.add(share(count, n_predicted));
+            matched.r.add(share(count, n_gold));
+        }
     }
 
     /// Adds what another part of the input adds up to.
@@ -155,7 +139,6 @@ impl Hard {
     }
 
     /// What there is none of, so that the reference scorer divides by zero.
-    #[must_use]
     pub fn lacks(&self) -> Option<&'static str> {
         [
             (self.spans.predicted, "no predicted span"),
@@ -169,13 +152,11 @@ impl Hard {
     }
 
     /// Scores of exactly equal spans.
-    #[must_use]
     pub fn spans(&self) -> MicroMacro {
         self.spans.result()
     }
 
     /// Scores of tokens.
-    #[must_use]
     pub fn tokens(&self) -> MicroMacro {
         self.tokens.result()
     }
@@ -190,10 +171,81 @@ impl Hard {
     }
 }
 
+/// How many predicted spans have an intersection over union with some gold span that is no less than a threshold. Both
+/// lists must be sorted.
+///
+/// To reach a threshold t, a gold span must start before the predicted one ends, and no further before its start than
+/// (1 / t - 1) times its length. Predicted spans do not overlap, so a gold span is close enough to few of them (one for
+/// each power of 1 / (1 - t) up to the length of the document), however many gold spans overlap.
+fn matches(predicted: &[Span], gold: &[Span], threshold: f64) -> u64 {
+    let is_matched = |span: &&Span| {
+        let before = ((1.0 / threshold - 1.0 + 1e-9) * span.len() as f64).ceil();
+        // No limit for a threshold of 0 or less, which any span meets.
+        let first = if before >= 0.0 { span.start.saturating_sub(before as i64).saturating_sub(1) } else { i64::MIN };
+        let (first, last) =
+            (gold.partition_point(|gold| gold.start < first), gold.partition_point(|gold| gold.start < span.end));
+        let near = gold.get(first..last).unwrap_or_default();
+        threshold <= 0.0 || near.iter().any(|gold| span.iou(*gold) >= threshold)
+    };
+    predicted.iter().filter(is_matched).count() as u64
+}
+
 fn share(part: u64, all: u64) -> f64 {
     if all == 0 { 0.0 } else { part as f64 / all as f64 }
 }
 
 fn mean(sum: Sum, count: u64) -> f64 {
     if count == 0 { 0.0 } else { sum.mean(count) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eraser::spans::sort;
+    use proptest::prelude::*;
+
+    const THRESHOLDS: [f64; 11] = [f64::NAN, -1.0, 0.0, 1e-9, 0.1, 0.25, 1.0 / 3.0, 0.5, 2.0 / 3.0, 0.9, 1.0];
+
+    fn spans(up_to: usize, width: i64) -> impl Strategy<Value = Vec<Span>> {
+        let span = (-width..width, -2..width).prop_map(|(start, length)| Span { start, end: start + length });
+        prop::collection::vec(span, 0..up_to).prop_map(|mut spans| {
+            sort(&mut spans);
+            spans
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn matches_are_those_of_all_pairs(a in spans(60, 40), b in spans(60, 40)) {
+            for threshold in THRESHOLDS {
+                let best = |p: &Span| b.iter().map(|g| p.iou(*g)).fold(0.0, f64::max);
+                let expected = a.iter().filter(|p| best(p) >= threshold).count() as u64;
+                prop_assert_eq!(matches(&a, &b, threshold), expected, "{}", threshold);
+            }
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_nested_spans_take_no_minutes() {
+        let n = 100_000;
+        let nested: Vec<Span> = (0..n).map(|i| Span { start: i, end: 2 * n - i }).collect();
+        let single: Vec<Span> = (0..2 * n).map(|i| Span { start: i, end: i + 1 }).collect();
+        // Only the five innermost spans have ten positions or fewer.
+        assert_eq!([0.5, 0.1].map(|threshold| matches(&single, &nested, threshold)), [2, 10]);
+        let whole = [Span { start: 0, end: 2 * n }];
+        assert_eq!([0.5, 1e-6].map(|threshold| matches(&whole, &single, threshold)), [0, 1]);
+        let halves: Vec<Span> = (0..17).map(|i| Span { start: 1 << i, end: 2 << i }).collect();
+        assert_eq!(matches(&halves, &nested, 0.5), 1);
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        let ends = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX];
+        let mut all: Vec<Span> =
+            ends.iter().flat_map(|&start| ends.iter().map(move |&end| Span { start, end })).collect();
+        sort(&mut all);
+        for threshold in [1.0 / 255.0, 0.3, 1.0] {
+            assert_eq!(matches(&all, &all, threshold), 21);
+        }
+    }
 }

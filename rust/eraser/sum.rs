@@ -30,7 +30,6 @@ impl Sum {
     }
 
     /// The sum divided by a count; NaN where the count is 0.
-    #[must_use]
     pub fn mean(self, count: u64) -> f64 {
         if count == 0 { f64::NAN } else { (self.high + self.low) / count as f64 }
     }

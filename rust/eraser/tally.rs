@@ -22,8 +22,8 @@ pub struct Ranks {
 
 impl Ranks {
     /// Adds a pair of annotation and document. Scores must be numbers, as many as there are marks of gold.
-    pub fn add(&mut self, ranker: &mut Ranker, scores: &[f64], gold: &[bool]) {
-        let Ok(found) = ranker.rank(scores, gold) else { return };
+    pub fn add(&mut self, scores: &[f64], gold: &[bool]) {
+        let Ok(found) = Ranker::default().rank(scores, gold) else { return };
         self.pairs += 1;
         if found.roc_auc.is_nan() {
             // Recall counts as 1 where there is no gold, so the curve is a straight line from (1, 0) to (0, 1).
@@ -45,19 +45,16 @@ impl Ranks {
     }
 
     /// Mean AUPRC over all pairs.
-    #[must_use]
     pub fn auprc(&self) -> f64 {
         self.auprc.mean(self.pairs)
     }
 
     /// Mean average precision over the pairs with both classes.
-    #[must_use]
     pub fn average_precision(&self) -> f64 {
         self.average_precision.mean(self.ranked)
     }
 
     /// Mean ROC AUC over the pairs with both classes.
-    #[must_use]
     pub fn roc_auc(&self) -> f64 {
         self.roc_auc.mean(self.ranked)
     }
@@ -95,7 +92,6 @@ pub struct Tally {
 
 impl Tally {
     /// Nothing yet, for so many thresholds and classes.
-    #[must_use]
     pub fn new(iou_thresholds: usize, aopc_thresholds: usize, classes: usize) -> Self {
         Self {
             hard: Hard::new(iou_thresholds),
@@ -106,7 +102,6 @@ impl Tally {
     }
 
     /// Whether another was made for as many thresholds and classes.
-    #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         self.classes.len() == other.classes.len() && self.hard.is_like(&other.hard) && self.sums.is_like(&other.sums)
     }
@@ -125,9 +120,7 @@ impl Tally {
             ours.hits += theirs.hits;
         }
     }
-}
 
-impl Tally {
     /// Counts the class of an annotation and what was predicted for it.
     pub fn count(&mut self, gold: usize, predicted: usize) {
         if let Some(counts) = self.classes.get_mut(gold) {
