@@ -9,13 +9,9 @@ use crate::problem::{Fault, Outcome};
 /// What an instance has: all instances must have the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Profile {
-    /// Has `classification`.
     pub classification: bool,
-    /// Has class scores with a part of the input.
     pub parts: [bool; 2],
-    /// Has `soft_rationale_predictions`.
     pub soft: bool,
-    /// Has `soft_sentence_predictions`.
     pub sentences: bool,
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::eraser::instance::{FULL, Instance, PARTS, POINTS, Scores, Threshold};
 use crate::eraser::json::Field;
-use crate::eraser::sum::Sum;
+use crate::eraser::mean::{Mean, merge};
 use crate::problem::{Fault, Outcome};
 
 /// What is to be computed: the fields that the first instance has.
@@ -16,47 +16,31 @@ pub struct Wanted {
     pub thresholded: bool,
 }
 
-/// Sums over instances for class scores with one part of the input.
+/// Means over instances for class scores with one part of the input.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Shift {
     /// What the predicted class loses.
-    pub drop: Sum,
+    pub drop: Mean,
     /// Entropy on the whole input minus entropy on the part.
-    pub entropy: Sum,
+    pub entropy: Mean,
     /// Kullback-Leibler divergence of the part from the whole.
-    pub kl: Sum,
+    pub kl: Mean,
     /// What the predicted class loses at each threshold, in ascending order.
-    pub points: Vec<Sum>,
+    pub points: Vec<Mean>,
 }
 
-impl Shift {
-    fn merge(&mut self, other: &Self) {
-        self.drop.merge(other.drop);
-        self.entropy.merge(other.entropy);
-        self.kl.merge(other.kl);
-        self.points.iter_mut().zip(&other.points).for_each(|(ours, theirs)| ours.merge(*theirs));
-    }
-}
+merge!(Shift: drop entropy kl points);
 
-/// Sums over instances of all that class scores give: without the rationale, and of the rationale alone.
+/// Means over instances of all that class scores give: without the rationale, and of the rationale alone.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ClassSums(pub [Shift; 2]);
+pub struct ClassMeans(pub Vec<Shift>);
 
-impl ClassSums {
+merge!(ClassMeans: 0);
+
+impl ClassMeans {
     /// Nothing yet, for so many thresholds.
     pub fn new(thresholds: usize) -> Self {
-        let shift = || Shift { points: vec![Sum::default(); thresholds], ..Shift::default() };
-        Self([shift(), shift()])
-    }
-
-    /// Whether another was made for as many thresholds.
-    pub fn is_like(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(ours, theirs)| ours.points.len() == theirs.points.len())
-    }
-
-    /// Adds what another part of the input adds up to.
-    pub fn merge(&mut self, other: &Self) {
-        self.0.iter_mut().zip(&other.0).for_each(|(ours, theirs)| ours.merge(theirs));
+        Self(vec![Shift { points: vec![Mean::default(); thresholds], ..Shift::default() }; 2])
     }
 
     /// Adds an instance. `thresholds` are those to pick; without them any are taken, only to check them.

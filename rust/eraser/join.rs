@@ -283,21 +283,13 @@ fn fill<T: Clone>(wanted: bool, out: &mut Vec<T>, count: u32, value: T) {
 /// Appends the marks of a document. -1 to -1, which stands for an unknown place, marks nothing; other positions must
 /// lie in the document and run forward.
 fn mark(out: &mut Vec<bool>, length: u32, spans: &[Span]) -> Outcome<()> {
-    let (first, length) = (out.len(), length as usize);
-    out.resize(first + length, false);
-    // The stretch that reaches furthest; what lies in it is marked already.
-    let (mut from, mut to) = (0, 0);
-    for &span in spans.iter().filter(|span| (span.start, span.end) != (-1, -1)) {
-        if span.start < 0 || span.start > span.end {
-            return Err(Fault::new(span.to_string(), "0 <= start <= end"));
-        }
-        spans::inside(span, length)?;
-        let start = if span.start >= from { span.start.max(to) } else { span.start };
-        spans::mark(Span { start, ..span }, out.get_mut(first..).unwrap_or_default())?;
-        if span.end > to {
-            (from, to) = (span.start, span.end);
-        }
+    let mut known: Vec<Span> = spans.iter().filter(|span| (span.start, span.end) != (-1, -1)).copied().collect();
+    if let Some(span) = known.iter().find(|span| span.start < 0 || span.start > span.end) {
+        return Err(Fault::new(span.to_string(), "0 <= start <= end"));
     }
+    known.iter().try_for_each(|&span| spans::inside(span, length as usize))?;
+    spans::sort(&mut known);
+    out.extend(spans::marks(&known, length as usize)?);
     Ok(())
 }
 

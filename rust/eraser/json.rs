@@ -211,11 +211,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused(text in "[\\[\\]{}:,\"\\\\uDd8-9a-e0-3.+NIf \t-]{0,40}") {
-            let _ = read_value(&text, |value| Err::<(), _>(wrong(value, "")));
-        }
-
-        #[test]
         fn numbers_are_the_nearest(
             number in any::<f64>().prop_filter("finite", |x| x.is_finite()),
             digits in 0_usize..25,

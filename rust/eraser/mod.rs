@@ -13,6 +13,7 @@ mod instance;
 mod join;
 mod json;
 mod lines;
+mod mean;
 mod probabilities;
 mod report;
 mod request;
@@ -21,7 +22,6 @@ mod rows;
 mod score;
 mod source;
 mod spans;
-mod sum;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::eraser::instance::{CLASS, FULL, Instance, PARTS, POINTS, Scores};
 use crate::eraser::json::Field;
+use crate::eraser::mean::merge;
 use crate::problem::{Fault, Outcome};
 
 /// How far a probability may be off: files round to two digits, and half precision keeps little more.
@@ -30,13 +31,9 @@ impl Odd {
         self.predictions += u64::from(prediction(instance).is_err());
         self.sums += u64::from(sums(instance).is_err());
     }
-
-    /// Adds what was counted elsewhere.
-    pub fn merge(&mut self, other: Self) {
-        self.predictions += other.predictions;
-        self.sums += other.sums;
-    }
 }
+
+merge!(Odd: predictions sums);
 
 /// A fault if the predicted class has not the highest score on the whole input, or shares it.
 pub fn prediction(instance: &Instance) -> Outcome<()> {

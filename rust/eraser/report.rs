@@ -5,9 +5,9 @@
 use indexmap::IndexSet;
 
 use crate::eraser::classes::Shift;
-use crate::eraser::hard::{MicroMacro, Prf};
+use crate::eraser::hard::{Overlap, Prf};
+use crate::eraser::mean::Mean;
 use crate::eraser::request::{Blocks, Options};
-use crate::eraser::sum::Sum;
 use crate::eraser::tally::{ClassCounts, Ranks, Tally};
 
 /// A number, or numbers by name.
@@ -29,16 +29,14 @@ pub enum Value {
 pub fn scores(blocks: Blocks, tally: &Tally, classes: &IndexSet<String>, options: &Options) -> Value {
     let mut fields = Vec::new();
     if blocks.hard {
-        let matched = options.iou_thresholds.iter().zip(tally.hard.matched()).map(|(threshold, found)| {
-            object([
-                ("threshold", Value::Number(*threshold)),
-                ("micro", prf(found.micro_, false)),
-                ("macro", prf(found.macro_, false)),
-            ])
+        let matched = options.iou_thresholds.iter().zip(tally.hard.matched());
+        let rows = matched.map(|(threshold, [over_all, over_documents])| {
+            let [micro, macro_] = [over_all, over_documents].map(|scores| prf(scores, false));
+            object([("threshold", Value::Number(*threshold)), ("micro", micro), ("macro", macro_)])
         });
-        fields.push(("iou_scores", Value::List(matched.collect())));
-        fields.push(("rationale_prf", micro_macro(tally.hard.spans())));
-        fields.push(("token_prf", micro_macro(tally.hard.tokens())));
+        fields.push(("iou_scores", Value::List(rows.collect())));
+        fields.push(("rationale_prf", micro_macro(&tally.hard.spans)));
+        fields.push(("token_prf", micro_macro(&tally.hard.tokens)));
     }
     if blocks.soft {
         fields.push(("token_soft_metrics", ranks(&tally.soft)));
@@ -55,14 +53,13 @@ pub fn scores(blocks: Blocks, tally: &Tally, classes: &IndexSet<String>, options
 fn class_scores(blocks: Blocks, tally: &Tally, classes: &IndexSet<String>, options: &Options) -> Value {
     let sum = |count: fn(&ClassCounts) -> u64| tally.classes.iter().map(count).sum::<u64>() as f64;
     let accuracy = Value::Number(sum(|counts| counts.hits) / sum(|counts| counts.support));
-    let n = tally.instances;
     let wanted = |is_wanted: bool, value: Value| if is_wanted { value } else { Value::Null };
     let part =
-        |i: usize, of: fn(&Shift) -> Sum| wanted(blocks.wanted.parts[i], Value::Number(of(&tally.sums.0[i]).mean(n)));
+        |i: usize, of: fn(&Shift) -> Mean| wanted(blocks.wanted.parts[i], Value::Number(of(&tally.means.0[i]).value()));
     let list = |numbers: &mut dyn Iterator<Item = f64>| {
         wanted(blocks.wanted.thresholded, Value::List(numbers.map(Value::Number).collect()))
     };
-    let points = |i: usize| tally.sums.0[i].points.iter().map(|point| point.mean(n));
+    let points = |i: usize| tally.means.0[i].points.iter().map(|point| point.value());
     let area = |i: usize| {
         let mean = points(i).sum::<f64>() / points(i).len() as f64;
         wanted(blocks.wanted.thresholded, Value::Number(mean))
@@ -109,8 +106,8 @@ fn class_prf(counts: &[ClassCounts], names: &IndexSet<String>, accuracy: Value) 
     ]))
 }
 
-fn micro_macro(scores: MicroMacro) -> Value {
-    object([("instance_micro", prf(scores.micro_, false)), ("instance_macro", prf(scores.macro_, true))])
+fn micro_macro(counts: &Overlap) -> Value {
+    object([("instance_micro", prf(counts.over_all(), false)), ("instance_macro", prf(counts.over_documents(), true))])
 }
 
 fn prf(scores: Prf, is_mean: bool) -> Value {
@@ -120,9 +117,9 @@ fn prf(scores: Prf, is_mean: bool) -> Value {
 
 fn ranks(ranks: &Ranks) -> Value {
     object([
-        ("auprc", Value::Number(ranks.auprc())),
-        ("average_precision", Value::Number(ranks.average_precision())),
-        ("roc_auc_score", Value::Number(ranks.roc_auc())),
+        ("auprc", Value::Number(ranks.auprc.value())),
+        ("average_precision", Value::Number(ranks.average_precision.value())),
+        ("roc_auc_score", Value::Number(ranks.roc_auc.value())),
     ])
 }
 

@@ -15,23 +15,17 @@ use crate::problem::{Fault, Problem, Problems};
 pub struct Results {
     /// The first file.
     pub path: PathBuf,
-    /// The documents.
     pub docs: Docs,
-    /// The annotations.
     pub annotations: Annotations,
     files: Files,
     seen: Seen,
 }
 
-/// An instance and its annotation, which is empty where there is none.
+/// An instance and what is known of it; the annotation is empty where there is none.
 pub struct Case<'c> {
-    /// What was predicted.
     pub instance: &'c Instance,
-    /// What is known.
     pub annotation: &'c Annotation,
-    /// The documents.
     pub docs: &'c Docs,
-    /// All annotations.
     pub annotations: &'c Annotations,
 }
 

@@ -3,6 +3,7 @@
 use indexmap::IndexSet;
 
 use crate::eraser::check::Profile;
+use crate::eraser::mean::Merge;
 use crate::eraser::probabilities::Odd;
 
 /// What every row has.
@@ -118,7 +119,7 @@ impl Rows {
         self.id_offsets.append(&other.id_offsets);
         let tokens = self.tokens.gold.len() as i64;
         self.borders.extend(other.borders.iter().map(|border| border + tokens));
-        self.odd.merge(other.odd);
+        self.odd.merge(&other.odd);
         self.ids.extend(other.ids);
         self.label.extend(other.label);
         self.prediction.extend(other.prediction);

@@ -7,6 +7,7 @@ use crate::eraser::check::{self, Profile};
 use crate::eraser::classes::Wanted;
 use crate::eraser::docs::Docs;
 use crate::eraser::instance::{CLASS, HARD, Instance, Rationale};
+use crate::eraser::mean::Merge;
 use crate::eraser::probabilities::{self, Odd};
 use crate::eraser::report::{self, Value};
 use crate::eraser::request::{Blocks, Input, Options};
@@ -184,7 +185,7 @@ impl Work {
 
     fn classes(&self, case: &Case<'_>, tally: &mut Tally) -> Outcome<()> {
         let Case { instance, annotation, docs, annotations } = case;
-        tally.sums.add(self.blocks.wanted, instance, self.options.aopc_thresholds.as_deref())?;
+        tally.means.add(self.blocks.wanted, instance, self.options.aopc_thresholds.as_deref())?;
         // Instances without annotation have no true class; their class may be any.
         if annotation.classes.is_empty() {
             return Ok(());
@@ -249,10 +250,9 @@ impl Work {
             (self.blocks.sentences, &rationale.sentences, evidence.map(|found| &found.sentences), &mut tally.sentences),
         ] {
             let Some(scores) = scores.given().filter(|_| is_wanted) else { continue };
-            let mut marks = vec![false; scores.len()];
             // Spans outside the document were found before; an instance with them is not scored in the end.
-            let merged = gold.map(|gold| spans::merge(gold)).unwrap_or_default();
-            let _ = merged.iter().try_for_each(|&span| spans::mark(span, &mut marks));
+            let gold = gold.map(Vec::as_slice).unwrap_or_default();
+            let marks = spans::marks(gold, scores.len()).unwrap_or_default();
             ranks.add(scores, &marks);
         }
     }

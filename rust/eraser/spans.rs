@@ -3,7 +3,6 @@
 //!
 //! Nothing here walks over positions, so a span of a billion tokens costs no more than one of two.
 
-use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -58,22 +57,22 @@ pub fn inside(span: Span, length: usize) -> Outcome<()> {
     Err(Fault::new(span.to_string(), format!("positions from {} to {length}", -length)))
 }
 
-/// Sets the positions of a span in a list, from its end where they are negative, as Python's indexing does.
-pub fn mark(span: Span, marks: &mut [bool]) -> Outcome<()> {
-    if span.is_empty() {
-        return Ok(());
-    }
-    inside(span, marks.len())?;
-    let length = marks.len() as i64;
-    let (from_end, from_start) = ((span.start, span.end.min(0)), (span.start.max(0), span.end));
-    for (start, end) in [(from_end.0 + length, from_end.1 + length), from_start] {
-        if start < end
-            && let Some(part) = marks.get_mut(start as usize..end as usize)
-        {
-            part.fill(true);
+/// The positions of sorted spans in a list of that length, from its end where they are negative, as Python's indexing
+/// does.
+pub fn marks(sorted: &[Span], length: usize) -> Outcome<Vec<bool>> {
+    let mut marks = vec![false; length];
+    for span in merge(sorted) {
+        inside(span, length)?;
+        let from_end = (span.start + length as i64, span.end.min(0) + length as i64);
+        for (start, end) in [from_end, (span.start.max(0), span.end)] {
+            if start < end
+                && let Some(part) = marks.get_mut(start as usize..end as usize)
+            {
+                part.fill(true);
+            }
         }
     }
-    Ok(())
+    Ok(marks)
 }
 
 /// Sorts spans and drops repeated ones.
@@ -93,18 +92,6 @@ pub fn overlap(sorted: &[Span]) -> Option<(Span, Span)> {
         }
     }
     None
-}
-
-/// Number of spans that are in both sorted lists.
-pub fn shared(a: &[Span], b: &[Span]) -> u64 {
-    let (mut i, mut j, mut count) = (0, 0, 0);
-    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
-        let order = x.cmp(y);
-        i += usize::from(order != Ordering::Greater);
-        j += usize::from(order != Ordering::Less);
-        count += u64::from(order == Ordering::Equal);
-    }
-    count
 }
 
 /// The same positions as stretches that neither overlap nor touch, in order. `sorted` must be sorted.
@@ -158,7 +145,6 @@ mod tests {
             let (merged_a, merged_b) = (merge(&a), merge(&b));
             prop_assert_eq!(positions(&merged_a), set(&a).len() as u64);
             prop_assert_eq!(shared_positions(&merged_a, &merged_b), set(&a).intersection(&set(&b)).count() as u64);
-            prop_assert_eq!(shared(&a, &b), a.iter().filter(|s| b.contains(s)).count() as u64);
         }
 
         #[test]
