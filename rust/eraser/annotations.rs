@@ -160,7 +160,7 @@ fn read_line(line: &[u8], docs: &Docs, reading: Reading) -> Outcome<(Line, Outco
         let id = fields.need("annotation_id", "text", json::text)?;
         let class = fields.need("classification", "the name of a class", |value| match value {
             Value::Null => Ok(None),
-            name => json::text(name).map(Some),
+            name => json::text(name).map(|name| Some(name.to_owned())),
         })?;
         let item = |value| evidence(value, reading);
         let group = |value| json::list(value, item);
@@ -198,7 +198,7 @@ fn evidence(value: &Value<'_>, reading: Reading) -> Outcome<Evidence> {
     // An evidence that does not say where it is has -1 there, as in the reference reader.
     let position = |name| Ok::<_, Fault>(fields.any(name, json::integer)?.unwrap_or(-1));
     Ok(Evidence {
-        docid: fields.need("docid", "the name of a document", json::text)?,
+        docid: fields.need("docid", "the name of a document", json::text)?.to_owned(),
         tokens: vec![Span { start: position("start_token")?, end: position("end_token")? }],
         sentences: if reading.sentences {
             vec![Span { start: position("start_sentence")?, end: position("end_sentence")? }]

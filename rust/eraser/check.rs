@@ -17,8 +17,8 @@ pub struct Profile {
 
 impl Profile {
     /// What an instance has.
-    pub fn of(instance: &Instance) -> Self {
-        let any = |field: fn(&Rationale) -> &Field<Vec<f64>>| {
+    pub fn of(instance: &Instance<'_>) -> Self {
+        let any = |field: for<'r> fn(&'r Rationale<'_>) -> &'r Field<Vec<f64>>| {
             instance.rationales.iter().any(|rationale| field(rationale).given().is_some())
         };
         Self {
@@ -45,7 +45,7 @@ impl Profile {
 /// instance has (none where it cannot be read). Returns the lengths of the document of each rationale, 0 where there is
 /// no such document.
 pub fn instance(
-    instance: &Instance,
+    instance: &Instance<'_>,
     docs: &Docs,
     first: Option<Profile>,
     fault: &mut dyn FnMut(Fault),
@@ -59,7 +59,7 @@ pub fn instance(
     let mut lengths = Vec::with_capacity(instance.rationales.len());
     for (i, rationale) in instance.rationales.iter().enumerate() {
         let fault = &mut |found: Fault| fault(found.at(i).within("rationales"));
-        match docs.lengths(&rationale.docid) {
+        match docs.lengths(rationale.docid) {
             Ok(found) => {
                 predictions(rationale, found, ours, fault);
                 lengths.push(found);
@@ -74,7 +74,7 @@ pub fn instance(
 }
 
 /// Checks the predictions for a document.
-fn predictions(rationale: &Rationale, lengths: Lengths, ours: Profile, fault: &mut dyn FnMut(Fault)) {
+fn predictions(rationale: &Rationale<'_>, lengths: Lengths, ours: Profile, fault: &mut dyn FnMut(Fault)) {
     if rationale.hard == Field::Null {
         fault(Fault::new("null", "a list of spans").within(HARD));
     }
@@ -119,7 +119,7 @@ fn scores(scores: &[f64], unit: &str, length: usize) -> Outcome<()> {
 
 /// Calls `fault` with what the benchmark's own scorer demands of every instance before it scores any, beyond
 /// [`instance`]. `first` are the thresholds of the first instance.
-pub fn demands(instance: &Instance, first: Option<&[f64]>, fault: &mut dyn FnMut(Fault)) {
+pub fn demands(instance: &Instance<'_>, first: Option<&[f64]>, fault: &mut dyn FnMut(Fault)) {
     let [remove, keep] = &instance.parts;
     let state = |name| match name {
         CLASS => (instance.classification.has_key(), instance.classification == Field::Null),
@@ -162,7 +162,7 @@ pub fn demands(instance: &Instance, first: Option<&[f64]>, fault: &mut dyn FnMut
 }
 
 /// The different thresholds of an instance, ascending; none where it has no such field.
-pub fn thresholds(instance: &Instance) -> Option<Vec<f64>> {
+pub fn thresholds(instance: &Instance<'_>) -> Option<Vec<f64>> {
     let mut found: Vec<f64> = instance.thresholded.given()?.iter().map(|entry| entry.threshold).collect();
     found.sort_by(f64::total_cmp);
     found.dedup();

@@ -44,16 +44,16 @@ impl ClassMeans {
     }
 
     /// Adds an instance. `thresholds` are those to pick; without them any are taken, only to check them.
-    pub fn add(&mut self, wanted: Wanted, instance: &Instance, thresholds: Option<&[f64]>) -> Outcome<()> {
+    pub fn add(&mut self, wanted: Wanted, instance: &Instance<'_>, thresholds: Option<&[f64]>) -> Outcome<()> {
         if wanted == Wanted::default() {
             return Ok(());
         }
-        let class = instance.classification.given().map_or("", String::as_str);
+        let class = instance.classification.given().copied().unwrap_or_default();
         let full = given(&instance.scores).map_err(|fault| fault.within(FULL))?;
         let whole = score(full, class).map_err(|fault| fault.within(FULL))?;
         for (i, (part, name)) in instance.parts.iter().zip(PARTS).enumerate() {
             if wanted.parts[i] {
-                let add = |part: &Scores| {
+                let add = |part: &Scores<'_>| {
                     self.0[i].drop.add(whole - score(part, class)?);
                     self.0[i].entropy.add(entropy(full) - entropy(part));
                     self.0[i].kl.add(divergence(part, full)?);
@@ -68,7 +68,13 @@ impl ClassMeans {
         Ok(())
     }
 
-    fn add_points(&mut self, instance: &Instance, whole: f64, class: &str, thresholds: Option<&[f64]>) -> Outcome<()> {
+    fn add_points(
+        &mut self,
+        instance: &Instance<'_>,
+        whole: f64,
+        class: &str,
+        thresholds: Option<&[f64]>,
+    ) -> Outcome<()> {
         if instance.thresholded.given().is_none() {
             return Err(Fault::new("nothing", "a list of scores"));
         }
@@ -87,7 +93,7 @@ impl ClassMeans {
 }
 
 /// The entries whose threshold is asked for, ascending.
-fn pick<'t>(all: &'t [Threshold], thresholds: Option<&[f64]>) -> Outcome<Vec<&'t Threshold>> {
+fn pick<'t, 'v>(all: &'t [Threshold<'v>], thresholds: Option<&[f64]>) -> Outcome<Vec<&'t Threshold<'v>>> {
     let Some(thresholds) = thresholds else { return Ok(all.iter().collect()) };
     let mut picked: Vec<_> = all.iter().filter(|entry| thresholds.contains(&entry.threshold)).collect();
     if picked.len() != thresholds.len() {
@@ -98,17 +104,17 @@ fn pick<'t>(all: &'t [Threshold], thresholds: Option<&[f64]>) -> Outcome<Vec<&'t
     Ok(picked)
 }
 
-fn given(field: &Field<Scores>) -> Outcome<&Scores> {
+fn given<'s, 'v>(field: &'s Field<Scores<'v>>) -> Outcome<&'s Scores<'v>> {
     let found = if *field == Field::Null { "null" } else { "nothing" };
     field.given().ok_or_else(|| Fault::new(found, "class scores"))
 }
 
-fn score(scores: &Scores, class: &str) -> Outcome<f64> {
+fn score(scores: &Scores<'_>, class: &str) -> Outcome<f64> {
     scores.get(class).copied().ok_or_else(|| Fault::new("no score", format!("one for the class {class:?}")))
 }
 
 /// Entropy in nats of scores divided by their sum: NaN if all are zero, -inf if one is negative after that.
-fn entropy(scores: &Scores) -> f64 {
+fn entropy(scores: &Scores<'_>) -> f64 {
     let sum: f64 = scores.values().sum();
     let terms = scores.values().map(|x| match x / sum {
         p if p > 0.0 => -p * p.ln(),
@@ -119,7 +125,7 @@ fn entropy(scores: &Scores) -> f64 {
 }
 
 /// Kullback-Leibler divergence in nats of `part` from `full`, over the classes of `full`, each divided by its sum.
-fn divergence(part: &Scores, full: &Scores) -> Outcome<f64> {
+fn divergence(part: &Scores<'_>, full: &Scores<'_>) -> Outcome<f64> {
     let pairs = full.iter().map(|(class, y)| Ok((score(part, class)?, *y)));
     let pairs: Vec<(f64, f64)> = pairs.collect::<Outcome<_>>()?;
     let (part, full) = pairs.iter().fold((0.0, 0.0), |(a, b), (x, y)| (a + x, b + y));

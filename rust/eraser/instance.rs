@@ -22,13 +22,13 @@ pub const SOFT: &str = "soft_rationale_predictions";
 pub const SENTENCES: &str = "soft_sentence_predictions";
 
 /// Scores by class, in the order of the file; of equal names the last score counts, at the place of the first.
-pub type Scores = IndexMap<String, f64>;
+pub type Scores<'v> = IndexMap<&'v str, f64>;
 
 /// Predictions for one document.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Rationale {
+pub struct Rationale<'v> {
     /// The document.
-    pub docid: String,
+    pub docid: &'v str,
     /// Hard spans.
     pub hard: Field<Vec<Span>>,
     /// A score for each token.
@@ -37,7 +37,7 @@ pub struct Rationale {
     pub sentences: Field<Vec<f64>>,
 }
 
-impl Rationale {
+impl Rationale<'_> {
     /// The hard spans; none where there is no such field.
     pub fn spans(&self) -> &[Span] {
         self.hard.given().map(Vec::as_slice).unwrap_or_default()
@@ -46,38 +46,38 @@ impl Rationale {
 
 /// Class scores with the rationale at one threshold taken away or kept.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Threshold {
+pub struct Threshold<'v> {
     /// Which threshold.
     pub threshold: f64,
     /// Class scores, as in [`PARTS`].
-    pub parts: [Field<Scores>; 2],
+    pub parts: [Field<Scores<'v>>; 2],
 }
 
 /// One line of results.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Instance {
+pub struct Instance<'v> {
     /// The annotation it belongs to.
-    pub id: String,
+    pub id: &'v str,
     /// Predictions for each document.
-    pub rationales: Vec<Rationale>,
+    pub rationales: Vec<Rationale<'v>>,
     /// The predicted class.
-    pub classification: Field<String>,
+    pub classification: Field<&'v str>,
     /// Class scores on the whole input.
-    pub scores: Field<Scores>,
+    pub scores: Field<Scores<'v>>,
     /// Class scores with a part of it, as in [`PARTS`].
-    pub parts: [Field<Scores>; 2],
+    pub parts: [Field<Scores<'v>>; 2],
     /// Class scores at several thresholds.
-    pub thresholded: Field<Vec<Threshold>>,
+    pub thresholded: Field<Vec<Threshold<'v>>>,
     /// Whether `tokens_to_flip` is given.
     pub tokens_to_flip: Field<f64>,
 }
 
-impl Instance {
-    /// Reads a line.
-    pub fn read(line: &[u8]) -> Outcome<Self> {
+impl<'v> Instance<'v> {
+    /// What `then` makes of a line.
+    pub fn read<T>(line: &[u8], then: impl FnOnce(&Instance<'_>) -> Outcome<T>) -> Outcome<T> {
         let rationales = "a list of predictions, one a document";
         json::read(line, |fields| {
-            Ok(Self {
+            then(&Instance {
                 id: fields.need("annotation_id", "text", json::text)?,
                 rationales: fields.need("rationales", rationales, |value| json::list(value, rationale))?,
                 classification: fields.field(CLASS, json::text)?,
@@ -90,17 +90,17 @@ impl Instance {
     }
 
     /// The entries of [`POINTS`]; none where there is no such field.
-    pub fn points(&self) -> &[Threshold] {
+    pub fn points(&self) -> &[Threshold<'v>] {
         self.thresholded.given().map(Vec::as_slice).unwrap_or_default()
     }
 }
 
-fn parts(fields: Object<'_, '_>) -> Outcome<[Field<Scores>; 2]> {
+fn parts<'v>(fields: Object<'v, '_>) -> Outcome<[Field<Scores<'v>>; 2]> {
     let [remove, keep] = PARTS.map(|name| fields.field(name, scores));
     Ok([remove?, keep?])
 }
 
-fn rationale(value: &Value<'_>) -> Outcome<Rationale> {
+fn rationale<'v>(value: &'v Value<'_>) -> Outcome<Rationale<'v>> {
     let fields = json::object(value)?;
     let numbers = |value| json::list(value, json::number);
     Ok(Rationale {
@@ -117,12 +117,12 @@ fn span(value: &Value<'_>) -> Outcome<Span> {
     Ok(Span { start: start?, end: end? })
 }
 
-fn scores(value: &Value<'_>) -> Outcome<Scores> {
+fn scores<'v>(value: &'v Value<'_>) -> Outcome<Scores<'v>> {
     let fields = json::object(value)?.0.iter();
     fields.map(|(class, score)| Ok((json::name(class)?, json::number(score).map_err(|f| f.within(class))?))).collect()
 }
 
-fn threshold(value: &Value<'_>) -> Outcome<Threshold> {
+fn threshold<'v>(value: &'v Value<'_>) -> Outcome<Threshold<'v>> {
     let fields = json::object(value)?;
     Ok(Threshold { threshold: fields.need("threshold", "a number", json::number)?, parts: parts(fields)? })
 }
@@ -133,16 +133,15 @@ mod tests {
 
     #[test]
     fn missing_and_null_are_told_apart_and_the_last_of_equal_fields_wins() -> Outcome<()> {
-        let instance = Instance::read(
-            br#"{"rationales": [], "annotation_id": "a", "classification": null, "annotation_id": "b",
-                "classification_scores": {"x": 1, "y": 2, "x": 3}}"#,
-        )?;
-        assert_eq!(instance.id, "b");
-        assert_eq!(instance.classification, Field::Null);
-        assert_eq!(instance.parts, [Field::Missing, Field::Missing]);
-        let scores = instance.scores.given().map(|scores| scores.iter().collect::<Vec<_>>());
-        assert_eq!(scores, Some(vec![(&"x".to_owned(), &3.0), (&"y".to_owned(), &2.0)]));
-        Ok(())
+        let line = br#"{"rationales": [], "annotation_id": "a", "classification": null, "annotation_id": "b",
+            "classification_scores": {"x": 1, "y": 2, "x": 3}}"#;
+        Instance::read(line, |instance| {
+            assert_eq!((instance.id, &instance.classification), ("b", &Field::Null));
+            assert_eq!(instance.parts, [Field::Missing, Field::Missing]);
+            let scores = instance.scores.given().map(|scores| scores.iter().collect::<Vec<_>>());
+            assert_eq!(scores, Some(vec![(&"x", &3.0), (&"y", &2.0)]));
+            Ok(())
+        })
     }
 
     #[test]
@@ -162,7 +161,7 @@ mod tests {
                 "\"1\"",
             ),
         ] {
-            let fault = Instance::read(line.as_bytes()).err();
+            let fault = Instance::read(line.as_bytes(), |_| Ok(())).err();
             assert!(
                 fault.as_ref().is_some_and(|f| (f.field.as_str(), f.found.as_str()) == (field, found)),
                 "{fault:?}"

@@ -59,19 +59,21 @@ impl RowReader {
 
     fn read(input: &Input, wanted: Option<&[f64]>, strict: bool) -> Found<Self> {
         let sizes = Sizes::default();
-        let (first, files) = results::open(input, sizes)?;
-        let first = first?;
-        let profile = Profile::of(&first);
+        let (line, files) = results::open(input, sizes)?;
+        let at = |fault| results::first_problem(input, fault);
+        let profile = Instance::read(&line, |first| Ok(Profile::of(first))).map_err(at)?;
         let reading = Reading { sentences: profile.sentences, exact: false, places: true };
         let results = Results::new(input, files, reading, sizes, &mut Problems::one())?;
-        let at = |fault| Problem::new(&results.path, Some(1), fault);
-        let shape = Shape {
-            labels: labels(&results.annotations, &first).map_err(at)?,
-            thresholds: thresholds(&first, wanted).map_err(|fault| at(fault.within(POINTS)))?,
-            hard: first.rationales.first().is_some_and(|rationale| rationale.hard.given().is_some()),
-            profile,
-            scores: first.scores.given().is_some(),
+        let shape = |first: &Instance<'_>| {
+            Ok(Shape {
+                labels: labels(&results.annotations, first)?,
+                thresholds: thresholds(first, wanted).map_err(|fault| fault.within(POINTS))?,
+                hard: first.rationales.first().is_some_and(|rationale| rationale.hard.given().is_some()),
+                profile,
+                scores: first.scores.given().is_some(),
+            })
         };
+        let shape = Instance::read(&line, shape).map_err(at)?;
         let join = Join { shape, all_thresholds: wanted.is_none(), strict };
         Ok(Self { join, results, is_part: input.part.is_some() })
     }
@@ -134,7 +136,7 @@ impl Join {
 
     fn classes(
         &self,
-        instance: &Instance,
+        instance: &Instance<'_>,
         annotation: &Annotation,
         annotations: &Annotations,
         rows: &mut Rows,
@@ -169,7 +171,7 @@ impl Join {
         Ok(())
     }
 
-    fn thresholds(&self, instance: &Instance, rows: &mut Rows) -> Outcome<()> {
+    fn thresholds(&self, instance: &Instance<'_>, rows: &mut Rows) -> Outcome<()> {
         let (all, wanted) = (instance.points(), &self.shape.thresholds);
         let found = || format!("thresholds {:?}", thresholds_of(all));
         if self.all_thresholds && all.len() != wanted.len() {
@@ -189,7 +191,7 @@ impl Join {
     }
 
     /// Appends class scores in the order of the labels.
-    fn distribution(&self, field: &Field<Scores>, name: &str, out: &mut Vec<f64>) -> Outcome<()> {
+    fn distribution(&self, field: &Field<Scores<'_>>, name: &str, out: &mut Vec<f64>) -> Outcome<()> {
         let within = |fault: Fault| fault.within(name);
         let Some(scores) = field.given() else { return Err(within(Fault::new("none", "class scores"))) };
         let first = out.len();
@@ -218,7 +220,7 @@ impl Join {
 
     fn documents(
         &self,
-        instance: &Instance,
+        instance: &Instance<'_>,
         annotation: &Annotation,
         docs: &Docs,
         lengths: &[Lengths],
@@ -228,12 +230,12 @@ impl Join {
         let mut names = HashSet::new();
         for (i, (rationale, &lengths)) in instance.rationales.iter().zip(lengths).enumerate() {
             let at = |fault: Fault| fault.at(i).within("rationales");
-            if !names.insert(rationale.docid.as_str()) {
+            if !names.insert(rationale.docid) {
                 let found = format!("{:?} again", rationale.docid);
                 return Err(at(Fault::new(found, "every document once").within("docid")));
             }
             rows.border(first);
-            self.document(annotation, &rationale.docid, lengths, rows)?;
+            self.document(annotation, rationale.docid, lengths, rows)?;
             self.predictions(rationale, lengths, rows).map_err(at)?;
         }
         for evidence in annotation.docs.iter().filter(|evidence| !names.contains(evidence.docid.as_str())) {
@@ -261,7 +263,7 @@ impl Join {
     }
 
     /// Appends scores and the hard rationale for a document.
-    fn predictions(&self, rationale: &Rationale, lengths: Lengths, rows: &mut Rows) -> Outcome<()> {
+    fn predictions(&self, rationale: &Rationale<'_>, lengths: Lengths, rows: &mut Rows) -> Outcome<()> {
         for (field, units) in [(&rationale.soft, &mut rows.tokens), (&rationale.sentences, &mut rows.sentences)] {
             units.scores.extend(field.given().into_iter().flatten());
         }
@@ -295,11 +297,11 @@ fn mark(out: &mut Vec<bool>, length: u32, spans: &[Span]) -> Outcome<()> {
 
 /// The classes of the annotations in alphabetical order, then further ones of the first instance. A fault where one of
 /// these is a class of the annotations but for its capitals: each would count as a class of its own.
-fn labels(annotations: &Annotations, first: &Instance) -> Outcome<IndexSet<String>> {
+fn labels(annotations: &Annotations, first: &Instance<'_>) -> Outcome<IndexSet<String>> {
     let mut labels = annotations.classes.clone();
     labels.sort_unstable();
     let scores = first.scores.given().into_iter().flat_map(Scores::keys);
-    for name in scores.chain(first.classification.given()) {
+    for &name in scores.chain(first.classification.given()) {
         if labels.contains(name) {
             continue;
         }
@@ -307,17 +309,17 @@ fn labels(annotations: &Annotations, first: &Instance) -> Outcome<IndexSet<Strin
             let fault = Fault::new(format!("the class {name:?}"), format!("{label:?} as in the annotations"));
             return Err(fault.within(CLASS));
         }
-        labels.insert(name.clone());
+        labels.insert(name.to_owned());
     }
     Ok(labels)
 }
 
-fn thresholds_of(all: &[Threshold]) -> Vec<f64> {
+fn thresholds_of(all: &[Threshold<'_>]) -> Vec<f64> {
     all.iter().map(|entry| entry.threshold).collect()
 }
 
 /// The thresholds to read, ascending.
-fn thresholds(first: &Instance, wanted: Option<&[f64]>) -> Outcome<Vec<f64>> {
+fn thresholds(first: &Instance<'_>, wanted: Option<&[f64]>) -> Outcome<Vec<f64>> {
     let Some(given) = first.thresholded.given() else { return Ok(Vec::new()) };
     let all = thresholds_of(given);
     let mut found = wanted.map_or_else(|| all.clone(), <[f64]>::to_vec);

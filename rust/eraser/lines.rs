@@ -49,6 +49,8 @@ struct Open {
     source: Box<dyn Read + Send>,
     /// Whole lines, to be parsed next.
     batch: Vec<u8>,
+    /// The memory of the batch before, for the one after.
+    spare: Vec<u8>,
     /// The start of a line whose end is not read yet.
     rest: Vec<u8>,
     lines_before: u64,
@@ -87,7 +89,15 @@ impl Files {
         if self.open.is_none() {
             let Some(path) = self.waiting.pop_front() else { return Ok(None) };
             let source = source::open(&path).map_err(|error| unreadable(&path, &error))?;
-            let mut open = Open { path, source, batch: Vec::new(), rest: Vec::new(), lines_before: 0, ended: false };
+            let mut open = Open {
+                path,
+                source,
+                batch: Vec::new(),
+                spare: Vec::new(),
+                rest: Vec::new(),
+                lines_before: 0,
+                ended: false,
+            };
             let mut first = Vec::new();
             open.fill(&mut first, self.sizes.batch)?;
             if first.starts_with(MARK) {
@@ -119,12 +129,13 @@ impl Files {
                 self.open = None;
                 continue;
             }
-            let (batch, mut next) = (std::mem::take(&mut open.batch), Vec::new());
+            let (batch, mut next) = (std::mem::take(&mut open.batch), std::mem::take(&mut open.spare));
             let blocks = cut(&batch, sizes.block.max(1));
             let parse = |block: &&[u8]| parse(block, limit, &take);
             let (read, mut found): (_, Vec<Block<T>>) =
                 rayon::join(|| open.fill(&mut next, sizes.batch), || blocks.par_iter().map(parse).collect());
             open.batch = next;
+            open.spare = batch;
             for block in &mut found {
                 block.before = open.lines_before;
                 open.lines_before += block.lines;
@@ -139,6 +150,7 @@ impl Files {
 impl Open {
     /// Fills `batch` with whole lines; it is left empty at the end of the file.
     fn fill(&mut self, batch: &mut Vec<u8>, size: usize) -> Result<(), Problem> {
+        batch.clear();
         batch.append(&mut self.rest);
         let mut wanted = size.max(1);
         while !self.ended {

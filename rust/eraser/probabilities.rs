@@ -27,7 +27,7 @@ pub struct Odd {
 
 impl Odd {
     /// Counts an instance.
-    pub fn add(&mut self, instance: &Instance) {
+    pub fn add(&mut self, instance: &Instance<'_>) {
         self.predictions += u64::from(prediction(instance).is_err());
         self.sums += u64::from(sums(instance).is_err());
     }
@@ -36,7 +36,7 @@ impl Odd {
 merge!(Odd: predictions sums);
 
 /// A fault if the predicted class has not the highest score on the whole input, or shares it.
-pub fn prediction(instance: &Instance) -> Outcome<()> {
+pub fn prediction(instance: &Instance<'_>) -> Outcome<()> {
     let (Some(class), Some(scores)) = (instance.classification.given(), instance.scores.given()) else { return Ok(()) };
     let Some((best, highest)) = scores.iter().max_by(|a, b| a.1.total_cmp(b.1)) else { return Ok(()) };
     match scores.get(class) {
@@ -49,15 +49,15 @@ pub fn prediction(instance: &Instance) -> Outcome<()> {
 }
 
 /// A fault if the class scores on the whole input or on a part of it do not sum to 1.
-pub fn sums(instance: &Instance) -> Outcome<()> {
+pub fn sums(instance: &Instance<'_>) -> Outcome<()> {
     sum(&instance.scores, FULL)?;
-    let parts = |parts: &[Field<Scores>; 2]| parts.iter().zip(PARTS).try_for_each(|(part, name)| sum(part, name));
+    let parts = |parts: &[Field<Scores<'_>>; 2]| parts.iter().zip(PARTS).try_for_each(|(part, name)| sum(part, name));
     parts(&instance.parts)?;
     let mut points = instance.points().iter().enumerate();
     points.try_for_each(|(i, entry)| parts(&entry.parts).map_err(|fault| fault.at(i).within(POINTS)))
 }
 
-fn sum(field: &Field<Scores>, name: &str) -> Outcome<()> {
+fn sum(field: &Field<Scores<'_>>, name: &str) -> Outcome<()> {
     let Some(scores) = field.given() else { return Ok(()) };
     let sum: f64 = scores.values().sum();
     let slack = (ROUNDING * scores.len().max(2) as f64).min(FURTHEST);
@@ -78,8 +78,7 @@ mod tests {
         let line = format!(
             "{{\"annotation_id\": \"a\", \"rationales\": [], \"classification\": \"{class}\", \"classification_scores\": {scores}}}"
         );
-        let instance = Instance::read(line.as_bytes());
-        (instance.clone().and_then(|instance| prediction(&instance)), instance.and_then(|instance| sums(&instance)))
+        (Instance::read(line.as_bytes(), prediction), Instance::read(line.as_bytes(), sums))
     }
 
     #[test]

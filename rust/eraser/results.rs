@@ -23,7 +23,7 @@ pub struct Results {
 
 /// An instance and what is known of it; the annotation is empty where there is none.
 pub struct Case<'c> {
-    pub instance: &'c Instance,
+    pub instance: &'c Instance<'c>,
     pub annotation: &'c Annotation,
     pub docs: &'c Docs,
     pub annotations: &'c Annotations,
@@ -36,16 +36,20 @@ struct Found<T> {
     ids: Vec<(u64, Result<usize, String>)>,
 }
 
-/// The first instance of results, or what is wrong with it, and the files to read. None of these is opened twice.
-pub fn open(input: &Input, sizes: Sizes) -> Result<(Result<Instance, Problem>, Files), Problem> {
+/// The first line of results, and the files to read. None of these is opened twice.
+pub fn open(input: &Input, sizes: Sizes) -> Result<(Vec<u8>, Files), Problem> {
     let Some(path) = input.results.first() else {
         return Err(Problem::new(&input.data_dir, None, Fault::new("no file of results", "at least one")));
     };
     let mut files = Files::new(&input.results, sizes);
     let empty = || Problem::new(path, None, Fault::new("no line", "one instance a line"));
     let line = files.first_line()?.ok_or_else(empty)?;
-    let first = Instance::read(&line).map_err(|fault| Problem::new(path, Some(1), fault));
-    Ok((first, input.part.as_ref().map_or(files, |part| Files::new(part, sizes))))
+    Ok((line, input.part.as_ref().map_or(files, |part| Files::new(part, sizes))))
+}
+
+/// What is wrong with the first line.
+pub fn first_problem(input: &Input, fault: Fault) -> Problem {
+    Problem::new(input.results.first().unwrap_or(&input.data_dir), Some(1), fault)
 }
 
 impl Results {
@@ -73,15 +77,17 @@ impl Results {
     ) -> Result<bool, Problem> {
         let Self { docs, annotations, files, seen, .. } = self;
         let take = |found: &mut Found<T>, number: u64, line: &[u8], fault: &mut dyn FnMut(Fault)| {
-            let instance = match Instance::read(line) {
-                Ok(instance) => instance,
-                Err(found) => return fault(found),
-            };
-            let at = annotations.position(&instance.id);
-            let annotation = at.map(|at| annotations.get(at)).unwrap_or_default();
-            let case = Case { instance: &instance, annotation: &annotation, docs, annotations };
-            add(&mut found.outcome, case, fault);
-            found.ids.push((number, at.ok_or(instance.id)));
+            let read = Instance::read(line, |instance| {
+                let at = annotations.position(instance.id);
+                let annotation = at.map(|at| annotations.get(at)).unwrap_or_default();
+                let case = Case { instance, annotation: &annotation, docs, annotations };
+                add(&mut found.outcome, case, fault);
+                Ok(at.ok_or_else(|| instance.id.to_owned()))
+            });
+            match read {
+                Ok(id) => found.ids.push((number, id)),
+                Err(found) => fault(found),
+            }
         };
         let Some((path, blocks)) = files.step(problems.limit, take)? else { return Ok(false) };
         for block in blocks {

@@ -17,6 +17,7 @@ use crate::eraser::tally::Tally;
 use crate::error::Result;
 use crate::pool;
 use crate::problem::{Fault, Outcome, Problem, Problems};
+use crate::ranking::Ranker;
 
 type Found<T> = std::result::Result<T, Problem>;
 
@@ -40,8 +41,12 @@ struct Work {
     all_problems: bool,
 }
 
-/// What came of a block, once something did.
-type Block = Option<Tally>;
+/// What came of a block, once something did, and memory that is used again from line to line.
+#[derive(Default)]
+struct Block {
+    tally: Option<Tally>,
+    ranker: Ranker,
+}
 
 impl EraserScorer {
     /// Reads documents and annotations.
@@ -90,16 +95,16 @@ impl EraserScorer {
     /// `problems` takes.
     fn read(input: &Input, options: Options, problems: &mut Problems) -> Found<Self> {
         let all_problems = problems.limit > 1;
-        let (first, files) = results::open(input, options.sizes)?;
-        let first = match first {
+        let (line, files) = results::open(input, options.sizes)?;
+        let first = Instance::read(&line, |first| Ok((blocks(first), Profile::of(first), check::thresholds(first))));
+        let (blocks, first) = match first {
+            Ok((blocks, profile, thresholds)) => (blocks, Some((profile, thresholds))),
             // Where all problems are wanted the line is found bad again later, and the others are read without it.
-            Err(_) if all_problems => None,
-            first => Some(first?),
+            Err(_) if all_problems => (Blocks::default(), None),
+            Err(fault) => return Err(results::first_problem(input, fault)),
         };
-        let blocks = first.as_ref().map(blocks).unwrap_or_default();
         let reading = Reading { sentences: blocks.sentences, exact: true, places: all_problems };
         let results = Results::new(input, files, reading, options.sizes, problems)?;
-        let first = first.map(|first| (Profile::of(&first), check::thresholds(&first)));
         let aopc_thresholds = options.aopc_thresholds.as_ref().map_or(0, Vec::len);
         let tally = Tally::new(options.iou_thresholds.len(), aopc_thresholds, results.annotations.classes.len());
         let work = Work { options, blocks, first, empty: tally.clone(), all_problems };
@@ -109,9 +114,10 @@ impl EraserScorer {
     fn next(&mut self, problems: &mut Problems) -> Found<bool> {
         let Self { work, results, tally, .. } = self;
         let add = |block: &mut Block, case: Case<'_>, fault: &mut dyn FnMut(Fault)| {
-            work.add(&case, block.get_or_insert_with(|| work.empty.clone()), fault);
+            let Block { tally, ranker } = block;
+            work.add(&case, tally.get_or_insert_with(|| work.empty.clone()), ranker, fault);
         };
-        results.step(problems, add, |block| block.iter().for_each(|block| tally.merge(block)))
+        results.step(problems, add, |block| block.tally.iter().for_each(|found| tally.merge(found)))
     }
 
     /// Adds the annotations without an instance, and notes what makes the reference scorer divide by zero.
@@ -143,7 +149,7 @@ impl EraserScorer {
 }
 
 /// What the first instance asks for.
-fn blocks(instance: &Instance) -> Blocks {
+fn blocks(instance: &Instance<'_>) -> Blocks {
     let first = instance.rationales.first();
     Blocks {
         hard: first.is_some_and(|rationale| !rationale.spans().is_empty()),
@@ -160,7 +166,7 @@ fn blocks(instance: &Instance) -> Blocks {
 
 impl Work {
     /// Checks and scores an instance.
-    fn add(&self, case: &Case<'_>, tally: &mut Tally, fault: &mut dyn FnMut(Fault)) {
+    fn add(&self, case: &Case<'_>, tally: &mut Tally, ranker: &mut Ranker, fault: &mut dyn FnMut(Fault)) {
         let Case { instance, annotation, docs, .. } = case;
         tally.instances += 1;
         check::instance(instance, docs, self.first.as_ref().map(|(profile, _)| *profile), fault);
@@ -178,7 +184,7 @@ impl Work {
             self.classes(case, tally).unwrap_or_else(&mut *fault);
         }
         match self.evidence(annotation, docs) {
-            Ok(()) => self.documents(instance, annotation, tally),
+            Ok(()) => self.documents(instance, annotation, tally, ranker),
             Err(found) => fault(found.within("annotated evidence")),
         }
     }
@@ -191,7 +197,7 @@ impl Work {
             return Ok(());
         }
         let Some(class) = instance.classification.given() else { return Ok(()) };
-        let Some(predicted) = annotations.classes.get_index_of(class) else {
+        let Some(predicted) = annotations.classes.get_index_of(*class) else {
             return Err(Fault::new(format!("{class:?}"), "a class that some annotation has").within(CLASS));
         };
         for gold in &annotation.classes {
@@ -220,19 +226,19 @@ impl Work {
     }
 
     /// Scores the rationales of an instance, document by document: those predicted and those with evidence.
-    fn documents(&self, instance: &Instance, annotation: &Annotation, tally: &mut Tally) {
-        let mut predicted: Vec<&Rationale> = instance.rationales.iter().collect();
-        predicted.sort_by_key(|rationale| &rationale.docid);
+    fn documents(&self, instance: &Instance<'_>, annotation: &Annotation, tally: &mut Tally, ranker: &mut Ranker) {
+        let mut predicted: Vec<&Rationale<'_>> = instance.rationales.iter().collect();
+        predicted.sort_by_key(|rationale| rationale.docid);
         for group in predicted.chunk_by(|a, b| a.docid == b.docid) {
             // A document that comes twice keeps its last scores.
             let Some(last) = group.last() else { continue };
-            let evidence = annotation.evidence(&last.docid);
+            let evidence = annotation.evidence(last.docid);
             let mut spans: Vec<Span> = group.iter().flat_map(|rationale| rationale.spans()).copied().collect();
             spans::sort(&mut spans);
             self.hard(&spans, evidence.map(|found| found.tokens.as_slice()).unwrap_or_default(), tally);
-            self.soft(last, evidence, tally);
+            self.soft(last, evidence, tally, ranker);
         }
-        let is_missed = |docid: &String| predicted.binary_search_by_key(&docid, |found| &found.docid).is_err();
+        let is_missed = |docid: &str| predicted.binary_search_by_key(&docid, |found| found.docid).is_err();
         for missed in annotation.docs.iter().filter(|evidence| is_missed(&evidence.docid)) {
             self.hard(&[], &missed.tokens, tally);
         }
@@ -244,7 +250,7 @@ impl Work {
         }
     }
 
-    fn soft(&self, rationale: &Rationale, evidence: Option<&Evidence>, tally: &mut Tally) {
+    fn soft(&self, rationale: &Rationale<'_>, evidence: Option<&Evidence>, tally: &mut Tally, ranker: &mut Ranker) {
         for (is_wanted, scores, gold, ranks) in [
             (self.blocks.soft, &rationale.soft, evidence.map(|found| &found.tokens), &mut tally.soft),
             (self.blocks.sentences, &rationale.sentences, evidence.map(|found| &found.sentences), &mut tally.sentences),
@@ -253,7 +259,7 @@ impl Work {
             // Spans outside the document were found before; an instance with them is not scored in the end.
             let gold = gold.map(Vec::as_slice).unwrap_or_default();
             let marks = spans::marks(gold, scores.len()).unwrap_or_default();
-            ranks.add(scores, &marks);
+            ranks.add(ranker, scores, &marks);
         }
     }
 }

@@ -23,8 +23,8 @@ merge!(Ranks: auprc average_precision roc_auc);
 
 impl Ranks {
     /// Adds a pair. Scores must be numbers, as many as there are marks of gold.
-    pub fn add(&mut self, scores: &[f64], gold: &[bool]) {
-        let Ok(found) = Ranker::default().rank(scores, gold) else { return };
+    pub fn add(&mut self, ranker: &mut Ranker, scores: &[f64], gold: &[bool]) {
+        let Ok(found) = ranker.rank(scores, gold) else { return };
         if found.roc_auc.is_nan() {
             // Recall counts as 1 where there is no gold, so the curve is a straight line from (1, 0) to (0, 1).
             self.auprc.add(if gold.first() == Some(&true) { 1.0 } else { 0.5 });
