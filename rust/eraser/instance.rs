@@ -118,8 +118,12 @@ fn span(value: &Value<'_>) -> Outcome<Span> {
 }
 
 fn scores<'v>(value: &'v Value<'_>) -> Outcome<Scores<'v>> {
-    let fields = json::object(value)?.0.iter();
-    fields.map(|(class, score)| Ok((json::name(class)?, json::number(score).map_err(|f| f.within(class))?))).collect()
+    let fields = json::object(value)?.0;
+    let mut found = Scores::with_capacity(fields.len());
+    for (class, score) in fields {
+        found.insert(json::name(class)?, json::number(score).map_err(|fault| fault.within(class))?);
+    }
+    Ok(found)
 }
 
 fn threshold<'v>(value: &'v Value<'_>) -> Outcome<Threshold<'v>> {

@@ -105,7 +105,11 @@ pub fn object<'v, 'a>(value: &'v Value<'a>) -> Outcome<Object<'v, 'a>> {
 /// A list, each item as `read` makes it.
 pub fn list<'v, 'a, T>(value: &'v Value<'a>, mut read: impl FnMut(&'v Value<'a>) -> Outcome<T>) -> Outcome<Vec<T>> {
     let Value::Array(items) = value else { return Err(wrong(value, "a list")) };
-    items.iter().enumerate().map(|(i, item)| read(item).map_err(|fault| fault.at(i))).collect()
+    let mut found = Vec::with_capacity(items.len());
+    for (i, item) in items.iter().enumerate() {
+        found.push(read(item).map_err(|fault| fault.at(i))?);
+    }
+    Ok(found)
 }
 
 /// Text. A lone surrogate is refused: it can be neither written nor compared.

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use crate::eraser::source;
 use crate::problem::{Fault, Problem, Problems};
 
-/// A line longer than this is refused rather than kept in memory.
-const LONGEST_LINE: usize = 1 << 28;
+/// A line longer than this is refused rather than kept in memory, where its numbers take up to sixteen times as much.
+const LONGEST_LINE: usize = 1 << 26;
 
 /// A byte order mark, which some programs write at the start of a file.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -155,7 +155,7 @@ impl Open {
         let mut wanted = size.max(1);
         while !self.ended {
             let free = wanted.saturating_sub(batch.len());
-            batch.reserve(free);
+            batch.reserve_exact(free);
             let read = self.source.by_ref().take(free as u64).read_to_end(batch);
             self.ended = read.map_err(|error| unreadable(&self.path, &error))? < free;
             if self.ended {
@@ -166,8 +166,8 @@ impl Open {
                 batch.truncate(end + 1);
                 break;
             }
-            if wanted > LONGEST_LINE {
-                let fault = Fault::new("a line longer than 256 MiB", "one JSON object a line");
+            if wanted >= LONGEST_LINE {
+                let fault = Fault::new("a line longer than 64 MiB", "one JSON object a line");
                 return Err(Problem::new(&self.path, None, fault));
             }
             wanted *= 2;
