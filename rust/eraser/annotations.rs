@@ -93,8 +93,9 @@ impl Annotations {
         let name = data_dir.join(format!("{split}.jsonl"));
         let path = lines::find(&name).unwrap_or(name);
         let mut found = Self { path: path.clone(), classes: IndexSet::new(), records: IndexMap::new() };
-        let take = |lines: &mut Vec<_>, line: &[u8], fault: &mut dyn FnMut(Fault)| match read_line(line, docs, reading)
-        {
+        let take = |lines: &mut Vec<_>, line: json::Line<'_, '_>, fault: &mut dyn FnMut(Fault)| match read_line(
+            line, docs, reading,
+        ) {
             Ok((entry, places)) => {
                 lines.push(entry);
                 places.unwrap_or_else(fault);
@@ -154,7 +155,7 @@ struct Line {
 }
 
 /// Reads a line. An annotation of a wrong place is told and still there for the instance that belongs to it.
-fn read_line(line: &[u8], docs: &Docs, reading: Reading) -> Outcome<(Line, Outcome<()>)> {
+fn read_line(line: json::Line<'_, '_>, docs: &Docs, reading: Reading) -> Outcome<(Line, Outcome<()>)> {
     json::read(line, |fields| {
         known(fields, &FIELDS, reading.exact, "annotation")?;
         let id = fields.need("annotation_id", "text", json::text)?;

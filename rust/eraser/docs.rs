@@ -37,10 +37,12 @@ impl Docs {
         match (file, folder.is_dir()) {
             (Some(file), false) => {
                 let mut docs = HashMap::new();
-                let take = |found: &mut Vec<_>, line: &[u8], fault: &mut dyn FnMut(Fault)| match count_line(line) {
-                    Ok(counted) => found.push(counted),
-                    Err(found) => fault(found),
-                };
+                let take =
+                    |found: &mut Vec<_>, line: json::Line<'_, '_>, fault: &mut dyn FnMut(Fault)| match count_line(line)
+                    {
+                        Ok(counted) => found.push(counted),
+                        Err(found) => fault(found),
+                    };
                 lines::each(&file, sizes, problems, take, |found| docs.extend(found))?;
                 Ok(Self::Counted(docs))
             }
@@ -78,7 +80,7 @@ fn inside(folder: &Path, docid: &str) -> Option<PathBuf> {
         .then_some(path)
 }
 
-fn count_line(line: &[u8]) -> Outcome<(Box<str>, Lengths)> {
+fn count_line<'j: 's, 's>(line: impl Into<json::Line<'j, 's>>) -> Outcome<(Box<str>, Lengths)> {
     json::read(line, |fields| {
         let docid = fields.need("docid", "text", json::text)?;
         let count = |value: &Value<'_>| match value {
@@ -148,7 +150,8 @@ mod tests {
 
     #[test]
     fn the_last_of_equal_fields_wins() {
-        let found = count_line(br#"{"docid": "x", "document": "a", "docid": "y", "more": [1, {"a": null}]}"#);
+        let line: &[u8] = br#"{"docid": "x", "document": "a", "docid": "y", "more": [1, {"a": null}]}"#;
+        let found = count_line(line);
         assert_eq!(found, Ok(("y".into(), Lengths { tokens: 1, sentences: 1 })));
     }
 }

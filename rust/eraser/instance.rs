@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::eraser::json::{self, Field, Object, Value};
+use crate::eraser::json::{self, Field, Line, Object, Value};
 use crate::eraser::spans::Span;
 use crate::problem::Outcome;
 
@@ -74,7 +74,10 @@ pub struct Instance<'v> {
 
 impl<'v> Instance<'v> {
     /// What `then` makes of a line.
-    pub fn read<T>(line: &[u8], then: impl FnOnce(&Instance<'_>) -> Outcome<T>) -> Outcome<T> {
+    pub fn read<'j: 's, 's, T>(
+        line: impl Into<Line<'j, 's>>,
+        then: impl FnOnce(&Instance<'_>) -> Outcome<T>,
+    ) -> Outcome<T> {
         let rationales = "a list of predictions, one a document";
         json::read(line, |fields| {
             then(&Instance {
@@ -137,7 +140,7 @@ mod tests {
 
     #[test]
     fn missing_and_null_are_told_apart_and_the_last_of_equal_fields_wins() -> Outcome<()> {
-        let line = br#"{"rationales": [], "annotation_id": "a", "classification": null, "annotation_id": "b",
+        let line: &[u8] = br#"{"rationales": [], "annotation_id": "a", "classification": null, "annotation_id": "b",
             "classification_scores": {"x": 1, "y": 2, "x": 3}}"#;
         Instance::read(line, |instance| {
             assert_eq!((instance.id, &instance.classification), ("b", &Field::Null));

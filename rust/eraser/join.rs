@@ -61,7 +61,7 @@ impl RowReader {
         let sizes = Sizes::default();
         let (line, files) = results::open(input, sizes)?;
         let at = |fault| results::first_problem(input, fault);
-        let profile = Instance::read(&line, |first| Ok(Profile::of(first))).map_err(at)?;
+        let profile = Instance::read(line.as_slice(), |first| Ok(Profile::of(first))).map_err(at)?;
         let reading = Reading { sentences: profile.sentences, exact: false, places: true };
         let results = Results::new(input, files, reading, sizes, &mut Problems::one())?;
         let shape = |first: &Instance<'_>| {
@@ -73,7 +73,7 @@ impl RowReader {
                 scores: first.scores.given().is_some(),
             })
         };
-        let shape = Instance::read(&line, shape).map_err(at)?;
+        let shape = Instance::read(line.as_slice(), shape).map_err(at)?;
         let join = Join { shape, all_thresholds: wanted.is_none(), strict };
         Ok(Self { join, results, is_part: input.part.is_some() })
     }

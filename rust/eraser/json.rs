@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use jiter::{JsonError, JsonErrorType, JsonValue};
+use jiter::{JsonError, JsonErrorType, JsonValue, JsonValueScratch, PartialMode};
 
 use crate::problem::{Fault, Outcome};
 
@@ -15,6 +15,20 @@ const LONE: &str = "\\uffff";
 
 /// A value of a line.
 pub type Value<'a> = JsonValue<'a>;
+
+/// A line, and memory of the parser that is used again from line to line.
+pub struct Line<'j, 's> {
+    /// Its bytes.
+    pub bytes: &'j [u8],
+    /// The memory.
+    pub scratch: Option<&'s mut JsonValueScratch<'j>>,
+}
+
+impl<'j> From<&'j [u8]> for Line<'j, '_> {
+    fn from(bytes: &'j [u8]) -> Self {
+        Self { bytes, scratch: None }
+    }
+}
 
 /// A field that may be missing or null, which the reference scorer tells apart.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -73,9 +87,17 @@ impl<'v, 'a> Object<'v, 'a> {
 }
 
 /// What `read` makes of the one object that a line must be.
-pub fn read<T>(line: &[u8], read: impl FnOnce(Object<'_, '_>) -> Outcome<T>) -> Outcome<T> {
+pub fn read<'j, 's, T>(line: impl Into<Line<'j, 's>>, read: impl FnOnce(Object<'_, '_>) -> Outcome<T>) -> Outcome<T>
+where
+    'j: 's,
+{
+    let Line { bytes: line, scratch } = line.into();
     as_text(line)?;
-    match Value::parse(line, true) {
+    let parsed = match scratch {
+        Some(scratch) => scratch.parse(line, true, PartialMode::Off),
+        None => Value::parse(line, true),
+    };
+    match parsed {
         Err(JsonError {
             error_type: JsonErrorType::LoneLeadingSurrogateInHexEscape | JsonErrorType::UnexpectedEndOfHexEscape,
             ..

@@ -7,13 +7,15 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use jiter::JsonValueScratch;
 use memchr::{memchr, memchr2, memrchr};
 use rayon::prelude::*;
 
+use crate::eraser::json::Line;
 use crate::eraser::source;
 use crate::problem::{Fault, Problem, Problems};
 
-/// A line longer than this is refused rather than kept in memory, where its numbers take up to sixteen times as much.
+/// A line longer than this is refused rather than kept in memory, where its numbers take up to 2 GiB.
 const LONGEST_LINE: usize = 1 << 26;
 
 /// A byte order mark, which some programs write at the start of a file.
@@ -117,7 +119,7 @@ impl Files {
     pub fn step<T: Default + Send>(
         &mut self,
         limit: usize,
-        take: impl Fn(&mut T, u64, &[u8], &mut dyn FnMut(Fault)) + Sync,
+        take: impl Fn(&mut T, u64, Line<'_, '_>, &mut dyn FnMut(Fault)) + Sync,
     ) -> Result<Option<Step<T>>, Problem> {
         loop {
             if let Some(problem) = self.failed.take() {
@@ -179,13 +181,15 @@ impl Open {
 fn parse<T: Default>(
     block: &[u8],
     limit: usize,
-    take: &impl Fn(&mut T, u64, &[u8], &mut dyn FnMut(Fault)),
+    take: &impl Fn(&mut T, u64, Line<'_, '_>, &mut dyn FnMut(Fault)),
 ) -> Block<T> {
     let mut found = Block { outcome: T::default(), faults: Vec::new(), before: 0, lines: 0 };
-    for line in split(block) {
+    let mut scratch = JsonValueScratch::new();
+    for bytes in split(block) {
         found.lines += 1;
         if found.faults.len() < limit {
             let (number, faults) = (found.lines, &mut found.faults);
+            let line = Line { bytes, scratch: Some(&mut scratch) };
             take(&mut found.outcome, number, line, &mut |fault| faults.push((number, fault)));
         }
     }
@@ -198,7 +202,7 @@ pub fn each<T: Default + Send>(
     path: &Path,
     sizes: Sizes,
     problems: &mut Problems,
-    take: impl Fn(&mut T, &[u8], &mut dyn FnMut(Fault)) + Sync,
+    take: impl Fn(&mut T, Line<'_, '_>, &mut dyn FnMut(Fault)) + Sync,
     mut fold: impl FnMut(T),
 ) -> Result<(), Problem> {
     let mut files = Files::new(&[path.to_owned()], sizes);

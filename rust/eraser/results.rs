@@ -7,6 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::eraser::annotations::{Annotation, Annotations, Reading, Seen};
 use crate::eraser::docs::Docs;
 use crate::eraser::instance::Instance;
+use crate::eraser::json::Line;
 use crate::eraser::lines::{Files, Sizes};
 use crate::eraser::request::Input;
 use crate::problem::{Fault, Problem, Problems};
@@ -76,7 +77,7 @@ impl Results {
         mut fold: impl FnMut(T),
     ) -> Result<bool, Problem> {
         let Self { docs, annotations, files, seen, .. } = self;
-        let take = |found: &mut Found<T>, number: u64, line: &[u8], fault: &mut dyn FnMut(Fault)| {
+        let take = |found: &mut Found<T>, number: u64, line: Line<'_, '_>, fault: &mut dyn FnMut(Fault)| {
             let read = Instance::read(line, |instance| {
                 let at = annotations.position(instance.id);
                 let annotation = at.map(|at| annotations.get(at)).unwrap_or_default();

@@ -96,7 +96,8 @@ impl EraserScorer {
     fn read(input: &Input, options: Options, problems: &mut Problems) -> Found<Self> {
         let all_problems = problems.limit > 1;
         let (line, files) = results::open(input, options.sizes)?;
-        let first = Instance::read(&line, |first| Ok((blocks(first), Profile::of(first), check::thresholds(first))));
+        let first =
+            Instance::read(line.as_slice(), |first| Ok((blocks(first), Profile::of(first), check::thresholds(first))));
         let (blocks, first) = match first {
             Ok((blocks, profile, thresholds)) => (blocks, Some((profile, thresholds))),
             // Where all problems are wanted the line is found bad again later, and the others are read without it.

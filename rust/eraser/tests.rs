@@ -87,7 +87,9 @@ fn score(input: &Input, options: Options, threads: Option<usize>) -> Result<Stri
 
 fn collect(path: &Path, sizes: Sizes) -> std::result::Result<Vec<Vec<u8>>, Problem> {
     let mut found = Vec::new();
-    let take = |lines: &mut Vec<Vec<u8>>, line: &[u8], _: &mut dyn FnMut(_)| lines.push(line.to_vec());
+    let take = |lines: &mut Vec<Vec<u8>>, line: super::json::Line<'_, '_>, _: &mut dyn FnMut(_)| {
+        lines.push(line.bytes.to_vec());
+    };
     lines::each(path, sizes, &mut Problems::one(), take, |lines| found.extend(lines))?;
     Ok(found)
 }
