@@ -34,8 +34,9 @@ lint-rust:  ## rustfmt, and clippy with and without the bindings
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --all-features -- -D warnings
-layers:  ## imports point one way, and scoring reaches no torch
+layers:  ## imports point one way, scoring reaches no torch, and Rust files name each other in no circle
 	$(RUN) lint-imports
+	$(RUN) python tools/rust_circles.py
 lengths:  ## no file over 500 lines
 	@git ls-files $(SOURCES) | xargs wc -l | awk '$(TOO_LONG)'
 pins:  ## constraints.txt, pyproject.toml and a fresh resolution agree

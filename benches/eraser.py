@@ -1,7 +1,7 @@
 """Speed and memory of scoring ERASER results, as a whole process, beside a scorer in Python and scikit-learn.
 
     python benches/eraser.py                          # 10,000 instances of 100 to 300 words, 60 MB of results
-    python benches/eraser.py --instances 100000       # 600 MB; the same peak of memory but for 60 bytes an instance
+    python benches/eraser.py --instances 100000       # 600 MB; peak of memory: 240 bytes an instance more
 
 The rival is the slow twin of the tests. It scores `--rival` instances and its time is taken to be proportional to
 their number, which flatters it: it keeps everything in memory. The benchmark's own scorer is not part of this project.

@@ -9,19 +9,12 @@ use crate::lanes::{REPLICATES, Units, mix};
 use crate::pool;
 use crate::ragged::Ragged;
 use crate::sums::n_rows;
+
+pub use crate::lanes::Weights;
 use rayon::prelude::*;
 
 /// 128 bits that stand for a row's id.
 pub type RowHash = [u64; 2];
-
-/// What a replicate does with a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weights {
-    /// How often the row is drawn: Poisson with mean 1 (the bootstrap of a stream).
-    Poisson,
-    /// Whether the row's results are swapped between two systems: 0 or 1, equally often (approximate randomization).
-    Swap,
-}
 
 /// Sums over the rows of a batch, column by column, `[columns, replicates]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -75,7 +75,7 @@ pub enum Error {
     },
     /// A file is not what it should be.
     #[error(transparent)]
-    Input(#[from] crate::eraser::Problem),
+    Input(#[from] crate::problem::Problem),
     /// The system gave no threads.
     #[error("could not start threads: {reason}")]
     NoThreads {

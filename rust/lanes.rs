@@ -13,13 +13,20 @@ use std::arch::x86_64::{
     _mm512_cmpeq_epu8_mask, _mm512_cmple_epu8_mask, _mm512_set_epi64, _mm512_set1_epi8,
 };
 
-use crate::bootstrap::Weights;
-
 /// Replicates of a block.
 pub(crate) const REPLICATES: usize = 128;
 /// Rows whose weights lie in the nearest cache. Sums of so many products (a value up to 2¹⁵, a weight up to 8) are at
 /// most 2²³: `f32` holds them exactly.
 const ROWS: usize = 32;
+
+/// What a replicate does with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weights {
+    /// How often the row is drawn: Poisson with mean 1 (the bootstrap of a stream).
+    Poisson,
+    /// Whether the row's results are swapped between two systems: 0 or 1, equally often (approximate randomization).
+    Swap,
+}
 
 /// Weights of a few rows under a block of replicates.
 type Tile = [[f32; REPLICATES]; ROWS];

@@ -14,6 +14,7 @@ pub mod faithfulness;
 mod lanes;
 pub mod plausibility;
 pub mod pool;
+pub mod problem;
 pub mod ragged;
 pub mod ranking;
 pub mod relative_gain;

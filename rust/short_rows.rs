@@ -9,7 +9,13 @@
 use crate::buckets::{ends, fill_keys, scale};
 use crate::lanes::{Bytes, Loops};
 use crate::score::Score;
-use crate::topk::count;
+
+/// How many of `n` units a rationale of this fraction has: `max(1, round_half_even(fraction · n))`, 0 if `n` is 0.
+#[must_use]
+#[inline]
+pub fn count(n: usize, fraction: f64) -> usize {
+    ((fraction * n as f64).round_ties_even() as usize).clamp(usize::from(n > 0), n)
+}
 
 /// Scores of a row that is short.
 pub(crate) const SHORT: usize = 64;

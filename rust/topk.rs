@@ -15,15 +15,10 @@ use crate::score::Score;
 use crate::short_rows::{SHORT, Short};
 use crate::word_scores::{Pooled, Pooling};
 
+pub use crate::short_rows::count;
+
 /// Scores a thread should have to itself: below it a hand-over costs more than it saves.
 const SCORES_A_TASK: i64 = 1 << 15;
-
-/// How many of `n` units a rationale of this fraction has: `max(1, round_half_even(fraction · n))`, 0 if `n` is 0.
-#[must_use]
-#[inline]
-pub fn count(n: usize, fraction: f64) -> usize {
-    ((fraction * n as f64).round_ties_even() as usize).clamp(usize::from(n > 0), n)
-}
 
 /// [`count`] for every fraction and every `n`: `[fraction, n]`, flattened.
 pub fn counts(n: &[i64], fractions: &[f64]) -> Result<Vec<i64>> {

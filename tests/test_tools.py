@@ -119,3 +119,39 @@ def test_mutants_that_live_are_named_and_the_others_counted(tmp_path: Path) -> N
 
 
 COUNTS = {"killed": 3, "out of time": 0, "survived": 2, "equivalent": 0}
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        ("use crate::a::One;", ["a.rs", "room/inner.rs", "a.rs"]),
+        ("fn f() { crate::{pool, a::two()} }", ["a.rs", "room/inner.rs", "a.rs"]),
+        ("use super::Name;", ["room/inner.rs", "room/mod.rs", "room/inner.rs"]),
+        ("use super::super::{a};", ["a.rs", "room/inner.rs", "a.rs"]),
+        ("// use crate::a::One;\n#[cfg(test)]\nmod tests { use crate::a::One; fn f() {} }", None),
+        ("#[cfg(test)]\nuse crate::a::One;\nuse crate::b;", None),
+    ],
+)
+def test_a_circle_of_rust_files_is_found(tmp_path: Path, inner: str, expected: list[str] | None) -> None:
+    files = {
+        "lib.rs": "pub mod a; pub mod b; pub mod room;",
+        "a.rs": "use crate::{b, room::inner::Thing as Other};",
+        "b.rs": "use crate::room::Name;" if expected is None else "",
+        "room/mod.rs": "mod inner;\npub use inner::{Thing};" if "super::Name" in inner else "pub mod inner;",
+        "room/inner.rs": inner,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = tool("rust_circles").circle(tmp_path)
+    assert (found and [path.relative_to(tmp_path).as_posix() for path in found]) == expected
+
+
+def test_the_crate_has_no_circle(tmp_path: Path) -> None:
+    found = subprocess.run([sys.executable, "tools/rust_circles.py"], cwd=ROOT, capture_output=True, check=True)
+    assert found.stdout == b""
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{name}.rs").write_text(f"use crate::{other};", encoding="utf-8")
+    command = [sys.executable, "tools/rust_circles.py", str(tmp_path)]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert (found.returncode, found.stdout) == (1, b"a circle: a.rs -> b.rs -> a.rs\n")

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use unirex::eraser::docs::Docs;
-use unirex::eraser::lines::Sizes;
+use unirex::eraser::{Docs, Sizes};
+use unirex::problem::Problems;
 
 fn folder() -> &'static PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
@@ -26,12 +26,9 @@ fuzz_target!(|bytes: &[u8]| {
     let folder = folder();
     fs::write(folder.join("docs.jsonl"), bytes).expect("a file is written");
     let sizes = Sizes { batch: 4096, block: 64 };
-    let mut faults = 0;
-    let docs = Docs::open(folder, sizes, |problem| {
-        assert!(problem.line.is_some(), "a bad line has a number");
-        faults += 1;
-        if faults < 5 { Ok(()) } else { Err(problem) }
-    });
+    let mut problems = Problems { found: Vec::new(), limit: 5 };
+    let docs = Docs::open(folder, sizes, &mut problems);
+    assert!(problems.found.iter().all(|problem| problem.line.is_some()), "a bad line has a number");
     let name = String::from_utf8_lossy(bytes);
     if let Ok(docs) = docs {
         let _ = docs.lengths(&name);

@@ -1,27 +1,72 @@
-//! The annotations of a split: for each id its class and its evidence, in a few bytes.
+//! The annotations of a split: for each id its class and its evidence, in a few bytes; and which of them had an
+//! instance.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use indexmap::{IndexMap, IndexSet};
+use serde::{Deserialize, Serialize};
+
 use crate::eraser::docs::Docs;
-use crate::eraser::evidence::{self, Annotation, Item, encode};
-use crate::eraser::json::{Fault, Outcome, Parser};
-use crate::eraser::lines::{self, Parsed, Sizes};
-use crate::eraser::problem::Problem;
-use crate::eraser::spans::{Span, inside};
-pub use crate::eraser::table::Entry;
-use crate::eraser::table::{self, Table};
+use crate::eraser::json::{self, Object, Value};
+use crate::eraser::lines::{self, Sizes};
+use crate::eraser::spans::{self, Span, inside};
+use crate::problem::{Fault, Outcome, Problem, Problems};
+
+/// The fields of an annotation and of an evidence.
+const FIELDS: [&str; 6] = ["annotation_id", "classification", "evidences", "query", "query_type", "docids"];
+const EVIDENCE_FIELDS: [&str; 6] = ["text", "docid", "start_token", "end_token", "start_sentence", "end_sentence"];
 
 /// How annotations are read.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Reading<'d> {
+pub struct Reading {
     /// Keep the spans of sentences too.
     pub sentences: bool,
     /// Refuse fields that the benchmark's format does not have, and the lack of those that it demands, as its own
     /// scorer does.
     pub exact: bool,
-    /// Compare the spans with the lengths of these documents, line by line.
-    pub docs: Option<&'d Docs>,
+    /// Compare the spans with the lengths of the documents, line by line.
+    pub places: bool,
+}
+
+/// The evidence in one document: different spans, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The document.
+    pub docid: String,
+    /// Spans of tokens.
+    pub tokens: Vec<Span>,
+    /// Spans of sentences; empty unless they were asked for.
+    pub sentences: Vec<Span>,
+}
+
+/// The evidence and classes of one id. Several annotations of one id, which nobody forbids, are one of these.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Annotation {
+    /// The class of each annotation of this id, as a position in [`Annotations::classes`]; none = null.
+    pub classes: Vec<Option<u32>>,
+    /// The documents with evidence, in the order of their names.
+    pub docs: Vec<Evidence>,
+}
+
+impl Annotation {
+    /// The evidence in a document, if there is any.
+    pub fn evidence(&self, docid: &str) -> Option<&Evidence> {
+        let at = self.docs.binary_search_by(|evidence| evidence.docid.as_str().cmp(docid)).ok()?;
+        self.docs.get(at)
+    }
+
+    /// A fault if a document with evidence is missing, or a span lies outside its document.
+    pub fn check(&self, docs: &Docs, tokens: bool) -> Outcome<()> {
+        for evidence in &self.docs {
+            let lengths = docs.lengths(&evidence.docid)?;
+            if tokens {
+                evidence.tokens.iter().try_for_each(|&span| inside(span, lengths.tokens as usize))?;
+            }
+            evidence.sentences.iter().try_for_each(|&span| inside(span, lengths.sentences as usize))?;
+        }
+        Ok(())
+    }
 }
 
 /// All annotations of a split.
@@ -30,241 +75,218 @@ pub struct Annotations {
     /// Their file.
     pub path: PathBuf,
     /// The names of their classes, in order of appearance.
-    pub classes: Vec<String>,
-    table: Table,
-    has_sentences: bool,
+    pub classes: IndexSet<String>,
+    /// Bytes of postcard: for each annotation of the id its class and its evidence.
+    records: IndexMap<Box<str>, Vec<u8>>,
 }
 
 impl Annotations {
     /// Reads `SPLIT.jsonl` (also compressed). To be called inside a thread pool.
-    ///
-    /// `problem` is called for each bad line; it returns the error that ends the reading.
     pub fn open(
         data_dir: &Path,
         split: &str,
-        reading: Reading<'_>,
+        docs: &Docs,
+        reading: Reading,
         sizes: Sizes,
-        mut problem: impl FnMut(Problem) -> Result<(), Problem>,
+        problems: &mut Problems,
     ) -> Result<Self, Problem> {
         let name = data_dir.join(format!("{split}.jsonl"));
         let path = lines::find(&name).unwrap_or(name);
-        let has_sentences = reading.sentences;
-        let mut found = Self { path: path.clone(), classes: Vec::new(), table: Table::default(), has_sentences };
-        let mut classes = HashMap::new();
-        lines::stream(
-            &path,
-            sizes,
-            |block| read_block(block, reading),
-            |lines_before, block: Block| {
-                found.add(&block.entries, &mut classes).map_err(|fault| Problem::new(&path, None, fault))?;
-                block
-                    .faults
-                    .into_iter()
-                    .try_for_each(|(line, fault)| problem(Problem::new(&path, Some(lines_before + line), fault)))
-            },
-        )?;
+        let mut found = Self { path: path.clone(), classes: IndexSet::new(), records: IndexMap::new() };
+        let take = |lines: &mut Vec<_>, line: json::Line<'_, '_>, fault: &mut dyn FnMut(Fault)| match read_line(
+            line, docs, reading,
+        ) {
+            Ok((entry, places)) => {
+                lines.push(entry);
+                places.unwrap_or_else(fault);
+            }
+            Err(found) => fault(found),
+        };
+        lines::each(&path, sizes, problems, take, |lines| lines.into_iter().for_each(|line| found.add(line)))?;
         Ok(found)
     }
 
-    /// The entry of an id; [`Annotations::decode`] reads it.
-    #[must_use]
-    pub fn get(&self, id: &str) -> Option<Entry<'_>> {
-        self.table.get(id.as_bytes())
+    fn add(&mut self, Line { id, class, evidence }: Line) {
+        let class = class.map(|name| self.classes.insert_full(name).0 as u32);
+        let record = self.records.entry(id).or_default();
+        record.extend(postcard::to_stdvec(&class).unwrap_or_default());
+        record.extend(evidence);
+        if record.len() < 64 {
+            record.shrink_to_fit();
+        }
     }
 
-    /// The id of the entry at a position.
-    #[must_use]
-    pub fn name(&self, at: usize) -> String {
-        self.table.at(at).map_or_else(String::new, |entry| String::from_utf8_lossy(entry.name).into_owned())
+    /// The position of an id.
+    pub fn position(&self, id: &str) -> Option<usize> {
+        self.records.get_index_of(id)
     }
 
-    /// All entries, in the order of the file.
-    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.table.iter()
+    /// The id at a position.
+    pub fn name(&self, at: usize) -> &str {
+        self.records.get_index(at).map_or("", |(id, _)| id)
     }
 
     /// Number of ids.
-    #[must_use]
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.records.len()
     }
 
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
-    }
-
-    /// Number of bytes of all entries: above every [`Entry::at`].
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.table.size()
-    }
-
-    /// Reads an entry into `out`, in place of what was there: the classes and the evidence of all annotations of its id.
-    pub fn decode(&self, entry: &Entry<'_>, out: &mut Annotation) {
-        out.clear();
-        let (mut next, mut is_one) = (Some(*entry), true);
-        // Records are written by `add` alone, so they never end early.
-        while let Some(Entry { name, mut record, .. }) = next {
-            let earlier = table::take(&mut record).and_then(|at| (at as usize).checked_sub(1));
-            let _ = evidence::decode(name, record, self.has_sentences, out);
-            next = earlier.and_then(|at| self.table.at(at));
-            is_one &= next.is_none();
+    /// The annotation at a position.
+    pub fn get(&self, at: usize) -> Annotation {
+        let mut found = Annotation::default();
+        let mut record = self.records.get_index(at).map(|(_, record)| record.as_slice()).unwrap_or_default();
+        while let Ok(((class, docs), rest)) = postcard::take_from_bytes::<(Option<u32>, Vec<Evidence>)>(record) {
+            found.classes.push(class);
+            found.docs.extend(docs);
+            record = rest;
         }
-        if !is_one {
-            out.unite();
+        if found.classes.len() > 1 {
+            found.docs = gather(found.docs);
         }
-    }
-
-    /// Adds what was read from a block.
-    fn add(&mut self, mut entries: &[u8], indices: &mut HashMap<String, usize>) -> Outcome<()> {
-        let mut next = || {
-            Some((table::take_bytes(&mut entries)?, table::take_bytes(&mut entries)?, table::take_bytes(&mut entries)?))
-        };
-        let mut record = Vec::new();
-        while let Some((id, class, evidence)) = next() {
-            let class = match class.split_first() {
-                Some((_, name)) => self.class(&String::from_utf8_lossy(name), indices) + 1,
-                None => 0,
-            };
-            record.clear();
-            // Several annotations of one id, which nobody forbids, are a chain of records: each leads to the one before.
-            table::put(&mut record, self.table.get(id).map_or(0, |earlier| earlier.at as u64 + 1));
-            table::put(&mut record, class as u64);
-            record.extend_from_slice(evidence);
-            if !self.table.set(id, &record) {
-                return Err(Fault::new(table::TOO_MANY, "fewer annotations"));
-            }
-        }
-        Ok(())
-    }
-
-    fn class(&mut self, name: &str, indices: &mut HashMap<String, usize>) -> usize {
-        if let Some(&index) = indices.get(name) {
-            return index;
-        }
-        self.classes.push(name.to_owned());
-        indices.insert(name.to_owned(), self.classes.len() - 1);
-        self.classes.len() - 1
+        found
     }
 }
 
-/// The annotations of a block of lines.
-#[derive(Default)]
-struct Block {
-    /// For each annotation its id, its class (empty = null, else a byte and the name) and its evidence.
-    entries: Vec<u8>,
-    faults: Vec<(u64, Fault)>,
+/// An annotation as it is read.
+struct Line {
+    id: Box<str>,
+    class: Option<String>,
+    evidence: Vec<u8>,
 }
 
-fn read_block(block: &[u8], reading: Reading<'_>) -> Parsed<Block> {
-    let (mut lines, mut outcome) = (0, Block::default());
-    let mut spans = Vec::new();
-    for line in lines::split(block) {
-        lines += 1;
-        if let Err(fault) = read_line(line, reading, &mut spans, &mut outcome.entries) {
-            outcome.faults.push((lines, fault));
+/// Reads a line. An annotation of a wrong place is told and still there for the instance that belongs to it.
+fn read_line(line: json::Line<'_, '_>, docs: &Docs, reading: Reading) -> Outcome<(Line, Outcome<()>)> {
+    json::read(line, |fields| {
+        known(fields, &FIELDS, reading.exact, "annotation")?;
+        let id = fields.need("annotation_id", "text", json::text)?;
+        let class = fields.need("classification", "the name of a class", |value| match value {
+            Value::Null => Ok(None),
+            name => json::text(name).map(|name| Some(name.to_owned())),
+        })?;
+        let item = |value| evidence(value, reading);
+        let group = |value| json::list(value, item);
+        let groups = fields.need("evidences", "a list of lists of evidence", |value| json::list(value, group))?;
+        if reading.exact {
+            fields.need("query", "text", |_| Ok(()))?;
         }
-    }
-    Parsed { lines, outcome }
-}
-
-fn read_line(line: &[u8], reading: Reading<'_>, items: &mut Vec<Item>, out: &mut Vec<u8>) -> Outcome<()> {
-    let Reading { sentences, exact, docs } = reading;
-    let (mut id, mut class, mut groups, mut query) = (None, None, None, !exact);
-    Parser::whole_object(lines::as_text(line)?, |p, key| {
-        match key.as_ref() {
-            "annotation_id" => id = Some(p.string()?),
-            "classification" => class = Some(if p.null() { None } else { Some(p.string()?) }),
-            "evidences" => {
-                items.clear();
-                let mut group = 0;
-                p.list(|p| {
-                    p.list(|evidence| {
-                        items.push(read_evidence(evidence, group, reading)?);
-                        Ok(())
-                    })?;
-                    group += 1;
-                    Ok(())
-                })?;
-                groups = Some(group);
-            }
-            "query" => {
-                query = true;
-                p.skip()?;
-            }
-            "query_type" | "docids" => p.skip()?,
-            _ if exact => return Err(foreign("annotation")),
-            _ => p.skip()?,
-        }
-        Ok(())
-    })?;
-    let missing = |field: &str, expected: &str| Fault::new("nothing", expected).within(field);
-    let id = id.ok_or_else(|| missing("annotation_id", "text"))?;
-    let class = class.ok_or_else(|| missing("classification", "the name of a class"))?;
-    groups.ok_or_else(|| missing("evidences", "a list of lists of evidence"))?;
-    if !query {
-        return Err(missing("query", "text"));
-    }
-    // An annotation of a wrong place is told and still there for the instance that belongs to it.
-    let places = docs.map_or(Ok(()), |docs| check_places(items, docs, sentences));
-    table::put_bytes(out, id.as_bytes());
-    table::put_bytes(out, class.map_or_else(String::new, |name| format!("={name}")).as_bytes());
-    table::put_bytes(out, &encode(id.as_bytes(), items, sentences));
-    places
+        let places = if reading.places { check_places(&groups, docs) } else { Ok(()) };
+        let evidence = postcard::to_stdvec(&gather(groups.into_iter().flatten().collect())).unwrap_or_default();
+        Ok((Line { id: id.into(), class, evidence }, places))
+    })
 }
 
 /// A fault of a field that the benchmark's format does not have.
-fn foreign(what: &str) -> Fault {
-    Fault::new("a field that the format does not have", format!("the fields of an {what} alone"))
+fn known(fields: Object<'_, '_>, names: &[&str], exact: bool, what: &str) -> Outcome<()> {
+    match fields.0.iter().find(|(key, _)| exact && !names.contains(&key.as_ref())) {
+        Some((key, _)) => {
+            let expected = format!("the fields of an {what} alone");
+            Err(Fault::new("a field that the format does not have", expected).within(key))
+        }
+        None => Ok(()),
+    }
 }
 
-fn read_evidence(p: &mut Parser<'_>, group: usize, reading: Reading<'_>) -> Outcome<Item> {
-    let Reading { sentences, exact, .. } = reading;
-    // An evidence that does not say where it is has -1 there, as in the reference reader.
-    let nowhere = Span { start: -1, end: -1 };
-    let (mut docid, mut at, mut sentence, mut text) = (None, nowhere, nowhere, !exact);
-    p.object(|p, key| {
-        match key.as_ref() {
-            "docid" => docid = Some(p.string()?.into_owned()),
-            "start_token" => at.start = p.integer()?,
-            "end_token" => at.end = p.integer()?,
-            "start_sentence" if sentences => sentence.start = p.integer()?,
-            "end_sentence" if sentences => sentence.end = p.integer()?,
-            "text" => {
-                text = true;
-                // Evidence is put into sets there, which a list cannot be.
-                if exact && p.is_nested() {
-                    return Err(p.wrong("text"));
-                }
-                p.skip()?;
-            }
-            "start_sentence" | "end_sentence" => p.skip()?,
-            _ if exact => return Err(foreign("evidence")),
-            _ => p.skip()?,
-        }
-        Ok(())
-    })?;
-    let docid = docid.ok_or_else(|| Fault::new("nothing", "the name of a document").within("docid"))?;
-    if !text {
-        return Err(Fault::new("nothing", "text").within("text"));
+fn evidence(value: &Value<'_>, reading: Reading) -> Outcome<Evidence> {
+    let fields = json::object(value)?;
+    known(fields, &EVIDENCE_FIELDS, reading.exact, "evidence")?;
+    if reading.exact {
+        // Evidence is put into sets there, which a list cannot be.
+        fields.need("text", "text", |value| match value {
+            Value::Array(_) | Value::Object(_) => Err(json::wrong(value, "text")),
+            _ => Ok(()),
+        })?;
     }
-    Ok(Item { group, docid, tokens: at, sentences: sentence })
+    // An evidence that does not say where it is has -1 there, as in the reference reader.
+    let position = |name| Ok::<_, Fault>(fields.any(name, json::integer)?.unwrap_or(-1));
+    Ok(Evidence {
+        docid: fields.need("docid", "the name of a document", json::text)?.to_owned(),
+        tokens: vec![Span { start: position("start_token")?, end: position("end_token")? }],
+        sentences: if reading.sentences {
+            vec![Span { start: position("start_sentence")?, end: position("end_sentence")? }]
+        } else {
+            Vec::new()
+        },
+    })
 }
 
 /// A fault if an evidence is of no document or lies outside it.
-fn check_places(items: &[Item], docs: &Docs, sentences: bool) -> Outcome<()> {
-    for group in items.chunk_by(|a, b| a.group == b.group) {
+fn check_places(groups: &[Vec<Evidence>], docs: &Docs) -> Outcome<()> {
+    let check = |item: &Evidence| {
+        let lengths = docs.lengths(&item.docid).map_err(|fault| fault.within("docid"))?;
+        for (spans, length, name) in [
+            (&item.tokens, lengths.tokens, "start_token, end_token"),
+            (&item.sentences, lengths.sentences, "start_sentence, end_sentence"),
+        ] {
+            spans.iter().try_for_each(|&span| inside(span, length as usize)).map_err(|fault| fault.within(name))?;
+        }
+        Ok(())
+    };
+    for (g, group) in groups.iter().enumerate() {
         for (i, item) in group.iter().enumerate() {
-            let check = || {
-                let lengths = docs.lengths(&item.docid).map_err(|fault| fault.within("docid"))?;
-                inside(item.tokens, lengths.tokens).map_err(|fault| fault.within("start_token, end_token"))?;
-                let check = if sentences { inside(item.sentences, lengths.sentences) } else { Ok(()) };
-                check.map_err(|fault| fault.within("start_sentence, end_sentence"))
-            };
-            check().map_err(|fault: Fault| fault.at(i).at(item.group).within("evidences"))?;
+            check(item).map_err(|fault: Fault| fault.at(i).at(g).within("evidences"))?;
         }
     }
     Ok(())
+}
+
+/// Each document once and in order, its spans in order and none twice.
+fn gather(mut docs: Vec<Evidence>) -> Vec<Evidence> {
+    docs.sort_by(|a, b| a.docid.cmp(&b.docid));
+    docs.dedup_by(|later, first| {
+        let is_same = later.docid == first.docid;
+        if is_same {
+            first.tokens.append(&mut later.tokens);
+            first.sentences.append(&mut later.sentences);
+        }
+        is_same
+    });
+    for evidence in &mut docs {
+        spans::sort(&mut evidence.tokens);
+        spans::sort(&mut evidence.sentences);
+    }
+    docs
+}
+
+/// Which instances were there: every annotation wants one, and none may come twice.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Seen {
+    annotated: Vec<bool>,
+    /// The names of instances without an annotation.
+    others: BTreeSet<String>,
+}
+
+impl Seen {
+    /// Nothing seen yet.
+    pub fn new(annotations: &Annotations) -> Self {
+        Self { annotated: vec![false; annotations.len()], others: BTreeSet::new() }
+    }
+
+    /// Notes an instance by the position of its annotation, or by its name; a fault if it was there already.
+    pub fn note(&mut self, id: Result<usize, String>, annotations: &Annotations) -> Outcome<()> {
+        let (name, is_new) = match id {
+            Ok(at) => {
+                let seen = self.annotated.get_mut(at).is_none_or(|seen| std::mem::replace(seen, true));
+                (annotations.name(at).to_owned(), !seen)
+            }
+            Err(name) => (name.clone(), self.others.insert(name)),
+        };
+        if is_new {
+            return Ok(());
+        }
+        Err(Fault::new(format!("{name:?} again"), "every instance once").within("annotation_id"))
+    }
+
+    /// The positions of the annotations that no instance had.
+    pub fn missing(&self) -> impl Iterator<Item = usize> {
+        self.annotated.iter().enumerate().filter_map(|(at, seen)| (!seen).then_some(at))
+    }
+
+    /// Adds what was seen elsewhere; a fault if it was seen here already, or was seen with other annotations.
+    pub fn merge(&mut self, other: Self, annotations: &Annotations) -> Outcome<()> {
+        if other.annotated.len() != self.annotated.len() {
+            return Err(Fault::new("a part made with other annotations", "the same files everywhere"));
+        }
+        let annotated = other.annotated.iter().enumerate().filter_map(|(at, seen)| seen.then_some(Ok(at)));
+        annotated.chain(other.others.into_iter().map(Err)).try_for_each(|id| self.note(id, annotations))
+    }
 }

@@ -1,158 +1,170 @@
-//! What every line of results must be, whichever conventions it is scored by.
+//! What every line of results must be.
 
 use crate::eraser::docs::{Docs, Lengths};
-use crate::eraser::instance::{Instance, Rationale};
-use crate::eraser::json::{Fault, Outcome};
-use crate::eraser::spans::{self, Span};
+use crate::eraser::instance::{CLASS, FULL, HARD, Instance, PARTS, POINTS, Rationale, SENTENCES, SOFT};
+use crate::eraser::json::Field;
+use crate::eraser::spans;
+use crate::problem::{Fault, Outcome};
 
 /// What an instance has: all instances must have the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)]
 pub struct Profile {
-    /// Has `classification`.
     pub classification: bool,
-    /// Has `comprehensiveness_classification_scores`.
-    pub comprehensiveness: bool,
-    /// Has `sufficiency_classification_scores`.
-    pub sufficiency: bool,
-    /// Has `soft_rationale_predictions`.
+    pub parts: [bool; 2],
     pub soft: bool,
-    /// Has `soft_sentence_predictions`.
     pub sentences: bool,
 }
 
 impl Profile {
     /// What an instance has.
-    #[must_use]
     pub fn of(instance: &Instance<'_>) -> Self {
-        let (soft, sentences) = instance.has_soft();
+        let any = |field: for<'r> fn(&'r Rationale<'_>) -> &'r Field<Vec<f64>>| {
+            instance.rationales.iter().any(|rationale| field(rationale).given().is_some())
+        };
         Self {
             classification: instance.classification.given().is_some(),
-            comprehensiveness: instance.comprehensiveness.given().is_some(),
-            sufficiency: instance.sufficiency.given().is_some(),
-            soft,
-            sentences,
+            parts: [0, 1].map(|i| instance.parts[i].given().is_some()),
+            soft: any(|rationale| &rationale.soft),
+            sentences: any(|rationale| &rationale.sentences),
         }
     }
 
-    /// A fault for each field that only some instances have.
-    fn compare(self, first: Self, fault: &mut impl FnMut(Fault)) {
-        for (ours, theirs, field) in [
-            (self.classification, first.classification, "classification"),
-            (self.comprehensiveness, first.comprehensiveness, "comprehensiveness_classification_scores"),
-            (self.sufficiency, first.sufficiency, "sufficiency_classification_scores"),
-            (self.soft, first.soft, "rationales[].soft_rationale_predictions"),
-            (self.sentences, first.sentences, "rationales[].soft_sentence_predictions"),
-        ] {
-            if ours != theirs {
-                let word = |has: bool| if has { "a value" } else { "none" };
-                fault(Fault::new(word(ours), format!("{} as in the first instance", word(theirs))).within(field));
+    fn named(self) -> [(bool, String); 5] {
+        let [remove, keep] = self.parts;
+        [
+            (self.classification, CLASS.to_owned()),
+            (remove, PARTS[0].to_owned()),
+            (keep, PARTS[1].to_owned()),
+            (self.soft, format!("rationales[].{SOFT}")),
+            (self.sentences, format!("rationales[].{SENTENCES}")),
+        ]
+    }
+}
+
+/// Calls `fault` with each fault of an instance by itself, by its documents, and beside `first`, what the first
+/// instance has (none where it cannot be read). Returns the lengths of the document of each rationale, 0 where there is
+/// no such document.
+pub fn instance(
+    instance: &Instance<'_>,
+    docs: &Docs,
+    first: Option<Profile>,
+    fault: &mut dyn FnMut(Fault),
+) -> Vec<Lengths> {
+    let ours = Profile::of(instance);
+    let pairs = first.filter(|first| *first != ours).map(|first| ours.named().into_iter().zip(first.named()));
+    for ((ours, field), (theirs, _)) in pairs.into_iter().flatten().filter(|((ours, _), (theirs, _))| ours != theirs) {
+        let word = |has: bool| if has { "a value" } else { "none" };
+        fault(Fault::new(word(ours), format!("{} as in the first instance", word(theirs))).within(&field));
+    }
+    let mut lengths = Vec::with_capacity(instance.rationales.len());
+    for (i, rationale) in instance.rationales.iter().enumerate() {
+        let fault = &mut |found: Fault| fault(found.at(i).within("rationales"));
+        match docs.lengths(rationale.docid) {
+            Ok(found) => {
+                predictions(rationale, found, ours, fault);
+                lengths.push(found);
             }
-        }
-    }
-}
-
-/// Checks instances against the documents and against the first of them.
-#[derive(Debug, Clone, Copy)]
-pub struct Checker<'c> {
-    /// The documents.
-    pub docs: &'c Docs,
-    /// What the first instance has; none where it cannot be read.
-    pub first: Option<Profile>,
-}
-
-impl Checker<'_> {
-    /// Calls `fault` with each fault of an instance. `lengths` gets those of the document of each rationale, none
-    /// where there is no such document.
-    pub fn instance(
-        &self,
-        instance: &Instance<'_>,
-        lengths: &mut Vec<Option<Lengths>>,
-        scratch: &mut Vec<Span>,
-        fault: &mut impl FnMut(Fault),
-    ) {
-        let ours = Profile::of(instance);
-        if let Some(first) = self.first {
-            ours.compare(first, fault);
-        }
-        lengths.clear();
-        for (i, rationale) in instance.rationales.iter().enumerate() {
-            lengths.push(self.rationale(instance, rationale, ours, scratch, &mut |found| {
-                fault(found.at(i).within("rationales"));
-            }));
-        }
-    }
-
-    /// Checks the predictions for a document; returns its lengths, if there is such a document.
-    fn rationale(
-        &self,
-        instance: &Instance<'_>,
-        rationale: &Rationale<'_>,
-        ours: Profile,
-        sorted: &mut Vec<Span>,
-        fault: &mut impl FnMut(Fault),
-    ) -> Option<Lengths> {
-        let lengths = match self.docs.lengths(&rationale.docid) {
-            Ok(lengths) => lengths,
             Err(found) => {
                 fault(found.within("docid"));
-                return None;
+                lengths.push(Lengths::default());
             }
+        }
+    }
+    lengths
+}
+
+/// Checks the predictions for a document.
+fn predictions(rationale: &Rationale<'_>, lengths: Lengths, ours: Profile, fault: &mut dyn FnMut(Fault)) {
+    if rationale.hard == Field::Null {
+        fault(Fault::new("null", "a list of spans").within(HARD));
+    }
+    let tokens = i64::from(lengths.tokens);
+    for (i, span) in rationale.spans().iter().enumerate() {
+        if span.start > tokens || span.end > tokens {
+            let expected = format!("positions up to {tokens}, the tokens of the document");
+            fault(Fault::new(span.to_string(), expected).at(i).within(HARD));
+        }
+    }
+    let mut sorted = rationale.spans().to_vec();
+    spans::sort(&mut sorted);
+    if let Some((a, b)) = spans::overlap(&sorted) {
+        fault(Fault::new(format!("{a} and {b}"), "spans that do not overlap").within(HARD));
+    }
+    for (field, name, unit, length, others) in [
+        (&rationale.soft, SOFT, "token", lengths.tokens, ours.soft),
+        (&rationale.sentences, SENTENCES, "sentence", lengths.sentences, ours.sentences),
+    ] {
+        let found = match field.given() {
+            Some(found) => scores(found, unit, length as usize),
+            None if others => Err(Fault::new("none", "scores as for the instance's other documents")),
+            None => Ok(()),
         };
-        let within = |found: Fault| found.within("hard_rationale_predictions");
-        if rationale.hard.has_key() && rationale.hard.given().is_none() {
-            fault(within(Fault::new("null", "a list of spans")));
-        }
-        let tokens = lengths.tokens as i64;
-        for (i, span) in instance.hard(rationale).iter().enumerate() {
-            if span.start > tokens || span.end > tokens {
-                let (found, expected) = (shown(*span), format!("positions up to {tokens}, the tokens of the document"));
-                fault(within(Fault::new(found, expected).at(i)));
-            }
-        }
-        sorted.clear();
-        sorted.extend_from_slice(instance.hard(rationale));
-        spans::sort(sorted);
-        if let Some((a, b)) = spans::overlap(sorted) {
-            let found = format!("{} and {}", shown(a), shown(b));
-            fault(within(Fault::new(found, "spans that do not overlap")));
-        }
-        for (field, name, unit, length, others) in [
-            (&rationale.soft, "soft_rationale_predictions", "token", lengths.tokens, ours.soft),
-            (&rationale.sentences, "soft_sentence_predictions", "sentence", lengths.sentences, ours.sentences),
-        ] {
-            match field.given() {
-                Some(range) => {
-                    if let Err(found) = check_scores(instance.scores_in(range), unit, length) {
-                        fault(found.within(name));
-                    }
-                }
-                None if others => {
-                    fault(Fault::new("none", "scores as for the instance's other documents").within(name));
-                }
-                None => {}
-            }
-        }
-        Some(lengths)
+        found.unwrap_or_else(|found| fault(found.within(name)));
     }
 }
 
 /// A fault if there are not as many scores as there are tokens or sentences, or one is not finite.
-fn check_scores(scores: &[f64], unit: &str, length: usize) -> Outcome<()> {
+fn scores(scores: &[f64], unit: &str, length: usize) -> Outcome<()> {
     if length == 0 {
         return Err(Fault::new("an empty document", format!("at least one {unit}")));
     }
     if scores.len() != length {
         return Err(Fault::new(format!("{} scores", scores.len()), format!("{length} (one a {unit})")));
     }
-    match scores.iter().position(|score| !score.is_finite()) {
-        Some(at) => {
-            Err(Fault::new(format!("{:?}", scores.get(at).copied().unwrap_or_default()), "a finite number").at(at))
-        }
+    match scores.iter().enumerate().find(|(_, score)| !score.is_finite()) {
+        Some((at, score)) => Err(Fault::new(format!("{score:?}"), "a finite number").at(at)),
         None => Ok(()),
     }
 }
 
-fn shown(span: Span) -> String {
-    format!("[{}, {})", span.start, span.end)
+/// Calls `fault` with what the benchmark's own scorer demands of every instance before it scores any, beyond
+/// [`instance`]. `first` are the thresholds of the first instance.
+pub fn demands(instance: &Instance<'_>, first: Option<&[f64]>, fault: &mut dyn FnMut(Fault)) {
+    let [remove, keep] = &instance.parts;
+    let state = |name| match name {
+        CLASS => (instance.classification.has_key(), instance.classification == Field::Null),
+        FULL => (instance.scores.has_key(), instance.scores == Field::Null),
+        POINTS => (instance.thresholded.has_key(), instance.thresholded == Field::Null),
+        name if name == PARTS[0] => (remove.has_key(), *remove == Field::Null),
+        _ => (keep.has_key(), *keep == Field::Null),
+    };
+    let needs: [(&str, &[&str]); 5] = [
+        (CLASS, &[FULL]),
+        (FULL, &[CLASS]),
+        (PARTS[0], &[CLASS]),
+        (PARTS[1], &[FULL]),
+        (POINTS, &[CLASS, FULL, PARTS[0], PARTS[1]]),
+    ];
+    for (field, others) in needs.iter().filter(|(field, _)| state(field).0) {
+        for other in others.iter().filter(|other| !state(other).0) {
+            fault(Fault::new("nothing", format!("a value, as there is `{field}`")).within(other));
+        }
+    }
+    // Null stands for nothing only where scores of sentences could be.
+    let null = || Fault::new("null", "a value, or no such field");
+    needs.iter().filter(|(name, _)| state(name).1).for_each(|(name, _)| fault(null().within(name)));
+    for (i, _) in instance.rationales.iter().enumerate().filter(|(_, rationale)| rationale.soft == Field::Null) {
+        fault(null().within(SOFT).at(i).within("rationales"));
+    }
+    let ours = thresholds(instance);
+    if ours.as_deref() != first {
+        let [found, expected] = [ours.as_deref(), first].map(|all| match all {
+            Some(all) => format!("the thresholds {all:?}"),
+            None => "none".to_owned(),
+        });
+        fault(Fault::new(found, format!("{expected} as in the first instance")).within(POINTS));
+    }
+    for entry in instance.points() {
+        for (_, name) in entry.parts.iter().zip(PARTS).filter(|(field, _)| !field.has_key()) {
+            fault(Fault::new(format!("no {name} at threshold {}", entry.threshold), "class scores").within(POINTS));
+        }
+    }
+}
+
+/// The different thresholds of an instance, ascending; none where it has no such field.
+pub fn thresholds(instance: &Instance<'_>) -> Option<Vec<f64>> {
+    let mut found: Vec<f64> = instance.thresholded.given()?.iter().map(|entry| entry.threshold).collect();
+    found.sort_by(f64::total_cmp);
+    found.dedup();
+    Some(found)
 }

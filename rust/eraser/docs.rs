@@ -4,44 +4,48 @@
 //! taking white space off its ends; files in `docs/` drop blank lines and empty tokens, `docs.jsonl` keeps them, so
 //! that `a  b` has three tokens and an empty last line adds one.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::eraser::json::{Fault, Outcome, Parser};
-use crate::eraser::lines::{self, Parsed, Sizes};
-use crate::eraser::problem::Problem;
-use crate::eraser::table::{self, Table};
+use crate::eraser::json::{self, Value};
+use crate::eraser::lines::{self, Sizes};
+use crate::problem::{Fault, Outcome, Problem, Problems};
 
-/// Lengths of a document.
+/// Lengths of a document. No line is long enough to hold more than 32 bits of tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lengths {
     /// Number of tokens.
-    pub tokens: usize,
+    pub tokens: u32,
     /// Number of sentences (lines).
-    pub sentences: usize,
+    pub sentences: u32,
 }
 
 /// The documents of a data folder.
 #[derive(Debug)]
 pub enum Docs {
     /// Those of `docs.jsonl`, counted beforehand.
-    Counted(Table),
+    Counted(HashMap<Box<str>, Lengths>),
     /// One file a document, read when asked for.
     Folder(PathBuf),
 }
 
 impl Docs {
     /// Finds `docs.jsonl` (also compressed) or `docs/` in a data folder. To be called inside a thread pool.
-    ///
-    /// `problem` is called for each bad line; it returns the error that ends the reading.
-    pub fn open(
-        data_dir: &Path,
-        sizes: Sizes,
-        problem: impl FnMut(Problem) -> Result<(), Problem>,
-    ) -> Result<Self, Problem> {
+    pub fn open(data_dir: &Path, sizes: Sizes, problems: &mut Problems) -> Result<Self, Problem> {
         let (file, folder) = (lines::find(&data_dir.join("docs.jsonl")), data_dir.join("docs"));
         match (file, folder.is_dir()) {
-            (Some(file), false) => Ok(Self::Counted(count_all(&file, sizes, problem)?)),
+            (Some(file), false) => {
+                let mut docs = HashMap::new();
+                let take =
+                    |found: &mut Vec<_>, line: json::Line<'_, '_>, fault: &mut dyn FnMut(Fault)| match count_line(line)
+                    {
+                        Ok(counted) => found.push(counted),
+                        Err(found) => fault(found),
+                    };
+                lines::each(&file, sizes, problems, take, |found| docs.extend(found))?;
+                Ok(Self::Counted(docs))
+            }
             (None, true) => Ok(Self::Folder(folder)),
             (found, _) => {
                 let found = if found.is_some() { "both docs.jsonl and docs/" } else { "neither" };
@@ -52,24 +56,19 @@ impl Docs {
 
     /// The lengths of a document; a fault where there is no such document or it is no text.
     pub fn lengths(&self, docid: &str) -> Outcome<Lengths> {
-        let unknown = || Fault::new(format!("{docid:?}"), "the name of a document in the data folder");
-        match self {
-            Self::Counted(table) => {
-                let mut record = table.get(docid.as_bytes()).ok_or_else(unknown)?.record;
-                let mut next = || table::take(&mut record).and_then(|n| usize::try_from(n).ok());
-                Ok(Lengths { tokens: next().ok_or_else(unknown)?, sentences: next().ok_or_else(unknown)? })
+        let folder = match self {
+            Self::Folder(folder) => folder,
+            Self::Counted(docs) => {
+                let unknown = || Fault::new(format!("{docid:?}"), "the name of a document in the data folder");
+                return docs.get(docid).copied().ok_or_else(unknown);
             }
-            Self::Folder(folder) => {
-                let outside = || Fault::new(format!("{docid:?}"), "the name of a file in docs/");
-                let path = inside(folder, docid).ok_or_else(outside)?;
-                let bytes = fs::read(&path)
-                    .map_err(|error| Fault::new(format!("{docid:?} ({error})"), "the name of a file in docs/"))?;
-                let text = lines::as_text(&bytes).map_err(|fault| {
-                    Fault::new(format!("{docid:?} with {} in {}", fault.found, fault.field), "a document in UTF-8")
-                })?;
-                Ok(count_file(text))
-            }
-        }
+        };
+        let no_file = |found| Fault::new(found, "the name of a file in docs/");
+        let path = inside(folder, docid).ok_or_else(|| no_file(format!("{docid:?}")))?;
+        let bytes = fs::read(&path).map_err(|error| no_file(format!("{docid:?} ({error})")))?;
+        let no_text =
+            |f: Fault| Fault::new(format!("{docid:?} with {} in {}", f.found, f.field), "a document in UTF-8");
+        Ok(count_file(json::as_text(&bytes).map_err(no_text)?))
     }
 }
 
@@ -81,69 +80,15 @@ fn inside(folder: &Path, docid: &str) -> Option<PathBuf> {
         .then_some(path)
 }
 
-fn count_all(
-    file: &Path,
-    sizes: Sizes,
-    mut problem: impl FnMut(Problem) -> Result<(), Problem>,
-) -> Result<Table, Problem> {
-    let mut docs = Table::default();
-    lines::stream(file, sizes, count_block, |lines_before, block: Block| {
-        let mut entries = block.entries.as_slice();
-        while let (Some(docid), Some(record)) = (table::take_bytes(&mut entries), table::take_bytes(&mut entries)) {
-            if !docs.set(docid, record) {
-                return Err(Problem::new(file, None, Fault::new(table::TOO_MANY, "fewer documents")));
-            }
-        }
-        block
-            .faults
-            .into_iter()
-            .try_for_each(|(line, fault)| problem(Problem::new(file, Some(lines_before + line), fault)))
-    })?;
-    Ok(docs)
-}
-
-/// The documents of a block of lines.
-#[derive(Default)]
-struct Block {
-    /// For each document its name and its record.
-    entries: Vec<u8>,
-    faults: Vec<(u64, Fault)>,
-}
-
-fn count_block(block: &[u8]) -> Parsed<Block> {
-    let (mut lines, mut outcome) = (0, Block::default());
-    let (mut text, mut record) = (String::new(), Vec::new());
-    for line in lines::split(block) {
-        lines += 1;
-        match count_line(line, &mut text) {
-            Ok((docid, lengths)) => {
-                record.clear();
-                table::put(&mut record, lengths.tokens as u64);
-                table::put(&mut record, lengths.sentences as u64);
-                table::put_bytes(&mut outcome.entries, docid.as_bytes());
-                table::put_bytes(&mut outcome.entries, &record);
-            }
-            Err(fault) => outcome.faults.push((lines, fault)),
-        }
-    }
-    Parsed { lines, outcome }
-}
-
-fn count_line(line: &[u8], text: &mut String) -> Outcome<(String, Lengths)> {
-    let (mut docid, mut lengths) = (None, None);
-    Parser::whole_object(lines::as_text(line)?, |p, key| {
-        match key.as_ref() {
-            "docid" => docid = Some(p.string()?.into_owned()),
-            "document" => {
-                p.text_into(text)?;
-                lengths = Some(count_document(text));
-            }
-            _ => p.skip()?,
-        }
-        Ok(())
-    })?;
-    let missing = |field: &str| Fault::new("nothing", "text").within(field);
-    Ok((docid.ok_or_else(|| missing("docid"))?, lengths.ok_or_else(|| missing("document"))?))
+fn count_line<'j: 's, 's>(line: impl Into<json::Line<'j, 's>>) -> Outcome<(Box<str>, Lengths)> {
+    json::read(line, |fields| {
+        let docid = fields.need("docid", "text", json::text)?;
+        let count = |value: &Value<'_>| match value {
+            Value::Str(text) => Ok(count_document(text)),
+            _ => Err(json::wrong(value, "text")),
+        };
+        Ok((docid.into(), fields.need("document", "text", count)?))
+    })
 }
 
 /// Lengths of a document of `docs.jsonl`: blank lines and empty tokens count.
@@ -151,7 +96,7 @@ fn count_document(text: &str) -> Lengths {
     let mut lengths = Lengths::default();
     for line in text.split('\n') {
         lengths.sentences += 1;
-        lengths.tokens += line.trim_matches(is_space).bytes().filter(|&b| b == b' ').count() + 1;
+        lengths.tokens += line.trim_matches(is_space).bytes().filter(|&b| b == b' ').count() as u32 + 1;
     }
     lengths
 }
@@ -161,7 +106,7 @@ fn count_file(text: &str) -> Lengths {
     let mut lengths = Lengths::default();
     for line in text.split(['\n', '\r']).map(|line| line.trim_matches(is_space)).filter(|line| !line.is_empty()) {
         lengths.sentences += 1;
-        lengths.tokens += line.split(' ').filter(|token| !token.is_empty()).count();
+        lengths.tokens += line.split(' ').filter(|token| !token.is_empty()).count() as u32;
     }
     lengths
 }
@@ -205,10 +150,8 @@ mod tests {
 
     #[test]
     fn the_last_of_equal_fields_wins() {
-        let found = count_line(
-            br#"{"docid": "x", "document": "a", "docid": "y", "more": [1, {"a": null}]}"#,
-            &mut String::new(),
-        );
-        assert_eq!(found, Ok(("y".to_owned(), Lengths { tokens: 1, sentences: 1 })));
+        let line: &[u8] = br#"{"docid": "x", "document": "a", "docid": "y", "more": [1, {"a": null}]}"#;
+        let found = count_line(line);
+        assert_eq!(found, Ok(("y".into(), Lengths { tokens: 1, sentences: 1 })));
     }
 }

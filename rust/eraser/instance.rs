@@ -1,272 +1,178 @@
 //! One line of results: the predictions for one instance.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::ops::Range;
+use indexmap::IndexMap;
 
-use crate::eraser::json::{Fault, Outcome, Parser};
+use crate::eraser::json::{self, Field, Line, Object, Value};
 use crate::eraser::spans::Span;
+use crate::problem::Outcome;
 
-/// With more classes than this their names are looked up in a map.
-const FEW_CLASSES: usize = 16;
+/// The predicted class.
+pub const CLASS: &str = "classification";
+/// Class scores on the whole input.
+pub const FULL: &str = "classification_scores";
+/// Class scores at several thresholds.
+pub const POINTS: &str = "thresholded_scores";
+/// Class scores with one part of the input: without the rationale, and of the rationale alone.
+pub const PARTS: [&str; 2] = ["comprehensiveness_classification_scores", "sufficiency_classification_scores"];
+/// Predictions for a document: spans, a score a token, a score a sentence.
+pub const HARD: &str = "hard_rationale_predictions";
+/// A score for each token.
+pub const SOFT: &str = "soft_rationale_predictions";
+/// A score for each sentence.
+pub const SENTENCES: &str = "soft_sentence_predictions";
 
-/// A field that may be missing or null, which the reference scorer tells apart.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub enum Field<T> {
-    /// There is no such field.
-    #[default]
-    Missing,
-    /// The field is null.
-    Null,
-    /// The field has a value.
-    Given(T),
-}
-
-impl<T> Field<T> {
-    /// The value, if there is one.
-    pub fn given(&self) -> Option<&T> {
-        match self {
-            Self::Given(value) => Some(value),
-            Self::Missing | Self::Null => None,
-        }
-    }
-
-    /// Whether the field is there, null or not.
-    pub fn has_key(&self) -> bool {
-        !matches!(self, Self::Missing)
-    }
-
-    fn read<'a>(p: &mut Parser<'a>, value: impl FnOnce(&mut Parser<'a>) -> Outcome<T>) -> Outcome<Self> {
-        if p.null() { Ok(Self::Null) } else { value(p).map(Self::Given) }
-    }
-}
-
-/// A distribution over classes, in [`Instance::classes`].
-pub type Distribution = Range<usize>;
+/// Scores by class, in the order of the file; of equal names the last score counts, at the place of the first.
+pub type Scores<'v> = IndexMap<&'v str, f64>;
 
 /// Predictions for one document.
-#[derive(Debug, Default)]
-pub struct Rationale<'a> {
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rationale<'v> {
     /// The document.
-    pub docid: Cow<'a, str>,
-    /// Hard spans, in [`Instance::spans`].
-    pub hard: Field<Range<usize>>,
-    /// A score for each token, in [`Instance::numbers`].
-    pub soft: Field<Range<usize>>,
-    /// A score for each sentence, in [`Instance::numbers`].
-    pub sentences: Field<Range<usize>>,
+    pub docid: &'v str,
+    /// Hard spans.
+    pub hard: Field<Vec<Span>>,
+    /// A score for each token.
+    pub soft: Field<Vec<f64>>,
+    /// A score for each sentence.
+    pub sentences: Field<Vec<f64>>,
+}
+
+impl Rationale<'_> {
+    /// The hard spans; none where there is no such field.
+    pub fn spans(&self) -> &[Span] {
+        self.hard.given().map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// Class scores with the rationale at one threshold taken away or kept.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Threshold {
+pub struct Threshold<'v> {
     /// Which threshold.
     pub threshold: f64,
-    /// Class scores without the rationale.
-    pub comprehensiveness: Field<Distribution>,
-    /// Class scores of the rationale alone.
-    pub sufficiency: Field<Distribution>,
+    /// Class scores, as in [`PARTS`].
+    pub parts: [Field<Scores<'v>>; 2],
 }
 
-/// One line of results. Used again for the next line, so that reading allocates nothing in the long run.
-#[derive(Debug, Default)]
-pub struct Instance<'a> {
+/// One line of results.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Instance<'v> {
     /// The annotation it belongs to.
-    pub id: Cow<'a, str>,
+    pub id: &'v str,
     /// Predictions for each document.
-    pub rationales: Vec<Rationale<'a>>,
+    pub rationales: Vec<Rationale<'v>>,
     /// The predicted class.
-    pub classification: Field<Cow<'a, str>>,
+    pub classification: Field<&'v str>,
     /// Class scores on the whole input.
-    pub scores: Field<Distribution>,
-    /// Class scores without the rationale.
-    pub comprehensiveness: Field<Distribution>,
-    /// Class scores of the rationale alone.
-    pub sufficiency: Field<Distribution>,
+    pub scores: Field<Scores<'v>>,
+    /// Class scores with a part of it, as in [`PARTS`].
+    pub parts: [Field<Scores<'v>>; 2],
     /// Class scores at several thresholds.
-    pub thresholded: Field<Vec<Threshold>>,
-    /// Whether `tokens_to_flip` is given: 0 = no, else yes.
+    pub thresholded: Field<Vec<Threshold<'v>>>,
+    /// Whether `tokens_to_flip` is given.
     pub tokens_to_flip: Field<f64>,
-    /// All hard spans.
-    pub spans: Vec<Span>,
-    /// All token and sentence scores.
-    pub numbers: Vec<f64>,
-    /// All class scores; a class occurs once in a distribution.
-    pub classes: Vec<(Cow<'a, str>, f64)>,
 }
 
-impl<'a> Instance<'a> {
-    /// Reads a line, in place of what was read before.
-    pub fn read(&mut self, line: &'a str) -> Outcome<()> {
-        self.clear();
-        let (mut has_id, mut has_rationales) = (false, false);
-        Parser::whole_object(line, |p, key| {
-            match key.as_ref() {
-                "annotation_id" => {
-                    self.id = p.string()?;
-                    has_id = true;
-                }
-                "rationales" => {
-                    has_rationales = true;
-                    self.rationales.clear();
-                    p.list(|p| self.read_rationale(p))?;
-                }
-                "classification" => self.classification = Field::read(p, Parser::string)?,
-                "classification_scores" => self.scores = self.distribution(p)?,
-                "comprehensiveness_classification_scores" => self.comprehensiveness = self.distribution(p)?,
-                "sufficiency_classification_scores" => self.sufficiency = self.distribution(p)?,
-                "thresholded_scores" => self.thresholded = Field::read(p, |p| self.read_thresholds(p))?,
-                "tokens_to_flip" => self.tokens_to_flip = Field::read(p, Parser::number)?,
-                _ => p.skip()?,
-            }
+impl<'v> Instance<'v> {
+    /// What `then` makes of a line.
+    pub fn read<'j: 's, 's, T>(
+        line: impl Into<Line<'j, 's>>,
+        then: impl FnOnce(&Instance<'_>) -> Outcome<T>,
+    ) -> Outcome<T> {
+        let rationales = "a list of predictions, one a document";
+        json::read(line, |fields| {
+            then(&Instance {
+                id: fields.need("annotation_id", "text", json::text)?,
+                rationales: fields.need("rationales", rationales, |value| json::list(value, rationale))?,
+                classification: fields.field(CLASS, json::text)?,
+                scores: fields.field(FULL, scores)?,
+                parts: parts(fields)?,
+                thresholded: fields.field(POINTS, |value| json::list(value, threshold))?,
+                tokens_to_flip: fields.field("tokens_to_flip", json::number)?,
+            })
+        })
+    }
+
+    /// The entries of [`POINTS`]; none where there is no such field.
+    pub fn points(&self) -> &[Threshold<'v>] {
+        self.thresholded.given().map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+fn parts<'v>(fields: Object<'v, '_>) -> Outcome<[Field<Scores<'v>>; 2]> {
+    let [remove, keep] = PARTS.map(|name| fields.field(name, scores));
+    Ok([remove?, keep?])
+}
+
+fn rationale<'v>(value: &'v Value<'_>) -> Outcome<Rationale<'v>> {
+    let fields = json::object(value)?;
+    let numbers = |value| json::list(value, json::number);
+    Ok(Rationale {
+        docid: fields.need("docid", "the name of a document", json::text)?,
+        hard: fields.field(HARD, |value| json::list(value, span))?,
+        soft: fields.field(SOFT, numbers)?,
+        sentences: fields.field(SENTENCES, numbers)?,
+    })
+}
+
+fn span(value: &Value<'_>) -> Outcome<Span> {
+    let fields = json::object(value)?;
+    let [start, end] = ["start_token", "end_token"].map(|name| fields.need(name, "a whole number", json::integer));
+    Ok(Span { start: start?, end: end? })
+}
+
+fn scores<'v>(value: &'v Value<'_>) -> Outcome<Scores<'v>> {
+    let fields = json::object(value)?.0;
+    let mut found = Scores::with_capacity(fields.len());
+    for (class, score) in fields {
+        found.insert(json::name(class)?, json::number(score).map_err(|fault| fault.within(class))?);
+    }
+    Ok(found)
+}
+
+fn threshold<'v>(value: &'v Value<'_>) -> Outcome<Threshold<'v>> {
+    let fields = json::object(value)?;
+    Ok(Threshold { threshold: fields.need("threshold", "a number", json::number)?, parts: parts(fields)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_and_null_are_told_apart_and_the_last_of_equal_fields_wins() -> Outcome<()> {
+        let line: &[u8] = br#"{"rationales": [], "annotation_id": "a", "classification": null, "annotation_id": "b",
+            "classification_scores": {"x": 1, "y": 2, "x": 3}}"#;
+        Instance::read(line, |instance| {
+            assert_eq!((instance.id, &instance.classification), ("b", &Field::Null));
+            assert_eq!(instance.parts, [Field::Missing, Field::Missing]);
+            let scores = instance.scores.given().map(|scores| scores.iter().collect::<Vec<_>>());
+            assert_eq!(scores, Some(vec![(&"x", &3.0), (&"y", &2.0)]));
             Ok(())
-        })?;
-        let missing = |field: &str, expected: &str| Fault::new("nothing", expected).within(field);
-        match (has_id, has_rationales) {
-            (false, _) => Err(missing("annotation_id", "text")),
-            (_, false) => Err(missing("rationales", "a list of predictions, one a document")),
-            _ => Ok(()),
+        })
+    }
+
+    #[test]
+    fn a_fault_names_the_way_to_the_field() {
+        for (line, field, found) in [
+            ("{}", "annotation_id", "nothing"),
+            (r#"{"annotation_id": null}"#, "annotation_id", "null"),
+            (r#"{"annotation_id": "a", "rationales": [{"docid": 1}]}"#, "rationales[0].docid", "1"),
+            (
+                r#"{"annotation_id": "a", "rationales": [{"docid": "d", "hard_rationale_predictions": [{"start_token": 1.5}]}]}"#,
+                "rationales[0].hard_rationale_predictions[0].start_token",
+                "1.5",
+            ),
+            (
+                r#"{"annotation_id": "a", "rationales": [], "classification_scores": {"x": "1"}}"#,
+                "classification_scores.x",
+                "\"1\"",
+            ),
+        ] {
+            let fault = Instance::read(line.as_bytes(), |_| Ok(())).err();
+            assert!(
+                fault.as_ref().is_some_and(|f| (f.field.as_str(), f.found.as_str()) == (field, found)),
+                "{fault:?}"
+            );
         }
-    }
-
-    /// The spans of a rationale; none where it has none.
-    #[must_use]
-    pub fn hard(&self, rationale: &Rationale<'_>) -> &[Span] {
-        rationale.hard.given().and_then(|range| self.spans.get(range.clone())).unwrap_or_default()
-    }
-
-    /// The scores of a range.
-    #[must_use]
-    pub fn scores_in(&self, range: &Range<usize>) -> &[f64] {
-        self.numbers.get(range.clone()).unwrap_or_default()
-    }
-
-    /// The classes and scores of a distribution.
-    #[must_use]
-    pub fn distribution_in(&self, range: &Distribution) -> &[(Cow<'a, str>, f64)] {
-        self.classes.get(range.clone()).unwrap_or_default()
-    }
-
-    /// Whether any rationale has scores for tokens, and whether any has scores for sentences.
-    #[must_use]
-    pub fn has_soft(&self) -> (bool, bool) {
-        let any = |field: fn(&Rationale<'a>) -> bool| self.rationales.iter().any(field);
-        (any(|r| r.soft.given().is_some()), any(|r| r.sentences.given().is_some()))
-    }
-
-    fn clear(&mut self) {
-        self.id = Cow::Borrowed("");
-        self.rationales.clear();
-        self.classification = Field::Missing;
-        self.scores = Field::Missing;
-        self.comprehensiveness = Field::Missing;
-        self.sufficiency = Field::Missing;
-        self.thresholded = Field::Missing;
-        self.tokens_to_flip = Field::Missing;
-        self.spans.clear();
-        self.numbers.clear();
-        self.classes.clear();
-    }
-
-    fn read_rationale(&mut self, p: &mut Parser<'a>) -> Outcome<()> {
-        let (mut docid, mut found) = (None, Rationale::default());
-        p.object(|p, key| {
-            match key.as_ref() {
-                "docid" => docid = Some(p.string()?),
-                "hard_rationale_predictions" => found.hard = Field::read(p, |p| self.read_spans(p))?,
-                "soft_rationale_predictions" => found.soft = Field::read(p, |p| self.read_numbers(p))?,
-                "soft_sentence_predictions" => found.sentences = Field::read(p, |p| self.read_numbers(p))?,
-                _ => p.skip()?,
-            }
-            Ok(())
-        })?;
-        found.docid = docid.ok_or_else(|| Fault::new("nothing", "the name of a document").within("docid"))?;
-        self.rationales.push(found);
-        Ok(())
-    }
-
-    fn read_spans(&mut self, p: &mut Parser<'a>) -> Outcome<Range<usize>> {
-        let first = self.spans.len();
-        p.list(|p| {
-            let (mut start, mut end) = (None, None);
-            p.object(|p, key| {
-                match key.as_ref() {
-                    "start_token" => start = Some(p.integer()?),
-                    "end_token" => end = Some(p.integer()?),
-                    _ => p.skip()?,
-                }
-                Ok(())
-            })?;
-            let missing = |field: &str| Fault::new("nothing", "a whole number").within(field);
-            self.spans.push(Span {
-                start: start.ok_or_else(|| missing("start_token"))?,
-                end: end.ok_or_else(|| missing("end_token"))?,
-            });
-            Ok(())
-        })?;
-        Ok(first..self.spans.len())
-    }
-
-    fn read_numbers(&mut self, p: &mut Parser<'a>) -> Outcome<Range<usize>> {
-        let first = self.numbers.len();
-        p.list(|p| {
-            let number = p.number()?;
-            self.numbers.push(number);
-            Ok(())
-        })?;
-        Ok(first..self.numbers.len())
-    }
-
-    fn distribution(&mut self, p: &mut Parser<'a>) -> Outcome<Field<Distribution>> {
-        Field::read(p, |p| self.read_distribution(p))
-    }
-
-    /// Reads class scores. Of equal names the last value wins, at the place of the first, as in a Python dict.
-    fn read_distribution(&mut self, p: &mut Parser<'a>) -> Outcome<Distribution> {
-        let first = self.classes.len();
-        let mut places: HashMap<Cow<'a, str>, usize> = HashMap::new();
-        p.object(|p, class| {
-            let score = p.number()?;
-            let read = self.classes.get_mut(first..).unwrap_or_default();
-            let earlier = if read.len() <= FEW_CLASSES {
-                read.iter_mut().find(|(name, _)| name == class)
-            } else {
-                if places.is_empty() {
-                    places.extend(read.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)));
-                }
-                places.get(class).copied().and_then(|i| read.get_mut(i))
-            };
-            if let Some((_, value)) = earlier {
-                *value = score;
-                return Ok(());
-            }
-            if !places.is_empty() {
-                places.insert(class.clone(), read.len());
-            }
-            self.classes.push((class.clone(), score));
-            Ok(())
-        })?;
-        Ok(first..self.classes.len())
-    }
-
-    fn read_thresholds(&mut self, p: &mut Parser<'a>) -> Outcome<Vec<Threshold>> {
-        let mut found = Vec::new();
-        p.list(|p| {
-            let mut threshold = None;
-            let (mut comprehensiveness, mut sufficiency) = (Field::Missing, Field::Missing);
-            p.object(|p, key| {
-                match key.as_ref() {
-                    "threshold" => threshold = Some(p.number()?),
-                    "comprehensiveness_classification_scores" => comprehensiveness = self.distribution(p)?,
-                    "sufficiency_classification_scores" => sufficiency = self.distribution(p)?,
-                    _ => p.skip()?,
-                }
-                Ok(())
-            })?;
-            let threshold = threshold.ok_or_else(|| Fault::new("nothing", "a number").within("threshold"))?;
-            found.push(Threshold { threshold, comprehensiveness, sufficiency });
-            Ok(())
-        })?;
-        Ok(found)
     }
 }

@@ -1,373 +1,318 @@
-//! Reads JSON as Python's `json.loads` does: `NaN` and `Infinity` are numbers, the last of equal keys wins, control
-//! characters in strings are refused, and numbers are the nearest float64.
-//!
-//! Values are handed to the caller as they come, borrowed from the text where they hold no escapes; nothing is built
-//! that nobody asked for. Nesting is bounded, so no input can exhaust the stack.
+//! Lines of JSON as Python reads them: `NaN` and `Infinity` are numbers, the last of equal keys wins, and numbers are
+//! the nearest float64. The crate `jiter` parses; it bounds nesting, so no input can exhaust the stack.
 
 use std::borrow::Cow;
 
-/// Deeper nesting than this is refused.
-const DEEPEST: usize = 128;
+use jiter::{JsonError, JsonErrorType, JsonValue, JsonValueScratch, PartialMode};
 
-/// Numbers that are words.
-const NAMED: [(&str, f64); 5] =
-    [("NaN", f64::NAN), ("Infinity", f64::INFINITY), ("-Infinity", f64::NEG_INFINITY), ("true", 1.0), ("false", 0.0)];
+use crate::problem::{Fault, Outcome};
 
-/// How much of the text an error shows.
+/// How much of a line or value a fault shows.
 const SHOWN: usize = 40;
 
-/// What is wrong with a line: which field, what was found there, what was expected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The way to the field, as in `rationales[0].docid`, or `column 37` where the text is not JSON.
-    pub field: String,
-    /// What was found.
-    pub found: String,
-    /// What was expected.
-    pub expected: String,
-    /// The text is not JSON here: there is no field to name.
-    syntax: bool,
+/// Stands for half a surrogate pair, which Python keeps in text and Rust cannot: no character of any language.
+const LONE: &str = "\\uffff";
+
+/// A value of a line.
+pub type Value<'a> = JsonValue<'a>;
+
+/// A line, and memory of the parser that is used again from line to line.
+pub struct Line<'j, 's> {
+    /// Its bytes.
+    pub bytes: &'j [u8],
+    /// The memory.
+    pub scratch: Option<&'s mut JsonValueScratch<'j>>,
 }
 
-impl Fault {
-    /// A fault of the value that is being read; the callers add the way to it.
-    pub fn new(found: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { field: String::new(), found: found.into(), expected: expected.into(), syntax: false }
-    }
-
-    /// The same fault, seen from the object that holds the field `name`.
-    #[must_use]
-    pub fn within(mut self, name: &str) -> Self {
-        if !self.syntax {
-            let dot = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
-            self.field = format!("{name}{dot}{}", self.field);
-        }
-        self
-    }
-
-    /// The same fault, seen from the list that holds it at `index`.
-    #[must_use]
-    pub fn at(self, index: usize) -> Self {
-        self.within(&format!("[{index}]"))
+impl<'j> From<&'j [u8]> for Line<'j, '_> {
+    fn from(bytes: &'j [u8]) -> Self {
+        Self { bytes, scratch: None }
     }
 }
 
-/// A result of reading a value.
-pub type Outcome<T> = Result<T, Fault>;
-
-/// A place in a text and the values that follow.
-#[derive(Debug)]
-pub struct Parser<'a> {
-    text: &'a str,
-    at: usize,
-    depth: usize,
+/// A field that may be missing or null, which the reference scorer tells apart.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Field<T> {
+    /// There is no such field.
+    #[default]
+    Missing,
+    /// The field is null.
+    Null,
+    /// The field has a value.
+    Given(T),
 }
 
-impl<'a> Parser<'a> {
-    /// Reads `text` from its start.
-    #[must_use]
-    pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0 }
-    }
-
-    /// Reads the one object that the whole text must be, a field at a time.
-    pub fn whole_object(text: &'a str, field: impl FnMut(&mut Self, &Cow<'a, str>) -> Outcome<()>) -> Outcome<()> {
-        let mut parser = Self::new(text);
-        parser.space();
-        parser.object(field)?;
-        parser.space();
-        if parser.peek().is_some() { Err(parser.syntax("the end of the line")) } else { Ok(()) }
-    }
-
-    /// Reads an object; `field` is called with each key and must take the value.
-    pub fn object(&mut self, mut field: impl FnMut(&mut Self, &Cow<'a, str>) -> Outcome<()>) -> Outcome<()> {
-        self.open(b'{', "an object")?;
-        self.space();
-        if self.take(b'}') {
-            self.depth -= 1;
-            return Ok(());
-        }
-        loop {
-            self.space();
-            if self.peek() != Some(b'"') {
-                return Err(self.syntax("a field name in double quotes"));
-            }
-            let key = self.string()?;
-            self.space();
-            if !self.take(b':') {
-                return Err(self.syntax("`:`"));
-            }
-            self.space();
-            field(self, &key).map_err(|fault| fault.within(&key))?;
-            self.space();
-            if self.take(b'}') {
-                self.depth -= 1;
-                return Ok(());
-            }
-            if !self.take(b',') {
-                return Err(self.syntax("`,` or `}`"));
-            }
+impl<T> Field<T> {
+    /// The value, if there is one.
+    pub fn given(&self) -> Option<&T> {
+        match self {
+            Self::Given(value) => Some(value),
+            Self::Missing | Self::Null => None,
         }
     }
 
-    /// Reads a list; `item` is called for each entry and must take it.
-    pub fn list(&mut self, mut item: impl FnMut(&mut Self) -> Outcome<()>) -> Outcome<()> {
-        self.open(b'[', "a list")?;
-        self.space();
-        if self.take(b']') {
-            self.depth -= 1;
-            return Ok(());
-        }
-        for index in 0.. {
-            self.space();
-            item(self).map_err(|fault| fault.at(index))?;
-            self.space();
-            if self.take(b']') {
-                break;
-            }
-            if !self.take(b',') {
-                return Err(self.syntax("`,` or `]`"));
-            }
-        }
-        self.depth -= 1;
-        Ok(())
-    }
-
-    /// Takes `null` if it is next.
-    pub fn null(&mut self) -> bool {
-        self.word("null")
-    }
-
-    /// Whether a list or an object is next.
-    #[must_use]
-    pub fn is_nested(&self) -> bool {
-        matches!(self.peek(), Some(b'[' | b'{'))
-    }
-
-    /// Reads text. A lone surrogate, which Python keeps, is refused: it can be neither written nor compared.
-    pub fn string(&mut self) -> Outcome<Cow<'a, str>> {
-        if self.peek() != Some(b'"') {
-            return Err(self.wrong("text"));
-        }
-        let start = self.at + 1;
-        let plain = self.text.get(start..).map_or(0, plain_length);
-        if self.text.as_bytes().get(start + plain) == Some(&b'"') {
-            self.at = start + plain + 1;
-            return Ok(Cow::Borrowed(self.text.get(start..start + plain).unwrap_or_default()));
-        }
-        let mut text = String::new();
-        if self.unescape(&mut text)? {
-            return Err(Fault::new("a lone surrogate", "text"));
-        }
-        Ok(Cow::Owned(text))
-    }
-
-    /// Reads text into `out`, which it clears first; each lone surrogate becomes U+FFFD.
-    pub fn text_into(&mut self, out: &mut String) -> Outcome<()> {
-        if self.peek() != Some(b'"') {
-            return Err(self.wrong("text"));
-        }
-        out.clear();
-        self.unescape(out).map(|_| ())
-    }
-
-    /// Reads a number as the nearest float64; `NaN`, `Infinity` and `-Infinity` are numbers, and so are `true` (1) and
-    /// `false` (0), as in Python.
-    pub fn number(&mut self) -> Outcome<f64> {
-        let rest = self.rest();
-        let (length, _) = number_length(rest.as_bytes());
-        if let Some(Ok(value)) = rest.get(..length).filter(|t| !t.is_empty()).map(str::parse) {
-            self.at += length;
-            return Ok(value);
-        }
-        for (name, value) in NAMED {
-            if self.word(name) {
-                return Ok(value);
-            }
-        }
-        Err(self.wrong("a number"))
-    }
-
-    /// Reads a whole number.
-    pub fn integer(&mut self) -> Outcome<i64> {
-        let rest = self.rest();
-        match number_length(rest.as_bytes()) {
-            (length, true) => match rest.get(..length).map(str::parse) {
-                Some(Ok(value)) => {
-                    self.at += length;
-                    Ok(value)
-                }
-                _ => Err(self.wrong("a whole number of at most 64 bits")),
-            },
-            _ => Err(self.wrong("a whole number")),
-        }
-    }
-
-    /// Passes over a value of any kind, checking that it is JSON.
-    pub fn skip(&mut self) -> Outcome<()> {
-        match self.peek() {
-            Some(b'{') => self.object(|p, _| p.skip()),
-            Some(b'[') => self.list(Self::skip),
-            Some(b'"') => self.unescape(&mut String::new()).map(|_| ()),
-            Some(b't') if self.word("true") => Ok(()),
-            Some(b'f') if self.word("false") => Ok(()),
-            Some(b'n') if self.null() => Ok(()),
-            _ => self.number().map(|_| ()).map_err(|_| self.syntax("a value")),
-        }
-    }
-
-    /// A fault that shows what stands here instead of `expected`.
-    #[must_use]
-    pub fn wrong(&self, expected: &str) -> Fault {
-        Fault::new(self.shown(), expected)
-    }
-
-    fn word(&mut self, word: &str) -> bool {
-        let found = self.rest().starts_with(word);
-        self.at += if found { word.len() } else { 0 };
-        found
-    }
-
-    fn syntax(&self, expected: &str) -> Fault {
-        let field = format!("column {}", self.at + 1);
-        Fault { field, found: self.shown(), expected: expected.to_owned(), syntax: true }
-    }
-
-    fn shown(&self) -> String {
-        let rest = self.rest().trim_end();
-        match rest.char_indices().nth(SHOWN) {
-            _ if rest.is_empty() => "the end of the line".to_owned(),
-            Some((end, _)) => format!("`{}…`", rest.get(..end).unwrap_or_default()),
-            None => format!("`{rest}`"),
-        }
-    }
-
-    fn open(&mut self, bracket: u8, expected: &str) -> Outcome<()> {
-        if !self.take(bracket) {
-            return Err(self.wrong(expected));
-        }
-        self.depth += 1;
-        if self.depth > DEEPEST { Err(self.syntax("nesting of at most 128 levels")) } else { Ok(()) }
-    }
-
-    fn rest(&self) -> &'a str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
-    }
-
-    fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
-            self.at += 1;
-        }
-    }
-
-    /// Reads the string that starts here into `out`; says whether a lone surrogate was replaced.
-    fn unescape(&mut self, out: &mut String) -> Outcome<bool> {
-        self.at += 1;
-        let mut lone = false;
-        loop {
-            let plain = plain_length(self.rest());
-            out.push_str(self.rest().get(..plain).unwrap_or_default());
-            self.at += plain;
-            if self.take(b'"') {
-                return Ok(lone);
-            }
-            if self.peek() != Some(b'\\') {
-                return Err(self.syntax("`\"` at the end of the text, and no control character before it"));
-            }
-            let c = self.escape()?;
-            lone |= c.is_none();
-            out.push(c.unwrap_or(char::REPLACEMENT_CHARACTER));
-        }
-    }
-
-    /// Reads one escape sequence; none = a lone surrogate.
-    fn escape(&mut self) -> Outcome<Option<char>> {
-        let kind = self.text.as_bytes().get(self.at + 1).copied();
-        let plain = match kind {
-            Some(c @ (b'"' | b'\\' | b'/')) => char::from(c),
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.unicode_escape(),
-            _ => return Err(self.syntax("an escape sequence")),
-        };
-        self.at += 2;
-        Ok(Some(plain))
-    }
-
-    fn unicode_escape(&mut self) -> Outcome<Option<char>> {
-        let Some(first) = self.hex(self.at) else { return Err(self.syntax("`\\u` and four hexadecimal digits")) };
-        self.at += 6;
-        if !(0xD800..0xDC00).contains(&first) {
-            return Ok(char::from_u32(first));
-        }
-        match self.hex(self.at).filter(|second| (0xDC00..0xE000).contains(second)) {
-            Some(second) => {
-                self.at += 6;
-                Ok(char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00)))
-            }
-            None => Ok(None),
-        }
-    }
-
-    /// The code of the `\uXXXX` that starts at `at`, if one does.
-    fn hex(&self, at: usize) -> Option<u32> {
-        let digits = self.text.get(at..at + 6)?.strip_prefix("\\u")?;
-        if digits.bytes().all(|d| d.is_ascii_hexdigit()) { u32::from_str_radix(digits, 16).ok() } else { None }
+    /// Whether the field is there, null or not.
+    pub fn has_key(&self) -> bool {
+        !matches!(self, Self::Missing)
     }
 }
 
-/// How many bytes of a string come before its end, an escape or a control character.
-fn plain_length(text: &str) -> usize {
-    const CHUNK: usize = 16;
-    let special = |b: u8| b == b'"' || b == b'\\' || b < 0x20;
-    let mut length = 0;
-    for chunk in text.as_bytes().chunks(CHUNK) {
-        // All bytes of the chunk are looked at without a branch between them, which the compiler turns into vectors.
-        if chunk.iter().fold(false, |any, &b| any | special(b)) {
-            return length + chunk.iter().position(|&b| special(b)).unwrap_or_default();
-        }
-        length += chunk.len();
+/// The fields of an object, equal ones included.
+#[derive(Debug, Clone, Copy)]
+pub struct Object<'v, 'a>(pub &'v [(Cow<'a, str>, Value<'a>)]);
+
+impl<'v, 'a> Object<'v, 'a> {
+    fn get(self, name: &str) -> Option<&'v Value<'a>> {
+        self.0.iter().rfind(|(key, _)| key == name).map(|(_, value)| value)
     }
-    length
+
+    /// The value of a name, null or not; none where there is no such field.
+    pub fn any<T>(self, name: &str, read: impl FnOnce(&'v Value<'a>) -> Outcome<T>) -> Outcome<Option<T>> {
+        self.get(name).map(read).transpose().map_err(|fault| fault.within(name))
+    }
+
+    /// The field of a name.
+    pub fn field<T>(self, name: &str, read: impl FnOnce(&'v Value<'a>) -> Outcome<T>) -> Outcome<Field<T>> {
+        match self.get(name) {
+            None => Ok(Field::Missing),
+            Some(Value::Null) => Ok(Field::Null),
+            Some(value) => read(value).map(Field::Given).map_err(|fault| fault.within(name)),
+        }
+    }
+
+    /// The field of a name, null or not; a fault where there is none.
+    pub fn need<T>(self, name: &str, expected: &str, read: impl FnOnce(&'v Value<'a>) -> Outcome<T>) -> Outcome<T> {
+        self.any(name, read)?.ok_or_else(|| Fault::new("nothing", expected).within(name))
+    }
 }
 
-/// Length of the longest JSON number at the start (0 = none), and whether it is a whole number.
-fn number_length(text: &[u8]) -> (usize, bool) {
-    let digits = |from: usize| text.iter().skip(from).take_while(|b| b.is_ascii_digit()).count();
-    let start = usize::from(text.first() == Some(&b'-'));
-    let whole = match text.get(start) {
-        Some(b'0') => 1,
-        _ => digits(start),
+/// What `read` makes of the one object that a line must be.
+pub fn read<'j, 's, T>(line: impl Into<Line<'j, 's>>, read: impl FnOnce(Object<'_, '_>) -> Outcome<T>) -> Outcome<T>
+where
+    'j: 's,
+{
+    let Line { bytes: line, scratch } = line.into();
+    as_text(line)?;
+    let parsed = match scratch {
+        Some(scratch) => scratch.parse(line, true, PartialMode::Off),
+        None => Value::parse(line, true),
     };
-    if whole == 0 {
-        return (0, false);
+    match parsed {
+        Err(JsonError {
+            error_type: JsonErrorType::LoneLeadingSurrogateInHexEscape | JsonErrorType::UnexpectedEndOfHexEscape,
+            ..
+        }) => {
+            let line = without_lone(line);
+            let value = Value::parse(&line, true).map_err(|error| syntax(&line, &error))?;
+            read(object(&value)?)
+        }
+        parsed => read(object(&parsed.map_err(|error| syntax(line, &error))?)?),
     }
-    let (mut length, mut is_whole) = (start + whole, true);
-    if text.get(length) == Some(&b'.') {
-        let fraction = digits(length + 1);
-        if fraction > 0 {
-            (length, is_whole) = (length + 1 + fraction, false);
+}
+
+/// Bytes as text.
+pub fn as_text(line: &[u8]) -> Outcome<&str> {
+    std::str::from_utf8(line).map_err(|error| {
+        let at = error.valid_up_to();
+        let byte = line.get(at).copied().unwrap_or_default();
+        Fault::new(format!("byte 0x{byte:02x}"), "UTF-8").within(&format!("column {}", at + 1))
+    })
+}
+
+/// An object.
+pub fn object<'v, 'a>(value: &'v Value<'a>) -> Outcome<Object<'v, 'a>> {
+    if let Value::Object(fields) = value { Ok(Object(fields)) } else { Err(wrong(value, "an object")) }
+}
+
+/// A list, each item as `read` makes it.
+pub fn list<'v, 'a, T>(value: &'v Value<'a>, mut read: impl FnMut(&'v Value<'a>) -> Outcome<T>) -> Outcome<Vec<T>> {
+    let Value::Array(items) = value else { return Err(wrong(value, "a list")) };
+    let mut found = Vec::with_capacity(items.len());
+    for (i, item) in items.iter().enumerate() {
+        found.push(read(item).map_err(|fault| fault.at(i))?);
+    }
+    Ok(found)
+}
+
+/// Text. A lone surrogate is refused: it can be neither written nor compared.
+pub fn text<'v>(value: &'v Value<'_>) -> Outcome<&'v str> {
+    if let Value::Str(text) = value { name(text) } else { Err(wrong(value, "text")) }
+}
+
+/// The name of a field as text.
+pub fn name(text: &str) -> Outcome<&str> {
+    if text.contains('\u{ffff}') { Err(Fault::new("a lone surrogate", "text")) } else { Ok(text) }
+}
+
+/// A number; `true` is 1 and `false` is 0, as in Python.
+pub fn number(value: &Value<'_>) -> Outcome<f64> {
+    match value {
+        Value::Float(number) => Ok(*number),
+        Value::Int(number) => Ok(*number as f64),
+        Value::Bool(flag) => Ok(f64::from(u8::from(*flag))),
+        Value::BigInt(digits) => digits.to_string().parse().map_err(|_| wrong(value, "a number")),
+        _ => Err(wrong(value, "a number")),
+    }
+}
+
+/// A whole number.
+pub fn integer(value: &Value<'_>) -> Outcome<i64> {
+    match value {
+        Value::Int(number) => Ok(*number),
+        Value::BigInt(_) => Err(wrong(value, "a whole number of at most 64 bits")),
+        _ => Err(wrong(value, "a whole number")),
+    }
+}
+
+/// A fault that shows a value.
+pub fn wrong(value: &Value<'_>, expected: &str) -> Fault {
+    let found = match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::BigInt(number) => number.to_string(),
+        Value::Float(number) => format!("{number:?}"),
+        Value::Str(text) => format!("{:?}", cut(text)),
+        Value::Array(items) => format!("a list of {}", items.len()),
+        Value::Object(fields) => format!("an object of {} fields", fields.len()),
+    };
+    Fault::new(cut(&found), expected)
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// The fault of a line that is not JSON.
+fn syntax(line: &[u8], error: &JsonError) -> Fault {
+    let rest = String::from_utf8_lossy(line.get(error.index..).unwrap_or_default());
+    let found = match rest.trim_end() {
+        "" => "the end of the line".to_owned(),
+        rest => format!("`{}`", cut(rest)),
+    };
+    let reason = error.error_type.to_string();
+    let expected = match reason.strip_prefix("expected ") {
+        Some("ident" | "value") => "a value".to_owned(),
+        Some(symbol) => symbol.to_owned(),
+        None => format!("JSON ({reason})"),
+    };
+    Fault::new(found, expected).within(&format!("column {}", error.index + 1))
+}
+
+/// The line with [`LONE`] for every half of a surrogate pair.
+fn without_lone(line: &[u8]) -> Vec<u8> {
+    let code = |at: usize| {
+        let digits = line.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let (mut out, mut at) = (Vec::with_capacity(line.len()), 0);
+    while let Some(&byte) = line.get(at) {
+        let length = match (code(at), code(at + 6)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+            (Some(0xD800..=0xDFFF), _) => {
+                out.extend_from_slice(LONE.as_bytes());
+                at += 6;
+                continue;
+            }
+            _ if byte == b'\\' => 2,
+            _ => 1,
+        };
+        out.extend_from_slice(line.get(at..at + length).unwrap_or(&[byte]));
+        at += length;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read_value<T>(text: &str, of: impl Fn(&Value<'_>) -> Outcome<T>) -> Outcome<T> {
+        read(format!("{{\"x\": {text}}}").as_bytes(), |fields| fields.need("x", "a value", of))
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_the_nearest(
+            number in any::<f64>().prop_filter("finite", |x| x.is_finite()),
+            digits in 0_usize..25,
+        ) {
+            for text in [format!("{number:?}"), format!("{number:.digits$e}"), format!("{number:.0}")] {
+                let found = read_value(&text, super::number);
+                prop_assert_eq!(found.ok(), text.parse::<f64>().ok());
+            }
+        }
+
+        #[test]
+        fn escaped_text_comes_back(text in "\\PC{0,20}|[\u{0}-\u{fffd}\u{10000}-\u{10ffff}]{0,20}") {
+            let escaped: Vec<String> = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+            prop_assert_eq!(read_value(&format!("\"{}\"", escaped.concat()), |value| super::text(value).map(str::to_owned)), Ok(text));
         }
     }
-    if matches!(text.get(length), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(text.get(length + 1), Some(b'+' | b'-')));
-        let exponent = digits(length + 1 + sign);
-        if exponent > 0 {
-            (length, is_whole) = (length + 1 + sign + exponent, false);
+
+    #[test]
+    fn numbers_follow_the_grammar_of_python() {
+        for good in [
+            "0",
+            "-0",
+            "12",
+            "0.5",
+            "1e5",
+            "1E+5",
+            "-1.25e-3",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e999",
+            "true",
+            "false",
+        ] {
+            assert!(read_value(good, number).is_ok(), "{good}");
+        }
+        for bad in ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x1", "nan", "inf", "--1", "1.2.3", "True", "\"1\""]
+        {
+            assert!(read_value(bad, number).is_err(), "{bad}");
         }
     }
-    (length, is_whole)
+
+    #[test]
+    fn lone_surrogates_are_kept_in_text_that_is_counted_and_refused_in_names() {
+        for lone in ["\\ud800", "\\udc00", "\\ud800\\ud800", "a\\udfff\\\\ud", "\\ud83dx"] {
+            let line = format!("{{\"x\": 1, \"y\": \"{lone}\", \"z\": \"\\\\ud800 \\ud83d\\ude00\"}}");
+            assert_eq!(read(line.as_bytes(), |o| o.need("x", "", integer)), Ok(1), "{lone}");
+            let whole = read(line.as_bytes(), |o| o.need("z", "", |value| text(value).map(str::to_owned)));
+            assert_eq!(whole, Ok("\\ud800 \u{1f600}".to_owned()));
+            let name = read(line.as_bytes(), |o| o.need("y", "", |value| text(value).map(drop)));
+            assert!(name.is_err_and(|fault| fault.found == "a lone surrogate"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_named_by_its_column() {
+        for (line, column, message) in [
+            ("{\"a\": 1,}", 9, "JSON (trailing comma)"),
+            ("{\"a\": 1} x", 10, "JSON (trailing characters)"),
+            ("{\"a\" 1}", 6, "`:`"),
+            ("{\"a\": tru}", 10, "a value"),
+            ("{\"a\": \"\\x\"}", 9, "JSON (invalid escape)"),
+            ("{\"a\": \"\t\"}", 8, "JSON (control character"),
+            ("{\"a\": [1 2]}", 10, "`,` or `]`"),
+        ] {
+            let fault = read(line.as_bytes(), |_| Ok(())).err();
+            let is_so = |f: &Fault| f.field == format!("column {column}") && f.expected.starts_with(message);
+            assert!(fault.as_ref().is_some_and(is_so), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        for (depth, is_fine) in [(100, true), (190, true), (210, false), (1_000_000, false)] {
+            let line = format!("{{\"a\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
+            assert_eq!(read(line.as_bytes(), |_| Ok(())).is_ok(), is_fine, "{depth}");
+        }
+    }
 }

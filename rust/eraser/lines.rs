@@ -7,15 +7,16 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use jiter::JsonValueScratch;
 use memchr::{memchr, memchr2, memrchr};
 use rayon::prelude::*;
 
-use crate::eraser::json::Fault;
-use crate::eraser::problem::Problem;
+use crate::eraser::json::Line;
 use crate::eraser::source;
+use crate::problem::{Fault, Problem, Problems};
 
-/// A line longer than this is refused rather than kept in memory.
-const LONGEST_LINE: usize = 1 << 28;
+/// A line longer than this is refused rather than kept in memory, where its numbers take up to 2 GiB.
+const LONGEST_LINE: usize = 1 << 26;
 
 /// A byte order mark, which some programs write at the start of a file.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -35,134 +36,6 @@ impl Default for Sizes {
     }
 }
 
-/// The lines of a file, a batch at a time.
-struct Reader {
-    path: PathBuf,
-    source: Box<dyn Read + Send>,
-    /// The start of a line whose end is not read yet.
-    rest: Vec<u8>,
-    sizes: Sizes,
-    started: bool,
-    ended: bool,
-}
-
-/// A buffer that keeps its length, so that it is zeroed once and not for every batch.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    filled: usize,
-}
-
-impl Reader {
-    fn open(path: &Path, sizes: Sizes) -> Result<Self, Problem> {
-        let source = source::open(path).map_err(|error| unreadable(path, &error))?;
-        Ok(Self { path: path.to_owned(), source, rest: Vec::new(), sizes, started: false, ended: false })
-    }
-
-    /// Fills `batch` with whole lines; it is left empty at the end of the file.
-    fn fill(&mut self, batch: &mut Batch) -> Result<(), Problem> {
-        batch.filled = 0;
-        batch.put(&self.rest);
-        self.rest.clear();
-        let mut wanted = self.sizes.batch.max(1);
-        while !self.ended {
-            while batch.filled < wanted && !self.ended {
-                let read = batch.read(&mut *self.source, wanted).map_err(|error| unreadable(&self.path, &error))?;
-                self.ended = read == 0;
-            }
-            if self.ended {
-                break;
-            }
-            if let Some(end) = memrchr(b'\n', batch.filled()) {
-                self.rest.extend_from_slice(batch.filled().get(end + 1..).unwrap_or_default());
-                batch.filled = end + 1;
-                break;
-            }
-            if wanted > LONGEST_LINE {
-                let fault = Fault::new("a line longer than 256 MiB", "one JSON object a line");
-                return Err(Problem::new(&self.path, None, fault));
-            }
-            wanted *= 2;
-        }
-        if !std::mem::replace(&mut self.started, true) && batch.filled().starts_with(MARK) {
-            batch.bytes.drain(..MARK.len());
-            batch.filled -= MARK.len();
-        }
-        Ok(())
-    }
-}
-
-impl Batch {
-    fn filled(&self) -> &[u8] {
-        self.bytes.get(..self.filled).unwrap_or_default()
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        self.bytes.truncate(self.filled);
-        self.bytes.extend_from_slice(bytes);
-        self.filled = self.bytes.len();
-    }
-
-    fn read(&mut self, source: &mut dyn Read, wanted: usize) -> io::Result<usize> {
-        if self.bytes.len() < wanted {
-            self.bytes.resize(wanted, 0);
-        }
-        let free = self.bytes.get_mut(self.filled..).unwrap_or_default();
-        loop {
-            match source.read(free) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(read) => {
-                    self.filled += read;
-                    return Ok(read);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-/// What `parse` made of a block.
-#[derive(Debug)]
-pub struct Parsed<T> {
-    /// Lines in the block.
-    pub lines: u64,
-    /// What was made of them.
-    pub outcome: T,
-}
-
-/// A file of lines on its way through the parser.
-struct Stream {
-    reader: Reader,
-    current: Batch,
-    next: Batch,
-}
-
-impl Stream {
-    /// Opens a file and reads its first batch.
-    fn open(path: &Path, sizes: Sizes) -> Result<Self, Problem> {
-        let mut reader = Reader::open(path, sizes)?;
-        let (mut current, next) = (Batch::default(), Batch::default());
-        reader.fill(&mut current)?;
-        Ok(Self { reader, current, next })
-    }
-
-    /// What `parse` makes of the blocks of the next batch, in order; nothing at the end of the file.
-    ///
-    /// Blocks are parsed in parallel, and the batch after them is read at the same time: what is wrong with reading it
-    /// comes second.
-    fn step<T: Send>(&mut self, parse: impl Fn(&[u8]) -> T + Sync) -> (Vec<T>, Result<(), Problem>) {
-        let Self { reader, current, next } = self;
-        if current.filled == 0 {
-            return (Vec::new(), Ok(()));
-        }
-        let blocks = cut(current.filled(), reader.sizes.block.max(1));
-        let (read, parsed) =
-            rayon::join(|| reader.fill(next), || blocks.par_iter().map(|&block| parse(block)).collect());
-        std::mem::swap(current, next);
-        (parsed, read)
-    }
-}
-
 /// Several files of lines, one after the other.
 pub struct Files {
     waiting: VecDeque<PathBuf>,
@@ -172,24 +45,36 @@ pub struct Files {
     failed: Option<Problem>,
 }
 
-/// The file that is being read, and the lines before the next batch.
+/// The file that is being read.
 struct Open {
     path: PathBuf,
-    stream: Stream,
+    source: Box<dyn Read + Send>,
+    /// Whole lines, to be parsed next.
+    batch: Vec<u8>,
+    /// The memory of the batch before, for the one after.
+    spare: Vec<u8>,
+    /// The start of a line whose end is not read yet.
+    rest: Vec<u8>,
     lines_before: u64,
+    ended: bool,
 }
 
-/// What came of a batch of a file.
-pub struct Step<T> {
-    /// The file.
-    pub path: PathBuf,
-    /// For each block the number of lines before it and what was made of it.
-    pub blocks: Vec<(u64, T)>,
+/// What came of the blocks of a batch, and the file that they are from.
+pub type Step<T> = (PathBuf, Vec<Block<T>>);
+
+/// What came of a block of lines.
+pub struct Block<T> {
+    /// What was made of them.
+    pub outcome: T,
+    /// Faults, by the number of their line in the block.
+    pub faults: Vec<(u64, Fault)>,
+    /// The lines before the block.
+    pub before: u64,
+    lines: u64,
 }
 
 impl Files {
     /// Files to read.
-    #[must_use]
     pub fn new(paths: &[PathBuf], sizes: Sizes) -> Self {
         Self { waiting: paths.iter().cloned().collect(), open: None, sizes, failed: None }
     }
@@ -198,57 +83,135 @@ impl Files {
     /// that a pipe is read once.
     pub fn first_line(&mut self) -> Result<Option<Vec<u8>>, Problem> {
         let Some(open) = self.opened()? else { return Ok(None) };
-        Ok(split(open.stream.current.filled()).next().map(<[u8]>::to_vec))
+        Ok(split(&open.batch).next().map(<[u8]>::to_vec))
     }
 
     /// The file that is being read, else the next one; none after the last.
     fn opened(&mut self) -> Result<Option<&mut Open>, Problem> {
         if self.open.is_none() {
             let Some(path) = self.waiting.pop_front() else { return Ok(None) };
-            let stream = Stream::open(&path, self.sizes)?;
-            self.open = Some(Open { path, stream, lines_before: 0 });
+            let source = source::open(&path).map_err(|error| unreadable(&path, &error))?;
+            let mut open = Open {
+                path,
+                source,
+                batch: Vec::new(),
+                spare: Vec::new(),
+                rest: Vec::new(),
+                lines_before: 0,
+                ended: false,
+            };
+            let mut first = Vec::new();
+            open.fill(&mut first, self.sizes.batch)?;
+            if first.starts_with(MARK) {
+                first.drain(..MARK.len());
+            }
+            open.batch = first;
+            self.open = Some(open);
         }
         Ok(self.open.as_mut())
     }
 
-    /// What `parse` makes of the next batch; none at the end of the last file. To be called inside a thread pool.
-    pub fn step<T: Send>(&mut self, parse: impl Fn(&[u8]) -> Parsed<T> + Sync) -> Result<Option<Step<T>>, Problem> {
+    /// Takes the lines of the next batch: `take` adds a line, by its number in the block, to what came of its block so
+    /// far and reports its faults, of which `limit` are enough. None at the end of the last file; to be called inside a
+    /// thread pool.
+    ///
+    /// The batch after this one is read at the same time: what is wrong with reading it comes second.
+    pub fn step<T: Default + Send>(
+        &mut self,
+        limit: usize,
+        take: impl Fn(&mut T, u64, Line<'_, '_>, &mut dyn FnMut(Fault)) + Sync,
+    ) -> Result<Option<Step<T>>, Problem> {
         loop {
             if let Some(problem) = self.failed.take() {
                 return Err(problem);
             }
-            self.opened()?;
-            let Some(open) = &mut self.open else { return Ok(None) };
-            let (parsed, read) = open.stream.step(&parse);
-            self.failed = read.err();
-            if parsed.is_empty() {
+            let sizes = self.sizes;
+            let Some(open) = self.opened()? else { return Ok(None) };
+            if open.batch.is_empty() {
                 self.open = None;
                 continue;
             }
-            let mut blocks = Vec::with_capacity(parsed.len());
-            for Parsed { lines, outcome } in parsed {
-                blocks.push((open.lines_before, outcome));
-                open.lines_before += lines;
+            let (batch, mut next) = (std::mem::take(&mut open.batch), std::mem::take(&mut open.spare));
+            let blocks = cut(&batch, sizes.block.max(1));
+            let parse = |block: &&[u8]| parse(block, limit, &take);
+            let (read, mut found): (_, Vec<Block<T>>) =
+                rayon::join(|| open.fill(&mut next, sizes.batch), || blocks.par_iter().map(parse).collect());
+            open.batch = next;
+            open.spare = batch;
+            for block in &mut found {
+                block.before = open.lines_before;
+                open.lines_before += block.lines;
             }
-            return Ok(Some(Step { path: open.path.clone(), blocks }));
+            let path = open.path.clone();
+            self.failed = read.err();
+            return Ok(Some((path, found)));
         }
     }
 }
 
-/// Parses the lines of a file in parallel and hands the results on in order.
-///
-/// `parse` gets a block of whole lines; `fold` gets the number of lines before the block and what came of it.
-/// To be called inside a thread pool.
-pub fn stream<T: Send>(
+impl Open {
+    /// Fills `batch` with whole lines; it is left empty at the end of the file.
+    fn fill(&mut self, batch: &mut Vec<u8>, size: usize) -> Result<(), Problem> {
+        batch.clear();
+        batch.append(&mut self.rest);
+        let mut wanted = size.max(1);
+        while !self.ended {
+            let free = wanted.saturating_sub(batch.len());
+            batch.reserve_exact(free);
+            let read = self.source.by_ref().take(free as u64).read_to_end(batch);
+            self.ended = read.map_err(|error| unreadable(&self.path, &error))? < free;
+            if self.ended {
+                break;
+            }
+            if let Some(end) = memrchr(b'\n', batch) {
+                self.rest.extend_from_slice(batch.get(end + 1..).unwrap_or_default());
+                batch.truncate(end + 1);
+                break;
+            }
+            if wanted >= LONGEST_LINE {
+                let fault = Fault::new("a line longer than 64 MiB", "one JSON object a line");
+                return Err(Problem::new(&self.path, None, fault));
+            }
+            wanted *= 2;
+        }
+        Ok(())
+    }
+}
+
+fn parse<T: Default>(
+    block: &[u8],
+    limit: usize,
+    take: &impl Fn(&mut T, u64, Line<'_, '_>, &mut dyn FnMut(Fault)),
+) -> Block<T> {
+    let mut found = Block { outcome: T::default(), faults: Vec::new(), before: 0, lines: 0 };
+    let mut scratch = JsonValueScratch::new();
+    for bytes in split(block) {
+        found.lines += 1;
+        if found.faults.len() < limit {
+            let (number, faults) = (found.lines, &mut found.faults);
+            let line = Line { bytes, scratch: Some(&mut scratch) };
+            take(&mut found.outcome, number, line, &mut |fault| faults.push((number, fault)));
+        }
+    }
+    found
+}
+
+/// Reads the lines of a file in parallel and hands on what `take` makes of blocks of them (see [`Files::step`]), in
+/// order. To be called inside a thread pool.
+pub fn each<T: Default + Send>(
     path: &Path,
     sizes: Sizes,
-    parse: impl Fn(&[u8]) -> Parsed<T> + Sync,
-    mut fold: impl FnMut(u64, T) -> Result<(), Problem>,
+    problems: &mut Problems,
+    take: impl Fn(&mut T, Line<'_, '_>, &mut dyn FnMut(Fault)) + Sync,
+    mut fold: impl FnMut(T),
 ) -> Result<(), Problem> {
     let mut files = Files::new(&[path.to_owned()], sizes);
-    while let Some(step) = files.step(&parse)? {
-        for (lines_before, outcome) in step.blocks {
-            fold(lines_before, outcome)?;
+    while let Some((_, blocks)) = files.step(problems.limit, |found, _, line, fault| take(found, line, fault))? {
+        for block in blocks {
+            fold(block.outcome);
+            for (line, fault) in block.faults {
+                problems.note(Problem::new(path, Some(block.before + line), fault))?;
+            }
         }
     }
     Ok(())
@@ -267,15 +230,6 @@ pub fn split(block: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = rest.get(end..).unwrap_or_default();
         rest = rest.strip_prefix(b"\r\n").or_else(|| rest.get(1..)).unwrap_or_default();
         line
-    })
-}
-
-/// A line as text.
-pub fn as_text(line: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(line).map_err(|error| {
-        let at = error.valid_up_to();
-        let byte = line.get(at).copied().unwrap_or_default();
-        Fault::new(format!("byte 0x{byte:02x}"), "UTF-8").within(&format!("column {}", at + 1))
     })
 }
 
@@ -298,14 +252,11 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
 }
 
 /// The file of this name, or compressed with `.gz` or `.zst` added to it; none if there is none.
-#[must_use]
 pub fn find(path: &Path) -> Option<PathBuf> {
-    ["", ".gz", ".zst"]
-        .iter()
-        .map(|ending| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(ending);
-            PathBuf::from(name)
-        })
-        .find(|file| file.is_file())
+    let named = |ending| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    ["", ".gz", ".zst"].into_iter().map(named).find(|file| file.is_file())
 }

@@ -5,8 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eraser::instance::{Distribution, Field, Instance};
-use crate::eraser::json::{Fault, Outcome};
+use crate::eraser::instance::{CLASS, FULL, Instance, PARTS, POINTS, Scores};
+use crate::eraser::json::Field;
+use crate::eraser::mean::merge;
+use crate::problem::{Fault, Outcome};
 
 /// How far a probability may be off: files round to two digits, and half precision keeps little more.
 const ROUNDING: f64 = 0.005;
@@ -29,23 +31,18 @@ impl Odd {
         self.predictions += u64::from(prediction(instance).is_err());
         self.sums += u64::from(sums(instance).is_err());
     }
-
-    /// Adds what was counted elsewhere.
-    pub fn merge(&mut self, other: Self) {
-        self.predictions += other.predictions;
-        self.sums += other.sums;
-    }
 }
+
+merge!(Odd: predictions sums);
 
 /// A fault if the predicted class has not the highest score on the whole input, or shares it.
 pub fn prediction(instance: &Instance<'_>) -> Outcome<()> {
-    let (Some(class), Some(range)) = (instance.classification.given(), instance.scores.given()) else { return Ok(()) };
-    let scores = instance.distribution_in(range);
-    let Some((best, highest)) = scores.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else { return Ok(()) };
-    match scores.iter().find(|(name, _)| name == class) {
-        Some((_, score)) if score + ROUNDING < *highest => {
+    let (Some(class), Some(scores)) = (instance.classification.given(), instance.scores.given()) else { return Ok(()) };
+    let Some((best, highest)) = scores.iter().max_by(|a, b| a.1.total_cmp(b.1)) else { return Ok(()) };
+    match scores.get(class) {
+        Some(score) if score + ROUNDING < *highest => {
             let expected = format!("{best:?}, the class with the highest score ({highest:?}, not {score:?})");
-            Err(Fault::new(format!("{class:?}"), expected).within("classification"))
+            Err(Fault::new(format!("{class:?}"), expected).within(CLASS))
         }
         _ => Ok(()),
     }
@@ -53,33 +50,24 @@ pub fn prediction(instance: &Instance<'_>) -> Outcome<()> {
 
 /// A fault if the class scores on the whole input or on a part of it do not sum to 1.
 pub fn sums(instance: &Instance<'_>) -> Outcome<()> {
-    let named = [
-        (&instance.scores, "classification_scores"),
-        (&instance.comprehensiveness, "comprehensiveness_classification_scores"),
-        (&instance.sufficiency, "sufficiency_classification_scores"),
-    ];
-    for (field, name) in named {
-        sum(instance, field).map_err(|fault| fault.within(name))?;
-    }
-    for (i, entry) in instance.thresholded.given().into_iter().flatten().enumerate() {
-        for (field, (_, name)) in [&entry.comprehensiveness, &entry.sufficiency].into_iter().zip(&named[1..]) {
-            sum(instance, field).map_err(|fault| fault.within(name).at(i).within("thresholded_scores"))?;
-        }
-    }
-    Ok(())
+    sum(&instance.scores, FULL)?;
+    let parts = |parts: &[Field<Scores<'_>>; 2]| parts.iter().zip(PARTS).try_for_each(|(part, name)| sum(part, name));
+    parts(&instance.parts)?;
+    let mut points = instance.points().iter().enumerate();
+    points.try_for_each(|(i, entry)| parts(&entry.parts).map_err(|fault| fault.at(i).within(POINTS)))
 }
 
-fn sum(instance: &Instance<'_>, field: &Field<Distribution>) -> Outcome<()> {
-    let Some(range) = field.given() else { return Ok(()) };
-    let scores = instance.distribution_in(range);
-    let sum: f64 = scores.iter().map(|(_, score)| score).sum();
+fn sum(field: &Field<Scores<'_>>, name: &str) -> Outcome<()> {
+    let Some(scores) = field.given() else { return Ok(()) };
+    let sum: f64 = scores.values().sum();
     let slack = (ROUNDING * scores.len().max(2) as f64).min(FURTHEST);
     // The comparison is also false for NaN. A hair more: two scores may both be rounded by a full half.
     if (sum - 1.0).abs() <= slack + 1e-9 {
         return Ok(());
     }
     let percent = if (sum - 100.0).abs() <= 100.0 * slack { " (percent?)" } else { "" };
-    Err(Fault::new(format!("a sum of {sum:.4}{percent}"), format!("probabilities that sum to 1, give or take {slack}")))
+    let expected = format!("probabilities that sum to 1, give or take {slack}");
+    Err(Fault::new(format!("a sum of {sum:.4}{percent}"), expected).within(name))
 }
 
 #[cfg(test)]
@@ -90,9 +78,7 @@ mod tests {
         let line = format!(
             "{{\"annotation_id\": \"a\", \"rationales\": [], \"classification\": \"{class}\", \"classification_scores\": {scores}}}"
         );
-        let mut instance = Instance::default();
-        assert_eq!(instance.read(&line), Ok(()));
-        (prediction(&instance), sums(&instance))
+        (Instance::read(line.as_bytes(), prediction), Instance::read(line.as_bytes(), sums))
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Rows of numbers: what the metrics of `unirex.metrics` are computed from.
 
+use indexmap::IndexSet;
+
 use crate::eraser::check::Profile;
+use crate::eraser::mean::Merge;
 use crate::eraser::probabilities::Odd;
 
 /// What every row has.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Shape {
     /// The classes: those of the annotations in alphabetical order, then further ones of the first instance.
-    pub labels: Vec<String>,
+    pub labels: IndexSet<String>,
     /// The thresholds at which class scores are given, ascending.
     pub thresholds: Vec<f64>,
     /// Hard rationales.
@@ -22,12 +25,12 @@ impl Shape {
     /// The names of what every row has.
     #[must_use]
     pub fn fields(&self) -> Vec<&'static str> {
-        let Profile { classification, comprehensiveness, sufficiency, soft, sentences } = self.profile;
+        let Profile { classification, parts: [remove, keep], soft, sentences } = self.profile;
         [
             (classification, "prediction"),
             (self.scores, "probabilities"),
-            (comprehensiveness, "remove"),
-            (sufficiency, "keep"),
+            (remove, "remove"),
+            (keep, "keep"),
             (soft, "scores"),
             (sentences, "sentences"),
             (self.hard, "rationale"),
@@ -44,21 +47,17 @@ pub struct Rows {
     /// The names of the instances, end to end.
     pub ids: Vec<u8>,
     /// Where each name starts, and the end of the last.
-    pub id_offsets: Vec<i64>,
+    pub id_offsets: Offsets,
     /// The true class as a position in the labels; -1 = unknown.
     pub label: Vec<i64>,
     /// The predicted class, where there is one.
     pub prediction: Vec<i64>,
     /// Class scores on the whole input.
     pub probabilities: Vec<f64>,
-    /// Class scores without the rationale.
-    pub remove: Vec<f64>,
-    /// Class scores of the rationale alone.
-    pub keep: Vec<f64>,
-    /// Class scores without the rationale at each threshold.
-    pub remove_at: Vec<f64>,
-    /// Class scores of the rationale alone at each threshold.
-    pub keep_at: Vec<f64>,
+    /// Class scores without the rationale, and of the rationale alone.
+    pub parts: [Vec<f64>; 2],
+    /// The same at each threshold.
+    pub parts_at: [Vec<f64>; 2],
     /// Tokens.
     pub tokens: Units,
     /// Sentences; no rationale.
@@ -74,29 +73,39 @@ pub struct Rows {
 }
 
 /// Tokens or sentences of rows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Units {
     /// Where each row starts, and the end of the last.
-    pub offsets: Vec<i64>,
+    pub offsets: Offsets,
     /// Scores, where there are any.
     pub scores: Vec<f64>,
     /// The human rationale.
     pub gold: Vec<bool>,
 }
 
-impl Default for Units {
+/// Where each row starts, and the end of the last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offsets(pub Vec<i64>);
+
+impl Default for Offsets {
     fn default() -> Self {
-        Self { offsets: vec![0], scores: Vec::new(), gold: Vec::new() }
+        Self(vec![0])
+    }
+}
+
+impl Offsets {
+    /// Ends a row.
+    pub fn push(&mut self, end: usize) {
+        self.0.push(end as i64);
+    }
+
+    fn append(&mut self, other: &Self) {
+        let end = self.0.last().copied().unwrap_or_default();
+        self.0.extend(other.0.iter().skip(1).map(|offset| offset + end));
     }
 }
 
 impl Rows {
-    /// No rows.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { id_offsets: vec![0], ..Self::default() }
-    }
-
     /// Notes that a document begins here, in a row whose first token is `first`.
     pub fn border(&mut self, first: usize) {
         let here = self.tokens.gold.len();
@@ -107,29 +116,23 @@ impl Rows {
 
     /// Adds further rows at the end.
     pub fn append(&mut self, other: Self) {
-        append_offsets(&mut self.id_offsets, &other.id_offsets);
+        self.id_offsets.append(&other.id_offsets);
         let tokens = self.tokens.gold.len() as i64;
         self.borders.extend(other.borders.iter().map(|border| border + tokens));
-        self.odd.merge(other.odd);
+        self.odd.merge(&other.odd);
         self.ids.extend(other.ids);
         self.label.extend(other.label);
         self.prediction.extend(other.prediction);
         self.probabilities.extend(other.probabilities);
-        self.remove.extend(other.remove);
-        self.keep.extend(other.keep);
-        self.remove_at.extend(other.remove_at);
-        self.keep_at.extend(other.keep_at);
+        for (ours, theirs) in [(&mut self.parts, other.parts), (&mut self.parts_at, other.parts_at)] {
+            ours.iter_mut().zip(theirs).for_each(|(ours, theirs)| ours.extend(theirs));
+        }
         for (ours, theirs) in [(&mut self.tokens, other.tokens), (&mut self.sentences, other.sentences)] {
-            append_offsets(&mut ours.offsets, &theirs.offsets);
+            ours.offsets.append(&theirs.offsets);
             ours.scores.extend(theirs.scores);
             ours.gold.extend(theirs.gold);
         }
         self.rationale.extend(other.rationale);
         self.gold_known.extend(other.gold_known);
     }
-}
-
-fn append_offsets(ours: &mut Vec<i64>, theirs: &[i64]) {
-    let end = ours.last().copied().unwrap_or_default();
-    ours.extend(theirs.iter().skip(1).map(|offset| offset + end));
 }

@@ -2,220 +2,300 @@
 //!
 //! What is computed is decided by the first instance alone, as there; what makes that scorer fail is a [`Problem`].
 
-use std::path::PathBuf;
-
-use crate::eraser::annotations::{Annotations, Reading};
-use crate::eraser::check::Profile;
+use crate::eraser::annotations::{Annotation, Annotations, Evidence, Reading};
+use crate::eraser::check::{self, Profile};
 use crate::eraser::classes::Wanted;
-use crate::eraser::demands::Demands;
 use crate::eraser::docs::Docs;
-use crate::eraser::instance::Instance;
-use crate::eraser::json::Fault;
-use crate::eraser::lines::{self, Files, Sizes};
-use crate::eraser::part;
-use crate::eraser::probabilities::Odd;
-use crate::eraser::problem::Problem;
-use crate::eraser::seen::{Content, Seen};
+use crate::eraser::instance::{CLASS, HARD, Instance, Rationale};
+use crate::eraser::mean::Merge;
+use crate::eraser::probabilities::{self, Odd};
+use crate::eraser::report::{self, Value};
+use crate::eraser::request::{Blocks, Input, Options};
+use crate::eraser::results::{self, Case, Results};
+use crate::eraser::spans::{self, Span};
 use crate::eraser::tally::Tally;
-use crate::eraser::work::Work;
+use crate::error::Result;
+use crate::pool;
+use crate::problem::{Fault, Outcome, Problem, Problems};
+use crate::ranking::Ranker;
 
-/// What to score.
-#[derive(Debug, Clone)]
-pub struct Input {
-    /// Files of results, taken as one. The first instance of the first decides for all what is computed.
-    pub results: Vec<PathBuf>,
-    /// The files to read here, where others are read elsewhere; none = all.
-    pub part: Option<Vec<PathBuf>>,
-    /// Folder of the annotations and documents.
-    pub data_dir: PathBuf,
-    /// Name of the annotation file without its ending.
-    pub split: String,
-}
+type Found<T> = std::result::Result<T, Problem>;
 
-/// How to score.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Intersections over union from which spans match.
-    pub iou_thresholds: Vec<f64>,
-    /// Thresholds of `thresholded_scores` to average over; none = whichever there are, for checking alone.
-    pub aopc_thresholds: Option<Vec<f64>>,
-    /// How much is read and parsed at a time.
-    pub sizes: Sizes,
-}
-
-/// What is computed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)]
-pub struct Blocks {
-    /// Scores of hard rationales.
-    pub hard: bool,
-    /// Scores of token scores.
-    pub soft: bool,
-    /// Scores of sentence scores.
-    pub sentences: bool,
-    /// Scores of classes.
-    pub classes: bool,
-    /// Of those, the ones that need class scores.
-    pub wanted: Wanted,
-    /// The share of tokens to flip, which is computed and not shown.
-    pub tokens_to_flip: bool,
-}
-
-/// Everything that was found.
-#[derive(Debug)]
-pub struct Scored<'s> {
-    /// How it was scored.
-    pub options: &'s Options,
-    /// What the first instance asked for.
-    pub blocks: Blocks,
-    /// What it adds up to.
-    pub tally: &'s Tally,
-    /// Names of the classes, in the order of their counts.
-    pub classes: &'s [String],
-}
-
-/// The problems found so far, up to a limit.
-#[derive(Debug)]
-pub struct Problems {
-    /// Problems in the order of the files.
-    pub found: Vec<Problem>,
-    /// How many are enough.
-    pub limit: usize,
-}
-
-impl Problems {
-    /// Notes a problem; an error once there are enough.
-    pub fn note(&mut self, problem: Problem) -> Result<(), Problem> {
-        self.found.push(problem.clone());
-        if self.found.len() < self.limit { Ok(()) } else { Err(problem) }
-    }
-}
-
-/// Scores results batch by batch. All of it is to be called inside a thread pool.
-pub struct Scorer {
+/// Scores results batch by batch, by the conventions of the benchmark's own scorer.
+pub struct EraserScorer {
     work: Work,
-    files: Files,
-    /// The first file.
-    path: PathBuf,
+    results: Results,
     tally: Tally,
-    seen: Seen,
+    threads: Option<usize>,
 }
 
-impl Scorer {
-    /// Reads documents and annotations. The error is the problem that leaves nothing to go on with, or the last that
-    /// `problems` takes.
-    pub fn open(input: &Input, options: Options, problems: &mut Problems) -> Result<Self, Problem> {
-        let (line, files) = input.open(options.sizes)?;
-        let (first, demands, blocks) = match first_instance(input, &line) {
-            Ok((first, demands, blocks)) => (Some(first), Some(demands), blocks),
-            // Where all problems are wanted the line is found bad again later, and the others are read without it.
-            Err(problem) if problem.line.is_some() && problems.limit > 1 => (None, None, Blocks::default()),
-            Err(problem) => return Err(problem),
-        };
-        let (folder, split, sizes) = (&input.data_dir, &input.split, options.sizes);
-        let docs = Docs::open(folder, sizes, |problem| problems.note(problem))?;
-        let checked_against = (problems.limit > 1).then_some(&docs);
-        let reading = Reading { sentences: blocks.sentences, exact: true, docs: checked_against };
-        let annotations = Annotations::open(folder, split, reading, sizes, |problem| problems.note(problem))?;
-        let indices = annotations.classes.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
-        let seen = Seen::new(&annotations);
-        let path = input.results.first().unwrap_or(folder).clone();
-        let work = Work { options, first, demands, blocks, docs, annotations, indices, limit: problems.limit };
-        Ok(Self { tally: work.tally(), work, files, path, seen })
+/// What every part of the results is scored with.
+struct Work {
+    options: Options,
+    blocks: Blocks,
+    /// What the first instance has and its thresholds, which all must have; none where it cannot be read.
+    first: Option<(Profile, Option<Vec<f64>>)>,
+    /// Nothing added up, and a place for each number of classes and thresholds.
+    empty: Tally,
+    /// All problems are wanted, and not the scores.
+    all_problems: bool,
+}
+
+/// What came of a block, once something did, and memory that is used again from line to line.
+#[derive(Default)]
+struct Block {
+    tally: Option<Tally>,
+    ranker: Ranker,
+}
+
+impl EraserScorer {
+    /// Reads documents and annotations.
+    pub fn open(input: &Input, options: Options, threads: Option<usize>) -> Result<Self> {
+        pool::run(threads, || Ok(Self { threads, ..Self::read(input, options, &mut Problems::one())? }))
     }
 
-    /// Scores the next batch; false at the end.
-    pub fn step(&mut self, problems: &mut Problems) -> Result<bool, Problem> {
-        let Some(step) = self.files.step(|block| self.work.block(block))? else { return Ok(false) };
-        for (lines_before, block) in step.blocks {
-            self.tally.merge(&block.tally);
-            let mut faults = block.faults;
-            for (line, id) in &block.ids {
-                if let Err(fault) = self.seen.note(id, &self.work.annotations) {
-                    faults.push((*line, fault));
-                }
-            }
-            faults.sort_by_key(|(line, _)| *line);
-            for (line, fault) in faults {
-                problems.note(Problem::new(&step.path, Some(lines_before + line), fault))?;
-            }
-        }
-        Ok(true)
+    /// Scores the next batch; false at the end. The error is the first problem.
+    pub fn step(&mut self) -> Result<bool> {
+        pool::run(self.threads, || Ok(self.next(&mut Problems::one())?))
     }
 
     /// Instances scored, and annotations there are.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
-        (self.tally.instances, self.work.annotations.len() as u64)
+        (self.tally.instances, self.results.annotations.len() as u64)
     }
 
-    /// In how many of the instances scored the class scores are odd.
+    /// In how many of the instances scored the class scores are odd, which changes no score.
     #[must_use]
     pub fn odd(&self) -> Odd {
         self.tally.odd
     }
 
-    /// What the files read so far add up to, for [`Scorer::merge`] elsewhere.
-    pub fn part(&self) -> Result<Vec<u8>, Problem> {
-        part::pack(&self.path, &(&self.tally, self.seen.content()))
+    /// What the files read so far add up to, for [`EraserScorer::merge_part`] elsewhere.
+    pub fn part(&self) -> Result<Vec<u8>> {
+        Ok(self.results.pack(&self.tally)?)
     }
 
     /// Adds what a scorer of other files of the same results came to.
-    pub fn merge(&mut self, bytes: &[u8]) -> Result<(), Problem> {
-        let (tally, content): (Tally, Content) = part::unpack(&self.path, bytes)?;
-        if !tally.is_like(&self.tally) {
-            return Err(part::strange(&self.path));
-        }
-        self.seen.merge(&content, &self.work.annotations).map_err(|fault| Problem::new(&self.path, None, fault))?;
+    pub fn merge_part(&mut self, bytes: &[u8]) -> Result<()> {
+        let tally = self.results.unpack(bytes, |tally: &Tally| tally.is_like(&self.tally))?;
         self.tally.merge(&tally);
         Ok(())
     }
 
-    /// What it all adds up to, once nothing is left to read.
-    pub fn finish(&mut self, problems: &mut Problems) -> Result<Scored<'_>, Problem> {
-        let tally = std::mem::take(&mut self.tally);
-        self.tally = self.work.unseen(tally, &self.seen, problems)?;
-        self.work.conclude(&self.path, &self.tally, problems)?;
-        let Work { options, blocks, annotations, .. } = &self.work;
-        Ok(Scored { options, blocks: *blocks, tally: &self.tally, classes: &annotations.classes })
+    /// The scores in the reference scorer's structure, once nothing is left.
+    pub fn scores(&mut self) -> Result<Value> {
+        pool::run(self.threads, || {
+            self.finish(&mut Problems::one())?;
+            Ok(report::scores(self.work.blocks, &self.tally, &self.results.annotations.classes, &self.work.options))
+        })
     }
-}
 
-impl Input {
-    /// The first line of the first file, and the files to read. None of these is opened twice.
-    pub fn open(&self, sizes: Sizes) -> Result<(Vec<u8>, Files), Problem> {
-        let Some(path) = self.results.first() else {
-            return Err(Problem::new(&self.data_dir, None, Fault::new("no file of results", "at least one")));
+    /// Reads documents and annotations. The error is the problem that leaves nothing to go on with, or the last that
+    /// `problems` takes.
+    fn read(input: &Input, options: Options, problems: &mut Problems) -> Found<Self> {
+        let all_problems = problems.limit > 1;
+        let (line, files) = results::open(input, options.sizes)?;
+        let first =
+            Instance::read(line.as_slice(), |first| Ok((blocks(first), Profile::of(first), check::thresholds(first))));
+        let (blocks, first) = match first {
+            Ok((blocks, profile, thresholds)) => (blocks, Some((profile, thresholds))),
+            // Where all problems are wanted the line is found bad again later, and the others are read without it.
+            Err(_) if all_problems => (Blocks::default(), None),
+            Err(fault) => return Err(results::first_problem(input, fault)),
         };
-        let empty = || Problem::new(path, None, Fault::new("no line", "one instance a line"));
-        let mut files = Files::new(&self.results, sizes);
-        let line = files.first_line()?.ok_or_else(empty)?;
-        Ok((line, self.part.as_ref().map_or(files, |part| Files::new(part, sizes))))
+        let reading = Reading { sentences: blocks.sentences, exact: true, places: all_problems };
+        let results = Results::new(input, files, reading, options.sizes, problems)?;
+        let aopc_thresholds = options.aopc_thresholds.as_ref().map_or(0, Vec::len);
+        let tally = Tally::new(options.iou_thresholds.len(), aopc_thresholds, results.annotations.classes.len());
+        let work = Work { options, blocks, first, empty: tally.clone(), all_problems };
+        Ok(Self { work, results, tally, threads: None })
     }
 
-    /// What is wrong with the first line.
-    #[must_use]
-    pub fn first_problem(&self, fault: Fault) -> Problem {
-        Problem::new(self.results.first().unwrap_or(&self.data_dir), Some(1), fault)
+    fn next(&mut self, problems: &mut Problems) -> Found<bool> {
+        let Self { work, results, tally, .. } = self;
+        let add = |block: &mut Block, case: Case<'_>, fault: &mut dyn FnMut(Fault)| {
+            let Block { tally, ranker } = block;
+            work.add(&case, tally.get_or_insert_with(|| work.empty.clone()), ranker, fault);
+        };
+        results.step(problems, add, |block| block.tally.iter().for_each(|found| tally.merge(found)))
+    }
+
+    /// Adds the annotations without an instance, and notes what makes the reference scorer divide by zero.
+    fn finish(&mut self, problems: &mut Problems) -> Found<()> {
+        let Self { work, results, tally, .. } = self;
+        let Annotations { path, .. } = &results.annotations;
+        for at in results.missing() {
+            let annotation = results.annotations.get(at);
+            if let Err(fault) = work.evidence(&annotation, &results.docs) {
+                let fault = fault.within(&format!("evidences of {:?}", results.annotations.name(at)));
+                problems.note(Problem::new(path, None, fault))?;
+            }
+            annotation.docs.iter().for_each(|evidence| work.hard(&[], &evidence.tokens, tally));
+        }
+        if work.blocks.classes {
+            results.lack().map_or(Ok(()), |problem| problems.note(problem))?;
+            if tally.classes.iter().all(|counts| counts.support == 0) {
+                problems.note(Problem::new(path, None, Fault::new("no annotation", "at least one")))?;
+            }
+        }
+        match tally.hard.lacks() {
+            Some(lack) if work.blocks.hard => {
+                let fault = Fault::new(format!("{lack} at all"), "at least one of both").within(HARD);
+                problems.note(Problem::new(&results.path, None, fault))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-/// What the first instance has, and so what is computed.
-fn first_instance(input: &Input, line: &[u8]) -> Result<(Profile, Demands, Blocks), Problem> {
-    let mut instance = Instance::default();
-    lines::as_text(line).and_then(|line| instance.read(line)).map_err(|fault| input.first_problem(fault))?;
+/// What the first instance asks for.
+fn blocks(instance: &Instance<'_>) -> Blocks {
     let first = instance.rationales.first();
-    let blocks = Blocks {
-        hard: first.is_some_and(|rationale| !instance.hard(rationale).is_empty()),
+    Blocks {
+        hard: first.is_some_and(|rationale| !rationale.spans().is_empty()),
         soft: first.is_some_and(|rationale| rationale.soft.given().is_some()),
         sentences: first.is_some_and(|rationale| rationale.sentences.given().is_some()),
         classes: instance.classification.given().is_some(),
         wanted: Wanted {
-            comprehensiveness: instance.comprehensiveness.has_key(),
-            sufficiency: instance.sufficiency.has_key(),
+            parts: [0, 1].map(|i| instance.parts[i].has_key()),
             thresholded: instance.thresholded.has_key(),
         },
         tokens_to_flip: instance.tokens_to_flip.has_key(),
-    };
-    Ok((Profile::of(&instance), Demands::of(&instance), blocks))
+    }
+}
+
+impl Work {
+    /// Checks and scores an instance.
+    fn add(&self, case: &Case<'_>, tally: &mut Tally, ranker: &mut Ranker, fault: &mut dyn FnMut(Fault)) {
+        let Case { instance, annotation, docs, .. } = case;
+        tally.instances += 1;
+        check::instance(instance, docs, self.first.as_ref().map(|(profile, _)| *profile), fault);
+        if let Some((_, thresholds)) = &self.first {
+            check::demands(instance, thresholds.as_deref(), fault);
+        }
+        if self.all_problems {
+            for found in [probabilities::prediction(instance), probabilities::sums(instance)] {
+                found.unwrap_or_else(&mut *fault);
+            }
+        } else {
+            tally.odd.add(instance);
+        }
+        if self.blocks.classes {
+            self.classes(case, tally).unwrap_or_else(&mut *fault);
+        }
+        match self.evidence(annotation, docs) {
+            Ok(()) => self.documents(instance, annotation, tally, ranker),
+            Err(found) => fault(found.within("annotated evidence")),
+        }
+    }
+
+    fn classes(&self, case: &Case<'_>, tally: &mut Tally) -> Outcome<()> {
+        let Case { instance, annotation, docs, annotations } = case;
+        tally.means.add(self.blocks.wanted, instance, self.options.aopc_thresholds.as_deref())?;
+        // Instances without annotation have no true class; their class may be any.
+        if annotation.classes.is_empty() {
+            return Ok(());
+        }
+        let Some(class) = instance.classification.given() else { return Ok(()) };
+        let Some(predicted) = annotations.classes.get_index_of(*class) else {
+            return Err(Fault::new(format!("{class:?}"), "a class that some annotation has").within(CLASS));
+        };
+        for gold in &annotation.classes {
+            let null = || Fault::new("null in the annotation", "a class").within(CLASS);
+            tally.count(gold.ok_or_else(null)? as usize, predicted);
+        }
+        if self.blocks.tokens_to_flip {
+            let tokens = |evidence: &Evidence| docs.lengths(&evidence.docid).is_ok_and(|lengths| lengths.tokens > 0);
+            let has_tokens = annotation.docs.iter().any(tokens);
+            if instance.tokens_to_flip.given().is_none() || !has_tokens {
+                let found = if has_tokens { "none" } else { "no evidence to divide by" };
+                let expected = "a number, and evidence in a document with tokens";
+                return Err(Fault::new(found, expected).within("tokens_to_flip"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the evidence of an annotation against the documents, which hard rationales alone do not need.
+    fn evidence(&self, annotation: &Annotation, docs: &Docs) -> Outcome<()> {
+        // Where all problems are wanted the annotations were checked line by line.
+        if !self.all_problems && (self.blocks.soft || self.blocks.sentences || self.blocks.classes) {
+            annotation.check(docs, self.blocks.soft)?;
+        }
+        Ok(())
+    }
+
+    /// Scores the rationales of an instance, document by document: those predicted and those with evidence.
+    fn documents(&self, instance: &Instance<'_>, annotation: &Annotation, tally: &mut Tally, ranker: &mut Ranker) {
+        let mut predicted: Vec<&Rationale<'_>> = instance.rationales.iter().collect();
+        predicted.sort_by_key(|rationale| rationale.docid);
+        for group in predicted.chunk_by(|a, b| a.docid == b.docid) {
+            // A document that comes twice keeps its last scores.
+            let Some(last) = group.last() else { continue };
+            let evidence = annotation.evidence(last.docid);
+            let mut spans: Vec<Span> = group.iter().flat_map(|rationale| rationale.spans()).copied().collect();
+            spans::sort(&mut spans);
+            self.hard(&spans, evidence.map(|found| found.tokens.as_slice()).unwrap_or_default(), tally);
+            self.soft(last, evidence, tally, ranker);
+        }
+        let is_missed = |docid: &str| predicted.binary_search_by_key(&docid, |found| found.docid).is_err();
+        for missed in annotation.docs.iter().filter(|evidence| is_missed(&evidence.docid)) {
+            self.hard(&[], &missed.tokens, tally);
+        }
+    }
+
+    fn hard(&self, predicted: &[Span], gold: &[Span], tally: &mut Tally) {
+        if self.blocks.hard {
+            tally.hard.add(predicted, gold, &self.options.iou_thresholds);
+        }
+    }
+
+    fn soft(&self, rationale: &Rationale<'_>, evidence: Option<&Evidence>, tally: &mut Tally, ranker: &mut Ranker) {
+        for (is_wanted, scores, gold, ranks) in [
+            (self.blocks.soft, &rationale.soft, evidence.map(|found| &found.tokens), &mut tally.soft),
+            (self.blocks.sentences, &rationale.sentences, evidence.map(|found| &found.sentences), &mut tally.sentences),
+        ] {
+            let Some(scores) = scores.given().filter(|_| is_wanted) else { continue };
+            // Spans outside the document were found before; an instance with them is not scored in the end.
+            let gold = gold.map(Vec::as_slice).unwrap_or_default();
+            let marks = spans::marks(gold, scores.len()).unwrap_or_default();
+            ranks.add(ranker, scores, &marks);
+        }
+    }
+}
+
+/// What is wrong with results, annotations and documents, in their order, at most `limit` problems.
+///
+/// Without results only annotations and documents are looked at.
+pub fn validate(input: &Input, options: Options, limit: usize, threads: Option<usize>) -> Result<Vec<Problem>> {
+    let mut found = pool::run(threads, || {
+        let mut problems = Problems { found: Vec::new(), limit: limit.max(2) };
+        let ended = if input.results.is_empty() {
+            validate_data(input, &options, &mut problems)
+        } else {
+            validate_results(input, options, &mut problems)
+        };
+        if let Err(last) = ended
+            && problems.found.last() != Some(&last)
+        {
+            problems.found.push(last);
+        }
+        Ok(problems.found)
+    })?;
+    found.truncate(limit);
+    Ok(found)
+}
+
+fn validate_data(input: &Input, options: &Options, problems: &mut Problems) -> Found<()> {
+    let Input { data_dir, split, .. } = input;
+    let docs = Docs::open(data_dir, options.sizes, problems)?;
+    let reading = Reading { places: true, ..Reading::default() };
+    Annotations::open(data_dir, split, &docs, reading, options.sizes, problems).map(drop)
+}
+
+fn validate_results(input: &Input, options: Options, problems: &mut Problems) -> Found<()> {
+    let mut scorer = EraserScorer::read(input, options, problems)?;
+    while scorer.next(problems)? {}
+    scorer.finish(problems)
 }

@@ -3,12 +3,14 @@
 //!
 //! Nothing here walks over positions, so a span of a billion tokens costs no more than one of two.
 
-use std::cmp::Ordering;
+use std::fmt;
 
-use crate::eraser::json::{Fault, Outcome};
+use serde::{Deserialize, Serialize};
+
+use crate::problem::{Fault, Outcome};
 
 /// The positions from `start` to `end`, `end` not included; none if `end <= start`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Span {
     /// First position.
     pub start: i64,
@@ -16,27 +18,29 @@ pub struct Span {
     pub end: i64,
 }
 
+impl fmt::Display for Span {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "[{}, {})", self.start, self.end)
+    }
+}
+
 impl Span {
     /// Number of positions.
-    #[must_use]
     pub fn len(self) -> u64 {
         if self.is_empty() { 0 } else { self.end.abs_diff(self.start) }
     }
 
     /// Whether it holds no position.
-    #[must_use]
     pub fn is_empty(self) -> bool {
         self.end <= self.start
     }
 
     /// Number of positions in both.
-    #[must_use]
     pub fn common(self, other: Self) -> u64 {
         Self { start: self.start.max(other.start), end: self.end.min(other.end) }.len()
     }
 
     /// Intersection over union, 0 where both are empty.
-    #[must_use]
     pub fn iou(self, other: Self) -> f64 {
         let common = if self.is_empty() || other.is_empty() { 0 } else { self.common(other) };
         let union = u128::from(self.len()) + u128::from(other.len()) - u128::from(common);
@@ -50,25 +54,25 @@ pub fn inside(span: Span, length: usize) -> Outcome<()> {
     if span.is_empty() || (span.start >= -length && span.end <= length) {
         return Ok(());
     }
-    Err(Fault::new(format!("[{}, {})", span.start, span.end), format!("positions from {} to {length}", -length)))
+    Err(Fault::new(span.to_string(), format!("positions from {} to {length}", -length)))
 }
 
-/// Sets the positions of a span in a list, from its end where they are negative, as Python's indexing does.
-pub fn mark(span: Span, marks: &mut [bool]) -> Outcome<()> {
-    if span.is_empty() {
-        return Ok(());
-    }
-    inside(span, marks.len())?;
-    let length = marks.len() as i64;
-    let (from_end, from_start) = ((span.start, span.end.min(0)), (span.start.max(0), span.end));
-    for (start, end) in [(from_end.0 + length, from_end.1 + length), from_start] {
-        if start < end
-            && let Some(part) = marks.get_mut(start as usize..end as usize)
-        {
-            part.fill(true);
+/// The positions of sorted spans in a list of that length, from its end where they are negative, as Python's indexing
+/// does.
+pub fn marks(sorted: &[Span], length: usize) -> Outcome<Vec<bool>> {
+    let mut marks = vec![false; length];
+    for span in merge(sorted) {
+        inside(span, length)?;
+        let from_end = (span.start + length as i64, span.end.min(0) + length as i64);
+        for (start, end) in [from_end, (span.start.max(0), span.end)] {
+            if start < end
+                && let Some(part) = marks.get_mut(start as usize..end as usize)
+            {
+                part.fill(true);
+            }
         }
     }
-    Ok(())
+    Ok(marks)
 }
 
 /// Sorts spans and drops repeated ones.
@@ -78,7 +82,6 @@ pub fn sort(spans: &mut Vec<Span>) {
 }
 
 /// The first two sorted, unequal spans that share a position.
-#[must_use]
 pub fn overlap(sorted: &[Span]) -> Option<(Span, Span)> {
     let mut longest: Option<Span> = None;
     for &span in sorted.iter().filter(|span| !span.is_empty()) {
@@ -91,38 +94,24 @@ pub fn overlap(sorted: &[Span]) -> Option<(Span, Span)> {
     None
 }
 
-/// Number of spans that are in both sorted lists.
-#[must_use]
-pub fn shared(a: &[Span], b: &[Span]) -> u64 {
-    let (mut i, mut j, mut count) = (0, 0, 0);
-    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
-        let order = x.cmp(y);
-        i += usize::from(order != Ordering::Greater);
-        j += usize::from(order != Ordering::Less);
-        count += u64::from(order == Ordering::Equal);
-    }
-    count
-}
-
 /// The same positions as stretches that neither overlap nor touch, in order. `sorted` must be sorted.
-pub fn merge(sorted: &[Span], out: &mut Vec<Span>) {
-    out.clear();
+pub fn merge(sorted: &[Span]) -> Vec<Span> {
+    let mut out: Vec<Span> = Vec::new();
     for &span in sorted.iter().filter(|span| !span.is_empty()) {
         match out.last_mut() {
             Some(last) if last.end >= span.start => last.end = last.end.max(span.end),
             _ => out.push(span),
         }
     }
+    out
 }
 
 /// Number of positions of merged stretches.
-#[must_use]
 pub fn positions(merged: &[Span]) -> u64 {
     merged.iter().fold(0, |sum, span| sum.saturating_add(span.len()))
 }
 
 /// Number of positions in both of two merged lists.
-#[must_use]
 pub fn shared_positions(a: &[Span], b: &[Span]) -> u64 {
     let (mut i, mut j, mut count) = (0, 0, 0_u64);
     while let (Some(&x), Some(&y)) = (a.get(i), b.get(j)) {
@@ -153,12 +142,9 @@ mod tests {
     proptest! {
         #[test]
         fn counts_are_those_of_sets(a in spans(), b in spans()) {
-            let (mut merged_a, mut merged_b) = (Vec::new(), Vec::new());
-            merge(&a, &mut merged_a);
-            merge(&b, &mut merged_b);
+            let (merged_a, merged_b) = (merge(&a), merge(&b));
             prop_assert_eq!(positions(&merged_a), set(&a).len() as u64);
             prop_assert_eq!(shared_positions(&merged_a, &merged_b), set(&a).intersection(&set(&b)).count() as u64);
-            prop_assert_eq!(shared(&a, &b), a.iter().filter(|s| b.contains(s)).count() as u64);
         }
 
         #[test]

@@ -2,7 +2,8 @@
 
 use numpy::ndarray::Dimension;
 use numpy::{
-    Element, PyArray, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray, PyUntypedArray, PyUntypedArrayMethods,
+    Element, PyArray, PyArray1, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray, PyUntypedArray,
+    PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -68,4 +69,12 @@ pub(super) fn same_shape(name: &str, found: &[usize], scores: &[usize]) -> PyRes
         return Ok((scores[0], scores[1]));
     }
     Err(PyValueError::new_err(format!("{name} has shape {found:?}, expected {scores:?} (as scores)")))
+}
+
+/// Looks up the functions of `numpy`, once. The first use runs Python code, where a pending Ctrl-C would be a panic.
+/// It is raised in the main thread only, so another thread looks.
+pub(super) fn find_numpy(py: Python<'_>) {
+    let look = || Python::attach(|py| drop(PyArray1::<u8>::zeros(py, 0, false).readonly()));
+    // A panic there means that there is no `numpy`, which the caller finds out for itself.
+    py.detach(|| drop(std::thread::spawn(look).join()));
 }

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use numpy::ToPyArray;
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::Result;
-use crate::eraser::{self, Input, Options, Rows, Shape};
+use crate::eraser::{self, Input, Options, Rows, Shape, Value};
 
 type Row = (String, Option<u64>, String, String, String);
 
@@ -68,9 +69,27 @@ impl EraserScorer {
         py.detach(|| lock(&self.0).merge_part(content))
     }
 
-    /// The scores as JSON in the reference scorer's structure.
-    fn json(&self, py: Python<'_>) -> Result<String> {
-        py.detach(|| lock(&self.0).json())
+    /// The scores in the reference scorer's structure.
+    fn scores<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let found = py.detach(|| lock(&self.0).scores())?;
+        object(py, found)
+    }
+}
+
+fn object(py: Python<'_>, value: Value) -> PyResult<Bound<'_, PyAny>> {
+    match value {
+        Value::Null => Ok(py.None().into_bound(py)),
+        Value::Whole(number) => number.into_bound_py_any(py),
+        Value::Number(number) => number.into_bound_py_any(py),
+        Value::List(items) => {
+            let items: Vec<_> = items.into_iter().map(|item| object(py, item)).collect::<PyResult<_>>()?;
+            items.into_bound_py_any(py)
+        }
+        Value::Object(fields) => {
+            let found = PyDict::new(py);
+            fields.into_iter().try_for_each(|(name, value)| found.set_item(name, object(py, value)?))?;
+            Ok(found.into_any())
+        }
     }
 }
 
@@ -118,7 +137,7 @@ impl EraserRows {
         part: Option<Vec<PathBuf>>,
         strict: bool,
     ) -> Result<Self> {
-        super::find_numpy(py);
+        super::arrays::find_numpy(py);
         let input = Input { results, part, data_dir, split };
         let reader = py.detach(|| eraser::RowReader::open(&input, thresholds.as_deref(), strict))?;
         Ok(Self { shape: reader.shape().clone(), reader: Mutex::new(reader) })
@@ -126,7 +145,7 @@ impl EraserRows {
 
     #[getter]
     fn labels(&self) -> Vec<String> {
-        self.shape.labels.clone()
+        self.shape.labels.iter().cloned().collect()
     }
 
     #[getter]
@@ -176,21 +195,25 @@ fn arrays<'py>(py: Python<'py>, rows: &Rows) -> PyResult<Bound<'py, PyDict>> {
         out.set_item(name, numbers.to_pyarray(py))?;
     }
     for (name, numbers) in [
-        ("id_offsets", &rows.id_offsets),
+        ("id_offsets", &rows.id_offsets.0),
         ("label", &rows.label),
         ("prediction", &rows.prediction),
         ("borders", &rows.borders),
     ] {
         out.set_item(name, numbers.to_pyarray(py))?;
     }
-    for (name, numbers) in [("probabilities", &rows.probabilities), ("remove", &rows.remove), ("keep", &rows.keep)] {
-        out.set_item(name, numbers.to_pyarray(py))?;
-    }
-    for (name, numbers) in [("remove_at", &rows.remove_at), ("keep_at", &rows.keep_at)] {
+    let ([remove, keep], [remove_at, keep_at]) = (&rows.parts, &rows.parts_at);
+    for (name, numbers) in [
+        ("probabilities", &rows.probabilities),
+        ("remove", remove),
+        ("keep", keep),
+        ("remove_at", remove_at),
+        ("keep_at", keep_at),
+    ] {
         out.set_item(name, numbers.to_pyarray(py))?;
     }
     for (name, units) in [("tokens", &rows.tokens), ("sentences", &rows.sentences)] {
-        let arrays = (units.offsets.to_pyarray(py), units.scores.to_pyarray(py), units.gold.to_pyarray(py));
+        let arrays = (units.offsets.0.to_pyarray(py), units.scores.to_pyarray(py), units.gold.to_pyarray(py));
         out.set_item(name, arrays)?;
     }
     Ok(out)

@@ -8,7 +8,6 @@ mod eraser;
 mod metrics;
 mod ranking;
 
-use numpy::{PyArray1, PyArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -22,14 +21,6 @@ impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         PyValueError::new_err(error.to_string())
     }
-}
-
-/// Looks up the functions of `numpy`, once. The first use runs Python code, where a pending Ctrl-C would be a panic.
-/// It is raised in the main thread only, so another thread looks.
-fn find_numpy(py: Python<'_>) {
-    let look = || Python::attach(|py| drop(PyArray1::<u8>::zeros(py, 0, false).readonly()));
-    // A panic there means that there is no `numpy`, which the caller finds out for itself.
-    py.detach(|| drop(std::thread::spawn(look).join()));
 }
 
 /// The extension module `unirex._rust`.

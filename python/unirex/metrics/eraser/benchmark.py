@@ -4,7 +4,6 @@ Imports nothing heavy: scoring ten thousand instances takes less time than impor
 """
 
 import glob
-import json
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -85,7 +84,7 @@ def score_eraser(
         while scorer.step():
             if progress is not None:
                 progress(*scorer.progress())
-    found: dict[str, Any] = json.loads(scorer.json())
+    found = scorer.scores()
     instances, _ = scorer.progress()
     for count, what in zip(scorer.odd(), ODD, strict=True):
         if count:
