@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from unirex import _rust
 from unirex.metrics.cluster import Engine, map_on_ray, on_ray
@@ -21,16 +21,28 @@ ODD = ("the classification is not the class with the highest score", "class scor
 AOPC_THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 
+class Settings(TypedDict, total=False):
+    """Settings of `score_eraser`.
+
+    Attributes:
+        iou_thresholds: a predicted span matches from this intersection over union on; (0.5,) by default.
+        aopc_thresholds: which entries of `thresholded_scores` to average over; `AOPC_THRESHOLDS` by default.
+        threads: how many; None, the default, is one per core. Scores do not depend on it.
+    """
+
+    iou_thresholds: Sequence[float]
+    aopc_thresholds: Sequence[float]
+    threads: int | None
+
+
 def score_eraser(
     results: PathLike | Sequence[PathLike],
     data_dir: PathLike,
     split: str,
     *,
-    iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
-    aopc_thresholds: Sequence[float] = AOPC_THRESHOLDS,
-    threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     engine: Engine = "local",
+    **settings: Unpack[Settings],
 ) -> dict[str, Any]:
     """The scores of ERASER results in the structure and under the keys of the benchmark's own scorer.
 
@@ -43,11 +55,9 @@ def score_eraser(
             standard input.
         data_dir: folder with `SPLIT.jsonl` and `docs.jsonl` or `docs/`.
         split: the annotations to score against.
-        iou_thresholds: a predicted span matches from this intersection over union on.
-        aopc_thresholds: which entries of `thresholded_scores` to average over.
-        threads: how many; None = one a core. Scores do not depend on it.
         progress: called with the instances done and the number of annotations.
         engine: `local`, or `ray` to score every file of results on a Ray cluster (extra `ray`); equal to 1e-12.
+        settings: thresholds and threads; see `Settings`.
 
     Raises:
         ValueError: what is wrong, in one line with file, line and field; also what makes the benchmark's scorer fail.
@@ -68,9 +78,9 @@ def score_eraser(
         results=tuple(files(results)),
         data_dir=Path(data_dir),
         split=split,
-        iou_thresholds=tuple(float(threshold) for threshold in iou_thresholds),
-        aopc_thresholds=tuple(float(threshold) for threshold in aopc_thresholds),
-        threads=threads,
+        iou_thresholds=tuple(map(float, settings.get("iou_thresholds", IOU_THRESHOLDS))),
+        aopc_thresholds=tuple(map(float, settings.get("aopc_thresholds", AOPC_THRESHOLDS))),
+        threads=settings.get("threads"),
     )
     if on_ray(engine):
         refuse_streams(how.results)

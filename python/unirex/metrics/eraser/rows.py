@@ -8,7 +8,7 @@ scores at the hard rationale (`comprehensiveness[rationale]`) and the scores of 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, TypedDict, Unpack, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,17 +31,30 @@ UNSTATED = "unstated"
 """The perturbation: the format does not say how tokens were hidden."""
 
 
+class RowSettings(TypedDict, total=False):
+    """Settings of `score_eraser_rows`.
+
+    Attributes:
+        iou_thresholds: a span matches from this intersection over union on, each in (0, 1]; (0.5,) by default.
+        aopc_thresholds: which entries of `thresholded_scores` to read; None, the default, reads all that the first
+            instance has.
+        resampling: replicates, seed and confidence of the intervals; 1000 replicates by default.
+    """
+
+    iou_thresholds: Sequence[float]
+    aopc_thresholds: Sequence[float] | None
+    resampling: Resampling | None
+
+
 def score_eraser_rows(
     results: PathLike | Sequence[PathLike],
     data_dir: PathLike,
     split: str,
     convention: Convention = "strict",
     *,
-    iou_thresholds: Sequence[float] = (0.5,),
-    aopc_thresholds: Sequence[float] | None = None,
-    resampling: Resampling | None = None,
     progress: Callable[[int, int], None] | None = None,
     engine: Engine = "local",
+    **settings: Unpack[RowSettings],
 ) -> Report:
     """The report on ERASER results: every metric with direction, counts and bootstrap interval.
 
@@ -55,11 +68,9 @@ def score_eraser_rows(
         data_dir: folder with `SPLIT.jsonl` and `docs.jsonl` or `docs/`.
         split: the annotations to score against.
         convention: `strict`, or `paper` for the definitions of Chan et al. 2022.
-        iou_thresholds: a span matches from this intersection over union on, each in (0, 1].
-        aopc_thresholds: which entries of `thresholded_scores` to read; None = all of the first instance.
-        resampling: replicates, seed and confidence of the intervals; 1000 replicates by default.
         progress: called with the instances done and the number of annotations.
         engine: `local`, or `ray` to score every file of results on a Ray cluster (extra `ray`); the result is the same.
+        settings: thresholds and resampling; see `RowSettings`.
 
     Raises:
         ValueError: what is wrong, in one line with file, line and field.
@@ -79,6 +90,7 @@ def score_eraser_rows(
     convention = cast("Convention", current("convention", convention))
     if convention not in get_args(Convention):
         raise ValueError(f"convention is {convention!r}, expected one of {list(get_args(Convention))}")
+    iou_thresholds, aopc_thresholds = settings.get("iou_thresholds", (0.5,)), settings.get("aopc_thresholds")
     for threshold in iou_thresholds:
         if not 0 < threshold <= 1:
             raise ValueError(f"iou_thresholds has {threshold}, expected numbers in (0, 1]")
@@ -90,7 +102,7 @@ def score_eraser_rows(
         convention=convention,
         iou_thresholds=tuple(iou_thresholds),
         aopc_thresholds=None if aopc_thresholds is None else tuple(aopc_thresholds),
-        resampling=resampling or Resampling(),
+        resampling=settings.get("resampling") or Resampling(),
     )
     if on_ray(engine):
         refuse_streams(paths)
