@@ -68,7 +68,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before_it(tmp_path: Pa
     for folder in (tmp_path / "checkpoints").iterdir():
         _flip(folder / "state.json")
     with pytest.raises(
-        ValueError, match=r"step-00000003/state.json: SHA-256 .* no other; .* --overwrite true to begin"
+        ValueError, match=r"step-00000003/state.json: SHA-256 .* no other; .* --overwrite true to start"
     ):
         checkpoint.latest_whole(tmp_path)
 

@@ -150,7 +150,7 @@ def test_limit_and_an_empty_file(run: Path, tmp_path: Path) -> None:
         ("in.jsonl", "", ["--limit=0"], "limit is 0, expected at least 1"),
         ("in.jsonl", "", ["--attribution=igg"], "attribution is 'igg', expected one of grad"),
         ("in.jsonl", "", ["--modle=x"], "modle"),
-        ("in.jsonl", "", ["--model=nobody/nothing"], "nobody/nothing: no such folder"),
+        ("in.jsonl", "", ["--model=nobody/nothing"], "nobody/nothing: not found locally or on the Hub"),
     ],
 )
 def test_bad_input_is_one_line_exit_2_and_no_file(

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from reference.loop import fit
 from reference.method_worlds import counts_of, data, method_of
 from unirex.config.run import TrainConfig
 from unirex.judging.predict import BY_CONSTRUCTION, OWN, EvalConfig, sources
@@ -94,7 +95,7 @@ def test_scores_that_the_model_does_not_give_must_be_explained_by_the_method() -
 
 def test_the_loop_asks_for_weights_before_each_step_and_tells_the_terms_after_it(tmp_path: Path) -> None:
     training = trained(tmp_path)
-    training.fit(lambda _: {"best": 0.0}, lambda: None)
+    fit(training, lambda _: {"best": 0.0})
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     steps = [line for line in lines if "loss" in line]
     assert [line["done"] for line in steps] == [1, 2, 3, 4]
