@@ -49,7 +49,7 @@ impl Rationale<'_> {
 pub struct Threshold<'v> {
     /// Which threshold.
     pub threshold: f64,
-    /// Class scores, as in [`PARTS`].
+    /// Class scores, as in `PARTS`.
     pub parts: [Field<Scores<'v>>; 2],
 }
 
@@ -64,7 +64,7 @@ pub struct Instance<'v> {
     pub classification: Field<&'v str>,
     /// Class scores on the whole input.
     pub scores: Field<Scores<'v>>,
-    /// Class scores with a part of it, as in [`PARTS`].
+    /// Class scores with a part of it, as in `PARTS`.
     pub parts: [Field<Scores<'v>>; 2],
     /// Class scores at several thresholds.
     pub thresholded: Field<Vec<Threshold<'v>>>,
@@ -92,7 +92,7 @@ impl<'v> Instance<'v> {
         })
     }
 
-    /// The entries of [`POINTS`]; none where there is no such field.
+    /// The entries of `POINTS`; none where there is no such field.
     pub fn points(&self) -> &[Threshold<'v>] {
         self.thresholded.given().map(Vec::as_slice).unwrap_or_default()
     }
