@@ -7,13 +7,18 @@ import pytest
 import yaml
 from tests.reference import predictions
 
-from unirex import metrics
+from unirex import metrics, text
 from unirex.config.run import parse
 from unirex.methods.joint import JointConfig
 from unirex.metrics.commands import cli
 from unirex.text import current_option
 
 NOTE = "note: convention 'unirex' is called 'paper' now\n"
+
+
+@pytest.fixture(autouse=True)
+def anew() -> None:
+    text._tell.cache_clear()
 
 
 def test_the_old_name_of_the_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,7 +28,7 @@ def test_the_old_name_of_the_method(tmp_path: Path, capsys: pytest.CaptureFixtur
     by_word = parse(["--method.name", "unirex"], prog="x", description="")
     assert isinstance(by_file.method, JointConfig)
     assert (by_file.method.name, by_file.method.comp_weight, by_word.method.name) == ("joint", 0.25, "joint")
-    assert set(capsys.readouterr().err.splitlines()) == {"note: method.name 'unirex' is called 'joint' now"}
+    assert capsys.readouterr().err == "note: method.name 'unirex' is called 'joint' now\n"
 
 
 def test_the_old_name_of_the_convention(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,6 +40,7 @@ def test_the_old_name_of_the_convention(tmp_path: Path, capsys: pytest.CaptureFi
     assert metrics.aopc([[0.25, 0.5]], "unirex").tolist() == [0.25]  # type: ignore[arg-type]
     file = tmp_path / "a.parquet"
     pq.write_table(table, file)
+    text._tell.cache_clear()
     capsys.readouterr()
     assert cli.main(["score", str(file), "--convention=unirex", "--replicates", "0"]) == 0
     assert capsys.readouterr().err.startswith(NOTE)

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 SHOWN = 80
 """How much of a value a message shows."""
@@ -83,7 +84,7 @@ NOW = {("method.name", "unirex"): "joint", ("convention", "unirex"): "paper"}
 
 
 def current(key: str, word: str) -> str:
-    """The word in use now; says so in one line on standard error if it is another.
+    """The word in use now; if it is another, one line on standard error says so, once per process.
 
     >>> current("convention", "paper"), current("convention", "strict")
     ('paper', 'strict')
@@ -91,8 +92,13 @@ def current(key: str, word: str) -> str:
     now = NOW.get((key, word))
     if now is None:
         return word
-    say(f"note: {key} {word!r} is called {now!r} now", error=True)
+    _tell(f"note: {key} {word!r} is called {now!r} now")
     return now
+
+
+@cache
+def _tell(note: str) -> None:
+    say(note, error=True)
 
 
 def current_option(arguments: Sequence[str], option: str) -> list[str]:
