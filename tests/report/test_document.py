@@ -1,7 +1,6 @@
 """What a report holds: the metrics of `unirex-metrics`, values of single instances, bounded in size."""
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +18,9 @@ from unirex.metrics import score
 from unirex.metrics.state import Resampling
 from unirex.report import Limits, RunReport, build
 from unirex.report import tables as report_tables
-from unirex.report.figure import Figure, Series, linear_axis
 from unirex.report.figures import curves, distributions, trade_off
 from unirex.report.found import different_ends, read_folders
 from unirex.report.reading import SHOWN
-from unirex.report.svg import WIDTH, to_svg
 
 FAST = Resampling(replicates=20)
 Make = Callable[..., Path]
@@ -297,13 +294,12 @@ def test_every_shown_metric_exists(one: RunReport) -> None:
     assert set(SHOWN) <= {metric.name for metric in one.parts[0].report.metrics}
 
 
-def test_names_stay_inside_of_the_figure() -> None:
-    axis = linear_axis("x", [0.0, 1.0])
-    points = tuple(
-        Series(label=f"a rather long name {i}", kind="point", x=(i % 3 / 2,), y=(0.5,), color=i, marker=i)
-        for i in range(12)
-    )
-    drawn = to_svg(Figure(key="k", title="t", caption="c", x=axis, y=axis, series=points, direct=True))
-    places = [(float(x), len(name)) for x, name in re.findall(r'class="name[^"]*" x="([-.0-9]+)"[^>]*>([^<]*)<', drawn)]
-    assert len(places) == 12
-    assert all(x >= 0 and x + 6 * length <= WIDTH + 1 for x, length in places)
+@pytest.mark.parametrize("names", [["a"], ["a", "b"], ["a", "b", "c"]])
+def test_systems_can_be_told_apart_without_color(names: list[str], make_run: Make) -> None:
+    report = build(*(make_run(name, seed=seed) for seed, name in enumerate(names)), resampling=FAST)
+    for figure in (*curves(report.parts), *trade_off(report.parts)):
+        looks = [(one.color, one.marker, one.hollow) for one in figure.series]
+        assert len(set(looks)) == len(looks)
+        assert figure.key == "trade-off-task" or {"random", "gold"} <= {
+            one.label.split(",")[0] for one in figure.series
+        }

@@ -1,14 +1,15 @@
-"""What a figure shows, whoever draws it: series of numbers, axes and their ticks."""
+"""What a figure shows: series, axes, ticks. `svg.py` draws it for the page, `plots.py` for files."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["line", "point", "step"]
 OWN_DASH, RANDOM_DASH, GOLD_DASH = range(3)
 NEUTRAL = -1
 """The color of a series that belongs to no run."""
+N_COLORS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,15 +17,14 @@ class Series:
     """Numbers that belong together.
 
     Attributes:
-        label: what they are called.
+        label: what they are called; without one they are not in the legend.
         kind: a line through points with an interval, a single point with one or two intervals, or steps of a histogram
             (`x` then holds one edge more than `y`).
         x, y: of each point.
         low, high: ends of the interval of y, empty if there are none.
         x_low, x_high: ends of the interval of x, of a point.
         color: 0, 1 and so on for runs, or `NEUTRAL`.
-        dash: 0 is whole; a second sign besides the color.
-        marker: 0, 1 and so on, another second sign.
+        dash, marker: 0, 1 and so on, so that color is never the only sign; dash 0 is a whole line.
         hollow: draw the marker as an outline.
     """
 
@@ -40,6 +40,11 @@ class Series:
     dash: int = OWN_DASH
     marker: int = 0
     hollow: bool = False
+
+    @property
+    def hue(self) -> str:
+        """The name of the color in the page's style sheet."""
+        return "cn" if self.color == NEUTRAL else f"c{self.color % N_COLORS}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,19 +75,17 @@ class Figure:
     Attributes:
         key: a name for files and anchors.
         title: what is seen.
-        caption: how to read it.
         x, y: the axes.
         series: in the order of the legend.
-        direct: name the points in the figure, not in a legend.
+        caption: how to read it.
     """
 
     key: str
     title: str
-    caption: str
     x: Axis
     y: Axis
-    series: tuple[Series, ...] = field(default=())
-    direct: bool = False
+    series: tuple[Series, ...]
+    caption: str = ""
 
     def description(self) -> str:
         """The figure in words and numbers, for those who do not see it."""
@@ -160,10 +163,15 @@ def _round_step(width: float) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= width * (1 - 1e-9))
 
 
-def fraction_axis(label: str, fractions: Sequence[float]) -> Axis:
-    """An axis with a tick at each fraction, logarithmic where they are spread wide."""
-    low, high = min(fractions), max(fractions)
-    log = high / low > 5
-    if low == high:
-        low, high = low * 0.5, high * 1.5
-    return Axis(label=label, low=low, high=high, ticks=tuple((f, percent(f)) for f in fractions), log=log)
+def ticked_axis(label: str, ticks: Sequence[tuple[float, str]]) -> Axis:
+    """An axis from the first to the last of its ticks, logarithmic if they spread wide.
+
+    >>> axis = ticked_axis("share", [(0.05, "5 %"), (0.5, "50 %")])
+    >>> axis.log, axis.low, axis.high
+    (True, 0.05, 0.5)
+    """
+    places = [place for place, _ in ticks]
+    low, high = min(places), max(places)
+    room = (low / 2 or 0.5) if low == high else 0.0
+    log = low > 0 and high / low > 5
+    return Axis(label=label, low=low - room, high=high + room, ticks=tuple(ticks), log=log)

@@ -1,20 +1,35 @@
-"""The figures as PNG and SVG files, for papers and slides (matplotlib, extra `report`)."""
+"""Figures as PNG, SVG and PDF files, for papers and slides (matplotlib, extra `report`)."""
 
 import os
+import re
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unirex.disk.atomic import atomic_write
 from unirex.report import figures
 from unirex.report.document import Document
 from unirex.report.figure import Axis, Figure, Series
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 FORMATS = ("png", "svg", "pdf")
-_COLORS = ("#0a6ab4", "#c2570c", "#00806a", "#93438b", "#5b6b00", "#b0305c", "#3f7f9e", "#7a5230")
-_NEUTRAL = "#6b6f79"
-_MARKERS = ("o", "s", "^", "D", "x", "+")
+STYLE_SHEET = Path(__file__).parent / "templates" / "page.css"
+_MARKERS = ("o", "s", "^", "D", "x", "+", "<", ">")
+LEFT, RIGHT = 6, 7
+"""Markers that point to a value beyond the axis."""
 _DASHES: tuple[Any, ...] = ("-", (0, (1, 2)), (0, (5, 2)), (0, (5, 2, 1, 2)))
+# Text stays text in SVG, and a name with a dollar sign is no formula; with a fixed salt and no date, the same figure
+# gives the same bytes.
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "unirex",
+    "font.size": 10,
+    "text.parse_math": False,
+}
+_METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 def save_plots(report: Document, folder: str | os.PathLike[str], formats: Sequence[str] = ("png", "svg")) -> list[Path]:
@@ -26,30 +41,66 @@ def save_plots(report: Document, folder: str | os.PathLike[str], formats: Sequen
     for name in formats:
         if name not in FORMATS:
             raise ValueError(f"format is {name!r}, expected one of {list(FORMATS)}")
+    found = [*figures.curves(report.parts), *figures.trade_off(report.parts), *figures.distributions(report.parts)]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return [path for figure in found for path in save_figure([figure], Path(folder) / figure.key, formats)]
+
+
+def save_figure(
+    panels: Sequence[Figure],
+    stem: Path,
+    formats: Sequence[str],
+    *,
+    columns: int = 1,
+    size: tuple[float, float] = (5.2, 3.9),
+) -> list[Path]:
+    """Draws panels into one figure with one legend; returns the paths of its files, one for each format.
+
+    Args:
+        panels: row by row.
+        stem: the paths without their endings.
+        formats: of `FORMATS`.
+        columns: panels in a row.
+        size: width and height of a panel in inches.
+
+    Raises:
+        ValueError: matplotlib is not installed.
+    """
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure as Canvas
     except ImportError as error:
         raise ValueError("matplotlib is not installed, expected the extra: pip install 'unirex[report]'") from error
-    found = [*figures.curves(report.parts), *figures.trade_off(report.parts), *figures.distributions(report.parts)]
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    paths = []
-    # Text stays text in SVG; the salt and the missing date make the same report the same bytes.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "unirex", "font.size": 10, "text.parse_math": False}):
-        for figure in found:
-            canvas = Canvas(figsize=(5.2, 3.9), layout="constrained")
-            _draw(canvas.add_subplot(), figure)
-            for name in formats:
-                path = target / f"{figure.key}.{name}"
-                metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(name)
-                with atomic_write(path) as file:
-                    canvas.savefig(file, format=name, dpi=200, metadata=metadata)
-                paths.append(path)
+    rows = -(-len(panels) // columns)
+    paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
+    with mpl.rc_context(_SETTINGS):
+        canvas = Canvas(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+        for axes, panel in zip_longest(canvas.subplots(rows, columns, squeeze=False).flat, panels):
+            if panel is None:
+                axes.set_visible(False)
+            else:
+                _draw(axes, panel)
+        handles = {
+            label: handle
+            for axes in canvas.axes
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        if len(handles) > 1:
+            canvas.legend(
+                handles.values(),
+                handles.keys(),
+                loc="outside lower center",
+                ncols=2 + columns,
+                frameon=False,
+                fontsize=9,
+            )
+        for path, form in zip(paths, formats, strict=True):
+            with atomic_write(path) as file:
+                canvas.savefig(file, format=form, dpi=200, metadata=_METADATA.get(form))
     return paths
 
 
-def _draw(axes: Any, figure: Figure) -> None:
+def _draw(axes: "Axes", figure: Figure) -> None:
     axes.set_title(figure.title, loc="left", fontweight="bold", fontsize=11)
     axes.set_xscale("log" if figure.x.log else "linear")
     axes.set_xlim(*_room(figure.x))
@@ -61,12 +112,15 @@ def _draw(axes: Any, figure: Figure) -> None:
     axes.grid(axis="y", color="#e6e3dc", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    palette = _palette()
     for series in figure.series:
-        _DRAW[series.kind](axes, series)
-    if figure.direct:  # names stand where no point can be
-        axes.figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=3)
-    elif len(figure.series) > 1:
-        axes.legend(frameon=False, fontsize=9)
+        _DRAW[series.kind](axes, series, palette[series.hue])
+
+
+def _palette() -> dict[str, str]:
+    """The colors of the page's light theme, by name."""
+    light = STYLE_SHEET.read_text(encoding="utf-8").partition("}")[0]
+    return dict(re.findall(r"--(c\w): (#\w{6});", light))
 
 
 def _room(axis: Axis) -> tuple[float, float]:
@@ -75,52 +129,31 @@ def _room(axis: Axis) -> tuple[float, float]:
     return (axis.low / 1.08, axis.high * 1.08) if axis.log else (axis.low - room, axis.high + room)
 
 
-def _color(series: Series) -> str:
-    return _NEUTRAL if series.color < 0 else _COLORS[series.color % len(_COLORS)]
+def _style(series: Series, color: str) -> dict[str, Any]:
+    """How lines and points look; the markers x and + have no face."""
+    marker = _MARKERS[series.marker % len(_MARKERS)]
+    face = "white" if series.hollow and marker not in "x+" else color
+    return {"color": color, "marker": marker, "markerfacecolor": face, "label": series.label}
 
 
-def _face(series: Series) -> str:
-    return "white" if series.hollow and _MARKERS[series.marker % 6] not in "x+" else _color(series)
-
-
-def _line(axes: Any, series: Series) -> None:
-    color = _color(series)
+def _line(axes: "Axes", series: Series, color: str) -> None:
     if series.low:
         axes.fill_between(series.x, series.low, series.high, color=color, alpha=0.15, linewidth=0)
-    axes.plot(
-        series.x,
-        series.y,
-        color=color,
-        linestyle=_DASHES[series.dash % 4],
-        marker=_MARKERS[series.marker % 6],
-        markerfacecolor=_face(series),
-        label=series.label,
-    )
+    axes.plot(series.x, series.y, linestyle=_DASHES[series.dash % 4], **_style(series, color))
 
 
-def _step(axes: Any, series: Series) -> None:
-    axes.stairs(series.y, series.x, color=_color(series), alpha=0.15, fill=True)
-    axes.stairs(
-        series.y, series.x, color=_color(series), linestyle=_DASHES[series.dash % 4], linewidth=1.6, label=series.label
-    )
+def _step(axes: "Axes", series: Series, color: str) -> None:
+    axes.stairs(series.y, series.x, color=color, alpha=0.15, fill=True)
+    axes.stairs(series.y, series.x, color=color, linestyle=_DASHES[series.dash % 4], linewidth=1.6, label=series.label)
 
 
-def _point(axes: Any, series: Series) -> None:
+def _point(axes: "Axes", series: Series, color: str) -> None:
     x, y = series.x[0], series.y[0]
-    across = None if series.x_low is None or series.x_high is None else [[x - series.x_low], [series.x_high - x]]
-    along = [[y - series.low[0]], [series.high[0] - y]] if series.low else None
-    axes.errorbar(
-        x,
-        y,
-        xerr=None if across is None else [[max(0.0, side[0])] for side in across],
-        yerr=None if along is None else [[max(0.0, side[0])] for side in along],
-        color=_color(series),
-        marker=_MARKERS[series.marker % 6],
-        markerfacecolor=_face(series),
-        linestyle="none",
-        linewidth=1,
-        label=series.label,
-    )
+    across = None if series.x_low is None or series.x_high is None else (x - series.x_low, series.x_high - x)
+    along = (y - series.low[0], series.high[0] - y) if series.low else None
+    xerr, yerr = ([[max(0.0, side)] for side in sides] if sides else None for sides in (across, along))
+    axes.errorbar(x, y, xerr=xerr, yerr=yerr, fmt="none", ecolor=color, elinewidth=1)
+    axes.plot(x, y, linestyle="none", **_style(series, color))
 
 
 _DRAW = {"line": _line, "step": _step, "point": _point}

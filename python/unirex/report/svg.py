@@ -9,7 +9,6 @@ from unirex.report.figure import Axis, Figure, Series, number
 WIDTH, HEIGHT = 352, 270
 LEFT, RIGHT, TOP, BOTTOM = 46, 18, 30, 42
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-N_COLORS, N_MARKERS = 8, 6
 
 
 def to_svg(figure: Figure) -> str:
@@ -23,7 +22,6 @@ def to_svg(figure: Figure) -> str:
             *_axes(figure),
             *(piece for one in figure.series for piece in _band(figure, one)),
             *(piece for one in figure.series for piece in _DRAW[one.kind](figure, one)),
-            *(_names(figure) if figure.direct else ()),
             "</svg>",
         ]
     )
@@ -46,8 +44,7 @@ def _y(figure: Figure, value: float) -> float:
 
 
 def _classes(series: Series) -> str:
-    color = "cn" if series.color < 0 else f"c{series.color % N_COLORS}"
-    return f"{color} d{series.dash % 4}"
+    return f"{series.hue} d{series.dash % 4}"
 
 
 def _axes(figure: Figure) -> Iterator[str]:
@@ -137,42 +134,8 @@ _SHAPES = (
 
 
 def _marker(series: Series, x: float, y: float, about: str = "", *, size: float = 3.6) -> str:
-    shape = _SHAPES[series.marker % N_MARKERS](x, y, size)
+    shape = _SHAPES[series.marker % len(_SHAPES)](x, y, size)
     kind = "mark hollow" if series.hollow else "mark"
     title = f"<title>{escape(about)}</title>" if about else ""
     tag = shape[1 : shape.index(" ")]
     return f'{shape} class="{kind} {_classes(series)}">{title}</{tag}>'
-
-
-def _names(figure: Figure) -> Iterator[str]:
-    """The names of points next to them, where they cover neither each other nor a point."""
-    taken = [
-        (x - 8, y - 8, x + 8, y + 8) for x, y in ((_x(figure, one.x[0]), _y(figure, one.y[0])) for one in figure.series)
-    ]
-    for series in sorted(figure.series, key=lambda one: one.hollow):
-        text = series.label if len(series.label) <= 24 else f"{series.label[:23]}…"
-        x, y = _free(_x(figure, series.x[0]), _y(figure, series.y[0]), 6.9 * len(text), taken)
-        weight = "" if series.hollow else " own"
-        yield f'<text class="name{weight}" x="{x:.1f}" y="{y + 4:.1f}">{escape(text)}</text>'
-
-
-_Box = tuple[float, float, float, float]
-
-
-def _free(x: float, y: float, width: float, taken: list[_Box]) -> tuple[float, float]:
-    """Where a text of this width starts: to the right of the point, or the next place that is free."""
-    half = width / 2
-    tries = [(x + s * 10 - (width if s < 0 else 0), y + dy) for dy in (0, -12, 12, -24, 24, -36, 36) for s in (1, -1)]
-    tries += [(x - half, y - 17), (x - half, y + 17)]
-    for left, middle in tries:
-        box = (left, middle - 7, left + width, middle + 7)
-        inside = left >= LEFT + 2 and left + width <= WIDTH and middle - 6 >= TOP and middle + 6 <= TOP + _PLOT_HEIGHT
-        if inside and not any(_overlap(box, other) for other in taken):
-            taken.append(box)
-            return left, middle
-    # No place is free: over something else, but never outside of the figure.
-    return min(max(x + 10, LEFT + 2), WIDTH - width), y
-
-
-def _overlap(a: _Box, b: _Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

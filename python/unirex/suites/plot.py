@@ -1,25 +1,17 @@
-"""Plots of a suite: relative gains by method, or curves along a sweep, in colors that are easy to tell apart."""
+"""The plot of a suite: relative gains by method, or curves along a sweep."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from unirex.disk.atomic import atomic_write
 from unirex.metrics.nrg_table import COMPOSITES, TASK, Cell, GainTable, Mean
-from unirex.suites.recipe import Suite
+from unirex.report.figure import N_COLORS, Axis, Figure, Series, linear_axis, ticked_axis
+from unirex.report.plots import LEFT, RIGHT, save_figure
+from unirex.suites.recipe import Suite, Sweep
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Okabe and Ito's palette; markers repeat what colors say.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _COLUMNS = 3
-_EDGE = 0.25
+_LOW, _HIGH = -0.25, 1.25
 
 
 def draw(suite: Suite, table: GainTable, points: Mapping[str, tuple[str, Any]]) -> list[Path]:
@@ -30,124 +22,106 @@ def draw(suite: Suite, table: GainTable, points: Mapping[str, tuple[str, Any]]) 
         table: what is shown.
         points: data set of the table -> data set of the suite and value of the sweep.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
+    if find_spec("matplotlib") is None:
         return []
-    paths = []
-    with mpl.rc_context({"svg.hashsalt": "unirex", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(layout="constrained")
-        if suite.sweep is None:
-            _gains(figure, table)
-        else:
-            _curves(figure, suite, table, points)
-        for kind in ("png", "svg"):
-            paths.append(suite.output / f"table.{kind}")
-            with atomic_write(paths[-1]) as file:
-                figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-    return paths
+    if suite.sweep is None:
+        panels = list(_gains(table))
+        columns, size = min(_COLUMNS, len(panels)), (3.7, 1.2 + 0.24 * len(table.methods))
+    else:
+        metrics = [m for m in suite.table.plot if any(m in cell.values for cell in table.cells.values())]
+        panels = list(_curves(suite.sweep, metrics, table, points))
+        columns, size = len(metrics), (3.4, 2.9)
+    return save_figure(panels, suite.output / "table", ("png", "svg"), columns=columns, size=size) if panels else []
 
 
-def _gains(figure: "Figure", table: GainTable) -> None:
-    """A panel for each data set and one for the means: methods below each other, gains from 0 to 1.
-
-    Controls may lie outside; what is far outside is an arrow at the edge.
-    """
-    from matplotlib.lines import Line2D
-
-    panels: list[tuple[str, dict[str, Cell | Mean]]] = [
+def _gains(table: GainTable) -> Iterator[Figure]:
+    """A panel for each data set and one for the means: methods below each other, gains from 0 to 1."""
+    panels: list[tuple[str, Mapping[str, Cell | Mean]]] = [
         (data, {m: table.cells[data, m] for m in table.methods if (data, m) in table.cells}) for data in table.data
     ]
     if len(table.data) > 1 and table.means:
-        panels.append((f"mean over {len(table.data)} data sets", dict(table.means)))
-    width = min(_COLUMNS, len(panels))
-    height = math.ceil(len(panels) / width)
-    figure.set_size_inches(1.5 + 3.2 * width, height * (1.2 + 0.24 * len(table.methods)))
-    axes = figure.subplots(height, width, sharey=True, squeeze=False).reshape(-1).tolist()
-    for axis, (title, rows) in zip(axes, panels, strict=False):
-        _gain_panel(axis, title, rows, table)
-    for axis in axes[len(panels) :]:
-        axis.set_visible(False)
-    handles = [Line2D([], [], label=name, **_gain_style(number)) for number, name in enumerate(COMPOSITES)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+        panels.append((f"mean over {len(table.data)} data sets", table.means))
+    names = [f"{m} (control)" if m in table.controls else m for m in table.methods]
+    for number, (title, rows) in enumerate(panels):
+        ticks = tuple((float(place), "" if number % _COLUMNS else name) for place, name in enumerate(names))
+        yield Figure(
+            key="gains",
+            title=title,
+            x=Axis(label="", low=_LOW, high=_HIGH, ticks=((0.0, "0"), (0.5, "0.5"), (1.0, "1"))),
+            y=Axis(label="", low=len(names) - 0.5, high=-0.5, ticks=ticks),
+            series=tuple(
+                _gain(composite, rows[method], place)
+                for place, method in enumerate(table.methods)
+                for composite in COMPOSITES
+                if method in rows and composite in rows[method].composites
+            ),
+        )
 
 
-def _gain_panel(axis: "Axes", title: str, rows: Mapping[str, Cell | Mean], table: GainTable) -> None:
-    for place, method in enumerate(table.methods):
-        row = rows.get(method)
-        if row is None:
-            continue
-        for number, name in enumerate(COMPOSITES):
-            if name not in row.composites:
-                continue
-            main = name == "CNRG"
-            if main and row.low is not None and row.high is not None:
-                axis.plot([row.low, row.high], [place, place], color=_COLORS[number], linewidth=1.2)
-            value = row.composites[name]
-            beyond = "<" if value < -_EDGE else ">" if value > 1 + _EDGE else None
-            axis.plot(min(max(value, -_EDGE), 1 + _EDGE), place, **_gain_style(number, beyond))
-    axis.set_title(title)
-    axis.set_xlim(-_EDGE - 0.05, 1 + _EDGE + 0.05)
-    axis.set_yticks(range(len(table.methods)), [f"{m} (control)" if m in table.controls else m for m in table.methods])
-    axis.set_ylim(len(table.methods) - 0.5, -0.5)
-    axis.grid(axis="x", linewidth=0.3)
+def _gain(composite: str, row: Cell | Mean, place: int) -> Series:
+    """One gain of a method. Controls may lie far outside of 0 to 1: they are arrows at the edge."""
+    value, number, main = row.composites[composite], COMPOSITES.index(composite), composite == "CNRG"
+    beyond = LEFT if value < _LOW else RIGHT if value > _HIGH else None
+    return Series(
+        label=composite if beyond is None else "",
+        kind="point",
+        x=(min(max(value, _LOW), _HIGH),),
+        y=(float(place),),
+        x_low=row.low if main else None,
+        x_high=row.high if main else None,
+        color=number,
+        marker=number if beyond is None else beyond,
+        hollow=not main,
+    )
 
 
-def _gain_style(number: int, beyond: str | None = None) -> dict[str, Any]:
-    """How the composite of this number is drawn; an arrow where it lies beyond the axis."""
-    main = COMPOSITES[number] == "CNRG"
-    return {
-        "linestyle": "none",
-        "marker": beyond or _MARKERS[number],
-        "markersize": 7 if main else 4,
-        "color": _COLORS[number],
-        "markerfacecolor": _COLORS[number] if main else "white",
-    }
-
-
-def _curves(figure: "Figure", suite: Suite, table: GainTable, points: Mapping[str, tuple[str, Any]]) -> None:
+def _curves(
+    sweep: Sweep, metrics: Sequence[str], table: GainTable, points: Mapping[str, tuple[str, Any]]
+) -> Iterator[Figure]:
     """A row for each data set and a panel for each metric: the sweep's values to the right, a line for each method."""
-    assert suite.sweep is not None
-    data = list(dict.fromkeys(points[label][0] for label in table.data if label in points))
-    metrics = [m for m in suite.table.plot if any(m in cell.values for cell in table.cells.values())]
-    figure.set_size_inches(3.4 * len(metrics) + 0.6, 2.9 * len(data) + 0.7)
-    axes = figure.subplots(len(data), len(metrics), squeeze=False)
-    methods = [m for m in table.methods if m not in table.controls]
-    for i, name in enumerate(data):
-        for j, metric in enumerate(metrics):
-            by_value = {points[label][1]: label for label in table.data if label in points and points[label][0] == name}
-            shown = [value for value in suite.sweep.values if value in by_value]
-            _curve_panel(axes[i][j], shown, [by_value[value] for value in shown], metric, methods, table)
-            axes[i][j].set_xlabel(suite.sweep.key)
-            headline = table.headlines[by_value[shown[0]]] if metric == TASK else metric
-            axes[i][j].set_title(f"{name}: {headline}{' (lower is better)' if metric == 'sufficiency' else ''}")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+    shown = {points[label]: label for label in table.data if label in points}
+    for data in dict.fromkeys(data for data, _ in shown):
+        labels = {value: shown[data, value] for value in sweep.values if (data, value) in shown}
+        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in labels)
+        places = [float(value) if numeric else float(i) for i, value in enumerate(labels)]
+        for metric in metrics:
+            lines = [
+                _curve(
+                    number,
+                    method,
+                    metric,
+                    [(x, table.cells.get((label, method))) for x, label in zip(places, labels.values(), strict=True)],
+                )
+                for number, method in enumerate(m for m in table.methods if m not in table.controls)
+            ]
+            series = tuple(line for line in lines if line.x)
+            name = table.headlines[next(iter(labels.values()))] if metric == TASK else metric
+            yield Figure(
+                key="sweep",
+                title=f"{data}: {name}{' (lower is better)' if metric == 'sufficiency' else ''}",
+                x=ticked_axis(sweep.key, [(x, str(value)) for x, value in zip(places, labels, strict=True)]),
+                y=linear_axis("", [y for one in series for y in (*one.y, *one.low, *one.high)]),
+                series=series,
+            )
 
 
-def _curve_panel(
-    axis: "Axes", values: Sequence[Any], labels: Sequence[str], metric: str, methods: Sequence[str], table: GainTable
-) -> None:
-    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    numeric = len(numbers) == len(values)
-    places = numbers if numeric else list(range(len(values)))
-    for number, method in enumerate(methods):
-        cells = [table.cells.get((label, method)) for label in labels]
-        known = [(x, cell) for x, cell in zip(places, cells, strict=True) if cell is not None and metric in cell.values]
-        if not known:
-            continue
-        color = _COLORS[number % len(_COLORS)]
-        xs, ys = [x for x, _ in known], [cell.values[metric] for _, cell in known]
-        line = "-" if number < len(_COLORS) else "--"
-        marker = _MARKERS[number % len(_MARKERS)]
-        axis.plot(xs, ys, color=color, linestyle=line, marker=marker, markersize=4, label=method)
-        bounds = [(low, high) for low, high in (cell.intervals[metric] for _, cell in known) if None not in (low, high)]
-        if len(bounds) == len(xs):
-            lows, highs = np.array(bounds, dtype=np.float64).T
-            axis.fill_between(xs, lows, highs, color=color, alpha=0.12, linewidth=0)
-    if numeric and min(numbers) > 0 and max(numbers) >= 20 * min(numbers):
-        axis.set_xscale("log")
-    axis.set_xticks(places, [str(value) for value in values])
-    axis.minorticks_off()
-    axis.grid(linewidth=0.3)
+def _curve(number: int, method: str, metric: str, cells: Sequence[tuple[float, Cell | None]]) -> Series:
+    known = [(x, cell) for x, cell in cells if cell is not None and metric in cell.values]
+    bounds = [
+        (low, high)
+        for _, cell in known
+        for low, high in (cell.intervals[metric],)
+        if low is not None and high is not None
+    ]
+    whole = len(bounds) == len(known)
+    return Series(
+        label=method,
+        kind="line",
+        x=tuple(x for x, _ in known),
+        y=tuple(cell.values[metric] for _, cell in known),
+        low=tuple(low for low, _ in bounds) if whole else (),
+        high=tuple(high for _, high in bounds) if whole else (),
+        color=number,
+        dash=number // N_COLORS,
+        marker=number,
+    )
