@@ -19,7 +19,7 @@ from unirex.config.identity import determining, digest, training_part
 from unirex.config.run import parse, to_yaml
 from unirex.metrics import Resampling, Run, gain_table, row_values, score
 from unirex.suites.launch import Launcher, groups
-from unirex.suites.ledger import Entry, Ledger, current
+from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.plan import completed_digest, make_plan
 from unirex.suites.recipe import read_suite
 from unirex.suites.session import share
@@ -42,22 +42,21 @@ def test_entries_come_back_and_the_first_of_a_name_and_digest_counts(tmp_path: P
     assert not ledger.add(entry(date="2027-01-01"))
     assert ledger.add(entry(config={"seed": 0, "train": {"lr": 0.2}}))
     assert [e.date for e in ledger.entries()] == ["2026-01-01"] * 2
-    assert current(ledger.entries(), "s")["one", "slm", 0].config["train"]["lr"] == 0.2
-    assert current(ledger.entries(), "other") == {}
+    assert newest(ledger.entries(), "s")["one", "slm", 0].config["train"]["lr"] == 0.2
+    assert newest(ledger.entries(), "other") == {}
     with ledger.path.open("a") as file:  # as a merge of two clones leaves it
         file.write(ledger.path.read_text())
     assert len(ledger.entries()) == 2
 
 
-def test_a_torn_last_line_is_dropped_with_a_word(tmp_path: Path) -> None:
-    said: list[str] = []
-    ledger = Ledger(path=tmp_path / "s.jsonl", say=said.append)
+def test_a_cut_off_last_line_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = Ledger(path=tmp_path / "s.jsonl")
     ledger.add(entry())
     whole = ledger.path.read_text()
     ledger.path.write_text(whole + whole[:40])
     for _ in range(2):
         assert len(ledger.entries()) == 1
-    assert said == [f"{ledger.path}: line 2 is torn, and left out"]
+    assert capsys.readouterr().out == f"{ledger.path}: line 2 is cut off, and left out\n"
     ledger.add(entry(seed=1))
     assert [json.loads(line)["seed"] for line in ledger.path.read_text().splitlines()] == [0, 1]
 
@@ -367,5 +366,5 @@ def test_a_shared_model_gives_the_numbers_of_one_trained_anew(
 
 
 def test_an_entry_of_another_suite_does_not_count() -> None:
-    found = current([entry(), replace(entry(), suite="t", date="later")], "s")
+    found = newest([entry(), replace(entry(), suite="t", date="later")], "s")
     assert found["one", "slm", 0].date == "2026-01-01"

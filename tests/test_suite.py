@@ -304,7 +304,7 @@ def test_ctrl_c_stops_running_runs_and_starts_no_other(fake: Path, capsys: pytes
     assert time.monotonic() - started < 50
     out, err = capsys.readouterr()
     assert "one/slm/0: stopped" in out
-    assert "the same command goes on from there" in err
+    assert "the same command continues from there" in err
     assert len(world.calls()) == 1
     world.set(world.plan[0], "")
     assert world.run() == 0

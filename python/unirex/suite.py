@@ -67,9 +67,9 @@ def run(options: Any) -> int:
     page = None if options.page is None else Path(options.page)
     if suite.ledger is not None and options.table_only:
         return write_results(suite, page)
-    from unirex.suites.session import Session  # needs torch
+    from unirex.suites.session import run_suite  # needs torch
 
-    return Session(suite=suite, overrides=overrides, options=options, page=page).run()
+    return run_suite(suite, overrides, options, page)
 
 
 if __name__ == "__main__":

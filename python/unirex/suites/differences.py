@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from unirex.metrics import Resampling, row_values
 from unirex.metrics.paired import Paired, paired
 from unirex.metrics.row_values import RowValues
-from unirex.suites.ledger import Entry, Ledger
+from unirex.suites.ledger import Entries, Ledger
 from unirex.suites.recipe import Suite
+from unirex.suites.table import markdown_table
 
 _HEADS = {
     "csd": "CSD ↑",
@@ -15,7 +16,6 @@ _HEADS = {
     "auprc": "AUPRC ↑",
     "token_f1": "token F1 ↑",
 }
-Entries = Mapping[tuple[str, str, int], Entry]
 
 
 def differences(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
@@ -36,9 +36,7 @@ def differences(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         if rows:
             head = next(iter(known.values())).layout.headline
             titles = ["method", "seeds", f"{head} ↑", *_HEADS.values()]
-            lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *rows]
-            table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-            blocks.append(f"**{data}: {ours} minus the method of the row**\n\n{table}")
+            blocks.append(f"**{data}: {ours} minus the method of the row**\n\n{markdown_table(titles, rows)}")
     if blocks:
         blocks.append(
             "Differences of the means over the seeds that both have, in brackets the interval of 95 % over instances "

@@ -9,12 +9,12 @@ from unirex.disk.run_folder import RunFolder
 from unirex.metrics import Run
 from unirex.suites.plan import Planned, complete
 from unirex.suites.recipe import Suite
-from unirex.suites.table import CONTROLS, Found, inline, read_costs
+from unirex.suites.table import CONTROLS, Finished, inline, read_costs
 
 
-def collect(suite: Suite, plan: Sequence[Planned]) -> Found:
+def collect(suite: Suite, plan: Sequence[Planned]) -> Finished:
     """What the finished runs of a plan have left; data sets on which nothing but controls is finished are left out."""
-    found = Found(controls=[name for name, part in suite.methods.items() if part.control])
+    found = Finished(controls=[name for name, part in suite.methods.items() if part.control])
     finished = [run for run in plan if run.finished()]
     for run in finished:
         _add(found, suite, run, run.label, run.folder)
@@ -27,10 +27,12 @@ def collect(suite: Suite, plan: Sequence[Planned]) -> Found:
 
 
 def missing(plan: Sequence[Planned], failures: Mapping[str, str]) -> list[str]:
-    """What the table lacks, in words."""
+    """The runs that the table lacks, in whole or in part, as a paragraph; nothing if there are none."""
     lines = [f"- {run.name}: failed: {inline(failures[run.name])}" for run in plan if run.name in failures]
-    open_runs = [run for run in plan if run.name not in failures and not (run.finished() and _transferred(run))]
-    lines += [f"- {run.name}: not finished" for run in open_runs]
+    for run in plan:
+        judged = run.finished() and all(complete(transfer.folder) for transfer in run.transfers)
+        if run.name not in failures and not judged:
+            lines.append(f"- {run.name}: not finished")
     return ["Not in the table, or in part:\n\n" + "\n".join(lines)] if lines else []
 
 
@@ -51,7 +53,7 @@ def write_state(suite: Suite, plan: Sequence[Planned], failures: Mapping[str, st
         json.dump(entries, file, indent=1, ensure_ascii=False)
 
 
-def _add(found: Found, suite: Suite, run: Planned, label: str, folder: Path) -> None:
+def _add(found: Finished, suite: Suite, run: Planned, label: str, folder: Path) -> None:
     def made(method: str, path: Path) -> Run:
         return Run(method=method, data=label, seed=str(run.seed), path=str(path))
 
@@ -60,7 +62,3 @@ def _add(found: Found, suite: Suite, run: Planned, label: str, folder: Path) -> 
         path = RunFolder(folder).reference(control)
         if path.is_file() and control not in suite.methods:
             found.add_control(made(control, path))
-
-
-def _transferred(run: Planned) -> bool:
-    return all(complete(transfer.folder) for transfer in run.transfers)

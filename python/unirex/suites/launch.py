@@ -53,15 +53,6 @@ class Result:
     message: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Slot:
-    """A worker's number, the file descriptors of the locks that it holds, and the runs that share a model with its."""
-
-    number: int
-    held: tuple[int, ...]
-    alike: tuple[Planned, ...]
-
-
 @dataclass(kw_only=True)
 class Launcher:
     """Runs a plan to its end, past runs that fail.
@@ -69,20 +60,18 @@ class Launcher:
     Attributes:
         config: how.
         report: called with each result, in the thread of `run_all`.
-        say: prints a line.
-        known: whether a run's result is there already, wherever it was made.
+        known: whether a run's result exists already, on whatever machine it was made.
     """
 
     config: LaunchConfig
     report: Callable[[Result], None]
-    say: Callable[[str], None] = say
-    known: Callable[[Planned], bool] = lambda run: False
+    known: Callable[[Planned], bool]
     _stop: threading.Event = field(default_factory=threading.Event)
     _children: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def run_all(self, plan: Sequence[Planned]) -> list[Result]:
-        """The results, in the order in which runs ended; runs that share a model run one after the other.
+    def run_all(self, plan: Sequence[Planned]) -> None:
+        """Runs the plan; runs that share a model run one after the other.
 
         Ctrl-C asks running runs to save and stop, and starts no other; a second one kills them.
         """
@@ -91,34 +80,31 @@ class Launcher:
             waiting.put(group)
         ended: SimpleQueue[Result] = SimpleQueue()
         slots = [threading.Thread(target=self._slot, args=(i, waiting, ended)) for i in range(self.config.jobs)]
-        results: list[Result] = []
         with _terminable():
             for slot in slots:
                 slot.start()
             try:
-                self._collect(slots, ended, results)
+                self._collect(slots, ended)
             except KeyboardInterrupt:
                 self._stop.set()
-                self.say("stopping: running runs save their state; again to kill them")
+                say("stopping: active runs save their state; press Ctrl-C again to kill them")
                 self._signal(signal.SIGINT)
                 try:
-                    self._collect(slots, ended, results)
+                    self._collect(slots, ended)
                 except KeyboardInterrupt:
                     self._signal(signal.SIGKILL)
-                    self._collect(slots, ended, results)
-        return results
+                    self._collect(slots, ended)
 
     @property
     def stopped(self) -> bool:
         """Whether Ctrl-C ended it."""
         return self._stop.is_set()
 
-    def _collect(self, slots: Sequence[threading.Thread], ended: "SimpleQueue[Result]", results: list[Result]) -> None:
+    def _collect(self, slots: Sequence[threading.Thread], ended: "SimpleQueue[Result]") -> None:
         while True:
             alive = any(slot.is_alive() for slot in slots)
             while not ended.empty():
-                results.append(ended.get())
-                self.report(results[-1])
+                self.report(ended.get())
             if not alive:
                 return
             time.sleep(0.05)
@@ -135,31 +121,37 @@ class Launcher:
                     return
                 started = time.perf_counter()
                 try:
-                    outcome, message = self._locked_one(number, group, run)
+                    outcome, message = self._one(number, group, run)
                 except (OSError, ValueError) as error:
                     outcome, message = "failed", " ".join(str(error).split())
                 ended.put(Result(run=run, outcome=outcome, seconds=time.perf_counter() - started, message=message))
 
-    def _locked_one(self, number: int, group: tuple[Planned, ...], run: Planned) -> tuple[Outcome, str]:
+    def _one(self, number: int, group: tuple[Planned, ...], run: Planned) -> tuple[Outcome, str]:
         if self.known(run):
             return "skipped", ""
-        with _locked(run, self._stop, self.say) as held:
-            if self.known(run):  # another process had it meanwhile
+        with _locked(run, self._stop) as held:
+            if self.known(run):  # another process has finished it in the meantime
                 return "skipped", ""
-            return self._one(_Slot(number=number, held=held, alike=group), run)
+            if self._stop.is_set():
+                return "stopped", ""
 
-    def _one(self, slot: _Slot, run: Planned) -> tuple[Outcome, str]:
+            def start(module: str, *arguments: str) -> tuple[int, str]:
+                return self._start(number, held, run.folder / "output.log", module, arguments)
+
+            return self._train_and_judge(start, group, run)
+
+    def _train_and_judge(
+        self, start: Callable[..., tuple[int, str]], group: tuple[Planned, ...], run: Planned
+    ) -> tuple[Outcome, str]:
         """Trains unless that is done, then judges on other data sets, past those that fail."""
-        if self._stop.is_set():
-            return "stopped", ""
         state = run.state(overwrite=self.config.overwrite)
         skipped = state == "done"
         if not skipped:
             for transfer in run.transfers:
                 RunFolder(transfer.folder).metrics.unlink(missing_ok=True)
-            how = "--resume=true" if state == "resume" else "--overwrite=true"
-            trained = _trained(run, slot.alike) if state == "new" else []
-            code, message = self._start(slot, run, "unirex.train", [*run.arguments, *trained, how])
+            trained = _trained(run, group) if state == "new" else []
+            mode = "--resume=true" if state == "resume" else "--overwrite=true"
+            code, message = start("unirex.train", *run.arguments, *trained, mode)
             if code:
                 return ("stopped", "") if self._stop.is_set() else ("failed", message)
             if not run.finished():
@@ -172,21 +164,22 @@ class Launcher:
                 continue
             skipped = False
             _prepare(transfer)
-            code, message = self._start(slot, run, "unirex.evaluate", [f"--config={transfer.recipe}"])
+            code, message = start("unirex.evaluate", f"--config={transfer.recipe}")
             if code:
                 failures.append(f"{transfer.name}: {message}")
         if self._stop.is_set() and failures:
             return "stopped", ""
         return ("failed", "; ".join(failures)) if failures else ("skipped" if skipped else "done", "")
 
-    def _start(self, slot: _Slot, run: Planned, module: str, arguments: Sequence[str]) -> tuple[int, str]:
-        """Exit code of a command, and the last line it said; all it says is in the run's `output.log`."""
+    def _start(
+        self, number: int, held: tuple[int, ...], log: Path, module: str, arguments: Sequence[str]
+    ) -> tuple[int, str]:
+        """The exit code of a command and the last line of its output, all of which goes to the log."""
         command = [*self._launcher(), module, *arguments]
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.config.threads), "PYTHONUNBUFFERED": "1"}
         environment.setdefault("TOKENIZERS_PARALLELISM", "false")
         if self.config.devices:
-            environment["CUDA_VISIBLE_DEVICES"] = self.config.devices[slot.number % len(self.config.devices)]
-        log = run.folder / "output.log"
+            environment["CUDA_VISIBLE_DEVICES"] = self.config.devices[number % len(self.config.devices)]
         with log.open("ab") as out:
             out.write(f"$ {' '.join(command)}\n".encode())
             out.flush()
@@ -197,11 +190,11 @@ class Launcher:
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,
-                pass_fds=slot.held,
+                pass_fds=held,
             )
             with self._guard:
                 self._children[child.pid] = child
-            if self._stop.is_set():  # Ctrl-C fell between the check and the start
+            if self._stop.is_set():  # Ctrl-C came between the check and the start
                 self._signal(signal.SIGINT)
             code = child.wait()
             with self._guard:
@@ -231,9 +224,9 @@ def groups(plan: Sequence[Planned]) -> list[tuple[Planned, ...]]:
     return [tuple(group) for group in found.values()]
 
 
-def _trained(run: Planned, alike: Sequence[Planned]) -> list[str]:
-    """The argument that lets a run take the model of one that is finished, where there is one."""
-    for other in alike:
+def _trained(run: Planned, group: Sequence[Planned]) -> list[str]:
+    """The argument that lets a run take the model of a finished run of its group, where there is one."""
+    for other in group:
         if other is not run and RunFolder(other.folder).model.is_dir() and other.finished():
             return [f"--trained={other.folder}"]
     return []
@@ -255,10 +248,10 @@ def _complaint(log: Path) -> str:
 
 
 @contextmanager
-def _locked(run: Planned, stop: threading.Event, say: Callable[[str], None]) -> Iterator[tuple[int, ...]]:
-    """Nobody else writes this run meanwhile: yields what a child inherits to go on holding the lock.
+def _locked(run: Planned, stop: threading.Event) -> Iterator[tuple[int, ...]]:
+    """Holds the lock of a run's folder; yields its descriptor, which a child inherits.
 
-    So a child that a killed suite left behind is waited for, not doubled.
+    So if a killed suite left a child behind, the next suite waits for it and does not start it twice.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     path = run.folder / ".lock"

@@ -1,12 +1,12 @@
 """The ledger of a suite: a line for each finished run, kept in the repository, so that nothing is run twice.
 
-A line is the run's configuration and its digest, its metrics, what it cost, and on what. Beside the ledger,
+A line holds the run's configuration and its digest, its metrics, its cost and its machine. Next to the ledger,
 `rows/DIGEST.parquet` holds the row values that tables and paired intervals are made from (`unirex.metrics.row_values`).
 """
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from unirex.config.identity import digest
 from unirex.disk.untrusted import read_json
+from unirex.text import say
 
 try:
     import fcntl
@@ -66,21 +67,23 @@ class Entry:
         return self.suite, self.data, self.method, self.seed
 
 
+Entries = Mapping[tuple[str, str, int], Entry]
+"""Data set as the table calls it, method, seed -> entry."""
+
+
 @dataclass(kw_only=True)
 class Ledger:
     """The entries of a file that may grow while it is read.
 
     Attributes:
         path: of the file; it need not exist.
-        say: prints a line.
     """
 
     path: Path
-    say: Callable[[str], None] = print
-    _told: set[str] = field(default_factory=set)
+    _told: set[int] = field(default_factory=set)
 
     def entries(self) -> list[Entry]:
-        """All entries in order. Of one name and digest the first counts; a torn last line is left out with a word.
+        """All entries in order. Of one name and digest the first counts; a cut-off last line is left out and reported.
 
         Raises:
             ValueError: a line that is no entry, or whose digest is not that of its settings.
@@ -91,8 +94,9 @@ class Ledger:
             return []
         found: dict[tuple[Name, str], Entry] = {}
         lines = text.split("\n")
-        if lines[-1]:
-            self._warn(f"{self.path}: line {len(lines)} is torn, and left out")
+        if lines[-1] and len(lines) not in self._told:
+            self._told.add(len(lines))
+            say(f"{self.path}: line {len(lines)} is cut off, and left out")
         for number, line in enumerate(lines[:-1], start=1):
             if line.strip():
                 entry = _entry(line, f"{self.path}: line {number}")
@@ -117,14 +121,9 @@ class Ledger:
         """The file of an entry's row values, or of those of control scores on its model."""
         return self.path.parent / "rows" / f"{entry.digest[:16]}{source and f'-{source}'}.parquet"
 
-    def _warn(self, line: str) -> None:
-        if line not in self._told:
-            self._told.add(line)
-            self.say(line)
 
-
-def current(entries: Sequence[Entry], suite: str) -> dict[tuple[str, str, int], Entry]:
-    """(data set, method, seed) -> the entry that holds: the last one, where the settings have changed since others."""
+def newest(entries: Sequence[Entry], suite: str) -> Entries:
+    """The entries of a suite; if its settings have changed, the last of each run."""
     return {(e.data, e.method, e.seed): e for e in entries if e.suite == suite}
 
 
@@ -140,7 +139,7 @@ def _entry(line: str, where: str) -> Entry:
 
 
 def _cut_torn(file: IO[bytes]) -> int:
-    """Cuts what stands behind the last line end, which a kill left there; returns the length."""
+    """Removes what a kill left after the last line end; returns the length."""
     file.seek(0)
     content = file.read()
     end = content.rfind(b"\n") + 1
@@ -151,7 +150,7 @@ def _cut_torn(file: IO[bytes]) -> int:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[bytes]]:
-    """The file, open for reading and writing; no other process adds to it in the meantime."""
+    """The file, open for reading and writing, to which no other process can add."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     with os.fdopen(descriptor, "r+b") as file:
         if fcntl is not None:

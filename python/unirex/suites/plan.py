@@ -13,7 +13,7 @@ import yaml
 from unirex.config.identity import determining, difference, digest, filled, renamed, training_part
 from unirex.config.run import RunConfig, parse, to_yaml
 from unirex.disk.run_folder import RunFolder
-from unirex.suites.recipe import Override, Part, Suite
+from unirex.suites.recipe import Override, Recipe, Suite
 from unirex.text import suggest
 
 State = Literal["done", "resume", "new"]
@@ -45,7 +45,7 @@ class Transfer:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What the ledger has an entry for: a run on its own data set, or its model on another one.
+    """One entry of the ledger: a run on its own data set, or its model on another one.
 
     Attributes:
         label: of the data set in the table.
@@ -69,18 +69,16 @@ class Planned:
 
     Attributes:
         data, method: names in the suite.
-        point: the value of the sweep, None without one.
         seed: of training.
-        label: of data set and point, as in the table.
+        label: of the data set, and the value of the sweep, in the table.
         folder: of the run.
         arguments: of `unirex.train`.
-        config: what they come to, as read from YAML.
+        config: the configuration that the arguments give, as read from YAML.
         transfers: what the trained model is then judged on.
     """
 
     data: str
     method: str
-    point: Any
     seed: int
     label: str
     folder: Path
@@ -137,17 +135,15 @@ class Planned:
         return complete(self.folder) and self._difference() is None
 
     def _difference(self) -> str | None:
-        """In what the run in the folder differs from this one."""
+        """How the run in the folder differs from this one, None if it does not."""
         path = RunFolder(self.folder).config
         stored = _read_yaml(path)
         if not isinstance(stored, dict):
             return f"{path} cannot be read"
-        found = told_difference(stored, self.config)
-        if found is None:
-            return None
-        # A run of an older version lacks the settings that came since: it had what are now their defaults.
-        with suppress(ValueError):
-            stored = _plain(parse([f"--config={path}"], prog="unirex.train", description=""))
+        if told_difference(stored, self.config) is not None:
+            # A run of an older version lacks the settings that came since: it had what are now their defaults.
+            with suppress(ValueError):
+                stored = _plain(parse([f"--config={path}"], prog="unirex.train", description=""))
         return told_difference(stored, self.config)
 
 
@@ -163,36 +159,23 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
         ValueError: an unknown name, or the first configuration that a run would refuse.
     """
     _parse.cache_clear()  # files and variables may have changed since another plan
-    data, methods = _chosen(suite, only)
+    known = [*suite.data, *suite.methods]
+    for name in only:
+        if name not in known:
+            raise ValueError(f"--only {name}: expected data sets or methods of {suite.path}{suggest(name, known)}")
     for override in overrides:
-        if not override.holds_for(*suite.data, *suite.methods):
-            known = [*suite.data, *suite.methods]
-            raise ValueError(
-                f"--set {override.who}:{override.key}: no such method or data set{suggest(override.who, known)}"
-            )
-    runs = []
-    for point in suite.points:
-        for name in data:
-            for method in methods:
-                label, folder, arguments, settings = _composed(suite, name, method, point, overrides)
-                config = _parsed(suite, f"data.{name} with methods.{method}", [*arguments, "--seed=0"])
-                content = _plain(config)
-                for seed in suite.seeds_of(method):
-                    run = folder / str(seed)
-                    runs.append(
-                        Planned(
-                            data=name,
-                            method=method,
-                            point=point,
-                            seed=seed,
-                            label=label,
-                            folder=run,
-                            arguments=(*arguments, f"--seed={seed}", f"--output={run}"),
-                            config={**content, "seed": seed},
-                            transfers=_transfers(suite, name, run, settings, overrides),
-                        )
-                    )
-    return runs
+        if not override.holds_for(*known):
+            who = override.who
+            raise ValueError(f"--set {who}:{override.key}: no such method or data set{suggest(who, known)}")
+    data = [name for name in suite.data if name in only] or list(suite.data)
+    methods = [name for name in suite.methods if name in only] or list(suite.methods)
+    return [
+        run
+        for point in suite.points
+        for name in data
+        for method in methods
+        for run in _planned(suite, name, method, point, overrides)
+    ]
 
 
 def told_difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
@@ -224,38 +207,43 @@ def complete(folder: Path) -> bool:
     return isinstance(content, dict) and RunFolder(folder).predictions.is_file()
 
 
-def _chosen(suite: Suite, only: Sequence[str]) -> tuple[list[str], list[str]]:
-    for name in only:
-        if name not in suite.data and name not in suite.methods:
-            known = [*suite.data, *suite.methods]
-            raise ValueError(f"--only {name}: expected data sets or methods of {suite.path}{suggest(name, known)}")
-    data = [name for name in suite.data if name in only]
-    methods = [name for name in suite.methods if name in only]
-    return data or list(suite.data), methods or list(suite.methods)
-
-
-def _composed(
-    suite: Suite, data: str, method: str, point: Any, overrides: Sequence[Override]
-) -> tuple[str, Path, list[str], dict[str, Any]]:
-    """Label, folder above the seeds, arguments, and the settings that every data set of this run gets."""
-    parts = suite.data[data], suite.methods[method]
-    configs = [*suite.base, *(file for part in parts for file in part.configs)]
-    settings = {**suite.settings, **parts[0].settings, **parts[1].settings}
-    label = suite.label(data, point)
+def _planned(suite: Suite, data: str, method: str, point: Any, overrides: Sequence[Override]) -> list[Planned]:
+    """The runs of a method on a data set, one for each seed."""
+    recipes = suite.data[data], suite.methods[method]
+    configs = [*suite.base, *recipes[0].configs, *recipes[1].configs]
+    settings = {**suite.settings, **recipes[0].settings, **recipes[1].settings}
     if suite.sweep is not None:
         settings[suite.sweep.key] = point
     settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
-    arguments = [f"--config={file}" for file in configs] + as_arguments(settings)
-    return label, suite.output / "runs" / label / method, arguments, settings
+    arguments = as_arguments(configs, settings)
+    content = _plain(_parsed(suite, f"data.{data} with methods.{method}", [*arguments, "--seed=0"]))
+    label, runs = suite.label(data, point), []
+    for seed in suite.seeds_of(method):
+        folder = suite.output / "runs" / label / method / str(seed)
+        others = [(name, recipe) for name, recipe in suite.transfer.items() if name != data]
+        runs.append(
+            Planned(
+                data=data,
+                method=method,
+                seed=seed,
+                label=label,
+                folder=folder,
+                arguments=(*arguments, f"--seed={seed}", f"--output={folder}"),
+                config={**content, "seed": seed},
+                transfers=tuple(_transfer(suite, *other, folder, settings, overrides) for other in others),
+            )
+        )
+    return runs
 
 
-def as_arguments(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as a run's command line takes them.
+def as_arguments(configs: Sequence[Path], settings: Mapping[str, Any]) -> list[str]:
+    """Configuration files and settings as a run's command line takes them.
 
-    >>> as_arguments({"train.epochs": 1, "data.labels": ["False", "True"], "model.backbone": None})
-    ['--train.epochs=1', '--data.labels=["False", "True"]', '--model.backbone=null']
+    >>> as_arguments([Path("a.yaml")], {"train.epochs": 1, "data.labels": ["False", "True"], "model.backbone": None})
+    ['--config=a.yaml', '--train.epochs=1', '--data.labels=["False", "True"]', '--model.backbone=null']
     """
-    return [f"--{k}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}" for k, v in settings.items()]
+    values = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in settings.items()}
+    return [f"--config={file}" for file in configs] + [f"--{key}={value}" for key, value in values.items()]
 
 
 @cache
@@ -275,29 +263,16 @@ def _plain(config: RunConfig) -> dict[str, Any]:
     return content
 
 
-def _transfers(
-    suite: Suite, data: str, run: Path, settings: Mapping[str, Any], overrides: Sequence[Override]
-) -> tuple[Transfer, ...]:
-    return tuple(
-        _transfer(suite, name, part, run, settings, overrides) for name, part in suite.transfer.items() if name != data
-    )
-
-
 def _transfer(
-    suite: Suite, name: str, part: Part, run: Path, settings: Mapping[str, Any], overrides: Sequence[Override]
+    suite: Suite, name: str, recipe: Recipe, run: Path, settings: Mapping[str, Any], overrides: Sequence[Override]
 ) -> Transfer:
     """How a run's model is judged on another data set: that set's own recipe, with the run's `eval` settings."""
     judged = {key: value for key, value in settings.items() if key.startswith("eval.")}
     judged |= {o.key: o.value for o in overrides if o.key in ("data.limit", "data.seed") and o.holds_for(name)}
-    arguments = [f"--config={file}" for file in part.configs] + as_arguments({**judged, **part.settings})
-    config = _parsed(suite, f"transfer.{name}", arguments)
+    config = _parsed(suite, f"transfer.{name}", as_arguments(recipe.configs, {**judged, **recipe.settings}))
     folder = run / "transfer" / name
-    content = {
-        "model": str(RunFolder(run).model),
-        "output": str(folder),
-        "data": json.loads(json.dumps(asdict(config.data))),
-        "eval": json.loads(json.dumps(asdict(config.eval))),
-    }
+    sections = {"data": asdict(config.data), "eval": asdict(config.eval)}
+    content = {"model": str(RunFolder(run).model), "output": str(folder), **json.loads(json.dumps(sections))}
     return Transfer(name=name, folder=folder, content=content)
 
 

@@ -16,14 +16,14 @@ Convention = Literal["strict", "eraser", "paper"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """One method or data set: its configuration files, and settings that win over them.
+class Recipe:
+    """What a suite says about a method or data set: configuration files, and settings that win over them.
 
     Attributes:
         configs: files, applied in order.
         settings: dotted key -> value.
         control: shown in the table, but never the worst or best of it.
-        seeds: of a method that does not take the suite's.
+        seeds: of a method that does not take the suite's; those of a data set are None.
     """
 
     configs: tuple[Path, ...]
@@ -54,7 +54,7 @@ class TableConfig:
         perturbation: how tokens were hidden; None = the first of `eval.how`.
         replicates: of the bootstrap.
         plot: the metrics of the plot of a sweep.
-        against: the method whose paired differences from all others the table of a ledger shows; None = no such block.
+        against: the method that the table of a ledger compares with all others; None = no comparison.
     """
 
     convention: Convention = "strict"
@@ -79,18 +79,18 @@ class Suite:
         transfer: data sets that every trained model is judged on, without training.
         references: the method whose models the control scores (random, gold, inverse) are shown for; None = none.
         table: how the table is made.
-        ledger: file of what is done, kept where results are kept; None = the folder of the runs says it.
+        ledger: file that lists finished runs; None = the runs' folders say what is finished.
     """
 
     path: Path
     output: Path
     base: tuple[Path, ...]
-    data: Mapping[str, Part]
-    methods: Mapping[str, Part]
+    data: Mapping[str, Recipe]
+    methods: Mapping[str, Recipe]
     seeds: tuple[int, ...] = (0,)
     settings: Mapping[str, Any] = field(default_factory=dict)
     sweep: Sweep | None = None
-    transfer: Mapping[str, Part] = field(default_factory=dict)
+    transfer: Mapping[str, Recipe] = field(default_factory=dict)
     references: str | None = None
     table: TableConfig = field(default_factory=TableConfig)
     ledger: Path | None = None
@@ -112,8 +112,8 @@ class Suite:
     def with_seeds(self, seeds: Sequence[int]) -> "Suite":
         """The same with other seeds; a method with seeds of its own keeps those among them."""
         kept = {
-            name: part if part.seeds is None else replace(part, seeds=tuple(s for s in part.seeds if s in seeds))
-            for name, part in self.methods.items()
+            name: one if one.seeds is None else replace(one, seeds=tuple(s for s in one.seeds if s in seeds))
+            for name, one in self.methods.items()
         }
         return replace(self, seeds=tuple(dict.fromkeys(seeds)), methods=kept)
 
@@ -134,24 +134,24 @@ def read_suite(where: str) -> Suite:
     for key in ("data", "methods"):
         if not entries.get(key):
             raise ValueError(f"{where}: {key} is {entries.get(key)!r}, expected one name or more")
-    methods = _parts(entries["methods"], path, "methods")
-    references = entries.get("references", next((name for name, part in methods.items() if not part.control), None))
-    if references is not None and references not in methods:
-        raise ValueError(
-            f"{where}: references is {references!r}, expected a method or null{suggest(str(references), methods)}"
-        )
+    methods = _recipes(entries["methods"], path, "methods")
+    references = entries.get("references", next((name for name, one in methods.items() if not one.control), None))
+    table = _table(entries.get("table"), where)
+    for key, name in (("references", references), ("table.against", table.against)):
+        if name is not None and name not in methods:
+            raise ValueError(f"{where}: {key} is {name!r}, expected a method or null{suggest(str(name), methods)}")
     return Suite(
         path=path,
         output=Path(expand(str(entries.get("output", f"runs/{path.stem}")), f"{where}: output")),
         base=_files(entries.get("base", []), path, "base"),
-        data=_parts(entries["data"], path, "data"),
+        data=_recipes(entries["data"], path, "data"),
         methods=methods,
         seeds=_seeds(entries.get("seeds", [0]), where),
         settings=_settings(entries.get("set"), f"{where}: set"),
         sweep=_sweep(entries.get("sweep"), where),
-        transfer=_parts(entries.get("transfer") or {}, path, "transfer"),
+        transfer=_recipes(entries.get("transfer") or {}, path, "transfer"),
         references=references,
-        table=_against(_table(entries.get("table"), where), methods, where),
+        table=table,
         ledger=_ledger(entries.get("ledger"), path),
     )
 
@@ -198,40 +198,38 @@ def _mapping(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
         raise ValueError(f"{where}: holds {type(content).__name__}, expected the keys {', '.join(known)}")
     for key in content:
         if key not in known:
-            raise ValueError(
-                f"{where}: unknown key {key!r}{suggest(str(key), known) or f', expected {chr(44).join(known)}'}"
-            )
+            raise ValueError(f"{where}: unknown key {key!r}{suggest(str(key), known)}, expected {', '.join(known)}")
     return content
 
 
-def _parts(content: Any, path: Path, key: str) -> dict[str, Part]:
+def _recipes(content: Any, path: Path, key: str) -> dict[str, Recipe]:
     where = f"{path}: {key}"
     if not isinstance(content, dict):
         raise ValueError(f"{where} holds {type(content).__name__}, expected names with their configuration files")
-    return {_name(name, where): _part(entry, path, f"{key}.{name}") for name, entry in content.items()}
+    return {_name(name, where): _recipe(entry, path, f"{key}.{name}") for name, entry in content.items()}
 
 
 def _name(name: Any, where: str) -> str:
-    """A name becomes a folder's, and a column's."""
+    """A name that can also be a folder's."""
     text = str(name)
     if not text or text.startswith(".") or any(c in '/\\{}:@"' or not c.isprintable() for c in text):
         raise ValueError(f"{where}: name {text!r}, expected one without / \\ {{ }} : @ and no dot in front")
     return text
 
 
-def _part(entry: Any, path: Path, key: str) -> Part:
+def _recipe(entry: Any, path: Path, key: str) -> Recipe:
     where = f"{path}: {key}"
     if isinstance(entry, (str, list)):
-        return Part(configs=_files(entry, path, key))
+        return Recipe(configs=_files(entry, path, key))
     entries = _mapping(entry, where, ("config", "set", "control", *(["seeds"] if key.startswith("methods.") else [])))
     control = entries.get("control", False)
     if not isinstance(control, bool):
         raise ValueError(f"{where}.control is {control!r}, expected true or false")
-    return Part(
+    return Recipe(
         configs=_files(entries.get("config", []), path, f"{key}.config"),
         settings=_settings(entries.get("set"), f"{where}.set"),
         control=control,
-        seeds=_seeds(entries["seeds"], f"{where}") if "seeds" in entries else None,
+        seeds=_seeds(entries["seeds"], where) if "seeds" in entries else None,
     )
 
 
@@ -268,13 +266,6 @@ def _seeds(content: Any, where: str) -> tuple[int, ...]:
     return tuple(content)
 
 
-def _against(table: TableConfig, methods: Mapping[str, Part], where: str) -> TableConfig:
-    if table.against is not None and table.against not in methods:
-        hint = suggest(str(table.against), methods)
-        raise ValueError(f"{where}: table.against is {table.against!r}, expected a method or null{hint}")
-    return table
-
-
 def _ledger(content: Any, path: Path) -> Path | None:
     if content is None:
         return None
@@ -301,7 +292,7 @@ def _table(content: Any, where: str) -> TableConfig:
         entries["convention"] = current("convention", str(entries["convention"]))
     for key, allowed in (("convention", get_args(Convention)), ("perturbation", (None, *PERTURBATIONS))):
         if key in entries and entries[key] not in allowed:
-            shown = ", ".join("null" if value is None else str(value) for value in allowed)
+            shown = ", ".join(value or "null" for value in allowed)
             raise ValueError(f"{where}: table.{key} is {entries[key]!r}, expected one of {shown}")
     replicates = entries.get("replicates", 1000)
     if type(replicates) is not int or not 0 <= replicates <= 100_000:

@@ -18,13 +18,14 @@ from unirex.suites.recipe import Suite
 from unirex.suites.table import CONTROLS, read_costs
 
 _LEFT_OUT = re.compile(r"@0\.|:|_(entropy|kl|micro)\b")
-_KEPT = ("train_seconds", "judge_seconds", "step_seconds", "step_instances", "explain_seconds", "explain_instances")
-_FOOTPRINT = ("cpu_seconds", "peak_memory", "peak_device_memory", "device", "threads", "versions", "step", "best_epoch")
+_KEPT = (
+    *("train_seconds", "judge_seconds", "step_seconds", "step_instances", "explain_seconds", "explain_instances"),
+    *("cpu_seconds", "peak_memory", "peak_device_memory", "device", "threads", "versions", "step", "best_epoch"),
+)
 
 
-def record(suite: Suite, ledger: Ledger, run: Planned) -> list[Entry]:
-    """Adds what a finished run and its transfers have left to the ledger; returns what was new."""
-    added = []
+def record(suite: Suite, ledger: Ledger, run: Planned) -> None:
+    """Adds what a finished run and its transfers have left to the ledger."""
     for judged in run.judged:
         entry = _entry(suite, run, judged)
         left = RunFolder(judged.folder)
@@ -36,14 +37,12 @@ def record(suite: Suite, ledger: Ledger, run: Planned) -> list[Entry]:
                 str(path), convention=suite.table.convention, perturbation=suite.table.perturbation
             )
             row_values.write(rows, ledger.rows(entry, source))
-        if ledger.add(entry):
-            added.append(entry)
-    return added
+        ledger.add(entry)
 
 
 def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
-    reports = _reports(judged.folder)
-    own = reports[0]
+    content = read_json(RunFolder(judged.folder).metrics.read_bytes())
+    own, *others = content.get("systems", [content])
     return Entry(
         suite=suite.path.stem,
         data=judged.label,
@@ -56,7 +55,7 @@ def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
         metrics=_metrics(own),
         references={
             source: _metrics(report)
-            for report in reports[1:]
+            for report in others
             if (source := str(report["about"].get("scores_from"))) in CONTROLS
         },
         cost=_cost(judged.folder),
@@ -66,14 +65,8 @@ def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
     )
 
 
-def _reports(folder: Path) -> list[dict[str, Any]]:
-    content = read_json(RunFolder(folder).metrics.read_bytes())
-    found: list[dict[str, Any]] = content.get("systems", [content])
-    return found
-
-
 def _metrics(report: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Means and numbers of undefined rows, of every perturbation, but not of single fractions and classes."""
+    """Means and numbers of undefined rows under every perturbation, without those of single fractions and classes."""
     return {
         name: [None if metric["value"] is None else float(f"{metric['value']:.8g}"), metric["n_undefined"]]
         for metric in report["metrics"]
@@ -82,9 +75,9 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def _cost(folder: Path) -> dict[str, Any]:
-    """What the run's log says of time, memory and machine; `columns` are those of the table."""
+    """Time, memory and machine from the run's log; `columns` are those of the table."""
     end = _last_event(folder)
-    found = {name: _rounded(end[name]) for name in (*_KEPT, *_FOOTPRINT) if name in end}
+    found = {name: _rounded(end[name]) for name in _KEPT if name in end}
     columns = {name: _rounded(value) for name, value in read_costs(folder).items()}
     if "train_seconds" in end:
         columns["run_minutes"] = _rounded((end["train_seconds"] + end["judge_seconds"]) / 60)
@@ -104,7 +97,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _commit(folder: Path) -> str | None:
-    """The commit that a clone stands at."""
+    """The commit of the clone, None outside of one."""
     try:
         found = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607

@@ -1,15 +1,15 @@
 """The table of a suite from its ledger: nothing is trained, and no torch is needed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unirex.disk.atomic import atomic_write
 from unirex.metrics import Run
-from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable
+from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable, Mean
 from unirex.suites.differences import differences
-from unirex.suites.ledger import Entry, Ledger, current
+from unirex.suites.ledger import Entries, Entry, Ledger, newest
 from unirex.suites.recipe import Suite
-from unirex.suites.table import CONTROLS, Found, write_page, write_table
+from unirex.suites.table import CONTROLS, FILES, Finished, markdown_table, write_page, write_table
 from unirex.text import say
 
 NOTHING = "—"
@@ -21,7 +21,8 @@ _NOTE = (
     "of scoring an instance; run min: of training and judging. A model that several rows share was trained once, and "
     "each of them shows what it cost."
 )
-Cells = Mapping[str, Mapping[str, tuple[int, ...]]]
+Wanted = Mapping[str, Mapping[str, tuple[int, ...]]]
+"""Data set of the table -> method -> seeds."""
 
 
 def write_results(suite: Suite, page: Path | None = None) -> int:
@@ -30,37 +31,37 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
     Raises:
         ValueError: a ledger that cannot be read, or an entry without its row values.
     """
-    ledger = Ledger(path=_required(suite))
-    entries = current(ledger.entries(), suite.path.stem)
-    found = from_ledger(suite, ledger, entries)
-    expected = cells(suite)
+    assert suite.ledger is not None
+    ledger = Ledger(path=suite.ledger)
+    entries = newest(ledger.entries(), suite.path.stem)
+    wanted = _wanted(suite)
 
     def markdown(table: GainTable | None, columns: Columns) -> str:
-        return "\n\n".join([to_markdown(expected, entries, table, columns), *differences(suite, ledger, entries)])
+        return "\n\n".join([_to_markdown(wanted, entries, table, columns), *differences(suite, ledger, entries)])
 
-    paths = write_table(suite, found, markdown)
+    paths = write_table(suite, _from_ledger(suite, ledger, entries), markdown)
     if not paths:
         suite.output.mkdir(parents=True, exist_ok=True)
-        paths = [suite.output / "table.md"]
+        paths = [suite.output / FILES["markdown"]]
         with atomic_write(paths[0], "w") as file:
             file.write(markdown(None, {}) + "\n")
     if page is not None:
         write_page(page, suite)
-    say(f"{progress(expected, entries)}; written: {', '.join(map(str, paths))}")
+    say(f"{_progress(wanted, entries)}; written: {', '.join(map(str, paths))}")
     return 0
 
 
-def cells(suite: Suite) -> Cells:
-    """Data set of the table -> method -> its seeds: all that the suite asks for."""
+def _wanted(suite: Suite) -> Wanted:
+    """All runs that the suite asks for."""
     own = [(suite.label(data, point), data) for point in suite.points for data in suite.data]
     far = [(f"{label} to {name}", name) for name in suite.transfer for label, data in own if name != data]
     return {label: {m: seeds for m in suite.methods if (seeds := suite.seeds_of(m))} for label, _ in [*own, *far]}
 
 
-def from_ledger(suite: Suite, ledger: Ledger, entries: Mapping[tuple[str, str, int], Entry]) -> Found:
+def _from_ledger(suite: Suite, ledger: Ledger, entries: Entries) -> Finished:
     """What the ledger has of a suite, with the control scores on the models of `references`."""
-    found = Found(controls=[name for name, part in suite.methods.items() if part.control])
-    for data, methods in cells(suite).items():
+    found = Finished(controls=[name for name, part in suite.methods.items() if part.control])
+    for data, methods in _wanted(suite).items():
         for method, seeds in methods.items():
             for entry in (entries[key] for seed in seeds if (key := (data, method, seed)) in entries):
                 found.add(_run(ledger, entry, method), entry.cost["columns"])
@@ -70,60 +71,46 @@ def from_ledger(suite: Suite, ledger: Ledger, entries: Mapping[tuple[str, str, i
     return found.ordered()
 
 
-def progress(expected: Cells, entries: Mapping[tuple[str, str, int], Entry]) -> str:
-    """How many of the runs are done, in words."""
-    wanted = [(data, method, seed) for data, ms in expected.items() for method, seeds in ms.items() for seed in seeds]
-    return f"{sum(key in entries for key in wanted)} of {len(wanted)} runs done"
+def _progress(wanted: Wanted, entries: Entries) -> str:
+    keys = [(data, method, seed) for data, ms in wanted.items() for method, seeds in ms.items() for seed in seeds]
+    return f"{sum(key in entries for key in keys)} of {len(keys)} runs done"
 
 
-def to_markdown(
-    expected: Cells, entries: Mapping[tuple[str, str, int], Entry], table: GainTable | None, columns: Columns
-) -> str:
+def _to_markdown(wanted: Wanted, entries: Entries, table: GainTable | None, columns: Columns) -> str:
     """A block for each data set, missing cells as a dash, and one of the means over the data sets."""
-    blocks = [f"{progress(expected, entries)}; {NOTHING} = not run yet."]
-    for data, methods in expected.items():
-        done = progress({data: methods}, entries)
-        rows = [f"| {' | '.join(row)} |" for row in _rows(data, methods, table, columns)]
-        blocks.append(f"**{data}** ({done})\n\n" + "\n".join(rows))
+    blocks = [f"{_progress(wanted, entries)}; {NOTHING} = not run yet."]
+    for data, methods in wanted.items():
+        done = _progress({data: methods}, entries)
+        blocks.append(f"**{data}** ({done})\n\n{_block(data, methods, table, columns)}")
     if table is not None and len(table.data) > 1 and table.means:
-        rows = ["| method | FNRG | PNRG | TNRG | CNRG |  |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
-        for method in table.methods:
-            mean = table.means.get(method)
-            values = [_number(mean.composites.get(c)) if mean else NOTHING for c in COMPOSITES]
-            interval = _interval(mean.low, mean.high) if mean else NOTHING
-            rows.append(f"| {_label(table, method)} | {' | '.join([*values, interval])} |")
-        blocks.append(f"**mean over {len(table.data)} data sets, of methods run on all of them**\n\n" + "\n".join(rows))
+        means = [[_label(table, method), *_composites(table.means.get(method))] for method in table.methods]
+        title = f"**mean over {len(table.data)} data sets, of methods run on all of them**"
+        blocks.append(f"{title}\n\n{markdown_table(['method', *COMPOSITES, ''], means)}")
     ends = [] if table is None else [_ends(table)]
     return "\n\n".join([*blocks, *ends, _NOTE])
 
 
-def _rows(
-    data: str, methods: Mapping[str, Sequence[int]], table: GainTable | None, columns: Columns
-) -> Iterator[list[str]]:
-    """The head, the line below it, and a row for each method of the suite, then those of the controls."""
+def _block(data: str, methods: Mapping[str, Sequence[int]], table: GainTable | None, columns: Columns) -> str:
+    """A row for each method of the suite, then those of the controls."""
     known = table if table is not None and data in table.data else None
     names = [n for n in _ORDER if known is None or n == "csd" or n in known.ends[data]]
     heads = [known.headlines[data] if known and n == TASK else _SHORT.get(n, n.upper()) for n in names]
     arrows = [f"{head} {'↓' if name in LOWER else '↑'}" for name, head in zip(names, heads, strict=True)]
     head = ["method", "seeds", *arrows, *COMPOSITES, "", *_SHOWN.values()]
-    yield head
-    yield ["---", *["---:"] * (len(head) - 1)]
     extra = [m for m in known.methods if m not in methods and (data, m) in known.cells] if known else []
+    rows = []
     for method in [*methods, *extra]:
         cell = known.cells.get((data, method)) if known else None
-        wanted = methods.get(method)
+        seeds = methods.get(method)
         if cell is None or known is None:
-            yield [method, f"0 of {len(wanted or ())}", *[NOTHING] * (len(head) - 2)]
+            rows.append([method, f"0 of {len(seeds or ())}", *[NOTHING] * (len(head) - 2)])
             continue
-        seeds = (
-            str(len(cell.seeds))
-            if wanted is None or len(cell.seeds) == len(wanted)
-            else (f"{len(cell.seeds)} of {len(wanted)}")
-        )
+        n = len(cell.seeds)
+        done = str(n) if seeds is None or n == len(seeds) else f"{n} of {len(seeds)}"
         costs = [_cost(columns.get(name, {}).get((data, method))) for name in _SHOWN]
-        composites = [_number(cell.composites.get(c)) for c in COMPOSITES]
         values = [_value(cell, name) for name in names]
-        yield [_label(known, method), seeds, *values, *composites, _interval(cell.low, cell.high), *costs]
+        rows.append([_label(known, method), done, *values, *_composites(cell), *costs])
+    return markdown_table(head, rows)
 
 
 def _value(cell: Cell, name: str) -> str:
@@ -148,8 +135,12 @@ def _label(table: GainTable, method: str) -> str:
     return f"{method} (control)" if method in table.controls else method
 
 
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3f}"
+def _composites(row: Cell | Mean | None) -> list[str]:
+    """The composites and the interval of the last of them."""
+    if row is None:
+        return [NOTHING] * (len(COMPOSITES) + 1)
+    values = (row.composites.get(name) for name in COMPOSITES)
+    return [*(NOTHING if value is None else f"{value:.3f}" for value in values), _interval(row.low, row.high)]
 
 
 def _cost(value: float | None) -> str:
@@ -165,9 +156,3 @@ def _run(ledger: Ledger, entry: Entry, method: str, source: str = "") -> Run:
     if not path.is_file():
         raise ValueError(f"{path}: no such file, expected the row values of {'/'.join(map(str, entry.name))}")
     return Run(method=method, data=entry.data, seed=str(entry.seed), path=str(path))
-
-
-def _required(suite: Suite) -> Path:
-    if suite.ledger is None:
-        raise ValueError(f"{suite.path}: ledger is null, expected the name of a .jsonl file")
-    return suite.ledger

@@ -1,7 +1,7 @@
 """The table of a suite: what its finished runs reached and what they cost, in every format."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ COST_NOTE = (
 
 
 @dataclass(kw_only=True)
-class Found:
+class Finished:
     """Finished runs, and what each cost.
 
     Attributes:
@@ -50,23 +50,23 @@ class Found:
         if run.method not in self.controls:
             self.controls.append(run.method)
 
-    def ordered(self) -> "Found":
+    def ordered(self) -> "Finished":
         """The runs in the order of the rows, controls last; without data sets that have nothing but controls."""
         compared = {run.data for run in self.runs if run.method not in self.controls}
         kept = sorted((run for run in self.runs if run.data in compared), key=lambda run: run.method in self.controls)
         present = {run.method for run in kept}
-        return Found(runs=kept, costs=self.costs, controls=[name for name in self.controls if name in present])
+        return Finished(runs=kept, costs=self.costs, controls=[name for name in self.controls if name in present])
 
     @property
     def columns(self) -> Columns:
         """Mean costs over seeds, as columns of the table."""
         names = dict.fromkeys((*COSTS, *(name for costs in self.costs.values() for name in costs)))
         return {
-            name: {cell: _mean(costs[name]) for cell, costs in self.costs.items() if costs.get(name)} for name in names
+            name: {cell: sum(c[name]) / len(c[name]) for cell, c in self.costs.items() if c.get(name)} for name in names
         }
 
 
-def write_table(suite: Suite, found: Found, markdown: Callable[[GainTable, Columns], str]) -> list[Path]:
+def write_table(suite: Suite, found: Finished, markdown: Callable[[GainTable, Columns], str]) -> list[Path]:
     """Writes the table of what is finished in every format, and the plot; returns the paths, none where nothing is.
 
     Args:
@@ -107,7 +107,7 @@ def write_page(page: Path, suite: Suite) -> None:
     first, last = f"<!-- suite {name} -->", f"<!-- end of suite {name} -->"
     text = page.read_text(encoding="utf-8")
     if text.count(first) != 1 or text.count(last) != 1 or text.index(first) > text.index(last):
-        raise ValueError(f"{page}: expected one line {first} and one {last} behind it")
+        raise ValueError(f"{page}: expected one line {first} and one {last} after it")
     table = (suite.output / FILES["markdown"]).read_text(encoding="utf-8")
     before, after = text[: text.index(first)], text[text.index(last) :]
     with atomic_write(page, "w") as file:
@@ -135,10 +135,12 @@ def read_costs(folder: Path) -> dict[str, float]:
     return found
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
 def inline(text: str) -> str:
     """Text that Markdown shows as it is."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#" else c for c in text)
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose columns are numbers, the first apart."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
