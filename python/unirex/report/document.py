@@ -7,7 +7,7 @@ import numpy as np
 
 from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.report import Report
-from unirex.report.found import Found
+from unirex.report.found import RunFiles
 from unirex.report.histogram import Histogram
 from unirex.report.instances import Instance
 from unirex.report.reading import WordScores
@@ -51,7 +51,7 @@ class Part:
         n_wrong: rows whose prediction is wrong.
     """
 
-    folder: Found
+    folder: RunFiles
     report: Report
     references: Mapping[str, Report]
     words: WordScores
@@ -78,7 +78,6 @@ class Document:
         instances: those shown, side by side in all runs.
         seeds: those of them that differ in their seed alone, together.
         n_left_out: instances that were chosen and did not fit into the limit of words.
-        least: how many rows of a run are called the least faithful and the least plausible.
         gains: relative gains, where several runs were judged on the same data.
         gains_missing: why there are none.
         limits: what bounds the size.
@@ -88,7 +87,6 @@ class Document:
     instances: tuple[Instance, ...]
     seeds: tuple[SeveralSeeds, ...] = ()
     n_left_out: int = 0
-    least: int = 0
     gains: GainTable | None = None
     gains_missing: str | None = None
     limits: Limits = field(default_factory=Limits)

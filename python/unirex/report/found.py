@@ -15,7 +15,7 @@ MAX_TEXT = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class RunFiles:
     """One run, as far as its files are there.
 
     Attributes:
@@ -39,7 +39,7 @@ class Found:
     saved: Mapping[str, float | None] = field(default_factory=dict)
 
 
-def read_folders(runs: Sequence[str | os.PathLike[str]], names: Sequence[str] | None = None) -> list[Found]:
+def read_folders(runs: Sequence[str | os.PathLike[str]], names: Sequence[str] | None = None) -> list[RunFiles]:
     """The runs with names that differ: those given, or the shortest ends of their paths that do.
 
     Raises:
@@ -80,16 +80,16 @@ def _parts(path: str) -> list[str]:
     return parts[:-1] if parts[-1] == RunFolder(Path()).predictions.name and len(parts) > 1 else parts
 
 
-def _read(path: str, name: str) -> Found:
+def _read(path: str, name: str) -> RunFiles:
     given = Path(path)
     folder = given if RunFolder(given).predictions.is_file() else None
     if folder is None and given == RunFolder(given.parent).predictions and given.is_file():
         folder = given.parent
     if folder is None:
-        return Found(name=name, where=path, predictions=path)
+        return RunFiles(name=name, where=path, predictions=path)
     run = RunFolder(folder)
     dev, end = _log(run.log)
-    return Found(
+    return RunFiles(
         name=name,
         where=path,
         predictions=str(run.predictions),

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 from unirex import __version__
 from unirex.report import figures, svg, tables
 from unirex.report.document import Document
-from unirex.report.figure import Figure, number, percent
-from unirex.report.instances import LEVELS, Instance
+from unirex.report.figure import Figure, Series, number, percent
+from unirex.report.instances import LEVELS
 from unirex.text import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -26,8 +27,7 @@ def to_html(report: Document) -> str:
     Raises:
         ValueError: jinja2 is not installed.
     """
-    labels = list(dict.fromkeys(one.label for one in report.instances if one.label is not None))
-    labels.sort()
+    labels = sorted({one.label for one in report.instances if one.label is not None})
     style = _read("page.css") + "".join(_label_rule(place) for place in range(len(labels)))
     script = _read("page.js")
     page = _environment().get_template("page.html.j2")
@@ -40,7 +40,6 @@ def to_html(report: Document) -> str:
         style=_markup(style),
         script=_markup(script),
         labels=labels,
-        label_place={label: place for place, label in enumerate(labels)},
         levels=range(LEVELS + 1),
         headline=tables.headline(report),
         gains=tables.gains(report),
@@ -53,12 +52,11 @@ def to_html(report: Document) -> str:
         curves=_drawn(figures.curves(report.parts)),
         trade_off=_drawn(figures.trade_off(report.parts)),
         distributions=_drawn(figures.distributions(report.parts)),
-        counts=_counts(report),
-        tags=_tags,
+        counts=Counter(tag for one in report.instances for tag in one.tags),
         marker=_marker,
         number=number,
         percent=percent,
-        plain=_plain,
+        sortable=_sortable,
     )
     return text
 
@@ -92,7 +90,7 @@ def _read(name: str) -> str:
 
 
 def _label_rule(place: int) -> str:
-    """Hides what has another label, where no script does: values are numbers of ours, never text from data."""
+    """The rule that hides other labels without a script; it holds our numbers, never text from data."""
     return f'body:has(#label option[value="l{place}"]:checked) .instance:not(.l{place}){{display:none}}\n'
 
 
@@ -128,41 +126,11 @@ def _drawn(found: Sequence[Figure]) -> list[tuple[Figure, Any, list[tuple[Any, s
     ]
 
 
-def _counts(report: Document) -> dict[str, int]:
-    """How many of the instances shown each filter leaves."""
-    shown = report.instances
-    return {
-        "wrong": sum(one.wrong for one in shown),
-        "unfaithful": sum(one.unfaithful is not None for one in shown),
-        "implausible": sum(one.implausible is not None for one in shown),
-        "differs": sum(one.differs for one in shown) if len(report.parts) > 1 else 0,
-    }
-
-
-def _tags(instance: Instance, label_place: dict[str, int]) -> str:
-    """The classes by which filters find an instance."""
-    found = [
-        name
-        for name, there in (
-            ("wrong", instance.wrong),
-            ("unfaithful", instance.unfaithful is not None),
-            ("implausible", instance.implausible is not None),
-            ("differs", instance.differs),
-        )
-        if there
-    ]
-    if instance.label is not None:
-        found.append(f"l{label_place[instance.label]}")
-    return " ".join(found)
-
-
 def _marker(run: int) -> Any:
     """The sign of a run, as in the figures."""
-    from unirex.report.figure import Series
-
     return _markup(svg.swatch(Series(label="", kind="point", x=(), y=(), color=run, marker=run)))
 
 
-def _plain(value: float) -> str:
+def _sortable(value: float) -> str:
     """A number for sorting, empty where it is undefined."""
     return "" if math.isnan(value) else f"{value:.6g}"

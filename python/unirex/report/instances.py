@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from unirex.metrics.batch import Batch
+from unirex.metrics.ragged import Ragged
 from unirex.report.picks import Key
 from unirex.text import plain
 
@@ -19,8 +20,8 @@ LONGEST_CONTEXT = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """A word.
+class ShownWord:
+    """A word of an instance, as the page and the terminal show it.
 
     Attributes:
         text: safe to show, at most 80 characters.
@@ -55,7 +56,7 @@ class View:
     label: str | None
     prediction: str | None
     confidence: float | None
-    words: tuple[Word, ...]
+    words: tuple[ShownWord, ...]
     more: int
     context: str | None
     values: Mapping[str, float]
@@ -95,6 +96,17 @@ class Instance:
     def differs(self) -> bool:
         """Whether the runs predict different classes."""
         return len({view.prediction for view in self.views if view is not None}) > 1
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The filters of the page that leave it."""
+        found = {
+            "wrong": self.wrong,
+            "unfaithful": self.unfaithful is not None,
+            "implausible": self.implausible is not None,
+            "differs": self.differs,
+        }
+        return tuple(name for name, holds in found.items() if holds)
 
     def worst(self, metric: str) -> float:
         """The lowest value over the runs, NaN if none has it."""
@@ -169,41 +181,32 @@ def _lists(rows: pa.RecordBatch, name: str, where: str) -> list[list[str] | None
     return found
 
 
-def _words(batch: Batch, row: int, texts: list[str] | None, who: str, most: int) -> tuple[Word, ...]:
+def _words(batch: Batch, row: int, texts: list[str] | None, who: str, most: int) -> tuple[ShownWord, ...]:
     """The first words of a row; without texts there is nothing to show."""
     if texts is None:
         return ()
     n = len(texts)
-    scores: list[float | None] = [None] * n
     for name, rows in (("scores", batch.scores), ("rationale", batch.rationale)):
         if rows is not None and (found := int(rows.lengths[row])) != n:
             raise ValueError(f"{who}: words has {n} values, expected {found} (as {name})")
-    if batch.scores is not None:
-        raw = batch.scores.values[batch.scores.offsets[row] : batch.scores.offsets[row + 1]]
-        scores = [float(score) if np.isfinite(score) else None for score in raw]
-    rationale, gold = _flags(batch, row, n)
+    raw = [float("nan")] * n if batch.scores is None else _row(batch.scores, row)
+    scores = [float(score) if np.isfinite(score) else None for score in raw]
+    rationale = [False] * n if batch.rationale is None else _row(batch.rationale, row)
+    gold = _row(batch.gold.rows, row) if batch.gold is not None and batch.gold.known[row] else [None] * n
     shades = levels(scores)
-    scored = batch.scores is not None
     return tuple(
-        Word(
+        ShownWord(
             text=plain(texts[i] or "", longest=LONGEST_WORD, lines=False),
             level=shades[i],
             score=scores[i],
-            rationale=rationale[i],
+            rationale=bool(rationale[i]),
             gold=gold[i],
-            seen=not scored or scores[i] is not None,
+            seen=batch.scores is None or scores[i] is not None,
         )
         for i in range(min(n, most))
     )
 
 
-def _flags(batch: Batch, row: int, n: int) -> tuple[list[bool], list[float | None]]:
-    rationale: list[bool] = [False] * n
-    gold: list[float | None] = [None] * n
-    if batch.rationale is not None:
-        rows = batch.rationale
-        rationale = rows.values[rows.offsets[row] : rows.offsets[row + 1]].astype(bool).tolist()
-    if batch.gold is not None and batch.gold.known[row]:
-        rows = batch.gold.rows
-        gold = rows.values[rows.offsets[row] : rows.offsets[row + 1]].tolist()
-    return rationale, gold
+def _row(rows: Ragged, row: int) -> list[Any]:
+    found: list[Any] = rows.values[rows.offsets[row] : rows.offsets[row + 1]].tolist()
+    return found

@@ -31,7 +31,7 @@ PLAUSIBILITY = ("auprc", "token_f1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class FirstPass:
     """A prediction file after the first pass.
 
     Attributes:
@@ -57,7 +57,7 @@ class Reading:
         return tuple(name for name in SHOWN if name in names)
 
 
-def read(system: str, options: Mapping[str, Any], most: int) -> Reading:
+def read(system: str, options: Mapping[str, Any], most: int) -> FirstPass:
     """The first pass over a file: every metric, and at most `most` candidates for being shown.
 
     Raises:
@@ -89,7 +89,7 @@ def read(system: str, options: Mapping[str, Any], most: int) -> Reading:
             plausibility=None if ranked["p"] is None else found[ranked["p"]],
             label=batch.label,
         )
-    return Reading(plan=made, report=finish(made, state), state=state, picker=picker, scores=scores, rows=rows)
+    return FirstPass(plan=made, report=finish(made, state), state=state, picker=picker, scores=scores, rows=rows)
 
 
 def _first(names: Sequence[str], known: Collection[str]) -> str | None:
@@ -127,7 +127,7 @@ class WordScores:
 
 
 def read_again(
-    reading: Reading, wanted: Sequence[Key], most_words: int
+    reading: FirstPass, wanted: Sequence[Key], most_words: int
 ) -> tuple[WordScores, dict[Key, tuple[str, View]]]:
     """The second pass: where the words' scores lie, and the wanted rows with their words."""
     made = reading.plan
@@ -154,7 +154,7 @@ def _as_arrow(mask: NDArray[np.bool_]) -> pa.BooleanArray:
 
 
 def _shown(
-    parser: Parser, reading: Reading, part: pa.RecordBatch, where: str, most_words: int
+    parser: Parser, reading: FirstPass, part: pa.RecordBatch, where: str, most_words: int
 ) -> dict[Key, tuple[str, View]]:
     batch = parser.parse(part, where)
     names = [column.name for column in reading.plan.layout.columns]

@@ -108,7 +108,6 @@ def build(
         instances=instances,
         seeds=seeds,
         n_left_out=left_out,
-        least=max(one.picker.least() for one in readings),
         gains=gains,
         gains_missing=missing,
         limits=limits,

@@ -8,8 +8,8 @@ from typing import Any
 from unirex.disk.untrusted import parse_yaml
 from unirex.metrics.report import Report
 from unirex.metrics.seeds import over_seeds
-from unirex.report.found import Found
-from unirex.report.reading import Reading
+from unirex.report.found import RunFiles
+from unirex.report.reading import FirstPass
 
 _OF_ONE_RUN = ("seed", "output")
 """The keys of a configuration that may differ between seeds of one method."""
@@ -30,7 +30,7 @@ class SeveralSeeds:
     report: Report
 
 
-def group(folders: Sequence[Found], readings: Sequence[Reading]) -> tuple[SeveralSeeds, ...]:
+def group(folders: Sequence[RunFiles], readings: Sequence[FirstPass]) -> tuple[SeveralSeeds, ...]:
     """The groups of two runs or more whose configurations and instances are the same, seeds apart."""
     found: dict[Any, list[int]] = {}
     for number, (folder, reading) in enumerate(zip(folders, readings, strict=True)):

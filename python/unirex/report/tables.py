@@ -4,15 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
+from unirex.disk.untrusted import parse_yaml
 from unirex.metrics.definitions import Direction
 from unirex.metrics.families import families, family_of
 from unirex.metrics.nrg_table import COMPOSITES
+from unirex.metrics.nrg_table import Cell as GainCell
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.report.document import Document, Part, defined
 from unirex.report.figure import number
 from unirex.text import plain
+
+_BY = ", random words by {}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class TextCell:
     """A value, its interval, and whether it is the best of the runs."""
 
     value: str
@@ -52,18 +54,18 @@ class Row:
     run: int | None
     control: bool
     rows: int
-    cells: tuple[Cell, ...]
+    cells: tuple[TextCell, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class TextTable:
     """Heads and rows."""
 
     heads: tuple[Head, ...]
     rows: tuple[Row, ...]
 
 
-def headline(report: Document) -> Table:
+def headline(report: Document) -> TextTable:
     """The metrics that matter, runs and their controls below each other."""
     single = len(report.parts) == 1
     systems: list[tuple[int | None, str, Report, bool]] = [
@@ -76,7 +78,7 @@ def headline(report: Document) -> Table:
         for control, system in part.references.items()
     ]
     metrics = list(_headline_metrics(report.parts))
-    best = {name: _best(name, report.parts) for name, _ in metrics}
+    best = {name: _best_run(name, report.parts) for name, _ in metrics}
     rows = tuple(
         Row(
             name=name,
@@ -89,7 +91,7 @@ def headline(report: Document) -> Table:
         )
         for number, name, system, control in systems
     )
-    return Table(heads=tuple(head for _, head in metrics), rows=rows)
+    return TextTable(heads=tuple(head for _, head in metrics), rows=rows)
 
 
 def _headline_metrics(parts: Sequence[Part]) -> Iterator[tuple[str, Head]]:
@@ -106,28 +108,27 @@ def _headline_metrics(parts: Sequence[Part]) -> Iterator[tuple[str, Head]]:
         yield metric.name, Head(text=family.heading, direction=metric.direction, about=family.meaning + where)
 
 
-def _best(name: str, parts: Sequence[Part]) -> float | None:
-    """The best value of several runs on the same data, None where there is none."""
-    if len({part.data for part in parts}) > 1:
-        return None
+def _best_run(name: str, parts: Sequence[Part]) -> float | None:
+    """The best value of several runs on the same data."""
     found = [part.report[name] for part in parts if name in part.report]
-    known = [metric.value for metric in found if defined(metric.value)]
-    if len(parts) < 2 or len(set(known)) < 2 or found[0].direction == "none":
+    if len({part.data for part in parts}) > 1 or not found:
         return None
-    return max(known) if found[0].direction == "higher" else min(known)
+    return _best([metric.value for metric in found if defined(metric.value)], found[0].direction)
 
 
-def _highest(values: Sequence[float]) -> float | None:
-    """The highest value, None where all are equal."""
-    return max(values) if len(set(values)) > 1 else None
+def _best(values: Sequence[float], direction: Direction) -> float | None:
+    """The best value, None if all are equal or no direction is better."""
+    if direction == "none" or len(set(values)) < 2:
+        return None
+    return max(values) if direction == "higher" else min(values)
 
 
-def _cell(name: str, system: Report, best: float | None) -> Cell:
+def _cell(name: str, system: Report, best: float | None) -> TextCell:
     if name not in system:
-        return Cell(value="–", about="not available")
+        return TextCell(value="–", about="not available")
     metric = system[name]
     undefined = f"{metric.n} rows" + (f", {metric.n_undefined} undefined" if metric.n_undefined else "")
-    return Cell(
+    return TextCell(
         value=number(metric.value),
         interval=interval(metric),
         best=best is not None and metric.value == best,
@@ -135,47 +136,41 @@ def _cell(name: str, system: Report, best: float | None) -> Cell:
     )
 
 
-def interval(metric: Metric) -> str:
+def interval(value: Metric | GainCell) -> str:
     """The interval as text, empty where there is none."""
-    if metric.low is None or metric.high is None:
+    if value.low is None or value.high is None:
         return ""
-    return f"[{number(metric.low)}, {number(metric.high)}]"
+    return f"[{number(value.low)}, {number(value.high)}]"
 
 
-def gains(report: Document) -> list[tuple[str, Table]]:
+def gains(report: Document) -> list[tuple[str, TextTable]]:
     """Title and table of relative gains for each data set."""
     table = report.gains
     if table is None:
         return []
-    heads = {
-        "FNRG": "faithfulness",
-        "PNRG": "plausibility",
-        "TNRG": "task",
-        "CNRG": "mean of the three",
-    }
+    heads = {"FNRG": "faithfulness", "PNRG": "plausibility", "TNRG": "task", "CNRG": "mean of the three"}
     places = {part.name: place for place, part in enumerate(report.parts)}
     found = []
     for data in table.data:
         cells = {method: table.cells[data, method] for method in table.methods if (data, method) in table.cells}
         shown = [name for name in COMPOSITES if any(name in cell.composites for cell in cells.values())]
         best = {
-            name: _highest([cell.composites[name] for cell in cells.values() if name in cell.composites])
+            name: _best([cell.composites[name] for cell in cells.values() if name in cell.composites], "higher")
             for name in shown
         }
         rows = []
         for method, cell in cells.items():
-            low = "" if cell.low is None or cell.high is None else f"[{number(cell.low)}, {number(cell.high)}]"
             values = tuple(
-                Cell(
+                TextCell(
                     value=number(cell.composites.get(name)),
-                    interval=low if name == "CNRG" else "",
+                    interval=interval(cell) if name == "CNRG" else "",
                     best=best[name] is not None and cell.composites.get(name) == best[name],
                 )
                 for name in shown
             )
             rows.append(Row(name=method, run=places.get(method), control=False, rows=0, cells=values))
         columns = tuple(Head(text=name, direction="higher", about=heads[name]) for name in shown)
-        found.append((data, Table(heads=columns, rows=tuple(rows))))
+        found.append((data, TextTable(heads=columns, rows=tuple(rows))))
     return found
 
 
@@ -196,7 +191,7 @@ def every_metric(report: Document) -> list[tuple[Metric, tuple[tuple[str, str, s
     return found
 
 
-def epochs(part: Part) -> Table | None:
+def epochs(part: Part) -> TextTable | None:
     """The dev metrics of each epoch, from the run's log."""
     names = [
         n for n in ("headline", "comprehensiveness", "sufficiency", "auprc") if any(n in e for e in part.folder.dev)
@@ -204,9 +199,8 @@ def epochs(part: Part) -> Table | None:
     if not names:
         return None
     task = Head(text=part.report.headline or "task", direction="higher", about="")
-    rows_of = {name: family for name in names if (family := family_of(name)) is not None}
     heads = tuple(
-        Head(text=rows_of[name].heading, direction=rows_of[name].direction, about="") if name in rows_of else task
+        task if (family := family_of(name)) is None else Head(text=family.heading, direction=family.direction, about="")
         for name in names
     )
     chosen = part.folder.end.get("best_epoch")
@@ -217,12 +211,12 @@ def epochs(part: Part) -> Table | None:
             control=False,
             rows=0,
             cells=tuple(
-                Cell(value=number(_real(entry.get(name))), best=entry.get("epoch") == chosen) for name in names
+                TextCell(value=number(_real(entry.get(name))), best=entry.get("epoch") == chosen) for name in names
             ),
         )
         for entry in part.folder.dev
     )
-    return Table(heads=heads, rows=rows)
+    return TextTable(heads=heads, rows=rows)
 
 
 def _real(value: object) -> float | None:
@@ -243,7 +237,7 @@ def notes(report: Document) -> list[str]:
         if saved is not None and name in part.report and abs(saved - part.report[name].value) > 1e-6:
             found.append(
                 f"{part.name}: metrics.json says {name} {number(saved)}, its predictions say "
-                f"{number(part.report[name].value)}: they are not of one run, or read by other settings."
+                f"{number(part.report[name].value)}: they come from different runs or were read with other settings."
             )
         if "words_cut" in part.report and part.report["words_cut"].value > 0.01:
             found.append(f"{part.name}: truncation took {100 * part.report['words_cut'].value:.1f} % of the words.")
@@ -261,8 +255,8 @@ def _interval_notes(report: Document) -> list[str]:
     lines = dict.fromkeys(note for part in report.parts for note in part.report.notes)
     if report.gains is not None:
         lines |= dict.fromkeys(note for note in report.gains.notes if "rows stand behind" not in note)
-    plain = [note.removeprefix("note: ") for note in lines]
-    found = [f"{note[0].upper()}{note[1:]}." for note in plain]
+    texts = [note.removeprefix("note: ") for note in lines]
+    found = [f"{text[0].upper()}{text[1:]}." for text in texts]
     if report.seeds:
         found.append("Intervals of means over seeds are over instances and seeds; those of single runs over instances.")
     return found
@@ -288,15 +282,11 @@ def _control_notes(part: Part) -> Iterator[str]:
 
 def differences(report: Document) -> list[tuple[str, tuple[str, ...]]]:
     """The configuration's keys in which the runs differ, with each run's value."""
-    flat = [_flat(part.folder.config) for part in report.parts]
-    if len(flat) < 2 or any(one is None for one in flat):
+    flat = [one for part in report.parts if (one := _flat(part.folder.config)) is not None]
+    if len(flat) < len(report.parts):
         return []
-    known = [one for one in flat if one is not None]
-    keys = dict.fromkeys(key for one in known for key in one)
-    missing = "–"
-    values = {key: tuple(plain(one.get(key, missing), lines=False) for one in known) for key in keys}
-    rows = [(plain(key, lines=False), shown) for key, shown in values.items()]
-    return [(key, values) for key, values in rows if len(set(values)) > 1]
+    rows = {key: tuple(plain(one.get(key, "–"), lines=False) for one in flat) for one in flat for key in one}
+    return [(plain(key, lines=False), values) for key, values in rows.items() if len(set(values)) > 1]
 
 
 def _flat(text: str | None) -> dict[str, str] | None:
@@ -304,8 +294,8 @@ def _flat(text: str | None) -> dict[str, str] | None:
     if text is None:
         return None
     try:
-        content: Any = yaml.safe_load(text)
-    except yaml.YAMLError:
+        content: Any = parse_yaml(text)
+    except ValueError:
         return None
     return dict(_leaves(content, "")) if isinstance(content, dict) else None
 
@@ -320,28 +310,25 @@ def _leaves(content: Any, prefix: str) -> Iterator[tuple[str, str]]:
 
 def summary(part: Part) -> list[str]:
     """What the numbers of a run say, in sentences; empty where nothing was measured."""
-    chance = part.references.get("random")
 
-    def of(name: str, system: Report | None = part.report) -> str | None:
+    def of(name: str, system: Report | None) -> str:
         known = system is not None and name in system and defined(system[name].value)
-        return number(system[name].value) if known and system is not None else None
+        return number(system[name].value) if known and system is not None else ""
 
     found = []
-    if (task := of("headline")) is not None:
-        found.append(
-            f"{part.report['headline'].name.replace('_', ' ').capitalize()} {task} on {part.report.n_rows} instances."
-        )
-    if (comp := of("comprehensiveness")) is not None:
-        other = of("comprehensiveness", chance)
-        beside = f", random words by {other}" if other else ""
-        found.append(f"Removing the words with the highest scores lowers the predicted probability by {comp}{beside}.")
-    if (suff := of("sufficiency")) is not None:
-        other = of("sufficiency", chance)
-        found.append(f"Keeping only them lowers it by {suff}" + (f", random words by {other}." if other else "."))
-    if (auprc := of("auprc")) is not None:
-        other = of("auprc", chance)
-        found.append(
-            f"They rank the words that humans marked with an AUPRC of {auprc}"
-            + (f" (random {other})." if other else ".")
-        )
+    if task := of("headline", part.report):
+        name = part.report["headline"].name.replace("_", " ").capitalize()
+        found.append(f"{name} {task} on {part.report.n_rows} instances.")
+    for metric, sentence, comparison in (
+        (
+            "comprehensiveness",
+            "Removing the words with the highest scores lowers the predicted probability by {}{}.",
+            _BY,
+        ),
+        ("sufficiency", "Keeping only them lowers it by {}{}.", _BY),
+        ("auprc", "They rank the words that humans marked with an AUPRC of {}{}.", " (random {})"),
+    ):
+        if value := of(metric, part.report):
+            chance = of(metric, part.references.get("random"))
+            found.append(sentence.format(value, comparison.format(chance) if chance else ""))
     return found

@@ -8,7 +8,7 @@ from unirex.metrics.report import aligned
 from unirex.report import tables
 from unirex.report.document import Document
 from unirex.report.figure import number
-from unirex.report.instances import LEVELS, Instance, View, Word
+from unirex.report.instances import LEVELS, Instance, ShownWord, View
 from unirex.text import plain
 
 RESET = "\x1b[0m"
@@ -127,7 +127,7 @@ def _says(view: View) -> str:
     return "  ".join(parts)
 
 
-def _word(word: Word, color: bool) -> tuple[str, int]:
+def _word(word: ShownWord, color: bool) -> tuple[str, int]:
     """A word as it is printed, and its width in columns."""
     gold = word.gold is not None and word.gold > 0.5
     if not color:
