@@ -39,7 +39,7 @@ def _parse(argv: list[str]) -> Any:
     add("--seeds", type=int, nargs="+", default=[], help="instead of the suite's")
     add("--output", type=str | None, default=None, help="folder of runs and table, instead of the suite's")
     add("--jobs", type=int, default=1, help="runs at a time")
-    add("--processes", type=int, default=1, help="of each run, through accelerate launch")
+    add("--processes", type=int, default=1, help="processes of each run, through accelerate launch")
     add("--devices", type=str, nargs="+", default=[], help="GPUs to spread the jobs over, such as 0 1")
     add("--shard", type=str | None, default=None, help="I/N: only the I-th of N shares of the runs, I from 1")
     add("--overwrite", type=bool, default=False, help="replace runs of other configurations")

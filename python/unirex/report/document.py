@@ -1,4 +1,4 @@
-"""A report on one or several runs: everything that is shown, in any form."""
+"""What a report on one or several runs holds, whether it is shown as page, text or plots."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """How the report calls the run."""
+        """The run's name in the report."""
         return self.folder.name
 
     @property
@@ -76,7 +76,7 @@ class Document:
     Attributes:
         parts: the runs.
         instances: those shown, side by side in all runs.
-        seeds: those of them that differ in their seed alone, together.
+        seeds: groups of runs that differ only in their seed.
         n_left_out: instances that were chosen and did not fit into the limit of words.
         gains: relative gains, where several runs were judged on the same data.
         gains_missing: why there are none.

@@ -1,4 +1,4 @@
-"""What a report finds of a run: predictions, controls, configuration and log in its folder, or a bare file."""
+"""The files of a run that a report reads: its folder's predictions, controls, configuration and log, or a bare file."""
 
 import json
 import os
@@ -16,17 +16,17 @@ MAX_TEXT = 200_000
 
 @dataclass(frozen=True, kw_only=True)
 class RunFiles:
-    """One run, as far as its files are there.
+    """One run's files, as far as they exist.
 
     Attributes:
-        name: how the report calls it.
-        where: as it was given.
+        name: of the run in the report.
+        where: path as given.
         predictions: the prediction file, or directory or pattern of shards.
         references: control -> its prediction file.
         config: the text of `config.yaml`.
         dev: the log's lines about the dev split, one per epoch.
         end: the log's last line about the whole run.
-        saved: the headline metrics that `metrics.json` holds of these predictions, to compare with.
+        saved: the metrics in `metrics.json`, to compare with those of the predictions.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Counts in bins of numbers that stream by."""
+"""Histograms of streamed numbers."""
 
 from dataclasses import dataclass, field
 

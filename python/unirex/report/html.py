@@ -112,7 +112,7 @@ def _environment() -> Any:
 
 
 def _markup(text: str) -> Any:
-    """Text of ours that is markup already."""
+    """Our own text that is markup already."""
     from markupsafe import Markup
 
     return Markup(text)  # noqa: S704 (only files of this package and svg.py, which escapes)
@@ -127,7 +127,7 @@ def _drawn(found: Sequence[Figure]) -> list[tuple[Figure, Any, list[tuple[Any, s
 
 
 def _marker(run: int) -> Any:
-    """The sign of a run, as in the figures."""
+    """The marker of a run, as in the figures."""
     return _markup(svg.swatch(Series(label="", kind="point", x=(), y=(), color=run, marker=run)))
 
 

@@ -1,4 +1,4 @@
-"""Which rows of a file are shown: the ends of several orders and a sample, found in one pass with bounded memory."""
+"""Chooses the rows to show: the worst by several measures and a sample, in one pass with bounded memory."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -135,7 +135,7 @@ class Choice:
 
 
 def choose(pickers: Sequence[Picker], most: int) -> Choice:
-    """At most `most` rows over several files, each file having its say."""
+    """At most `most` rows, taken from all files in turn."""
     orders = [picker.orders() for picker in pickers]
     rows = round_robin([order for group in zip(*orders, strict=True) for order in group], most)
     unfaithful, implausible = (

@@ -1,4 +1,4 @@
-"""Prediction files read twice as they stream by: for numbers and candidates, then for the instances that are shown."""
+"""Prediction files are streamed twice: for numbers and candidates, then for the instances that are shown."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from unirex.report.instances import View, views
 from unirex.report.picks import Key, Picker
 
 BINS = 240
-"""Fine ones, which a figure joins."""
+"""Narrow bins; a figure joins several."""
 Floats = NDArray[np.float64]
 
 SHOWN = ("comprehensiveness", "sufficiency", "csd", "auprc", "token_f1")
@@ -37,7 +37,7 @@ class FirstPass:
     Attributes:
         plan: how it is read.
         report: its metrics.
-        state: what they were made from.
+        state: what the metrics are computed from.
         picker: candidates for being shown.
         scores: the spread of the words' scores.
         rows: metric -> histogram over the instances.

@@ -1,4 +1,4 @@
-"""Runs of one configuration that differ in their seed: found among a report's runs, and put into one number each."""
+"""Groups of runs that differ only in their seed, and the means of their metrics."""
 
 import json
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ _OF_ONE_RUN = ("seed", "output")
 
 @dataclass(frozen=True, kw_only=True)
 class SeveralSeeds:
-    """Runs that differ in their seed alone.
+    """Runs that differ only in their seed.
 
     Attributes:
-        name: how the report calls them together.
-        runs: their numbers.
+        name: of the group in the report.
+        runs: positions in the report.
         report: means over the seeds, with intervals over rows and seeds.
     """
 
@@ -31,7 +31,7 @@ class SeveralSeeds:
 
 
 def group(folders: Sequence[RunFiles], readings: Sequence[FirstPass]) -> tuple[SeveralSeeds, ...]:
-    """The groups of two runs or more whose configurations and instances are the same, seeds apart."""
+    """The groups of two or more runs with the same instances and, except for the seed, the same configuration."""
     found: dict[Any, list[int]] = {}
     for number, (folder, reading) in enumerate(zip(folders, readings, strict=True)):
         settings = _settings(folder.config)
@@ -49,7 +49,7 @@ def group(folders: Sequence[RunFiles], readings: Sequence[FirstPass]) -> tuple[S
 
 
 def _settings(config: str | None) -> str | None:
-    """A configuration without what belongs to a single run, as text; None where there is none that names a seed."""
+    """The configuration without seed and output, as text; None if there is none or it names no seed."""
     if config is None:
         return None
     try:
@@ -61,5 +61,5 @@ def _settings(config: str | None) -> str | None:
     kept = {str(key): value for key, value in content.items() if key not in _OF_ONE_RUN}
     try:
         return json.dumps(kept, sort_keys=True, default=str)
-    except TypeError:  # keys that are no text: not a configuration of ours
+    except TypeError:  # keys that are not text: not one of our configurations
         return None

@@ -130,7 +130,7 @@ _SHAPES = (
     ),
     lambda x, y, s: f'<path d="M{x - 1.2 * s:.1f} {y:.1f}h{2.4 * s:.1f}m{-1.2 * s:.1f} {-1.2 * s:.1f}v{2.4 * s:.1f}"',
 )
-"""Circle, square, triangle, diamond, cross and plus, so that color is never the only sign."""
+"""Circle, square, triangle, diamond, cross and plus."""
 
 
 def _marker(series: Series, x: float, y: float, about: str = "", *, size: float = 3.6) -> str:

@@ -143,7 +143,7 @@ def _word(word: ShownWord, color: bool) -> tuple[str, int]:
 
 
 def _wrapped(words: list[tuple[str, int]], width: int, more: int) -> Iterator[str]:
-    """Lines of words, broken by what is seen of them."""
+    """Lines of words, broken by their visible width."""
     if more:
         rest = f"… {more} more words"
         words = [*words, (rest, len(rest))]

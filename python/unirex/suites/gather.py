@@ -1,4 +1,4 @@
-"""What the finished runs of a plan have left in their folders."""
+"""The finished runs of a plan, read from their folders."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Runs the plan: several processes at a time, each with its own log, and none twice at once."""
+"""Runs the plan: several runs at a time, each with its own log and a lock that keeps other suites out."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The file of a suite: which methods, data sets and seeds, and what holds for all of them."""
+"""The file of a suite: methods, data sets, seeds and common settings."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -101,7 +101,7 @@ class Suite:
         return self.sweep.values if self.sweep else (None,)
 
     def label(self, data: str, point: Any) -> str:
-        """What the table calls a data set at a value of the sweep."""
+        """The name in the table of a data set at a value of the sweep."""
         return data if self.sweep is None else f"{data}@{self.sweep.key.rpartition('.')[2]}={point}"
 
     def seeds_of(self, method: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Runs a suite, reports what becomes of its runs, and keeps ledger and table up to date."""
+"""Runs a suite, reports the outcome of each run, and keeps ledger and table up to date."""
 
 import os
 import shlex
