@@ -10,7 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from unirex.config.checks import at_least, check_best_metric, check_class_weights, finite_from_zero, refuse_unread
 from unirex.config.command_line import config_first, expand, one_line
-from unirex.config.presets import PRESETS, preset_defaults, preset_head
+from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
 from unirex.disk.untrusted import read_yaml
 from unirex.extractors.build import ExtractorKind
@@ -265,14 +265,15 @@ def from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
 
 def _model(model: ModelConfig, method: str, preset: str) -> ModelConfig:
     """The model's settings with the extractor that the method takes and its head, and paths without variables."""
-    taken: tuple[Any, ...] = find_method(method).extractors
+    kind = find_method(method)
+    taken: tuple[Any, ...] = kind.extractors
     extractor = model.extractor or taken[0]
     if extractor not in taken:
         raise ValueError(f"model.extractor is {extractor!r}, expected {' or '.join(taken)} for method {method}")
     return replace(
         model,
         extractor=extractor,
-        head=model.head or preset_head(preset, method, extractor),
+        head=model.head or kind.preset_heads.get(preset, {}).get(extractor, "linear"),
         backbone=expand(model.backbone, "model.backbone"),
         extractor_backbone=expand(model.extractor_backbone, "model.extractor_backbone"),
     )
