@@ -18,8 +18,9 @@ from unirex.extractors.head import ScoreHead
 from unirex.methods import METHODS
 from unirex.modeling import UnirexModel
 from unirex.training.assemble import assemble
-from unirex.training.loop import Training, adamw
-from unirex.training.schedule import epoch_batches, uncorrected
+from unirex.training.loop import Training
+from unirex.training.optimizer import adamw, uncorrected
+from unirex.training.schedule import epoch_batches
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 TINY = [

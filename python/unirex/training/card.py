@@ -9,7 +9,7 @@ import yaml
 
 from unirex._rust import __version__
 from unirex.config.identity import FREE
-from unirex.config.run import RunConfig, to_yaml
+from unirex.config.run import RunConfig, plain
 from unirex.disk.atomic import atomic_write
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.training.assemble import Assembly
@@ -149,7 +149,7 @@ def _data(config: RunConfig, parts: Assembly) -> str:
 
 def _public_yaml(config: RunConfig) -> str:
     """The configuration without the folders of the machine."""
-    content: dict[str, Any] = yaml.safe_load(to_yaml(config))
+    content = plain(config)
     for key in FREE:
         content.pop(key, None)
     for section, keys in (("data", ("path",)), ("model", ("backbone", "extractor_backbone"))):

@@ -7,7 +7,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from unirex.data.collate import EncodedSet
 from unirex.text import say
+from unirex.training.assemble import Assembly
 
 QUIET = 30.0
 """Seconds after which a line is printed where no bar is shown, as in a file of a batch system."""
@@ -95,3 +97,23 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
 
 def _cell(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: int) -> None:
+    """Prints what is about to be trained, and what truncation takes from it."""
+    parameters = sum(p.numel() for p in parts.model.parameters())
+    with_gold = sum(example.gold is not None for example in parts.splits.train)
+    lines = [
+        f"train {len(train)} instances ({with_gold} with gold), dev {len(dev)}, "
+        f"classes {', '.join(parts.splits.labels)}; {processes} process{'es' if processes > 1 else ''}",
+        f"model {parts.model.config.backbone['model_type']}, {parameters / 1e6:.1f} M parameters, "
+        f"hard rationales: top {parts.rationale_fraction:.3f} of the words",
+    ]
+    cut = int(train.encoded.words_cut.sum())
+    if cut:
+        lines.append(
+            f"truncation at {parts.tools.max_length} tokens takes {cut} words from "
+            f"{int((train.encoded.words_cut > 0).sum())} training instances, "
+            f"{int(train.encoded.gold_cut.sum())} of them marked by gold"
+        )
+    say("\n".join(lines))

@@ -43,25 +43,18 @@ class Watch:
         self._waiting: list[_Step] = []
 
     def add(self, step: int, terms: Mapping[str, Tensor], norm: Tensor, index: NDArray[np.int64]) -> None:
-        """Notes a step (from 1), its terms (this process's share), its gradient's norm and the places of its batch.
-
-        Raises:
-            FloatingPointError: as `check`, on the CPU.
-        """
+        """Notes a step's terms (this process's share) and its gradient's norm, as `note` does."""
         values = {f"loss term {name}": terms[name] for name in sorted(terms)}
         if self._accelerator.scaler is None:  # half precision skips such a step by itself
             values["the gradient's norm"] = norm
-        self._note(step, values, index)
+        self.note(step, values, index)
 
-    def add_weights(self, step: int, norm: Tensor, index: NDArray[np.int64]) -> None:
-        """Notes the norm of the weights that a step has made.
+    def note(self, step: int, values: Mapping[str, Tensor], index: NDArray[np.int64]) -> None:
+        """Notes named values of a step (from 1) and the places of its batch.
 
         Raises:
             FloatingPointError: as `check`, on the CPU.
         """
-        self._note(step, {"the weights' norm": norm}, index)
-
-    def _note(self, step: int, values: Mapping[str, Tensor], index: NDArray[np.int64]) -> None:
         stacked = torch.stack([value.detach().double() for value in values.values()])
         self._waiting.append(_Step(number=step, names=tuple(values), values=stacked, index=index))
         if stacked.device.type == "cpu":
