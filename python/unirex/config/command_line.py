@@ -70,17 +70,9 @@ def one_line(message: str, parser: ArgumentParser) -> str:
     if inside is None and unknown is None:
         return line
     key = ".".join(inside.groups()) if inside else unknown[1]  # type: ignore[index]
-    return f"unknown configuration key {key!r}{suggest(_ours(key), _keys(parser))}"
-
-
-def _keys(parser: ArgumentParser) -> list[str]:
-    return [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
-
-
-def _ours(name: str) -> str:
-    """The name of a setting, where another package calls it by another."""
-    section, dot, last = name.rpartition(".")
-    return f"{section}{dot}{_ELSEWHERE.get(last, last)}"
+    section, dot, last = key.rpartition(".")
+    known = [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
+    return f"unknown configuration key {key!r}{suggest(f'{section}{dot}{_ELSEWHERE.get(last, last)}', known)}"
 
 
 def fail(error: Exception, code: int = 2) -> int:

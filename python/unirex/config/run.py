@@ -1,5 +1,6 @@
 """The configuration of a run: dataclasses, YAML in, YAML out, an unknown key is an error."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -290,13 +291,5 @@ def to_yaml(config: RunConfig) -> str:
 
 def plain(config: RunConfig) -> dict[str, Any]:
     """The configuration as reading its YAML gives it: dicts and lists."""
-    content: dict[str, Any] = _plain(asdict(config))
+    content: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     return content
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    return value
