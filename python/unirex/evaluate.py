@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -135,7 +136,7 @@ def run(request: Request) -> None:
     method = saved.method.to(accelerator.device)
     tables = judge(accelerator, method, data, judging, title=request.eval.split, clock=clock)
     if accelerator.is_main_process:
-        folder = RunFolder.at(request.output)
+        folder = RunFolder(Path(request.output))
         paths = write_all(tables, folder)
         if request.scores is None:
             _write_cost(folder, clock)
