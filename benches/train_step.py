@@ -39,7 +39,7 @@ from unirex.extractors.attribution import AttributionConfig
 from unirex.methods.joint import Joint, JointConfig
 from unirex.methods.method import Counts
 from unirex.modeling import UnirexConfig, UnirexModel
-from unirex.training.loop import adamw
+from unirex.training.optimizer import adamw
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.5)
 FILL = FillTokens(mask_id=103, pad_id=0)

@@ -105,7 +105,6 @@ def test_what_is_judged_is_saved_in_the_order_of_the_data_with_its_origin(tmp_pa
     controls = [f"reference/{name}.parquet" for name in ("random", "gold", "inverse")]
     names = ["predictions.parquet", *controls, "predictions.parquet"]
     assert [str(path.relative_to(tmp_path)) for path in paths] == names
-    assert write_all({OWN: tables[OWN]}, RunFolder(tmp_path), name="own.parquet") == [tmp_path / "own.parquet"]
 
 
 def test_rows_of_two_processes_are_put_together_in_the_order_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:

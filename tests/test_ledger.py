@@ -362,7 +362,7 @@ def test_a_shared_model_gives_the_numbers_of_one_trained_anew(
         }
     capsys.readouterr()
     assert train.main(small(tmp_path / "x", "ig", f"--trained={tmp_path / 'grad'}", "--train.lr=0.02")) == 2
-    assert "its train settings are others, expected a run that is trained alike" in capsys.readouterr().err
+    assert "its train settings differ, expected a run with the same" in capsys.readouterr().err
 
 
 def test_an_entry_of_another_suite_does_not_count() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from unirex.config.run import TrainConfig
 from unirex.disk.checkpoint import rng_seed
-from unirex.training.schedule import epoch_batches, learning_rate
+from unirex.training.optimizer import learning_rate
+from unirex.training.schedule import epoch_batches
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_results_come_in_any_order_and_are_begun_before_they_are_asked_for() -> 
         begun[number].set()
         return number * 10
 
-    with Ahead(make_one, 6, depth=2) as ahead:
+    with Ahead(make_one, 6) as ahead:
         assert ahead.get(0) == 0
         assert begun[2].wait(5)
         assert not begun[3].is_set()

@@ -15,7 +15,8 @@ from reference.loop import fit as fit_with
 from test_training import make
 from unirex.config.run import TrainConfig
 from unirex.disk import checkpoint
-from unirex.training.loop import Progress, StoppedError, Training, adamw
+from unirex.training.loop import Progress, StoppedError, Training
+from unirex.training.optimizer import adamw
 
 SHORT = ["--data.toy.n_train=20", "--train.batch_size=8", "--train.epochs=2", "--train.patience=null"]
 """Two epochs of three steps, of 8, 8 and 4 instances."""

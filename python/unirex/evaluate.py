@@ -1,7 +1,6 @@
 """`python -m unirex.evaluate --model DIR …`: judges a saved model, or explanations made elsewhere, on any data."""
 
 import json
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -52,12 +51,11 @@ class Request:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 for bad input."""
-    speaks = os.environ.get("RANK", "0") == "0"
     disable_progress_bar()  # of loading and saving weights; the commands have their own
     try:
         run(_parse(list(sys.argv[1:] if argv is None else argv)))
     except (ValueError, OSError) as error:
-        return fail(error) if speaks else 2
+        return fail(error)
     except KeyboardInterrupt:
         return 130
     return 0
@@ -93,7 +91,7 @@ def _parse(argv: list[str]) -> Request:
         raise ValueError(f"unit is {namespace.unit!r}, expected token or word")
     if not namespace.output.strip():
         raise ValueError(f"output is {namespace.output!r}, expected a folder")
-    data = DataConfig(**vars(namespace.data))
+    data = namespace.data
     return Request(
         model=find_model(expand(namespace.model, "model")),
         scores=expand(namespace.scores, "scores"),
@@ -101,7 +99,7 @@ def _parse(argv: list[str]) -> Request:
         output=expand(namespace.output, "output"),
         checks={name: expand(folder, f"checks.{name}") for name, folder in namespace.checks.items()},
         data=replace(data, path=expand(data.path, "data.path")),
-        eval=EvalConfig(**vars(namespace.eval)),
+        eval=namespace.eval,
     )
 
 

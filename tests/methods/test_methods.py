@@ -17,7 +17,7 @@ from unirex.judging.saved import Attributed
 from unirex.methods import METHODS
 from unirex.methods.method import saved_config
 from unirex.modeling import UnirexModel
-from unirex.training.loop import adamw
+from unirex.training.optimizer import adamw
 
 
 def backward(method: Any, parts: list[np.ndarray], choices: bool = False) -> tuple[dict[str, float], dict[str, Any]]:

@@ -129,21 +129,21 @@ def test_an_overwritten_run_never_mixes_with_its_successor(tmp_path: Path) -> No
     """A kill while `--overwrite` clears the folder leaves the old configuration, so that nothing else goes on there."""
     from accelerate import Accelerator
 
-    from unirex import train
+    from unirex.config.run import parse, to_yaml
+    from unirex.training.opening import open_run, stored_config
 
     run = tmp_path / "run"
     old, new = (
-        train.parse([f"--output={run}", f"--seed={seed}", "--overwrite=true"], prog="p", description="d")
-        for seed in (0, 7)
+        parse([f"--output={run}", f"--seed={seed}", "--overwrite=true"], prog="p", description="d") for seed in (0, 7)
     )
     accelerator = Accelerator(cpu=True)
     (run / "checkpoints" / "step-00000009").mkdir(parents=True)
     (run / "log.jsonl").write_text("{}\n")
-    (run / "config.yaml").write_text(train.to_yaml(old))
+    (run / "config.yaml").write_text(to_yaml(old))
     seeds = []
     for call in range(100):
-        died = dies_before(call, lambda: train._open_run(accelerator, new, RunFolder(run)))
-        seeds.append(train._stored(run / "config.yaml")["seed"])
+        died = dies_before(call, lambda: open_run(accelerator, new, RunFolder(run)))
+        seeds.append(stored_config(run / "config.yaml")["seed"])
         if seeds[-1] == 7:
             assert not (run / "checkpoints").exists()
             assert not (run / "log.jsonl").exists()

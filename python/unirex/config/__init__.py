@@ -1,1 +1,1 @@
-"""What a run is told: settings, presets, the command line, and what they must not say."""
+"""The configuration of a run: settings, presets, the command line, and checks."""

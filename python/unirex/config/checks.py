@@ -1,4 +1,4 @@
-"""What a configuration must not say: values out of range, names that nothing has, settings that nothing reads."""
+"""Checks of a configuration: unknown metrics and classes, class weights, settings that nothing reads."""
 
 import math
 from collections.abc import Sequence
@@ -9,26 +9,8 @@ from unirex.metrics.layout import Layout
 from unirex.text import suggest
 
 
-def at_least(section: str, config: object, least: int, *names: str) -> None:
-    """Raises ValueError naming the first setting that is below `least`; None is no value."""
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not value >= least:
-            raise ValueError(f"{section}.{name} is {value}, expected at least {least}")
-
-
-def finite_from_zero(section: str, config: object, *names: str, zero: bool = True) -> None:
-    """Raises ValueError naming the first setting that is negative or not finite, or 0 unless `zero`."""
-    for name in names:
-        value = getattr(config, name)
-        if not (0 <= value < math.inf and (zero or value > 0)):
-            raise ValueError(
-                f"{section}.{name} is {value}, expected a finite number {'of at least' if zero else 'above'} 0"
-            )
-
-
 def check_best_metric(chosen: str, how: Sequence[str], fractions: Sequence[float]) -> None:
-    """Refuses a `train.best_metric` that no dev split can have; which classes there are is only known from the data."""
+    """Refuses an unknown `train.best_metric`; `check_best_class` checks a class in it, once the data are read."""
     layout = Layout(
         fractions=tuple(fractions),
         perturbations=tuple((one, frozenset({"keep", "remove", "null"})) for one in how),
@@ -59,10 +41,10 @@ def check_class_weights(weights: Sequence[float] | None, labels: Sequence[str] |
 
 
 def refuse_unread(config: Any) -> None:
-    """Refuses what is set and would change nothing, since another setting leaves it unread.
+    """Refuses settings that would change nothing, since another setting leaves them unread.
 
     Args:
-        config: a run's; what equals the default, or the preset's, was not set.
+        config: of a run; a value equal to the default, or to the preset's, counts as not set.
 
     Raises:
         ValueError: the setting, its value, and which other one leaves it unread.

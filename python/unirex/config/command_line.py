@@ -1,4 +1,4 @@
-"""What every command does with its arguments: order of the files, variables in paths, complaints of one line."""
+"""What every command does with its arguments: order of files, variables in paths, errors in one line."""
 
 import os
 import re
@@ -42,11 +42,11 @@ def config_first(arguments: list[str]) -> list[str]:
             rest.append(argument)
     for path in (argument.removeprefix("--config=") for argument in front if argument != "--config"):
         if Path(path).is_file():
-            read_yaml(Path(path))  # refuses what the parser would not come to an end with
+            read_yaml(Path(path))  # refuses what would keep the parser busy without end
     return front + rest
 
 
-# What settings are called elsewhere, where no likeness of letters leads to ours.
+# Names of settings elsewhere that are spelled too differently for `suggest` to find ours.
 _ELSEWHERE = {
     "learning_rate": "lr",
     "num_train_epochs": "epochs",
@@ -58,7 +58,7 @@ _ELSEWHERE = {
 
 
 def one_line(message: str, parser: ArgumentParser) -> str:
-    """A parser's complaint in one line, with the nearest known key where it is about an unknown one."""
+    """A parser's message in one line, with the nearest known key where it is about an unknown one."""
     line = " ".join(message.split())
     if choice := re.search(r'key "([\w.]+)": Expected a typing\.Literal\[(.+?)\]\. Got value: (\S+)', line):
         key, value, known = choice[1], choice[3], [name.strip("'") for name in choice[2].split(", ")]
@@ -70,20 +70,18 @@ def one_line(message: str, parser: ArgumentParser) -> str:
     if inside is None and unknown is None:
         return line
     key = ".".join(inside.groups()) if inside else unknown[1]  # type: ignore[index]
-    return f"unknown configuration key {key!r}{suggest(_ours(key), _keys(parser))}"
+    section, dot, last = key.rpartition(".")
+    known = [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
+    return f"unknown configuration key {key!r}{suggest(f'{section}{dot}{_ELSEWHERE.get(last, last)}', known)}"
 
 
-def _keys(parser: ArgumentParser) -> list[str]:
-    return [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
+def fail(error: Exception, code: int = 2) -> int:
+    """Prints an error as one line on standard error; returns the exit code, by default that of bad input."""
+    complain(f"error: {line(error)}")
+    return code
 
 
-def _ours(name: str) -> str:
-    """The name of a setting, where another package calls it by another."""
-    section, dot, last = name.rpartition(".")
-    return f"{section}{dot}{_ELSEWHERE.get(last, last)}"
-
-
-def fail(error: Exception) -> int:
-    """Prints an error as one line on standard error; returns the exit code of bad input."""
-    print(f"error: {line(error)}", file=sys.stderr)  # noqa: T201
-    return 2
+def complain(text: str) -> None:
+    """Prints a line on standard error, from the first of the processes that run the same command."""
+    if os.environ.get("RANK", "0") == "0":
+        print(text, file=sys.stderr)  # noqa: T201

@@ -9,7 +9,7 @@ from typing import Any
 from unirex.text import NOW
 
 FREE = ("output", "resume", "overwrite", "trained")
-"""Settings that say where a run lies and how it comes about, not what comes out."""
+"""Settings that say where a run lies and how it is started, and do not change its result."""
 
 _FREE_INSIDE = {"data": ("cache",), "train": ("log_every", "save_every", "trackers")}
 _DATA = "UNIREX_DATA"
@@ -51,8 +51,8 @@ def digest(content: Any) -> str:
 def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that the trained model depends on: two runs that agree in them train the same weights, bit by bit.
 
-    A run that keeps its best epoch by a task metric is trained alike whatever it is judged by afterwards; without an
-    extractor (`model.extractor: none`) also whatever its scores come from. One that keeps it by scores is not.
+    If a task metric picks the best epoch, the settings of the evaluation afterwards do not matter, nor does the
+    attribution of a run without an extractor (`model.extractor: none`). If a metric of scores picks it, they do.
     """
     part = determining(config)
     evaluation = dict(part.pop("eval"))
@@ -61,7 +61,7 @@ def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
         return {**part, "eval": {k: v for k, v in evaluation.items() if k not in ("split", "references", "seed")}}
     if part["model"]["extractor"] == "none":
         part["method"] = {k: v for k, v in part["method"].items() if k not in ("attribution", "explainer")}
-    # What passes through the model together moves an answer by a rounding, so the batches of the dev split count.
+    # Rounding depends on which rows pass through the model together, so the batches of the dev split count.
     return {**part, "eval": {name: evaluation[name] for name in ("max_tokens", "batch_size")}}
 
 
@@ -99,7 +99,7 @@ def difference(
 
 
 def filled(value: Any, default: Any) -> Any:
-    """A mapping with the keys that only its default has, in every part of it; anything else as it is.
+    """A mapping completed by the keys of its default, at every level; anything else unchanged.
 
     >>> filled({"a": {"b": 1}}, {"a": {"b": 2, "c": 3}, "d": 4})
     {'a': {'b': 1, 'c': 3}, 'd': 4}

@@ -1,8 +1,8 @@
 """Presets: other defaults for the configuration of a run, below what files and the command line say."""
 
-from typing import Any, Literal
+from typing import Any
 
-from unirex.schema import FRACTIONS
+from unirex.methods import find_method
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -23,36 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "eval.how": ["delete"],
     },
 }
-"""Defaults by dotted key."""
-
-# Attributions in its public code: captum's, with the sum of absolute values for the gradient (Saliency).
-_PAPER_EXPLAINER = {
-    "explainer.ig_steps": 3,
-    "explainer.ig_rule": "gauss_legendre",
-    "explainer.grad_pooling": "abs_sum",
-}
-METHOD_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "default": {},
-    "paper": {
-        "joint": _PAPER_EXPLAINER,
-        "sgt": {"suff_criterion": "kl_mean_reversed", **_PAPER_EXPLAINER},
-        "fresh": {"rounding": "floor", **_PAPER_EXPLAINER},
-        "l2e": {"score": "class", **_PAPER_EXPLAINER},
-        "a2r": {
-            "fractions": list(FRACTIONS),
-            "soft_weight": 0.0,
-            "gap_weight": 0.5,
-            "gap_criterion": "jensen_shannon_reversed",
-        },
-    },
-}
-"""Defaults of each method by dotted key inside `method`."""
-
-HEADS: dict[str, dict[tuple[str, str], Literal["linear", "mlp"]]] = {
-    "default": {},
-    "paper": {("joint", "shared"): "mlp", ("joint", "dual"): "mlp"},
-}
-"""The head of an extractor by method and kind of extractor, where it is not linear; `model.head` wins."""
+"""Defaults by dotted key; those of a method stand in its class (`Method.presets`)."""
 
 
 def preset_defaults(preset: str, method: str) -> dict[str, Any]:
@@ -61,14 +32,5 @@ def preset_defaults(preset: str, method: str) -> dict[str, Any]:
     >>> preset_defaults("paper", "fresh")["method.rounding"]
     'floor'
     """
-    own = METHOD_PRESETS[preset].get(method, {})
+    own = find_method(method).presets.get(preset, {})
     return {**PRESETS[preset], **{f"method.{key}": value for key, value in own.items()}}
-
-
-def preset_head(preset: str, method: str, extractor: str) -> Literal["linear", "mlp"]:
-    """The head that a preset gives an extractor.
-
-    >>> preset_head("paper", "joint", "dual"), preset_head("paper", "joint", "attribution")
-    ('mlp', 'linear')
-    """
-    return HEADS[preset].get((method, extractor), "linear")

@@ -1,22 +1,24 @@
 """The configuration of a run: dataclasses, YAML in, YAML out, an unknown key is an error."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from unirex.config.checks import at_least, check_best_metric, check_class_weights, finite_from_zero, refuse_unread
+from unirex.config.checks import check_best_metric, check_class_weights, refuse_unread
 from unirex.config.command_line import config_first, expand, one_line
-from unirex.config.presets import PRESETS, preset_defaults, preset_head
+from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
 from unirex.disk.untrusted import read_yaml
 from unirex.extractors.build import ExtractorKind
 from unirex.judging.predict import EvalConfig
 from unirex.methods import METHODS, find_method
 from unirex.methods.method import MethodConfig
+from unirex.ranges import BelowOne, Count, NotNegative, Positive, Range, Share, check_ranges
 from unirex.text import NOW, suggest
 
 
@@ -31,16 +33,15 @@ class RandomBackbone:
     """
 
     model_type: str = "bert"
-    hidden_size: int = 64
-    num_hidden_layers: int = 2
-    num_attention_heads: int = 4
-    intermediate_size: int = 128
-    vocabulary: int = 8192
+    hidden_size: Count = 64
+    num_hidden_layers: Count = 2
+    num_attention_heads: Count = 4
+    intermediate_size: Count = 128
+    vocabulary: Count = 8192
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        shape = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocabulary")
-        at_least("model.random", self, 1, *shape)
+        check_ranges("model.random", self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,96 +69,74 @@ class ModelConfig:
     extractor: ExtractorKind | None = None
     extractor_backbone: str | None = None
     head: Literal["linear", "mlp"] | None = None
-    head_width: int = 2048
-    head_layers: int = 2
+    head_width: Count = 2048
+    head_layers: Count = 2
     pooling: Literal["auto", "pooler", "first", "mean", "last"] = "auto"
-    dropout: float = 0.1
-    backbone_dropout: float | None = None
-    max_length: int | None = None
+    dropout: BelowOne = 0.1
+    backbone_dropout: BelowOne | None = None
+    max_length: Annotated[int, Range("at least 8", lambda n: n >= 8)] | None = None
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        for name in ("dropout", "backbone_dropout"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise ValueError(f"model.{name} is {value}, expected 0 up to but not 1")
-        at_least("model", self, 8, "max_length")
-        at_least("model", self, 1, "head_width", "head_layers")
+        check_ranges("model", self)
         if self.extractor_backbone is not None and self.extractor not in ("dual", None):
             raise ValueError(f"model.extractor_backbone is set, expected model.extractor dual, found {self.extractor}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The optimisation.
+    """The optimization.
 
     Attributes:
         epochs: most passes over the training set.
         batch_size: instances per optimizer step over all processes and accumulated micro-batches together.
         accumulation: micro-batches per step in each process.
         max_tokens: most tokens, padding included, of a micro-batch's full inputs (perturbed rows come on top); a step
-            that has more is cut into more micro-batches, with the same mathematics. None = no bound. Where the memory
-            does not suffice, one process finds a bound by itself: it halves the micro-batches and does the step again.
-        gradient_checkpointing: keep the hidden states between layers only, and compute the rest twice.
+            that has more is cut into more micro-batches, with the same result. None = no bound. If memory runs out, a
+            single process halves the micro-batches and repeats the step.
+        gradient_checkpointing: keep only the hidden states between layers, and compute the rest twice.
         lr, weight_decay, betas, eps: of AdamW; biases and norms do not decay.
-        bias_correction: whether AdamW makes up for moments that start at 0; without it the first steps are larger.
+        bias_correction: whether AdamW corrects for moments that start at 0; without it the first steps are larger.
         warmup: share of the steps in which the learning rate rises linearly; it then falls linearly to 0.
         clip: largest norm of the gradient, 0 = no clipping.
-        precision: `no`, `bf16` or `fp16`; None = what `accelerate launch` was told.
+        precision: `no`, `bf16` or `fp16`; None = what `accelerate launch` says.
         best_metric: metric of the dev split that picks the saved model: `headline` (the data set's task score),
             `composite` (mean of headline, comprehensiveness - sufficiency, and AUPRC) or any metric's name.
         patience: epochs without a better value before training stops; None = never.
-        length_grouping: instances of like length into one batch.
-        gold_half: half of each batch from the instances with gold, over and over, where fewer than half of the
-            training instances have it; an epoch then passes over those without gold once, lengths mixed.
+        length_grouping: instances of similar length into one batch.
+        gold_half: if fewer than half of the training instances have gold, half of each batch comes from them, again
+            and again; an epoch then passes over those without gold once, lengths mixed.
         log_every: steps between lines of the log.
         save_every: steps between checkpoints, in addition to the one after each epoch; None = none.
         dev_limit: most dev instances scored after each epoch, a sample drawn from `data.seed`; None = all.
         trackers: tensorboard, wandb, trackio: any that accelerate knows and that is installed.
     """
 
-    epochs: int = 10
-    batch_size: int = 32
-    accumulation: int = 1
-    max_tokens: int | None = None
+    epochs: Count = 10
+    batch_size: Count = 32
+    accumulation: Count = 1
+    max_tokens: Count | None = None
     gradient_checkpointing: bool = False
-    lr: float = 2e-5
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
+    lr: Positive = 2e-5
+    weight_decay: NotNegative = 0.01
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    eps: Positive = 1e-8
     bias_correction: bool = True
-    warmup: float = 0.1
-    clip: float = 1.0
+    warmup: Share = 0.1
+    clip: NotNegative = 1.0
     precision: Literal["no", "bf16", "fp16"] | None = None
     best_metric: str = "headline"
-    patience: int | None = 5
+    patience: Count | None = 5
     length_grouping: bool = True
     gold_half: bool = False
-    log_every: int = 10
-    save_every: int | None = None
-    dev_limit: int | None = None
+    log_every: Count = 10
+    save_every: Count | None = None
+    dev_limit: Count | None = None
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        sizes = (
-            "epochs",
-            "batch_size",
-            "accumulation",
-            "max_tokens",
-            "patience",
-            "log_every",
-            "save_every",
-            "dev_limit",
-        )
-        at_least("train", self, 1, *sizes)
-        finite_from_zero("train", self, "weight_decay", "clip")
-        finite_from_zero("train", self, "lr", "eps", zero=False)
-        for beta in self.betas:
-            if not 0 <= beta < 1:
-                raise ValueError(f"train.betas holds {beta}, expected 0 up to but not 1")
-        if not 0 <= self.warmup <= 1:
-            raise ValueError(f"train.warmup is {self.warmup}, expected 0 to 1")
+        check_ranges("train", self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,9 +148,8 @@ class RunConfig:
         seed: of everything that is drawn.
         resume: go on from the newest checkpoint in `output`.
         overwrite: replace the run that `output` holds.
-        trained: folder of a finished run that differs in nothing that training depends on: its model is judged, and
-            nothing trained.
-        preset: whose defaults stood below the files and the command line.
+        trained: folder of a finished run with the same training settings: its model is judged, and nothing trained.
+        preset: whose defaults stand below the files and the command line.
         method: settings of the method, its name among them.
     """
 
@@ -188,7 +166,7 @@ class RunConfig:
     eval: EvalConfig
 
     def __post_init__(self) -> None:
-        """Checks what parts want of each other."""
+        """Checks the settings of one part against those of another."""
         if not self.output.strip():
             raise ValueError(f"output is {self.output!r}, expected a folder")
         if self.trained is not None and Path(self.trained).resolve() == Path(self.output).resolve():
@@ -213,7 +191,10 @@ def build_parser(method: str, *, prog: str, description: str, preset: str = "def
     parser.add_argument("--resume", type=bool, default=False, help="go on from the newest checkpoint in output")
     parser.add_argument("--overwrite", type=bool, default=False, help="replace the run that output holds")
     parser.add_argument(
-        "--trained", type=str | None, default=None, help="folder of a run trained alike, whose model is judged instead"
+        "--trained",
+        type=str | None,
+        default=None,
+        help="folder of a run with the same training settings, whose model is judged",
     )
     parser.add_argument("--preset", type=str, default=preset, help="default, or paper: the published conventions")
     parser.add_class_arguments(DataConfig, "data")
@@ -241,10 +222,10 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
         namespace = parser.parse_args(arguments)
     except ArgumentError as error:
         raise ValueError(one_line(str(error), parser)) from None
-    return from_namespace(parser, namespace)
+    return _from_namespace(parser, namespace)
 
 
-def from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
+def _from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
     """The dataclasses of a parsed namespace; environment variables in paths are replaced."""
     made = parser.instantiate(namespace)
     data, model = made.data, made.model
@@ -265,21 +246,22 @@ def from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
 
 def _model(model: ModelConfig, method: str, preset: str) -> ModelConfig:
     """The model's settings with the extractor that the method takes and its head, and paths without variables."""
-    taken: tuple[Any, ...] = find_method(method).extractors
+    kind = find_method(method)
+    taken: tuple[Any, ...] = kind.extractors
     extractor = model.extractor or taken[0]
     if extractor not in taken:
         raise ValueError(f"model.extractor is {extractor!r}, expected {' or '.join(taken)} for method {method}")
     return replace(
         model,
         extractor=extractor,
-        head=model.head or preset_head(preset, method, extractor),
+        head=model.head or kind.preset_heads.get(preset, {}).get(extractor, "linear"),
         backbone=expand(model.backbone, "model.backbone"),
         extractor_backbone=expand(model.extractor_backbone, "model.extractor_backbone"),
     )
 
 
 def _ahead(arguments: list[str], key: str, default: str) -> str:
-    """What is asked for under a key that is read ahead, since it decides which settings and defaults exist."""
+    """The value of a key that is read before all others, since it decides which settings and defaults exist."""
     value = default
     for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
         if argument.partition("=")[0] == "--config":
@@ -304,13 +286,10 @@ def _found_in(path: str, key: str) -> str | None:
 
 def to_yaml(config: RunConfig) -> str:
     """The configuration as YAML that `--config` reads back."""
-    content = asdict(config)
-    return yaml.safe_dump(_plain(content), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    return value
+def plain(config: RunConfig) -> dict[str, Any]:
+    """The configuration as reading its YAML gives it: dicts and lists."""
+    content: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return content

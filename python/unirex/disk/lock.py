@@ -1,6 +1,7 @@
 """One process at a time writes a folder: a lock that ends with the process that holds it, however that ends.
 
-Windows, and file systems without locks, let every process in.
+Windows, and file systems without locks, let every process in. filelock's `FileLock` hides the descriptor that a suite's
+child inherits, and without `flock` it leaves a file that outlives a killed process.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Any sequence classifier, with scores from its gradients, or judged by word scores that were made elsewhere."""
+"""Any sequence classifier, judged by scores from its gradients or by word scores made elsewhere."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from unirex.methods.method import Explainable, Explanation
 
 
 class ClassifierTarget(Target):
-    """The same as for our own models, for a classifier that is only known by its call."""
+    """As for our own models, for a classifier that is known by its call alone."""
 
     def logits(self, embeddings_PLD: Tensor, index_P: Tensor | None = None) -> Tensor:
         """Logits float32 [P, C] of embedded rows."""
@@ -63,12 +63,6 @@ class Classifier(Explainable):
         self.fill = fill
         self.attribution = attribution
         self.settings = settings or AttributionConfig()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names in the order of the logits."""
-        names: dict[int, str] = self.model.config.id2label
-        return tuple(names[i] for i in sorted(names))
 
     def explain(self, batch: Batch) -> Explanation:
         """Logits on the full input, and scores."""

@@ -1,21 +1,21 @@
-"""Signs that an extractor has collapsed: that what it marks does not depend on what the text says."""
+"""Signs that an extractor has collapsed: that what it marks does not depend on the text."""
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 LIMIT = 0.95
-"""Share of rows, or of variance, from which on a pattern counts as collapse."""
+"""Least share of rows, or of variance, at which a pattern counts as collapse."""
 
 _ENOUGH = 20
 
 
 def collapse_signs(table: pa.Table) -> list[str]:
-    """One line for each sign of collapse in saved predictions; empty where there is none.
+    """One line for each sign of collapse in saved predictions.
 
     - constant: in almost all rows every word has the same score, so that the rationale is the first words.
     - one position: the highest score stands at the same place, counted from either end, in almost all rows.
-    - one word: the highest score falls on the same word in almost all rows that have it or not.
+    - one word: the highest score falls on the same word in almost all rows.
     - position alone: the mean score of a place explains almost all variance of the scores around their row's mean.
 
     Rows of fewer than 3 seen words are left out; with fewer than 20 rows nothing is said.
@@ -61,11 +61,11 @@ def _often(patterns: list[str], n: int) -> str:
 
 
 def _position_alone(scores: list[NDArray[np.float64]]) -> str:
-    centred = [seen - seen.mean() for seen in scores]
+    centered = [seen - seen.mean() for seen in scores]
     place = np.concatenate([np.arange(len(seen)) for seen in scores])
-    values = np.concatenate(centred)
+    values = np.concatenate(centered)
     mean = np.bincount(place, values) / np.maximum(np.bincount(place), 1)
-    # Places that few rows reach explain themselves.
+    # The mean of a place that few rows reach says little more than these rows do.
     common = np.bincount(place)[place] >= _ENOUGH
     total = float(np.square(values[common]).sum())
     if not common.any() or total == 0:

@@ -1,9 +1,9 @@
-"""Judges a method on a data set over all processes: rows gathered with their place, each kept once, scored once."""
+"""Judges a method on a data set over all processes: each row is gathered, kept and scored once."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,8 @@ from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.text import say
 
+T = TypeVar("T")
+
 
 def judge(
     accelerator: Accelerator,
@@ -36,8 +38,8 @@ def judge(
 ) -> dict[str, pa.Table]:
     """Prediction tables by score source, in the order of the data set; empty outside the main process.
 
-    Sources that no instance can be scored by (gold where there is none) are left out. `clock` adds up what explaining
-    takes in this process.
+    Sources that can score no instance (gold where there is none) are left out. `clock` adds up the time of explaining
+    in this process.
     """
     unwrapped: Explainable = accelerator.unwrap_model(method)
     was_training = method.training
@@ -85,18 +87,23 @@ def _table(rows: Sequence[tuple[int, Prediction]], n: int, source: str, judging:
 
 
 def dev_metrics(accelerator: Accelerator, tables: dict[str, pa.Table], chosen: str) -> dict[str, float]:
-    """The dev metrics by name, the same in every process, with the one training goes by under `best`."""
-    values: list[Any] = [None]
+    """The dev metrics by name, the same in every process; `best` is the one that picks the model."""
+    return from_main(accelerator, lambda: _values(score(tables[OWN], resampling=Resampling(replicates=0)), chosen))
+
+
+def from_main(accelerator: Accelerator, work: Callable[[], T]) -> T:
+    """What `work` gives in the main process, in every process; a ValueError or OSError is raised in all of them."""
+    found: list[Any] = [None]
     if accelerator.is_main_process:
         try:
-            values = [_values(score(tables[OWN], resampling=Resampling(replicates=0)), chosen)]
-        except ValueError as error:
-            values = [error]
+            found = [work()]
+        except (ValueError, OSError) as error:
+            found = [error]
     if accelerator.num_processes > 1:
-        broadcast_object_list(values)
-    if isinstance(values[0], Exception):
-        raise values[0]
-    result: dict[str, float] = values[0]
+        broadcast_object_list(found)
+    if isinstance(found[0], Exception):
+        raise found[0]
+    result: T = found[0]
     return result
 
 
@@ -112,31 +119,21 @@ def _values(report: Report, chosen: str) -> dict[str, float]:
     if chosen not in report:
         known = ", ".join(metric.name for metric in report.metrics)
         raise ValueError(f"train.best_metric is {chosen!r}, expected headline, composite or one of {known}")
-    # Whatever the direction, training goes by the highest `best`.
+    # The highest `best` picks the model, whatever the metric's direction.
     metric = report[chosen]
     values["best"] = -metric.value if metric.direction == "lower" else metric.value
     return values
 
 
-def write_all(tables: dict[str, pa.Table], run: RunFolder, *, name: str | None = None) -> list[Path]:
-    """Writes the predictions and those of each control into a run's folder; returns the paths.
-
-    Args:
-        tables: by score source.
-        run: the folder.
-        name: of the method's own scores, if it is another one.
-    """
-    predictions = run.predictions if name is None else run.path / name
+def write_all(tables: dict[str, pa.Table], run: RunFolder) -> list[Path]:
+    """Writes the predictions by each source, controls among them, into a run's folder; returns the paths."""
     paths = []
     for source, table in tables.items():
-        path = run.reference(source) if source in _CONTROLS else predictions
+        path = run.reference(source) if source in (BY_CONSTRUCTION, *CONTROLS) else run.predictions
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(table, path)
         paths.append(path)
     return paths
-
-
-_CONTROLS = (BY_CONSTRUCTION, *CONTROLS)
 
 
 def warn_of_collapse(table: pa.Table, title: str) -> None:

@@ -1,4 +1,4 @@
-"""Word scores that were made elsewhere, from a file."""
+"""Reads word scores that were made elsewhere."""
 
 from pathlib import Path
 

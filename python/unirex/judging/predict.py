@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from unirex import _rust
 from unirex.data.collate import Batch, EncodedSet, Rows
 from unirex.disk.predictions import Prediction
 from unirex.methods.method import Explainable, Explanation
+from unirex.ranges import Count, Fraction, check_ranges
 from unirex.rationale.perturb import How, Kind, hidden_tokens, perturb, perturbed_logits
 from unirex.rationale.selection import Pooling, pool_words, rationale_masks, select
 from unirex.schema import FRACTIONS, Example, perturbed_column
@@ -24,7 +26,7 @@ OWN = "extractor"
 """Name of the score source that is the method's own extractor."""
 
 BY_CONSTRUCTION = "select_then_predict"
-"""Name of the source that is the extractor too, the predictor being asked about nothing but the rationale."""
+"""Name of the source that is the extractor too, with a predictor that sees nothing but the rationale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,27 +45,22 @@ class EvalConfig:
         seed: of the random reference.
     """
 
-    fractions: tuple[float, ...] = FRACTIONS
+    fractions: tuple[Fraction, ...] = FRACTIONS
     how: tuple[How, ...] = ("attention",)
-    rationale_fraction: float | None = None
+    rationale_fraction: Fraction | None = None
     references: tuple[Literal["random", "gold", "inverse"], ...] = ("random", "gold", "inverse")
-    max_tokens: int = 16384
-    batch_size: int = 512
+    max_tokens: Count = 16384
+    batch_size: Count = 512
     split: Literal["train", "val", "test"] = "test"
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        for fraction in (*self.fractions, *([] if self.rationale_fraction is None else [self.rationale_fraction])):
-            if not 0 < fraction <= 1:
-                raise ValueError(f"eval.fractions or eval.rationale_fraction holds {fraction}, expected (0, 1]")
+        check_ranges("eval", self)
         if not self.fractions or list(self.fractions) != sorted(set(self.fractions)):
             raise ValueError(f"eval.fractions is {self.fractions}, expected ascending values without repeats")
         if not self.how:
             raise ValueError("eval.how is empty, expected at least one perturbation")
-        for name in ("max_tokens", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"eval.{name} is {getattr(self, name)}, expected at least 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,11 +77,11 @@ class About:
 class Judging:
     """The settings that one pass over a data set needs besides the model.
 
-    `sources` names what is scored: `extractor` (the method's own scores), `select_then_predict` (the same in the
-    reading by construction: p(full) and p(keep) are those of the hard rationale alone, p(remove) that of no selectable
-    token), `random`, `gold`, `inverse`, or any name found in `given`, which maps it to word scores by instance id.
-    `checks` are other models, over the same tokens and classes, that are asked about the same rationales: a rationale
-    that only its own model believes is no evidence.
+    `sources` names what is scored: `extractor` (the method's own scores), `select_then_predict` (the same scores, where
+    p(full) and p(keep) are those of the hard rationale alone, and p(remove) that of no selectable token), `random`,
+    `gold`, `inverse`, or any name found in `given`, which maps it to word scores by instance id.
+    `checks` are other models, over the same tokens and classes, that answer for the same rationales: a rationale that
+    convinces only its own model is no evidence.
     Without `perturb` there are scores and rationales, and no probabilities under perturbation.
     """
 
@@ -111,7 +108,7 @@ class Place:
 
 
 def sources(method: Explainable, config: EvalConfig) -> tuple[str, ...]:
-    """What a method is judged by at the end: its scores, in the reading by construction where it has one, controls."""
+    """What a method is judged by at the end: its scores, those by construction where it has them, and controls."""
     by_construction = (BY_CONSTRUCTION,) if method.selects_then_predicts else ()
     return (OWN, *by_construction, *config.references)
 
@@ -130,7 +127,7 @@ class Clock:
 
     @contextmanager
     def measure(self, instances: int, device: torch.device) -> Iterator[None]:
-        """Adds the time of a block, work that an accelerator still does included."""
+        """Adds the time of a block, up to the end of its work on an accelerator."""
         _wait_for(device)
         started = time.perf_counter()
         yield
@@ -147,13 +144,12 @@ def _wait_for(device: torch.device) -> None:
 def batches(
     data: EncodedSet, max_tokens: int, size: int, rank: int = 0, processes: int = 1
 ) -> Iterator[NDArray[np.int64]]:
-    """Index arrays that partition a data set among processes, instances of like length together.
+    """Index arrays that partition a data set among processes, instances of similar length together.
 
-    A batch has at most `size` instances, and at most `max_tokens` tokens of full inputs, padding included, but one
-    instance at least.
+    A batch has at least one instance, at most `size`, and at most `max_tokens` tokens of full inputs with padding.
     """
     order = np.argsort(-data.lengths, kind="stable")
-    # Every process gets its share of each length, so that all have about the same to do.
+    # Every process gets its share of each length, so that all take about the same time.
     for batch in data.shares(order[rank::processes], max_tokens):
         for start in range(0, len(batch), size):
             yield batch[start : start + size]
@@ -175,7 +171,7 @@ def predict(
     """Prediction rows with their place in the data set, by score source.
 
     Every process handles its own share of the instances; together they cover each instance once. Sources that need
-    gold skip the instances without. `clock` adds up what explaining takes.
+    gold skip the instances without. `clock` adds up the time of explaining.
     """
     clock = clock or Clock()
     found: dict[str, list[tuple[int, Prediction]]] = {source: [] for source in judging.sources}
@@ -187,11 +183,13 @@ def predict(
             with clock.measure(len(index), batch.labels_I.device):
                 explanation = method.explain(batch)
             for source in judging.sources:
-                scores_BL, instances = _scores(source, explanation, batch, data, judging)
-                rows = _judge_by_construction if source == BY_CONSTRUCTION else _judge
-                for at, row in rows(method, data, batch, explanation, scores_BL, judging):
-                    if instances[at]:
-                        found[source].append((int(index[at]), _with_gap(row, at, explanation, source)))
+                scores_BL, scored = _scores(source, explanation, batch, data, judging)
+                answers = _by_construction if source == BY_CONSTRUCTION else _answers
+                probabilities_IC, perturbed = answers(method, batch, explanation, scores_BL, judging)
+                rows = _rows(data, batch, probabilities_IC, scores_BL, perturbed, judging)
+                if source in (OWN, BY_CONSTRUCTION):
+                    rows = _with_gaps(rows, explanation)
+                found[source] += [(at, row) for at, row, yes in zip(index.tolist(), rows, scored, strict=True) if yes]
         progress(len(index))
     return found
 
@@ -221,11 +219,12 @@ def _scores(
     return torch.cat(scores), [True] * len(index)
 
 
-def _with_gap(row: Prediction, place: int, explanation: Explanation, source: str) -> Prediction:
-    """The row with what its own attributions miss of completeness (of several choices, the worst)."""
-    if explanation.gap_B is None or source not in (OWN, BY_CONSTRUCTION):
-        return row
-    return replace(row, completeness_gap=float(explanation.gap_B.view(len(explanation.logits_IC), -1)[place].max()))
+def _with_gaps(rows: list[Prediction], explanation: Explanation) -> list[Prediction]:
+    """The rows with what their own attributions miss of completeness (of several choices, the worst)."""
+    if explanation.gap_B is None:
+        return rows
+    gaps = explanation.gap_B.view(len(rows), -1).amax(1).tolist()
+    return [replace(row, completeness_gap=gap) for row, gap in zip(rows, gaps, strict=True)]
 
 
 def _random(seed: int, instance: str, width: int) -> NDArray[np.float32]:
@@ -239,26 +238,30 @@ def _on_tokens(scores_W: NDArray[np.float32], words_BL: Tensor) -> Tensor:
     return values[words_BL]
 
 
-def _judge(
-    method: Explainable, data: EncodedSet, batch: Batch, explanation: Explanation, scores_BL: Tensor, judging: Judging
-) -> Iterator[tuple[int, Prediction]]:
-    """Perturbs by the scores and cuts the results into rows."""
+Answers = tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]
+"""Probabilities [I, C] on the full input, and by column those under perturbation."""
+
+
+def _answers(
+    method: Explainable, batch: Batch, explanation: Explanation, scores_BL: Tensor, judging: Judging
+) -> Answers:
+    """What the method and the check models answer when inputs are perturbed by the scores."""
     config = judging.config
+    full_IC = _probabilities(explanation.logits_IC)
     if not judging.perturb:
-        yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, {}, judging)
-        return
+        return full_IC, {}
     rationale_KBL = select(scores_BL, batch.words_BL, config.fractions, judging.unit, judging.word_score)
     perturbed = _perturbed("self", method, batch, rationale_KBL, config)
     for name, check in judging.checks.items():
         perturbed[f"full.{name}"] = _probabilities(check.perturbed(batch.rows, batch.n_choices, config.max_tokens))
         perturbed |= _perturbed(name, check, batch, rationale_KBL, config)
-    yield from _rows(data, batch, _probabilities(explanation.logits_IC), scores_BL, perturbed, judging)
+    return full_IC, perturbed
 
 
 def _perturbed(
     name: str, method: Explainable, batch: Batch, rationale_KBL: Tensor, config: EvalConfig
 ) -> dict[str, NDArray[np.float64]]:
-    """What a model says to the rationales and their complements: probabilities by column."""
+    """A model's probabilities for the rationales and for their complements, by column."""
     found: dict[str, NDArray[np.float64]] = {}
 
     def run(rows: Rows) -> Tensor:
@@ -283,10 +286,8 @@ def _perturbed(
     return found
 
 
-def _judge_by_construction(
-    method: Explainable, data: EncodedSet, batch: Batch, explanation: Explanation, scores_BL: Tensor, judging: Judging
-) -> Iterator[tuple[int, Prediction]]:
-    """Rows of a predictor that sees the hard rationale only: sufficiency is 0 because keep and full are one input."""
+def _by_construction(method: Explainable, batch: Batch, _: Explanation, scores_BL: Tensor, judging: Judging) -> Answers:
+    """The answers of a predictor that sees the hard rationale only: sufficiency is 0, keep and full being one input."""
     config = judging.config
     fraction = judging.rationale_fraction
     rationale_BL = rationale_masks(scores_BL, batch.words_BL, fraction, unit=judging.unit, pooling=judging.word_score)
@@ -304,7 +305,7 @@ def _judge_by_construction(
             perturbed[perturbed_column(kind, how, "self")] = np.repeat(values_IC[:, None], len(config.fractions), 1)
         perturbed[perturbed_column("null", how, "self")] = nothing_IC
     assert full_IC is not None
-    yield from _rows(data, batch, full_IC, scores_BL, perturbed, judging)
+    return full_IC, perturbed
 
 
 def _probabilities(logits: Tensor) -> NDArray[np.float64]:
@@ -319,7 +320,8 @@ def _rows(
     scores_BL: Tensor,
     perturbed: dict[str, NDArray[np.float64]],
     judging: Judging,
-) -> Iterator[tuple[int, Prediction]]:
+) -> list[Prediction]:
+    """One row for each instance of the batch."""
     examples = [data.examples[i] for i in batch.index_I.tolist()]
     answer_I = probabilities_IC.argmax(1)
     row_I = np.arange(len(examples)) * batch.n_choices + (answer_I if batch.n_choices > 1 else 0)
@@ -333,36 +335,31 @@ def _rows(
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     chosen = _rust.ragged_rationales(flat, offsets, seen, [judging.rationale_fraction])[0]
     flat = np.where(seen, flat, np.float32(np.nan))
-    for i, example in enumerate(examples):
-        words = slice(int(offsets[i]), int(offsets[i + 1]))
-        yield (
-            i,
-            Prediction(
-                id=example.id,
-                label=example.label,
-                prediction=_name(example, judging.labels, int(answer_I[i])),
-                probabilities=probabilities_IC[i],
-                words=example.words,
-                documents=documents(example),
-                context=_context(example, int(answer_I[i])),
-                scores=flat[words],
-                rationale=chosen[words],
-                gold=example.gold,
-                words_cut=int(data.encoded.words_cut[batch.index_I[i]]),
-                gold_cut=int(data.encoded.gold_cut[batch.index_I[i]]),
-                perturbed={name: values[i] for name, values in perturbed.items()},
-            ),
+    slices = [slice(start, end) for start, end in pairwise(offsets.tolist())]
+    return [
+        Prediction(
+            id=example.id,
+            label=example.label,
+            prediction=(example.choice_labels or judging.labels)[int(answer_I[i])],
+            probabilities=probabilities_IC[i],
+            words=example.words,
+            documents=documents(example),
+            context=_context(example, int(answer_I[i])),
+            scores=flat[words],
+            rationale=chosen[words],
+            gold=example.gold,
+            words_cut=int(data.encoded.words_cut[batch.index_I[i]]),
+            gold_cut=int(data.encoded.gold_cut[batch.index_I[i]]),
+            perturbed={name: values[i] for name, values in perturbed.items()},
         )
+        for i, (example, words) in enumerate(zip(examples, slices, strict=True))
+    ]
 
 
 def documents(example: Example) -> list[int] | None:
-    """How many words each text has that words may be selected from, None if there is one."""
+    """The number of words of each selectable text; None if there is only one text."""
     lengths = [len(segment.starts) for segment in example.segments if segment.selectable]
     return lengths if len(lengths) > 1 else None
-
-
-def _name(example: Example, labels: Sequence[str], answer: int) -> str:
-    return (example.choice_labels or labels)[answer]
 
 
 def _context(example: Example, answer: int) -> str | None:

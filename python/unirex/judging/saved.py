@@ -1,8 +1,8 @@
-"""Saved models, ours and others', as something that answers and explains."""
+"""Loads saved models, ours and others', as something that answers and explains."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import torch
 from torch import Tensor
@@ -34,7 +34,13 @@ STEPS = 50
 
 
 class Loading(TypedDict, total=False):
-    """How a saved model is read: the keyword arguments of `load_saved`."""
+    """How a saved model is read: the keyword arguments of `load_saved`.
+
+    Attributes:
+        attribution: where scores come from; None = the model's own extractor (a foreign classifier has none).
+        steps: of integrated gradients.
+        max_length: most tokens of an input; None = what the model was trained with, or 512 if it takes as many.
+    """
 
     attribution: Attribution | None
     steps: int
@@ -67,7 +73,7 @@ class Saved:
 
 
 def check_attribution(attribution: str | None, steps: int) -> None:
-    """Refuses an attribution method that there is none of."""
+    """Refuses an unknown attribution method, and fewer than one step."""
     if attribution is not None and attribution not in get_args(Attribution):
         raise ValueError(f"attribution is {attribution!r}, expected one of {', '.join(get_args(Attribution))}")
     if steps < 1:
@@ -119,7 +125,7 @@ def find_model(path: str, revision: str | None = None) -> str:
         raise ValueError(f"{path}: not found locally or on the Hub ({reason})") from None
 
 
-def read_config(folder: str) -> PretrainedConfig:
+def _read_config(folder: str) -> PretrainedConfig:
     """The configuration of a saved model; one line says what is wrong with a folder that holds none."""
     if not (Path(folder) / "config.json").is_file():
         raise ValueError(f"{folder}: there is no config.json, expected a saved model")
@@ -130,31 +136,27 @@ def read_config(folder: str) -> PretrainedConfig:
         raise ValueError(f"{folder}: {str(error).strip().splitlines()[0]}") from None
 
 
-def load_saved(
-    folder: str, *, attribution: Attribution | None = None, steps: int = STEPS, max_length: int | None = None
-) -> Saved:
+def load_saved(folder: str, **loading: Unpack[Loading]) -> Saved:
     """A saved model of this package, or any sequence classifier of the transformers library.
 
     Args:
         folder: of the model; see `find_model`.
-        attribution: where scores come from; None = the model's own extractor (a foreign classifier has none).
-        steps: of integrated gradients.
-        max_length: most tokens of an input; None = what the model was trained with, or 512 if it takes as many.
+        **loading: see `Loading`.
 
     Raises:
         ValueError: one line that names the folder and what is wrong with it.
     """
-    check_attribution(attribution, steps)
-    if max_length is not None and max_length < 8:
+    check_attribution(loading.get("attribution"), loading.get("steps", STEPS))
+    if (max_length := loading.get("max_length")) is not None and max_length < 8:
         raise ValueError(f"max_length is {max_length}, expected at least 8")
-    config = read_config(folder)
+    config = _read_config(folder)
     with naming(folder):
         if config.model_type == "unirex":
             model = UnirexModel.from_pretrained(folder, use_safetensors=True)
         else:
             model = _load_foreign(folder)
         tokenizer = load_tokenizer(folder)
-        return saved_from(model, tokenizer, attribution=attribution, steps=steps, max_length=max_length)
+        return saved_from(model, tokenizer, **loading)
 
 
 def _load_foreign(folder: str) -> PreTrainedModel:
@@ -173,26 +175,19 @@ def _load_foreign(folder: str) -> PreTrainedModel:
     return model
 
 
-def saved_from(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    *,
-    attribution: Attribution | None = None,
-    steps: int = STEPS,
-    max_length: int | None = None,
-) -> Saved:
+def saved_from(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, **loading: Unpack[Loading]) -> Saved:
     """The same for a model and a tokenizer in memory; an extractor's own tokenizer is read from the model's folder."""
     if isinstance(model, UnirexModel):
-        return _ours(model, tokenizer, attribution, steps, max_length)
-    return _foreign(model, tokenizer, attribution, steps, max_length)
+        return _ours(model, tokenizer, **loading)
+    return _foreign(model, tokenizer, **loading)
 
 
 def _ours(
     model: UnirexModel,
     tokenizer: PreTrainedTokenizerFast,
-    attribution: Attribution | None,
-    steps: int,
-    max_length: int | None,
+    attribution: Attribution | None = None,
+    steps: int = STEPS,
+    max_length: int | None = None,
 ) -> Saved:
     settings: Any = model.config.run
     try:
@@ -221,9 +216,9 @@ def _ours(
 def _foreign(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    attribution: Attribution | None,
-    steps: int,
-    max_length: int | None,
+    attribution: Attribution | None = None,
+    steps: int = STEPS,
+    max_length: int | None = None,
 ) -> Saved:
     config: Any = model.config
     if len(config.id2label) < 2 or config.problem_type in {"regression", "multi_label_classification"}:

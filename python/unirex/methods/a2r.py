@@ -2,18 +2,19 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens
 from unirex.encoder.backbone import encode
-from unirex.methods.method import Counts, Method, MethodConfig, plausibility_term, task_term
+from unirex.methods.method import Counts, Method, MethodConfig, Presets, plausibility_term, task_term
 from unirex.methods.objectives import BY_ROW, Divergence, PlausCriterion, jensen_shannon, task_loss
 from unirex.modeling import UnirexModel
 from unirex.rationale.perturb import How, perturbed_logits
 from unirex.rationale.selection import rationale_masks
+from unirex.schema import FRACTIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,14 @@ class A2r(Method):
 
     config_class = A2rConfig
     extractors = ("dual", "shared")
+    presets: ClassVar[Presets] = {
+        "paper": {
+            "fractions": list(FRACTIONS),
+            "soft_weight": 0.0,
+            "gap_weight": 0.5,
+            "gap_criterion": "jensen_shannon_reversed",
+        }
+    }
     selects_then_predicts = True
     config: A2rConfig
 

@@ -1,7 +1,7 @@
 """FRESH: Learning to Faithfully Rationalize by Construction (Jain et al., ACL 2020)."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -10,10 +10,12 @@ from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.extractors.attribution import Attribution, AttributionConfig
 from unirex.extractors.support import SupportClassifier
 from unirex.methods.method import (
+    PAPER_EXPLAINER,
     Counts,
     Explanation,
     Method,
     MethodConfig,
+    Presets,
     Stage,
     plausibility_term,
     task_term,
@@ -80,6 +82,7 @@ class Fresh(Method):
 
     config_class = FreshConfig
     extractors = ("support",)
+    presets: ClassVar[Presets] = {"paper": {"rounding": "floor", **PAPER_EXPLAINER}}
     selects_then_predicts = True
     config: FreshConfig
 

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from unirex.data.collate import Batch, FillTokens
 from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig
 from unirex.methods.method import (
+    PAPER_EXPLAINER,
     Counts,
     Explanation,
     Method,
     MethodConfig,
+    Presets,
     Total,
     plausibility_term,
     task_term,
@@ -193,6 +195,8 @@ class Joint(Method):
 
     config_class: ClassVar[type[JointConfig]] = JointConfig
     extractors: ClassVar[tuple[str, ...]] = ("shared", "dual", "attribution", "none")
+    presets: ClassVar[Presets] = {"paper": PAPER_EXPLAINER}
+    preset_heads: ClassVar[Presets] = {"paper": {"shared": "mlp", "dual": "mlp"}}
     config: JointConfig
 
     def __init__(self, model: UnirexModel, config: JointConfig, fill: FillTokens) -> None:

@@ -1,14 +1,14 @@
 """L2E: Learning to Explain: Generating Stable Explanations Fast (Situ et al., ACL 2021)."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens
 from unirex.extractors.attribution import Attribution, AttributionConfig
-from unirex.methods.method import Counts, Explanation, Method, MethodConfig, Stage, task_term
+from unirex.methods.method import PAPER_EXPLAINER, Counts, Explanation, Method, MethodConfig, Presets, Stage, task_term
 from unirex.methods.objectives import task_loss
 from unirex.methods.remembered import Remembered
 from unirex.modeling import UnirexModel
@@ -80,6 +80,7 @@ class L2e(Method):
 
     config_class = L2eConfig
     extractors = ("dual",)
+    presets: ClassVar[Presets] = {"paper": {"score": "class", **PAPER_EXPLAINER}}
     config: L2eConfig
 
     def __init__(self, model: UnirexModel, config: L2eConfig, fill: FillTokens) -> None:

@@ -17,6 +17,16 @@ from unirex.rationale.selection import Pooling
 Total = Callable[[Tensor], Tensor]
 """The sum of a tensor over all processes, the same in each of them."""
 
+Presets = Mapping[str, Mapping[str, Any]]
+"""Preset -> key -> value."""
+
+PAPER_EXPLAINER = {
+    "explainer.ig_steps": 3,
+    "explainer.ig_rule": "gauss_legendre",
+    "explainer.grad_pooling": "abs_sum",
+}
+"""Attributions in the public code of UNIREX: captum's, with the sum of absolute values for the gradient (Saliency)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
@@ -143,12 +153,16 @@ class Method(Explainable):
     Attributes:
         config_class: the frozen dataclass of its settings.
         extractors: what scores may come from (`model.extractor`), the default first.
+        presets: by preset (`unirex.config.presets`), other defaults of its settings, by dotted key inside `method`.
+        preset_heads: by preset, the head (`model.head`) of each kind of extractor whose head is not linear.
         model, config, fill: what it is made of.
         class_weights: those of the settings, as a tensor.
     """
 
     config_class: ClassVar[type[MethodConfig]]
     extractors: ClassVar[tuple[str, ...]] = ("shared", "dual")
+    presets: ClassVar[Presets] = {}
+    preset_heads: ClassVar[Presets] = {}
     model: UnirexModel
     config: MethodConfig
 

@@ -1,8 +1,10 @@
 """SGT: Improving Deep Learning Interpretability by Saliency Guided Training (Ismail et al., NeurIPS 2021)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from unirex.methods.joint import Joint, JointConfig
+from unirex.methods.method import PAPER_EXPLAINER, Presets
 from unirex.methods.objectives import SuffCriterion
 
 
@@ -35,3 +37,4 @@ class Sgt(Joint):
 
     config_class = SgtConfig
     extractors = ("attribution",)
+    presets: ClassVar[Presets] = {"paper": {"suff_criterion": "kl_mean_reversed", **PAPER_EXPLAINER}}

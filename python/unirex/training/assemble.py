@@ -34,7 +34,7 @@ class Splits:
 
 @dataclass(frozen=True, kw_only=True)
 class Assembly:
-    """All that a run is made of."""
+    """The parts of a run."""
 
     splits: Splits
     tools: Tools
@@ -121,13 +121,13 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
         choice=choice,
         id2label=dict(enumerate(splits.labels)),
         label2id={label: i for i, label in enumerate(splits.labels)},
-        run=run_settings(config, tools, rationale_fraction),
+        run=_run_settings(config, tools, rationale_fraction),
     )
     return with_pretrained(settings, path, own_path)
 
 
-def run_settings(config: RunConfig, tools: Tools, rationale_fraction: float) -> dict[str, Any]:
-    """What evaluation needs to know of training, kept in the model's configuration."""
+def _run_settings(config: RunConfig, tools: Tools, rationale_fraction: float) -> dict[str, Any]:
+    """What evaluation needs to know about training, kept in the model's configuration."""
     return {
         "method": asdict(config.method),
         "data": config.data.short_name,

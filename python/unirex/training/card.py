@@ -9,7 +9,7 @@ import yaml
 
 from unirex._rust import __version__
 from unirex.config.identity import FREE
-from unirex.config.run import RunConfig, to_yaml
+from unirex.config.run import RunConfig, plain
 from unirex.disk.atomic import atomic_write
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.training.assemble import Assembly
@@ -18,7 +18,7 @@ CARD = "README.md"
 
 _LIMITS = """\
 - A rationale says what this model's answer rests on, as measured by hiding words from it (comprehensiveness,
-  sufficiency). It is no proof that the answer is right, nor how a person would argue.
+  sufficiency). It does not prove that the answer is right, nor show how a person would argue.
 - Inputs with hidden words are unlike anything people write; faithfulness depends on how words are hidden.
 - Answers and rationales outside the language and domain of the training data are untested.
 - Scores rank the words of one text; they are not comparable between texts or models.
@@ -26,23 +26,23 @@ _LIMITS = """\
 
 
 def model_card(config: RunConfig, parts: Assembly, reports: Mapping[str, Report] | None = None, split: str = "") -> str:
-    """The card's text: front matter with a model index, how to load, scores, data, use, limits, configuration.
-
-    It names no folder of the machine that trained it.
+    """The card's text, which names no folder of the machine that trained the model.
 
     Args:
         config: of the run.
-        parts: what it was made of.
+        parts: of the run.
         reports: final scores by source, the model's own first; None before they are known.
         split: what they were measured on.
     """
     name = f"{config.method.name}-{config.data.short_name}"
     own = None if not reports else next(iter(reports.values()))
+    asked = '{"text": text, "choices": answers}' if parts.model.config.choice else "text"
     front = yaml.safe_dump(_front_matter(config, name, own, split), sort_keys=False, allow_unicode=True)
     sections = [
         f"---\n{front}---\n\n# {name}",
         _about(config, parts),
-        f"## Use\n\n```python\n{_loading(parts)}\n```\n\n"
+        "## Use\n\n```python\nfrom unirex.explainer import Explainer\n"
+        f'explainer = Explainer.from_pretrained("THIS_MODEL")\nprint(explainer({asked}))\n```\n\n'
         "Needs the Python package `unirex` (extra `train`); no code comes with this checkpoint.",
         f"## Scores\n\n{_scores(reports, split)}",
         f"## Data\n\n{_data(config, parts)}",
@@ -67,12 +67,7 @@ def _front_matter(config: RunConfig, name: str, report: Report | None, split: st
         "tags": ["unirex", "rationale-extraction", "explainability", "faithfulness"],
     }
     backbone = config.model.backbone
-    if (
-        backbone is not None
-        and ":" not in backbone
-        and not Path(backbone).is_absolute()
-        and not Path(backbone).exists()
-    ):
+    if backbone is not None and ":" not in backbone and not _is_local(backbone):
         front["base_model"] = backbone
     if report is not None:
         metrics = [
@@ -96,16 +91,6 @@ def _about(config: RunConfig, parts: Assembly) -> str:
         f"{__version__}, method `{config.method.name}`; task model {settings.backbone['model_type']}, "
         f"scores from {made}."
     )
-
-
-def _loading(parts: Assembly) -> str:
-    asked = '{"text": text, "choices": answers}' if parts.model.config.choice else "text"
-    lines = (
-        "from unirex.explainer import Explainer",
-        'explainer = Explainer.from_pretrained("THIS_MODEL")',
-        f"print(explainer({asked}))",
-    )
-    return "\n".join(lines)
 
 
 def _scores(reports: Mapping[str, Report] | None, split: str) -> str:
@@ -147,14 +132,18 @@ def _data(config: RunConfig, parts: Assembly) -> str:
     )
 
 
+def _is_local(path: str) -> bool:
+    return Path(path).is_absolute() or Path(path).exists()
+
+
 def _public_yaml(config: RunConfig) -> str:
     """The configuration without the folders of the machine."""
-    content: dict[str, Any] = yaml.safe_load(to_yaml(config))
+    content = plain(config)
     for key in FREE:
         content.pop(key, None)
     for section, keys in (("data", ("path",)), ("model", ("backbone", "extractor_backbone"))):
         for key in keys:
             path = content[section].get(key)
-            if path and (Path(path).is_absolute() or Path(path).exists()):
+            if path and _is_local(path):
                 content[section][key] = Path(path).name
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

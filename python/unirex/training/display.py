@@ -7,10 +7,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from unirex.data.collate import EncodedSet
 from unirex.text import say
+from unirex.training.assemble import Assembly
 
 QUIET = 30.0
-"""Seconds after which a line is printed where no bar is shown, as in a file of a batch system."""
+"""Seconds between lines where no bar is shown, as in the log of a batch system."""
 COLUMNS = {
     "accuracy": "accuracy ↑",
     "macro_f1": "macro F1 ↑",
@@ -23,9 +25,9 @@ COLUMNS = {
 
 
 class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothing
-    """A bar of steps with losses, instances a second and the time that is left.
+    """A bar of steps with losses, instances per second and the time left.
 
-    Where standard error is no terminal, a line of the same now and then.
+    If standard error is not a terminal, a line with the same now and then.
 
     Args:
         total: steps of the whole run.
@@ -53,7 +55,7 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
         )
 
     def update(self, n: float | None = 1) -> bool | None:
-        """Counts steps, which tqdm itself leaves out where it shows nothing."""
+        """Counts steps, which tqdm does not do when it shows nothing."""
         self.done += n or 0
         return super().update(n)
 
@@ -80,7 +82,7 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
             say(f"train {self.done:.0f}/{self.steps} steps, {speed}, {left} left  {shown}", error=True)
 
     def epoch(self, number: int, metrics: Mapping[str, float], *, best: bool) -> None:
-        """Adds a row of dev metrics to the table, `*` marking the best epoch so far; the first comes with a heading."""
+        """Adds a row of dev metrics to the table, the best so far marked by `*`, the first preceded by a heading."""
         if not self.main:
             return
         found = [name for name in COLUMNS if name in metrics]
@@ -95,3 +97,23 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
 
 def _cell(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: int) -> None:
+    """Prints the sizes of data and model, and what truncation removes."""
+    parameters = sum(p.numel() for p in parts.model.parameters())
+    with_gold = sum(example.gold is not None for example in parts.splits.train)
+    lines = [
+        f"train {len(train)} instances ({with_gold} with gold), dev {len(dev)}, "
+        f"classes {', '.join(parts.splits.labels)}; {processes} process{'es' if processes > 1 else ''}",
+        f"model {parts.model.config.backbone['model_type']}, {parameters / 1e6:.1f} M parameters, "
+        f"hard rationales: top {parts.rationale_fraction:.3f} of the words",
+    ]
+    cut = int(train.encoded.words_cut.sum())
+    if cut:
+        lines.append(
+            f"truncation at {parts.tools.max_length} tokens takes {cut} words from "
+            f"{int((train.encoded.words_cut > 0).sum())} training instances, "
+            f"{int(train.encoded.gold_cut.sum())} of them marked by gold"
+        )
+    say("\n".join(lines))

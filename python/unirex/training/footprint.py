@@ -1,4 +1,4 @@
-"""What a process took of its machine, for the log of a run."""
+"""What a process used of its machine, for the log of a run."""
 
 import os
 import platform

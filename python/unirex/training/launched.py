@@ -1,4 +1,4 @@
-"""How this process was started: whether a launcher gave it what was asked for, and what happens when that ends."""
+"""How this process was started: whether the launcher did what it was asked, and what happens when it ends."""
 
 import ctypes
 import os
@@ -14,7 +14,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def check_launch(accelerator: Accelerator) -> None:
-    """Refuses what accelerate was asked for and does not do, or what we do not do under it.
+    """Refuses requests to accelerate that it ignores, and ways of running that training does not support.
 
     Raises:
         ValueError: one line: other processes than those asked for, sharding, fp16 on a CPU, accelerate's accumulation.
@@ -22,7 +22,7 @@ def check_launch(accelerator: Accelerator) -> None:
     _check_processes(accelerator)
     if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError(
-            "precision is fp16, which accelerate leaves out on a CPU without a word; expected bf16 or no "
+            "precision is fp16, which accelerate silently ignores on a CPU; expected bf16 or no "
             "(train.precision or accelerate's --mixed_precision)"
         )
     asked = _asked_of_launcher("--gradient_accumulation_steps") or str(accelerator.gradient_accumulation_steps)
@@ -34,7 +34,7 @@ def check_launch(accelerator: Accelerator) -> None:
 
 
 def _check_processes(accelerator: Accelerator) -> None:
-    """Refuses processes that do not know of each other and would write one run twice, and one in place of several.
+    """Refuses processes that are not connected and would write one run twice, and one process instead of several.
 
     Sharded training (FSDP, DeepSpeed and their kin) is refused too: checkpoints hold the state of one process.
     """
@@ -49,7 +49,7 @@ def _check_processes(accelerator: Accelerator) -> None:
             f"WORLD_SIZE is {started}, expected {accelerator.num_processes}, the processes that accelerate sees; "
             "to run several on the CPU set ACCELERATE_USE_CPU=true"
         )
-    # Without --multi_gpu `accelerate launch` starts one process, tells it where several would meet, and says nothing.
+    # Without --multi_gpu `accelerate launch` silently starts one process, with the address where several would meet.
     meeting = os.environ.get("MASTER_ADDR")
     if "ACCELERATE_DYNAMO_BACKEND" in os.environ and meeting and "WORLD_SIZE" not in os.environ:
         asked = _asked_of_launcher("--num_processes")
@@ -62,9 +62,9 @@ def _check_processes(accelerator: Accelerator) -> None:
 
 
 def end_with_launcher() -> None:
-    """Lets this process get SIGTERM when the launcher that started it ends, where the system can do that (Linux).
+    """Makes this process receive SIGTERM when the launcher that started it ends (Linux only).
 
-    A launcher that is told to stop would otherwise leave it training alongside the run that replaces it.
+    Otherwise a stopped launcher would leave it training next to the run that replaces it.
     """
     parent = os.getppid()
     if sys.platform != "linux" or not _launcher():
@@ -75,7 +75,7 @@ def end_with_launcher() -> None:
 
 
 def _launcher() -> list[str]:
-    """The command line of the parent process where that is a launcher, as far as it can be seen (Linux)."""
+    """The command line of the parent process if that is a launcher and can be seen (Linux)."""
     try:
         words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:

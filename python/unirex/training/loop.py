@@ -1,4 +1,4 @@
-"""The optimisation: global batches, counts taken over all of them, exact resume."""
+"""The optimization: global batches, counts taken over all of them, exact resume."""
 
 import math
 import signal
@@ -15,7 +15,6 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from unirex.config.run import TrainConfig
 from unirex.data.collate import Batch, EncodedSet
@@ -25,12 +24,14 @@ from unirex.disk.log import Interval, append_log, cut_log
 from unirex.methods.method import Counts, Method
 from unirex.training.ahead import Ahead
 from unirex.training.display import TrainingBar
-from unirex.training.schedule import epoch_batches, learning_rate, uncorrected
+from unirex.training.memory import checkpoint_layers, memory_ran_out
+from unirex.training.optimizer import adamw, learning_rate, uncorrected
+from unirex.training.schedule import epoch_batches
 from unirex.training.watch import Watch
 
 
 class StoppedError(Exception):
-    """Training was asked to stop by a signal (Ctrl-C, SIGTERM) and has saved its state."""
+    """A signal (Ctrl-C, SIGTERM) stopped training, which has saved its state."""
 
     def __init__(self, message: str, number: int = signal.SIGINT) -> None:
         super().__init__(message)
@@ -48,9 +49,9 @@ class Progress:
         best: best value of the chosen dev metric, None before the first.
         best_epoch: the epoch (from 1) that reached it.
         history: dev metrics by epoch.
-        max_tokens: bound of a micro-batch that running out of memory has taught, None before that.
+        max_tokens: bound of a micro-batch, found by running out of memory; None before that.
         seconds: of all optimizer steps, those before an interruption included.
-        instances: trained on in them, each as often as it was met.
+        instances: seen in these steps, repeats counted.
         interval: sums over the steps since the last line of the log.
     """
 
@@ -64,44 +65,6 @@ class Progress:
     seconds: float = 0.0
     instances: int = 0
     interval: dict[str, Any] = field(default_factory=dict)
-
-
-def adamw(method: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW in two groups: matrices decay, biases and norms do not."""
-    parameters = [p for p in method.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    # One kernel for all of an update, where the device has it: the same arithmetic in one pass over memory.
-    fused = all(p.device.type in ("cpu", "cuda") and p.dtype == torch.float32 for p in parameters)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
-
-
-def checkpoint_layers(method: nn.Module) -> None:
-    """Makes every backbone in a method keep the hidden states between its layers only, and compute the rest twice.
-
-    Raises:
-        ValueError: a backbone that cannot.
-    """
-    for module in method.modules():
-        if isinstance(module, PreTrainedModel) and module.config.model_type != "unirex":
-            if not module.supports_gradient_checkpointing:
-                raise ValueError(
-                    f"train.gradient_checkpointing is true, expected false: model type {module.config.model_type} "
-                    "does not support it"
-                )
-            # Renamed in later versions of transformers.
-            enable = getattr(module, "activation_checkpointing_enable", module.gradient_checkpointing_enable)
-            enable({"use_reentrant": False})
-
-
-def memory_ran_out(error: Exception) -> bool:
-    """Whether an error says that memory ran out, on whatever device."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # PyTorch has no class of its own for it on the CPU.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error) and "memory" in str(error)
 
 
 class Training:
@@ -155,8 +118,36 @@ class Training:
         method: Method = self.accelerator.unwrap_model(self.method)
         return method
 
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Shows progress; the first Ctrl-C, or SIGTERM, ends the running step and saves, a second Ctrl-C ends at once.
+
+        A launcher repeats the Ctrl-C that the terminal sends to every process, so a repeat within a second is ignored.
+        """
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self._stop and number == signal.SIGINT and time.monotonic() - self._stopped_at > 1:
+                raise KeyboardInterrupt
+            if not self._stop:
+                self._stop, self._stopped_at = number, time.monotonic()
+
+        before = {}
+        with suppress(ValueError):  # not in the main thread: no Ctrl-C arrives here
+            before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with TrainingBar(
+                total=self.total_steps,
+                initial=self.progress.step,
+                instances=len(self.data) * self.config.epochs / max(1, self.total_steps),
+                main=self.accelerator.is_main_process,
+            ) as self._bar:
+                yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     def epochs(self) -> Iterator[int]:
-        """Trains epoch by epoch, to the end or to the end of patience, and yields the number of each that is done."""
+        """Trains until the last epoch or until patience runs out, and yields the number of each finished epoch."""
         progress = self.progress
         while progress.epoch < self.config.epochs and not self._out_of_patience():
             self._epoch()
@@ -164,38 +155,9 @@ class Training:
             progress.epoch, progress.batch = progress.epoch + 1, 0
             yield progress.epoch
 
-    def explaining(self) -> AbstractContextManager[None]:
-        """Names the last step and its batch in an error about numbers that are not finite."""
-        return self.watch.explaining(self.progress.step, self._last)
-
-    def improves(self, metrics: dict[str, float]) -> bool:
-        """Notes the dev metrics of an epoch; whether its model is the best so far, by the metric `best`.
-
-        Raises:
-            ValueError: that metric is undefined.
-        """
-        progress = self.progress
-        progress.history.append(metrics)
-        self.log({"event": "dev", "step": progress.step, "epoch": progress.epoch, **metrics})
-        value = metrics["best"]
-        if math.isnan(value):
-            raise ValueError(f"train.best_metric is {self.config.best_metric!r}, which is undefined on the dev split")
-        if progress.best is not None and value <= progress.best:
-            return False
-        progress.best, progress.best_epoch = value, progress.epoch
-        return True
-
-    def end_epoch(self, metrics: dict[str, float]) -> None:
-        """Shows the epoch and saves the state, once the best model has been kept.
-
-        Raises:
-            StoppedError: some process was asked to stop.
-        """
-        self.accelerator.wait_for_everyone()
-        self._bar.epoch(self.progress.epoch, metrics, best=self.progress.best_epoch == self.progress.epoch)
-        self.save()
-        if self._counts([])[1]:
-            raise self._stopped()
+    def _out_of_patience(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.progress.epoch - self.progress.best_epoch >= patience
 
     def _epoch(self) -> None:
         batches = epoch_batches(self.data.lengths, self.config, self.seed, self.progress.epoch, self.data.has_gold)
@@ -246,12 +208,12 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad()
         weights = [parameter.detach() for parameter in self.method.parameters() if parameter.requires_grad]
-        self.watch.add_weights(step, nn.utils.get_total_norm(weights), index)
+        self.watch.note(step, {"the weights' norm": nn.utils.get_total_norm(weights)}, index)
         self.bare_method.after_step(sums, self._total)
         return sums, stop
 
     def _clip(self) -> Tensor:
-        """The gradient's norm, before it is clipped where that is asked for."""
+        """Clips the gradient if `train.clip` says so; returns its norm before that."""
         if self.config.clip > 0:
             norm: Tensor = self.accelerator.clip_grad_norm_(self.method.parameters(), self.config.clip)
             return norm
@@ -314,7 +276,7 @@ class Training:
         if self.accelerator.num_processes > 1:
             raise ValueError(
                 f"step {self.progress.step + 1}: no memory for a micro-batch of {tokens} tokens; "
-                f"expected train.max_tokens below that"
+                "expected train.max_tokens below that"
             )
         self.optimizer.zero_grad()
         if self.accelerator.device.type == "cuda":
@@ -378,9 +340,38 @@ class Training:
         numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
         self.accelerator.log(numbers, step=self.progress.step)
 
-    def _out_of_patience(self) -> bool:
-        patience = self.config.patience
-        return patience is not None and self.progress.epoch - self.progress.best_epoch >= max(1, patience) > 0
+    def explaining(self) -> AbstractContextManager[None]:
+        """Names the last step and its batch in an error about numbers that are not finite."""
+        return self.watch.explaining(self.progress.step, self._last)
+
+    def improves(self, metrics: dict[str, float]) -> bool:
+        """Notes the dev metrics of an epoch; whether its model is the best so far, by the metric `best`.
+
+        Raises:
+            ValueError: that metric is undefined.
+        """
+        progress = self.progress
+        progress.history.append(metrics)
+        self.log({"event": "dev", "step": progress.step, "epoch": progress.epoch, **metrics})
+        value = metrics["best"]
+        if math.isnan(value):
+            raise ValueError(f"train.best_metric is {self.config.best_metric!r}, which is undefined on the dev split")
+        if progress.best is not None and value <= progress.best:
+            return False
+        progress.best, progress.best_epoch = value, progress.epoch
+        return True
+
+    def end_epoch(self, metrics: dict[str, float]) -> None:
+        """Shows the epoch and saves the state, once the best model has been kept.
+
+        Raises:
+            StoppedError: some process was asked to stop.
+        """
+        self.accelerator.wait_for_everyone()
+        self._bar.epoch(self.progress.epoch, metrics, best=self.progress.best_epoch == self.progress.epoch)
+        self.save()
+        if self._counts([])[1]:
+            raise self._stopped()
 
     def save(self) -> None:
         """Writes a checkpoint from the main process."""
@@ -418,7 +409,7 @@ class Training:
         self.cut_log()
 
     def _check_data(self, before: Mapping[str, str], folder: Path) -> None:
-        """Refuses other data than those of the checkpoint; one of an older version does not know its own."""
+        """Refuses data other than the checkpoint's; a checkpoint of an older version has no digests."""
         for what, expected in before.items():
             found = self.digests.get(what, expected)
             if found != expected:
@@ -433,37 +424,6 @@ class Training:
         self.accelerator.wait_for_everyone()
 
     def close(self) -> None:
-        """Takes off what accelerate put around the method, so that another stage can be prepared."""
+        """Removes accelerate's wrappers from the method, so that another stage can be prepared."""
         self.accelerator.unwrap_model(self.method, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
-
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """Shows progress; the first Ctrl-C, or SIGTERM, ends the running step and saves, a second Ctrl-C ends at once.
-
-        A launcher passes on a Ctrl-C that the terminal has sent to all, so that a second within a second is the first.
-        """
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self._stop and number == signal.SIGINT and time.monotonic() - self._stopped_at > 1:
-                raise KeyboardInterrupt
-            if not self._stop:
-                self._stop, self._stopped_at = number, time.monotonic()
-
-        before = {}
-        with suppress(ValueError):  # not in the main thread: no Ctrl-C arrives here
-            before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            with self._shown() as self._bar:
-                yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _shown(self) -> TrainingBar:
-        return TrainingBar(
-            total=self.total_steps,
-            initial=self.progress.step,
-            instances=len(self.data) * self.config.epochs / max(1, self.total_steps),
-            main=self.accelerator.is_main_process,
-        )

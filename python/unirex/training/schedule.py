@@ -1,4 +1,4 @@
-"""Which instances an optimizer step sees, and how far it goes: functions of the seed and the step alone."""
+"""Which instances each optimizer step sees: a function of the seed and the epoch alone."""
 
 import math
 
@@ -46,22 +46,3 @@ def _half_with_gold(has_gold: NDArray[np.bool_], batch_size: int, rng: np.random
     return [
         np.concatenate([half, repeated[end - len(half) : end]]) for half, end in zip(halves, ends.tolist(), strict=True)
     ]
-
-
-def learning_rate(step: int, total: int, config: TrainConfig) -> float:
-    """Learning rate of a step (from 0): linear warm-up, then linear decay to 0 after the last."""
-    warm = round(config.warmup * total)
-    if step < warm:
-        return config.lr * (step + 1) / warm
-    return config.lr * (total - step) / max(1, total - warm)
-
-
-def uncorrected(lr: float, weight_decay: float, step: int, config: TrainConfig) -> dict[str, float]:
-    """AdamW's settings for a step (from 0) with which its bias correction cancels out.
-
-    The corrected update is lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps); the uncorrected one, which BERT was
-    trained with, is lr * m / (sqrt(v) + eps).
-    """
-    first, second = (1 - beta ** (step + 1) for beta in config.betas)
-    scale = first / math.sqrt(second)
-    return {"lr": lr * scale, "eps": config.eps / math.sqrt(second), "weight_decay": weight_decay / scale}

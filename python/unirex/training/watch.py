@@ -1,4 +1,4 @@
-"""Whether every step's loss and weights are numbers, found out without waiting for the device at every step."""
+"""Checks that the loss and weights of every step are finite, without waiting for the device at every step."""
 
 import math
 import re
@@ -16,7 +16,7 @@ from torch import Tensor
 from unirex.disk.log import append_log
 
 SHOWN = 8
-"""Ids of a batch that the message names; the log gets all."""
+"""Most ids of a batch in the message; the log gets all."""
 _NO_NUMBER = re.compile(r"\b(nan|inf|infinity|finite)\b", re.IGNORECASE)
 
 
@@ -29,11 +29,11 @@ class _Step:
 
 
 class Watch:
-    """Keeps the loss terms and the norms of gradient and weights of each step until they are looked at.
+    """Keeps the loss terms and the norms of gradient and weights of each step until they are checked.
 
-    On the CPU that is at once, for terms and gradient before the weights change. On an accelerator a look waits for all
-    work queued there, so it is at lines of the log, at checkpoints and at the ends of epochs: the first bad step is
-    named all the same, and no checkpoint is written after it.
+    On the CPU they are checked at once, terms and gradient before the weights change. On an accelerator a check waits
+    for all work queued there, so it comes with lines of the log, checkpoints and ends of epochs: it still names the
+    first bad step, and no checkpoint is written after that step.
     """
 
     def __init__(self, accelerator: Accelerator, ids: Sequence[str], run: Path) -> None:
@@ -43,32 +43,25 @@ class Watch:
         self._waiting: list[_Step] = []
 
     def add(self, step: int, terms: Mapping[str, Tensor], norm: Tensor, index: NDArray[np.int64]) -> None:
-        """Notes a step (from 1), its terms (this process's share), its gradient's norm and the places of its batch.
-
-        Raises:
-            FloatingPointError: as `check`, on the CPU.
-        """
+        """Notes a step's terms (this process's share) and its gradient's norm, as `note` does."""
         values = {f"loss term {name}": terms[name] for name in sorted(terms)}
         if self._accelerator.scaler is None:  # half precision skips such a step by itself
             values["the gradient's norm"] = norm
-        self._note(step, values, index)
+        self.note(step, values, index)
 
-    def add_weights(self, step: int, norm: Tensor, index: NDArray[np.int64]) -> None:
-        """Notes the norm of the weights that a step has made.
+    def note(self, step: int, values: Mapping[str, Tensor], index: NDArray[np.int64]) -> None:
+        """Notes named values of a step (from 1) and the places of its batch.
 
         Raises:
             FloatingPointError: as `check`, on the CPU.
         """
-        self._note(step, {"the weights' norm": norm}, index)
-
-    def _note(self, step: int, values: Mapping[str, Tensor], index: NDArray[np.int64]) -> None:
         stacked = torch.stack([value.detach().double() for value in values.values()])
         self._waiting.append(_Step(number=step, names=tuple(values), values=stacked, index=index))
         if stacked.device.type == "cpu":
             self.check()
 
     def check(self, *, alone: bool = False) -> None:
-        """Looks at the steps noted since the last look, in all processes together unless `alone`.
+        """Checks the steps noted since the last check, in all processes together unless `alone`.
 
         Raises:
             FloatingPointError: the first step with a value that is not finite, the value, and the batch's ids.
@@ -88,9 +81,9 @@ class Watch:
 
     @contextmanager
     def explaining(self, step: int, index: NDArray[np.int64]) -> Iterator[None]:
-        """Puts a loss or scores that are not finite in place of the errors they cause later.
+        """Reports a loss or scores that are not finite instead of the errors that they cause later.
 
-        Data are checked when they are read: where an error here speaks of NaN or infinity, the model computed it.
+        Data are checked when they are read, so a NaN or infinity that an error names here was computed by the model.
 
         Args:
             step: that runs (from 1), or the last one.

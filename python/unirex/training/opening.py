@@ -1,0 +1,74 @@
+"""Opens the folder of a run: for one run at a time, and never for two runs mixed."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from unirex.config.checks import unread
+from unirex.config.identity import difference, filled, renamed
+from unirex.config.run import RunConfig, parse, plain, to_yaml
+from unirex.disk import checkpoint
+from unirex.disk.atomic import atomic_write
+from unirex.disk.lock import only_here
+from unirex.disk.run_folder import RunFolder
+from unirex.disk.untrusted import read_yaml
+from unirex.judging.gather import from_main
+
+
+@contextmanager
+def alone(accelerator: Accelerator, folder: RunFolder) -> Iterator[None]:
+    """Holds the run's folder for this run; every process learns if another run has it.
+
+    Raises:
+        ValueError: another running process writes it.
+    """
+    with ExitStack() as held:
+
+        def take() -> None:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            held.enter_context(only_here(folder.lock))
+
+        from_main(accelerator, take)
+        yield
+
+
+def open_run(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> None:
+    """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
+    stored = folder.config
+    if stored.exists() and config.resume:
+        _check_same(stored_config(stored), config, stored)
+    elif stored.exists() and not config.overwrite:
+        raise ValueError(f"output {folder} holds a run, expected a new folder, --resume true or --overwrite true")
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        if config.overwrite and not config.resume:
+            folder.clear()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        for place in folder.stages():
+            checkpoint.recover(place.path)
+        with atomic_write(stored, "w") as file:
+            file.write(to_yaml(config))
+    accelerator.wait_for_everyone()
+
+
+def stored_config(path: Path) -> dict[str, Any]:
+    """The configuration that a run's folder holds, with the name that its method has now."""
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, expected the configuration of the run")
+    return renamed(content)
+
+
+def _check_same(before: Mapping[str, Any], config: RunConfig, stored: Path) -> None:
+    """Refuses a resumption with other settings that something reads.
+
+    One that the stored file does not know had its default then.
+    """
+    now, defaults = plain(config), plain(parse([f"--method.name={config.method.name}"], prog="", description=""))
+    found = difference(filled(before, defaults), now, {"data.cache", *unread(config)})
+    if found is not None:
+        key, old, new = found
+        raise ValueError(f"--resume: {key} is {new!r}, expected {old!r} as in {stored}")
