@@ -1,19 +1,21 @@
 """From the rows of a system to its report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypedDict, Unpack, cast, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from unirex.metrics.batch import hash_ids
+from unirex.metrics.batch import Batch, hash_ids
 from unirex.metrics.cluster import SHARDS_PER_CPU, Engine, map_on_ray, n_cpus, on_ray
 from unirex.metrics.definitions import Convention
 from unirex.metrics.layout import Layout
 from unirex.metrics.parser import Parser
 from unirex.metrics.report import Report
+from unirex.metrics.rows import row_values
 from unirex.metrics.source import Shard, Source, System, missing_column, open_source
 from unirex.metrics.state import Resampling, State
 from unirex.schema import perturbed_column
@@ -36,6 +38,14 @@ class Plan:
         """An empty state."""
         parser = Parser(self.layout, scorer=self.scorer, choice=self.source.header.choice)
         return State(self.layout, self.resampling, parser)
+
+    def rows(self) -> Iterator[tuple[Batch, NDArray[np.float64]]]:
+        """The source's rows by batches, checked, and their values (`row_values`), [columns, N]."""
+        parser = self.state().parser
+        for where, part in self.source.batches(parser.columns()):
+            batch = parser.parse(part, where)
+            if len(batch):
+                yield batch, row_values(batch, self.layout)
 
 
 class Reading(TypedDict, total=False):
@@ -184,21 +194,15 @@ def _run_on_ray(made: Plan, progress: Progress | None = None) -> State:
     shards = made.source.shards(SHARDS_PER_CPU * n_cpus())
     total = made.source.n_rows()
     whole = made.state()
-    for (state,) in map_on_ray(_ScorePart(made), shards):
+    for (state,) in map_on_ray(partial(_score_shard, made), shards):
         whole.merge_bytes(state)
         if progress is not None:
             progress(whole.n_rows, total)
     return whole
 
 
-@dataclass(frozen=True)
-class _ScorePart:
-    """Scores a shard of a plan's source."""
-
-    made: Plan
-
-    def __call__(self, shard: Shard) -> list[bytes]:
-        return [run_plan(self.made, shard=shard).to_bytes()]
+def _score_shard(made: Plan, shard: Shard) -> list[bytes]:
+    return [run_plan(made, shard=shard).to_bytes()]
 
 
 def run_plan(made: Plan, progress: Progress | None = None, *, shard: Shard | None = None) -> State:
