@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,15 +141,20 @@ def _member(layout: Layout, family: Family, place: int, name: str) -> Definition
     return _pooled(family, name, pooled, lambda count: layout.names(family.per, count.name)[place])
 
 
+def _definition(
+    family: Family, name: str, columns: tuple[Column, ...], value: Callable[[Sums], NDArray[np.float64]], **more: Any
+) -> Definition:
+    more = {"group": family.group, "direction": family.direction, "range": family.range, "main": family.main} | more
+    return Definition(name=name, columns=columns, value=value, **more)
+
+
 def _mean(family: Family, name: str, *, main: bool, hits: bool, perturbation: str | None = None) -> Definition:
     """The mean of the column of the same name; `hits`: its values are 0 and 1."""
-    return Definition(
-        name=name,
-        group=family.group,
-        direction=family.direction,
-        range=family.range,
-        columns=(Column(name, family.step),),
-        value=lambda sums: sums.mean(name),
+    return _definition(
+        family,
+        name,
+        (Column(name, family.step),),
+        lambda sums: sums.mean(name),
         main=main,
         perturbation=perturbation,
         share=(lambda sums: (float(sums.sums[name]), float(sums.counts[name]))) if hits else None,
@@ -167,14 +173,11 @@ def _pooled(family: Family, name: str, pooled: Pooled, column: Callable[[Count],
     def value(sums: Sums) -> NDArray[np.float64]:
         return ratio(pooled.times * sums.sums[top], np.sum([sums.sums[b] for b in bottom], axis=0))
 
-    return Definition(
-        name=name,
-        group=family.group,
-        direction=family.direction,
-        range=family.range,
-        columns=tuple(Column(c, COUNT_STEP) for c in (top, *bottom)),
-        value=value,
-        main=family.main,
+    return _definition(
+        family,
+        name,
+        tuple(Column(c, COUNT_STEP) for c in (top, *bottom)),
+        value,
         share=share if pooled.rows else None,
         from_share=float if len(bottom) == 1 else _f1_of_jaccard,
     )
@@ -189,15 +192,7 @@ def _mean_of(layout: Layout, family: Family) -> Definition:
         values = np.array([member.value(sums) for member in members])
         return ratio(np.nansum(values, axis=0), np.sum(~np.isnan(values), axis=0).astype(np.float64))
 
-    return Definition(
-        name=family.name,
-        group=family.group,
-        direction=family.direction,
-        range=family.range,
-        columns=tuple(column for member in members for column in member.columns),
-        value=value,
-        main=family.main,
-    )
+    return _definition(family, family.name, tuple(column for member in members for column in member.columns), value)
 
 
 def _f1_of_jaccard(share: float) -> float:

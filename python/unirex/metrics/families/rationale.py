@@ -1,11 +1,10 @@
 """What rationales and scores look like, and what truncation took."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unirex.metrics import arrays
 from unirex.metrics.definitions import LOG_STEP, Count, Family, Pooled, ratio
-from unirex.metrics.inputs import Inputs, given
+from unirex.metrics.inputs import given
 from unirex.metrics.ragged import where
 
 LENGTH_STEP = 2.0**-6
@@ -15,10 +14,6 @@ _GOLD_WORDS = Count(name="#gold_words", values=lambda rows: rows.gold_words)
 _GOLD_CUT = Count(name="#gold_cut", values=lambda rows: where(rows.has_gold, given("gold_cut", rows.batch.gold_cut)))
 
 
-def _share(rows: Inputs) -> NDArray[np.float64]:
-    return ratio(rows.rationale_length, rows.words)
-
-
 FAMILIES: tuple[Family, ...] = (
     Family(
         name="rationale_share",
@@ -26,7 +21,7 @@ FAMILIES: tuple[Family, ...] = (
         direction="none",
         meaning="share of a row's words that is selected",
         needs=frozenset({"rationale"}),
-        values=_share,
+        values=lambda rows: ratio(rows.rationale_length, rows.words),
     ),
     Family(
         name="rationale_length",
