@@ -1,7 +1,7 @@
 """Gold rationales given as spans, as marks of the words."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -83,14 +83,11 @@ def words_in(text: str, words: Sequence[str] | None = None) -> list[tuple[int, i
     """
     if words is None:
         return [match.span() for match in re.finditer(r"\S+", text)]
-    return list(_found(text, words))
-
-
-def _found(text: str, words: Sequence[str]) -> Iterable[tuple[int, int]]:
-    end = 0
+    places, end = [], 0
     for i, word in enumerate(words):
         start = text.find(word, end)
         if start < 0:
             raise ValueError(f"words[{i}] is {shown(word)}, expected to find it in text after character {end}")
         end = start + len(word)
-        yield start, end
+        places.append((start, end))
+    return places

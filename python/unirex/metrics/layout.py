@@ -111,10 +111,10 @@ def _definitions(layout: Layout) -> Iterator[Definition]:
     for (_, per), block in groupby(layout.families, key=lambda family: (family.group, family.per)):
         rows = list(block)
         if per == "fraction":
-            for how, kinds in layout.perturbations:
+            for perturbation, kinds in layout.perturbations:
                 for family in rows:
                     if layout.offers(family, kinds):
-                        yield from _at_fractions(layout, family, how)
+                        yield from _at_fractions(layout, family, perturbation)
         else:
             members = [[_member(layout, family, i, name) for i, name in _numbered(layout, family)] for family in rows]
             yield from (definition for one in zip(*members, strict=True) for definition in one)
@@ -124,11 +124,13 @@ def _numbered(layout: Layout, family: Family) -> Iterator[tuple[int, str]]:
     return enumerate(layout.names(family.per, family.name))
 
 
-def _at_fractions(layout: Layout, family: Family, how: str) -> Iterator[Definition]:
+def _at_fractions(layout: Layout, family: Family, perturbation: str) -> Iterator[Definition]:
     """A metric of perturbed inputs over the fractions, and at each."""
     for fraction in (None, *layout.fractions):
         main, hits = family.main and fraction is None, family.hits and fraction is not None
-        yield _mean(family, layout.name(family.name, how, fraction), main=main, hits=hits, perturbation=how)
+        yield _mean(
+            family, layout.name(family.name, perturbation, fraction), main=main, hits=hits, perturbation=perturbation
+        )
 
 
 def _member(layout: Layout, family: Family, place: int, name: str) -> Definition:

@@ -143,7 +143,7 @@ def read(path: str) -> RowValues:
 def _described(layout: Layout) -> dict[str, Any]:
     return {
         **{name: getattr(layout, name) for name in (*_PLAIN, *_FLAGS)},
-        "perturbations": [[how, sorted(kinds)] for how, kinds in layout.perturbations],
+        "perturbations": [[perturbation, sorted(kinds)] for perturbation, kinds in layout.perturbations],
         "only": sorted(layout.only or ()),
     }
 
@@ -154,6 +154,6 @@ def _layout(content: dict[str, Any]) -> Layout:
         plain[name] = tuple(plain[name])
     return Layout(
         **plain,
-        perturbations=tuple((how, frozenset(kinds)) for how, kinds in content["perturbations"]),
+        perturbations=tuple((perturbation, frozenset(kinds)) for perturbation, kinds in content["perturbations"]),
         only=frozenset(content["only"]),
     )

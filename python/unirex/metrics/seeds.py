@@ -77,12 +77,12 @@ def draws_of(definition: Definition, states: Sequence[State]) -> Draws:
 
 def metric_interval(definition: Definition, states: Sequence[State]) -> Interval:
     """The interval of a metric's mean over the states of several seeds, or of its value for one."""
-    how = states[0].resampling
-    if not how.replicates:
+    resampling = states[0].resampling
+    if not resampling.replicates:
         return NONE
     if len(states) == 1:
-        return of_metric(definition, states[0].sums(), states[0].resampled(), how.confidence)
-    return draws_of(definition, states).interval(how.confidence, definition.bounds)
+        return of_metric(definition, states[0].sums(), states[0].resampled(), resampling.confidence)
+    return draws_of(definition, states).interval(resampling.confidence, definition.bounds)
 
 
 def over_seeds(reports: Sequence[Report], states: Sequence[State], name: str) -> Report:

@@ -102,20 +102,20 @@ class State:
         self.n_rows += len(hashes)
 
     def _resample(self, hashes: NDArray[np.uint64], flat: NDArray[np.float64]) -> NDArray[np.int64]:
-        how = self.resampling
+        resampling = self.resampling
         found = _rust.weighted_sums(
             np.ascontiguousarray(hashes).reshape(-1),
             flat,
             np.array([column.step for column in self.layout.columns]),
-            replicates=how.replicates,
-            seed=how.seed,
-            swap=how.swap,
+            replicates=resampling.replicates,
+            seed=resampling.seed,
+            swap=resampling.swap,
         )
-        return np.stack(found).reshape(2, -1, how.replicates)
+        return np.stack(found).reshape(2, -1, resampling.replicates)
 
     def settings(self) -> dict[str, Any]:
         """All that two states must share to be merged, as plain JSON content: how rows are read and resampled."""
-        layout, how = self.layout, self.resampling
+        layout, resampling = self.layout, self.resampling
         only = None if layout.only is None else sorted(layout.only)
         return {
             **layout.given(),
@@ -123,7 +123,7 @@ class State:
             "only": only,
             "scorer": self.parser.scorer,
             "choice": self.parser.choice,
-            **{name: getattr(how, name) for name in ("replicates", "seed", "confidence", "swap")},
+            **{name: getattr(resampling, name) for name in ("replicates", "seed", "confidence", "swap")},
             "columns": [column.name for column in layout.columns],
         }
 
