@@ -2,7 +2,7 @@
 
 Ragged arguments (`scores`, `rationale`, `gold`) are any of: a list of rows (lists, arrays, tensors) of any length; a
 pair `(values, offsets)` of arrays, where row `i` is `values[offsets[i]:offsets[i + 1]]`; an Arrow list array, also
-sliced or chunked, or a column of pandas or polars; a two-dimensional array. Torch tensors stand for arrays everywhere,
+sliced or chunked, or a column of pandas or polars; a two-dimensional array. Torch tensors work like arrays everywhere,
 whatever their type and device. A row that is None, or null in Arrow, is undefined. Gold may be soft: in [0, 1],
 above 0.5 counts as marked. A rationale is hard: 0 or 1.
 """
@@ -381,7 +381,7 @@ def _from_arrow(name: str, array: pa.Array, *, flags: bool) -> tuple[Ragged, NDA
 
 
 def _one_of(name: str, value: str, names: tuple[str, ...]) -> None:
-    """Fails for a name that there is not: a slip of the pen must not pass for the default."""
+    """Fails for a name that does not exist: a misspelled one must not mean the default."""
     if value not in names:
         raise ValueError(f"{name} is {shown(value)}, expected one of {list(names)}{suggest(str(value), names)}")
 

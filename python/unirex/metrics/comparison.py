@@ -47,7 +47,7 @@ FAMILY = (
     "token_f1",
     "iou_f1@0.5",
 )
-"""Compared by default, beside the headline metric: few, since every further test costs power."""
+"""Compared by default, with the headline metric: few, since every further test costs power."""
 
 Floats = NDArray[np.float64]
 Seeds = Mapping[str, System]
@@ -110,7 +110,7 @@ def compare(
 
 @dataclass(kw_only=True, eq=False)
 class _Group:
-    """A system: a plan for each seed, and what comes of it: states under bootstrap weights and under random swaps."""
+    """A system: a plan for each seed, and its states under bootstrap weights and under random swaps."""
 
     name: str | None
     plans: list[Plan]
@@ -198,14 +198,14 @@ def _survey(work: tuple[Plan, Progress | None]) -> Rows:
 
 
 def _steps(sizes: Sequence[int], progress: Progress | None) -> Iterator[Progress | None]:
-    """For each pass what tells it of the rows of all passes."""
+    """For each pass, a function that adds its rows to those of the passes before."""
     for number in range(len(sizes)):
         before = sum(sizes[:number])
         yield None if progress is None else lambda n, _, b=before: progress(b + n, sum(sizes))  # type: ignore[misc]
 
 
 def _common(plans: Sequence[Plan], rows: Sequence[Rows], *, intersect: bool) -> list[Rows]:
-    """The rows whose ids all systems have."""
+    """The rows with ids that all systems have."""
     found = shared(rows)
     left_out = [len(one.hashes) - len(here.hashes) for one, here in zip(rows, found, strict=True)]
     if any(left_out) and not intersect:

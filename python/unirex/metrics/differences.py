@@ -52,7 +52,7 @@ class Comparison(Shown):
         differences: for each other system, one entry per metric.
         n_rows: instances compared.
         left_out: for each system, how many of its instances the others lack (only with `intersect`).
-        seeds: how many stand behind each system.
+        seeds: how many each system has.
     """
 
     reports: tuple[Report, ...]

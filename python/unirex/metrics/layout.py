@@ -107,7 +107,7 @@ def _layout(given: dict[str, object]) -> Layout:
 
 
 def _definitions(layout: Layout) -> Iterator[Definition]:
-    """Every metric. What neighbours in the table are taken per stands outside: f1 of a class beside its recall."""
+    """Every metric; neighbors in the table that are taken per class or threshold are listed class by class."""
     for (_, per), block in groupby(layout.families, key=lambda family: (family.group, family.per)):
         rows = list(block)
         if per == "fraction":

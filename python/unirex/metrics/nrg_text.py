@@ -76,7 +76,7 @@ def to_csv(table: GainTable, columns: Columns | None = None, against: str | None
 
 
 def to_json(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
-    """Everything, with null for what is undefined; `against` has no part in it: every pair is there."""
+    """Everything, with null for what is undefined; `against` is ignored, since every pair is there."""
 
     def more(data: str, method: str) -> dict[str, float | None]:
         return {name: values.get((data, method)) for name, values in (columns or {}).items()}

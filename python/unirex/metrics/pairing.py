@@ -1,8 +1,8 @@
-"""Which rows several systems share, whether they tell the same about them, and where a metric is defined for all.
+"""Which rows several systems share, whether they agree about them, and where a metric is defined for all.
 
 A first pass over a system keeps some 50 bytes a row: the id's hash, what the file says about the instance itself
 (label, gold, number of words) as numbers to compare, and which columns are defined. Systems that say different things
-about one instance do not stand in one comparison.
+about one instance are not compared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -63,7 +63,7 @@ class Seen:
         self.add_values(batch.hashes, values)
 
     def add_values(self, hashes: Hashes, values: Floats) -> None:
-        """Adds rows of which nothing but the ids' hashes and the values, [columns, N], is known."""
+        """Adds rows with nothing but the ids' hashes and the values, [columns, N]."""
         self.hashes.append(hashes)
         self.defined.append(np.packbits(~np.isnan(values), axis=0).T)
 

@@ -183,7 +183,7 @@ class _Rows:
             self.odd[kind] = self.odd.get(kind, False) | ~fits
 
     def sums(self, name: str, rows: Ragged, blocks: int) -> None:
-        """Doubts rows of which one of the `blocks` lists of probabilities does not sum to about 1."""
+        """Doubts rows with one of the `blocks` lists of probabilities that does not sum to about 1."""
         sizes = rows.lengths // blocks
         filled = sizes > 0
         ends = np.zeros(int(filled.sum()) * blocks + 1, dtype=np.int64)
@@ -218,7 +218,7 @@ class _Rows:
         self.doubt("prediction", given >= highest - oddities.ROUNDING, message)
 
     def words(self) -> Ragged:
-        """The words' lengths alone; there are no values."""
+        """The number of words in each row; there are no values."""
         array = self.batch.column("words")
         if value_type(array.type) is None:
             raise self._wrong_type("words", "lists of text")

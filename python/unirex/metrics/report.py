@@ -29,7 +29,7 @@ class Metric:
         low, high: ends of the interval, None where there is none.
         interval: the method behind it (`unirex.metrics.intervals`).
         perturbation: how tokens were hidden, for faithfulness.
-        main: whether it stands in the short table.
+        main: whether the short table shows it.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Report(Shown):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know before believing the numbers: odd rows, and intervals that stand on few rows."""
+        """What a reader should know before believing the numbers: odd rows, and intervals from few rows."""
         confidence = None if self.resampling is None else self.resampling["confidence"]
         few = few_rows(((m.name, m.n) for m in self.metrics if m.low is not None), confidence)
         return [*(f"note: {line}" for line in self.odd), *few]
@@ -162,7 +162,7 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
 
 
 def across_models(reports: Sequence[Report], metrics: Iterable[str]) -> list[str]:
-    """A warning, a list of at most one line, where faithfulness that different models were asked for stands together.
+    """A warning, a list of at most one line, if faithfulness was measured on different models.
 
     How far removing words can move a probability at all differs between models (Edin et al. 2024, arXiv 2408.08137), so
     plain comprehensiveness and sufficiency tell explanations of one model apart, not models.

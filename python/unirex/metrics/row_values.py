@@ -33,7 +33,7 @@ METRICS = (
     "auprc",
     "token_f1",
 )
-"""What is kept beside the task metric of the data set."""
+"""Kept with the task metric of the data set."""
 
 _PLAIN = ("labels", "headline", "fractions", "convention", "iou_thresholds")
 _FLAGS = ("has_label", "has_gold", "has_scores", "has_rationale", "has_cuts")

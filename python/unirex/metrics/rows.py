@@ -32,7 +32,7 @@ def row_values(batch: Batch, layout: Layout) -> Floats:
     found: dict[str, Floats] = {}
     for family in layout.families:
         for names, find in _columns(family, inputs, layout):
-            # A metric that nobody asked for costs nothing, and what several pool is found once.
+            # A metric that is not wanted costs nothing, and what several pool is found once.
             if not missing.isdisjoint(names):
                 found.update(zip(names, find().T, strict=True))
                 missing.difference_update(names)

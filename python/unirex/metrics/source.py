@@ -55,7 +55,7 @@ KINDS = ("keep", "remove", "null", "full")
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """The header of a prediction file (docs/predictions.md), or what stands for it where there is none.
+    """The header of a prediction file (docs/predictions.md), or a substitute where there is none.
 
     Attributes:
         labels: class names in the order of the probabilities.
@@ -174,7 +174,7 @@ def open_source(
 
 
 def _parts(system: System, copies: list[Path]) -> tuple[tuple[str, Part], ...]:
-    """The names and what they stand for; temporary files go into `copies` too."""
+    """The parts with their names; temporary files go into `copies` too."""
     table = as_table(system)
     if table is not None:
         return ((NAME, table),)
@@ -357,7 +357,7 @@ _TEXT_FIELDS = ("headline", "unit", "scores_from", "rationale_rule")
 
 
 def _foreign(source: Source, labels: Sequence[str] | None) -> Source:
-    """A source of files that others wrote: the classes are given, or those found if no order is needed."""
+    """A source without our header: the classes are given, or those found if no order is needed."""
     if not source.has("id"):
         raise ValueError(missing_column(source, "id"))
     if labels is None:

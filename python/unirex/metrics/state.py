@@ -155,7 +155,7 @@ class State:
     def to_bytes(self) -> bytes:
         """What the state has seen, for `merge_bytes` elsewhere: arrays in numpy's format, without pickled objects.
 
-        The settings that it was made with stand in the bytes.
+        They hold the settings that it was made with.
         """
         content = io.BytesIO()
         settings = json.dumps({"version": _VERSION, "settings": self.settings()}).encode()

@@ -127,7 +127,7 @@ def prediction_problems(
 def _row_problems(
     parse: Callable[[pa.RecordBatch, str], Batch], where: str, batch: pa.RecordBatch, sound: Counter[str]
 ) -> Iterator[str]:
-    """The faults of a batch, looked for row by row where it has any."""
+    """The faults of a batch, row by row if it has any."""
 
     def read(rows: pa.RecordBatch) -> None:
         sound.update({"rows": rows.num_rows, **parse(rows, where).odd})

@@ -136,7 +136,7 @@ FAMILIES: tuple[Family, ...] = (
         source=SERRANO,
         needs=frozenset({"remove"}),
         values=_flips,
-        # Yes or no of what comprehensiveness tells by degrees: beside it the short table would be crowded.
+        # Comprehensiveness says the same by degrees, so the short table leaves it out.
         main=False,
         hits=True,
         of_one_model=True,

@@ -70,7 +70,7 @@ FAMILIES: tuple[Family, ...] = (
         values=lambda rows: arrays.complexity((rows.scores.values, rows.scores.offsets)),
         range=(0, np.inf),
         step=LOG_STEP,
-        # Methods with scores of different kinds, which it does not compare, stand side by side in the short table.
+        # The short table compares methods, whose scores may be of kinds that do not compare.
         main=False,
     ),
 )
