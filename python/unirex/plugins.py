@@ -1,12 +1,16 @@
 """What other installed packages add: names found by their entry points, imported when they are asked for."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from importlib import metadata
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from unirex.text import line, suggest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -51,7 +55,7 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         yield from self.built_in
-        yield from (name for name in _entry_points(self.group) if name not in self.built_in)
+        yield from sorted(_entry_points(self.group).keys() - self.built_in.keys())
 
     def __contains__(self, name: object) -> bool:
         return name in self.built_in or name in _entry_points(self.group)
@@ -92,7 +96,7 @@ class Registry(Generic[T]):
             return self.built_in[name]
         return self._load(name, _entry_points(self.group)[name][0])
 
-    def _load(self, name: str, point: metadata.EntryPoint) -> T:
+    def _load(self, name: str, point: "EntryPoint") -> T:
         where = f"{self.key} {name!r}: the package {_package(point)} (entry point {point.value} of {self.group})"
         try:
             found: T = point.load()
@@ -103,18 +107,41 @@ class Registry(Generic[T]):
         return found
 
 
-def _package(point: metadata.EntryPoint) -> str:
+def _package(point: "EntryPoint") -> str:
     return "?" if point.dist is None else f"{point.dist.name} {point.dist.version}"
 
 
-def _entry_points(group: str) -> dict[str, tuple[metadata.EntryPoint, ...]]:
+def _entry_points(group: str) -> "dict[str, tuple[EntryPoint, ...]]":
     return _entry_points_on(group, tuple(sys.path))
 
 
 @lru_cache
-def _entry_points_on(group: str, path: tuple[str, ...]) -> dict[str, tuple[metadata.EntryPoint, ...]]:
+def _entry_points_on(group: str, path: tuple[str, ...]) -> "dict[str, tuple[EntryPoint, ...]]":
     """The entry points of a group by name; `path` is where packages are looked for. Read once: it takes a while."""
-    found: dict[str, tuple[metadata.EntryPoint, ...]] = {}
+    if not any(_offers(folder, f"[{group}]".encode()) for folder in path):
+        return {}
+    # Its import takes longer than scoring a small file.
+    from importlib import metadata
+
+    found: dict[str, tuple[EntryPoint, ...]] = {}
     for point in metadata.entry_points(group=group):
         found[point.name] = (*found.get(point.name, ()), point)
     return found
+
+
+def _offers(folder: str, group: bytes) -> bool:
+    """Whether the files of packages in this folder name the group; an archive may hold any package."""
+    try:
+        about = [entry.path for entry in os.scandir(folder or ".") if entry.name.endswith((".dist-info", ".egg-info"))]
+    except NotADirectoryError:
+        return True
+    except OSError:
+        return False
+    return any(group in _content(f"{path}/entry_points.txt") for path in about)
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""

@@ -186,7 +186,7 @@ def test_null_spans_are_no_gold() -> None:
             r"row id '0': gold_word_spans\[0\] is \[1, 3\], expected 0 <= start",
         ),
         ({"gold_word_spans": [[1]]}, r"gold_word_spans\[0\] is \[1\], expected a pair of whole numbers"),
-        ({"gold_char_spans": [[0, 1]]}, "column 'gold_char_spans' needs 'text' beside it"),
+        ({"gold_char_spans": [[0, 1]]}, "column 'gold_char_spans' needs a column 'text'"),
         ({"text": "ab", "gold_char_spans": [[0, 3]]}, r"expected 0 <= start <= end <= 2 \(characters of text\)"),
         ({"text": "ab", "words": ["a", "c"], "gold_char_spans": []}, r"words\[1\] is 'c', expected to find it in text"),
     ],

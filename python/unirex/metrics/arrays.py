@@ -2,7 +2,7 @@
 
 Ragged arguments (`scores`, `rationale`, `gold`) are any of: a list of rows (lists, arrays, tensors) of any length; a
 pair `(values, offsets)` of arrays, where row `i` is `values[offsets[i]:offsets[i + 1]]`; an Arrow list array, also
-sliced or chunked, or a column of pandas or polars; a two-dimensional array. Torch tensors stand for arrays everywhere,
+sliced or chunked, or a column of pandas or polars; a two-dimensional array. Torch tensors work like arrays everywhere,
 whatever their type and device. A row that is None, or null in Arrow, is undefined. Gold may be soft: in [0, 1],
 above 0.5 counts as marked. A rationale is hard: 0 or 1.
 """
@@ -178,8 +178,10 @@ def rank_rows(scores: Rows, gold: Rows) -> tuple[Floats, Floats, Floats]:
     [0.4167, 0.5833, 0.0]
     """
     first, second = _pair(scores, "scores", gold, flags=False)
-    if len(first.offsets) != len(second.offsets) or (first.lengths != second.lengths).any():
-        raise ValueError(_different("scores", first, second))
+    if (differs := first.lengths != second.lengths).any():
+        row = int(np.argmax(differs))
+        found, expected = second.lengths[row], first.lengths[row]
+        raise ValueError(f"row {row}: gold has {found} values, expected {expected} (as scores)")
     values = second.values[second.offsets[0] : second.offsets[-1]]
     mine = first.values[first.offsets[0] : first.offsets[-1]]
     return _rust.rank_rows(mine, values, first.offsets - first.offsets[0])
@@ -309,11 +311,6 @@ def _pair(rows: Rows, name: str, gold: Rows, *, flags: bool) -> tuple[Ragged, Ra
     return (first, second) if known.all() else (_emptied(first, known), _emptied(second, known))
 
 
-def _different(name: str, first: Ragged, second: Ragged) -> str:
-    row = int(np.argmax(first.lengths != second.lengths))
-    return f"row {row}: gold has {second.lengths[row]} values, expected {first.lengths[row]} (as {name})"
-
-
 def _emptied(rows: Ragged, known: NDArray[np.bool_]) -> Ragged:
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum(rows.lengths * known, out=offsets[1:])
@@ -349,21 +346,20 @@ def _numpy(
         raise ValueError(f"{name}: offsets do not ascend from 0 or more to at most {len(values)} (number of values)")
     if values.dtype.kind not in "biuf":
         raise TypeError(f"{name} holds {values.dtype}, expected numbers" + (" or booleans" if flags else ""))
-    if flags:
-        _check_flags(name, values)
-        values = np.ascontiguousarray(values if values.dtype == np.bool_ else values > 0.5)
-    else:
-        values = np.ascontiguousarray(values, dtype=np.float64)
+    values = _as_flags(name, values) if flags else np.ascontiguousarray(values, dtype=np.float64)
     return Ragged(values, offsets), np.ones(len(offsets) - 1, dtype=np.bool_)
 
 
-def _check_flags(name: str, values: NDArray[Any]) -> None:
-    """Fails for gold outside of [0, 1], and for a rationale of anything but 0 and 1."""
+def _as_flags(name: str, values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which values are marked; fails for gold outside of [0, 1], and for a rationale of anything but 0 and 1."""
+    if values.dtype == np.bool_:
+        return np.ascontiguousarray(values)
     hard = name != "gold"
     fits = (values == 0) | (values == 1) if hard else (values >= 0) & (values <= 1)
     if not fits.all():
         at = int(np.argmin(fits))
         raise ValueError(f"{name}[{at}] is {values[at]}, expected {'0 or 1' if hard else 'a number in [0, 1]'}")
+    return values > 0.5
 
 
 def _from_arrow(name: str, array: pa.Array, *, flags: bool) -> tuple[Ragged, NDArray[np.bool_]]:
@@ -373,9 +369,10 @@ def _from_arrow(name: str, array: pa.Array, *, flags: bool) -> tuple[Ragged, NDA
     content = array.flatten()
     if flags and content.null_count:
         raise ValueError(f"{name} has {content.null_count} nulls inside lists, expected none")
-    if flags and not pa.types.is_boolean(content.type):
-        _check_flags(name, float_values(content))
-    values = bool_values(content) if flags else float_values(content)
+    if flags:
+        values = bool_values(content) if pa.types.is_boolean(content.type) else float_values(content)
+        return Ragged(_as_flags(name, values), list_offsets(array)), valid(array)
+    values = float_values(content)
     if content.null_count:
         if np.isnan(values[valid(content)]).any():
             raise ValueError(f"{name} holds nan, expected numbers, or null for a word never seen")
@@ -384,7 +381,7 @@ def _from_arrow(name: str, array: pa.Array, *, flags: bool) -> tuple[Ragged, NDA
 
 
 def _one_of(name: str, value: str, names: tuple[str, ...]) -> None:
-    """Fails for a name that there is not: a slip of the pen must not pass for the default."""
+    """Fails for a name that does not exist: a misspelled one must not mean the default."""
     if value not in names:
         raise ValueError(f"{name} is {shown(value)}, expected one of {list(names)}{suggest(str(value), names)}")
 

@@ -66,6 +66,17 @@ def hash_ids(ids: pa.Array) -> NDArray[np.uint64]:
     return _rust.hash_ids(np.frombuffer(content or b"", dtype=np.uint8), offsets).reshape(-1, 2)
 
 
+def order(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The positions that sort hashes [N, 2]."""
+    return np.lexsort((hashes[:, 1], hashes[:, 0]))
+
+
+def repeated(hashes: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
+    """The first of sorted hashes [N, 2] that occurs twice, or None."""
+    twice = (hashes[1:] == hashes[:-1]).all(axis=1)
+    return hashes[int(np.argmax(twice))] if twice.any() else None
+
+
 def as_keys(hashes: NDArray[np.uint64]) -> NDArray[Any]:
     """Hashes [N, 2] as N values that numpy can sort and look up."""
     return np.ascontiguousarray(hashes).view([("high", np.uint64), ("low", np.uint64)]).reshape(-1)

@@ -8,7 +8,7 @@ Every machine must see the files under the same paths or URLs.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, TypeVar, get_args
 
@@ -45,6 +45,11 @@ def n_cpus() -> int:
         ValueError: Ray is not installed.
     """
     return int(_ray().cluster_resources().get("CPU", 1))
+
+
+def each(engine: Engine, work: Callable[[T], R], pieces: Iterable[T]) -> Iterator[R]:
+    """What `work` makes of each piece, in order, here or on the processors of a Ray cluster."""
+    return map_on_ray(work, list(pieces)) if on_ray(engine) else map(work, pieces)
 
 
 def map_on_ray(work: Callable[[T], R], shards: Sequence[T]) -> Iterator[R]:

@@ -8,15 +8,15 @@ lose and win under a replicate is found from its own rows.
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unirex.metrics.cluster import Engine, map_on_ray, on_ray
+from unirex.metrics.cluster import Engine, each, on_ray
 from unirex.metrics.definitions import Definition, Sums
 from unirex.metrics.differences import Comparison, Difference
 from unirex.metrics.intervals import is_rounding, t_tail
@@ -31,7 +31,6 @@ from unirex.metrics.pairing import (
     survey,
 )
 from unirex.metrics.report import Report
-from unirex.metrics.rows import row_values
 from unirex.metrics.runs import read_seeds
 from unirex.metrics.scoring import Plan, Progress, finish, plan
 from unirex.metrics.seeds import Draws, draws_of, over_seeds
@@ -48,11 +47,9 @@ FAMILY = (
     "token_f1",
     "iou_f1@0.5",
 )
-"""Compared by default, beside the headline metric: few, since every further test costs power."""
+"""Compared by default, with the headline metric: few, since every further test costs power."""
 
 Floats = NDArray[np.float64]
-T = TypeVar("T")
-R = TypeVar("R")
 Seeds = Mapping[str, System]
 """One system that was trained with several seeds: seed -> its predictions."""
 
@@ -113,7 +110,7 @@ def compare(
 
 @dataclass(kw_only=True, eq=False)
 class _Group:
-    """A system: a plan for each seed, and what comes of it: states under bootstrap weights and under random swaps."""
+    """A system: a plan for each seed, and its states under bootstrap weights and under random swaps."""
 
     name: str | None
     plans: list[Plan]
@@ -180,12 +177,12 @@ def _run(
     for made in plans if distributed else ():
         made.source.refuse_streams()
     steps = iter(_steps(2 * [made.source.n_rows() for made in plans], None if distributed else progress))
-    surveyed = list(_each(engine, _survey, zip(plans, steps, strict=False)))
+    surveyed = list(each(engine, _survey, zip(plans, steps, strict=False)))
     rows = _common(plans, surveyed, intersect=intersect)
     check_same_instances(plans, rows)
     joint = joint_bits(rows)
     masks = allowed(rows, joint, [len(one.hashes) for one in surveyed])
-    states = _each(engine, partial(_add, swaps=len(plans) == len(groups)), zip(plans, masks, steps, strict=False))
+    states = each(engine, partial(_add, swaps=len(plans) == len(groups)), zip(plans, masks, steps, strict=False))
     for group in groups:
         for _ in group.plans:
             weighted, swapped = next(states)
@@ -196,26 +193,19 @@ def _run(
     return partly_defined(plans[0].layout, rows, joint), left_out
 
 
-def _each(engine: Engine, function: Callable[[T], R], work: Iterable[T]) -> Iterator[R]:
-    """What a function makes of each piece of work, in order, here or on the processors of a Ray cluster."""
-    if not on_ray(engine):
-        return map(function, work)
-    return map_on_ray(function, list(work))
-
-
 def _survey(work: tuple[Plan, Progress | None]) -> Rows:
     return survey(*work)
 
 
 def _steps(sizes: Sequence[int], progress: Progress | None) -> Iterator[Progress | None]:
-    """For each pass what tells it of the rows of all passes."""
+    """For each pass, a function that adds its rows to those of the passes before."""
     for number in range(len(sizes)):
         before = sum(sizes[:number])
         yield None if progress is None else lambda n, _, b=before: progress(b + n, sum(sizes))  # type: ignore[misc]
 
 
 def _common(plans: Sequence[Plan], rows: Sequence[Rows], *, intersect: bool) -> list[Rows]:
-    """The rows whose ids all systems have."""
+    """The rows with ids that all systems have."""
     found = shared(rows)
     left_out = [len(one.hashes) - len(here.hashes) for one, here in zip(rows, found, strict=True)]
     if any(left_out) and not intersect:
@@ -247,9 +237,8 @@ def _add(work: tuple[Plan, Allowed, Progress | None], *, swaps: bool) -> tuple[S
     weighted = made.state()
     swapped = State(made.layout, replace(made.resampling, swap=True), weighted.parser)
     start = 0
-    for where, rows in made.source.batches(weighted.parser.columns()):
-        batch = weighted.parser.parse(rows, where)
-        hashes, values = mask.narrowed(start, batch.hashes, row_values(batch, made.layout))
+    for batch, every in made.rows():
+        hashes, values = mask.narrowed(start, batch.hashes, every)
         start += len(batch)
         weighted.add(hashes, values)
         if len(hashes) == len(batch):

@@ -33,7 +33,7 @@ class Column:
     """One number per row.
 
     Attributes:
-        name: the name of the metric whose row values these are; a count that is only pooled begins with `#`.
+        name: the name of the metric whose row values these are; a name with `#` is a count that is only pooled.
         step: the precision to which resampling rounds it.
     """
 
@@ -94,7 +94,7 @@ class Definition:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The range, where it is that of shares or probabilities and tells something about single rows."""
+        """The range, if it is that of shares or probabilities and so limits single rows."""
         return self.range if self.range[1] - self.range[0] <= _WIDEST else None
 
 
@@ -116,7 +116,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pooled:
-    """`times` the sum of one count over the sum of others; `rows`: each row counts at most once in each."""
+    """`times` the sum of one count, divided by the sum of others; `rows`: a row adds at most 1 to each."""
 
     top: Count
     bottom: tuple[Count, ...]
@@ -141,7 +141,7 @@ class Family:
         values: its value in each row, NaN = undefined; the metric is their mean. [N] per row, [N, thresholds], and
             of `Perturbed` [n, fractions]. None for what is pooled.
         pooled: the counts that it is a ratio of.
-        mean_of: another row of which it is the mean over the classes.
+        mean_of: the row whose mean over the classes it is.
         range: lowest and highest possible value.
         per: what there is a value for.
         step: the precision to which resampling rounds its values.
@@ -169,7 +169,7 @@ class Family:
     heading: str = ""
 
     def __post_init__(self) -> None:
-        """Checks what a slip of the pen would break far from here."""
+        """Refuses a row that would fail later, far from its mistake."""
         if self.group not in GROUPS:
             raise ValueError(f"metric {self.name!r} is in group {self.group!r}, expected one of {list(GROUPS)}")
         if not self.name or set(self.name) & set("#@:[]"):

@@ -52,7 +52,7 @@ class Comparison(Shown):
         differences: for each other system, one entry per metric.
         n_rows: instances compared.
         left_out: for each system, how many of its instances the others lack (only with `intersect`).
-        seeds: how many stand behind each system.
+        seeds: how many each system has.
     """
 
     reports: tuple[Report, ...]
@@ -65,9 +65,9 @@ class Comparison(Shown):
     def notes(self) -> list[str]:
         """What a reader should know before believing the numbers."""
         rows = ((row.metric, row.n) for rows in self.differences for row in rows if row.low is not None)
-        how = self.reports[0].resampling
+        resampling = self.reports[0].resampling
         odd = [f"note: {report.about['source']}: {line}" for report in self.reports for line in report.odd]
-        return [*odd, *few_rows(rows, None if how is None else how["confidence"]), *few_seeds(self.seeds)]
+        return [*odd, *few_rows(rows, None if resampling is None else resampling["confidence"]), *few_seeds(self.seeds)]
 
     def records(self) -> list[dict[str, Any]]:
         """One dictionary for each other system and metric."""
@@ -77,34 +77,31 @@ class Comparison(Shown):
         ]
 
     def to_text(self) -> str:
-        """The comparison as a table for each other system."""
-        return to_text(self)
-
-
-def to_text(found: Comparison) -> str:
-    """A table for each other system, and what the p-values are."""
-    names = heads(found.reports)
-    lines = [f"{found.n_rows} instances" + _left_out(found, names) + _seeds(found, names)]
-    for name, rows in zip(names[1:], found.differences, strict=True):
-        table = [["", "", names[0], name, "difference", "interval", "rows", "p", "p (Holm)", ""]]
-        for row in rows:
-            interval = "" if row.low is None or row.high is None else f"[{row.low:+.4f}, {row.high:+.4f}]"
-            values = [f"{row.first:.4f}", f"{row.other:.4f}", f"{row.difference:+.4f}", interval]
-            rows_behind = f"{row.n}" + (f" ({row.n_partly} out)" if row.n_partly else "")
-            cells = [*values, rows_behind, _p(row.p), _p(row.p_holm), _verdict(row)]
-            table.append([row.metric, ARROWS[row.direction], *cells])
-        lines += ["", *aligned(table)]
-    first = found.reports[0]
-    count = 0 if first.resampling is None else first.resampling["replicates"]
-    tested = [row.metric for rows in found.differences for row in rows]
-    several = max(found.seeds) > 1
-    how = "t test over rows and seeds" if several else f"approximate randomization, {count} swaps"
-    behind = "test rows and seeds" if several else "test rows"
-    lines += ["", f"convention {first.convention}; intervals: of {behind}; p: {how}, Holm over all lines"]
-    if any(row.n_partly for rows in found.differences for row in rows):
-        lines.append("(n out): n rows that only some of the systems define; a metric is compared where all define it")
-    lines += [*across_models(found.reports, tested), *found.notes]
-    return "\n".join(lines)
+        """A table for each other system, and what the p-values are."""
+        names = heads(self.reports)
+        lines = [f"{self.n_rows} instances" + _left_out(self, names) + _seeds(self, names)]
+        for name, rows in zip(names[1:], self.differences, strict=True):
+            table = [["", "", names[0], name, "difference", "interval", "rows", "p", "p (Holm)", ""]]
+            for row in rows:
+                interval = "" if row.low is None or row.high is None else f"[{row.low:+.4f}, {row.high:+.4f}]"
+                values = [f"{row.first:.4f}", f"{row.other:.4f}", f"{row.difference:+.4f}", interval]
+                rows_behind = f"{row.n}" + (f" ({row.n_partly} out)" if row.n_partly else "")
+                cells = [*values, rows_behind, f"{row.p:.4f}", f"{row.p_holm:.4f}", _verdict(row)]
+                table.append([row.metric, ARROWS[row.direction], *cells])
+            lines += ["", *aligned(table)]
+        first = self.reports[0]
+        count = 0 if first.resampling is None else first.resampling["replicates"]
+        tested = [row.metric for rows in self.differences for row in rows]
+        several = max(self.seeds) > 1
+        test = "t test over rows and seeds" if several else f"approximate randomization, {count} swaps"
+        behind = "test rows and seeds" if several else "test rows"
+        lines += ["", f"convention {first.convention}; intervals: of {behind}; p: {test}, Holm over all lines"]
+        if any(row.n_partly for rows in self.differences for row in rows):
+            lines.append(
+                "(n out): n rows that only some of the systems define; a metric is compared where all define it"
+            )
+        lines += [*across_models(self.reports, tested), *self.notes]
+        return "\n".join(lines)
 
 
 def _left_out(found: Comparison, names: Sequence[str]) -> str:
@@ -115,10 +112,6 @@ def _left_out(found: Comparison, names: Sequence[str]) -> str:
 def _seeds(found: Comparison, names: Sequence[str]) -> str:
     parts = [f"{n} of {name}" for name, n in zip(names, found.seeds, strict=True)]
     return f", seeds: {', '.join(parts)}" if max(found.seeds) > 1 else ""
-
-
-def _p(value: float) -> str:
-    return f"{value:.4f}"
 
 
 def _verdict(row: Difference) -> str:

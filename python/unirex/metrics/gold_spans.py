@@ -1,7 +1,7 @@
 """Gold rationales given as spans, as marks of the words."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -33,7 +33,7 @@ def with_gold(table: pa.Table, name: str) -> pa.Table:
     needed = ("text",) if column == CHARS else ("words", "scores", "rationale", "text")
     measure = next((n for n in needed if n in names), None)
     if measure is None:
-        raise ValueError(f"{name}: column {column!r} needs {' or '.join(map(repr, needed))} beside it")
+        raise ValueError(f"{name}: column {column!r} needs a column {' or '.join(map(repr, needed))}")
     gold: list[list[bool] | None] = []
     wanted = ["id", column, measure] + ["words"] * (column == CHARS and "words" in names)
     for row in table.select(list(dict.fromkeys(wanted))).to_pylist():
@@ -46,7 +46,7 @@ def with_gold(table: pa.Table, name: str) -> pa.Table:
 
 def _marks(row: dict[str, Any], column: str, measure: str) -> list[bool]:
     if row[measure] is None:
-        raise ValueError(f"{measure} is null, expected it beside {column}")
+        raise ValueError(f"{measure} is null, expected a value with {column}")
     if column == CHARS:
         places = words_in(row["text"], row.get("words"))
         length, unit = len(row["text"]), "characters of text"
@@ -73,7 +73,7 @@ def _ends(span: Any, name: str) -> tuple[int, int]:
 
 
 def words_in(text: str, words: Sequence[str] | None = None) -> list[tuple[int, int]]:
-    """Where each word stands in a text, [start, end) in characters; without words, what stands between blanks.
+    """The place of each word in a text, [start, end) in characters; without words, of what blanks separate.
 
     >>> words_in("not good, not bad", ["not", "good", "not"])
     [(0, 3), (4, 8), (10, 13)]
@@ -83,14 +83,11 @@ def words_in(text: str, words: Sequence[str] | None = None) -> list[tuple[int, i
     """
     if words is None:
         return [match.span() for match in re.finditer(r"\S+", text)]
-    return list(_found(text, words))
-
-
-def _found(text: str, words: Sequence[str]) -> Iterable[tuple[int, int]]:
-    end = 0
+    places, end = [], 0
     for i, word in enumerate(words):
         start = text.find(word, end)
         if start < 0:
             raise ValueError(f"words[{i}] is {shown(word)}, expected to find it in text after character {end}")
         end = start + len(word)
-        yield start, end
+        places.append((start, end))
+    return places

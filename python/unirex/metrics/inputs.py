@@ -113,8 +113,7 @@ class Inputs:
         """
         found = spread(values, self.has_gold)
         if self.paper:
-            marked = spread(_rust.rationale_length(self.gold.values, self.gold.offsets), self.has_gold)
-            found[np.nan_to_num(marked) == 0] = 0.0
+            found[np.nan_to_num(self.gold_words) == 0] = 0.0
         return found
 
     @cached_property
@@ -136,8 +135,7 @@ class Inputs:
     @cached_property
     def counts(self) -> Triple:
         """Words that are selected and gold, that are selected, and that are gold."""
-        found = (spread(column, self.has_gold) for column in _rust.token_counts(*_flat(*self._pair)))
-        both, selected, gold = found
+        both, selected, gold = (spread(column, self.has_gold) for column in _rust.token_counts(*_flat(*self._pair)))
         return both, selected, gold
 
     @cached_property
@@ -166,13 +164,13 @@ class Inputs:
 
     # Perturbed inputs.
 
-    def perturbed(self, how: str, kinds: frozenset[str]) -> "Perturbed":
+    def perturbed(self, perturbation: str, kinds: frozenset[str]) -> "Perturbed":
         """The rows that have the columns of these kinds under a perturbation."""
-        known = np.logical_and.reduce([self.batch.perturbed[kind, how].known for kind in sorted(kinds)])
+        known = np.logical_and.reduce([self.batch.perturbed[kind, perturbation].known for kind in sorted(kinds)])
         # Where no row lacks a column, families with other needs share what is found.
-        key = how, frozenset() if known.all() else kinds
+        key = perturbation, frozenset() if known.all() else kinds
         if key not in self._perturbed:
-            self._perturbed[key] = Perturbed(self.batch, how, known, self.n_fractions)
+            self._perturbed[key] = Perturbed(self.batch, perturbation, known, self.n_fractions)
         return self._perturbed[key]
 
 
@@ -181,14 +179,14 @@ class Perturbed:
 
     Args:
         batch: N rows.
-        how: the perturbation.
+        perturbation: its name.
         known: which of them, bool [N].
         n_fractions: K.
     """
 
-    def __init__(self, batch: Batch, how: str, known: Flags, n_fractions: int) -> None:
+    def __init__(self, batch: Batch, perturbation: str, known: Flags, n_fractions: int) -> None:
         self.batch = batch
-        self.how = how
+        self.perturbation = perturbation
         self.known = known
         self.n_fractions = n_fractions
 
@@ -233,7 +231,7 @@ class Perturbed:
         return self._p(self._rows("null"), 1)
 
     def _rows(self, kind: str) -> Ragged:
-        return select(self.batch.perturbed[kind, self.how].rows, self.known)
+        return select(self.batch.perturbed[kind, self.perturbation].rows, self.known)
 
     def _p(self, rows: Ragged, blocks: int) -> Floats:
         return _rust.class_probability(rows.values, rows.offsets, self.prediction, blocks)

@@ -1,13 +1,13 @@
 """How uncertain a number is: intervals that keep what they promise near a bound, with few rows and with few seeds.
 
-Three methods, named beside every interval (docs/metrics.md has their measured coverage):
+Three methods, named with every interval (docs/metrics.md has their measured coverage):
 
 - `wilson`: Wilson's (1927) interval of a share, where each row is a hit or none;
 - `wilson_t`: the same formula for any metric between two bounds, with the number of yes-or-no rows that would give the
   estimate the variance it has (the effective sample size of survey statistics), and a quantile of Student's t;
 - `t`: estimate ± t · standard error, for metrics without bounds.
 
-The variance is that of the bootstrap over rows. Where several seeds stand behind a number, the variance between seeds
+The variance is that of the bootstrap over rows. For a mean over several seeds, the variance between seeds
 is added and the method is called `seeds_wilson_t` or `seeds_t`; the degrees of freedom are Satterthwaite's (1946).
 """
 
@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 Bounds = tuple[float, float]
 
 FEW_ROWS = 100
-"""Below so many rows, intervals of skewed metrics may hold the truth less often than they say."""
+"""With fewer rows, intervals of skewed metrics may hold the truth less often than they say."""
 _SAME = 1e-9
 """Numbers that differ by less, relative to the size of the metric, are equal."""
 
@@ -45,7 +45,7 @@ NONE = Interval(None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class Variance:
-    """The variance of an estimate as a sum of independent parts, each known with so many degrees of freedom."""
+    """The variance of an estimate as a sum of independent parts: (variance, degrees of freedom)."""
 
     parts: tuple[tuple[float, float], ...] = ()
 
@@ -110,7 +110,7 @@ def interval(
         n: rows behind it.
         confidence: how often the interval shall hold the truth.
         bounds: lowest and highest possible value.
-        seeds: how many stand behind it.
+        seeds: how many it is the mean of.
 
     >>> [round(end, 3) for end in interval(1.0, Variance(), n=20, confidence=0.95, bounds=(0, 1))[:2]]
     [0.839, 1.0]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,14 +107,14 @@ def _layout(given: dict[str, object]) -> Layout:
 
 
 def _definitions(layout: Layout) -> Iterator[Definition]:
-    """Every metric. What neighbours in the table are taken per stands outside: f1 of a class beside its recall."""
+    """Every metric; neighbors in the table that are taken per class or threshold are listed class by class."""
     for (_, per), block in groupby(layout.families, key=lambda family: (family.group, family.per)):
         rows = list(block)
         if per == "fraction":
-            for how, kinds in layout.perturbations:
+            for perturbation, kinds in layout.perturbations:
                 for family in rows:
                     if layout.offers(family, kinds):
-                        yield from _at_fractions(layout, family, how)
+                        yield from _at_fractions(layout, family, perturbation)
         else:
             members = [[_member(layout, family, i, name) for i, name in _numbered(layout, family)] for family in rows]
             yield from (definition for one in zip(*members, strict=True) for definition in one)
@@ -123,11 +124,13 @@ def _numbered(layout: Layout, family: Family) -> Iterator[tuple[int, str]]:
     return enumerate(layout.names(family.per, family.name))
 
 
-def _at_fractions(layout: Layout, family: Family, how: str) -> Iterator[Definition]:
+def _at_fractions(layout: Layout, family: Family, perturbation: str) -> Iterator[Definition]:
     """A metric of perturbed inputs over the fractions, and at each."""
     for fraction in (None, *layout.fractions):
         main, hits = family.main and fraction is None, family.hits and fraction is not None
-        yield _mean(family, layout.name(family.name, how, fraction), main=main, hits=hits, perturbation=how)
+        yield _mean(
+            family, layout.name(family.name, perturbation, fraction), main=main, hits=hits, perturbation=perturbation
+        )
 
 
 def _member(layout: Layout, family: Family, place: int, name: str) -> Definition:
@@ -140,15 +143,20 @@ def _member(layout: Layout, family: Family, place: int, name: str) -> Definition
     return _pooled(family, name, pooled, lambda count: layout.names(family.per, count.name)[place])
 
 
+def _definition(
+    family: Family, name: str, columns: tuple[Column, ...], value: Callable[[Sums], NDArray[np.float64]], **more: Any
+) -> Definition:
+    more = {"group": family.group, "direction": family.direction, "range": family.range, "main": family.main} | more
+    return Definition(name=name, columns=columns, value=value, **more)
+
+
 def _mean(family: Family, name: str, *, main: bool, hits: bool, perturbation: str | None = None) -> Definition:
     """The mean of the column of the same name; `hits`: its values are 0 and 1."""
-    return Definition(
-        name=name,
-        group=family.group,
-        direction=family.direction,
-        range=family.range,
-        columns=(Column(name, family.step),),
-        value=lambda sums: sums.mean(name),
+    return _definition(
+        family,
+        name,
+        (Column(name, family.step),),
+        lambda sums: sums.mean(name),
         main=main,
         perturbation=perturbation,
         share=(lambda sums: (float(sums.sums[name]), float(sums.counts[name]))) if hits else None,
@@ -167,14 +175,11 @@ def _pooled(family: Family, name: str, pooled: Pooled, column: Callable[[Count],
     def value(sums: Sums) -> NDArray[np.float64]:
         return ratio(pooled.times * sums.sums[top], np.sum([sums.sums[b] for b in bottom], axis=0))
 
-    return Definition(
-        name=name,
-        group=family.group,
-        direction=family.direction,
-        range=family.range,
-        columns=tuple(Column(c, COUNT_STEP) for c in (top, *bottom)),
-        value=value,
-        main=family.main,
+    return _definition(
+        family,
+        name,
+        tuple(Column(c, COUNT_STEP) for c in (top, *bottom)),
+        value,
         share=share if pooled.rows else None,
         from_share=float if len(bottom) == 1 else _f1_of_jaccard,
     )
@@ -189,15 +194,7 @@ def _mean_of(layout: Layout, family: Family) -> Definition:
         values = np.array([member.value(sums) for member in members])
         return ratio(np.nansum(values, axis=0), np.sum(~np.isnan(values), axis=0).astype(np.float64))
 
-    return Definition(
-        name=family.name,
-        group=family.group,
-        direction=family.direction,
-        range=family.range,
-        columns=tuple(column for member in members for column in member.columns),
-        value=value,
-        main=family.main,
-    )
+    return _definition(family, family.name, tuple(column for member in members for column in member.columns), value)
 
 
 def _f1_of_jaccard(share: float) -> float:

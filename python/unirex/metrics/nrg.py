@@ -1,11 +1,11 @@
 """Normalized relative gain: many methods on many data sets in one number each (Chan et al. 2022).
 
-On one data set every metric is put on the way from the worst (0) to the best (1) of the methods compared. FNRG is the
+On one data set every metric is scaled from the worst (0) to the best (1) of the methods compared. FNRG is the
 mean over faithfulness, PNRG over plausibility, TNRG is that of the task metric, CNRG their mean. All of it is relative
 to the set of methods, so a table names its set, and its ends can be frozen to compare later methods with the same set.
 
-Intervals take the ends as what they are, the marks on a scale: found anew in every replicate, the lowest and highest of
-noisy values would drift apart, and the best method's interval would hold its gain in 57 of 100 cases.
+Intervals take the ends as fixed. If every replicate found its own, the lowest and highest of noisy values would drift
+apart, and the best method's interval would hold its gain in 57 of 100 cases.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -103,7 +103,7 @@ def _check_controls(methods: Sequence[str], controls: Sequence[str], frozen: End
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _DataSet:
-    """What comes out of a data set; `draws` are each method's composites."""
+    """The results on a data set; `draws` are each method's composites."""
 
     cells: dict[str, Cell]
     draws: dict[str, dict[str, Draws]]
@@ -226,7 +226,7 @@ def _means(methods: Sequence[str], sets: Sequence[_DataSet], resampling: Resampl
 
 
 def _of_means(value: float, variances: Sequence[Variance], parts: Sequence[Draws], resampling: Resampling) -> Interval:
-    """The interval of a mean over data sets from its variance on each; `parts` say how many seeds stand behind it."""
+    """The interval of a mean over data sets from its variance on each; `parts` give rows and seeds."""
     if not resampling.replicates:
         return NONE
     n, seeds = min(part.n for part in parts), max(len(part.values) for part in parts)

@@ -17,11 +17,11 @@ COMPOSITES = ("FNRG", "PNRG", "TNRG", "CNRG")
 
 
 LOWER = frozenset(family.name for family in FAMILIES if family.direction == "lower")
-"""Metrics of which a lower value is better."""
+"""Metrics that are better when lower."""
 
 Rows = list[list[str]]
 Columns = Mapping[str, Mapping[tuple[str, str], float]]
-"""Columns beside the metrics, such as a cost: name -> (data set, method) -> value."""
+"""Further columns, such as a cost: name -> (data set, method) -> value."""
 
 Ends = Mapping[str, Mapping[str, tuple[float, float]]]
 """Data set -> metric -> its lowest and highest value over a set of methods."""

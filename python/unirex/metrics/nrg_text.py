@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from unirex.metrics.nrg_table import (
     reference_of,
     to_text,
 )
-from unirex.metrics.report import finite
+from unirex.metrics.shown import as_json
 from unirex.text import current
 
 
@@ -77,33 +76,31 @@ def to_csv(table: GainTable, columns: Columns | None = None, against: str | None
 
 
 def to_json(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
-    """Everything, with null for what is undefined; `against` has no part in it: every pair is there."""
+    """Everything, with null for what is undefined; `against` is ignored, since every pair is there."""
 
     def more(data: str, method: str) -> dict[str, float | None]:
         return {name: values.get((data, method)) for name, values in (columns or {}).items()}
 
     content = {
         "convention": table.convention,
-        "methods": list(table.methods),
-        "controls": list(table.controls),
+        "methods": table.methods,
+        "controls": table.controls,
         "frozen": table.frozen,
-        "ends": ends_as_dict(table.ends),
+        "ends": _named(table.ends),
         "data": [
             {
                 "data": data,
                 "task_metric": table.headlines[data],
-                "methods": [
-                    {"method": m, **_plain(asdict(c)), **more(d, m)} for d, m, c in cells_of(table) if d == data
-                ],
+                "methods": [{"method": m, **asdict(c), **more(d, m)} for d, m, c in cells_of(table) if d == data],
             }
             for data in table.data
         ],
-        "mean": [{"method": method, **_plain(asdict(mean))} for method, mean in table.means.items()],
-        "differences": [_plain(asdict(gain)) for gain in table.differences],
-        "n_partly": {data: dict(each) for data, each in table.n_partly.items()},
-        "notes": list(table.notes),
+        "mean": [{"method": method, **asdict(mean)} for method, mean in table.means.items()],
+        "differences": [asdict(gain) for gain in table.differences],
+        "n_partly": table.n_partly,
+        "notes": table.notes,
     }
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return as_json(content)
 
 
 FORMATS: Mapping[str, Callable[..., str]] = {
@@ -115,10 +112,9 @@ FORMATS: Mapping[str, Callable[..., str]] = {
 }
 
 
-def ends_as_dict(ends: Ends) -> dict[str, dict[str, dict[str, float | None]]]:
-    """The ends as plain JSON content."""
+def _named(ends: Ends) -> dict[str, dict[str, dict[str, float]]]:
     return {
-        data: {name: {"low": finite(low), "high": finite(high)} for name, (low, high) in metrics.items()}
+        data: {name: {"low": low, "high": high} for name, (low, high) in metrics.items()}
         for data, metrics in ends.items()
     }
 
@@ -126,8 +122,7 @@ def ends_as_dict(ends: Ends) -> dict[str, dict[str, dict[str, float | None]]]:
 def ends_to_json(table: GainTable) -> str:
     """The file that freezes this table's ends: they, the convention, and the methods that set them."""
     methods = [method for method in table.methods if method not in table.controls]
-    content = {"convention": table.convention, "methods": methods, "ends": ends_as_dict(table.ends)}
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return as_json({"convention": table.convention, "methods": methods, "ends": _named(table.ends)})
 
 
 def read_ends(path: str, convention: str) -> Ends:
@@ -165,12 +160,6 @@ def _composite_cells(row: Cell | Mean) -> list[str]:
 
 def _number(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else repr(float(value))
-
-
-def _plain(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _plain(value) for key, value in content.items()}
-    return finite(content) if isinstance(content, float) else content
 
 
 def _escaped(cell: str) -> str:

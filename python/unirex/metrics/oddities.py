@@ -1,7 +1,7 @@
-"""Rows that can be scored and look wrong: `strict` refuses some of them, the rest is counted and told.
+"""Rows that can be scored but look wrong: `strict` refuses some of them; the others are counted and reported.
 
-Classes in another order than their names, probabilities in percent, scores that say nothing: each makes numbers that
-are wrong without a sign of it.
+Classes in another order than their names, probabilities in percent, equal scores: each makes wrong numbers that look
+right.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def notes(counts: Mapping[str, int], n_rows: int) -> tuple[str, ...]:
 
 
 def slack(classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How far the sum over so many classes may be from 1.
+    """How far the sum over this many classes may be from 1.
 
     >>> slack(np.array([2, 10, 100])).tolist()
     [0.01, 0.05, 0.1]

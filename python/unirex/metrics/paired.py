@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unirex.metrics.batch import as_keys
 from unirex.metrics.definitions import Direction
 from unirex.metrics.row_values import RowValues
 from unirex.metrics.seeds import draws_of
@@ -45,11 +44,11 @@ def paired(first: Sequence[RowValues], other: Sequence[RowValues], resampling: R
     """
     if not first or not other:
         raise ValueError(f"{len(first)} and {len(other)} seeds, expected at least one of both")
-    sides = [_ordered(rows) for rows in (*first, *other)]
-    keys = as_keys(sides[0].hashes)
+    sides = [rows.ordered() for rows in (*first, *other)]
+    hashes = sides[0].hashes
     for side in sides[1:]:
-        if not np.array_equal(as_keys(side.hashes), keys):
-            raise ValueError(f"{len(side.hashes)} instances are not the {len(keys)} of the first, expected the same")
+        if not np.array_equal(side.hashes, hashes):
+            raise ValueError(f"{len(side.hashes)} instances are not the {len(hashes)} of the first, expected the same")
     undefined = np.logical_or.reduce([np.isnan(side.values) for side in sides])
     states = [replace(side, values=np.where(undefined, np.nan, side.values)).state(resampling) for side in sides]
     found = []
@@ -67,8 +66,3 @@ def paired(first: Sequence[RowValues], other: Sequence[RowValues], resampling: R
             )
         )
     return found
-
-
-def _ordered(rows: RowValues) -> RowValues:
-    order = np.lexsort((rows.hashes[:, 1], rows.hashes[:, 0]))
-    return replace(rows, hashes=rows.hashes[order], values=rows.values[:, order])

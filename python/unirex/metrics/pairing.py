@@ -1,8 +1,8 @@
-"""Which rows several systems share, whether they tell the same about them, and where a metric is defined for all.
+"""Which rows several systems share, whether they agree about them, and where a metric is defined for all.
 
 A first pass over a system keeps some 50 bytes a row: the id's hash, what the file says about the instance itself
 (label, gold, number of words) as numbers to compare, and which columns are defined. Systems that say different things
-about one instance do not stand in one comparison.
+about one instance are not compared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
-from unirex.metrics.batch import Batch
+from unirex.metrics.batch import Batch, as_keys, order, repeated
 from unirex.metrics.layout import Layout
-from unirex.metrics.rows import row_values
 from unirex.metrics.scoring import Plan, Progress, name_duplicate
 from unirex.text import shown
 
@@ -64,17 +63,17 @@ class Seen:
         self.add_values(batch.hashes, values)
 
     def add_values(self, hashes: Hashes, values: Floats) -> None:
-        """Adds rows of which nothing but the ids' hashes and the values, [columns, N], is known."""
+        """Adds rows with nothing but the ids' hashes and the values, [columns, N]."""
         self.hashes.append(hashes)
         self.defined.append(np.packbits(~np.isnan(values), axis=0).T)
 
     def rows(self) -> Rows:
         """All rows seen, sorted."""
         hashes = np.concatenate([np.zeros((0, 2), np.uint64), *self.hashes])
-        order = np.lexsort((hashes[:, 1], hashes[:, 0]))
-        facts = {name: np.concatenate(found)[order] for name, found in self.facts.items()}
-        defined = np.concatenate(self.defined)[order] if self.defined else np.zeros((0, 0), np.uint8)
-        return Rows(hashes=hashes[order], order=order, facts=facts, defined=defined)
+        by_hash = order(hashes)
+        facts = {name: np.concatenate(found)[by_hash] for name, found in self.facts.items()}
+        defined = np.concatenate(self.defined)[by_hash] if self.defined else np.zeros((0, 0), np.uint8)
+        return Rows(hashes=hashes[by_hash], order=by_hash, facts=facts, defined=defined)
 
 
 def _facts(batch: Batch) -> dict[str, Hashes]:
@@ -95,19 +94,16 @@ def _facts(batch: Batch) -> dict[str, Hashes]:
 
 def survey(made: Plan, progress: Progress | None = None) -> Rows:
     """What a pass over a plan's source sees."""
-    seen, parser = Seen(), made.state().parser
-    done = 0
-    for where, part in made.source.batches(parser.columns()):
-        batch = parser.parse(part, where)
-        if len(batch):
-            seen.add(batch, row_values(batch, made.layout))
+    seen, done = Seen(), 0
+    for batch, values in made.rows():
+        seen.add(batch, values)
         done += len(batch)
         if progress is not None:
             progress(done, 0)
     rows = seen.rows()
-    twice = (rows.hashes[1:] == rows.hashes[:-1]).all(axis=1)
-    if twice.any():
-        raise ValueError(f"{made.source.name}: {name_duplicate(made.source, rows.hashes[int(np.argmax(twice))])}")
+    duplicate = repeated(rows.hashes)
+    if duplicate is not None:
+        raise ValueError(f"{made.source.name}: {name_duplicate(made.source, duplicate)}")
     return rows
 
 
@@ -166,16 +162,10 @@ def shared(rows: Sequence[Rows]) -> list[Rows]:
     first = rows[0].hashes
     if all(len(one.hashes) == len(first) and (one.hashes == first).all() for one in rows[1:]):
         return list(rows)
-    everywhere = _keys(first)
+    everywhere = as_keys(first)
     for one in rows[1:]:
-        everywhere = np.intersect1d(everywhere, _keys(one.hashes), assume_unique=True)
-    keep = [np.isin(_keys(one.hashes), everywhere, assume_unique=True) for one in rows]
-    return [one.among(mask) for one, mask in zip(rows, keep, strict=True)]
-
-
-def _keys(hashes: Hashes) -> NDArray[Any]:
-    """Hashes as values that numpy sorts and looks up."""
-    return np.ascontiguousarray(hashes).view([("high", np.uint64), ("low", np.uint64)]).reshape(-1)
+        everywhere = np.intersect1d(everywhere, as_keys(one.hashes), assume_unique=True)
+    return [one.among(np.isin(as_keys(one.hashes), everywhere, assume_unique=True)) for one in rows]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -21,6 +21,11 @@ from unirex.schema import perturbed_column
 from unirex.text import shown
 
 
+def full_column(scorer: str) -> str:
+    """The column of a scorer's probabilities on the full input."""
+    return "probabilities" if scorer == "self" else f"full.{scorer}"
+
+
 class Parser:
     """Turns record batches into `Batch`es.
 
@@ -43,17 +48,16 @@ class Parser:
         names += ["label"] * layout.has_label
         names += ["prediction"] * (layout.has_label or layout.has_probabilities or bool(layout.perturbations))
         names += ["probabilities"] * layout.has_probabilities + ["words"] * layout.has_words
-        names += [self._full()] * (bool(layout.perturbations) and self._full() not in names)
-        names += ["fractions"] * bool(layout.perturbations)
+        if layout.perturbations:
+            names += [full_column(self.scorer)] * (full_column(self.scorer) not in names) + ["fractions"]
         names += [
-            perturbed_column(kind, how, self.scorer) for how, kinds in layout.perturbations for kind in sorted(kinds)
+            perturbed_column(kind, perturbation, self.scorer)
+            for perturbation, kinds in layout.perturbations
+            for kind in sorted(kinds)
         ]
         names += ["scores"] * layout.has_scores + ["rationale"] * layout.has_rationale + ["gold"] * layout.has_gold
         names += ["documents"] * layout.has_documents
         return names + ["words_cut", "gold_cut"] * layout.has_cuts
-
-    def _full(self) -> str:
-        return "probabilities" if self.scorer == "self" else f"full.{self.scorer}"
 
     def parse(self, batch: pa.RecordBatch, where: str) -> Batch:
         """The rows of a record batch that has the columns of `columns()`; `where` is the file, for messages."""
@@ -65,7 +69,7 @@ class Parser:
             rows.preferred(prediction, own, layout.labels)
         full = own
         if layout.perturbations and (own is None or self.scorer != "self"):
-            full = self._probabilities(rows, self._full())
+            full = self._probabilities(rows, full_column(self.scorer))
         rationale = rows.rationale() if layout.has_rationale else None
         parsed = Batch(
             hashes=hash_ids(rows.ids),
@@ -101,9 +105,9 @@ class Parser:
     def _perturbed(self, rows: "_Rows", full: Ragged) -> dict[tuple[str, str], Known]:
         rows.fractions(self.layout.fractions)
         found = {}
-        for how, kinds in self.layout.perturbations:
+        for perturbation, kinds in self.layout.perturbations:
             for kind in kinds:
-                name = perturbed_column(kind, how, self.scorer)
+                name = perturbed_column(kind, perturbation, self.scorer)
                 blocks = 1 if kind == "null" else len(self.layout.fractions)
                 known = rows.probabilities(name, depth=1 if kind == "null" else 2, blocks=blocks)
                 lengths, expected = known.rows.lengths, full.lengths * blocks
@@ -112,7 +116,7 @@ class Parser:
                     fits, lambda i, n=name, a=lengths, b=expected: f"{n} has {a[i]} probabilities, expected {b[i]}"
                 )
                 rows.sums(name, known.rows, blocks)
-                found[kind, how] = known
+                found[kind, perturbation] = known
         return found
 
 
@@ -179,7 +183,7 @@ class _Rows:
             self.odd[kind] = self.odd.get(kind, False) | ~fits
 
     def sums(self, name: str, rows: Ragged, blocks: int) -> None:
-        """Doubts rows of which one of the `blocks` lists of probabilities does not sum to about 1."""
+        """Doubts rows with one of the `blocks` lists of probabilities that does not sum to about 1."""
         sizes = rows.lengths // blocks
         filled = sizes > 0
         ends = np.zeros(int(filled.sum()) * blocks + 1, dtype=np.int64)
@@ -214,7 +218,7 @@ class _Rows:
         self.doubt("prediction", given >= highest - oddities.ROUNDING, message)
 
     def words(self) -> Ragged:
-        """The words' lengths alone; there are no values."""
+        """The number of words in each row; there are no values."""
         array = self.batch.column("words")
         if value_type(array.type) is None:
             raise self._wrong_type("words", "lists of text")

@@ -1,4 +1,4 @@
-"""Rows of unequal length as numpy values and offsets, taken from Arrow lists without their traps.
+"""Rows of unequal length as numpy values and offsets, taken from Arrow lists.
 
 Arrow's buffers are read here directly: its own conversions to numpy import pandas where that is installed, which takes
 longer than scoring ten thousand rows.

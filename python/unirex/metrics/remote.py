@@ -56,7 +56,7 @@ def local_path(url: str) -> Path | None:
 
 
 def files(url: str, wanted: Any) -> list[Remote]:
-    """The files that a URL stands for: one, those of a pattern, or the *.parquet, else the `wanted`, of a directory.
+    """The files that a URL names: one, those of a pattern, or those of a directory: *.parquet, else the `wanted`.
 
     Raises:
         ValueError: a package is missing, or the store refuses.

@@ -1,15 +1,13 @@
 """The result of an evaluation, and how it is shown: table, plain text, JSON."""
 
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
 
 from unirex.metrics.definitions import GROUPS, Convention, Direction, Group
 from unirex.metrics.families import FAMILIES, family_of
 from unirex.metrics.intervals import few_rows
-from unirex.metrics.shown import Shown
+from unirex.metrics.shown import Shown, as_json, finite
 from unirex.text import suggest
 
 ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "none": ""}
@@ -31,7 +29,7 @@ class Metric:
         low, high: ends of the interval, None where there is none.
         interval: the method behind it (`unirex.metrics.intervals`).
         perturbation: how tokens were hidden, for faithfulness.
-        main: whether it stands in the short table.
+        main: whether the short table shows it.
     """
 
     name: str
@@ -83,43 +81,31 @@ class Report(Shown):
 
     def __contains__(self, name: str) -> bool:
         """Whether there is such a metric."""
-        return any(m.name == (self.headline if name == "headline" else name) for m in self.metrics)
+        wanted = self.headline if name == "headline" else name
+        return any(metric.name == wanted for metric in self.metrics)
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know before believing the numbers: odd rows, and intervals that stand on few rows."""
+        """What a reader should know before believing the numbers: odd rows, and intervals from few rows."""
         confidence = None if self.resampling is None else self.resampling["confidence"]
         few = few_rows(((m.name, m.n) for m in self.metrics if m.low is not None), confidence)
         return [*(f"note: {line}" for line in self.odd), *few]
 
     def as_dict(self) -> dict[str, Any]:
-        """What `to_json` writes: an undefined value is None."""
-        metrics = [
-            {
-                "name": m.name,
-                "value": finite(m.value),
-                "direction": m.direction,
-                "range": [finite(bound) for bound in m.range],
-                "n": m.n,
-                "n_undefined": m.n_undefined,
-                "group": m.group,
-                "low": m.low,
-                "high": m.high,
-                "interval": m.interval,
-                "perturbation": m.perturbation,
-            }
-            for m in self.metrics
-        ]
-        return {
-            "about": dict(self.about),
+        """What `to_json` writes."""
+        left_out = ("convention", "main")
+        metrics = [{name: v for name, v in asdict(m).items() if name not in left_out} for m in self.metrics]
+        content = {
+            "about": self.about,
             "convention": self.convention,
             "rows": self.n_rows,
             "headline": self.headline,
-            "fractions": list(self.fractions),
-            "resampling": None if self.resampling is None else dict(self.resampling),
+            "fractions": self.fractions,
+            "resampling": self.resampling,
             "notes": self.notes,
             "metrics": metrics,
         }
+        return cast("dict[str, Any]", finite(content))
 
     def records(self) -> list[dict[str, Any]]:
         """One dictionary a metric."""
@@ -128,7 +114,7 @@ class Report(Shown):
 
     def to_json(self) -> str:
         """The report as JSON text; an undefined value or an infinite bound is null."""
-        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
+        return as_json(self.as_dict())
 
     def to_text(self, *, all_metrics: bool = False) -> str:
         """The report as a table."""
@@ -139,12 +125,7 @@ def to_json(reports: Sequence[Report]) -> str:
     """One report as its own JSON text, several as `{"systems": [...]}` in the order given."""
     if len(reports) == 1:
         return reports[0].to_json()
-    return json.dumps({"systems": [report.as_dict() for report in reports]}, indent=2, ensure_ascii=False)
-
-
-def finite(value: float) -> float | None:
-    """The value, or None (JSON null) if it is not finite."""
-    return value if math.isfinite(value) else None
+    return as_json({"systems": [report.as_dict() for report in reports]})
 
 
 def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequence[str] | None = None) -> str:
@@ -181,7 +162,7 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
 
 
 def across_models(reports: Sequence[Report], metrics: Iterable[str]) -> list[str]:
-    """A warning, a list of at most one line, where faithfulness that different models were asked for stands together.
+    """A warning, a list of at most one line, if faithfulness was measured on different models.
 
     How far removing words can move a probability at all differs between models (Edin et al. 2024, arXiv 2408.08137), so
     plain comprehensiveness and sufficiency tell explanations of one model apart, not models.

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from unirex.disk.atomic import atomic_write
 from unirex.disk.untrusted import read_json
+from unirex.metrics.batch import order
 from unirex.metrics.layout import Layout
-from unirex.metrics.rows import row_values
 from unirex.metrics.scoring import plan
 from unirex.metrics.state import Resampling, State
 
@@ -33,7 +33,7 @@ METRICS = (
     "auprc",
     "token_f1",
 )
-"""What is kept beside the task metric of the data set."""
+"""Kept with the task metric of the data set."""
 
 _PLAIN = ("labels", "headline", "fractions", "convention", "iou_thresholds")
 _FLAGS = ("has_label", "has_gold", "has_scores", "has_rationale", "has_cuts")
@@ -62,6 +62,11 @@ class RowValues:
         values = self.values[[places[column.name] for column in layout.columns]]
         return replace(self, layout=layout, values=values)
 
+    def ordered(self) -> "RowValues":
+        """The rows in the order of their hashes."""
+        places = order(self.hashes)
+        return replace(self, hashes=self.hashes[places], values=self.values[:, places])
+
     def state(self, resampling: Resampling) -> State:
         """The state after all rows."""
         state = State(self.layout, resampling)
@@ -77,22 +82,21 @@ def from_predictions(path: str, *, convention: str = "strict", perturbation: str
         perturbations=made.layout.perturbations[:1],
         only=frozenset({*METRICS, str(made.layout.headline)}),
     )
-    parser = replace(made, layout=layout).state().parser
-    parts = [parser.parse(batch, where) for where, batch in made.source.batches(parser.columns())]
+    parts = list(replace(made, layout=layout).rows())
     return RowValues(
         layout=layout,
-        hashes=np.concatenate([part.hashes for part in parts]),
-        values=np.concatenate([row_values(part, layout) for part in parts], axis=1),
+        hashes=np.concatenate([batch.hashes for batch, _ in parts]),
+        values=np.concatenate([values for _, values in parts], axis=1),
     )
 
 
 def write(rows: RowValues, path: Path) -> None:
     """Writes the rows in the order of their ids' hashes, so that the same rows are the same file."""
-    order = np.lexsort((rows.hashes[:, 1], rows.hashes[:, 0]))
-    columns = {name: pa.array(rows.hashes[order, i]) for i, name in enumerate(_HASH)}
+    rows = rows.ordered()
+    columns = {name: pa.array(rows.hashes[:, i]) for i, name in enumerate(_HASH)}
     names = [column.name for column in rows.layout.columns]
     for name, values in zip(names, rows.values, strict=True):
-        columns[name] = pa.array(values[order].astype(np.float32))
+        columns[name] = pa.array(values.astype(np.float32))
     table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(_described(rows.layout)).encode()})
     whole = [name for name, v in zip(names, rows.values, strict=True) if len(np.unique(v[~np.isnan(v)])) <= 16]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +143,7 @@ def read(path: str) -> RowValues:
 def _described(layout: Layout) -> dict[str, Any]:
     return {
         **{name: getattr(layout, name) for name in (*_PLAIN, *_FLAGS)},
-        "perturbations": [[how, sorted(kinds)] for how, kinds in layout.perturbations],
+        "perturbations": [[perturbation, sorted(kinds)] for perturbation, kinds in layout.perturbations],
         "only": sorted(layout.only or ()),
     }
 
@@ -150,6 +154,6 @@ def _layout(content: dict[str, Any]) -> Layout:
         plain[name] = tuple(plain[name])
     return Layout(
         **plain,
-        perturbations=tuple((how, frozenset(kinds)) for how, kinds in content["perturbations"]),
+        perturbations=tuple((perturbation, frozenset(kinds)) for perturbation, kinds in content["perturbations"]),
         only=frozenset(content["only"]),
     )

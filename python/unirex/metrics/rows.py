@@ -32,7 +32,7 @@ def row_values(batch: Batch, layout: Layout) -> Floats:
     found: dict[str, Floats] = {}
     for family in layout.families:
         for names, find in _columns(family, inputs, layout):
-            # A metric that nobody asked for costs nothing, and what several pool is found once.
+            # A metric that is not wanted costs nothing, and what several pool is found once.
             if not missing.isdisjoint(names):
                 found.update(zip(names, find().T, strict=True))
                 missing.difference_update(names)
@@ -42,10 +42,10 @@ def row_values(batch: Batch, layout: Layout) -> Floats:
 def _columns(family: Family, inputs: Inputs, layout: Layout) -> Iterator[Found]:
     """The columns of a family."""
     if family.per == "fraction":
-        for how, kinds in layout.perturbations:
+        for perturbation, kinds in layout.perturbations:
             if layout.offers(family, kinds):
-                names = [layout.name(family.name, how, fraction) for fraction in (None, *layout.fractions)]
-                yield names, lambda how=how: _at_fractions(family, inputs, layout, how)  # type: ignore[misc]
+                names = [layout.name(family.name, perturbation, fraction) for fraction in (None, *layout.fractions)]
+                yield names, lambda perturbation=perturbation: _at_fractions(family, inputs, layout, perturbation)  # type: ignore[misc]
         return
     sources = [] if family.values is None else [(family.name, family.values)]
     if family.pooled is not None:
@@ -57,9 +57,9 @@ def _columns(family: Family, inputs: Inputs, layout: Layout) -> Iterator[Found]:
         yield names, lambda f=function, s=shape: _shaped(family, f(inputs), s).reshape(len(inputs), -1)  # type: ignore[misc]
 
 
-def _at_fractions(family: Family, inputs: Inputs, layout: Layout, how: str) -> Floats:
+def _at_fractions(family: Family, inputs: Inputs, layout: Layout, perturbation: str) -> Floats:
     """AOPC and the values at each fraction, [N, 1 + K]; NaN in rows where a column that the family needs is null."""
-    rows = inputs.perturbed(how, family.needs & PERTURBED)
+    rows = inputs.perturbed(perturbation, family.needs & PERTURBED)
     function = cast("Callable[[Perturbed], Floats]", family.values)
     values = spread(_shaped(family, function(rows), (int(rows.known.sum()), len(layout.fractions))), rows.known)
     return np.column_stack([aopc(values, layout.convention), values])

@@ -51,7 +51,7 @@ def read_runs(where: str) -> list[Run]:
 
 
 def read_seeds(pattern: str) -> dict[str, str]:
-    """Seed -> path, of the paths that a pattern with `{seed}` in it stands for, as in `runs/ours/{seed}/p.parquet`.
+    """Seed -> path, of the paths that match a pattern with `{seed}` in it, such as `runs/ours/{seed}/p.parquet`.
 
     Raises:
         ValueError: no such path, or another placeholder.
@@ -77,7 +77,7 @@ def _matching(pattern: str) -> list[Run]:
 
 
 def _matches(pattern: str) -> list[tuple[str, re.Match[str]]]:
-    """The paths that a pattern stands for, and what its placeholders are in each."""
+    """The paths that match a pattern, with its placeholders in each."""
     expression, seen = "", set()
     for part in re.split(r"(\{\w*\})", pattern):
         name = part[1:-1]

@@ -1,25 +1,26 @@
 """From the rows of a system to its report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypedDict, Unpack, cast, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from unirex.metrics.batch import hash_ids
+from unirex.metrics.batch import Batch, hash_ids
 from unirex.metrics.cluster import SHARDS_PER_CPU, Engine, map_on_ray, n_cpus, on_ray
-from unirex.metrics.definitions import Convention
+from unirex.metrics.definitions import PERTURBED, Convention
 from unirex.metrics.layout import Layout
-from unirex.metrics.parser import Parser
+from unirex.metrics.parser import Parser, full_column
 from unirex.metrics.report import Report
+from unirex.metrics.rows import row_values
 from unirex.metrics.source import Shard, Source, System, missing_column, open_source
 from unirex.metrics.state import Resampling, State
 from unirex.schema import perturbed_column
 from unirex.text import current, shown, suggest
 
-KINDS = ("keep", "remove", "null")
 Progress = Callable[[int, int], None]
 
 
@@ -36,6 +37,14 @@ class Plan:
         """An empty state."""
         parser = Parser(self.layout, scorer=self.scorer, choice=self.source.header.choice)
         return State(self.layout, self.resampling, parser)
+
+    def rows(self) -> Iterator[tuple[Batch, NDArray[np.float64]]]:
+        """The source's rows by batches, checked, and their values (`row_values`), [columns, N]."""
+        parser = self.state().parser
+        for where, part in self.source.batches(parser.columns()):
+            batch = parser.parse(part, where)
+            if len(batch):
+                yield batch, row_values(batch, self.layout)
 
 
 class Reading(TypedDict, total=False):
@@ -114,9 +123,8 @@ def plan(
     >>> finish(made, first)["auprc"].value
     0.625
     """
-    for name in reading:
-        if name not in Reading.__annotations__:
-            raise TypeError(f"unexpected argument {name!r}{suggest(name, Reading.__annotations__)}")
+    for name in sorted(reading.keys() - Reading.__annotations__):
+        raise TypeError(f"unexpected argument {name!r}{suggest(name, Reading.__annotations__)}")
     scorer, iou_thresholds = reading.get("scorer", "self"), reading.get("iou_thresholds", (0.5,))
     source = open_source(system, columns=reading.get("columns"), labels=reading.get("labels"))
     convention = cast("Convention", current("convention", convention))
@@ -168,43 +176,30 @@ def _layout(
 
 
 def run_on(engine: Engine, made: Plan, progress: Progress | None = None) -> State:
-    """The state after all rows of the plan's source, found by this process or by a Ray cluster."""
-    if on_ray(engine):
-        return _run_on_ray(made, progress)
-    return run_plan(made, progress)
-
-
-def _run_on_ray(made: Plan, progress: Progress | None = None) -> State:
-    """The state after all rows of the plan's source, found by the Ray cluster (a local one if none is connected).
+    """The state after all rows of the plan's source, found by this process or by a Ray cluster.
 
     Raises:
-        ValueError: Ray is not installed, or what is wrong with a file.
+        ValueError: what is wrong with a file, Ray is not installed, or the rows come by a pipe that Ray cannot read.
     """
+    if not on_ray(engine):
+        return run_plan(made, progress)
     made.source.refuse_streams()
     shards = made.source.shards(SHARDS_PER_CPU * n_cpus())
-    total = made.source.n_rows()
-    whole = made.state()
-    for (state,) in map_on_ray(_ScorePart(made), shards):
+    whole, total = made.state(), made.source.n_rows()
+    for (state,) in map_on_ray(partial(_score_shard, made), shards):
         whole.merge_bytes(state)
         if progress is not None:
             progress(whole.n_rows, total)
     return whole
 
 
-@dataclass(frozen=True)
-class _ScorePart:
-    """Scores a shard of a plan's source."""
-
-    made: Plan
-
-    def __call__(self, shard: Shard) -> list[bytes]:
-        return [run_plan(self.made, shard=shard).to_bytes()]
+def _score_shard(made: Plan, shard: Shard) -> list[bytes]:
+    return [run_plan(made, shard=shard).to_bytes()]
 
 
 def run_plan(made: Plan, progress: Progress | None = None, *, shard: Shard | None = None) -> State:
     """The state after all rows of the plan's source, or of a shard of it."""
-    state = made.state()
-    total = made.source.n_rows()
+    state, total = made.state(), made.source.n_rows()
     for where, batch in made.source.batches(state.parser.columns(), shard=shard):
         state.update(batch, where)
         if progress is not None:
@@ -234,33 +229,26 @@ def _perturbations(
     """The perturbations to report and the kinds of columns each has, the default one first."""
     found: dict[str, set[str]] = {}
     scorers: set[str] = set()
-    for name in source.names():
-        kind, _, rest = name.partition(".")
-        how, _, by = rest.partition(".")
-        if kind in KINDS and how and by:
+    for column in source.names():
+        kind, _, rest = column.partition(".")
+        name, _, by = rest.partition(".")
+        if kind in PERTURBED and name and by:
             scorers.add(by)
             if by == scorer:
-                found.setdefault(how, set()).add(kind)
+                found.setdefault(name, set()).add(kind)
     if scorer not in {"self", *scorers}:
         raise ValueError(f"{source.name}: no columns of scorer {scorer!r}, expected one of {sorted(scorers)}")
-    names = [how for how, kinds in found.items() if kinds & {"keep", "remove"}]
-    names.sort(key=lambda how: how != "attention")
-    if wanted is not None:
-        asked = [wanted] if isinstance(wanted, str) else list(wanted)
-        for how in asked:
-            if how not in names:
-                raise ValueError(
-                    f"{source.name}: no perturbation {how!r}, expected one of {names}{suggest(how, names)}"
-                )
-        names = asked
-    if names:
-        full = "probabilities" if scorer == "self" else f"full.{scorer}"
-        for column in (full, "prediction", "fractions"):
-            if not source.has(column):
-                raise ValueError(
-                    f"{missing_column(source, column)} ({perturbed_column('keep', names[0], scorer)} needs it)"
-                )
-    return tuple((how, frozenset(found[how])) for how in names)
+    names = sorted((name for name in found if found[name] & {"keep", "remove"}), key=lambda name: name != "attention")
+    asked = names if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
+    for name in asked:
+        if name not in names:
+            raise ValueError(f"{source.name}: no perturbation {name!r}, expected one of {names}{suggest(name, names)}")
+    for column in (full_column(scorer), "prediction", "fractions") if asked else ():
+        if not source.has(column):
+            raise ValueError(
+                f"{missing_column(source, column)} ({perturbed_column('keep', asked[0], scorer)} needs it)"
+            )
+    return tuple((name, frozenset(found[name])) for name in asked)
 
 
 def _first(source: Source, columns: list[str]) -> dict[str, Any]:
@@ -289,12 +277,11 @@ def _constants(source: Source) -> dict[str, str | None]:
 
 def name_duplicate(source: Source, duplicate: NDArray[np.uint64]) -> str:
     """The message for an id, given by its hash, that occurs more than once."""
-    files = []
+    files: dict[str, int] = {}
     name = ""
     for where, batch in source.batches(["id"]):
         ids = batch.column("id").cast("string")
         for row in np.flatnonzero((hash_ids(ids) == duplicate).all(axis=1)):
             name = ids[int(row)].as_py()
-            files.append(where)
-    places = " and ".join(dict.fromkeys(files))
-    return f"row id {shown(name)} occurs {len(files)} times in {places}, expected once"
+            files[where] = files.get(where, 0) + 1
+    return f"row id {shown(name)} occurs {sum(files.values())} times in {' and '.join(files)}, expected once"

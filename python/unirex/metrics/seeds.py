@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Draws:
-    """A number of each seed on the same rows, and what it is when the rows are drawn anew.
+    """A number of each seed on the same rows, and its bootstrap replicates.
 
     Attributes:
         values: float64 [seeds].
@@ -36,8 +36,8 @@ class Draws:
     def variance(self) -> Variance:
         """Of the mean: what sampling rows gives it, and what the choice of seeds does.
 
-        The rows' part holds what the seeds have in common on a row; what they have not stands in both parts, which
-        makes the sum a little large where seeds differ by nothing but the rows, and never too small.
+        The rows' part holds what the seeds share on a row; the rest is in both parts, so the sum is a little too
+        large where seeds differ by chance alone, and never too small.
         """
         return of_rows(self.replicates.mean(axis=0), self.n) + of_seeds(self.values)
 
@@ -77,18 +77,18 @@ def draws_of(definition: Definition, states: Sequence[State]) -> Draws:
 
 def metric_interval(definition: Definition, states: Sequence[State]) -> Interval:
     """The interval of a metric's mean over the states of several seeds, or of its value for one."""
-    how = states[0].resampling
-    if not how.replicates:
+    resampling = states[0].resampling
+    if not resampling.replicates:
         return NONE
     if len(states) == 1:
-        return of_metric(definition, states[0].sums(), states[0].resampled(), how.confidence)
-    return draws_of(definition, states).interval(how.confidence, definition.bounds)
+        return of_metric(definition, states[0].sums(), states[0].resampled(), resampling.confidence)
+    return draws_of(definition, states).interval(resampling.confidence, definition.bounds)
 
 
 def over_seeds(reports: Sequence[Report], states: Sequence[State], name: str) -> Report:
     """The report on means over seeds; `name` is what they are called together. One seed's report stays as it is.
 
-    What looks wrong in the rows of any seed is told, once where it is the same.
+    It keeps the notes on odd rows of every seed, equal ones once.
     """
     if len(reports) == 1:
         return reports[0]

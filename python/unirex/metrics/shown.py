@@ -1,6 +1,8 @@
 """How results show themselves: printed as text, as a table in a notebook, as a data frame."""
 
 import html
+import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -43,6 +45,26 @@ class Shown(ABC):
         except ImportError as error:
             raise ImportError("to_pandas needs pandas, which is not installed: pip install pandas") from error
         return pandas.DataFrame([dict(row) for row in self.records()])
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    """JSON text, null where a number is not finite.
+
+    >>> print(as_json({"auprc": float("nan")}))
+    {
+      "auprc": null
+    }
+    """
+    return json.dumps(finite(content), indent=2, ensure_ascii=False)
+
+
+def finite(content: Any) -> Any:
+    """The content as JSON holds it: None for a number that is not finite, a list for a tuple."""
+    if isinstance(content, Mapping):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def as_html(records: Records) -> str:

@@ -4,6 +4,7 @@ import glob
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -54,7 +55,7 @@ KINDS = ("keep", "remove", "null", "full")
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """The header of a prediction file (docs/predictions.md), or what stands for it where there is none.
+    """The header of a prediction file (docs/predictions.md), or a substitute where there is none.
 
     Attributes:
         labels: class names in the order of the probabilities.
@@ -87,7 +88,6 @@ class Source:
         schema: the Arrow schema of the first part.
         header: of the first part; the others agree with it.
         columns: our column name -> the name in the file, where they differ.
-        foreign: whether the files carry no header of ours.
         streams: names of parts that came by a pipe, which only this machine has.
     """
 
@@ -95,7 +95,6 @@ class Source:
     schema: pa.Schema
     header: Header
     columns: Mapping[str, str] = field(default_factory=dict)
-    foreign: bool = False
     streams: tuple[str, ...] = ()
 
     @property
@@ -175,7 +174,7 @@ def open_source(
 
 
 def _parts(system: System, copies: list[Path]) -> tuple[tuple[str, Part], ...]:
-    """The names and what they stand for; temporary files go into `copies` too."""
+    """The parts with their names; temporary files go into `copies` too."""
     table = as_table(system)
     if table is not None:
         return ((NAME, table),)
@@ -209,7 +208,7 @@ def _opened(
         if missing:
             raise ValueError(f"{name}: column {missing[0]!r} is missing, {parts[0][0]} has it")
     header = headers[0]
-    source = Source(parts=parts, schema=schemas[0], header=header or Header(), columns=mapping, foreign=header is None)
+    source = Source(parts=parts, schema=schemas[0], header=header or Header(), columns=mapping)
     if header is not None:
         for column in REQUIRED:
             if not source.has(column):
@@ -293,21 +292,16 @@ def _batches(name: str, part: Part, schema: pa.Schema, rows: int, groups: list[i
         yield from file.iter_batches(batch_size=rows, columns=columns, row_groups=groups)
 
 
-class _reading:  # noqa: N801 (used like a function)
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
     """Turns what Arrow says about a broken file into one line that names it."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pa.ArrowException | OSError | UnicodeDecodeError) and not isinstance(
-            error, FileNotFoundError
-        ):
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{self.name}: not a readable file of predictions ({reason})") from error
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{name}: not a readable file of predictions ({reason})") from error
 
 
 def _mapping(columns: Mapping[str, str], schema: pa.Schema, name: str) -> dict[str, str]:
@@ -363,7 +357,7 @@ _TEXT_FIELDS = ("headline", "unit", "scores_from", "rationale_rule")
 
 
 def _foreign(source: Source, labels: Sequence[str] | None) -> Source:
-    """A source of files that others wrote: the classes are given, or those found if no order is needed."""
+    """A source without our header: the classes are given, or those found if no order is needed."""
     if not source.has("id"):
         raise ValueError(missing_column(source, "id"))
     if labels is None:
@@ -379,7 +373,7 @@ def _foreign(source: Source, labels: Sequence[str] | None) -> Source:
             _same_classes(source.name, names["label"], names["prediction"])
         labels = sorted(set().union(*names.values()))
     header = Header(labels=tuple(labels), headline="accuracy" if source.has("label") else None)
-    return Source(parts=source.parts, schema=source.schema, header=header, columns=source.columns, foreign=True)
+    return replace(source, header=header)
 
 
 def _same_classes(name: str, labels: set[str], predictions: set[str]) -> None:

@@ -15,7 +15,7 @@ _ENDINGS = ((b"PAR1", ".parquet"), (b"\x1f\x8b", ".jsonl.gz"), (b"\x28\xb5\x2f\x
 
 
 def is_stream(path: str | os.PathLike[str]) -> bool:
-    """Whether a name stands for something that is read only once.
+    """Whether a name is that of a stream, which is read only once.
 
     >>> is_stream("-"), is_stream("/dev/stdin"), is_stream(__file__)
     (True, True, False)

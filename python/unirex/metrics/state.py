@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unirex import _rust
 from unirex.disk.untrusted import read_json
-from unirex.metrics.batch import Batch
+from unirex.metrics.batch import Batch, order, repeated
 from unirex.metrics.definitions import Definition, Sums
 from unirex.metrics.intervals import NONE, of_metric
 from unirex.metrics.layout import Layout
@@ -102,20 +102,20 @@ class State:
         self.n_rows += len(hashes)
 
     def _resample(self, hashes: NDArray[np.uint64], flat: NDArray[np.float64]) -> NDArray[np.int64]:
-        how = self.resampling
+        resampling = self.resampling
         found = _rust.weighted_sums(
             np.ascontiguousarray(hashes).reshape(-1),
             flat,
             np.array([column.step for column in self.layout.columns]),
-            replicates=how.replicates,
-            seed=how.seed,
-            swap=how.swap,
+            replicates=resampling.replicates,
+            seed=resampling.seed,
+            swap=resampling.swap,
         )
-        return np.stack(found).reshape(2, -1, how.replicates)
+        return np.stack(found).reshape(2, -1, resampling.replicates)
 
     def settings(self) -> dict[str, Any]:
         """All that two states must share to be merged, as plain JSON content: how rows are read and resampled."""
-        layout, how = self.layout, self.resampling
+        layout, resampling = self.layout, self.resampling
         only = None if layout.only is None else sorted(layout.only)
         return {
             **layout.given(),
@@ -123,7 +123,7 @@ class State:
             "only": only,
             "scorer": self.parser.scorer,
             "choice": self.parser.choice,
-            **{name: getattr(how, name) for name in ("replicates", "seed", "confidence", "swap")},
+            **{name: getattr(resampling, name) for name in ("replicates", "seed", "confidence", "swap")},
             "columns": [column.name for column in layout.columns],
         }
 
@@ -155,7 +155,7 @@ class State:
     def to_bytes(self) -> bytes:
         """What the state has seen, for `merge_bytes` elsewhere: arrays in numpy's format, without pickled objects.
 
-        The settings that it was made with stand in the bytes.
+        They hold the settings that it was made with.
         """
         content = io.BytesIO()
         settings = json.dumps({"version": _VERSION, "settings": self.settings()}).encode()
@@ -167,7 +167,7 @@ class State:
             counts=np.array(self._counts, dtype=np.int64),
             resampled=self._resampled,
             odd=np.array([self.odd[kind] for kind in NOTES], dtype=np.int64),
-            hashes=np.concatenate([np.zeros((0, 2), dtype=np.uint64), *self._hashes]),
+            hashes=self.hashes(),
         )
         return content.getvalue()
 
@@ -204,16 +204,12 @@ class State:
 
     def hashes(self) -> NDArray[np.uint64]:
         """The id hashes of all rows, sorted, uint64 [N, 2]."""
-        if not self._hashes:
-            return np.zeros((0, 2), dtype=np.uint64)
-        found = np.concatenate(self._hashes)
-        return found[np.lexsort((found[:, 1], found[:, 0]))]
+        found = np.concatenate([np.zeros((0, 2), dtype=np.uint64), *self._hashes])
+        return found[order(found)]
 
     def duplicate(self) -> NDArray[np.uint64] | None:
         """The hash of an id that occurs twice, or None."""
-        found = self.hashes()
-        twice = (found[1:] == found[:-1]).all(axis=1)
-        return found[int(np.argmax(twice))] if twice.any() else None
+        return repeated(self.hashes())
 
     def sums(self) -> Sums:
         """The columns' sums over the data."""
@@ -296,8 +292,3 @@ def _arrays(content: bytes) -> tuple[dict[str, NDArray[Any]], list[int], object]
 
 def _described(resampling: Resampling) -> dict[str, float]:
     return {name: getattr(resampling, name) for name in ("replicates", "seed", "confidence")}
-
-
-def without_draws(resampling: Resampling) -> Resampling:
-    """The same, drawing nothing."""
-    return replace(resampling, replicates=0)

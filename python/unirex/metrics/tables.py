@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from unirex.metrics.gold_spans import with_gold
-from unirex.metrics.tensors import as_lists, as_numpy, is_tensor
+from unirex.metrics.tensors import arrow_column, as_lists, as_numpy, is_tensor
 from unirex.schema import PREDICTIONS_KEY
 
 NAME = "table"
@@ -102,10 +102,8 @@ def _of_columns(columns: Mapping[Any, Any]) -> pa.Table:
 
 def _column(name: str, column: Any) -> pa.Array | pa.ChunkedArray:
     """One column: Arrow, an array of one, two or three dimensions, a list of values, lists or tensors."""
-    if isinstance(column, pa.Array | pa.ChunkedArray):
-        return column
-    if hasattr(column, "__arrow_c_stream__"):
-        return pa.chunked_array(column)
+    if (arrow := arrow_column(column)) is not None:
+        return arrow
     column = as_numpy(column)
     if isinstance(column, np.ndarray):
         return pa.array(column if column.ndim == 1 else column.tolist())

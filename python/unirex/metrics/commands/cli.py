@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except SystemExit as done:  # the help was shown
             code = int(done.code or 0)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads the output has seen enough
+    except BrokenPipeError:  # the reader is gone
         _discard_output()
         return 141
     except (ValueError, OSError) as error:
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _discard_output() -> None:
-    """Lets the interpreter end without another complaint about output that nobody takes."""
+    """Lets the interpreter end without another error about output without a reader."""
     try:
         sys.stdout.flush()
     except (ValueError, OSError):

@@ -1,6 +1,5 @@
 """`unirex-metrics compare`: the first system against each of the others."""
 
-import json
 import sys
 from dataclasses import asdict
 from typing import Any, Literal
@@ -11,8 +10,8 @@ from unirex.metrics.commands.options import Options, add_output, add_reading, re
 from unirex.metrics.commands.output import save
 from unirex.metrics.commands.progress import progress
 from unirex.metrics.comparison import compare
-from unirex.metrics.differences import Comparison, Difference
-from unirex.metrics.report import finite
+from unirex.metrics.differences import Comparison
+from unirex.metrics.shown import as_json
 from unirex.text import plain
 
 
@@ -35,7 +34,7 @@ def run(options: Options) -> int:
         found = compare(
             options["systems"], resampling=resampling(options), progress=show, **settings, **reading(options)
         )
-    text = json.dumps(_as_dict(found), indent=2, ensure_ascii=False)
+    text = as_json(_as_dict(found))
     save(options["output"], text)
     sys.stdout.write(plain(text if options["json"] else found.to_text()) + "\n")
     return 0
@@ -43,7 +42,7 @@ def run(options: Options) -> int:
 
 def _as_dict(found: Comparison) -> dict[str, Any]:
     pairs = [
-        {"other": report.about["source"], "metrics": [_plain(row) for row in rows]}
+        {"other": report.about["source"], "metrics": [asdict(row) for row in rows]}
         for report, rows in zip(found.reports[1:], found.differences, strict=True)
     ]
     first = found.reports[0]
@@ -51,13 +50,9 @@ def _as_dict(found: Comparison) -> dict[str, Any]:
         "first": first.about["source"],
         "convention": first.convention,
         "rows": found.n_rows,
-        "left_out": list(found.left_out),
-        "seeds": list(found.seeds),
-        "resampling": None if first.resampling is None else dict(first.resampling),
+        "left_out": found.left_out,
+        "seeds": found.seeds,
+        "resampling": first.resampling,
         "pairs": pairs,
         "notes": found.notes,
     }
-
-
-def _plain(row: Difference) -> dict[str, Any]:
-    return {key: finite(value) if isinstance(value, float) else value for key, value in asdict(row).items()}

@@ -7,7 +7,7 @@ def save(output: str | None, text: str) -> None:
     """Writes text and a line end to the file `output`, whole or not at all; nothing for None.
 
     Raises:
-        OSError: it cannot be written; the message names `output` itself, never the temporary file beside it.
+        OSError: it cannot be written; the message names `output` itself, not the temporary file.
 
     >>> save("/nowhere/scores.json", "{}")
     Traceback (most recent call last):

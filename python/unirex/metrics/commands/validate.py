@@ -112,31 +112,22 @@ def prediction_problems(
     table: row id 'b': scores[0] is inf, expected a finite number, or null for a word never seen
     table: row id 'b': the id occurs again, expected every id once
     """
-    try:
-        made = plan(system, columns=columns, labels=labels)
-    except (ValueError, OSError) as error:
-        yield str(error)
-        return
-    parser = made.state().parser
     seen: set[bytes] = set()
     sound = Counter() if sound is None else sound
-    batches = made.source.batches(parser.columns())
-    while True:
-        try:
-            where, batch = next(batches)
-        except StopIteration:
-            return
-        except ValueError as error:
-            yield str(error)
-            return
-        yield from _row_problems(parser.parse, where, batch, sound)
-        yield from _duplicates(where, batch, seen)
+    try:
+        made = plan(system, columns=columns, labels=labels)
+        parser = made.state().parser
+        for where, batch in made.source.batches(parser.columns()):
+            yield from _row_problems(parser.parse, where, batch, sound)
+            yield from _duplicates(where, batch, seen)
+    except (ValueError, OSError) as error:
+        yield str(error)
 
 
 def _row_problems(
     parse: Callable[[pa.RecordBatch, str], Batch], where: str, batch: pa.RecordBatch, sound: Counter[str]
 ) -> Iterator[str]:
-    """The faults of a batch, looked for row by row where it has any."""
+    """The faults of a batch, row by row if it has any."""
 
     def read(rows: pa.RecordBatch) -> None:
         sound.update({"rows": rows.num_rows, **parse(rows, where).odd})

@@ -1,6 +1,7 @@
 """The metrics of faithfulness, at each fraction and as AOPC; p is the probability of the predicted class."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,135 +37,106 @@ def _csd(rows: Perturbed) -> Floats:
     return arrays.comprehensiveness(rows.p_full, rows.p_remove) - arrays.sufficiency(rows.p_full, rows.p_keep)
 
 
+_Faithfulness = partial(Family, group="faithfulness", per="fraction")
+_Logarithm = partial(_Faithfulness, step=LOG_STEP, main=False)
+
 FAMILIES: tuple[Family, ...] = (
-    Family(
+    _Faithfulness(
         name="comprehensiveness",
-        group="faithfulness",
         direction="higher",
         meaning="how far p falls when the words with the highest scores are removed",
         source=ERASER,
         needs=frozenset({"remove"}),
         values=lambda rows: arrays.comprehensiveness(rows.p_full, rows.p_remove),
         range=(-1, 1),
-        per="fraction",
         of_one_model=True,
         heading="compre\u00adhensive\u00adness",
     ),
-    Family(
+    _Faithfulness(
         name="sufficiency",
-        group="faithfulness",
         direction="lower",
         meaning="how far p falls when only these words are kept",
         source=ERASER,
         needs=frozenset({"keep"}),
         values=lambda rows: arrays.sufficiency(rows.p_full, rows.p_keep),
         range=(-1, 1),
-        per="fraction",
         of_one_model=True,
         heading="suffi\u00adciency",
     ),
-    Family(
+    _Faithfulness(
         name="csd",
-        group="faithfulness",
         direction="higher",
         meaning="comprehensiveness minus sufficiency",
         needs=frozenset({"remove", "keep"}),
         values=_csd,
         range=(-2, 2),
-        per="fraction",
         of_one_model=True,
     ),
-    Family(
+    _Logarithm(
         name="log_odds",
-        group="faithfulness",
         direction="lower",
         meaning="how far the logarithm of p rises when these words are removed",
         needs=frozenset({"remove"}),
         values=lambda rows: arrays.log_odds(rows.p_full, rows.p_remove),
         range=LOG_RANGE,
-        step=LOG_STEP,
-        main=False,
-        per="fraction",
         of_one_model=True,
     ),
-    Family(
+    _Faithfulness(
         name="normalised_comprehensiveness",
-        group="faithfulness",
         direction="higher",
         meaning="comprehensiveness as a share of what removing every word does",
         source=CARTON,
         needs=frozenset({"remove", "null"}),
         values=lambda rows: arrays.normalised_comprehensiveness(rows.p_full, rows.p_remove, rows.p_null),
-        per="fraction",
     ),
-    Family(
+    _Faithfulness(
         name="normalised_sufficiency",
-        group="faithfulness",
         direction="higher",
         meaning="one minus sufficiency as a share of what removing every word does",
         source=CARTON,
         needs=frozenset({"keep", "null"}),
         values=lambda rows: arrays.normalised_sufficiency(rows.p_full, rows.p_keep, rows.p_null),
-        per="fraction",
     ),
-    Family(
+    _Logarithm(
         name="comprehensiveness_entropy",
-        group="faithfulness",
         direction="none",
         meaning="entropy of all classes on the full input minus that without these words",
         needs=frozenset({"remove"}),
         values=lambda rows: _shift(_rust.entropy_shift, rows, rows.remove),
         range=LOG_RANGE,
-        step=LOG_STEP,
-        main=False,
-        per="fraction",
     ),
-    Family(
+    _Logarithm(
         name="sufficiency_entropy",
-        group="faithfulness",
         direction="none",
         meaning="entropy of all classes on the full input minus that with only these words",
         needs=frozenset({"keep"}),
         values=lambda rows: _shift(_rust.entropy_shift, rows, rows.keep),
         range=LOG_RANGE,
-        step=LOG_STEP,
-        main=False,
-        per="fraction",
     ),
-    Family(
+    _Logarithm(
         name="comprehensiveness_kl",
-        group="faithfulness",
         direction="higher",
         meaning="divergence of all classes without these words from the full input",
         needs=frozenset({"remove"}),
         values=lambda rows: _shift(_rust.kl_divergence, rows, rows.remove),
         range=(0, LOG_RANGE[1]),
-        step=LOG_STEP,
-        main=False,
-        per="fraction",
     ),
-    Family(
+    _Logarithm(
         name="sufficiency_kl",
-        group="faithfulness",
         direction="lower",
         meaning="divergence of all classes with only these words from the full input",
         needs=frozenset({"keep"}),
         values=lambda rows: _shift(_rust.kl_divergence, rows, rows.keep),
         range=(0, LOG_RANGE[1]),
-        step=LOG_STEP,
-        main=False,
-        per="fraction",
     ),
-    Family(
+    _Faithfulness(
         name="decision_flip",
-        group="faithfulness",
         direction="higher",
         meaning="share of rows whose prediction changes when the words with the highest scores are removed",
         source=SERRANO,
         needs=frozenset({"remove"}),
         values=_flips,
-        per="fraction",
-        # Yes or no of what comprehensiveness tells by degrees: beside it the short table would be crowded.
+        # Comprehensiveness says the same by degrees, so the short table leaves it out.
         main=False,
         hits=True,
         of_one_model=True,

@@ -1,5 +1,7 @@
 """The metrics of agreement with the human rationale, over rows that have one."""
 
+from functools import partial
+
 from unirex.metrics.definitions import Count, Family, Pooled
 
 ERASER = "DeYoung et al. 2020"
@@ -7,115 +9,82 @@ _BOTH = Count(name="#both", values=lambda rows: rows.counts[0])
 _SELECTED = Count(name="#selected", values=lambda rows: rows.counts[1])
 _GOLD = Count(name="#gold", values=lambda rows: rows.counts[2])
 
+_Ranking = partial(Family, group="plausibility", direction="higher", needs=frozenset({"gold", "scores"}))
+_Agreement = partial(Family, group="plausibility", direction="higher", needs=frozenset({"gold", "rationale"}))
+
 FAMILIES: tuple[Family, ...] = (
-    Family(
+    _Ranking(
         name="auprc",
-        group="plausibility",
-        direction="higher",
         meaning="how well the scores rank the words that humans marked",
         source=ERASER,
-        needs=frozenset({"gold", "scores"}),
         values=lambda rows: rows.ranked[0],
         heading="AUPRC",
     ),
-    Family(
+    _Ranking(
         name="average_precision",
-        group="plausibility",
-        direction="higher",
         meaning="the same as a step sum",
-        needs=frozenset({"gold", "scores"}),
         values=lambda rows: rows.ranked[1],
     ),
-    Family(
+    _Ranking(
         name="roc_auc",
-        group="plausibility",
-        direction="higher",
         meaning="share of pairs of a marked and an unmarked word that the scores order rightly",
-        needs=frozenset({"gold", "scores"}),
         values=lambda rows: rows.ranked[2],
     ),
-    Family(
+    _Agreement(
         name="token_precision",
-        group="plausibility",
-        direction="higher",
         meaning="share of the selected words that humans marked",
         source=ERASER,
-        needs=frozenset({"gold", "rationale"}),
         values=lambda rows: rows.agreement[0],
     ),
-    Family(
+    _Agreement(
         name="token_recall",
-        group="plausibility",
-        direction="higher",
         meaning="share of the marked words that are selected",
         source=ERASER,
-        needs=frozenset({"gold", "rationale"}),
         values=lambda rows: rows.agreement[1],
     ),
-    Family(
+    _Agreement(
         name="token_f1",
-        group="plausibility",
-        direction="higher",
         meaning="overlap of the selected words with the marked ones",
         source=ERASER,
-        needs=frozenset({"gold", "rationale"}),
         values=lambda rows: rows.agreement[2],
         heading="token F1",
     ),
-    Family(
+    _Agreement(
         name="token_precision_micro",
-        group="plausibility",
-        direction="higher",
         meaning="token precision of the words of all rows together",
-        needs=frozenset({"gold", "rationale"}),
         pooled=Pooled(top=_BOTH, bottom=(_SELECTED,)),
         main=False,
     ),
-    Family(
+    _Agreement(
         name="token_recall_micro",
-        group="plausibility",
-        direction="higher",
         meaning="token recall of the words of all rows together",
-        needs=frozenset({"gold", "rationale"}),
         pooled=Pooled(top=_BOTH, bottom=(_GOLD,)),
         main=False,
     ),
-    Family(
+    _Agreement(
         name="token_f1_micro",
-        group="plausibility",
-        direction="higher",
         meaning="token F1 of the words of all rows together",
-        needs=frozenset({"gold", "rationale"}),
         pooled=Pooled(top=_BOTH, bottom=(_SELECTED, _GOLD), times=2.0),
         main=False,
     ),
-    Family(
+    _Agreement(
         name="iou_precision",
-        group="plausibility",
-        direction="higher",
         meaning="share of the selected spans that overlap with a marked one",
         source=ERASER,
-        needs=frozenset({"gold", "rationale"}),
         values=lambda rows: rows.spans[0],
         per="threshold",
     ),
-    Family(
+    _Agreement(
         name="iou_recall",
-        group="plausibility",
-        direction="higher",
         meaning="share of the marked spans that overlap with a selected one",
         source=ERASER,
-        needs=frozenset({"gold", "rationale"}),
         values=lambda rows: rows.spans[1],
         per="threshold",
     ),
-    Family(
+    _Agreement(
         name="iou_f1",
-        group="plausibility",
-        direction="higher",
         meaning="overlap of spans of words",
         source=ERASER,
-        needs=frozenset({"gold", "rationale"}),
         values=lambda rows: rows.spans[2],
         per="threshold",
         heading="IOU F1",

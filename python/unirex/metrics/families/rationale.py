@@ -1,11 +1,10 @@
 """What rationales and scores look like, and what truncation took."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unirex.metrics import arrays
 from unirex.metrics.definitions import LOG_STEP, Count, Family, Pooled, ratio
-from unirex.metrics.inputs import Inputs, given
+from unirex.metrics.inputs import given
 from unirex.metrics.ragged import where
 
 LENGTH_STEP = 2.0**-6
@@ -15,10 +14,6 @@ _GOLD_WORDS = Count(name="#gold_words", values=lambda rows: rows.gold_words)
 _GOLD_CUT = Count(name="#gold_cut", values=lambda rows: where(rows.has_gold, given("gold_cut", rows.batch.gold_cut)))
 
 
-def _share(rows: Inputs) -> NDArray[np.float64]:
-    return ratio(rows.rationale_length, rows.words)
-
-
 FAMILIES: tuple[Family, ...] = (
     Family(
         name="rationale_share",
@@ -26,7 +21,7 @@ FAMILIES: tuple[Family, ...] = (
         direction="none",
         meaning="share of a row's words that is selected",
         needs=frozenset({"rationale"}),
-        values=_share,
+        values=lambda rows: ratio(rows.rationale_length, rows.words),
     ),
     Family(
         name="rationale_length",
@@ -75,7 +70,7 @@ FAMILIES: tuple[Family, ...] = (
         values=lambda rows: arrays.complexity((rows.scores.values, rows.scores.offsets)),
         range=(0, np.inf),
         step=LOG_STEP,
-        # Methods with scores of different kinds, which it does not compare, stand side by side in the short table.
+        # The short table compares methods, whose scores may be of kinds that do not compare.
         main=False,
     ),
 )
