@@ -14,7 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 from unirex.config.command_line import expand, fail, one_line
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
-from unirex.data.stream import stream_rows
+from unirex.data.rows import stream_rows
 from unirex.disk.predictions import Header
 from unirex.explainer import Columns, ExplainConfig, Explainer
 from unirex.explainer.output import explanation_file

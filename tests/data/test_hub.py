@@ -243,7 +243,7 @@ class TestGold:
                 {"gold_format": "char_spans"},
                 "why: span [0, 12], expected [start, end] with 0 <= start <= end <= 11 (characters)",
             ),
-            ("a *fine", {"gold_format": "marked"}, "why: 1 marks '*' and 0 to end them, expected as many"),
+            ("a *fine", {"gold_format": "marked"}, "why: 1 opening '*' but 0 closing '*', expected as many"),
             ([0, 1, 0], {"annotators": "list"}, "why: 0, expected a list"),
             (5, {}, "why: 5, expected a list"),
         ],

@@ -8,6 +8,7 @@ from typing import Any
 from unirex.data.errors import DataError, located, shown, wrong
 from unirex.data.gold import cell_list
 from unirex.data.raw_text import Words, find_words
+from unirex.data.record import id_text
 from unirex.schema import Example, Segment
 
 
@@ -90,7 +91,7 @@ class Reader:
         choices = () if columns.choices is None else _choices(where, row, columns.choices)
         names = self._choice_names(where, columns, choices, segments)
         return Example(
-            id=str(number) if columns.id is None else _id(where, row, columns.id),
+            id=str(number) if columns.id is None else id_text(where, columns.id, _field(where, row, columns.id)),
             segments=tuple(segment for segment in segments if segment is not None),
             label=None if columns.label is None else _label(where, row, columns.label, names or self.labels),
             choices=choices,
@@ -100,13 +101,10 @@ class Reader:
     def _segment(self, where: str, row: Mapping[str, Any], field: str, *, selectable: bool = True) -> Segment:
         value = _field(where, row, field)
         if isinstance(value, list) and all(isinstance(word, str) and word.strip() for word in value):
-            segment = Segment.from_words(value, selectable=selectable)
-        elif isinstance(value, str):
-            segment = find_words(value, self.words, selectable=selectable)
-        else:
-            raise wrong(where, field, value, "text or a list of words")
-        _refuse_half_characters(where, field, segment.text)
-        return segment
+            return Segment.from_words(value, selectable=selectable)
+        if isinstance(value, str):
+            return find_words(value, self.words, selectable=selectable)
+        raise wrong(where, field, value, "text or a list of words")
 
     def _choice_names(
         self, where: str, columns: Columns, choices: tuple[str, ...], segments: Sequence[Segment | None]
@@ -149,15 +147,7 @@ def _choices(where: str, row: Mapping[str, Any], field: str) -> tuple[str, ...]:
     for choice in choices:
         if not isinstance(choice, str) or not choice.strip():
             raise wrong(where, f"a choice in {field}", choice, "text")
-        _refuse_half_characters(where, field, choice)
     return tuple(str(choice) for choice in choices)
-
-
-def _id(where: str, row: Mapping[str, Any], field: str) -> str:
-    value = _field(where, row, field)
-    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
-        raise wrong(where, field, value, "text or a whole number")
-    return str(value)
 
 
 def _label(where: str, row: Mapping[str, Any], field: str, names: Sequence[str]) -> str | None:
@@ -169,15 +159,6 @@ def _label(where: str, row: Mapping[str, Any], field: str, names: Sequence[str])
     if str(value).isdecimal() and int(value) < len(names):
         return names[int(value)]
     raise wrong(where, field, value, f"one of {', '.join(names)}, or their number from 0")
-
-
-def _refuse_half_characters(where: str, field: str, text: str) -> None:
-    """JSON can spell half of a surrogate pair, which no tokenizer takes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        found = f"{text[error.start]!a} at character {error.start}"
-        raise DataError(f"{where}: {field} has {found}, expected whole characters") from None
 
 
 def numbered(items: Any) -> Iterator[tuple[int, Any]]:
