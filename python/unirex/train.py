@@ -97,7 +97,7 @@ class Run:
 
 def run(config: RunConfig) -> None:
     """Trains, keeps the best model by the dev metric, and judges it on the chosen split."""
-    folder = RunFolder.at(config.output)
+    folder = RunFolder(config.output)
     _check_trackers(config.train.trackers)
     accelerator = Accelerator(
         mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder.path
@@ -283,7 +283,7 @@ def _borrow(run: Run) -> tuple[Progress, float]:
     Raises:
         ValueError: that run is not finished, or was trained otherwise.
     """
-    source = RunFolder.at(str(run.config.trained))
+    source = RunFolder(str(run.config.trained))
     ours, theirs = training_part(yaml.safe_load(to_yaml(run.config))), training_part(_stored(source.config))
     for key in sorted({*ours, *theirs}):
         if ours.get(key) != theirs.get(key):

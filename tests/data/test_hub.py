@@ -331,8 +331,8 @@ class TestChoices:
             ({"all": ["sea", " "]}, "a choice is ' ', expected text"),
             ({"all": ["sea", None]}, "a choice is null, expected text"),
             ({"all": None}, "all: null, expected a list"),
-            ({"label": 2}, "the label is '2', expected one of the choices A, B"),
-            ({"label": "C"}, "the label is 'C', expected one of the choices A, B"),
+            ({"label": 2}, "the label is '2', expected one of A, B, or their number from 0"),
+            ({"label": "C"}, "the label is 'C', expected one of A, B, or their number from 0"),
         ],
     )
     def test_bad_choices(self, tmp_path: Path, row: dict[str, Any], text: str) -> None:

@@ -103,7 +103,7 @@ def to_example(
         return Example(
             id=record.id,
             segments=(join_segments(record.texts),),
-            label=_choice(record.where, label, names),
+            label=name_of(record.where, "the label", label, names),
             gold=record.gold,
             choices=choices,
             choice_labels=names,
@@ -150,10 +150,10 @@ def _choice_labels(record: Record, choices: Sequence[str], labels: Sequence[str]
     return names[: len(choices)]
 
 
-def _choice(where: str, label: str | None, names: Sequence[str]) -> str | None:
-    """The name of the right choice; a number counts the choices from 0 unless it is a name."""
+def name_of(where: str, field: str, label: str | None, names: Sequence[str]) -> str | None:
+    """The name of a class or choice; a number counts them from 0 unless it is a name itself."""
     if label is None or label in names:
         return label
     if label.isdecimal() and int(label) < len(names):
         return names[int(label)]
-    raise wrong(where, "the label", label, f"one of the choices {', '.join(names)}")
+    raise wrong(where, field, label, f"one of {', '.join(names)}, or their number from 0")

@@ -29,9 +29,9 @@ def stream_rows(path: str | Path) -> Iterator[Row]:
         DataError: at once if there is no such file or its format is unknown; while reading, with the place.
     """
     file = Path(path)
-    reader = READERS.get(file.suffix.lower())
+    reader = FORMATS.get(file.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: the file's name ends in {file.suffix!r}, expected one of {', '.join(READERS)}")
+        raise DataError(f"{path}: the file's name ends in {file.suffix!r}, expected one of {', '.join(FORMATS)}")
     if file.is_dir():
         raise DataError(f"{path}: is a folder, expected a file")
     if not file.exists():
@@ -155,7 +155,7 @@ def _parquet(path: Path) -> Iterator[Row]:
         raise DataError(f"{path}: {' '.join(str(error).split())[:200]}") from None
 
 
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+FORMATS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _csv,
     ".tsv": _csv,
     ".json": _json,

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unirex.data.errors import DataError, shown
-from unirex.data.rows import READERS, Row, parse_json, read_text, stream_rows
+from unirex.data.rows import FORMATS, Row, parse_json, read_text, stream_rows
 from unirex.disk.untrusted import read_json
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def read_table(path: str, names: Sequence[str], *, subset: str | None, revision:
         return _folder(Path(path), names)
     if files := _matches(path):
         return _files(files) if "train" in names else None
-    if Path(path).suffix in READERS or Path(path).is_absolute() or path.startswith((".", "~")) or glob.has_magic(path):
+    if Path(path).suffix in FORMATS or Path(path).is_absolute() or path.startswith((".", "~")) or glob.has_magic(path):
         raise DataError(f"{path}: no such file or folder")
     return _hub(path, names, subset, revision)
 
@@ -102,7 +102,7 @@ def _folder(folder: Path, names: Sequence[str]) -> Table | None:
             file
             for place in (folder, folder / "data")
             for file in sorted(place.glob("*"))
-            if file.suffix in READERS and pattern.fullmatch(file.stem)
+            if file.suffix in FORMATS and pattern.fullmatch(file.stem)
         ]
         if len({file.suffix for file in files}) > 1:
             found = " and ".join(file.name for file in files)
