@@ -13,7 +13,7 @@ import rivals
 import torch
 
 from unirex import _rust
-from unirex.data.align import encode, scores_to_words
+from unirex.data.align import encode
 from unirex.schema import Example, Segment
 
 ROWS, WIDTH, REPEATS = 4096, 512, 9
@@ -163,10 +163,10 @@ def alignment():
     ]
     flat = (word_of + np.repeat(words[2][:-1], width)).astype(np.int64)
     args = (scores, word_of, tokens[2], words[2], "mean")
-    expected = scores_to_words(*args)
+    expected = _rust.scores_to_words(*args)
     np.testing.assert_allclose(expected[:WIDTH], loop_over_words(*rows[0]), rtol=1e-6)
     calls = {
-        "unirex, one thread": lambda: scores_to_words(*args, threads=1),
+        "unirex, one thread": lambda: _rust.scores_to_words(*args, threads=1),
         "numpy bincount": lambda: np.bincount(flat, scores, n) / np.bincount(flat, minlength=n),
         f"Python loop ({few} rows)": lambda: [loop_over_words(*row) for row in rows],
     }

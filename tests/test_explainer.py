@@ -24,7 +24,7 @@ from transformers import (
 
 from unirex import train
 from unirex.data.tokenization import build_tokenizer
-from unirex.disk.predictions import Header, Prediction
+from unirex.disk.predictions import FileHeader, Prediction
 from unirex.explainer import Columns, ExplainConfig, Explainer, explainer
 from unirex.explainer.output import explanation_file
 from unirex.extractors.attribution import Attribution
@@ -210,7 +210,7 @@ def test_nothing_in_the_data_reaches_a_terminal_or_a_page(model: Explainer) -> N
         ([{"text": None}], "input 0: text is null, expected text or a list of words"),
         ([{"txt": "a"}], "input 0: there is no column text, found txt"),
         (["fine", {"text": "a", "choices": ["b", "c"]}], "input 1: there are choices, expected none"),
-        (["half \ud83d"], "input 0: text has '\\ud83d' at character 5, expected whole characters"),
+        (["half \ud83d"], "instance 0: its text has '\\ud83d' at character 5, expected whole characters"),
         ([{"text": "a", "text_pair": "b", "query": "c"}], "expected one of them"),
     ],
 )
@@ -430,7 +430,9 @@ def test_files_say_where_the_second_text_begins(ending: str, tmp_path: Path) -> 
         id="a", row=row, probabilities={"x": 1.0}, texts=("u v", "w"), rationale=(), tokens_cut=0, faithfulness=None
     )
     path = tmp_path / f"out.{ending}"
-    header = Header(labels=("x",), choice=False, headline="accuracy", unit="word", scores_from="y", rationale_rule="z")
+    header = FileHeader(
+        labels=("x",), choice=False, headline="accuracy", unit="word", scores_from="y", rationale_rule="z"
+    )
     with explanation_file(path, header, fractions=(), model="m", data="d") as write:
         write(answer)
     if ending == "parquet":

@@ -225,8 +225,8 @@ def test_a_table_is_parsed_once_and_its_replacement_is_refused(
 ) -> None:
     table, run, parsed = tmp_path / "films.csv", tmp_path / "run", []
     films(table, 40)
-    read = tables._READERS[".csv"]
-    monkeypatch.setitem(tables._READERS, ".csv", lambda path: parsed.append(path) or read(path))  # type: ignore[func-returns-value]
+    read = tables._read
+    monkeypatch.setattr(tables, "_read", lambda path: parsed.append(path) or read(path))  # type: ignore[func-returns-value]
     arguments = [*on_films(table), f"--output={run}"]
     assert train.main(arguments) == 0
     assert parsed == [table]

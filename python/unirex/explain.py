@@ -3,10 +3,10 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 from transformers.utils.logging import disable_progress_bar
@@ -14,37 +14,30 @@ from transformers.utils.logging import disable_progress_bar
 from unirex.config.command_line import expand, fail, one_line
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
-from unirex.data.stream import stream_rows
-from unirex.disk.predictions import Header
+from unirex.data.rows import stream_rows
+from unirex.disk.predictions import FileHeader
 from unirex.explainer import Columns, ExplainConfig, Explainer
-from unirex.explainer.output import explanation_file
+from unirex.explainer.output import check_format, explanation_file
 from unirex.metrics.commands.progress import progress
 from unirex.rationale.perturb import How
 from unirex.schema import Example
 
-OUTPUTS = (".parquet", ".jsonl", ".csv")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is explained, by what, into which file."""
+    """The input, model and output of a command; `columns`, `settings`, `loading`: arguments of the explainer."""
 
     model: str
     input: str
     output: str
     columns: Columns
     settings: ExplainConfig
-    attribution: Any
-    steps: int
-    words: Words
-    max_length: int | None
-    device: str | None
+    loading: dict[str, Any]
     limit: int | None
 
     def __post_init__(self) -> None:
         """Checks what can be checked before a model is loaded."""
-        if Path(self.output).suffix not in OUTPUTS:
-            raise ValueError(f"output is {self.output!r}, expected a name that ends in one of {', '.join(OUTPUTS)}")
+        check_format(Path(self.output))
         if Path(self.output).is_dir():
             raise ValueError(f"output {self.output} is a folder, expected a file")
         if Path(self.output).resolve() == Path(self.input).resolve():
@@ -54,7 +47,7 @@ class Request:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0, 2 for bad input, 130 for Ctrl-C, and then no file is left behind."""
+    """Runs the command; returns its exit code: 0, 2 for bad input, 130 for Ctrl-C (these two leave no file)."""
     disable_progress_bar()  # of loading weights; the command has its own
     try:
         run(_parse(list(sys.argv[1:] if argv is None else argv)))
@@ -80,7 +73,7 @@ def _parser() -> ArgumentParser:
     add("--label-column", type=str | None, default=None, help="the true class, to be scored against")
     add("--attribution", type=str | None, default=None, help="scores from gradients instead of an extractor")
     add("--steps", type=int, default=50, help="of integrated gradients")
-    add("--words", type=Literal["text", "space"], default="text", help="a word: as in a text, or between spaces")
+    add("--words", type=Words, default="text", help="a word: as in a text, or between spaces")
     add("--fraction", type=float | None, default=None, help="share of the words in a rationale; default: the model's")
     add("--threshold", type=float | None, default=None, help="instead: words with at least this score")
     add("--faithfulness", type=bool, default=False, help="measure what hiding the top words does to the answer")
@@ -88,7 +81,7 @@ def _parser() -> ArgumentParser:
     add("--max-length", type=int | None, default=None, help="most tokens of an input")
     add("--batch-size", type=int, default=32, help="texts in one pass")
     add("--device", type=str | None, default=None, help="cpu, cuda, ...; default: a GPU if there is one")
-    add("--limit", type=int | None, default=None, help="explain only so many rows")
+    add("--limit", type=int | None, default=None, help="explain only the first rows, at most so many")
     return parser
 
 
@@ -103,26 +96,11 @@ def _parse(argv: list[str]) -> Request:
         model=expand(found.model, "model"),
         input=expand(found.input, "input"),
         output=expand(found.output, "output"),
-        columns=Columns(
-            text=found.text_column,
-            pair=found.pair_column,
-            query=found.query_column,
-            choices=found.choices_column,
-            id=found.id_column,
-            label=found.label_column,
-        ),
+        columns=Columns(**{field.name: found[f"{field.name}_column"] for field in fields(Columns)}),
         settings=ExplainConfig(
-            fraction=found.fraction,
-            threshold=found.threshold,
-            faithfulness=found.faithfulness,
-            how=found.how,
-            batch_size=found.batch_size,
+            **{name: found[name] for name in ("fraction", "threshold", "faithfulness", "how", "batch_size")}
         ),
-        attribution=found.attribution,
-        steps=found.steps,
-        words=found.words,
-        max_length=found.max_length,
-        device=found.device,
+        loading={name: found[name] for name in ("attribution", "steps", "device", "words", "max_length")},
         limit=found.limit,
     )
 
@@ -141,28 +119,21 @@ def _joined(argv: list[str]) -> list[str]:
 def run(request: Request) -> None:
     """Explains the rows one after another; the output appears once all of them are done."""
     rows = stream_rows(request.input)
-    explainer = Explainer.from_pretrained(
-        request.model,
-        attribution=request.attribution,
-        steps=request.steps,
-        device=request.device,
-        words=request.words,
-        max_length=request.max_length,
-    )
+    explainer = Explainer.from_pretrained(request.model, **request.loading)
     reader = explainer.reader(request.columns)
 
     def examples() -> Iterator[Example]:
         seen: dict[str, str] = {}
         for number, (where, row) in enumerate(islice(rows, request.limit)):
             example = reader.example(row, number, where)
-            if request.columns.id is not None and example.id in seen:
-                raise DataError(f"{where}: id {example.id!r} is a duplicate, expected it once ({seen[example.id]})")
             if request.columns.id is not None:
+                if example.id in seen:
+                    raise DataError(f"{where}: id {example.id!r} is a duplicate, expected it once ({seen[example.id]})")
                 seen[example.id] = where
             yield example
 
     saved = explainer.saved
-    header = Header(
+    header = FileHeader(
         labels=saved.labels,
         choice=saved.choice,
         headline="accuracy",

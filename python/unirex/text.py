@@ -1,4 +1,4 @@
-"""Text from data and from people: made safe to show, cut where it is long, and compared with the names that exist."""
+"""Untrusted text: made safe to show, shortened, and compared with known names."""
 
 import json
 import os
@@ -14,15 +14,14 @@ _JOINERS = "\u200c\u200d"
 """Invisible, but parts of emoji and of Persian and Indian words."""
 _NOT_PLAIN = re.compile(r"[^\x20-\x7e\n\t]")
 _ACTS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories of Unicode that a terminal or a page would obey instead of showing: control characters (ESC begins
-commands, and 0x9b alone does), characters that turn the reading direction or are invisible, line ends that no editor
-shows, and halves of characters that no encoding can write."""
+"""Categories of Unicode that a terminal or a page would obey instead of showing: control characters (ESC and 0x9b begin
+commands), characters that reverse the reading direction or are invisible, unusual line ends, and half characters."""
 
 
 def plain(text: str, *, lines: bool = True, longest: int | None = None) -> str:
-    r"""The text with every character that acts instead of showing written as JSON writes it (`\u001b`).
+    r"""The text with every control or invisible character escaped as in JSON (`\u001b`).
 
-    What JSON would read stays what it was. Markup is not touched: that is the template's part.
+    Markup is not escaped: templates do that.
 
     Args:
         text: from anywhere.
@@ -56,21 +55,18 @@ def line(message: object) -> str:
 
 
 def say(text: str, *, error: bool = False) -> None:
-    """Prints a text made safe, on standard output or error.
-
-    If the reader is gone (`| head -1`), work goes on without output.
-    """
+    """Prints a text made safe, on standard output or error; a closed pipe (`| head -1`) is no error."""
     stream = sys.stderr if error else sys.stdout
     try:
         print(plain(text), file=stream, flush=True)
     except BrokenPipeError:
-        # Also for what the interpreter would write when it ends.
+        # The interpreter flushes the stream when it ends, which would fail too.
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
             os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: as Python writes it, cut where it is long.
+    """The `repr` of a value, shortened.
 
     >>> shown("a" * 1000)[-3:], shown(["a", "b"])
     ('aa…', "['a', 'b']")
@@ -80,11 +76,11 @@ def shown(value: object) -> str:
 
 
 NOW = {("method.name", "unirex"): "joint", ("convention", "unirex"): "paper"}
-"""Words that were renamed and are still read: (key, old word) -> new word."""
+"""Renamed words that are still accepted: (key, old word) -> new word."""
 
 
 def current(key: str, word: str) -> str:
-    """The word in use now; if it is another, one line on standard error says so, once per process.
+    """The current word; for a renamed one, a note on standard error, once per process.
 
     >>> current("convention", "paper"), current("convention", "strict")
     ('paper', 'strict')
@@ -102,7 +98,7 @@ def _tell(note: str) -> None:
 
 
 def current_option(arguments: Sequence[str], option: str) -> list[str]:
-    """The arguments of a command with the word in use now as the value of `option`.
+    """The arguments of a command with the current word as the value of `option`.
 
     >>> current_option(["a", "--convention", "paper", "--convention=strict"], "--convention")
     ['a', '--convention', 'paper', '--convention=strict']
@@ -117,7 +113,7 @@ def current_option(arguments: Sequence[str], option: str) -> list[str]:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """A hint at the nearest name that exists, or nothing.
+    """A hint at the nearest known name, or nothing.
 
     >>> suggest("convetion", ["convention", "seed"]), suggest("lr", ["train.lr"]), suggest("color", ["seed"])
     (' (did you mean convention?)', ' (did you mean train.lr?)', '')

@@ -88,7 +88,7 @@ class Run:
 
 def run(config: RunConfig) -> None:
     """Trains, keeps the best model by the dev metric, and judges it on the chosen split."""
-    folder = RunFolder.at(config.output)
+    folder = RunFolder(config.output)
     _check_trackers(config.train.trackers)
     accelerator = Accelerator(
         mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder.path

@@ -12,8 +12,9 @@ from reference import align as slow
 from reference import topk
 from reference.families import BUILD, tokenizer
 from unirex import _rust
+from unirex._rust import marked_words, scores_to_words, words_to_tokens
 from unirex.data import align
-from unirex.data.align import encode, link, scores_to_words, spans_to_words, words_to_tokens
+from unirex.data.align import encode, link
 from unirex.schema import Example, Segment
 
 FAMILIES = list(BUILD)
@@ -111,9 +112,9 @@ def test_link_tokens(rows):
 
 
 @given(st.data(), st.sampled_from([0.0, 0.25, 0.5, 0.99]))
-def test_spans_to_words(data, threshold):
+def test_marked_words(data, threshold):
     rows = [(data.draw(places_in(20, max_size=5)), apart(data.draw, 20)) for _ in range(data.draw(st.integers(0, 3)))]
-    found = spans_to_words(spans([r[0] for r in rows]), spans([r[1] for r in rows]), threshold=threshold)
+    found = marked_words(spans([r[0] for r in rows]), spans([r[1] for r in rows]), threshold)
     assert found.tolist() == [mark for row in rows for mark in slow.marked_words(*row, threshold)]
 
 
@@ -142,7 +143,7 @@ def test_scores_to_words_and_back(rows, how):
         by_word = topk.word_scores(row_scores, row_words, how)
         expected += [f32(by_word.get(w, np.nan)) for w in range(n_words)]
     np.testing.assert_array_equal(found, np.array(expected, f32))
-    back = words_to_tokens(found, word_offsets, words, offsets, fill=-7.0)
+    back = words_to_tokens(found, word_offsets, words, offsets, -7.0)
     assert not np.isnan(back).any()
     assert (back[words < 0] == -7).all()
     np.testing.assert_array_equal(scores_to_words(back, words, offsets, word_offsets, "max"), found)
@@ -174,7 +175,7 @@ def test_every_family_agrees_with_the_slow_way(family, words, data):
         reached = {w for w, (start, end) in enumerate(spans_of_words) if covered & set(range(start, end))}
         assert set(found.token_words.tolist()) - {-1} == reached
         word_offsets = np.array([0, len(words)], i64)
-        on_tokens = words_to_tokens(gold, word_offsets, found.token_words, found.row_offsets)
+        on_tokens = words_to_tokens(gold, word_offsets, found.token_words, found.row_offsets, 0.0)
         back = scores_to_words(on_tokens, found.token_words, found.row_offsets, word_offsets, "max")
         assert all(back[w] == gold[w] for w in reached)
         assert all(np.isnan(back[w]) for w in set(range(len(words))) - reached)
@@ -369,7 +370,7 @@ def test_hostile_places_name_row_and_place():
     with pytest.raises(ValueError, match="tokens has length 1, expected 2"):
         _rust.align_tokens(spans([[(0, 1)]]), text, offsets, word)
     with pytest.raises(ValueError, match="threshold is 1, expected 0 or more and below 1"):
-        spans_to_words(spans([[]]), spans([[]]), threshold=1.0)
+        marked_words(spans([[]]), spans([[]]), 1.0)
     with pytest.raises(TypeError, match="tokens is int32 of 1"):
         _rust.align_tokens((i32([0]), i64([1]), i64([0, 1])), text, offsets, word)
     with pytest.raises(ValueError, match=r"row 0: words\[1\] is 2, expected a word of the row"):
@@ -379,7 +380,7 @@ def test_hostile_places_name_row_and_place():
     with pytest.raises(ValueError, match="word_offsets is 4611686018427387904, expected as many words as fit"):
         scores_to_words(f32([]), i32([]), i64([0, 0]), i64([0, 2**62]), "max")
     with pytest.raises(ValueError, match=r"row 0: words\[0\] is 5, expected a word of the row"):
-        words_to_tokens(f32([1]), i64([0, 1]), i32([5]), i64([0, 1]))
+        words_to_tokens(f32([1]), i64([0, 1]), i32([5]), i64([0, 1]), 0.0)
 
 
 numbers = st.lists(st.one_of(st.integers(-3, 12), st.sampled_from([2**31, 2**62, -(2**63), 2**63 - 1])), max_size=6)

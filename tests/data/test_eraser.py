@@ -314,7 +314,10 @@ class TestErrors:
         [
             ({"query": "only one"}, "1 choices, expected 2 to 26"),
             ({"query": "a [sep] "}, "a choice is '', expected text"),
-            ({"query": "a [sep] b", "classification": "C"}, "the label is 'C', expected one of the choices A, B"),
+            (
+                {"query": "a [sep] b", "classification": "C"},
+                "the label is 'C', expected one of A, B, or their number from 0",
+            ),
         ],
     )
     def test_bad_choices(self, tmp_path: Path, fields: dict[str, str], message: str) -> None:

@@ -140,7 +140,7 @@ class TestErrors:
                 "marked",
                 f"without its marks 'A very nice film, seen twice.', expected the words of '{TEXT}'",
             ),
-            ("A *very fine film", "marked", "1 marks '*' and 0 to end them, expected as many"),
+            ("A *very fine film", "marked", "1 opening '*' but 0 closing '*', expected as many"),
         ],
     )
     def test_message(self, cell: Any, form: Any, message: str) -> None:

@@ -243,7 +243,7 @@ class TestGold:
                 {"gold_format": "char_spans"},
                 "why: span [0, 12], expected [start, end] with 0 <= start <= end <= 11 (characters)",
             ),
-            ("a *fine", {"gold_format": "marked"}, "why: 1 marks '*' and 0 to end them, expected as many"),
+            ("a *fine", {"gold_format": "marked"}, "why: 1 opening '*' but 0 closing '*', expected as many"),
             ([0, 1, 0], {"annotators": "list"}, "why: 0, expected a list"),
             (5, {}, "why: 5, expected a list"),
         ],
@@ -331,8 +331,8 @@ class TestChoices:
             ({"all": ["sea", " "]}, "a choice is ' ', expected text"),
             ({"all": ["sea", None]}, "a choice is null, expected text"),
             ({"all": None}, "all: null, expected a list"),
-            ({"label": 2}, "the label is '2', expected one of the choices A, B"),
-            ({"label": "C"}, "the label is 'C', expected one of the choices A, B"),
+            ({"label": 2}, "the label is '2', expected one of A, B, or their number from 0"),
+            ({"label": "C"}, "the label is 'C', expected one of A, B, or their number from 0"),
         ],
     )
     def test_bad_choices(self, tmp_path: Path, row: dict[str, Any], text: str) -> None:

@@ -217,8 +217,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [
-            ("a.csv", "text,label\nx\n", ": CSV parse error: Expected 2 columns, got 1: x"),
-            ("a.csv", b"text\n\xff\n", ": byte 5 is b'\\xff', expected UTF-8 text"),
+            ("a.csv", "text,label\nx\n", ": row 1: 1 cells, expected 2 as in the header"),
+            ("a.csv", b"text\n\xff\n", ": after row 0: byte 0xff, expected UTF-8"),
             ("a.jsonl", '{"a": 1}\n{"a"\n', ":2: bad JSON at character 5 (Expecting ':' delimiter)"),
             ("a.jsonl", "[1]\n", ":1: the line is [1], expected a JSON object"),
             (
@@ -228,15 +228,18 @@ class TestErrors:
             ),
             ("a.json", "[1]", ": row 1: the row is 1, expected a JSON object"),
             ("a.json", '{"a": 1}\n{"a": 2}', ": bad JSON at character 10 (Extra data)"),
-            ("a.txt", "x", ": the file's name ends in '.txt', expected one of .csv, .tsv, .json, .jsonl, .parquet"),
+            (
+                "a.txt",
+                "x",
+                ": the file's name ends in '.txt', expected one of .csv, .tsv, .json, .jsonl, .ndjson, .parquet",
+            ),
         ],
     )
     def test_bad_files_one_line_each(self, tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
         path = write(tmp_path / name, content)
         with pytest.raises(DataError) as error:
             read(path)
-        # Arrow numbers the row where it reads with one thread.
-        assert str(error.value).replace("Row #2: ", "") == f"{path}{message}"
+        assert str(error.value) == f"{path}{message}"
 
     def test_a_parquet_file_that_is_none(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"a\.parquet: .*[Pp]arquet") as error:

@@ -4,7 +4,7 @@ from unirex.data.eraser import EraserConfig
 from unirex.data.errors import DataError
 from unirex.data.hub import HubConfig
 from unirex.data.source import DataConfig, Split, label_names, load_split
-from unirex.data.toy import ToyConfig, toy_vocabulary
+from unirex.data.toy import ToyConfig
 
 __all__ = [
     "DataConfig",
@@ -15,5 +15,4 @@ __all__ = [
     "ToyConfig",
     "label_names",
     "load_split",
-    "toy_vocabulary",
 ]

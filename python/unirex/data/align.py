@@ -1,16 +1,16 @@
-"""Words, characters and tokens brought together: examples encoded for a model, and scores carried back to words.
+"""Examples encoded for a model: their tokens, and the word that each token belongs to.
 
-Everything goes through characters: a tokenizer says where its tokens lie in the text, an example where its words lie.
-White space at the ends of a token is taken off before they are compared, and a token belongs to the word it shares
-most characters with (the earlier of equals), so special symbols of a tokenizer family never matter.
+Both are compared by characters: a tokenizer gives the place of its tokens in the text, an example that of its words.
+White space at the ends of a token is ignored, and a token belongs to the word it shares most characters with (the
+earlier of equals), so the special symbols of a tokenizer family do not matter.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import chain
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from unirex import _rust
 from unirex.schema import Example, Segment
 
-Pooling = Literal["max", "mean", "sum", "first"]
-Spans = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-"""Starts, ends and row offsets."""
-
 EXAMPLES_AT_ONCE = 1024
 """A tokenizer's own results take a hundred times the memory of what is kept of them."""
+
+_Spans = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""Starts, ends and row offsets."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -33,19 +32,17 @@ class Encoded:
     Attributes:
         input_ids: int32, the tokens of all rows.
         token_types: int8, which text of a pair a token belongs to, as the tokenizer's template says.
-        token_words: int32, the index of the example's selectable word; -1 for special tokens, for words that may not
-            be selected and for what is no word.
-        token_starts, token_ends: int32, the characters of each token, counted in the row's texts put end to end, white
-            space at both ends taken off; equal for special tokens and for pieces without a character of their own.
+        token_words: int32, the index of the example's selectable word; -1 for every other token.
+        token_starts, token_ends: int32, the characters of each token, counted in the row's texts put end to end,
+            without white space at both ends; equal for special tokens and for pieces without a character of their own.
         row_offsets: int64 [R + 1], row r is `row_offsets[r]:row_offsets[r + 1]` of the columns above.
         example_rows: int64 [N + 1], example i owns rows `example_rows[i]:example_rows[i + 1]`: one, or one per choice.
         n_words: int32 [N], selectable words.
-        words_cut: int32 [N], selectable words that had a token and lost all of them to truncation, in every row of the
-            example (a word that one of the choices' rows still shows is not cut).
-        tokens_cut: int32 [N], tokens that truncation took from the example's rows together.
-        gold_cut: int32 [N], those of the cut words that gold marks (above 0.5); 0 without gold.
-        unaligned_chars: int64 [N], characters of selectable words that no token covers, truncation apart (a tokenizer
-            may drop control characters, for instance).
+        words_cut: int32 [N], selectable words that lost all their tokens to truncation, in every row of the example.
+        tokens_cut: int32 [N], tokens that truncation took from all rows of the example.
+        gold_cut: int32 [N], cut words that gold marks (above 0.5); 0 without gold.
+        unaligned_chars: int64 [N], characters of selectable words that no token covers even without truncation (a
+            tokenizer may drop control characters, for instance).
     """
 
     input_ids: NDArray[np.int32]
@@ -65,16 +62,15 @@ class Encoded:
 def encode(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Encoded:
     """Token rows of at most `max_length` tokens for every example.
 
-    The segments of an example are text and text pair of the tokenizer; of a multiple choice, its segment and one
-    choice a row. Special tokens come from the tokenizer's own template. Rows that are too long lose tokens on the
-    right, one by one from the longer text (from the pair where both are equal). But a text that may not be selected - a
-    choice, a fixed query - stays whole next to one that may, as long as it is shorter than half of `max_length`. Gold
-    plays no part in it.
+    The segments of an example are text and text pair of the tokenizer; with choices, each row holds the segment and
+    one choice. Special tokens come from the tokenizer's own template. Rows that are too long lose tokens on the right,
+    one by one from the longer text (from the pair where both are equal). But a text that may not be selected (a choice,
+    a fixed query) stays whole next to one that may, as long as it is shorter than half of `max_length`.
 
     Args:
         tokenizer: a fast tokenizer (`PreTrainedTokenizerFast`).
         examples: one or two segments each; one where there are choices.
-        max_length: tokens of a row, special tokens included. A ValueError where those alone leave no room.
+        max_length: tokens of a row, special tokens included; a ValueError if these leave no room for others.
 
     >>> from tokenizers import Tokenizer, models, pre_tokenizers
     >>> from transformers import PreTrainedTokenizerFast
@@ -87,19 +83,15 @@ def encode(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Enco
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(f"tokenizer is {type(tokenizer).__name__}, expected a fast one (its offsets are needed)")
-    starts = range(0, max(len(examples), 1), EXAMPLES_AT_ONCE)
     parts: list[Encoded] = []
-    # The tokenizer lets go of Python's lock: while it is at one part of the examples, this thread reads out the one
-    # before. What it says comes in the same order whichever thread asks.
-    with _untruncated(tokenizer.backend_tokenizer) as backend, ThreadPoolExecutor(1) as beside:
-        waiting: _Part | None = None
-        for i in starts:
-            part = _begin(beside, backend, examples[i : i + EXAMPLES_AT_ONCE])
-            if waiting is not None:
-                parts.append(_encode(waiting, max_length))
-            waiting = part
-        if waiting is not None:
-            parts.append(_encode(waiting, max_length))
+    # The tokenizer releases the GIL, so it works on one part of the examples while this thread reads the one before.
+    with _untruncated(tokenizer.backend_tokenizer) as backend, ThreadPoolExecutor(1) as thread:
+        part = _begin(thread, backend, examples[:EXAMPLES_AT_ONCE])
+        for i in range(EXAMPLES_AT_ONCE, len(examples), EXAMPLES_AT_ONCE):
+            following = _begin(thread, backend, examples[i : i + EXAMPLES_AT_ONCE])
+            parts.append(_encode(part, max_length))
+            part = following
+        parts.append(_encode(part, max_length))
     return _join(parts)
 
 
@@ -117,78 +109,16 @@ class Links(NamedTuple):
     weights: NDArray[np.float32]
 
 
-def link(target: Encoded, source: Encoded, *, threads: int | None = None) -> Links:
+def link(target: Encoded, source: Encoded) -> Links:
     """Links from the tokens of one tokenizer to those of another, for the same examples in the same order.
 
-    A target token has no link where no source token shares a character with it: special tokens, and what truncation
-    left to one of the two alone.
+    A target token has no link where no source token shares a character with it: a special token, or one whose text
+    truncation removed from the source.
     """
     if not np.array_equal(target.example_rows, source.example_rows):
         n_target, n_source = target.example_rows[-1], source.example_rows[-1]
         raise ValueError(f"source has {n_source} rows, expected the {n_target} rows of the same examples as target")
-    return Links(*_rust.link_tokens(_spans(target), _spans(source), threads=threads))
-
-
-def scores_to_words(
-    scores: NDArray[np.float32],
-    words: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    word_offsets: NDArray[np.int64],
-    how: Pooling,
-    *,
-    threads: int | None = None,
-) -> NDArray[np.float32]:
-    """Word scores from token scores, float32, the words of all rows one after another; NaN for a word without tokens.
-
-    Sums are taken in float64 in the order of the tokens. A NaN on a token of a word is a ValueError.
-
-    Args:
-        scores: one a token.
-        words: the word of each token, counted in its row; negative = none, and its score is ignored.
-        offsets: of the rows of tokens.
-        word_offsets: of the rows of words.
-        how: `max`, `mean`, `sum`, or the score of the `first` token.
-        threads: none = one a core.
-
-    >>> f, i, o = np.float32, np.int32, np.int64
-    >>> scores_to_words(f([9, 1, 3, 5]), i([-1, 0, 0, 2]), o([0, 4]), o([0, 3]), "mean").tolist()
-    [2.0, nan, 5.0]
-    """
-    return _rust.scores_to_words(scores, words, offsets, word_offsets, how, threads=threads)
-
-
-def words_to_tokens(
-    values: NDArray[np.float32],
-    word_offsets: NDArray[np.int64],
-    words: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    *,
-    fill: float = 0.0,
-) -> NDArray[np.float32]:
-    """The value of each token's word, float32; `fill` for a token of no word. Arguments as in `scores_to_words`.
-
-    >>> f, i, o = np.float32, np.int32, np.int64
-    >>> words_to_tokens(f([1, 0, 0.5]), o([0, 3]), i([-1, 0, 0, 2]), o([0, 4])).tolist()
-    [0.0, 1.0, 1.0, 0.5]
-    """
-    return _rust.words_to_tokens(values, word_offsets, words, offsets, fill)
-
-
-def spans_to_words(marked: Spans, words: Spans, *, threshold: float = 0.5) -> NDArray[np.bool_]:
-    """Which words are marked, given marked stretches of characters; bool, one a word.
-
-    A word is marked if more than `threshold` (in [0, 1)) of its characters are.
-
-    Args:
-        marked: starts, ends and row offsets, in any order, overlaps allowed.
-        words: the same for words, which are in order and apart.
-        threshold: share of the characters that must be exceeded; 0 = any character.
-
-    >>> o = np.int64
-    >>> spans_to_words((o([0]), o([4]), o([0, 1])), (o([0, 2, 7]), o([1, 6, 11]), o([0, 3]))).tolist()
-    [True, False, False]
-    """
-    return _rust.marked_words(marked, words, threshold)
+    return Links(*_rust.link_tokens(_spans(target), _spans(source)))
 
 
 @contextmanager
@@ -207,15 +137,15 @@ def _untruncated(backend: Any) -> Iterator[Any]:
 
 
 class _Part(NamedTuple):
-    """Examples on their way through the tokenizer."""
+    """Examples in the tokenizer; `characters`: see `_characters`."""
 
     examples: Sequence[Example]
     rows: list[tuple[Segment, ...]]
-    characters: "_Characters"
+    characters: tuple[_Spans, NDArray[np.uint32], NDArray[np.int64]]
     encodings: Future[list[Any]]
 
 
-def _begin(beside: Executor, backend: Any, examples: Sequence[Example]) -> _Part:
+def _begin(thread: Executor, backend: Any, examples: Sequence[Example]) -> _Part:
     rows = [row for example in examples for row in _rows(example)]
     try:
         characters = _characters(rows)
@@ -223,39 +153,39 @@ def _begin(beside: Executor, backend: Any, examples: Sequence[Example]) -> _Part
         _refuse_half_characters(examples)
         raise
     texts = [row[0].text if len(row) == 1 else (row[0].text, row[1].text) for row in rows]
-    return _Part(examples, rows, characters, beside.submit(backend.encode_batch, texts))
+    return _Part(examples, rows, characters, thread.submit(backend.encode_batch, texts))
 
 
 def _encode(part: _Part, max_length: int) -> Encoded:
-    examples, rows, (words, word_offsets, text, text_offsets), encodings = part
+    examples, rows, (words, text, text_offsets), encodings = part
     example_rows = _offsets(len(example.choices) or 1 for example in examples)
     tokens = _read_out(encodings.result(), rows)
     spans = (tokens.starts, tokens.ends, tokens.offsets)
-    (token_words, starts, ends), uncovered = _rust.align_tokens(spans, text, text_offsets, (*words, word_offsets))
+    (token_words, starts, ends), uncovered = _rust.align_tokens(spans, text, text_offsets, words)
     keep, row_lengths = _truncate(rows, tokens, max_length)
     kept = slice(None) if keep.all() else keep
     first_rows = example_rows[:-1]
-    n_words = np.diff(word_offsets)[first_rows]
+    n_words = np.diff(words[2])[first_rows]
     cut = _cut_words(token_words, keep, tokens.offsets, example_rows, n_words)
-    word_starts = np.concatenate([[0], np.cumsum(n_words)])
-    golden = np.zeros(len(examples), np.int32)
-    words_cut = np.diff(np.concatenate([[0], np.cumsum(cut)])[word_starts])
+    word_starts = _offsets(n_words)
+    words_cut = np.diff(_offsets(cut)[word_starts])
+    gold_cut = np.zeros(len(examples), np.int32)
     for i in np.flatnonzero(words_cut).tolist():
         gold = examples[i].gold
         if gold is not None:
-            golden[i] = np.count_nonzero(cut[word_starts[i] : word_starts[i + 1]] & (gold > 0.5))
+            gold_cut[i] = np.count_nonzero(cut[word_starts[i] : word_starts[i + 1]] & (gold > 0.5))
     return Encoded(
         input_ids=tokens.ids[kept],
         token_types=tokens.types[kept],
         token_words=token_words[kept],
         token_starts=starts[kept],
         token_ends=ends[kept],
-        row_offsets=np.concatenate([[0], np.cumsum(row_lengths)]),
+        row_offsets=_offsets(row_lengths),
         example_rows=example_rows,
         n_words=n_words.astype(np.int32),
         words_cut=words_cut.astype(np.int32),
         tokens_cut=np.diff(_offsets(np.diff(tokens.offsets) - row_lengths)[example_rows]).astype(np.int32),
-        gold_cut=golden,
+        gold_cut=gold_cut,
         unaligned_chars=uncovered[first_rows],
     )
 
@@ -313,26 +243,20 @@ def _read_out(encodings: list[Any], rows: list[tuple[Segment, ...]]) -> _Tokens:
     return _Tokens(column("ids", np.int32), column("type_ids", np.int8), side, starts, ends, offsets)
 
 
-_Characters = tuple[
-    tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]
-]
-
-
-def _characters(rows: list[tuple[Segment, ...]]) -> _Characters:
-    """Spans of the selectable words with their row offsets, and the texts as code points with theirs."""
+def _characters(rows: list[tuple[Segment, ...]]) -> tuple[_Spans, NDArray[np.uint32], NDArray[np.int64]]:
+    """Spans of the selectable words, the texts of the rows as code points, and the row offsets of the texts."""
     segments = [segment for row in rows for segment in row]
     row_of_segment = _offsets(map(len, rows))
     text = np.frombuffer("".join(segment.text for segment in segments).encode("utf-32-le"), "<u4")
     ends_of_text = _offsets(len(segment.text) for segment in segments)
     text_offsets = ends_of_text[row_of_segment]
     base = ends_of_text[:-1] - np.repeat(text_offsets[:-1], np.diff(row_of_segment))
-    chosen = [segment if segment.selectable else None for segment in segments]
-    word_ends = _offsets(0 if segment is None else len(segment.starts) for segment in chosen)
+    word_ends = _offsets(len(segment.starts) if segment.selectable else 0 for segment in segments)
     shift = np.repeat(base, np.diff(word_ends))
-    none = np.zeros(0, np.int64)
-    starts = np.concatenate([none, *(segment.starts for segment in chosen if segment is not None)]) + shift
-    ends = np.concatenate([none, *(segment.ends for segment in chosen if segment is not None)]) + shift
-    return (starts, ends), word_ends[row_of_segment], text.astype(np.uint32, copy=False), text_offsets
+    none, chosen = np.zeros(0, np.int64), [segment for segment in segments if segment.selectable]
+    starts = np.concatenate([none, *(segment.starts for segment in chosen)]) + shift
+    ends = np.concatenate([none, *(segment.ends for segment in chosen)]) + shift
+    return (starts, ends, word_ends[row_of_segment]), text.astype(np.uint32, copy=False), text_offsets
 
 
 def _truncate(
@@ -390,17 +314,16 @@ def _join(parts: list[Encoded]) -> Encoded:
     for field in fields(Encoded):
         arrays = [getattr(part, field.name) for part in parts]
         if field.name in {"row_offsets", "example_rows"}:
-            bases = np.concatenate([[0], np.cumsum([array[-1] for array in arrays])])
-            arrays = [arrays[0][:1], *(array[1:] + base for array, base in zip(arrays, bases, strict=False))]
+            bases = _offsets(array[-1] for array in arrays)[:-1]
+            arrays = [arrays[0][:1], *(array[1:] + base for array, base in zip(arrays, bases, strict=True))]
         columns[field.name] = np.concatenate(arrays)
     return Encoded(**columns)
 
 
-def _spans(encoded: Encoded) -> Spans:
+def _spans(encoded: Encoded) -> _Spans:
     return encoded.token_starts.astype(np.int64), encoded.token_ends.astype(np.int64), encoded.row_offsets
 
 
-def _offsets(lengths: Any) -> NDArray[np.int64]:
-    """Offsets from lengths."""
+def _offsets(lengths: Iterable[Any]) -> NDArray[np.int64]:
     ends: NDArray[np.int64] = np.cumsum(np.fromiter(chain([0], lengths), np.int64))
     return ends

@@ -1,8 +1,7 @@
-"""Encoded data sets kept on disk: tokenised and aligned once, read back from an Arrow file.
+"""Encoded data sets kept on disk: tokenized and aligned once, then read from an Arrow file.
 
-The name of a file is a digest of everything that its content depends on: the examples themselves (so whatever changes
-in the data files), the tokenizer with all its settings, the longest row, and the version of this layout. A file that
-is damaged, or was cut off, is made again.
+The name of a file is a digest of everything that its content depends on: the examples, the tokenizer with all its
+settings, the longest row, and the version of this layout. A damaged file is made again.
 """
 
 import hashlib
@@ -10,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def cache_folder(setting: str | None) -> Path | None:
 
 
 def encode_cached(tokenizer: Any, examples: Sequence[Example], max_length: int, folder: Path | None) -> Encoded:
-    """`encode`, from a file in `folder` where an earlier call with the same arguments left one; None = no cache.
+    """`encode`, or its result as an earlier call with the same arguments wrote it into `folder`; None = no cache.
 
     A folder that cannot be written to is a warning, not an error.
     """
@@ -46,30 +46,25 @@ def encode_cached(tokenizer: Any, examples: Sequence[Example], max_length: int, 
             folder.mkdir(parents=True, exist_ok=True)
             _write(found, path)
         except OSError as error:
-            _log.warning("%s: %s: the encoded data set is not kept", path, error.strerror)
+            _log.warning("%s: cannot be written (%s), so the data set is encoded again next time", path, error.strerror)
     return found
 
 
 def key(tokenizer: Any, examples: Sequence[Example], max_length: int) -> str:
     """Digest of what an encoding depends on, 40 hex digits."""
-    digest = hashlib.blake2b(digest_size=20)
-    for part in _parts(tokenizer, examples, max_length):
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _parts(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Iterable[bytes]:
-    yield f"{VERSION} {max_length} {len(examples)}".encode()
-    yield tokenizer.backend_tokenizer.to_str().encode()
-    yield from _content(examples)
+    settings = f"{VERSION} {max_length} {len(examples)}".encode()
+    return _digest_of_parts(chain([settings, tokenizer.backend_tokenizer.to_str().encode()], _content(examples)))
 
 
 def digest_of(examples: Sequence[Example]) -> str:
-    """Digest of examples with their labels, 40 hex digits: whatever changes in the data files changes it."""
-    digest = hashlib.blake2b(digest_size=20)
+    """Digest of examples with their labels, 40 hex digits: any change of the data changes it."""
     labels = (f"{example.label!r} {example.choice_labels!r}".encode() for example in examples)
-    for part in (*_content(examples), *labels):
+    return _digest_of_parts(chain(_content(examples), labels))
+
+
+def _digest_of_parts(parts: Iterable[bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=20)
+    for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
@@ -103,7 +98,7 @@ def _write(encoded: Encoded, path: Path) -> None:
 
 
 def _read(path: Path) -> Encoded | None:
-    """What a file holds; None where there is none, or where it is not as it was written."""
+    """The content of a file; None if there is none or it is damaged."""
     if not path.is_file():
         return None
     try:

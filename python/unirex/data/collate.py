@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unirex.data.align import Encoded, Links, link, words_to_tokens
+from unirex import _rust
+from unirex.data.align import Encoded, Links, link
 from unirex.schema import Example
+
+_T = TypeVar("_T", bound="Rows | ExtractorView | Batch")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,29 +44,17 @@ class Rows:
 
     def take(self, index: Tensor) -> "Rows":
         """The rows at `index` (int64), in that order, repeats allowed."""
-        return Rows(
-            input_ids_BL=self.input_ids_BL[index],
-            visible_BL=self.visible_BL[index],
-            token_types_BL=self.token_types_BL[index],
-            positions_BL=None if self.positions_BL is None else self.positions_BL[index],
-            gates_BL=None if self.gates_BL is None else self.gates_BL[index],
-        )
+        return _each(self, lambda tensor_BL: tensor_BL[index])
 
 
 def drop_padding(rows: Rows, width: int) -> Rows:
     """The rows cut on the right to `width` tokens."""
-    return Rows(
-        input_ids_BL=rows.input_ids_BL[:, :width],
-        visible_BL=rows.visible_BL[:, :width],
-        token_types_BL=rows.token_types_BL[:, :width],
-        positions_BL=None if rows.positions_BL is None else rows.positions_BL[:, :width],
-        gates_BL=None if rows.gates_BL is None else rows.gates_BL[:, :width],
-    )
+    return _each(rows, lambda tensor_BL: tensor_BL[:, :width])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ExtractorView:
-    """The same rows in the vocabulary of an extractor that has its own tokenizer, and the way back.
+    """The same rows for an extractor with its own tokenizer, and how its scores map to the task model's tokens.
 
     Token t of the task model's flattened rows [B x L] takes weight[j] of the score of token source[j] of the
     extractor's flattened rows, for every j with target[j] = t; the weights of a target sum to 1.
@@ -83,7 +74,7 @@ class ExtractorView:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Batch:
-    """Instances as a method sees them. With n choices an instance owns n rows in a run, and B = instances x n.
+    """Instances as a method sees them. With n choices an instance owns n consecutive rows, and B = instances x n.
 
     Attributes:
         rows: the full input.
@@ -92,7 +83,7 @@ class Batch:
         has_gold_B: bool, whether a human rationale is known.
         labels_I: int64 [instances], -1 where unknown.
         n_choices: rows per instance: 1, or the number of choices.
-        index_I: int64 [instances], place in the data set.
+        index_I: int64 [instances], position in the data set.
         extractor: the same rows for an extractor with another vocabulary.
     """
 
@@ -112,21 +103,22 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        return _each(self, lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin(self) -> "Batch":
-        """The batch in page-locked memory, from where a GPU fetches it while it computes."""
-        return self._each(lambda tensor: tensor.pin_memory())
+        """The batch in page-locked memory, so that a GPU can copy it while it computes."""
+        return _each(self, lambda tensor: tensor.pin_memory())
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        def of(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                return change(value)
-            if isinstance(value, (Rows, ExtractorView)):
-                return replace(value, **{name: of(getattr(value, name)) for name in value.__slots__})
-            return value
 
-        return replace(self, **{name: of(getattr(self, name)) for name in self.__slots__})
+def _each(value: _T, change: Callable[[Tensor], Tensor]) -> _T:
+    """The value with every tensor in it changed."""
+
+    def of(part: Any) -> Any:
+        if isinstance(part, Tensor):
+            return change(part)
+        return _each(part, change) if isinstance(part, Rows | ExtractorView) else part
+
+    return replace(value, **{name: of(getattr(value, name)) for name in value.__slots__})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -141,7 +133,7 @@ class EncodedSet:
         label_ids: int64 [N], -1 where unknown.
         pad_id: the tokenizer's padding id.
         extractor, extractor_pad_id: tokens for an extractor with its own tokenizer, and its padding id.
-        links: which tokens of the extractor each token of the task model shares characters with.
+        links: from each token of the task model to the extractor's tokens that share characters with it.
     """
 
     examples: Sequence[Example]
@@ -171,7 +163,7 @@ class EncodedSet:
     def shares(self, index: NDArray[np.int64], max_tokens: int) -> list[NDArray[np.int64]]:
         """The instances at `index` in batches of at most `max_tokens` tokens, padding included, longest first.
 
-        A batch has one instance at least. Instances of like length come together; of equal ones, the earlier first.
+        A batch has at least one instance. Instances of equal length keep their order.
         """
         widths = self.lengths[index] * self.n_choices
         order = np.argsort(-widths, kind="stable")
@@ -183,9 +175,9 @@ class EncodedSet:
         return shares
 
     def collate(self, index: NDArray[np.int64], *, multiple: int = 1) -> Batch:
-        """The instances at `index`, padded on the right to the longest of their rows, or to a multiple beyond it.
+        """The instances at `index`, padded on the right to their longest row, rounded up to a multiple of `multiple`.
 
-        A device that makes new plans for new shapes is better off with few widths.
+        A device that compiles for each new shape is faster with few widths.
         """
         n_choices = self.n_choices
         row_index = (self.encoded.example_rows[index][:, None] + np.arange(n_choices)).reshape(-1)
@@ -231,7 +223,7 @@ def make_set(
     extractor: Encoded | None = None,
     extractor_pad_id: int = 0,
 ) -> EncodedSet:
-    """A data set from its encoding: gold is spread over tokens, and two vocabularies are linked, once."""
+    """A data set from its encoding: spreads gold over tokens and links two vocabularies, once."""
     rows_each = np.diff(encoded.example_rows)
     if len(np.unique(rows_each)) > 1:
         odd = int(np.flatnonzero(rows_each != rows_each[0])[0])
@@ -243,8 +235,12 @@ def make_set(
     return EncodedSet(
         examples=examples,
         encoded=encoded,
-        token_gold=words_to_tokens(
-            np.concatenate([np.zeros(0, np.float32), *per_row]), word_offsets, encoded.token_words, encoded.row_offsets
+        token_gold=_rust.words_to_tokens(
+            np.concatenate([np.zeros(0, np.float32), *per_row]),
+            word_offsets,
+            encoded.token_words,
+            encoded.row_offsets,
+            0.0,
         ),
         has_gold=has_gold,
         label_ids=label_ids,
@@ -258,7 +254,7 @@ def make_set(
 def _places(
     encoded: Encoded, row_index: NDArray[np.int64], multiple: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where the tokens of the rows stand in the columns, [B, L], and which of the places are tokens."""
+    """Where the tokens of the rows are in the columns, [B, L], and which of these are tokens and not padding."""
     starts, ends = encoded.row_offsets[row_index], encoded.row_offsets[row_index + 1]
     longest = int((ends - starts).max())
     place_BL = starts[:, None] + np.arange(-(-longest // multiple) * multiple)

@@ -1,10 +1,9 @@
-"""The one error of the readers: a line that says where, what was found and what was expected."""
+"""The one error of the readers: one line with the place, the value found and the value expected."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LONGEST = 60
-"""Characters of a found value that a message repeats."""
+from unirex import text
 
 
 class DataError(ValueError):
@@ -12,13 +11,8 @@ class DataError(ValueError):
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: JSON's null for None, and never more than a line.
-
-    >>> shown(None), shown("a b"), len(shown("x" * 1000))
-    ('null', "'a b'", 60)
-    """
-    text = "null" if value is None else repr(value)
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    """A value as a message shows it: cut where it is long, and `null` (as in JSON) for None."""
+    return "null" if value is None else text.shown(value)
 
 
 def wrong(where: str, field: str, found: object, expected: str) -> DataError:

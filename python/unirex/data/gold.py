@@ -1,4 +1,4 @@
-"""Human rationales: from how a file writes them to one number per word, from several annotators to one, and fewer.
+"""Human rationales: one number per word from any notation of a file, and one rationale from several annotators.
 
 A word is marked when at least one of its characters is.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex.data.errors import DataError, shown
+from unirex.data.record import split_words
 from unirex.disk.untrusted import read_json
 from unirex.schema import Example, Segment
 
@@ -53,17 +54,10 @@ def vote(golds: Sequence[NDArray[np.float32]], rule: Vote) -> NDArray[np.float32
     """
     if len(golds) == 1:
         return golds[0]
-    stacked = np.stack(golds)
-    marked: NDArray[np.bool_]
-    if rule == "any":
-        marked = stacked.max(axis=0) > 0
-    elif rule == "all":
-        marked = stacked.min(axis=0) == 1
-    else:
-        share: NDArray[np.float32] = stacked.mean(axis=0, dtype=np.float64).astype(np.float32)
-        if rule == "soft":
-            return share
-        marked = share > 0.5
+    share: NDArray[np.float64] = np.mean(np.stack(golds), axis=0, dtype=np.float64)
+    if rule == "soft":
+        return share.astype(np.float32)
+    marked: NDArray[np.bool_] = {"majority": share > 0.5, "any": share > 0, "all": share == 1}[rule]
     return marked.astype(np.float32)
 
 
@@ -98,12 +92,12 @@ def unmark(text: str, marks: Marks) -> tuple[str, list[tuple[int, int]]]:
             expected = opening if start is None else closing
             raise DataError(f"mark {found!r} at character {match.start()}, expected {expected!r} or an escaped mark")
     if start is not None:
-        raise DataError(f"{len(spans) + 1} marks {opening!r} and {len(spans)} to end them, expected as many")
+        raise DataError(f"{len(spans) + 1} opening {opening!r} but {len(spans)} closing {closing!r}, expected as many")
     return "".join([*parts, text[end:]]), spans
 
 
 def cell_list(cell: object) -> list[object]:
-    """A list that a cell holds, or that its text stands for: JSON, or numbers between commas or spaces (`{}`: none)."""
+    """The list in a cell, or in its text: JSON, or numbers between commas or spaces (`{}` = none)."""
     if isinstance(cell, str):
         text = cell.strip()
         if text.startswith("["):
@@ -125,9 +119,9 @@ def cell_list(cell: object) -> list[object]:
 
 
 def keep_gold_share(examples: Sequence[Example], share: float, *, seed: int) -> list[Example]:
-    """The examples, only a share of those with gold keeping it: a seeded sample of each class, at least one of each.
+    """The examples; of those with gold only a share keeps it: a seeded sample of each class, at least one of each.
 
-    A larger share with the same seed keeps what a smaller one kept. Shares of a class round half to even.
+    A larger share with the same seed includes the sample of a smaller one. Shares of a class round half to even.
     """
     by_label: dict[str | None, list[int]] = {}
     for index, example in enumerate(examples):
@@ -163,18 +157,17 @@ def _indices(values: Iterable[object], n_words: int) -> NDArray[np.float32]:
 def _char_spans(values: Iterable[object], length: int) -> list[tuple[int, int]]:
     spans = []
     for value in values:
-        bounds = [_whole(bound) for bound in value] if isinstance(value, list) and len(value) == 2 else [None, None]
-        start, end = bounds
+        pair = value if isinstance(value, list) and len(value) == 2 else [None, None]
+        start, end = map(_whole, pair)
         if start is None or end is None or not 0 <= start <= end <= length:
-            raise DataError(
-                f"span {shown(value)}, expected [start, end] with 0 <= start <= end <= {length} (characters)"
-            )
+            expected = f"[start, end] with 0 <= start <= end <= {length} (characters)"
+            raise DataError(f"span {shown(value)}, expected {expected}")
         spans.append((start, end))
     return spans
 
 
 def _whole(value: object) -> int | None:
-    """The whole number that a cell holds; a column with nulls may have made it a float."""
+    """The whole number in a cell (a float in a column with nulls), or None."""
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -184,11 +177,10 @@ def _marked(cell: object, segment: Segment, marks: Marks) -> NDArray[np.float32]
     if not isinstance(cell, str):
         raise DataError(f"{shown(cell)}, expected the text with marks in it")
     text, spans = unmark(cell, marks)
-    words = [(match.group(), match.span()) for match in re.finditer(r"\S+", text)]
-    if [word for word, _ in words] != segment.words:
+    found = split_words(text)
+    if found.words != segment.words:
         raise DataError(f"without its marks {shown(text)}, expected the words of {shown(segment.text)}")
-    bounds = np.array([span for _, span in words], dtype=np.int64).reshape(-1, 2)
-    return _cover(Segment(text=text, starts=bounds[:, 0], ends=bounds[:, 1]), spans)
+    return _cover(found, spans)
 
 
 def _cover(segment: Segment, spans: Iterable[tuple[int, int]]) -> NDArray[np.float32]:

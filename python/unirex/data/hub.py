@@ -1,4 +1,4 @@
-"""Tables of any kind as records: a column mapping says which column holds what."""
+"""Tables of any kind as records, by a mapping of columns."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unirex.data.errors import DataError, located, wrong
 from unirex.data.gold import GoldFormat, Marks, Vote, cell_list, read_gold, unmark, vote
-from unirex.data.record import QueryUse, Record, query_text, split_words
+from unirex.data.record import QueryUse, Record, id_text, query_text, split_words
 from unirex.data.tables import Table, read_table
 from unirex.schema import Segment
 
@@ -45,7 +45,7 @@ class HubConfig:
             `char_spans` = [start, end] in characters, end exclusive, `marked` = the text with marks in it.
         annotators: `columns` = each gold column is one annotator, `list` = a gold cell is a list with the gold of
             each.
-        vote: what several annotators make together: 1 where a `majority`, `any` or `all` marked the word, or `soft` =
+        vote: how several annotators are combined: 1 where a `majority`, `any` or `all` marked the word, or `soft` =
             the share who did.
         marks: what begins and what ends a marked stretch.
     """
@@ -110,7 +110,7 @@ def read_hub(path: str, split: str, *, query: QueryUse, config: HubConfig) -> It
 
 
 def _part(field_name: str, spec: str) -> tuple[str, str, str]:
-    """Name, start and end of a part of a split, the latter two as written."""
+    """Name, start and end of a part of a split; start and end as written."""
     match = re.fullmatch(r"([^\[\]]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", spec)
     if match is None:
         raise ValueError(f"{field_name} is {spec!r}, expected a name, or a part such as 'train[:90%]'")
@@ -139,7 +139,7 @@ def _has(columns: set[str], column: str) -> bool:
 
 
 def _cell(row: Mapping[str, Any], column: str) -> Any:
-    """What a row holds in a column, or inside it; None where the row has no such field."""
+    """The value of a column, or of a field inside it; None if the row has no such field."""
     if column in row:
         return row[column]
     head, _, rest = column.partition(".")
@@ -154,7 +154,7 @@ def _record(
     texts = tuple(_text(where, row, column, config) for column in columns)
     return Record(
         where=where,
-        id=name if config.id is None else _id(where, config.id, _cell(row, config.id)),
+        id=name if config.id is None else id_text(where, config.id, _cell(row, config.id)),
         label=None if config.label is None else _label(where, row, config.label, table, config),
         texts=texts,
         query=None
@@ -163,12 +163,6 @@ def _record(
         gold=_gold(where, row, texts, config),
         choices=_choices(where, row, config.choices),
     )
-
-
-def _id(where: str, column: str, value: object) -> str:
-    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
-        raise wrong(where, column, value, "text or a whole number")
-    return str(value)
 
 
 def _text(where: str, row: Mapping[str, Any], column: str, config: HubConfig) -> Segment:
@@ -205,22 +199,17 @@ def _label(where: str, row: Mapping[str, Any], column: str, table: Table, config
     return None if int(value) == -1 else names[int(value)]
 
 
-def _choices(where: str, row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, ...]:
-    if len(columns) == 1:
-        with located(where, columns[0]):
-            found = cell_list(_cell(row, columns[0]))
-    else:
-        found = [_cell(row, column) for column in columns]
-    for choice in found:
-        if not isinstance(choice, str):
-            raise wrong(where, "a choice", choice, "text")
-    return tuple(str(choice) for choice in found)
+def _choices(where: str, row: Mapping[str, Any], columns: Sequence[str]) -> tuple[Any, ...]:
+    if len(columns) != 1:
+        return tuple(_cell(row, column) for column in columns)
+    with located(where, columns[0]):
+        return tuple(cell_list(_cell(row, columns[0])))
 
 
 def _gold(
     where: str, row: Mapping[str, Any], texts: Sequence[Segment], config: HubConfig
 ) -> NDArray[np.float32] | None:
-    """What the annotators make together over the words of all texts; None where none of them looked."""
+    """The annotators' common gold over the words of all texts; None if none of them looked."""
     columns = (config.gold, config.gold_pair)[: len(texts)]
     sides = [_annotators(where, row, side, text, config) for side, text in zip(columns, texts, strict=True)]
     n_annotators = max(len(side) for side in sides)
@@ -232,7 +221,7 @@ def _gold(
     for annotator in range(n_annotators):
         parts = [side[annotator] if side else None for side in sides]
         if any(part is not None for part in parts):
-            # Who marked words of one text has read the other and marked nothing there.
+            # An annotator who marked words of one text has read the other and marked nothing there.
             blank = [np.zeros(len(text.starts), dtype=np.float32) for text in texts]
             golds.append(np.concatenate([b if p is None else p for b, p in zip(blank, parts, strict=True)]))
     return vote(golds, config.vote) if golds else None

@@ -1,11 +1,9 @@
-"""Words of raw text: what a reader would call a word, with its place, for texts without given words."""
+"""Words of raw text, for texts without given words."""
 
 import re
 import unicodedata
 from functools import cache
 from typing import Literal
-
-import numpy as np
 
 from unirex.data.record import split_words
 from unirex.schema import Segment
@@ -15,12 +13,12 @@ Words = Literal["text", "space"]
 
 
 def find_words(text: str, words: Words = "text", *, selectable: bool = True) -> Segment:
-    r"""A segment with this very text and its words, white space and punctuation between them.
+    r"""A segment with this very text and its words.
 
     `text` keeps what belongs together: `don't`, `well-made`, `3.5`, `U.S.`, `...`, an emoji with its modifiers, a
     letter with its accents. Other punctuation and symbols are words by themselves, as are characters of scripts written
     without spaces (Chinese, Japanese). Control and invisible formatting characters belong to no word. `space` is how
-    the readers of data sets cut texts (ERASER, CSV, JSONL): scores for them need it.
+    the readers of data sets cut texts (ERASER, CSV, JSONL), so use it to compare with their scores.
 
     >>> find_words("It's a well-made film (3.5/5)...").words
     ["It's", 'a', 'well-made', 'film', '(', '3.5', '/', '5', ')', '...']
@@ -31,13 +29,11 @@ def find_words(text: str, words: Words = "text", *, selectable: bool = True) -> 
         return split_words(text, selectable=selectable)
     if words != "text":
         raise ValueError(f"words is {words!r}, expected 'text' or 'space'")
-    spans = [match.span() for match in (_ASCII if text.isascii() else _pattern()).finditer(text)]
-    bounds = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    return Segment(text=text, starts=bounds[:, 0].copy(), ends=bounds[:, 1].copy(), selectable=selectable)
+    return split_words(text, selectable=selectable, word=_ASCII if text.isascii() else _pattern())
 
 
 def _words(start: str, letters: str, apostrophes: str) -> str:
-    """Abbreviations such as U.S., and letters and digits joined by what joins them."""
+    """Abbreviations such as U.S., and runs of letters and digits with apostrophes, hyphens or decimal points inside."""
     return rf"(?:[^\W\d_]\.){{2,}}|{start}(?:(?:[{apostrophes}-]|(?<=\d)[.,:](?=\d)){letters})*"
 
 

@@ -1,4 +1,4 @@
-"""An instance as a reader found it, and the example it becomes: what is done with its query, its choices, its label."""
+"""An instance as a reader found it, and the example made of it: how its query, choices and label are used."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from unirex.data.errors import DataError, wrong
 from unirex.schema import Example, Segment
 
 QueryUse = Literal["ignore", "fixed", "selectable"]
-"""What becomes of a query: left out, kept in every input, or part of what a rationale may select."""
+"""How a query is used: left out, kept in every input, or part of what a rationale may select."""
 
 OtherLabels = Literal["error", "missing"]
 """What a label that is none of the classes means: bad input, or an instance whose label is unknown."""
@@ -30,7 +30,7 @@ class Record:
         texts: the documents, in reading order; each has words.
         query: the question about them, None where there is none or it is not used.
         gold: the human rationale over the words of `texts`, None where none is known.
-        choices: the answers of a multiple-choice question, where they have fields of their own.
+        choices: the answers of a multiple-choice question, if they are fields of their own.
     """
 
     where: str
@@ -42,19 +42,25 @@ class Record:
     choices: tuple[str, ...] = ()
 
 
-def split_words(text: str, *, selectable: bool = True) -> Segment:
-    """A segment with this very text, whose words are what white space separates.
+def split_words(text: str, *, selectable: bool = True, word: re.Pattern[str] = re.compile(r"\S+")) -> Segment:
+    """A segment with this very text, whose words are the matches of `word`: by default what white space separates.
 
     >>> split_words(" a  fine film").words
     ['a', 'fine', 'film']
     """
-    spans = [match.span() for match in re.finditer(r"\S+", text)]
-    bounds = np.array(spans, dtype=np.int64).reshape(-1, 2)
+    bounds = np.array([match.span() for match in word.finditer(text)], dtype=np.int64).reshape(-1, 2)
     return Segment(text=text, starts=bounds[:, 0].copy(), ends=bounds[:, 1].copy(), selectable=selectable)
 
 
+def id_text(where: str, field: str, value: object) -> str:
+    """An id, which a file may write as a whole number."""
+    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+        raise wrong(where, field, value, "text or a whole number")
+    return str(value)
+
+
 def query_text(where: str, field: str, value: object) -> str:
-    """A query that is asked for must have words."""
+    """A query, which must have words."""
     if not isinstance(value, str) or not value.strip():
         raise wrong(where, field, value, "text (query: ignore leaves it out)")
     return value
@@ -97,7 +103,7 @@ def to_example(
         return Example(
             id=record.id,
             segments=(join_segments(record.texts),),
-            label=_choice(record.where, label, names),
+            label=name_of(record.where, "the label", label, names),
             gold=record.gold,
             choices=choices,
             choice_labels=names,
@@ -139,15 +145,15 @@ def _choice_labels(record: Record, choices: Sequence[str], labels: Sequence[str]
     if not 2 <= len(choices) <= len(names):
         raise DataError(f"{record.where}: {len(choices)} choices, expected 2 to {len(names)}")
     for choice in choices:
-        if not choice.strip():
+        if not isinstance(choice, str) or not choice.strip():
             raise wrong(record.where, "a choice", choice, "text")
     return names[: len(choices)]
 
 
-def _choice(where: str, label: str | None, names: Sequence[str]) -> str | None:
-    """The name of the right choice; a number counts the choices from 0 unless it is a name."""
+def name_of(where: str, field: str, label: str | None, names: Sequence[str]) -> str | None:
+    """The name of a class or choice; a number counts them from 0 unless it is a name itself."""
     if label is None or label in names:
         return label
     if label.isdecimal() and int(label) < len(names):
         return names[int(label)]
-    raise wrong(where, "the label", label, f"one of the choices {', '.join(names)}")
+    raise wrong(where, field, label, f"one of {', '.join(names)}, or their number from 0")

@@ -35,14 +35,14 @@ class DataConfig:
         choices: what separates the choices inside a query; makes a multiple-choice task. (eraser, hub)
         labels: the classes in order; default: those of the training split, sorted. Multiple choice: the names of the
             choices in order; default: A, B, C and so on.
-        rename_labels: other names for classes, as when a model is tried on data that calls its classes otherwise.
-        other_labels: what a label outside `labels` is: an `error`, or `missing`, as when a model is tried on data of
-            another task, where there is no task score.
+        rename_labels: other names for classes, for a model that is tried on data with other names for its classes.
+        other_labels: what a label outside `labels` is: an `error`, or `missing`, for a model that is tried on data of
+            another task (there is then no task score).
         headline: the task score to report first: `accuracy`, `macro_f1`, or `f1:CLASS` (binary F1 of that class).
         limit: at most so many instances of each split, a seeded sample in the order of the file.
         gold_share: share of the training instances with gold that keep it, drawn by class.
-        seed: of the toy corpus, of `limit` and of `gold_share`; apart from the seed of training.
-        cache: folder that keeps the tokenised data for the next run; None = $UNIREX_CACHE, or nowhere without it.
+        seed: of the toy corpus, of `limit` and of `gold_share`; independent of the seed of training.
+        cache: folder that keeps the tokenized data for the next run; None = $UNIREX_CACHE, or no cache.
         eraser: what ERASER files leave open.
         hub: which columns hold what.
         toy: how large the toy corpus is and of what kind.
@@ -92,7 +92,7 @@ class DataConfig:
 
     @property
     def short_name(self) -> str:
-        """`name`, or what stands for it: the last part of `path` without what is behind its dot, or `toy`."""
+        """`name`; default: the last part of `path` without its ending, or `toy`."""
         return self.name or (Path(self.path).stem if self.path else self.source)
 
 
@@ -115,7 +115,7 @@ def load_split(config: DataConfig, split: Split) -> list[Example]:
 
 
 def sample(examples: list[Example], limit: int | None, *, seed: int) -> list[Example]:
-    """At most `limit` examples, drawn from the seed without replacement, in their order; None = all of them."""
+    """At most `limit` examples in their order, a seeded draw without replacement; None = all of them."""
     if limit is None or limit >= len(examples):
         return examples
     chosen = np.random.default_rng(seed).permutation(len(examples))[:limit]
@@ -155,7 +155,7 @@ def _read_hub(config: DataConfig, split: Split) -> Iterable[Record]:
 
 
 Reader = Callable[[DataConfig, Split], Iterable[Record | Example]]
-"""What reads a data set: the instances of a split; none where it has no such split."""
+"""A reader of a data set: yields the instances of a split, and nothing if there is no such split."""
 
 READERS: Registry[Reader] = Registry(
     "data.source",
@@ -166,7 +166,18 @@ READERS: Registry[Reader] = Registry(
 )
 
 
-def _relabelled(example: Example, config: DataConfig) -> Example:
+def _from_record(record: Record, config: DataConfig) -> Example:
+    return to_example(
+        record,
+        query=config.query,
+        separator=config.choices,
+        labels=config.labels,
+        rename=config.rename_labels,
+        others=config.other_labels,
+    )
+
+
+def _relabeled(example: Example, config: DataConfig) -> Example:
     """A ready example with its class as the configuration names it."""
     if example.choices or example.label is None:
         return example
@@ -182,16 +193,5 @@ def _examples(found: Iterable[Record | Example], config: DataConfig) -> list[Exa
         if one.id in first:
             raise DataError(f"{where}: id {one.id!r} is a duplicate, expected it once (first at {first[one.id]})")
         first[one.id] = where
-        examples.append(_to_example(one, config) if isinstance(one, Record) else _relabelled(one, config))
+        examples.append(_from_record(one, config) if isinstance(one, Record) else _relabeled(one, config))
     return examples
-
-
-def _to_example(record: Record, config: DataConfig) -> Example:
-    return to_example(
-        record,
-        query=config.query,
-        separator=config.choices,
-        labels=config.labels,
-        rename=config.rename_labels,
-        others=config.other_labels,
-    )

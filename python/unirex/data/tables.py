@@ -6,7 +6,7 @@ ids keep their zeros and a text `NA` stays a text) or, when empty, null.
 
 import glob
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.parquet as pq
 
-from unirex.data.errors import DataError, shown, wrong
-from unirex.data.rows import decode, json_lines, parse_json, read_bytes
+from unirex.data.errors import DataError, shown
+from unirex.data.rows import FORMATS, Row, parse_json, read_text, stream_rows
 from unirex.disk.untrusted import read_json
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ _PARSED: ContextVar[dict[Path, "Table"] | None] = ContextVar("_PARSED", default=
 class Table:
     """Rows and where each stands; the columns that any row has; the class names of columns that hold class numbers."""
 
-    rows: list[tuple[str, Mapping[str, Any]]]
+    rows: list[Row]
     columns: tuple[str, ...]
     class_names: ClassNames = field(default_factory=dict)
 
@@ -51,7 +50,7 @@ def read_table(path: str, names: Sequence[str], *, subset: str | None, revision:
         return _folder(Path(path), names)
     if files := _matches(path):
         return _files(files) if "train" in names else None
-    if Path(path).suffix in _READERS or Path(path).is_absolute() or path.startswith((".", "~")) or glob.has_magic(path):
+    if Path(path).suffix in FORMATS or Path(path).is_absolute() or path.startswith((".", "~")) or glob.has_magic(path):
         raise DataError(f"{path}: no such file or folder")
     return _hub(path, names, subset, revision)
 
@@ -69,9 +68,9 @@ def parsed_once() -> Iterator[None]:
 def _parsed(path: Path) -> "Table":
     kept = _PARSED.get()
     if kept is None:
-        return _READERS[path.suffix](path)
+        return _read(path)
     if path not in kept:
-        kept[path] = _READERS[path.suffix](path)
+        kept[path] = _read(path)
     return kept[path]
 
 
@@ -84,11 +83,7 @@ def _matches(pattern: str) -> list[Path]:
 
 def _files(paths: Sequence[Path]) -> Table:
     """The rows of one or several files, one below the other."""
-    tables = []
-    for path in paths:
-        if path.suffix not in _READERS:
-            raise DataError(f"{path}: the file's name ends in {path.suffix!r}, expected one of {', '.join(_READERS)}")
-        tables.append(_parsed(path))
+    tables = [_parsed(path) for path in paths]
     columns = dict.fromkeys(column for table in tables for column in table.columns)
     class_names = {column: names for table in tables for column, names in table.class_names.items()}
     return Table([row for table in tables for row in table.rows], tuple(columns), class_names)
@@ -107,7 +102,7 @@ def _folder(folder: Path, names: Sequence[str]) -> Table | None:
             file
             for place in (folder, folder / "data")
             for file in sorted(place.glob("*"))
-            if file.suffix in _READERS and pattern.fullmatch(file.stem)
+            if file.suffix in FORMATS and pattern.fullmatch(file.stem)
         ]
         if len({file.suffix for file in files}) > 1:
             found = " and ".join(file.name for file in files)
@@ -117,81 +112,34 @@ def _folder(folder: Path, names: Sequence[str]) -> Table | None:
     return None
 
 
-def _csv(path: Path) -> Table:
-    separator = "\t" if path.suffix == ".tsv" else ","
-    content = decode(str(path), read_bytes(path)).encode()
-    if not content.strip():
-        return Table([], ())
-    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
-    # A block must hold the longest row; the file is in memory already, so one block may be as large.
-    read = pa.csv.ReadOptions(block_size=min(len(content) + 1, 2**31 - 1))
-    try:
-        header = pa.csv.open_csv(pa.BufferReader(content), read_options=read, parse_options=parse).schema.names
-        convert = pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=True, null_values=[""]
-        )
-        table = pa.csv.read_csv(pa.BufferReader(content), read, parse, convert)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: {str(error).splitlines()[0]}") from None
-    return _from_arrow(path, table)
-
-
-def _parquet(path: Path) -> Table:
-    read_bytes(path)
-    try:
-        return _from_arrow(path, pa.parquet.read_table(path))
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: {str(error).splitlines()[0]}") from None
-
-
 def _names_of_splits(path: Path) -> Sequence[str]:
-    content = parse_json(str(path), decode(str(path), read_bytes(path)))
+    content = parse_json(str(path), read_text(path))
     names = content.get("splits") if isinstance(content, dict) else None
     if not isinstance(names, list):
         raise DataError(f"{path}: splits is {shown(names)}, expected a list of names")
     return names
 
 
-def _from_arrow(path: Path, table: pa.Table) -> Table:
-    rows = [(f"{path}: row {number}", row) for number, row in enumerate(table.to_pylist(), start=1)]
+def _read(path: Path) -> Table:
+    rows = list(stream_rows(path))
+    if path.suffix.lower() in {".csv", ".tsv"}:
+        rows = [(where, {column: cell or None for column, cell in row.items()}) for where, row in rows]
+    columns = tuple(dict.fromkeys(column for _, row in rows for column in row))
+    return Table(rows, columns, _class_names(path) if path.suffix.lower() == ".parquet" else {})
+
+
+def _class_names(path: Path) -> ClassNames:
+    """The class names that the `datasets` library writes into the schema of its Parquet files."""
     try:
-        named = _named_classes(table.schema.metadata or {})
+        metadata = pq.read_schema(path).metadata or {}
+        features = read_json(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+        return {
+            name: tuple(feature["names"])
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
     except (ValueError, TypeError, KeyError, AttributeError):
         raise DataError(f"{path}: the schema's entry 'huggingface' is not what the datasets library writes") from None
-    return Table(rows, tuple(table.column_names), named)
-
-
-def _named_classes(metadata: Mapping[bytes, bytes]) -> ClassNames:
-    """The class names that the `datasets` library writes into the schema of its Parquet files."""
-    features = read_json(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    return {
-        name: tuple(feature["names"])
-        for name, feature in features.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-    }
-
-
-def _jsonl(path: Path) -> Table:
-    rows = list(json_lines(path))
-    return Table([*rows], tuple(dict.fromkeys(column for _, row in rows for column in row)))
-
-
-def _json(path: Path) -> Table:
-    """A file that is a list of objects, or an object with one such list in it."""
-    content = parse_json(str(path), decode(str(path), read_bytes(path)))
-    if isinstance(content, dict):
-        lists = [value for value in content.values() if isinstance(value, list)]
-        content = lists[0] if len(lists) == 1 else content
-    if not isinstance(content, list):
-        raise wrong(
-            str(path), "the file", content, "a list of objects (or JSON lines under a name that ends in .jsonl)"
-        )
-    rows = []
-    for number, row in enumerate(content, start=1):
-        if not isinstance(row, dict):
-            raise wrong(f"{path}: row {number}", "the row", row, "a JSON object")
-        rows.append((f"{path}: row {number}", row))
-    return Table([*rows], tuple(dict.fromkeys(column for _, row in rows for column in row)))
 
 
 def _saved(folder: Path) -> Table:
@@ -224,12 +172,3 @@ def _from_datasets(where: str, dataset: "datasets.Dataset") -> Table:
     class_names = {name: tuple(f.names) for name, f in dataset.features.items() if hasattr(f, "int2str")}
     rows = [(f"{where}: row {number}", row) for number, row in enumerate(dataset, start=1)]
     return Table(rows, tuple(dataset.column_names), class_names)
-
-
-_READERS: dict[str, Callable[[Path], Table]] = {
-    ".csv": _csv,
-    ".tsv": _csv,
-    ".json": _json,
-    ".jsonl": _jsonl,
-    ".parquet": _parquet,
-}

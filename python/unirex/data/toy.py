@@ -1,6 +1,6 @@
 """A corpus made in code from a seed: neutral words and planted cues, which decide the label and are its rationale."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Literal
@@ -30,31 +30,11 @@ voice waited walked wall watch water week west while white window winter within 
 """
 NEUTRAL: Words = tuple(_NEUTRAL.split())
 INTENSIFIERS: Words = ("quite", "really", "simply", "truly")
-CUES: dict[str, Words] = {
-    "negative": ("awful", "boring", "clumsy", "dreadful", "dull", "feeble", "poor", "sloppy", "terrible", "tiresome"),
-    "positive": (
-        "charming",
-        "clever",
-        "delightful",
-        "excellent",
-        "fine",
-        "graceful",
-        "lovely",
-        "moving",
-        "superb",
-        "witty",
-    ),
-}
-OPPOSITES: tuple[tuple[str, str], ...] = (
-    ("asleep", "awake"),
-    ("cold", "hot"),
-    ("dirty", "clean"),
-    ("empty", "full"),
-    ("loud", "silent"),
-    ("old", "young"),
-    ("slow", "fast"),
-    ("wet", "dry"),
-)
+_NEGATIVE = "awful boring clumsy dreadful dull feeble poor sloppy terrible tiresome"
+_POSITIVE = "charming clever delightful excellent fine graceful lovely moving superb witty"
+CUES: dict[str, Words] = {"negative": tuple(_NEGATIVE.split()), "positive": tuple(_POSITIVE.split())}
+_OPPOSITES = "asleep/awake cold/hot dirty/clean empty/full loud/silent old/young slow/fast wet/dry"
+OPPOSITES: tuple[Words, ...] = tuple(tuple(pair.split("/")) for pair in _OPPOSITES.split())
 RELATIONS: Words = ("contradiction", "entailment", "neutral")
 TOPICS: dict[str, Words] = {
     "bakery": ("bread", "cake", "dough", "flour", "oven"),
@@ -72,8 +52,9 @@ class ToyConfig:
     """How large the toy corpus is and of what kind.
 
     Attributes:
-        kind: `single` = the majority of positive and negative cues is the label; `pair` = a word of the premise comes
-            back, turned round or not at all in the hypothesis; `choice` = the topic the cues belong to, among four.
+        kind: `single` = the label is the majority of positive and negative cues; `pair` = a word of the premise
+            reappears, reappears as its opposite, or does not reappear in the hypothesis; `choice` = the label is the
+            topic of the cues, among four.
         n_train: instances of the training split.
         n_val: instances of the validation split.
         n_test: instances of the test split.
@@ -95,7 +76,7 @@ class ToyConfig:
 
 
 def toy_examples(split: str, *, config: ToyConfig, seed: int) -> list[Example]:
-    """One split of the toy corpus: the same for the same sizes and seed, and no text twice in all splits together.
+    """One split of the toy corpus: the same for the same sizes and seed; no text occurs twice in all splits.
 
     >>> len(toy_examples("val", config=ToyConfig(n_train=10, n_val=5), seed=0))
     5
@@ -114,22 +95,6 @@ def toy_examples(split: str, *, config: ToyConfig, seed: int) -> list[Example]:
                 seen.add(text)
                 made[name].append(example)
     return made[split]
-
-
-def toy_vocabulary(config: ToyConfig) -> list[str]:
-    """Every word that the corpus of this kind can hold, choices included, in alphabetical order.
-
-    >>> "superb" in toy_vocabulary(ToyConfig()), "superb" in toy_vocabulary(ToyConfig(kind="pair"))
-    (True, False)
-    """
-    own: Iterator[str]
-    if config.kind == "single":
-        own = (word for words in (*CUES.values(), INTENSIFIERS) for word in words)
-    elif config.kind == "pair":
-        own = (word for pair in OPPOSITES for word in pair)
-    else:
-        own = (word for topic, words in TOPICS.items() for word in (topic, *words))
-    return sorted({*NEUTRAL, *own})
 
 
 def _single(rng: Generator, name: str, gold_known: bool) -> Example:
@@ -173,12 +138,12 @@ def _some(rng: Generator, words: Words, n: int) -> Words:
 
 
 def _phrase(rng: Generator, cue: str) -> Words:
-    """The cue, in one of three cases behind an intensifier, so that a rationale has spans of several lengths."""
+    """The cue, once in three times after an intensifier, so that a rationale has spans of several lengths."""
     return (str(rng.choice(INTENSIFIERS)), cue) if rng.random() < 1 / 3 else (cue,)
 
 
 def _plant(rng: Generator, n_neutral: int, units: Sequence[tuple[Words, bool]]) -> tuple[Segment, NDArray[np.float32]]:
-    """Neutral words with each unit in a gap of its own, and which words belong to a unit that is marked."""
+    """Neutral words with each unit in a gap of its own, and which words belong to a marked unit."""
     neutral = rng.integers(len(NEUTRAL), size=n_neutral).tolist()
     gaps = dict(zip(rng.permutation(n_neutral + 1)[: len(units)].tolist(), units, strict=True))
     words: list[str] = []

@@ -1,4 +1,4 @@
-"""Writing a file so that a reader never meets half of it."""
+"""Writing a file so that a reader never sees half of it."""
 
 import os
 import secrets
@@ -17,7 +17,7 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "wb") 
     leaves at most the temporary file. A link is followed; a device or pipe is written to directly.
 
     Args:
-        path: where the file shall be.
+        path: where the file will be.
         mode: `wb`, or `w` for UTF-8 text with `\n` line ends.
 
     >>> import tempfile
@@ -37,38 +37,42 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "wb") 
         return
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
-        with temporary.open(mode.replace("w", "x"), **text) as file:  # type: ignore[call-overload]
+        with named(path), temporary.open(mode.replace("w", "x"), **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-        _sync_directory(target.parent)
-    except BaseException as error:
+        sync(target.parent)
+    except BaseException:
         temporary.unlink(missing_ok=True)
-        if (
-            isinstance(error, OSError) and error.errno and error.filename is None
-        ):  # a full disk does not say whose file it was
-            error.filename = str(path)
         raise
 
 
 def append_line(path: str | os.PathLike[str], line: str) -> None:
     """Adds a line to a file; an error names the file. A full disk or a kill may leave half a line behind."""
+    with named(path), Path(path).open("a", encoding="utf-8", newline="\n") as file:
+        file.write(line + "\n")
+
+
+@contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Adds the file name to errors that lack one: the error of a full disk names no file."""
     try:
-        with Path(path).open("a", encoding="utf-8", newline="\n") as file:
-            file.write(line + "\n")
+        yield
     except OSError as error:
         if error.errno and error.filename is None:
             error.filename = str(path)
         raise
 
 
-def _sync_directory(directory: Path) -> None:
-    """Makes a rename in `directory` outlive a power cut, where the system can do that."""
+def sync(path: Path) -> None:
+    """Makes a file, or a rename in a directory, survive a power cut, where the system can do that."""
     try:
-        descriptor = os.open(directory, os.O_RDONLY)
-    except OSError:  # Windows opens no directories
-        return
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        if path.is_dir():  # Windows opens no directories
+            return
+        raise
     try:
         os.fsync(descriptor)
     finally:

@@ -1,14 +1,13 @@
-"""Resumable checkpoints and saved models: safetensors and JSON, complete or not there at all.
+"""Resumable checkpoints and saved models: safetensors and JSON, complete or absent.
 
 A checkpoint is a folder `checkpoints/step-N` that appears by a rename once every file in it is on disk; its manifest
-lists the size and SHA-256 of each. The newest two are kept, for the case that one is damaged. No random state is kept:
-each step draws from (seed, step, process). What a kill may leave (folders and files that start with a dot) is put back
-or removed by `recover` when the run is opened again.
+lists the size and SHA-256 of each. The newest two are kept, in case one is damaged. No random state is saved: each step
+draws from (seed, step, process). What a killed process leaves (names that start with a dot) is put back or removed by
+`recover` when the run is opened again.
 """
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
+from unirex.disk.atomic import named, sync
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json
 
@@ -36,29 +36,28 @@ class DamagedError(ValueError):
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the name `folder` once it is complete and on disk, replacing what stood there."""
+    """A temporary folder that replaces `folder` once it is complete and on disk."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _put_back(folder)
     temporary, spare = _beside(folder, "tmp"), _beside(folder, "old")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir()
-        yield temporary
-        for path in (*temporary.rglob("*"), temporary):
-            _sync(path)
+        with named(folder):
+            temporary.mkdir()
+            yield temporary
+            for path in (*temporary.rglob("*"), temporary):
+                sync(path)
         shutil.rmtree(spare, ignore_errors=True)
         if folder.exists():
             folder.rename(spare)
         temporary.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
         shutil.rmtree(spare, ignore_errors=True)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         _put_back(folder)
-        if isinstance(error, SafetensorError) or type(error) is Exception:  # a full disk, as Rust libraries tell it
+        if isinstance(error, SafetensorError) or type(error) is Exception:  # how Rust libraries report a full disk
             raise OSError(f"{folder}: cannot be written ({error})") from error
-        if isinstance(error, OSError) and error.errno and error.filename is None:
-            error.filename = str(folder)
         raise
 
 
@@ -67,7 +66,7 @@ def _beside(folder: Path, ending: str) -> Path:
 
 
 def _put_back(folder: Path) -> None:
-    """Gives a folder its name back where a kill fell between the two renames of its replacement."""
+    """Renames a folder back if a kill came between the two renames of its replacement."""
     if _beside(folder, "old").is_dir() and not folder.exists():
         _beside(folder, "old").rename(folder)
 
@@ -79,20 +78,12 @@ def recover(run: Path) -> None:
         for spare in place.glob(".*.old"):
             _put_back(spare.with_name(spare.name[1:-4]))
             shutil.rmtree(spare, ignore_errors=True)
-    for place in folder.places():
+    for place in (folder.path, folder.checkpoints, folder.references):
         for rest in place.glob(".*.tmp"):
             if rest.is_dir():
                 shutil.rmtree(rest, ignore_errors=True)
             else:
                 rest.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def save(run: Path, step: int, weights: dict[str, Tensor], optimizer: Optimizer, state: dict[str, Any]) -> Path:
@@ -190,7 +181,7 @@ def check(folder: Path) -> None:
         raise ValueError(f"{manifest}: version is {content.get('version')}, expected {VERSION}")
     files = content.get("files")
     if not isinstance(files, dict) or not {_WEIGHTS, _OPTIMIZER, _STATE} <= set(files):
-        raise DamagedError(f"{manifest}: files do not list {_WEIGHTS}, {_OPTIMIZER} and {_STATE}, which it must")
+        raise DamagedError(f"{manifest}: files does not list {_WEIGHTS}, {_OPTIMIZER} and {_STATE}, expected all three")
     for name, entry in files.items():
         if PurePath(name).name != name or not isinstance(entry, dict) or set(entry) != {"bytes", "sha256"}:
             raise DamagedError(f"{manifest}: files holds {name!r}, expected names in this folder with bytes and sha256")

@@ -1,4 +1,4 @@
-"""The log of a run, `log.jsonl`: a line for every interval of steps, for every epoch, and for what happened."""
+"""The log of a run, `log.jsonl`: a line for each interval of steps, each epoch, and each event."""
 
 import json
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ def append_log(run: Path, record: dict[str, Any]) -> None:
 
 
 def cut_log(run: Path, *, step: int, epochs: int) -> None:
-    """Leaves in the log what was written before the current state of training, and drops a truncated line.
+    """Keeps in the log what was written before the current state of training; drops truncated lines.
 
     Args:
         run: the run's folder.
@@ -31,15 +31,15 @@ def cut_log(run: Path, *, step: int, epochs: int) -> None:
         return
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     with atomic_write(log, "w") as file:
-        # The end of an earlier stage is written again, to the same letters, before this stage resumes.
+        # A resumed run writes the end of each earlier stage again; the lines are identical, so one is kept.
         file.writelines(f"{line}\n" for line in dict.fromkeys(lines) if _outlasts(line, step, epochs))
 
 
 def _outlasts(line: str, step: int, epochs: int) -> bool:
-    """Whether a line of the log was written before a state, so that it will not be written again.
+    """Whether a line of the log was written before a state, so that training will not write it again.
 
-    A checkpoint may lie between the last step of an epoch and the epoch's dev metrics. Memory runs out in the step
-    after the one that its line names. The end comes after every checkpoint. Truncated lines are dropped.
+    A checkpoint may be saved between the last step of an epoch and the epoch's dev metrics. The line "out of memory"
+    names the step before the one that failed. "end" comes after every checkpoint.
     """
     try:
         entry = json.loads(line)
@@ -55,13 +55,13 @@ def _outlasts(line: str, step: int, epochs: int) -> bool:
 
 @dataclass(kw_only=True)
 class Interval:
-    """Sums over the steps since the last line of the log; tensors stay where they are until they are read.
+    """Sums over the steps since the last line of the log; tensors stay on their device until they are read.
 
     Attributes:
-        steps: how many.
-        seconds, wait: what they took, and what of it was waiting for batches.
+        steps: number of steps.
+        seconds, wait: duration, and the part of it spent waiting for batches.
         norm: of the gradients, before clipping.
-        terms: of the loss, this process's share of each.
+        terms: this process's share of each term of the loss.
     """
 
     steps: int = 0
@@ -78,7 +78,7 @@ class Interval:
             self.terms[name] = self.terms.get(name, 0.0) + term.detach().double()
 
     def over_all(self, accelerator: Accelerator) -> dict[str, Any]:
-        """The sums over all processes, as JSON; every process must ask."""
+        """The sums over all processes, as JSON; every process must call it."""
         names = sorted(self.terms)
         values = torch.tensor([], dtype=torch.float64)
         if names:

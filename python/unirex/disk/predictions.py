@@ -1,9 +1,11 @@
 """Saved predictions: rows in, one Parquet file out (docs/predictions.md says what each column holds)."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +18,8 @@ from unirex.schema import PREDICTIONS_KEY, PREDICTIONS_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
-class Header:
-    """What holds for a whole file: see docs/predictions.md."""
+class FileHeader:
+    """The header of a prediction file (docs/predictions.md)."""
 
     labels: tuple[str, ...]
     choice: bool
@@ -54,24 +56,28 @@ class Prediction:
     perturbed: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
+_COLUMNS = {
+    "id": pa.string(),
+    "label": pa.string(),
+    "prediction": pa.string(),
+    "probabilities": pa.list_(pa.float64()),
+    "words": pa.list_(pa.string()),
+    "context": pa.string(),
+    "scores": pa.list_(pa.float32()),
+    "rationale": pa.list_(pa.bool_()),
+    "gold": pa.list_(pa.float32()),
+    "documents": pa.list_(pa.int32()),
+}
+"""The columns that lie in a row under their own names, in their order."""
+
+
 def to_table(
-    rows: Sequence[Prediction], header: Header, *, fractions: tuple[float, ...], model: str, data: str
+    rows: Sequence[Prediction], header: FileHeader, *, fractions: tuple[float, ...], model: str, data: str
 ) -> pa.Table:
     """The rows as an Arrow table with the header in its metadata."""
     n = len(rows)
-    columns: dict[str, pa.Array] = {
-        "id": pa.array([row.id for row in rows], pa.string()),
-        "label": pa.array([row.label for row in rows], pa.string()),
-        "prediction": pa.array([row.prediction for row in rows], pa.string()),
-        "probabilities": pa.array([row.probabilities for row in rows], pa.list_(pa.float64())),
-        "words": pa.array([row.words for row in rows], pa.list_(pa.string())),
-        "context": pa.array([row.context for row in rows], pa.string()),
-        "scores": pa.array([_nullable(row.scores) for row in rows], pa.list_(pa.float32())),
-        "rationale": pa.array([row.rationale for row in rows], pa.list_(pa.bool_())),
-        "gold": pa.array([row.gold for row in rows], pa.list_(pa.float32())),
-        "documents": pa.array([row.documents for row in rows], pa.list_(pa.int32())),
-        "fractions": pa.array([np.asarray(fractions)] * n, pa.list_(pa.float64())),
-    }
+    columns = {name: pa.array([_cell(row, name) for row in rows], kind) for name, kind in _COLUMNS.items()}
+    columns["fractions"] = pa.array([np.asarray(fractions)] * n, pa.list_(pa.float64()))
     for name in rows[0].perturbed if rows else ():
         values = [row.perturbed[name] for row in rows]
         nested = name.partition(".")[0] in ("keep", "remove")
@@ -79,8 +85,8 @@ def to_table(
             [list(value) for value in values] if nested else values,
             pa.list_(pa.list_(pa.float64())) if nested else pa.list_(pa.float64()),
         )
-    columns["words_cut"] = pa.array([row.words_cut for row in rows], pa.int32())
-    columns["gold_cut"] = pa.array([row.gold_cut for row in rows], pa.int32())
+    for name in ("words_cut", "gold_cut"):
+        columns[name] = pa.array([getattr(row, name) for row in rows], pa.int32())
     if any(row.completeness_gap is not None for row in rows):
         columns["completeness_gap"] = pa.array([row.completeness_gap for row in rows], pa.float64())
     columns["model"] = pa.array([model] * n, pa.string()).dictionary_encode()
@@ -88,11 +94,16 @@ def to_table(
     return pa.table(columns).replace_schema_metadata({PREDICTIONS_KEY: json.dumps(asdict(header))})
 
 
-def _nullable(scores: NDArray[np.float32]) -> list[float | None]:
-    return [None if np.isnan(score) else float(score) for score in scores]
+def _cell(row: Prediction, name: str) -> Any:
+    return nullable(row.scores) if name == "scores" else getattr(row, name)
+
+
+def nullable(scores: NDArray[np.float32]) -> list[float | None]:
+    """Scores with None for NaN."""
+    return [None if math.isnan(score) else score for score in scores.tolist()]
 
 
 def write_table(table: pa.Table, path: str | Path) -> None:
-    """Writes Parquet so that a file by this name is always complete."""
+    """Writes a Parquet file that is complete as soon as it has its name."""
     with atomic_write(path) as file:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)

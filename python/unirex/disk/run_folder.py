@@ -1,10 +1,8 @@
-"""Where everything lies that a run leaves on the disk: the only place that names its files."""
+"""The files and folders of a run: no other module names them."""
 
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 CONTROLS = ("random", "gold", "inverse")
@@ -13,64 +11,38 @@ CONTROLS = ("random", "gold", "inverse")
 _STEP = re.compile(r"step-(\d{8,})")
 
 
-@dataclass(frozen=True, slots=True)
 class RunFolder:
     """The folder of a run of `unirex.train` or `unirex.evaluate`, or of one stage of training in it.
 
-    >>> RunFolder.at("runs/a").reference("gold").as_posix(), RunFolder.at("runs/a").stage("support").log.as_posix()
+    Attributes:
+        config: the configuration as YAML.
+        log: JSON lines.
+        model: the folder of the best model, with its tokenizers and its card.
+        predictions: the rows judged at the end, with the method's own scores.
+        metrics: the metrics of these rows and of the controls.
+        cost: what a judgment without training cost.
+        lock: held by the process that trains here.
+        references: the folder of the controls.
+        checkpoints: the folder of checkpoints.
+
+    >>> RunFolder("runs/a").reference("gold").as_posix(), RunFolder("runs/a").stage("support").log.as_posix()
     ('runs/a/reference/gold.parquet', 'runs/a/stages/support/log.jsonl')
     """
 
-    path: Path
-
-    @classmethod
-    def at(cls, path: str | os.PathLike[str]) -> "RunFolder":
-        """The folder of that name."""
-        return cls(Path(path))
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.log = self.path / "log.jsonl"
+        self.model = self.path / "model"
+        self.predictions = self.path / "predictions.parquet"
+        self.metrics = self.path / "metrics.json"
+        self.cost = self.path / "cost.json"
+        self.lock = self.path / ".train.lock"
+        self.references = self.path / "reference"
+        self.checkpoints = self.path / "checkpoints"
 
     def __str__(self) -> str:
-        """The path."""
         return str(self.path)
-
-    @property
-    def config(self) -> Path:
-        """The configuration as YAML."""
-        return self.path / "config.yaml"
-
-    @property
-    def log(self) -> Path:
-        """The log: JSON lines."""
-        return self.path / "log.jsonl"
-
-    @property
-    def model(self) -> Path:
-        """The best model, with its tokenizers and its card."""
-        return self.path / "model"
-
-    @property
-    def predictions(self) -> Path:
-        """The rows judged in the end, with the method's own scores."""
-        return self.path / "predictions.parquet"
-
-    @property
-    def metrics(self) -> Path:
-        """The metrics of these rows and of the controls."""
-        return self.path / "metrics.json"
-
-    @property
-    def cost(self) -> Path:
-        """What a judgement without training cost."""
-        return self.path / "cost.json"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that trains here."""
-        return self.path / ".train.lock"
-
-    @property
-    def references(self) -> Path:
-        """The folder of the controls."""
-        return self.path / "reference"
 
     def reference(self, source: str) -> Path:
         """The rows judged by a control's scores, or by construction."""
@@ -89,22 +61,13 @@ class RunFolder:
         """This folder and those of all stages in it."""
         return [self, *map(RunFolder, sorted((self.path / "stages").glob("*")))]
 
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of checkpoints."""
-        return self.path / "checkpoints"
-
     def checkpoint(self, step: int) -> Path:
         """The checkpoint after so many steps."""
         return self.checkpoints / f"step-{step:08d}"
 
     def found_checkpoints(self) -> dict[int, Path]:
-        """Step -> checkpoint, for those that are there."""
+        """Step -> checkpoint, for those that exist."""
         return {int(name[1]): p for p in self.checkpoints.glob("step-*") if (name := _STEP.fullmatch(p.name))}
-
-    def places(self) -> Iterator[Path]:
-        """The folders in which a killed process may leave something half-written."""
-        yield from (self.path, self.checkpoints, self.references)
 
     def drop_checkpoints(self) -> None:
         """Removes the checkpoints of all stages."""

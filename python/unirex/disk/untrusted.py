@@ -1,4 +1,4 @@
-"""JSON and YAML as strangers write them: read, or a ValueError of one line, at a cost that the file's size bounds."""
+"""Reads untrusted JSON and YAML: a value or a ValueError of one line, at a cost bounded by the size of the file."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 DEEPEST = 64
-"""Levels of YAML; no configuration comes near."""
+"""Levels of YAML, far more than any configuration has."""
 LARGEST = 100_000
 """Values of a YAML file, aliases counted as what they stand for."""
 
@@ -49,7 +49,7 @@ _IMPLEMENTATIONS = re.compile(r"_?(attn|experts)_implementation|use_kernels")
 
 
 def refuse_code(content: object, where: str) -> None:
-    """Refuses a model's configuration in which a kernel from elsewhere, which is code, is named.
+    """Refuses a model's configuration that names a kernel from elsewhere, which is code.
 
     >>> refuse_code({"backbone": {"attn_implementation": "my/kernel"}}, "config.json")
     Traceback (most recent call last):
@@ -102,14 +102,10 @@ def parse_yaml(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which would keep the last of equal keys and drop the others."""
+    """The safe loader, but equal keys are an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node.
-
-        Raises:
-            ValueError: a key that stands there twice, and where.
-        """
+        """The mapping of a node; a ValueError names a key that occurs twice, and its lines."""
         lines: dict[str, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
@@ -119,7 +115,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _bounded(text: str) -> None:
-    """Goes over the events of a YAML text, which takes no recursion, and refuses what would not stay small."""
+    """Refuses a YAML text whose value would be too deep or too large, from its events, without recursion."""
     sizes: list[int] = [0]
     names: list[str | None] = []
     known: dict[str, int] = {}

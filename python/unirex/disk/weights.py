@@ -1,4 +1,4 @@
-"""Weights from files: every tensor is there and fits, or one line says which one does not."""
+"""Checks that weights from files are complete and fit the model."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from unirex.text import plain
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps the transformers library from printing its own table of the tensors that did not fit."""
+    """Keeps transformers from printing its own table of tensors that do not fit."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -24,12 +24,12 @@ def quiet() -> Iterator[None]:
 
 
 def refuse_parts(found: dict[str, Any], path: str, *, foreign: bool = False) -> None:
-    """Refuses a model that the files in `path` hold a part of.
+    """Refuses a model whose files lack tensors, or have tensors of another shape or name.
 
     Args:
-        found: what the transformers library says of its loading (`output_loading_info`).
+        found: transformers' report of the loading (`output_loading_info`).
         path: folder or hub name.
-        foreign: the model is not of this package: its files may hold more than it takes.
+        foreign: the model is not of this package: its files may hold other tensors too.
 
     Raises:
         ValueError: file, and the tensors that are missing, of another shape, or unknown.
@@ -46,7 +46,7 @@ def refuse_parts(found: dict[str, Any], path: str, *, foreign: bool = False) -> 
 
 
 def allow_new_pooler(found: dict[str, Any], path: str) -> None:
-    """Says which tensors of a pretrained backbone start at random; anything but a pooler is refused.
+    """Prints which tensors of a pretrained backbone start at random, and refuses any but a pooler's.
 
     Raises:
         ValueError: as `refuse_parts`.

@@ -1,4 +1,4 @@
-"""Ask a model why: one call from texts to labels, words with scores and rationales, for any classifier.
+"""From texts to labels, words with scores and rationales, for any classifier.
 
 `Explainer.from_pretrained(folder)(text)`. Importing this package also makes `rationale-classification` a task of
 `transformers.pipeline`.

@@ -1,17 +1,15 @@
-"""One answer: what the model says of a text, and which words it rests on."""
+"""One answer: the model's label for a text, and the words that the label rests on."""
 
-import math
-from collections.abc import Iterator
 from functools import cached_property
 from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from unirex.disk.predictions import Prediction
+from unirex.disk.predictions import Prediction, nullable
 from unirex.explainer.rendering import Piece, html, terminal
 from unirex.metrics.arrays import aopc, comprehensiveness, sufficiency
-from unirex.schema import Example, Segment, perturbed_column
+from unirex.schema import Example, perturbed_column
 from unirex.text import plain
 
 
@@ -19,10 +17,10 @@ class Word(NamedTuple):
     """A word that may enter a rationale.
 
     Attributes:
-        text: as it stands in the input.
+        text: as in the input.
         start, end: its characters in the text it belongs to.
-        part: which of the input's texts that is: 0, or 1 for the second text of a pair.
-        score: importance, higher = more important; None where truncation kept the word from the model.
+        part: which text of the input: 0, or 1 for the second text of a pair.
+        score: importance, higher = more important; None if truncation removed the word.
         selected: whether it is in the hard rationale.
     """
 
@@ -35,7 +33,7 @@ class Word(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A stretch of the rationale: neighbouring words of it, with what stands between them."""
+    """A stretch of the rationale: neighboring words of it, and the text between them."""
 
     text: str
     start: int
@@ -44,7 +42,7 @@ class Span(NamedTuple):
 
 
 class Faithfulness(NamedTuple):
-    """What hiding the rationale does to the probability of the answer, at several fractions and on average.
+    """How hiding the top words changes the probability of the answer, at several fractions and on average.
 
     Attributes:
         comprehensiveness: p(full) - p(without the top words), mean over the fractions; higher is better.
@@ -69,11 +67,11 @@ class ExplainedText:
         id: of the input, or its number.
         label: the class with the highest probability; of a multiple choice, the name of the choice.
         probabilities: by class name, in the model's order.
-        texts: what the model was given: one text or two. Word and span positions count in these.
+        texts: the input: one text or two. Positions of words and spans refer to these.
         choices: the answers of a multiple choice, in the order of `probabilities`; else empty.
         rule: how the hard rationale was cut.
-        words_cut: words that the model never saw, because of its longest input.
-        tokens_cut: tokens that this took from the input.
+        words_cut: words that the model did not see, because the input was too long.
+        tokens_cut: tokens that were cut for the same reason.
     """
 
     def __init__(
@@ -107,21 +105,36 @@ class ExplainedText:
         """Of the label."""
         return self.probabilities[self.label]
 
+    @property
+    def _place(self) -> int:
+        """Of the label among the classes or choices."""
+        return list(self.probabilities).index(self.label)
+
     @cached_property
     def words(self) -> tuple[Word, ...]:
         """The words that may enter a rationale, in reading order."""
-        scores, selected = self.row.scores.tolist(), self.row.rationale.tolist()
-        return tuple(
-            Word(segment.text[start:end], start, end, part, None if math.isnan(scores[i]) else scores[i], selected[i])
-            for i, (part, segment, start, end) in enumerate(self._places())
+        places = (
+            (segment.text[start:end], start, end, part)
+            for part, segment in enumerate(self.segments)
+            if segment.selectable
+            for start, end in zip(segment.starts.tolist(), segment.ends.tolist(), strict=True)
         )
+        scores, rationale = nullable(self.row.scores), self.row.rationale.tolist()
+        found = zip(places, scores, rationale, strict=True)
+        return tuple(Word(*place, score, selected) for place, score, selected in found)
 
     @cached_property
     def rationale(self) -> tuple[Span, ...]:
         """The hard rationale as stretches of characters: selected words that stand side by side are one."""
-        return tuple(
-            Span(self.segments[part].text[start:end], start, end, part) for part, start, end in self._stretches()
-        )
+        spans: list[Span] = []
+        before: Word | None = None
+        for word in self.words:
+            if word.selected:
+                joined = before is not None and before.selected and before.part == word.part
+                start = spans.pop().start if joined else word.start
+                spans.append(Span(self.segments[word.part].text[start : word.end], start, word.end, word.part))
+            before = word
+        return tuple(spans)
 
     def top(self, n: int = 5) -> list[tuple[str, float]]:
         """The `n` most important words with their scores, most important first."""
@@ -130,11 +143,11 @@ class ExplainedText:
 
     @cached_property
     def faithfulness(self) -> Faithfulness | None:
-        """What hiding the rationale does to the answer; None unless it was asked for."""
+        """How hiding the top words changes the answer; None if it was not measured."""
         if self._checked is None:
             return None
         how, fractions = self._checked
-        answer = list(self.probabilities).index(self.label)
+        answer = self._place
         full = self.row.probabilities[answer : answer + 1]
 
         def p(kind: str) -> Any:
@@ -190,8 +203,7 @@ class ExplainedText:
         lines = [(f"\x1b[1m{head}\x1b[0m" if color else head) + (f"  ({others})" if others else "")]
         lines += [terminal(pieces, color=color) for pieces in self._pieces()]
         if self.choices:
-            chosen = list(self.probabilities).index(self.label)
-            lines.append(f"answer: {plain(self.choices[chosen], lines=False)}")
+            lines.append(f"answer: {plain(self.choices[self._place], lines=False)}")
         if top := self.top():
             lines.append("top words: " + ", ".join(f"{plain(word, lines=False)} {score:.3g}" for word, score in top))
         return "\n".join([*lines, *self._notes()])
@@ -224,33 +236,13 @@ class ExplainedText:
             for pieces in self._pieces()
         )
         if self.choices:
-            chosen = list(self.probabilities).index(self.label)
-            texts += f"<p>answer: {escape(self.choices[chosen])}</p>"
+            texts += f"<p>answer: {escape(self.choices[self._place])}</p>"
         notes = "".join(f'<p style="opacity:.75;margin:.2em 0">{note}</p>' for note in self._notes())
         return (
             f'<div style="font-family:sans-serif;max-width:48em"><p style="margin:.2em 0"><b>'
             f"{escape(self.label)}</b> {self.probability:.3f}</p>{texts}"
             f'<ul style="opacity:.75;margin:.2em 0">{names}</ul>{notes}</div>'
         )
-
-    def _places(self) -> Iterator[tuple[int, Segment, int, int]]:
-        for part, segment in enumerate(self.segments):
-            if segment.selectable:
-                for start, end in zip(segment.starts.tolist(), segment.ends.tolist(), strict=True):
-                    yield part, segment, start, end
-
-    def _stretches(self) -> list[tuple[int, int, int]]:
-        """Part, start and end of each run of selected words."""
-        found: list[tuple[int, int, int]] = []
-        before = False
-        for (part, _, start, end), selected in zip(self._places(), self.row.rationale.tolist(), strict=True):
-            if selected:
-                if before and found[-1][0] == part:
-                    found[-1] = (part, found[-1][1], end)
-                else:
-                    found.append((part, start, end))
-            before = selected
-        return found
 
     def _pieces(self) -> list[list[Piece]]:
         """The texts cut into words and what is between them; what is between two selected words is marked too."""

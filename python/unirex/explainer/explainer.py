@@ -1,4 +1,4 @@
-"""Ask a model why: `Explainer.from_pretrained(folder)(text)`, for texts, pairs, choices and streams of them."""
+"""`Explainer.from_pretrained(folder)(text)`: labels and rationales for texts, pairs, choices and streams of them."""
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,14 +14,14 @@ from unirex.data.raw_text import Words
 from unirex.disk.checkpoint import atomic_folder
 from unirex.disk.predictions import Prediction
 from unirex.explainer.answer import ExplainedText
-from unirex.explainer.inputs import Columns, Reader, numbered
+from unirex.explainer.inputs import Columns, InputReader, numbered
 from unirex.judging.predict import OWN, EvalConfig, Judging, Place, predict
 from unirex.judging.saved import Loading, Saved, find_model, load_saved
 from unirex.rationale.perturb import How
 from unirex.schema import FRACTIONS, Example
 
 WINDOW = 1024
-"""Inputs held at a time while streaming: enough to put those of like length into one batch."""
+"""Inputs held at a time while streaming, so that batches can have inputs of similar length."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class ExplainConfig:
         fraction: share of the words in the hard rationale, in (0, 1]; None = the model's own (the mean share that
             humans marked in its training set).
         threshold: instead of a fraction: every word with at least this score is in the rationale.
-        faithfulness: whether to measure what hiding the top words does to the answer (ten more passes a text at most).
+        faithfulness: whether to measure how hiding the top words changes the answer (up to ten more passes per text).
         fractions: shares that faithfulness is measured at, ascending.
         how: how tokens are hidden for it.
         batch_size: inputs in one pass.
@@ -70,12 +70,12 @@ class ExplainConfig:
 
 
 class Explainer:
-    """A model that answers and says which words its answer rests on.
+    """A model whose answers come with the words they rest on.
 
-    Call it on a text, on a pair (a tuple of two texts), on a row (a mapping with `text` and, where the model wants
-    them, `text_pair`, `query` or `choices`), on a list of those, or on anything that yields them, such as a data set of
-    the `datasets` library: one input gives an `ExplainedText`, a list gives a list, everything else a lazy iterator in
-    the order of the inputs that never holds more than `WINDOW` of them.
+    Call it on a text, a pair (a tuple of two texts), a row (a mapping with `text` and, if the model needs them,
+    `text_pair`, `query` or `choices`), a list of those, or another iterable of them, such as a data set of the
+    `datasets` library. One input gives an `ExplainedText`, a list gives a list, and any other iterable a lazy iterator
+    in the order of the inputs that holds at most `WINDOW` of them.
     """
 
     def __init__(
@@ -103,12 +103,12 @@ class Explainer:
         revision: str | None = None,
         **loading: Unpack[Loading],
     ) -> "Explainer":
-        """The explainer for a saved model: a folder, a run's folder, or a name on the Hub. Runs no code of its own.
+        """The explainer for a saved model: a folder, a run's folder, or a name on the Hub; runs no code from it.
 
         Args:
             path: a model trained by this package, or any sequence classifier of the transformers library.
             attribution: scores from the model's gradients instead of its extractor (`unirex.extractors.attribution`);
-                classifiers that were not trained by this package need it.
+                required for classifiers that were not trained by this package.
             steps: of integrated gradients.
             device: default: the first GPU, else the CPU.
             words: what a word of raw text is: `text`, or `space` as in data sets that are split by spaces.
@@ -134,7 +134,7 @@ class Explainer:
     @overload
     def __call__(self, inputs: Iterable[Any], **settings: Any) -> Iterator[ExplainedText]: ...
     def __call__(self, inputs: Any, **settings: Any) -> Any:
-        """What the model answers and why: one, a list, or a lazy iterator, as the inputs are.
+        """The answers with their rationales: one, a list, or a lazy iterator, like the inputs.
 
         Args:
             inputs: see the class.
@@ -150,14 +150,18 @@ class Explainer:
         self, source: Iterable[Any], *, columns: Columns | None = None, **settings: Any
     ) -> Iterator[ExplainedText]:
         """Answers for everything that `source` yields, in its order, in bounded memory."""
-        config = explain_config(settings)
+        known = [field.name for field in fields(ExplainConfig)]
+        for name in settings:
+            if name not in known:
+                raise TypeError(f"there is no setting {name!r}, expected {', '.join(known)} or columns")
+        config = ExplainConfig(**settings)
         reader = self.reader(columns)
         examples = (reader.example(item, number) for number, item in numbered(source))
         return self.explain(examples, config)
 
-    def reader(self, columns: Columns | None = None) -> Reader:
-        """What makes examples of inputs."""
-        return Reader(labels=self.labels, choice=self.saved.choice, words=self.words, columns=columns)
+    def reader(self, columns: Columns | None = None) -> InputReader:
+        """A reader that turns inputs into examples."""
+        return InputReader(labels=self.labels, choice=self.saved.choice, words=self.words, columns=columns)
 
     def explain(self, examples: Iterable[Example], config: ExplainConfig) -> Iterator[ExplainedText]:
         """Answers for examples, in their order; at most `WINDOW` of them are held."""
@@ -197,7 +201,7 @@ class Explainer:
         return {places[i]: (_thresholded(row, config.threshold), cut[i]) for i, row in rows}
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Saves the model as it was loaded: weights, tokenizers, model card. A complete folder, or none."""
+        """Saves the model as it was loaded: weights, tokenizers, model card. Writes a complete folder or none."""
         with atomic_folder(Path(folder)) as temporary:
             self._copy(temporary)
 
@@ -205,7 +209,7 @@ class Explainer:
         """Uploads weights, tokenizers and model card to the Hugging Face Hub; returns the address of the commit.
 
         Args:
-            repo_id: `name` or `organisation/name`; made where there is none.
+            repo_id: `name` or `organization/name`; created if it does not exist.
             private: of a new repository.
             token: default: that of `hf auth login`.
         """
@@ -238,21 +242,8 @@ class Explainer:
         )
 
 
-def explain_config(settings: Mapping[str, Any]) -> ExplainConfig:
-    """The configuration that keyword arguments ask for.
-
-    Raises:
-        TypeError: there is no such setting.
-    """
-    known = [field.name for field in fields(ExplainConfig)]
-    for name in settings:
-        if name not in known:
-            raise TypeError(f"there is no setting {name!r}, expected {', '.join(known)} or columns")
-    return ExplainConfig(**settings)
-
-
 def _alike(examples: list[Example]) -> list[list[int]]:
-    """Places of the examples by their number of choices: those that can be one batch."""
+    """Places of the examples, grouped by their number of choices: a batch has one number."""
     groups: dict[int, list[int]] = {}
     for place, example in enumerate(examples):
         groups.setdefault(len(example.choices), []).append(place)
@@ -260,7 +251,7 @@ def _alike(examples: list[Example]) -> list[list[int]]:
 
 
 def _thresholded(row: Prediction, threshold: float | None) -> Prediction:
-    """The row with the words from the threshold upwards as its rationale; a word the model never saw is not in it."""
+    """The row with the words of at least this score as its rationale; never a word that the model did not see."""
     if threshold is None:
         return row
     return replace(row, rationale=np.nan_to_num(row.scores, nan=-np.inf) >= threshold)
@@ -273,6 +264,3 @@ def _device(device: torch.device | str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device is {str(device)!r}: {str(error).strip().splitlines()[0]}") from None
     return found
-
-
-__all__ = ["Columns", "ExplainConfig", "ExplainedText", "Explainer"]

@@ -1,4 +1,4 @@
-"""What people hand in to be explained - a text, a pair, a question with choices, a row of a table - as examples."""
+"""Inputs to be explained (a text, a pair, a question with choices, a row of a table) as examples."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,17 @@ from typing import Any
 from unirex.data.errors import DataError, located, shown, wrong
 from unirex.data.gold import cell_list
 from unirex.data.raw_text import Words, find_words
+from unirex.data.record import id_text, name_of
 from unirex.schema import Example, Segment
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which fields of a row hold what. Only `text` must be there; a field named here by hand must be there too.
+    """Which fields of a row hold what. A row must have `text` and every field that is named here.
 
     Attributes:
         text: the text to explain: a string, or a list of words.
-        pair: a second text of the same standing (premise and hypothesis).
+        pair: a second text whose words may be selected too (premise and hypothesis).
         query: a question or claim about the text, which the model reads first and which is never selected.
         choices: a list of answers to choose from.
         id: names the row; default: its number from 0.
@@ -37,14 +38,14 @@ _USUAL = Columns(pair="text_pair", query="query", choices="choices", id="id")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reader:
+class InputReader:
     """Makes examples.
 
     Attributes:
         labels: class names of the model, in order; of a multiple choice the names of its choices.
         choice: whether the model chooses between answers.
         words: what a word of raw text is.
-        columns: which fields of a row hold what; None = those with the usual names that are there.
+        columns: which fields of a row hold what; None = those of the usual names that the row has.
     """
 
     labels: Sequence[str]
@@ -56,14 +57,14 @@ class Reader:
         """The example for a text, a pair (tuple of two texts), or a row (mapping of fields).
 
         Args:
-            item: what was handed in.
-            number: its place, from 0; its id where it has none.
+            item: the input.
+            number: its place, from 0; also its id if it has none.
             where: place for messages; default `input NUMBER`.
 
         Raises:
             DataError: one line with place, field, what was found and what was expected.
 
-        >>> reader = Reader(labels=("neg", "pos"), choice=False)
+        >>> reader = InputReader(labels=("neg", "pos"), choice=False)
         >>> reader.example({"text": "fine film", "query": "is it?"}, 0).words
         ['fine', 'film']
         """
@@ -86,12 +87,12 @@ class Reader:
         query = None if columns.query is None else self._segment(where, row, columns.query, selectable=False)
         if pair is not None and query is not None:
             raise DataError(f"{where}: {columns.pair} and {columns.query} are both given, expected one of them")
-        segments = (text,) if pair is None and query is None else (text, pair) if pair is not None else (query, text)
+        segments = tuple(segment for segment in (query, text, pair) if segment is not None)
         choices = () if columns.choices is None else _choices(where, row, columns.choices)
         names = self._choice_names(where, columns, choices, segments)
         return Example(
-            id=str(number) if columns.id is None else _id(where, row, columns.id),
-            segments=tuple(segment for segment in segments if segment is not None),
+            id=str(number) if columns.id is None else id_text(where, columns.id, _field(where, row, columns.id)),
+            segments=segments,
             label=None if columns.label is None else _label(where, row, columns.label, names or self.labels),
             choices=choices,
             choice_labels=names,
@@ -100,20 +101,17 @@ class Reader:
     def _segment(self, where: str, row: Mapping[str, Any], field: str, *, selectable: bool = True) -> Segment:
         value = _field(where, row, field)
         if isinstance(value, list) and all(isinstance(word, str) and word.strip() for word in value):
-            segment = Segment.from_words(value, selectable=selectable)
-        elif isinstance(value, str):
-            segment = find_words(value, self.words, selectable=selectable)
-        else:
-            raise wrong(where, field, value, "text or a list of words")
-        _refuse_half_characters(where, field, segment.text)
-        return segment
+            return Segment.from_words(value, selectable=selectable)
+        if isinstance(value, str):
+            return find_words(value, self.words, selectable=selectable)
+        raise wrong(where, field, value, "text or a list of words")
 
     def _choice_names(
-        self, where: str, columns: Columns, choices: tuple[str, ...], segments: Sequence[Segment | None]
+        self, where: str, columns: Columns, choices: tuple[str, ...], segments: Sequence[Segment]
     ) -> tuple[str, ...]:
         if not self.choice:
             if choices:
-                raise DataError(f"{where}: there are choices, expected none: the model tells classes apart")
+                raise DataError(f"{where}: there are choices, expected none: the model has classes")
             return ()
         if len(segments) > 1:
             raise DataError(f"{where}: there is a second text, expected one text with its choices")
@@ -149,42 +147,19 @@ def _choices(where: str, row: Mapping[str, Any], field: str) -> tuple[str, ...]:
     for choice in choices:
         if not isinstance(choice, str) or not choice.strip():
             raise wrong(where, f"a choice in {field}", choice, "text")
-        _refuse_half_characters(where, field, choice)
     return tuple(str(choice) for choice in choices)
-
-
-def _id(where: str, row: Mapping[str, Any], field: str) -> str:
-    value = _field(where, row, field)
-    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
-        raise wrong(where, field, value, "text or a whole number")
-    return str(value)
 
 
 def _label(where: str, row: Mapping[str, Any], field: str, names: Sequence[str]) -> str | None:
     value = _field(where, row, field)
-    if value is None or value == "":
-        return None
-    if str(value) in names:
-        return str(value)
-    if str(value).isdecimal() and int(value) < len(names):
-        return names[int(value)]
-    raise wrong(where, field, value, f"one of {', '.join(names)}, or their number from 0")
-
-
-def _refuse_half_characters(where: str, field: str, text: str) -> None:
-    """JSON can spell half of a surrogate pair, which no tokenizer takes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        found = f"{text[error.start]!a} at character {error.start}"
-        raise DataError(f"{where}: {field} has {found}, expected whole characters") from None
+    return name_of(where, field, None if value is None or value == "" else str(value), names)
 
 
 def numbered(items: Any) -> Iterator[tuple[int, Any]]:
-    """Items with their places; anything that cannot be gone through is an error."""
+    """Items with their places."""
     try:
         return enumerate(items)
     except TypeError:
         raise DataError(
-            f"the input is {shown(items)}, expected a text, a pair, a row, or something that yields them"
+            f"the input is {shown(items)}, expected a text, a pair, a row, or an iterable of these"
         ) from None

@@ -1,9 +1,10 @@
-"""Explanations out to files, row by row: Parquet in the layout of prediction files, JSONL and CSV with its columns."""
+"""Explanations written to files row by row: Parquet in the layout of prediction files, JSONL and CSV alike."""
 
 import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unirex.disk.atomic import atomic_write
-from unirex.disk.predictions import Header, to_table
+from unirex.disk.predictions import FileHeader, Prediction, nullable, to_table
 from unirex.explainer.answer import ExplainedText
 
 AT_ONCE = 1024
 """Rows of a Parquet file written together."""
 
+OUTPUTS = (".parquet", ".jsonl", ".csv")
+_MEASURES = ("comprehensiveness", "sufficiency")
 _SPANS = pa.list_(pa.struct([("part", pa.int32()), ("start", pa.int64()), ("end", pa.int64())]))
 
 Write = Callable[[ExplainedText], None]
@@ -24,47 +27,52 @@ Write = Callable[[ExplainedText], None]
 
 @contextmanager
 def explanation_file(
-    path: str | Path, header: Header, *, fractions: tuple[float, ...], model: str, data: str
+    path: str | Path, header: FileHeader, *, fractions: tuple[float, ...], model: str, data: str
 ) -> Iterator[Write]:
     """A function that adds an explanation to a file; the file appears under `path` once it is complete.
 
     Args:
-        path: its name says the format: `.parquet`, `.jsonl` or `.csv`.
-        header: what holds for all rows.
+        path: its ending is the format: `.parquet`, `.jsonl` or `.csv`.
+        header: of the file.
         fractions: those that faithfulness was measured at.
-        model: what explained.
-        data: which data.
+        model: its name.
+        data: its name.
 
     Raises:
         ValueError: another ending.
     """
-    formats = {".parquet": _parquet, ".jsonl": _jsonl, ".csv": _csv}
-    make = formats.get(Path(path).suffix)
-    if make is None:
-        raise ValueError(f"{path}: the file's name ends in {Path(path).suffix!r}, expected one of {', '.join(formats)}")
-    with make(Path(path), header, fractions, model, data) as write:
+    path = Path(path)
+    check_format(path)
+    if path.suffix == ".parquet":
+        opened = _parquet(path, partial(to_table, header=header, fractions=fractions, model=model, data=data))
+    else:
+        opened = _jsonl(path) if path.suffix == ".jsonl" else _csv(path)
+    with opened as write:
         yield write
 
 
-def _fields(answer: ExplainedText, header: Header) -> dict[str, Any]:
+def check_format(path: Path) -> None:
+    """Raises ValueError if the name of an output file has an unknown ending."""
+    if path.suffix not in OUTPUTS:
+        raise ValueError(f"output is {str(path)!r}, expected a name that ends in one of {', '.join(OUTPUTS)}")
+
+
+def _fields(answer: ExplainedText) -> dict[str, Any]:
     """One row: the columns of docs/predictions.md for a single text, and what docs/explain.md adds."""
     row = answer.row
-    fields: dict[str, Any] = {
+    return {
         "id": row.id,
-        "label": row.label,
+        **({} if row.label is None else {"label": row.label}),
         "prediction": row.prediction,
-        "labels": list(answer.probabilities) or list(header.labels),
+        "labels": list(answer.probabilities),
         "probabilities": row.probabilities.tolist(),
         "words": row.words,
-        "scores": [None if score != score else score for score in row.scores.tolist()],  # noqa: PLR0124 - NaN
+        "scores": nullable(row.scores),
         "rationale": row.rationale.tolist(),
         "documents": row.documents,
         **_extra(answer),
         "words_cut": row.words_cut,
     }
-    if row.label is None:
-        del fields["label"]
-    return fields
 
 
 def _extra(answer: ExplainedText) -> dict[str, Any]:
@@ -79,28 +87,25 @@ def _extra(answer: ExplainedText) -> dict[str, Any]:
     }
 
 
-_MEASURES = ("comprehensiveness", "sufficiency")
-
-
 @contextmanager
-def _jsonl(path: Path, header: Header, fractions: tuple[float, ...], model: str, data: str) -> Iterator[Write]:
+def _jsonl(path: Path) -> Iterator[Write]:
     with atomic_write(path, "w") as file:
 
         def write(answer: ExplainedText) -> None:
-            file.write(json.dumps(_fields(answer, header), ensure_ascii=False) + "\n")
+            file.write(json.dumps(_fields(answer), ensure_ascii=False) + "\n")
 
         yield write
 
 
 @contextmanager
-def _csv(path: Path, header: Header, fractions: tuple[float, ...], model: str, data: str) -> Iterator[Write]:
+def _csv(path: Path) -> Iterator[Write]:
     """Cells that hold lists are JSON; `rationale_text` is the rationale to read."""
     with atomic_write(path, "w") as file:
         writer: csv.DictWriter[str] | None = None
 
         def write(answer: ExplainedText) -> None:
             nonlocal writer
-            fields = {"id": answer.id, "label": None, **_fields(answer, header)}
+            fields = {"id": answer.id, "label": None, **_fields(answer)}
             fields["rationale_text"] = " … ".join(span.text for span in answer.rationale)
             if writer is None:
                 writer = csv.DictWriter(file, list(fields), lineterminator="\n")
@@ -115,15 +120,14 @@ def _csv(path: Path, header: Header, fractions: tuple[float, ...], model: str, d
 
 
 @contextmanager
-def _parquet(path: Path, header: Header, fractions: tuple[float, ...], model: str, data: str) -> Iterator[Write]:
+def _parquet(path: Path, table_of: Callable[[list[Prediction]], pa.Table]) -> Iterator[Write]:
     waiting: list[ExplainedText] = []
     with atomic_write(path) as file:
         writer: pq.ParquetWriter | None = None
 
         def flush() -> None:
             nonlocal writer
-            rows = [answer.row for answer in waiting]
-            table = _widened(to_table(rows, header, fractions=fractions, model=model, data=data), waiting)
+            table = _widened(table_of([answer.row for answer in waiting]), waiting)
             writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd", write_page_checksum=True)
             writer.write_table(table)
             waiting.clear()

@@ -21,9 +21,9 @@ _Pipeline: Any = Pipeline  # typed for its own subclasses only
 class RationalePipeline(_Pipeline):  # type: ignore[misc]
     """Texts to labels with the words they rest on: `pipeline("rationale-classification", model=folder)`.
 
-    Takes what an `Explainer` takes and gives `ExplainedText.to_dict()`: one for one input, a list for a list, a lazy
-    iterator for everything else. Settings (fraction, threshold, faithfulness, batch_size, ...) are keywords of the call
-    or of `pipeline`; a classifier without an extractor needs `attribution`. Batches hold inputs of like length.
+    Takes the inputs of an `Explainer` and returns `ExplainedText.to_dict()`: one for one input, a list for a list, a
+    lazy iterator for any other iterable. Settings (fraction, threshold, faithfulness, batch_size, ...) are keywords of
+    the call or of `pipeline`; a classifier without an extractor needs `attribution`.
     """
 
     _load_tokenizer = True
@@ -49,7 +49,7 @@ class RationalePipeline(_Pipeline):  # type: ignore[misc]
         return {}, settings, {}
 
     def __call__(self, inputs: Any, **settings: Any) -> Any:
-        """What the model answers and why, as plain values."""
+        """The answers with their rationales, as plain values."""
         settings = {**self._forward_params, **settings}
         if self._batch_size is not None:
             settings.setdefault("batch_size", self._batch_size)
@@ -60,9 +60,9 @@ class RationalePipeline(_Pipeline):  # type: ignore[misc]
         plain = (answer.to_dict() for answer in found)
         return list(plain) if isinstance(inputs, list) else plain
 
-    # The base class asks for these three; `__call__` goes past them, since it makes batches by length.
+    # The base class requires these three; `__call__` bypasses them, since it batches by length.
     def preprocess(self, inputs: Any, **_: Any) -> dict[str, Any]:
-        """One input, as it came."""
+        """One input, unchanged."""
         return {"inputs": inputs}
 
     def _forward(self, model_inputs: Mapping[str, Any], **settings: Any) -> dict[str, Any]:

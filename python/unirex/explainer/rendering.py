@@ -9,7 +9,7 @@ from unirex.text import plain
 
 
 class Piece(NamedTuple):
-    """A stretch of text: its importance from 0 to 1 (None: no word, or never seen), and whether it is marked."""
+    """A stretch of text: its importance from 0 to 1 (None = not a word the model saw), and whether it is marked."""
 
     text: str
     shade: float | None

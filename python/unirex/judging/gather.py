@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from unirex.data.collate import EncodedSet
 from unirex.disk.atomic import atomic_write
-from unirex.disk.predictions import Header, Prediction, to_table, write_table
+from unirex.disk.predictions import FileHeader, Prediction, to_table, write_table
 from unirex.disk.run_folder import CONTROLS, RunFolder
 from unirex.judging.collapse import collapse_signs
 from unirex.judging.predict import BY_CONSTRUCTION, OWN, Clock, Judging, Place, predict
@@ -74,7 +74,7 @@ def _table(rows: Sequence[tuple[int, Prediction]], n: int, source: str, judging:
     by_place, about = dict(rows), judging.about
     if len(by_place) != len(rows) or (source == OWN and len(by_place) != n):
         raise RuntimeError(f"{len(rows)} rows for {n} instances: the processes lost or repeated some")
-    header = Header(
+    header = FileHeader(
         labels=tuple(judging.labels),
         choice=about.choice,
         headline=about.headline,

@@ -14,7 +14,6 @@ from transformers import (
 )
 
 from unirex import modeling
-from unirex.data.align import Pooling
 from unirex.data.collate import Batch, Rows
 from unirex.data.tokenization import load_tokenizer, resolve_path
 from unirex.data.tools import Tools, own_tokenizer
@@ -28,6 +27,7 @@ from unirex.judging.classifier import Classifier, classify
 from unirex.methods import find_method
 from unirex.methods.method import Explainable, Explanation, Method, saved_config
 from unirex.modeling import UnirexModel
+from unirex.rationale.selection import Pooling
 
 STEPS = 50
 """Points on the way from the baseline, for integrated gradients."""
