@@ -240,7 +240,7 @@ def _borrow(run: Run) -> tuple[Progress, float]:
     Raises:
         ValueError: that run is not finished, or its training settings differ.
     """
-    source = RunFolder.at(str(run.config.trained))
+    source = RunFolder(str(run.config.trained))
     ours, theirs = training_part(plain(run.config)), training_part(stored_config(source.config))
     for key in sorted({*ours, *theirs}):
         if ours.get(key) != theirs.get(key):
