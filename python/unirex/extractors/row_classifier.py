@@ -60,20 +60,20 @@ class RowClassifier:
         )
 
     def attributions(
-        self, batch: Batch, logits_IC: Tensor, how: Attribution, config: AttributionConfig, fill: FillTokens
+        self, batch: Batch, logits_IC: Tensor, attribution: Attribution, config: AttributionConfig, fill: FillTokens
     ) -> tuple[Tensor, Tensor | None]:
         """Scores float32 [B, L] of the predicted class's logit (multiple choice: of each row's own), without gradient.
 
         With them what they miss of completeness, where that means something; see `attribute`.
         """
         target = self.target(batch, logits_IC.argmax(1), config.max_tokens, fill)
-        return attribute(target, batch.words_BL, how, config, self.vector_head)
+        return attribute(target, batch.words_BL, attribution, config, self.vector_head)
 
     def attributed(
         self,
         batch: Batch,
         class_I: Tensor,
-        how: Attribution,
+        attribution: Attribution,
         config: AttributionConfig,
         fill: FillTokens,
         *,
@@ -84,10 +84,10 @@ class RowClassifier:
         With `train_scores` the scores carry gradient to every weight of the classifier, a second derivative.
         """
         target = self.target(batch, class_I, config.max_tokens, fill)
-        if not train_scores and how not in IN_TRAINING:
+        if not train_scores and attribution not in IN_TRAINING:
             logits_IC = self.perturbed(batch.rows, batch.n_choices)
-            return logits_IC, attribute(target, batch.words_BL, how, config, self.vector_head)[0]
+            return logits_IC, attribute(target, batch.words_BL, attribution, config, self.vector_head)[0]
         logits_BC, scores_BL = with_logits(
-            target, how, config.pooling_of(how), self.vector_head, train_scores=train_scores
+            target, attribution, config.pooling_of(attribution), self.vector_head, train_scores=train_scores
         )
         return self.by_instance(logits_BC, batch.n_choices), scores_BL

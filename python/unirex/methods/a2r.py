@@ -12,8 +12,9 @@ from unirex.encoder.backbone import encode
 from unirex.methods.method import Counts, Method, MethodConfig, plausibility_term, task_term
 from unirex.methods.objectives import BY_ROW, Divergence, PlausCriterion, jensen_shannon, task_loss
 from unirex.modeling import UnirexModel
-from unirex.rationale.perturb import How, perturbed_logits
+from unirex.rationale.perturb import perturbed_logits
 from unirex.rationale.selection import rationale_masks
+from unirex.schema import Perturbation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class A2rConfig(MethodConfig):
     """
 
     name: str = "a2r"
-    how: How = "attention"
+    how: Perturbation = "attention"
     fraction: float | None = None
     fractions: tuple[float, ...] | None = None
     soft_weight: float = 1.0
@@ -102,15 +103,8 @@ class A2r(Method):
             ]
         )
         hard_KIC = perturbed_logits(
-            lambda rows: self.model.perturbed(rows, batch.n_choices),
-            batch.rows,
-            rationale_KBL,
-            batch.selectable_BL,
-            kinds=["keep"],
-            how=c.how,
-            fill=self.fill,
-            n_choices=batch.n_choices,
-        )[0]
+            lambda rows: self.model.perturbed(rows, batch.n_choices), batch, rationale_KBL, ["keep"], c.how, self.fill
+        )["keep"]
         soft_IC = self._soft_logits(batch, attention(scores_BL, batch.selectable_BL, batch.rows.visible_BL))
         task_I, soft_I = task_loss(hard_KIC, batch.labels_I).mean(0), task_loss(soft_IC, batch.labels_I)
         return {

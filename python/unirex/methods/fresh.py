@@ -22,8 +22,9 @@ from unirex.methods.method import (
 from unirex.methods.objectives import BY_ROW, PlausCriterion, task_loss
 from unirex.methods.remembered import Remembered
 from unirex.modeling import UnirexModel
-from unirex.rationale.perturb import How, hidden_tokens, perturb
+from unirex.rationale.perturb import hidden_tokens, perturb
 from unirex.rationale.selection import Rounding, rationale_masks
+from unirex.schema import Perturbation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class FreshConfig(MethodConfig):
     """
 
     name: str = "fresh"
-    how: How = "attention"
+    how: Perturbation = "attention"
     fraction: float | None = None
     shape: Literal["top_k", "contiguous"] = "top_k"
     rounding: Rounding = "half_even"

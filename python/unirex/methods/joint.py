@@ -32,10 +32,10 @@ from unirex.methods.objectives import (
 )
 from unirex.modeling import UnirexModel
 from unirex.rationale.adaptive_step import AdaptiveStep
-from unirex.rationale.perturb import How, Kind, View, perturb, perturbed_logits
+from unirex.rationale.perturb import View, perturb, perturbed_logits
 from unirex.rationale.relaxation import READS, Relaxation, reads
 from unirex.rationale.selection import relaxed_masks, select
-from unirex.schema import FRACTIONS
+from unirex.schema import FRACTIONS, Perturbation
 from unirex.text import current
 
 
@@ -75,7 +75,7 @@ class JointConfig(MethodConfig):
     name: str = "joint"
     fractions: tuple[float, ...] = FRACTIONS
     fractions_per_step: int | None = None
-    how: How = "attention"
+    how: Perturbation = "attention"
     comp_weight: float = 0.5
     suff_weight: float = 0.5
     plaus_weight: float = 0.5
@@ -268,19 +268,15 @@ class Joint(Method):
         and perturbed rows then share one pass.
         """
         c = self.config
-        wanted: tuple[tuple[Kind, float], ...] = (("remove", c.comp_weight), ("keep", c.suff_weight))
-        kinds = [kind for kind, weight in wanted if weight > 0]
-        if self.model.extractor is None or not self.model.extractor.apart or not kinds:
+        wanted: tuple[tuple[View, float], ...] = (("remove", c.comp_weight), ("keep", c.suff_weight))
+        views = [view for view, weight in wanted if weight > 0]
+        if self.model.extractor is None or not self.model.extractor.apart or not views:
             logits_IC, scores_BL = self._scored(batch)
-            if scores_BL is None or not kinds:
+            if scores_BL is None or not views:
                 return logits_IC, scores_BL, {}
-            return (
-                logits_IC,
-                scores_BL,
-                self._perturbed_logits(batch, self._rationales(batch, scores_BL, seed), [*kinds]),
-            )
+            return logits_IC, scores_BL, self._perturbed_logits(batch, self._rationales(batch, scores_BL, seed), views)
         scores_BL = self.model.scores(batch)
-        found = self._perturbed_logits(batch, self._rationales(batch, scores_BL, seed), ["full", *kinds])
+        found = self._perturbed_logits(batch, self._rationales(batch, scores_BL, seed), ["full", *views])
         return found.pop("full")[0], scores_BL, found
 
     def _scored(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
@@ -353,17 +349,14 @@ class Joint(Method):
         return self._run(batch, rationale_KBL, views)
 
     def _run(self, batch: Batch, rationale_KBL: Tensor, views: Sequence[View]) -> dict[View, Tensor]:
-        logits = perturbed_logits(
+        return perturbed_logits(
             lambda rows: self.model.perturbed(rows, batch.n_choices),
-            batch.rows,
+            batch,
             rationale_KBL,
-            batch.selectable_BL,
-            kinds=views,
-            how=self.config.how,
-            fill=self.fill,
-            n_choices=batch.n_choices,
+            views,
+            self.config.how,
+            self.fill,
         )
-        return dict(zip(views, logits, strict=True))
 
     def _comprehensiveness(self, reference_I: Tensor, logits_KIC: Tensor, labels_I: Tensor) -> Tensor:
         c = self.config

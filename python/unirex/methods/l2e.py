@@ -12,7 +12,7 @@ from unirex.methods.method import Counts, Explanation, Method, MethodConfig, Sta
 from unirex.methods.objectives import task_loss
 from unirex.methods.remembered import Remembered
 from unirex.modeling import UnirexModel
-from unirex.rationale.perturb import How
+from unirex.schema import Perturbation
 
 CLASSES = 5
 """Strongly against, against, neutral, for, strongly for the prediction."""
@@ -33,7 +33,7 @@ class L2eConfig(MethodConfig):
     """
 
     name: str = "l2e"
-    how: How = "attention"
+    how: Perturbation = "attention"
     attribution: Attribution = "ig"
     explainer: AttributionConfig = field(default_factory=AttributionConfig)
     score: Literal["expected", "class"] = "expected"

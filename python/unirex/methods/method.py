@@ -12,7 +12,7 @@ from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.extractors.attribution import AttributionConfig
 from unirex.methods.objectives import BY_ROW, PlausCriterion, plausibility_loss
 from unirex.modeling import UnirexModel
-from unirex.rationale.selection import Pooling
+from unirex.schema import WordScore
 
 Total = Callable[[Tensor], Tensor]
 """The sum of a tensor over all processes, the same in each of them."""
@@ -97,7 +97,7 @@ class MethodConfig:
 
     name: str
     unit: Literal["token", "word"] = "token"
-    word_score: Pooling = "max"
+    word_score: WordScore = "max"
     class_weights: tuple[float, ...] | None = None
 
     def unread(self, extractor: str | None) -> dict[str, str]:

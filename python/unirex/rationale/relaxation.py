@@ -61,7 +61,7 @@ class Relaxation:
 
 
 def relax(
-    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None = None
+    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, step: AdaptiveStep | None = None
 ) -> Tensor:
     """Rationales as floats, 0 or 1, [K, B, U], with a gradient to the scores; `count_KB` of each row are 1.
 
@@ -89,7 +89,7 @@ def relax(
         scores_BU: float.
         valid_BU: bool, the units that exist.
         count_KB: int64, at most the number of valid units of the row.
-        how: estimator and settings.
+        relaxation: estimator and settings.
         step: of `aimle`, counts the marks that it moves; None = the step that training starts with.
 
     >>> scores = torch.tensor([[2.0, 1.0, 0.0]], requires_grad=True)
@@ -97,34 +97,36 @@ def relax(
     >>> marks.tolist(), bool(torch.autograd.grad(marks[0, 0, 1], scores)[0][0, 1] > 0)
     ([[[1.0, 0.0, 0.0]]], True)
     """
-    return ESTIMATORS.find(how.estimator)(scores_BU, valid_BU, count_KB, how, step)
+    return ESTIMATORS.find(relaxation.estimator)(scores_BU, valid_BU, count_KB, relaxation, step)
 
 
-def _hard(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None) -> Tensor:
+def _hard(
+    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, step: AdaptiveStep | None
+) -> Tensor:
     return top(scores_BU, valid_BU, count_KB)
 
 
 def _sampled(
-    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None
+    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, step: AdaptiveStep | None
 ) -> Tensor:
-    if how.estimator == "aimle" and step is None:
-        step = AdaptiveStep(how.aimle_target, how.aimle_rate)
-    function: Callable[..., Tensor] = (_Perturbed if how.estimator == "perturbed" else _Imle).apply
-    return function(scores_BU.double(), valid_BU, count_KB, how, step).float()
+    if relaxation.estimator == "aimle" and step is None:
+        step = AdaptiveStep(relaxation.aimle_target, relaxation.aimle_rate)
+    function: Callable[..., Tensor] = (_Perturbed if relaxation.estimator == "perturbed" else _Imle).apply
+    return function(scores_BU.double(), valid_BU, count_KB, relaxation, step).float()
 
 
 def _straight_through(
-    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None
+    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, step: AdaptiveStep | None
 ) -> Tensor:
     scores_BU = scores_BU.double()
-    if how.estimator == "gumbel":
-        scores_BU = scores_BU + how.noise * gumbel(scores_BU)
-    scaled_BU = scores_BU.clamp(-_LARGE, _LARGE) / how.temperature
-    if how.estimator == "subset":
+    if relaxation.estimator == "gumbel":
+        scores_BU = scores_BU + relaxation.noise * gumbel(scores_BU)
+    scaled_BU = scores_BU.clamp(-_LARGE, _LARGE) / relaxation.temperature
+    if relaxation.estimator == "subset":
         soft_KBU = subset_marginals(scaled_BU, valid_BU, count_KB)
     else:
         soft: Callable[..., Tensor] = _SoftTopK.apply
-        soft_KBU = soft(scaled_BU, valid_BU, count_KB, _SHAPES.get(how.estimator, "logistic"))
+        soft_KBU = soft(scaled_BU, valid_BU, count_KB, _SHAPES.get(relaxation.estimator, "logistic"))
     hard_KBU = top(scores_BU, valid_BU, count_KB)
     return hard_KBU + (soft_KBU - soft_KBU.detach()).float()
 
@@ -274,18 +276,20 @@ class _Perturbed(torch.autograd.Function):
     """The top units; backward the Jacobian of their mean under Gaussian noise, by samples."""
 
     @staticmethod
-    def forward(ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, _: None) -> Tensor:
+    def forward(
+        ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, _: None
+    ) -> Tensor:
         hard_KBU = top(scores_BU, valid_BU, count_KB)
         ctx.save_for_backward(scores_BU, valid_BU, count_KB, hard_KBU)
-        ctx.how = how
+        ctx.relaxation = relaxation
         return hard_KBU
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scores_BU, valid_BU, count_KB, hard_KBU = ctx.saved_tensors
-        how: Relaxation = ctx.how
-        scale, n, rows = how.noise, how.samples, len(scores_BU)
+        relaxation: Relaxation = ctx.relaxation
+        scale, n, rows = relaxation.noise, relaxation.samples, len(scores_BU)
         noise_SBU = torch.randn(n, *scores_BU.shape, dtype=scores_BU.dtype, device=scores_BU.device)
         noisy = (scores_BU + scale * noise_SBU).flatten(0, 1)
         drawn = top(noisy, valid_BU.repeat(n, 1), count_KB.repeat(1, n)).unflatten(1, (n, rows))
@@ -303,29 +307,34 @@ class _Imle(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None
+        ctx: Any,
+        scores_BU: Tensor,
+        valid_BU: Tensor,
+        count_KB: Tensor,
+        relaxation: Relaxation,
+        step: AdaptiveStep | None,
     ) -> Tensor:
         ctx.save_for_backward(scores_BU, valid_BU, count_KB)
-        ctx.how, ctx.step = how, step
+        ctx.relaxation, ctx.step = relaxation, step
         return top(scores_BU, valid_BU, count_KB)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scores_BU, valid_BU, count_KB = ctx.saved_tensors
-        how: Relaxation = ctx.how
+        relaxation: Relaxation = ctx.relaxation
         grad_KBU = grads[0].double() * valid_BU
         length_KB1 = torch.linalg.vector_norm(grad_KBU, dim=-1, keepdim=True)
         direction_KBU = grad_KBU / length_KB1.clamp(min=1e-30)
-        step_B1 = torch.full_like(scores_BU[:, :1], how.imle_step)
+        step_B1 = torch.full_like(scores_BU[:, :1], relaxation.imle_step)
         if ctx.step is not None:
             step_B1 = ctx.step.size.double() * _spread(scores_BU, valid_BU)
         step_B1 = step_B1.clamp(min=_SHORTEST)
         # Rows with nothing to choose, and those the loss does not ask about, say nothing about the step.
         asked_KB = _free(valid_BU, count_KB) & (length_KB1[..., 0] > 0)
         total = torch.zeros_like(scores_BU)
-        for _ in range(how.samples):
-            noisy_BU = scores_BU + how.noise * gumbel(scores_BU)
+        for _ in range(relaxation.samples):
+            noisy_BU = scores_BU + relaxation.noise * gumbel(scores_BU)
             now_KBU = top(noisy_BU, valid_BU, count_KB)
             after_KBU = torch.stack(
                 [
@@ -336,7 +345,7 @@ class _Imle(torch.autograd.Function):
             total += ((now_KBU - after_KBU) * length_KB1 / step_B1).sum(0)
             if ctx.step is not None:
                 ctx.step.count((now_KBU != after_KBU).sum(-1)[asked_KB])
-        return total / how.samples, None, None, None, None
+        return total / relaxation.samples, None, None, None, None
 
 
 def _spread(scores_BU: Tensor, valid_BU: Tensor) -> Tensor:
