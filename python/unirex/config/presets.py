@@ -27,9 +27,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 # Attributions in its public code: captum's, with the sum of absolute values for the gradient (Saliency).
 _PAPER_EXPLAINER = {
-    "explainer.ig_steps": 3,
-    "explainer.ig_rule": "gauss_legendre",
-    "explainer.grad_pooling": "abs_sum",
+    "attribution_settings.ig_steps": 3,
+    "attribution_settings.ig_rule": "gauss_legendre",
+    "attribution_settings.grad_pooling": "abs_sum",
 }
 METHOD_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},

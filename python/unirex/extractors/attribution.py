@@ -21,6 +21,7 @@ from unirex.extractors.gradients import (
 )
 from unirex.extractors.occlusion import occlusion
 from unirex.extractors.target import Target
+from unirex.ranges import Count, NotNegative, check_ranges
 from unirex.schema import Perturbation
 
 Attribution = Literal["grad", "input_x_grad", "ig", "gate_ig", "deeplift", "gradient_shap", "attention", "occlusion"]
@@ -50,25 +51,19 @@ class AttributionConfig:
 
     pooling: VectorPooling = "auto"
     grad_pooling: Literal["norm", "abs_sum"] = "norm"
-    ig_steps: int = 3
+    ig_steps: Count = 3
     ig_rule: Rule = "midpoint"
-    shap_samples: int = 5
-    shap_stdev: float = 0.0
+    shap_samples: Count = 5
+    shap_stdev: NotNegative = 0.0
     shap_seed: int = 0
     attention: AttentionKind = "last_layer"
     occlusion_unit: Literal["token", "word"] = "token"
     occlusion_how: Perturbation = "attention"
-    max_tokens: int = 16384
+    max_tokens: Count = 16384
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        for name in ("ig_steps", "shap_samples", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"method.explainer.{name} is {getattr(self, name)}, expected at least 1")
-        if not 0 <= self.shap_stdev < float("inf"):
-            raise ValueError(
-                f"method.explainer.shap_stdev is {self.shap_stdev}, expected a finite number of at least 0"
-            )
+        check_ranges("method.attribution_settings", self)
 
     def pooling_of(self, attribution: Attribution) -> VectorPooling:
         """The pooling of an attribution's vectors."""

@@ -1,11 +1,11 @@
-"""What classifies rows and can be explained by attribution: the task model, and FRESH's support classifier."""
+"""Classifiers of rows that attribution can explain: the task model, and FRESH's support classifier."""
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unirex.data.collate import Batch, FillTokens, Rows
-from unirex.encoder.backbone import Pooling, encode_pooled
+from unirex.encoder.backbone import Pooling, encode, encode_pooled, pool
 from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig, attribute, with_logits
 from unirex.extractors.target import Target
 
@@ -27,13 +27,26 @@ class RowClassifier:
 
     @property
     def vector_head(self) -> nn.Module | None:
-        """What pools attribution vectors in the place of their sum or length."""
+        """What turns attribution vectors into scores instead of their sum or length."""
         return None
 
     def classify(self, pooled_BD: Tensor) -> Tensor:
         """Row logits float32 [B, C] of pooled rows; one column with multiple choice."""
         logits_BC: Tensor = self.classifier(self.dropout(pooled_BD))
         return logits_BC.float()
+
+    def full(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Logits float32 [instances, C] on the full input and scores float32 [B, L], in one pass where shared.
+
+        No scores where they do not come from such a pass.
+        """
+        hidden_BLD, pooler_BD = encode(self.backbone, batch.rows)
+        pooled_BD = pool(hidden_BLD, pooler_BD, batch.rows.visible_BL, self.pooling)
+        return self.by_instance(self.classify(pooled_BD), batch.n_choices), self.own_scores(batch, hidden_BLD)
+
+    def own_scores(self, batch: Batch, hidden_BLD: Tensor) -> Tensor | None:
+        """Scores float32 [B, L] that are no attributions; None where there are none."""
+        return None
 
     def by_instance(self, logits_BC: Tensor, n_choices: int) -> Tensor:
         """Row logits as logits of instances, whose choices are the columns."""
@@ -64,7 +77,7 @@ class RowClassifier:
     ) -> tuple[Tensor, Tensor | None]:
         """Scores float32 [B, L] of the predicted class's logit (multiple choice: of each row's own), without gradient.
 
-        With them what they miss of completeness, where that means something; see `attribute`.
+        Second, what they miss of completeness, where that means something; see `attribute`.
         """
         target = self.target(batch, logits_IC.argmax(1), config.max_tokens, fill)
         return attribute(target, batch.words_BL, attribution, config, self.vector_head)

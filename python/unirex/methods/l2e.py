@@ -1,17 +1,18 @@
 """L2E: Learning to Explain: Generating Stable Explanations Fast (Situ et al., ACL 2021)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens
-from unirex.extractors.attribution import Attribution, AttributionConfig
-from unirex.methods.method import Counts, Explanation, Method, MethodConfig, Stage, task_term
+from unirex.extractors.attribution import Attribution
+from unirex.methods.method import AttributingConfig, Counts, Explanation, Method, Stage, task_term
 from unirex.methods.objectives import task_loss
 from unirex.methods.remembered import Remembered
 from unirex.modeling import UnirexModel
+from unirex.ranges import Count
 from unirex.schema import Perturbation
 
 CLASSES = 5
@@ -19,14 +20,13 @@ CLASSES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class L2eConfig(MethodConfig):
+class L2eConfig(AttributingConfig):
     """Settings of L2E.
 
     Attributes:
         name: of the method.
         how: the headline perturbation of training; L2E perturbs nothing.
         attribution: what is distilled.
-        explainer: settings of that attribution.
         score: a token's score from its five classes: the `expected` class, or the likeliest `class` as a whole number
             from -2 to 2 (the UNIREX code; many ties).
         task_epochs: most epochs of the task model; None = `train.epochs`.
@@ -35,14 +35,8 @@ class L2eConfig(MethodConfig):
     name: str = "l2e"
     how: Perturbation = "attention"
     attribution: Attribution = "ig"
-    explainer: AttributionConfig = field(default_factory=AttributionConfig)
     score: Literal["expected", "class"] = "expected"
-    task_epochs: int | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        if self.task_epochs is not None and self.task_epochs < 1:
-            raise ValueError(f"method.task_epochs is {self.task_epochs}, expected at least 1 or null")
+    task_epochs: Count | None = None
 
 
 def importance_classes(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
@@ -76,7 +70,7 @@ def expected_class(logits: Tensor) -> Tensor:
 
 
 class L2e(Method):
-    """A task model is trained and frozen; an explainer of its own learns to say what attribution would say of it."""
+    """A task model is trained and frozen; then an extractor learns to predict its attributions."""
 
     config_class = L2eConfig
     extractors = ("dual",)
@@ -144,7 +138,7 @@ class L2e(Method):
     def _attributed(self, batch: Batch) -> Explanation:
         c = self.config
         logits_IC = self.model.perturbed(batch.rows, batch.n_choices)
-        scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
+        scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.attribution_settings, self.fill)
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
     def explain(self, batch: Batch) -> Explanation:

@@ -1,7 +1,7 @@
 """Selections that carry gradient: forward an exact top-k, backward one of several estimators.
 
-The paper's selection is hard and detached, so comprehensiveness and sufficiency never train the extractor. Every
-estimator here marks exactly `count` units in the forward pass, and sends a gradient to the scores of all units.
+The paper's selection is hard and detached, so comprehensiveness and sufficiency never train the extractor. The
+estimators here mark exactly `count` units in the forward pass and, but for `hard`, send a gradient to all scores.
 """
 
 from collections.abc import Callable
@@ -13,51 +13,46 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unirex.plugins import Registry
+from unirex.ranges import Count, NotNegative, Positive, check_ranges
 from unirex.rationale.adaptive_step import AdaptiveStep
 
 Estimator = Literal["hard", "logistic", "laplace", "gumbel", "perturbed", "imle", "aimle", "subset", "capped_simplex"]
 """Those of this package; see `relax`."""
 
 _FAR = -1e30  # minus infinity that can be subtracted from itself
-_SHORTEST = 1e-6  # of I-MLE's steps, by which is divided
-_LARGE = 1e9  # what soft selections take for infinity: the selection itself goes by the scores as they are
+_SHORTEST = 1e-6  # step of I-MLE, a divisor
+_LARGE = 1e9  # soft selections cut scores here; the hard selection does not
 
 
 @dataclass(frozen=True, kw_only=True)
 class Relaxation:
-    """How the gradient of a selection is estimated.
+    """How the gradient of a selection is estimated: settings of a method (`unirex.methods.joint.JointConfig`).
 
     Attributes:
         estimator: see `relax`; or one of another package (`ESTIMATORS`).
         temperature: of the soft selection, in units of the scores; lower = closer to the hard selection (not of
-            perturbed, imle and aimle, which have none).
+            perturbed, imle and aimle).
         noise: standard scale of the noise added to scores (gumbel, perturbed, imle, aimle).
         samples: draws averaged (perturbed, imle, aimle).
-        imle_step: how far scores move against the gradient to find the better selection (imle). The mean gradient is
-            exact as the step goes to 0, and a few draws of it are the noisier; docs/estimators.md has the measurement.
+        imle_step: how far scores move against the gradient to find the better selection (imle). As the step goes to 0
+            the mean gradient becomes exact and a few draws of it noisier; docs/estimators.md has the measurement.
         aimle_target, aimle_rate: see `unirex.rationale.adaptive_step.AdaptiveStep` (aimle).
     """
 
     estimator: str = "hard"
-    temperature: float = 0.3
-    noise: float = 0.3
-    samples: int = 4
-    imle_step: float = 1.0
-    aimle_target: float = 1.0
-    aimle_rate: float = 0.005
+    temperature: Positive = 0.3
+    noise: NotNegative = 0.3
+    samples: Count = 4
+    imle_step: Positive = 1.0
+    aimle_target: Positive = 1.0
+    aimle_rate: Positive = 0.005
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
         ESTIMATORS.check(self.estimator)
-        for name in ("temperature", "imle_step", "aimle_target", "aimle_rate"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} is {getattr(self, name)}, expected a finite number above 0")
-        if not 0 <= self.noise < float("inf"):
-            raise ValueError(f"noise is {self.noise}, expected a finite number of at least 0")
+        check_ranges("method", self)
         if self.noise == 0 and self.estimator == "perturbed":
-            raise ValueError("noise is 0, expected more: estimator perturbed measures what noise changes")
-        if self.samples < 1:
-            raise ValueError(f"samples is {self.samples}, expected at least 1")
+            raise ValueError("method.noise is 0, expected more: estimator perturbed measures what noise changes")
 
 
 def relax(
@@ -82,8 +77,8 @@ def relax(
     - `capped_simplex`: the top units; the gradient of the Euclidean projection of s / temperature on the vectors with
       entries in [0, 1] that sum to the count (sparse top-k, Sander et al. 2023): only units between 0 and 1 have one.
 
-    Ties go to the earlier unit. A row whose count is 0 or all its units has no gradient, and neither has a score beyond
-    +-1e9 (infinities included) where the selection is soft.
+    Ties go to the earlier unit. There is no gradient in a row whose count is 0 or all its units, nor, in a soft
+    selection, to a score beyond +-1e9 (infinities included).
 
     Args:
         scores_BU: float.
@@ -98,12 +93,6 @@ def relax(
     ([[[1.0, 0.0, 0.0]]], True)
     """
     return ESTIMATORS.find(relaxation.estimator)(scores_BU, valid_BU, count_KB, relaxation, step)
-
-
-def _hard(
-    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, step: AdaptiveStep | None
-) -> Tensor:
-    return top(scores_BU, valid_BU, count_KB)
 
 
 def _sampled(
@@ -135,25 +124,24 @@ Relax = Callable[[Tensor, Tensor, Tensor, Relaxation, AdaptiveStep | None], Tens
 """What an estimator is: a function with the arguments and the result of `relax`."""
 
 _BUILT_IN: dict[str, Relax] = {
-    "hard": _hard,
+    "hard": lambda scores_BU, valid_BU, count_KB, *_: top(scores_BU, valid_BU, count_KB),
     **dict.fromkeys(("logistic", "laplace", "gumbel"), _straight_through),
     **dict.fromkeys(("perturbed", "imle", "aimle"), _sampled),
     **dict.fromkeys(("subset", "capped_simplex"), _straight_through),
 }
 
 ESTIMATORS: Registry[Relax] = Registry(
-    "estimator",
+    "method.estimator",
     "unirex.estimators",
     _BUILT_IN,
     callable,
     "a function like unirex.rationale.relaxation.relax",
-    # They relaxed the choice of one unit, whatever the count.
+    # The old names are those of relaxations of the choice of one unit.
     renamed={"sparsemax": "capped_simplex", "entmax": "capped_simplex"},
 )
 
-_SOFT = ("temperature",)
 READS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(_BUILT_IN, _SOFT),
+    **dict.fromkeys(_BUILT_IN, ("temperature",)),
     "hard": (),
     "gumbel": ("temperature", "noise"),
     "perturbed": ("noise", "samples"),
@@ -163,9 +151,9 @@ READS: dict[str, tuple[str, ...]] = {
 """The settings of `Relaxation` that each estimator reads."""
 
 
-def reads(estimator: str) -> tuple[str, ...]:
-    """The settings of `Relaxation` that an estimator reads: all, where it is another package's."""
-    return READS.get(estimator, tuple(sorted({name for names in READS.values() for name in names})))
+def unread_settings(estimator: str) -> set[str]:
+    """The settings of `Relaxation` that an estimator does not read: none, where it is another package's."""
+    return {name for names in READS.values() for name in names if name not in READS.get(estimator, (name,))}
 
 
 def top(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor) -> Tensor:
@@ -219,7 +207,7 @@ class _SoftTopK(torch.autograd.Function):
 
 
 _SHAPES = {"laplace": "laplace", "capped_simplex": "uniform"}
-"""The distribution whose function F makes a soft selection; logistic where none stands here."""
+"""The distribution F of an estimator, if it is not logistic."""
 
 
 def _cdf(x: Tensor, kind: str) -> Tensor:
@@ -330,7 +318,7 @@ class _Imle(torch.autograd.Function):
         if ctx.step is not None:
             step_B1 = ctx.step.size.double() * _spread(scores_BU, valid_BU)
         step_B1 = step_B1.clamp(min=_SHORTEST)
-        # Rows with nothing to choose, and those the loss does not ask about, say nothing about the step.
+        # Rows without a choice or without a gradient do not count for the step.
         asked_KB = _free(valid_BU, count_KB) & (length_KB1[..., 0] > 0)
         total = torch.zeros_like(scores_BU)
         for _ in range(relaxation.samples):

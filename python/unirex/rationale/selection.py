@@ -90,6 +90,19 @@ def top_k_word_masks(
     return _of_tokens(top_k_masks(scores_BW, word_BW, fractions, backend="torch"), dense_BL)
 
 
+def select(
+    scores_BL: Tensor,
+    words_BL: Tensor,
+    fractions: tuple[float, ...],
+    unit: Literal["token", "word"],
+    word_score: WordScore,
+) -> Tensor:
+    """The rationale at each fraction, bool [K, B, L], without gradient."""
+    if unit == "word":
+        return top_k_word_masks(scores_BL, words_BL, fractions, pooling=word_score)
+    return top_k_masks(scores_BL, words_BL >= 0, fractions)
+
+
 class Units(TypedDict, total=False):
     """What is selected: tokens (the default), or words by a score pooled from their tokens (by default the highest)."""
 
@@ -126,22 +139,14 @@ def rationale_masks(
     """
     unit, pooling = units.get("unit", "token"), units.get("pooling", "max")
     if rounding == "half_even" and shape == "top_k":
-        if unit == "word":
-            return top_k_word_masks(scores_BL, words_BL, [fraction], pooling=pooling)[0]
-        return top_k_masks(scores_BL, words_BL >= 0, [fraction])[0]
+        return select(scores_BL, words_BL, (fraction,), unit, pooling)[0]
     scores_BL, inside_BL = scores_BL.detach().float(), words_BL >= 0
     _refuse_first(scores_BL, scores_BL.isnan() & inside_BL)
     dense_BL = _dense_words(words_BL) if unit == "word" else torch.where(inside_BL, inside_BL.cumsum(1) - 1, -1)
     scores_BU = pool_words(scores_BL, dense_BL, scores_BL.shape[1], pooling)
     n_B1 = _n_words(dense_BL)
     places_U = torch.arange(scores_BU.shape[1], device=scores_BU.device)
-    if rounding != "half_even":
-        # A share that is a whole number in decimals (0.2 of 15) must not fall short of it in binary, or exceed it.
-        share_B1 = fraction * n_B1.double()
-        whole_B1 = (share_B1 + 1e-9).floor() if rounding == "floor" else (share_B1 - 1e-9).ceil()
-        count_B1 = torch.minimum(whole_B1.long().clamp(min=1), n_B1)
-    else:
-        count_B1 = _counts(n_B1[:, 0], [fraction])[0][:, None]
+    count_B1 = _counts(n_B1[:, 0], [fraction], rounding)[0][:, None]
     if shape == "top_k":
         marks_BU = _rank(scores_BU, places_U < n_B1) < count_B1
     else:
@@ -186,8 +191,7 @@ def relaxed_masks(
     valid_BW = torch.arange(width, device=words_BL.device) < n_words_B1
     scores_BW = pool_words(scores_BL, dense_BL, width, pooling)
     marks_KBW = relax(scores_BW, valid_BW, _counts(n_words_B1[:, 0], fractions), relaxation, step)
-    column_KBL = dense_BL.clamp(min=0).expand(len(marks_KBW), *dense_BL.shape)
-    return marks_KBW.gather(2, column_KBL) * inside_BL
+    return _of_tokens(marks_KBW, dense_BL)
 
 
 def pool_words(scores_BL: Tensor, words_BL: Tensor, n_words: int, pooling: WordScore) -> Tensor:
@@ -239,11 +243,17 @@ def _rank(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
     return torch.empty_like(order_BL).scatter_(1, order_BL, places_BL)
 
 
-def _counts(n_B: Tensor, fractions: Sequence[float]) -> Tensor:
+def _counts(n_B: Tensor, fractions: Sequence[float], rounding: Rounding = "half_even") -> Tensor:
     """How many of n units each fraction takes, [K, B]."""
     _rust.rationale_counts(np.zeros(0, np.int64), list(fractions))  # refuses bad fractions
     share_K1 = torch.tensor(list(fractions), dtype=torch.float64, device=n_B.device)[:, None]
-    return torch.minimum((share_K1 * n_B.double()).round().long().clamp(min=1), n_B)
+    share_KB = share_K1 * n_B.double()
+    if rounding == "half_even":
+        whole_KB = share_KB.round()
+    else:
+        # A share that is a whole number in decimals (0.2 of 15) must not fall short of it in binary, or exceed it.
+        whole_KB = (share_KB + 1e-9).floor() if rounding == "floor" else (share_KB - 1e-9).ceil()
+    return torch.minimum(whole_KB.long().clamp(min=1), n_B)
 
 
 def _dense_words(words_BL: Tensor) -> Tensor:
@@ -263,9 +273,9 @@ def _n_words(dense_BL: Tensor) -> Tensor:
 
 
 def _of_tokens(marks_KBW: Tensor, dense_BL: Tensor) -> Tensor:
-    """What holds for words, said of their tokens; false for tokens of no word."""
+    """Marks of words as marks of their tokens; false or 0 for tokens of no word."""
     column_KBL = dense_BL.clamp(min=0).expand(len(marks_KBW), *dense_BL.shape)
-    return marks_KBW.gather(2, column_KBL) & (dense_BL >= 0)
+    return marks_KBW.gather(2, column_KBL) * (dense_BL >= 0)
 
 
 def _refuse_first(scores_BL: Tensor, bad_BL: Tensor) -> None:
@@ -295,16 +305,3 @@ def _contiguous(tensor: Tensor) -> Any:
 def _threads() -> int | None:
     # Data-loader workers and processes that share a machine are told so through torch.
     return 1 if torch.get_num_threads() == 1 else None
-
-
-def select(
-    scores_BL: Tensor,
-    words_BL: Tensor,
-    fractions: tuple[float, ...],
-    unit: Literal["token", "word"],
-    word_score: WordScore,
-) -> Tensor:
-    """The rationale at each fraction, bool [K, B, L], without gradient."""
-    if unit == "word":
-        return top_k_word_masks(scores_BL, words_BL, fractions, pooling=word_score)
-    return top_k_masks(scores_BL, words_BL >= 0, fractions)

@@ -1,0 +1,60 @@
+"""Types of settings that say which numbers they take, and the one check of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Annotated, Any, get_args, get_type_hints
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a number may be, in words for messages and `--help`, and as a test."""
+
+    expected: str
+    holds: Callable[[float], bool]
+
+    def __repr__(self) -> str:
+        """The words."""
+        return self.expected
+
+
+Count = Annotated[int, Range("at least 1", lambda n: n >= 1)]
+Positive = Annotated[float, Range("a finite number above 0", lambda x: 0 < x < inf)]
+NotNegative = Annotated[float, Range("a finite number of at least 0", lambda x: 0 <= x < inf)]
+Share = Annotated[float, Range("0 to 1", lambda x: 0 <= x <= 1)]
+BelowOne = Annotated[float, Range("0 up to but not 1", lambda x: 0 <= x < 1)]
+Fraction = Annotated[float, Range("a number in (0, 1]", lambda x: 0 < x <= 1)]
+
+
+def check_ranges(section: str, config: object) -> None:
+    """Refuses the first field of a dataclass whose value, or an entry of its tuple, is out of the range of its type.
+
+    Args:
+        section: what the configuration calls the dataclass, such as `train`.
+        config: the dataclass; None is in every range.
+
+    >>> @dataclass
+    ... class Pass:
+    ...     size: Count | None = None
+    ...     dropouts: tuple[BelowOne, ...] = ()
+    >>> check_ranges("pass", Pass())
+    >>> check_ranges("pass", Pass(dropouts=(0.5, 1.0)))
+    Traceback (most recent call last):
+    ValueError: pass.dropouts holds 1.0, expected 0 up to but not 1
+    """
+    for name, kind in get_type_hints(type(config), include_extras=True).items():
+        found = getattr(config, name)
+        verb, values = ("holds", found) if isinstance(found, tuple) else ("is", (found,))
+        for wanted in _ranges(kind):
+            for value in values:
+                if value is not None and not wanted.holds(value):
+                    raise ValueError(f"{section}.{name} {verb} {value}, expected {wanted.expected}")
+
+
+def _ranges(kind: Any) -> Iterator[Range]:
+    """The ranges in a type: of an annotated number, an optional one, or a tuple of them."""
+    for part in get_args(kind):
+        if isinstance(part, Range):
+            yield part
+        else:
+            yield from _ranges(part)
