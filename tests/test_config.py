@@ -7,6 +7,7 @@ import pytest
 
 from unirex import evaluate, explain, suite, train
 from unirex.config.run import RunConfig, parse
+from unirex.methods.l2e import L2eConfig
 from unirex.metrics.commands import cli
 
 
@@ -46,7 +47,7 @@ def read(*arguments: str) -> RunConfig:
         ("--method.temperature=0.5", "method.temperature is 0.5, which nothing reads with method.estimator hard"),
         ("--method.aimle_rate=0.1", "method.aimle_rate is 0.1, which nothing reads with method.estimator hard"),
         ("--method.attribution=ig", "method.attribution is 'ig', which nothing reads with model.extractor shared"),
-        ("--method.explainer.ig_steps=9", "method.explainer.ig_steps is 9, which nothing reads with model.extractor"),
+        ("--method.attribution_settings.ig_steps=9", "attribution_settings.ig_steps is 9, which nothing reads with"),
         ("--model.head_width=16", "model.head_width is 16, which nothing reads with model.head linear"),
         ("--train.learning_rate=1", "unknown configuration key 'train.learning_rate' (did you mean train.lr?)"),
         ("--learning_rate=1", "unknown configuration key 'learning_rate' (did you mean train.lr?)"),
@@ -69,7 +70,7 @@ def test_nonsense_is_refused(argument: str, message: str) -> None:
         ["--train.best_metric=csd@0.05[delete]", "--eval.how=[attention, delete]"],
         ["--method.temperature=0.5", "--method.estimator=logistic"],
         ["--method.attribution=ig", "--model.extractor=none"],
-        ["--method.name=l2e", "--method.explainer.ig_steps=9"],
+        ["--method.name=l2e", "--method.attribution_settings.ig_steps=9"],
         ["--method.name=fresh", "--method.attribution=grad"],
         ["--model.head_width=16", "--model.head=mlp"],
         ["--preset=paper"],
@@ -175,3 +176,18 @@ def test_every_command_wants_whole_names(
     assert command(arguments) == 2  # type: ignore[operator]
     error = capsys.readouterr().err
     assert any(word in error for word in ("nknown", "nrecognized", "output is ''")), error
+
+
+def test_a_setting_is_read_under_its_old_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text("seed: 3\nmethod: {name: l2e, explainer: {ig_steps: 7}}\n")
+    for arguments in (
+        [f"--config={file}"],
+        ["--config", str(file)],
+        ["--method.name=l2e", "--method.explainer.ig_steps=7"],
+    ):
+        config = read(*arguments)
+        assert isinstance(config.method, L2eConfig)
+        assert config.method.attribution_settings.ig_steps == 7
+    assert read(f"--config={file}").seed == 3
+    assert capsys.readouterr().err.count("setting method.explainer is called method.attribution_settings now") <= 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from test_backbone import backbone, random_rows
-from unirex.data.collate import FillTokens
+from unirex.data.collate import Batch, FillTokens
 from unirex.encoder.backbone import encode, encode_pooled, pool
 from unirex.encoder.gates import Gate, attention, gated_attention, take_gates
 from unirex.rationale.perturb import perturbed_logits
@@ -226,15 +226,24 @@ def test_perturbed_logits_are_the_same_with_and_without_gradient(pooling: str) -
     words = torch.where(selectable, torch.arange(20), -1)
     scores = torch.randn(7, 20, requires_grad=True)
     fractions = (0.01, 0.05, 0.1, 0.2, 0.5)
-    settings = {"kinds": ("keep", "remove"), "how": "attention", "fill": FillTokens(mask_id=3, pad_id=1)}
+    fill, none = FillTokens(mask_id=3, pad_id=1), torch.zeros(7, dtype=torch.int64)
+    batch = Batch(
+        rows=rows,
+        words_BL=words,
+        gold_BL=torch.zeros(7, 20),
+        has_gold_B=none > 0,
+        labels_I=none,
+        n_choices=1,
+        index_I=none,
+    )
     hard = top_k_masks(scores, selectable, fractions)
     soft = relaxed_masks(scores, words, fractions, Relaxation(estimator="logistic"))
 
     def run(part: object) -> torch.Tensor:
         return encode_pooled(model, part, pooling)  # type: ignore[arg-type]
 
-    plain = torch.cat(perturbed_logits(run, rows, hard, selectable, **settings))  # type: ignore[arg-type]
-    gated = torch.cat(perturbed_logits(run, rows, soft, selectable, **settings))  # type: ignore[arg-type]
+    plain = torch.cat(list(perturbed_logits(run, batch, hard, ("keep", "remove"), "attention", fill).values()))
+    gated = torch.cat(list(perturbed_logits(run, batch, soft, ("keep", "remove"), "attention", fill).values()))
     torch.testing.assert_close(gated, plain, atol=3e-6, rtol=1e-5)
     (gradient,) = torch.autograd.grad((gated * torch.randn(gated.shape)).sum(), scores)
     assert (gradient[:-1][selectable[:-1]] != 0).all()

@@ -114,7 +114,7 @@ def test_an_entry_from_before_a_setting_came_is_of_its_default() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (["--method.attribution=grad"], ["--method.attribution=ig", "--method.explainer.ig_steps=9"], True),
+        (["--method.attribution=grad"], ["--method.attribution=ig", "--method.attribution_settings.ig_steps=9"], True),
         (["--method.attribution=grad"], ["--method.attribution=grad", "--eval.how=[attention,delete]"], True),
         (["--method.attribution=grad"], ["--method.attribution=grad", "--seed=1"], False),
         (["--method.attribution=grad"], ["--method.attribution=grad", "--train.lr=0.1"], False),

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unirex.data.collate import FillTokens, Rows
+from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.rationale.perturb import drop_hidden, hidden_tokens, perturb, perturbed_logits
 
 FILL = FillTokens(mask_id=7, pad_id=0)
@@ -20,6 +20,19 @@ def rows_of(*ids: list[int]) -> Rows:
     padded = torch.tensor([row + [0] * (width - len(row)) for row in ids])
     visible = torch.tensor([[True] * len(row) + [False] * (width - len(row)) for row in ids])
     return Rows(input_ids_BL=padded, visible_BL=visible, token_types_BL=torch.zeros_like(padded))
+
+
+def batch_of(rows: Rows, selectable: torch.Tensor, n_choices: int = 1) -> Batch:
+    n = len(selectable)
+    return Batch(
+        rows=rows,
+        words_BL=torch.where(selectable, 0, -1),
+        gold_BL=torch.zeros(selectable.shape),
+        has_gold_B=torch.zeros(n, dtype=torch.bool),
+        labels_I=torch.zeros(n // n_choices, dtype=torch.int64),
+        n_choices=n_choices,
+        index_I=torch.arange(n // n_choices),
+    )
 
 
 ROWS = rows_of([1, 11, 12, 13, 2], [1, 21, 2])
@@ -90,25 +103,26 @@ def test_the_full_view_hides_nothing_and_the_others_what_they_are_to(gradient: b
         seen.append(shown.int().tolist())
         return (part.input_ids_BL * shown).sum(1, keepdim=True).float()
 
-    wanted = {"kinds": ("full", "keep", "remove"), "how": "attention", "fill": FILL}
     asked = rationale.float().requires_grad_() if gradient else rationale
-    full, keep, remove = perturbed_logits(run, ROWS, asked, selectable, **wanted)  # type: ignore[arg-type]
-    assert full.squeeze(-1).tolist() == [[39, 24]]
-    assert keep.squeeze(-1).tolist() == [[14, 3], [26, 24]]
-    assert remove.squeeze(-1).tolist() == [[28, 24], [16, 3]]
+    views = perturbed_logits(run, batch_of(ROWS, selectable), asked, ("full", "keep", "remove"), "attention", FILL)
+    assert {view: found.squeeze(-1).tolist() for view, found in views.items()} == {
+        "full": [[39, 24]],
+        "keep": [[14, 3], [26, 24]],
+        "remove": [[28, 24], [16, 3]],
+    }
     assert len(seen) == 1
 
 
 def test_a_selection_with_gradient_hides_by_attention_alone() -> None:
     rationale = torch.zeros(1, 2, 5, requires_grad=True)
-    with pytest.raises(ValueError, match="how is 'delete', expected attention where the selection carries gradient"):
+    with pytest.raises(ValueError, match="perturbation is 'delete', expected attention where the selection has a"):
         perturbed_logits(
-            lambda rows: rows.input_ids_BL, ROWS, rationale, ROWS.visible_BL, kinds=("keep",), how="delete", fill=FILL
+            lambda rows: rows.input_ids_BL, batch_of(ROWS, ROWS.visible_BL), rationale, ("keep",), "delete", FILL
         )
 
 
-def test_unknown_how_is_named() -> None:
-    with pytest.raises(ValueError, match="how is 'blur', expected attention, delete"):
+def test_an_unknown_perturbation_is_named() -> None:
+    with pytest.raises(ValueError, match="perturbation is 'blur', expected attention, delete"):
         perturb(ROWS, HIDDEN, "blur", FILL)  # type: ignore[arg-type]
 
 
@@ -137,12 +151,11 @@ def test_perturbed_logits_equal_one_run_per_mask(seed: int, n_choices: int, how:
         value = (part.input_ids_BL * part.visible_BL * weight).sum(1).double()
         return value.view(-1, n_choices) if n_choices > 1 else torch.stack([value, -value], 1)
 
-    keep, remove = perturbed_logits(
-        run, rows, rationale, selectable, kinds=("keep", "remove"), how=how, fill=FILL, n_choices=n_choices
-    )
+    batch = batch_of(rows, selectable, n_choices)
+    views = perturbed_logits(run, batch, rationale, ("keep", "remove"), how, FILL)  # type: ignore[arg-type]
     assert len(calls) == 1
     assert calls[0] <= 2 * n_fractions * n_rows
-    for kind, logits in (("keep", keep), ("remove", remove)):
+    for kind, logits in views.items():
         for k in range(n_fractions):
             alone = run(perturb(rows, hidden_tokens(rationale[k], selectable, kind), how, FILL))
             assert torch.equal(logits[k], alone)
@@ -159,5 +172,6 @@ def test_identical_masks_run_once() -> None:
         ran.append(len(part.input_ids_BL))
         return torch.zeros(len(part.input_ids_BL), 2)
 
-    perturbed_logits(run, ROWS, torch.stack([one, one, two]), selectable, kinds=("remove",), how="attention", fill=FILL)
+    rationale = torch.stack([one, one, two])
+    perturbed_logits(run, batch_of(ROWS, selectable), rationale, ("remove",), "attention", FILL)
     assert ran == [3]

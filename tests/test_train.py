@@ -106,8 +106,8 @@ def test_a_saved_model_is_judged_with_scores_from_a_file(plain: Path, tmp_path: 
     ("arguments", "message"),
     [
         (["--train.epcohs=3"], "train.epochs"),
-        (["--method.fractions=[0, 0.5]"], "method.fractions holds 0.0, expected values in (0, 1]"),
-        (["--method.fractions=[1.01]"], "method.fractions holds 1.01, expected values in (0, 1]"),
+        (["--method.fractions=[0, 0.5]"], "method.fractions holds 0.0, expected more than 0 and at most 1"),
+        (["--method.fractions=[1.01]"], "method.fractions holds 1.01, expected more than 0 and at most 1"),
         (["--config=missing.yaml"], "missing.yaml: no such file"),
         (["--data.source=eraser", "--data.path=/nowhere"], "/nowhere"),
         (["--data.source=eraser", "--data.path=$NOT_SET/sst"], "the environment variable NOT_SET is not set"),

@@ -19,8 +19,7 @@ from unirex.disk.predictions import FileHeader
 from unirex.explainer import Columns, ExplainConfig, Explainer
 from unirex.explainer.output import check_format, explanation_file
 from unirex.metrics.commands.progress import progress
-from unirex.rationale.perturb import How
-from unirex.schema import Example
+from unirex.schema import Example, Perturbation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ def _parser() -> ArgumentParser:
     add("--fraction", type=float | None, default=None, help="share of the words in a rationale; default: the model's")
     add("--threshold", type=float | None, default=None, help="instead: words with at least this score")
     add("--faithfulness", type=bool, default=False, help="measure what hiding the top words does to the answer")
-    add("--how", type=How, default="attention", help="how words are hidden for that")
+    add("--how", type=Perturbation, default="attention", help="how words are hidden for that")
     add("--max-length", type=int | None, default=None, help="most tokens of an input")
     add("--batch-size", type=int, default=32, help="texts in one pass")
     add("--device", type=str | None, default=None, help="cpu, cuda, ...; default: a GPU if there is one")

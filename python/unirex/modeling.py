@@ -19,10 +19,9 @@ from transformers.utils.hub import cached_file
 from unirex.data.collate import Batch, Rows
 from unirex.disk.untrusted import naming, read_json, refuse_code
 from unirex.disk.weights import allow_new_pooler, quiet, refuse_parts
-from unirex.encoder.backbone import Pooling, bare_backbone, encode, freeze_pooler, pool
+from unirex.encoder.backbone import Pooling, bare_backbone, encode, freeze_pooler
 from unirex.extractors.build import build_extractor
-from unirex.extractors.extractor import Pass
-from unirex.extractors.head import init_linear
+from unirex.extractors.head import HeadKind, init_linear
 from unirex.extractors.row_classifier import RowClassifier
 
 CHECKPOINT_VERSION = 1
@@ -35,7 +34,7 @@ class UnirexConfig(PretrainedConfig):
         backbone: configuration of the task model's backbone, as a dict with `model_type`.
         extractor: `shared` scores tokens from the task model's own hidden states (SLM), `dual` has a backbone of its
             own (DLM), `attribution` scores by the task model's gradient in training too (AA), `support` has a
-            classifier of its own that is explained in the task model's stead (FRESH), `none` leaves scoring to an
+            classifier of its own that is explained instead of the task model (FRESH), `none` leaves scoring to an
             attribution after training.
         extractor_backbone: configuration of a dual extractor's backbone; None = the same as the task model's.
         extractor_outputs: numbers that a shared or dual extractor gives of each token; see `Extractor`.
@@ -57,7 +56,7 @@ class UnirexConfig(PretrainedConfig):
     extractor_backbone: dict[str, Any] | None = None
     extractor_outputs: int = 1
     support_head: bool = False
-    head: str = "linear"
+    head: HeadKind = "linear"
     head_width: int = 2048
     head_layers: int = 2
     pooling: Pooling = "pooler"
@@ -85,7 +84,7 @@ class UnirexOutput(ModelOutput):
 
 
 class UnirexModel(RowClassifier, PreTrainedModel):
-    """A classifier with a rationale extractor; it knows neither of methods nor of kinds of extractors.
+    """A classifier with a rationale extractor; independent of methods and of kinds of extractors.
 
     `forward` is the plain call of the transformers library; training and evaluation use `full` and `perturbed`.
     """
@@ -98,14 +97,12 @@ class UnirexModel(RowClassifier, PreTrainedModel):
     def __init__(self, config: UnirexConfig) -> None:
         super().__init__(config)
         if config.checkpoint_version != CHECKPOINT_VERSION:
-            message = (
+            raise ValueError(
                 f"checkpoint_version is {config.checkpoint_version}, expected {CHECKPOINT_VERSION}: "
                 "the checkpoint was written by another version of unirex"
             )
-            raise ValueError(message)
         if not isinstance(config.backbone, dict) or not config.backbone.get("model_type"):
-            message = f"backbone is {config.backbone!r}, expected a configuration with model_type"
-            raise ValueError(message)
+            raise ValueError(f"backbone is {config.backbone!r}, expected a configuration with model_type")
         self.pooling = config.pooling
         self.choice = config.choice
         self.backbone = bare_backbone(config.backbone)
@@ -118,7 +115,7 @@ class UnirexModel(RowClassifier, PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """A saved model; a file that lacks a tensor, or holds one that does not belong, is an error."""
+        """A saved model; a missing or unexpected tensor in its file is an error."""
         wanted = kwargs.pop("output_loading_info", False)
         kwargs["output_loading_info"] = True
         kwargs.setdefault("ignore_mismatched_sizes", True)  # its own error names no tensor; the next line does
@@ -134,17 +131,9 @@ class UnirexModel(RowClassifier, PreTrainedModel):
         if any(module is part for part in (self.classifier, *new_parts)):
             init_linear(module, self.config.initializer_range)
 
-    def full(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Logits float32 [instances, C] on the full input and scores float32 [B, L], in one pass where shared.
-
-        No scores where the extractor gives none from such a pass; see `Extractor.scores`.
-        """
-        hidden_BLD, pooler_BD = encode(self.backbone, batch.rows)
-        pooled_BD = pool(hidden_BLD, pooler_BD, batch.rows.visible_BL, self.pooling)
-        logits_IC = self.by_instance(self.classify(pooled_BD), batch.n_choices)
-        if self.extractor is None:
-            return logits_IC, None
-        return logits_IC, self.extractor.scores(Pass(batch=batch, hidden_BLD=hidden_BLD))
+    def own_scores(self, batch: Batch, hidden_BLD: Tensor) -> Tensor | None:
+        """The extractor's; see `Extractor.scores`."""
+        return None if self.extractor is None else self.extractor.scores(batch, hidden_BLD)
 
     def scores(self, batch: Batch) -> Tensor:
         """Scores float32 [B, L] of a learned extractor alone."""
@@ -158,15 +147,15 @@ class UnirexModel(RowClassifier, PreTrainedModel):
         found_BLN = None
         if self.extractor is not None:
             hidden_BLD = None if self.extractor.apart else encode(self.backbone, batch.rows)[0]
-            found_BLN = self.extractor.outputs(Pass(batch=batch, hidden_BLD=hidden_BLD))
+            found_BLN = self.extractor.outputs(batch, hidden_BLD)
         if found_BLN is None:
             raise ValueError(f"model.extractor is {self.config.extractor!r}, expected one that scores by itself")
         return found_BLN
 
     @property
     def vector_head(self) -> nn.Module | None:
-        """What pools attribution vectors in the place of their sum or length."""
-        return self.extractor if self.extractor is not None and self.extractor.pools_vectors else None
+        """The extractor's; see `Extractor.vector_head`."""
+        return None if self.extractor is None else self.extractor.vector_head
 
     def freeze_unused(self) -> None:
         """Freezes the poolers that no output depends on, for which data-parallel training would wait forever."""

@@ -13,6 +13,7 @@ Shape legend, used as suffixes of names in tensor code (`scores_BL`, `logits_KBC
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,8 +91,13 @@ class Example:
         return sum(len(segment.starts) for segment in self.segments if segment.selectable)
 
 
-PERTURBATIONS: tuple[str, ...] = ("attention", "delete", "mask_token", "pad_token")
-"""How tokens are hidden, by name; `unirex.rationale.perturb` does it."""
+Perturbation = Literal["attention", "delete", "mask_token", "pad_token"]
+"""How a token is hidden; `unirex.rationale.perturb` does it."""
+
+PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
+
+WordScore = Literal["max", "mean", "sum", "first"]
+"""How the scores of a word's tokens become the word's."""
 
 PREDICTIONS_VERSION = 1
 """Version of the prediction files. Later versions only add columns; docs/predictions.md says what each holds."""

@@ -4,8 +4,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import TypeVar
+
+T = TypeVar("T")
 
 SHOWN = 80
 """How much of a value a message shows."""
@@ -90,6 +93,32 @@ def current(key: str, word: str) -> str:
         return word
     _tell(f"note: {key} {word!r} is called {now!r} now")
     return now
+
+
+SETTINGS_NOW = {"method.explainer": "method.attribution_settings"}
+"""Settings that were renamed and are still read: old key -> new key."""
+
+
+def current_setting(key: str, *, tell: bool = False) -> str:
+    """The dotted key that a setting has now; if it is another, `tell` says so on standard error, once per process.
+
+    >>> current_setting("method.explainer.ig_steps"), current_setting("train.lr")
+    ('method.attribution_settings.ig_steps', 'train.lr')
+    """
+    for old, now in SETTINGS_NOW.items():
+        if key == old or key.startswith(f"{old}."):
+            if tell:
+                _tell(f"note: setting {old} is called {now} now")
+            return now + key.removeprefix(old)
+    return key
+
+
+def with_current_keys(section: str, settings: Mapping[str, T], *, tell: bool = False) -> dict[str, T]:
+    """The settings of a section under the names that they have now."""
+    return {
+        current_setting(f"{section}.{name}", tell=tell).removeprefix(f"{section}."): value
+        for name, value in settings.items()
+    }
 
 
 @cache

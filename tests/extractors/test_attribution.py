@@ -394,8 +394,8 @@ def test_elementwise_knows_every_activation_of_transformers() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ig_steps": 0}, "method.explainer.ig_steps is 0"),
-        ({"shap_stdev": -1.0}, "method.explainer.shap_stdev is -1.0"),
+        ({"ig_steps": 0}, "method.attribution_settings.ig_steps is 0"),
+        ({"shap_stdev": -1.0}, "method.attribution_settings.shap_stdev is -1.0"),
     ],
 )
 def test_bad_settings(settings: dict[str, float], message: str) -> None:

@@ -156,7 +156,7 @@ def test_sgt_is_the_task_loss_and_kl_at_the_top_attributions() -> None:
         full, _ = method.model.full(batch)
         config = method.config
         target = method.model.target(batch, batch.labels_I, 1000, method.fill)
-        scores, _ = attribute(target, batch.words_BL, "input_x_grad", config.explainer)
+        scores, _ = attribute(target, batch.words_BL, "input_x_grad", config.attribution_settings)
         total = 0.0
         for fraction in config.fractions:
             kept = top_k_masks(scores, batch.selectable_BL, [fraction])[0]
@@ -240,7 +240,7 @@ def test_l2e_distils_the_classes_of_the_attribution() -> None:
     terms = method(batch, counts_of(batch), 0)
     with torch.no_grad():
         logits_IC, _ = method.model.full(batch)
-        scores, _ = method.model.attributions(batch, logits_IC, "ig", method.config.explainer, method.fill)
+        scores, _ = method.model.attributions(batch, logits_IC, "ig", method.config.attribution_settings, method.fill)
         outputs = method.model.outputs(batch).log_softmax(-1)
         total = 0.0
         for row in range(6):

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentParser
 
 from unirex.disk.untrusted import read_yaml
-from unirex.text import line, suggest
+from unirex.text import current_setting, line, suggest, with_current_keys
 
 
 def expand(path: str | None, key: str) -> Any:
@@ -44,6 +45,34 @@ def config_first(arguments: list[str]) -> list[str]:
         if Path(path).is_file():
             read_yaml(Path(path))  # refuses what would keep the parser busy without end
     return front + rest
+
+
+def current_names(arguments: list[str]) -> list[str]:
+    """The arguments with the names that settings have now; a file with an old name is replaced by its content.
+
+    >>> current_names(["--method.explainer.ig_steps=5", "--seed", "1"])
+    ['--method.attribution_settings.ig_steps=5', '--seed', '1']
+    """
+    found: list[str] = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        after_config = bool(found) and found[-1] == "--config"
+        if after_config or (key == "--config" and equals):
+            name = argument if after_config else value
+            found.append(f"{'' if after_config else '--config='}{_current_content(name)}")
+        elif key.startswith("--"):
+            found.append(f"--{current_setting(key.removeprefix('--'), tell=True)}{equals}{value}")
+        else:
+            found.append(argument)
+    return found
+
+
+def _current_content(path: str) -> str:
+    content = read_yaml(Path(path))
+    method = content.get("method") if isinstance(content, dict) else None
+    if not isinstance(method, dict) or with_current_keys("method", method) == method:
+        return path
+    return yaml.safe_dump({**content, "method": with_current_keys("method", method, tell=True)}, sort_keys=False)
 
 
 # Names of settings elsewhere that are spelled too differently for `suggest` to find ours.

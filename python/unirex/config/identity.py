@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from unirex.text import NOW
+from unirex.text import NOW, with_current_keys
 
 FREE = ("output", "resume", "overwrite", "trained")
 """Settings that say where a run lies and how it is started, and do not change its result."""
@@ -60,18 +60,23 @@ def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
     if best not in _TASK_METRICS and not best.startswith(_TASK_FAMILIES):
         return {**part, "eval": {k: v for k, v in evaluation.items() if k not in ("split", "references", "seed")}}
     if part["model"]["extractor"] == "none":
-        part["method"] = {k: v for k, v in part["method"].items() if k not in ("attribution", "explainer")}
+        part["method"] = {k: v for k, v in part["method"].items() if k not in ("attribution", "attribution_settings")}
     # Rounding depends on which rows pass through the model together, so the batches of the dev split count.
     return {**part, "eval": {name: evaluation[name] for name in ("max_tokens", "batch_size")}}
 
 
 def renamed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored configuration with the name that its method has now."""
+    """A stored configuration with the names that its method and its settings have now.
+
+    >>> renamed({"method": {"name": "unirex", "explainer": {"ig_steps": 3}}})
+    {'method': {'name': 'joint', 'attribution_settings': {'ig_steps': 3}}}
+    """
     method = config.get("method")
     if not isinstance(method, Mapping):
         return dict(config)
-    name = method.get("name")
-    return {**config, "method": {**method, "name": NOW.get(("method.name", str(name)), name)}}
+    now = with_current_keys("method", method)
+    name = now.get("name")
+    return {**config, "method": {**now, "name": NOW.get(("method.name", str(name)), name)}}
 
 
 def difference(

@@ -10,7 +10,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from unirex.config.checks import check_best_metric, check_class_weights, refuse_unread
-from unirex.config.command_line import config_first, expand, one_line
+from unirex.config.command_line import config_first, current_names, expand, one_line
 from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
 from unirex.disk.untrusted import read_yaml
@@ -219,7 +219,7 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
         raise ValueError(f"preset is {preset!r}, expected {' or '.join(PRESETS)}{suggest(preset, PRESETS)}")
     parser = build_parser(method, preset=preset, prog=prog, description=description)
     try:
-        namespace = parser.parse_args(arguments)
+        namespace = parser.parse_args(current_names(arguments))
     except ArgumentError as error:
         raise ValueError(one_line(str(error), parser)) from None
     return _from_namespace(parser, namespace)

@@ -121,8 +121,7 @@ def pool(
     visible_BL = weight_BL > 0
     if pooling == "pooler":
         if pooler_BD is None:
-            message = "pooling is 'pooler', but the backbone has no pooler; expected first, mean or last"
-            raise ValueError(message)
+            raise ValueError("pooling is 'pooler', but the backbone has no pooler; expected first, mean or last")
         return _zero_unseen(pooler_BD, visible_BL)
     if pooling == "first":
         return _zero_unseen(hidden_BLD[:, 0], visible_BL)

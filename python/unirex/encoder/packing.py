@@ -46,7 +46,7 @@ class Block:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Layout:
+class Packing:
     """Which tokens of a packed sequence form rows.
 
     Attributes:
@@ -67,7 +67,7 @@ class Packed:
 
     Attributes:
         rows: [1, T], their positions kept.
-        layout: for attention.
+        packing: for attention.
         places_T: int64, where each of the T tokens stood in the flattened [B x L]; without the tokens at the end that
             round T up. Distinct.
         first_B, last_B: int64, the places in T of each row's first and last visible token.
@@ -75,7 +75,7 @@ class Packed:
     """
 
     rows: Rows
-    layout: Layout
+    packing: Packing
     places_T: Tensor
     first_B: Tensor
     last_B: Tensor
@@ -113,10 +113,10 @@ def pack(
     front_BL = torch.argsort(~rows.visible_BL, dim=1, stable=True)
     shape, device = (front_BL.shape[0], front_BL.shape[1]), front_BL.device
     if groups is None:
-        places_T, first, layout, extra = _ragged(front_BL, lengths, round_to)
+        places_T, first, packing, extra = _ragged(front_BL, lengths, round_to)
         visible_T = torch.ones(len(places_T), dtype=torch.bool, device=device)
     else:
-        places_T, first, layout, visible_T = _rectangles(front_BL, lengths, groups)
+        places_T, first, packing, visible_T = _rectangles(front_BL, lengths, groups)
         extra = 0
     position_BL = torch.arange(shape[1], device=device) if rows.positions_BL is None else rows.positions_BL
 
@@ -131,7 +131,7 @@ def pack(
             token_types_BL=gather(rows.token_types_BL),
             positions_BL=gather(position_BL),
         ),
-        layout=layout,
+        packing=packing,
         places_T=places_T,
         first_B=first_B,
         last_B=first_B + torch.from_numpy(lengths).to(device) - 1,
@@ -141,7 +141,7 @@ def pack(
 
 def _ragged(
     front_BL: Tensor, lengths: NDArray[np.int64], round_to: int
-) -> tuple[Tensor, NDArray[np.int64], Layout, int]:
+) -> tuple[Tensor, NDArray[np.int64], Packing, int]:
     device = front_BL.device
     ends = np.cumsum(lengths)
     extra = int(-ends[-1] % round_to)
@@ -150,17 +150,17 @@ def _ragged(
     inside_BL = torch.arange(front_BL.shape[1], device=device) < lengths_B[:, None]
     starts_B1 = torch.arange(len(front_BL), device=device)[:, None] * front_BL.shape[1]
     sizes = np.diff(offsets)
-    layout = Layout(
+    packing = Packing(
         offsets=torch.from_numpy(offsets.astype(np.int32)).to(device),
         longest=int(sizes.max()),
         shortest=int(sizes.min()),
     )
-    return (front_BL + starts_B1)[inside_BL], ends - lengths, layout, extra
+    return (front_BL + starts_B1)[inside_BL], ends - lengths, packing, extra
 
 
 def _rectangles(
     front_BL: Tensor, lengths: NDArray[np.int64], groups: list[NDArray[np.int64]]
-) -> tuple[Tensor, NDArray[np.int64], Layout, Tensor]:
+) -> tuple[Tensor, NDArray[np.int64], Packing, Tensor]:
     device = front_BL.device
     first, start = np.zeros(len(lengths), dtype=np.int64), 0
     places, visible, blocks = [], [], []
@@ -174,7 +174,7 @@ def _rectangles(
         blocks.append(Block(rows=len(group), width=width, visible=None if full else inside_PW[:, None, None]))
         first[group] = start + width * np.arange(len(group))
         start += width * len(group)
-    return torch.cat(places), first, Layout(blocks=tuple(blocks)), torch.cat(visible)
+    return torch.cat(places), first, Packing(blocks=tuple(blocks)), torch.cat(visible)
 
 
 def packed_attention(  # noqa: PLR0913 (the arguments that transformers passes)
@@ -185,7 +185,7 @@ def packed_attention(  # noqa: PLR0913 (the arguments that transformers passes)
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    packing: Layout | None = None,
+    packing: Packing | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention output [1, T, H, d] of a packed sequence [1, H, T, d], each row attending to itself alone.
@@ -230,7 +230,7 @@ def _dense(
 
 
 @cache
-def _varlen() -> Callable[[Tensor, Tensor, Tensor, Layout], Tensor] | None:
+def _varlen() -> Callable[[Tensor, Tensor, Tensor, Packing], Tensor] | None:
     """Torch's attention over ragged rows, where this version of torch has it."""
     try:
         from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -238,10 +238,10 @@ def _varlen() -> Callable[[Tensor, Tensor, Tensor, Layout], Tensor] | None:
     except ImportError:
         return None
 
-    def run(q_THd: Tensor, k_THd: Tensor, v_THd: Tensor, layout: Layout) -> Tensor:
+    def run(q_THd: Tensor, k_THd: Tensor, v_THd: Tensor, packing: Packing) -> Tensor:
         # cuDNN would make a new plan for every new shape, and each step has one.
         with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
-            offsets, longest = layout.offsets, layout.longest
+            offsets, longest = packing.offsets, packing.longest
             assert offsets is not None
             found = varlen_attn(q_THd, k_THd, v_THd, offsets, offsets, longest, longest)
             assert isinstance(found, Tensor)
@@ -251,14 +251,14 @@ def _varlen() -> Callable[[Tensor, Tensor, Tensor, Layout], Tensor] | None:
 
 
 def _jagged(
-    q_THd: Tensor, k_THd: Tensor, v_THd: Tensor, layout: Layout, dropout: float, scaling: float | None
+    q_THd: Tensor, k_THd: Tensor, v_THd: Tensor, packing: Packing, dropout: float, scaling: float | None
 ) -> Tensor:
-    assert layout.offsets is not None
-    offsets = layout.offsets.long()
+    assert packing.offsets is not None
+    offsets = packing.offsets.long()
 
     def ragged(x_THd: Tensor) -> Tensor:
         nested: Tensor = torch.nested.nested_tensor_from_jagged(
-            x_THd, offsets, min_seqlen=layout.shortest, max_seqlen=layout.longest
+            x_THd, offsets, min_seqlen=packing.shortest, max_seqlen=packing.longest
         )
         return nested.transpose(1, 2)
 
@@ -286,7 +286,7 @@ def run_packed(backbone: PreTrainedModel, packed: Packed, offset: int) -> tuple[
     inputs = {"input_ids": rows.input_ids_BL, "position_ids": rows.positions_BL + offset}
     if getattr(backbone.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = rows.token_types_BL
-    hidden_TD = backbone(**inputs, packing=packed.layout).last_hidden_state[0]
+    hidden_TD = backbone(**inputs, packing=packed.packing).last_hidden_state[0]
     pooler = getattr(backbone, "pooler", None)
     if pooler is None:
         return hidden_TD, None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Unpack, get_args, overload
+from typing import Any, Unpack, overload
 
 import numpy as np
 import torch
@@ -17,8 +17,7 @@ from unirex.explainer.answer import ExplainedText
 from unirex.explainer.inputs import Columns, InputReader, numbered
 from unirex.judging.predict import OWN, EvalConfig, Judging, Place, predict
 from unirex.judging.saved import Loading, Saved, find_model, load_saved
-from unirex.rationale.perturb import How
-from unirex.schema import FRACTIONS, Example
+from unirex.schema import FRACTIONS, PERTURBATIONS, Example, Perturbation
 
 WINDOW = 1024
 """Inputs held at a time while streaming, so that batches can have inputs of similar length."""
@@ -42,7 +41,7 @@ class ExplainConfig:
     threshold: float | None = None
     faithfulness: bool = False
     fractions: tuple[float, ...] = FRACTIONS
-    how: How = "attention"
+    how: Perturbation = "attention"
     batch_size: int = 32
 
     def __post_init__(self) -> None:
@@ -57,8 +56,8 @@ class ExplainConfig:
             raise ValueError(f"fractions is {self.fractions}, expected ascending values in (0, 1] without repeats")
         if self.fractions[-1] > 1:
             raise ValueError(f"fractions holds {self.fractions[-1]}, expected at most 1")
-        if self.how not in get_args(How):
-            raise ValueError(f"how is {self.how!r}, expected one of {', '.join(get_args(How))}")
+        if self.how not in PERTURBATIONS:
+            raise ValueError(f"how is {self.how!r}, expected one of {', '.join(PERTURBATIONS)}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}, expected at least 1")
 

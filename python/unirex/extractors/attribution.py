@@ -21,7 +21,8 @@ from unirex.extractors.gradients import (
 )
 from unirex.extractors.occlusion import occlusion
 from unirex.extractors.target import Target
-from unirex.rationale.perturb import How
+from unirex.ranges import Count, NotNegative, check_ranges
+from unirex.schema import Perturbation
 
 Attribution = Literal["grad", "input_x_grad", "ig", "gate_ig", "deeplift", "gradient_shap", "attention", "occlusion"]
 """Where scores come from without a learned extractor; see `attribute`."""
@@ -50,33 +51,27 @@ class AttributionConfig:
 
     pooling: VectorPooling = "auto"
     grad_pooling: Literal["norm", "abs_sum"] = "norm"
-    ig_steps: int = 3
+    ig_steps: Count = 3
     ig_rule: Rule = "midpoint"
-    shap_samples: int = 5
-    shap_stdev: float = 0.0
+    shap_samples: Count = 5
+    shap_stdev: NotNegative = 0.0
     shap_seed: int = 0
     attention: AttentionKind = "last_layer"
     occlusion_unit: Literal["token", "word"] = "token"
-    occlusion_how: How = "attention"
-    max_tokens: int = 16384
+    occlusion_how: Perturbation = "attention"
+    max_tokens: Count = 16384
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        for name in ("ig_steps", "shap_samples", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"method.explainer.{name} is {getattr(self, name)}, expected at least 1")
-        if not 0 <= self.shap_stdev < float("inf"):
-            raise ValueError(
-                f"method.explainer.shap_stdev is {self.shap_stdev}, expected a finite number of at least 0"
-            )
+        check_ranges("method.attribution_settings", self)
 
-    def pooling_of(self, how: Attribution) -> VectorPooling:
+    def pooling_of(self, attribution: Attribution) -> VectorPooling:
         """The pooling of an attribution's vectors."""
-        return self.grad_pooling if self.pooling == "auto" and how == "grad" else self.pooling
+        return self.grad_pooling if self.pooling == "auto" and attribution == "grad" else self.pooling
 
 
 def attribute(
-    target: Target, words_BL: Tensor, how: Attribution, config: AttributionConfig, head: nn.Module | None = None
+    target: Target, words_BL: Tensor, attribution: Attribution, config: AttributionConfig, head: nn.Module | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Scores float32 [B, L]: how much each token speaks for the explained logit; higher = more. Without gradient.
 
@@ -93,45 +88,47 @@ def attribute(
     Args:
         target: what is explained.
         words_BL: int64, the word of each token, -1 = not selectable.
-        how: see above.
+        attribution: see above.
         config: its settings.
         head: pools a token's vector into a score instead of `config.pooling` (UNIREX's AA with MLP pooling).
     """
-    if how == "attention":
+    if attribution == "attention":
         return attention_scores(target, config.attention), None
-    if how == "occlusion":
+    if attribution == "occlusion":
         return occlusion(target, words_BL, config.occlusion_unit, config.occlusion_how), None
-    if how == "gate_ig":
+    if attribution == "gate_ig":
         return integrated_gates(target, config.ig_steps, config.ig_rule)
     with torch.no_grad():
-        vectors_BLD = _vectors(target, how, config)
-        gap_B = completeness_gap(target, vectors_BLD) if how in ("ig", "deeplift") else None
-        return pooled(vectors_BLD, how, config.pooling_of(how), head).float(), gap_B
+        vectors_BLD = _vectors(target, attribution, config)
+        gap_B = completeness_gap(target, vectors_BLD) if attribution in ("ig", "deeplift") else None
+        return pooled(vectors_BLD, attribution, config.pooling_of(attribution), head).float(), gap_B
 
 
-def _vectors(target: Target, how: Attribution, config: AttributionConfig) -> Tensor:
+def _vectors(target: Target, attribution: Attribution, config: AttributionConfig) -> Tensor:
     """A vector per token, float [B, L, D]."""
-    if how == "ig":
+    if attribution == "ig":
         return integrated_gradients(target, config.ig_steps, config.ig_rule)
-    if how == "deeplift":
+    if attribution == "deeplift":
         return deeplift(target)
     embeddings_BLD = target.embeddings_BLD
-    if how == "gradient_shap":
+    if attribution == "gradient_shap":
         return gradient_shap(target, *draw_shap(target, config.shap_samples, config.shap_stdev, config.shap_seed))
     gradient_BLD = torch.cat([gradient(target, embeddings_BLD[row_P], row_P) for _, row_P in target.chunks(1)])
-    return gradient_BLD if how == "grad" else embeddings_BLD * gradient_BLD
+    return gradient_BLD if attribution == "grad" else embeddings_BLD * gradient_BLD
 
 
 def with_logits(
-    target: Target, how: Attribution, pooling: VectorPooling, head: nn.Module | None, *, train_scores: bool
+    target: Target, attribution: Attribution, pooling: VectorPooling, head: nn.Module | None, *, train_scores: bool
 ) -> tuple[Tensor, Tensor]:
     """Logits float32 [B, C] and scores float32 [B, L] from one pass in training; the logits carry gradient.
 
     With `train_scores` the scores do too, to every weight. That is a second derivative: the pass runs on plain
     attention, and the backward pass that follows is the dearer (docs/methods.md). Only for `grad` and `input_x_grad`.
     """
-    if how not in IN_TRAINING:
-        raise ValueError(f"method.attribution is {how!r}, expected {' or '.join(IN_TRAINING)} where scores are trained")
+    if attribution not in IN_TRAINING:
+        raise ValueError(
+            f"method.attribution is {attribution!r}, expected {' or '.join(IN_TRAINING)} where scores are trained"
+        )
     embeddings_BLD = target.embeddings_BLD
     if not embeddings_BLD.requires_grad:
         embeddings_BLD = embeddings_BLD.requires_grad_()
@@ -141,11 +138,13 @@ def with_logits(
         gradient_BLD = torch.autograd.grad(explained, embeddings_BLD, create_graph=train_scores, retain_graph=True)[0]
     if not train_scores:
         embeddings_BLD = embeddings_BLD.detach()
-    vectors_BLD = gradient_BLD if how == "grad" else embeddings_BLD * gradient_BLD
-    return logits_BC, pooled(vectors_BLD, how, pooling, head).float()
+    vectors_BLD = gradient_BLD if attribution == "grad" else embeddings_BLD * gradient_BLD
+    return logits_BC, pooled(vectors_BLD, attribution, pooling, head).float()
 
 
-def pooled(vectors_BLD: Tensor, how: Attribution, pooling: VectorPooling, head: nn.Module | None = None) -> Tensor:
+def pooled(
+    vectors_BLD: Tensor, attribution: Attribution, pooling: VectorPooling, head: nn.Module | None = None
+) -> Tensor:
     """Scores [B, L] from attribution vectors: by the head where there is one, else by `pooling`.
 
     >>> vectors = torch.tensor([[[3.0, -4.0]]])
@@ -157,7 +156,7 @@ def pooled(vectors_BLD: Tensor, how: Attribution, pooling: VectorPooling, head: 
     if head is not None:
         scores_BL: Tensor = head(vectors_BLD)
         return scores_BL
-    if pooling == "norm" or (pooling == "auto" and how == "grad"):
+    if pooling == "norm" or (pooling == "auto" and attribution == "grad"):
         # The length of zero (padding) has no derivative: a floor far below any gradient's square.
         return vectors_BLD.square().sum(-1).clamp(min=1e-24).sqrt()
     if pooling == "abs_sum":

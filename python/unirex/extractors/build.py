@@ -1,7 +1,6 @@
 """The extractor that a model's configuration asks for: the one place that knows them by name."""
 
-from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -23,7 +22,7 @@ class Settings(Protocol):
     extractor_backbone: dict[str, Any] | None
     extractor_outputs: int
     support_head: bool
-    head: str
+    head: HeadKind
     head_width: int
     head_layers: int
     pooling: Pooling
@@ -39,55 +38,22 @@ def build_extractor(config: Settings, backbone: PreTrainedModel, n_outputs: int)
         backbone: the task model's.
         n_outputs: logits per row.
     """
-    if config.extractor not in _KINDS:
-        raise ValueError(f"extractor is {config.extractor!r}, expected one of {', '.join(_KINDS)}")
-    return _KINDS[config.extractor](config, backbone, n_outputs)
-
-
-def _head(config: Settings, width: int, outputs: int = 1) -> ScoreHead:
-    return ScoreHead(width, _layers(config), config.head_width, config.head_layers, outputs)
-
-
-def _layers(config: Settings) -> HeadKind:
-    return "mlp" if config.head == "mlp" else "linear"
-
-
-def _shared(config: Settings, backbone: PreTrainedModel, n_outputs: int) -> Extractor:
-    width, outputs = backbone.config.hidden_size, config.extractor_outputs
-    return SharedExtractor(width, _layers(config), config.head_width, config.head_layers, outputs)
-
-
-def _dual(config: Settings, backbone: PreTrainedModel, n_outputs: int) -> Extractor:
-    own = bare_backbone(config.extractor_backbone or config.backbone or {})
-    return DualExtractor(own, _head(config, own.config.hidden_size, config.extractor_outputs))
-
-
-def _attribution(config: Settings, backbone: PreTrainedModel, n_outputs: int) -> Extractor | None:
-    return VectorHead(_head(config, embedding_width(backbone))) if config.head == "mlp" else None
-
-
-def _support(config: Settings, backbone: PreTrainedModel, n_outputs: int) -> Extractor:
-    width = backbone.config.hidden_size
-    head = _head(config, width) if config.support_head else None
-    own = bare_backbone(config.backbone or {})
-    return SupportClassifier(
-        own,
-        nn.Linear(width, n_outputs),
-        head,
-        dropout=config.dropout,
-        pooling=config.pooling,
-        choice=config.choice,
-    )
-
-
-def _none(config: Settings, backbone: PreTrainedModel, n_outputs: int) -> None:
+    kind, width = config.extractor, backbone.config.hidden_size
+    mlp = (config.head, config.head_width, config.head_layers)
+    if kind == "shared":
+        return SharedExtractor(width, *mlp, config.extractor_outputs)
+    if kind == "dual":
+        own = bare_backbone(config.extractor_backbone or config.backbone or {})
+        return DualExtractor(own, ScoreHead(own.config.hidden_size, *mlp, config.extractor_outputs))
+    if kind == "attribution":
+        return VectorHead(ScoreHead(embedding_width(backbone), *mlp)) if config.head == "mlp" else None
+    if kind == "support":
+        head = ScoreHead(width, *mlp) if config.support_head else None
+        own = bare_backbone(config.backbone or {})
+        classifier = nn.Linear(width, n_outputs)
+        return SupportClassifier(
+            own, classifier, head, dropout=config.dropout, pooling=config.pooling, choice=config.choice
+        )
+    if kind != "none":
+        raise ValueError(f"extractor is {kind!r}, expected one of {', '.join(get_args(ExtractorKind))}")
     return None
-
-
-_KINDS: dict[str, Callable[[Settings, PreTrainedModel, int], Extractor | None]] = {
-    "shared": _shared,
-    "dual": _dual,
-    "attribution": _attribution,
-    "support": _support,
-    "none": _none,
-}

@@ -40,21 +40,10 @@ def deeplift(target: Target) -> Tensor:
     for _, row_P in target.chunks(1, tokens_each=2 * input_BLD.shape[1]):
         points = torch.cat([input_BLD[row_P], baseline_BLD[row_P]])
         with _rescaled(target.backbone):
-            multiplier = gradient(_First(target, len(row_P)), points, torch.cat([row_P, row_P]))  # type: ignore[arg-type]
+            multiplier = gradient(target, points, torch.cat([row_P, row_P]), first=len(row_P))
         delta_PLD = input_BLD[row_P] - baseline_BLD[row_P]
         total_BLD[row_P] = delta_PLD * multiplier[: len(row_P)]
     return total_BLD
-
-
-class _First:
-    """A target whose logits count for the first rows only: the rest are baselines that ride along."""
-
-    def __init__(self, target: Target, n: int) -> None:
-        self.target = target
-        self.n = n
-
-    def logit(self, embeddings_PLD: Tensor, index_P: Tensor) -> Tensor:
-        return self.target.logit(embeddings_PLD, index_P)[: self.n]
 
 
 @contextmanager

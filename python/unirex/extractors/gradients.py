@@ -27,11 +27,14 @@ def second_order() -> Iterator[None]:
         yield
 
 
-def gradient(target: Target, points_PLD: Tensor, index_P: Tensor) -> Tensor:
-    """The gradient of the explained logit at embedded rows, float [P, L, D], without a graph."""
+def gradient(target: Target, points_PLD: Tensor, index_P: Tensor, *, first: int | None = None) -> Tensor:
+    """The gradient of the explained logit at embedded rows, float [P, L, D], without a graph.
+
+    With `first` only the logits of that many rows count: the others are baselines of the same pass.
+    """
     with torch.enable_grad():
         points_PLD = points_PLD.detach().requires_grad_()
-        found_PLD: Tensor = torch.autograd.grad(target.logit(points_PLD, index_P).sum(), points_PLD)[0]
+        found_PLD: Tensor = torch.autograd.grad(target.logit(points_PLD, index_P)[:first].sum(), points_PLD)[0]
         return found_PLD
 
 

@@ -1,23 +1,21 @@
 """Extractors that learn: a head on the task model, an encoder with a head, a head that pools attribution vectors."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from unirex.data.collate import Batch
 from unirex.encoder.backbone import encode, freeze_pooler
-from unirex.extractors.extractor import Extractor, Pass
+from unirex.extractors.extractor import Extractor
 from unirex.extractors.head import ScoreHead
 
 
 class SharedExtractor(ScoreHead, Extractor):
     """A head on the task model's own hidden states (SLM)."""
 
-    def outputs(self, seen: Pass) -> Tensor | None:
+    def outputs(self, batch: Batch, hidden_BLD: Tensor | None) -> Tensor | None:
         """Numbers float32 [B, L, N], where the task model ran."""
-        if seen.hidden_BLD is None:
-            return None
-        found_BLN: Tensor = self(seen.hidden_BLD)
-        return found_BLN.float()
+        return None if hidden_BLD is None else self(hidden_BLD).float()
 
     @property
     def score_head(self) -> ScoreHead:
@@ -35,14 +33,13 @@ class DualExtractor(Extractor):
         self.backbone = backbone
         self.head = head
 
-    def outputs(self, seen: Pass) -> Tensor:
+    def outputs(self, batch: Batch, hidden_BLD: Tensor | None) -> Tensor:
         """Numbers float32 [B, L, N]; those of other tokens are taken to the task model's."""
-        other = seen.batch.extractor
-        found_BLN: Tensor = self.head(encode(self.backbone, seen.batch.rows if other is None else other.rows)[0])
-        found_BLN = found_BLN.float()
+        other = batch.extractor
+        found_BLN: Tensor = self.head(encode(self.backbone, batch.rows if other is None else other.rows)[0]).float()
         if other is None:
             return found_BLN
-        rows, width = seen.batch.words_BL.shape
+        rows, width = batch.words_BL.shape
         return torch.stack([other.transfer(part_BL, (rows, width)) for part_BL in found_BLN.unbind(-1)], -1)
 
     @property
@@ -63,8 +60,6 @@ class DualExtractor(Extractor):
 class VectorHead(Extractor):
     """Pools a token's attribution vector into its score (AA with MLP pooling)."""
 
-    pools_vectors = True
-
     def __init__(self, head: ScoreHead) -> None:
         super().__init__()
         self.head = head
@@ -74,9 +69,10 @@ class VectorHead(Extractor):
         scores_BL: Tensor = self.head(vectors_BLD).squeeze(-1)
         return scores_BL
 
-    def outputs(self, seen: Pass) -> Tensor | None:
-        """Scores float32 [B, L, 1], where there are vectors."""
-        return None if seen.vectors_BLD is None else self(seen.vectors_BLD).float().unsqueeze(-1)
+    @property
+    def vector_head(self) -> nn.Module:
+        """The extractor is what pools."""
+        return self
 
     @property
     def score_head(self) -> ScoreHead:

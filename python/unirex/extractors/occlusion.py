@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from unirex.extractors.target import Target
-from unirex.rationale.perturb import How, perturb
+from unirex.rationale.perturb import perturb
+from unirex.schema import Perturbation
 
 
 @torch.no_grad()
-def occlusion(target: Target, words_BL: Tensor, unit: Literal["token", "word"], how: How) -> Tensor:
+def occlusion(target: Target, words_BL: Tensor, unit: Literal["token", "word"], perturbation: Perturbation) -> Tensor:
     """Scores float32 [B, L]: logit(full) - logit(without the unit), 0 at tokens that are not selectable.
 
     Costs one pass per unit. The passes are cut into micro-batches, so that the expanded rows never stand together.
@@ -19,7 +20,7 @@ def occlusion(target: Target, words_BL: Tensor, unit: Literal["token", "word"], 
         target: what is explained.
         words_BL: int64, the word of each token, -1 = not selectable.
         unit: what is hidden at once; the tokens of a word share its score.
-        how: how it is hidden, as in `unirex.rationale.perturb`.
+        perturbation: how it is hidden, as in `unirex.rationale.perturb`.
     """
     width = words_BL.shape[1]
     unit_BL = (
@@ -33,7 +34,7 @@ def occlusion(target: Target, words_BL: Tensor, unit: Literal["token", "word"], 
     for part in torch.arange(len(row_U), device=row_U.device).split(max(1, target.max_tokens // width)):
         row_P, token_P = row_U[part], token_U[part]
         hidden_PL = unit_BL[row_P] == unit_BL[row_P, token_P][:, None]
-        without_P = target.logit_of_rows(perturb(target.rows.take(row_P), hidden_PL, how, target.fill), row_P)
+        without_P = target.logit_of_rows(perturb(target.rows.take(row_P), hidden_PL, perturbation, target.fill), row_P)
         fall_PL = hidden_PL * (full_B[row_P] - without_P)[:, None]
         fall_BL.index_add_(0, row_P, fall_PL)
     return fall_BL

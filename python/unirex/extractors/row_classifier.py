@@ -1,11 +1,11 @@
-"""What classifies rows and can be explained by attribution: the task model, and FRESH's support classifier."""
+"""Classifiers of rows that attribution can explain: the task model, and FRESH's support classifier."""
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unirex.data.collate import Batch, FillTokens, Rows
-from unirex.encoder.backbone import Pooling, encode_pooled
+from unirex.encoder.backbone import Pooling, encode, encode_pooled, pool
 from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig, attribute, with_logits
 from unirex.extractors.target import Target
 
@@ -27,13 +27,26 @@ class RowClassifier:
 
     @property
     def vector_head(self) -> nn.Module | None:
-        """What pools attribution vectors in the place of their sum or length."""
+        """What turns attribution vectors into scores instead of their sum or length."""
         return None
 
     def classify(self, pooled_BD: Tensor) -> Tensor:
         """Row logits float32 [B, C] of pooled rows; one column with multiple choice."""
         logits_BC: Tensor = self.classifier(self.dropout(pooled_BD))
         return logits_BC.float()
+
+    def full(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Logits float32 [instances, C] on the full input and scores float32 [B, L], in one pass where shared.
+
+        No scores where they do not come from such a pass.
+        """
+        hidden_BLD, pooler_BD = encode(self.backbone, batch.rows)
+        pooled_BD = pool(hidden_BLD, pooler_BD, batch.rows.visible_BL, self.pooling)
+        return self.by_instance(self.classify(pooled_BD), batch.n_choices), self.own_scores(batch, hidden_BLD)
+
+    def own_scores(self, batch: Batch, hidden_BLD: Tensor) -> Tensor | None:
+        """Scores float32 [B, L] that are no attributions; None where there are none."""
+        return None
 
     def by_instance(self, logits_BC: Tensor, n_choices: int) -> Tensor:
         """Row logits as logits of instances, whose choices are the columns."""
@@ -60,20 +73,20 @@ class RowClassifier:
         )
 
     def attributions(
-        self, batch: Batch, logits_IC: Tensor, how: Attribution, config: AttributionConfig, fill: FillTokens
+        self, batch: Batch, logits_IC: Tensor, attribution: Attribution, config: AttributionConfig, fill: FillTokens
     ) -> tuple[Tensor, Tensor | None]:
         """Scores float32 [B, L] of the predicted class's logit (multiple choice: of each row's own), without gradient.
 
-        With them what they miss of completeness, where that means something; see `attribute`.
+        Second, what they miss of completeness, where that means something; see `attribute`.
         """
         target = self.target(batch, logits_IC.argmax(1), config.max_tokens, fill)
-        return attribute(target, batch.words_BL, how, config, self.vector_head)
+        return attribute(target, batch.words_BL, attribution, config, self.vector_head)
 
     def attributed(
         self,
         batch: Batch,
         class_I: Tensor,
-        how: Attribution,
+        attribution: Attribution,
         config: AttributionConfig,
         fill: FillTokens,
         *,
@@ -84,10 +97,10 @@ class RowClassifier:
         With `train_scores` the scores carry gradient to every weight of the classifier, a second derivative.
         """
         target = self.target(batch, class_I, config.max_tokens, fill)
-        if not train_scores and how not in IN_TRAINING:
+        if not train_scores and attribution not in IN_TRAINING:
             logits_IC = self.perturbed(batch.rows, batch.n_choices)
-            return logits_IC, attribute(target, batch.words_BL, how, config, self.vector_head)[0]
+            return logits_IC, attribute(target, batch.words_BL, attribution, config, self.vector_head)[0]
         logits_BC, scores_BL = with_logits(
-            target, how, config.pooling_of(how), self.vector_head, train_scores=train_scores
+            target, attribution, config.pooling_of(attribution), self.vector_head, train_scores=train_scores
         )
         return self.by_instance(logits_BC, batch.n_choices), scores_BL

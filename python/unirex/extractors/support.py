@@ -1,11 +1,11 @@
-"""FRESH's support classifier: a second model beside the task model, whose explanation is the rationale."""
+"""FRESH's support classifier: a second model, whose explanation is the rationale."""
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unirex.data.collate import Batch
-from unirex.encoder.backbone import Pooling, encode, freeze_pooler, pool
-from unirex.extractors.extractor import Extractor, Pass
+from unirex.encoder.backbone import Pooling, freeze_pooler
+from unirex.extractors.extractor import Extractor
 from unirex.extractors.head import ScoreHead
 from unirex.extractors.row_classifier import RowClassifier
 
@@ -31,16 +31,9 @@ class SupportClassifier(RowClassifier, Extractor):
         self.pooling = pooling
         self.choice = choice
 
-    def full(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Logits float32 [instances, C] on the full input, and scores float32 [B, L] where there is a score head."""
-        hidden_BLD, pooler_BD = encode(self.backbone, batch.rows)
-        pooled_BD = pool(hidden_BLD, pooler_BD, batch.rows.visible_BL, self.pooling)
-        logits_IC = self.by_instance(self.classify(pooled_BD), batch.n_choices)
-        return logits_IC, None if self.head is None else self.head(hidden_BLD).squeeze(-1).float()
-
-    def outputs(self, seen: Pass) -> Tensor | None:
-        """None: it goes by no pass of the task model."""
-        return None
+    def own_scores(self, batch: Batch, hidden_BLD: Tensor) -> Tensor | None:
+        """Those of the score head, where there is one."""
+        return None if self.head is None else self.head(hidden_BLD).squeeze(-1).float()
 
     @property
     def score_head(self) -> ScoreHead | None:

@@ -18,9 +18,9 @@ from unirex.data.collate import Batch, EncodedSet, Rows
 from unirex.disk.predictions import Prediction
 from unirex.methods.method import Explainable, Explanation
 from unirex.ranges import Count, Fraction, check_ranges
-from unirex.rationale.perturb import How, Kind, hidden_tokens, perturb, perturbed_logits
-from unirex.rationale.selection import Pooling, pool_words, rationale_masks, select
-from unirex.schema import FRACTIONS, Example, perturbed_column
+from unirex.rationale.perturb import hidden_tokens, perturb, perturbed_logits
+from unirex.rationale.selection import pool_words, rationale_masks, select
+from unirex.schema import FRACTIONS, Example, Perturbation, WordScore, perturbed_column
 
 OWN = "extractor"
 """Name of the score source that is the method's own extractor."""
@@ -46,7 +46,7 @@ class EvalConfig:
     """
 
     fractions: tuple[Fraction, ...] = FRACTIONS
-    how: tuple[How, ...] = ("attention",)
+    how: tuple[Perturbation, ...] = ("attention",)
     rationale_fraction: Fraction | None = None
     references: tuple[Literal["random", "gold", "inverse"], ...] = ("random", "gold", "inverse")
     max_tokens: Count = 16384
@@ -87,7 +87,7 @@ class Judging:
 
     config: EvalConfig
     unit: Literal["token", "word"]
-    word_score: Pooling
+    word_score: WordScore
     rationale_fraction: float
     labels: Sequence[str]
     sources: Sequence[str] = (OWN,)
@@ -267,19 +267,9 @@ def _perturbed(
     def run(rows: Rows) -> Tensor:
         return method.perturbed(rows, batch.n_choices, config.max_tokens)
 
-    kinds: tuple[Kind, ...] = ("keep", "remove")
     for how in config.how:
-        logits = perturbed_logits(
-            run,
-            batch.rows,
-            rationale_KBL,
-            batch.selectable_BL,
-            kinds=kinds,
-            how=how,
-            fill=method.fill,
-            n_choices=batch.n_choices,
-        )
-        for kind, logits_KIC in zip(kinds, logits, strict=True):
+        logits = perturbed_logits(run, batch, rationale_KBL, ("keep", "remove"), how, method.fill)
+        for kind, logits_KIC in logits.items():
             found[perturbed_column(kind, how, name)] = _probabilities(logits_KIC).transpose(1, 0, 2)
         nothing = run(perturb(batch.rows, batch.selectable_BL, how, method.fill))
         found[perturbed_column("null", how, name)] = _probabilities(nothing)

@@ -27,7 +27,7 @@ from unirex.judging.classifier import Classifier, classify
 from unirex.methods import find_method
 from unirex.methods.method import Explainable, Explanation, Method, saved_config
 from unirex.modeling import UnirexModel
-from unirex.rationale.selection import Pooling
+from unirex.schema import WordScore
 
 STEPS = 50
 """Points on the way from the baseline, for integrated gradients."""
@@ -67,7 +67,7 @@ class Saved:
     labels: tuple[str, ...]
     choice: bool
     unit: Literal["token", "word"]
-    word_score: Pooling
+    word_score: WordScore
     rationale_fraction: float
     scores_from: str | None
 

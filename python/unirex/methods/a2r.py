@@ -9,12 +9,22 @@ from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens
 from unirex.encoder.backbone import encode
-from unirex.methods.method import Counts, Method, MethodConfig, Presets, plausibility_term, task_term
+from unirex.methods.method import (
+    Counts,
+    Method,
+    MethodConfig,
+    Presets,
+    check_ascending,
+    plausibility_term,
+    rationale_fraction,
+    task_term,
+)
 from unirex.methods.objectives import BY_ROW, Divergence, PlausCriterion, jensen_shannon, task_loss
 from unirex.modeling import UnirexModel
-from unirex.rationale.perturb import How, perturbed_logits
+from unirex.ranges import Fraction, NotNegative
+from unirex.rationale.perturb import perturbed_logits
 from unirex.rationale.selection import rationale_masks
-from unirex.schema import FRACTIONS
+from unirex.schema import FRACTIONS, Perturbation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,28 +45,20 @@ class A2rConfig(MethodConfig):
     """
 
     name: str = "a2r"
-    how: How = "attention"
-    fraction: float | None = None
-    fractions: tuple[float, ...] | None = None
-    soft_weight: float = 1.0
-    gap_weight: float = 1.0
+    how: Perturbation = "attention"
+    fraction: Fraction | None = None
+    fractions: tuple[Fraction, ...] | None = None
+    soft_weight: NotNegative = 1.0
+    gap_weight: NotNegative = 1.0
     gap_criterion: Divergence = "jensen_shannon"
-    plaus_weight: float = 0.0
+    plaus_weight: NotNegative = 0.0
     plaus_criterion: PlausCriterion = "bce"
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise ValueError(f"method.fraction is {self.fraction}, expected a value in (0, 1] or null")
-        if self.fractions is not None and (
-            not self.fractions
-            or list(self.fractions) != sorted(set(self.fractions))
-            or not 0 < self.fractions[0] <= self.fractions[-1] <= 1
-        ):
-            raise ValueError(f"method.fractions is {self.fractions}, expected ascending values in (0, 1] or null")
-        for name in ("soft_weight", "gap_weight", "plaus_weight"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"method.{name} is {getattr(self, name)}, expected a finite number of at least 0")
+        super().__post_init__()
+        if self.fractions is not None:
+            check_ascending(self.fractions)
         if self.soft_weight == 0 and self.gap_weight == 0:
             raise ValueError("method.soft_weight and method.gap_weight are 0, expected one of them to train the scores")
 
@@ -64,9 +66,9 @@ class A2rConfig(MethodConfig):
 class A2r(Method):
     """Two predictors: one is given the hard rationale, one pools its hidden states by a softmax over the same scores.
 
-    The soft one passes its gradient to the extractor; the divergence between both ties the hard one to it. What is
-    saved and judged is the extractor and the hard predictor: on the whole input, on rationales and on true complements,
-    with the reading by construction reported beside it.
+    The soft one passes its gradient to the extractor; the divergence between both ties the hard one to it. The
+    extractor and the hard predictor are saved and judged: on the whole input, on rationales and on true complements,
+    and in a second report by construction.
     """
 
     config_class = A2rConfig
@@ -84,7 +86,7 @@ class A2r(Method):
 
     def __init__(self, model: UnirexModel, config: A2rConfig, fill: FillTokens) -> None:
         super().__init__(model, config, fill)
-        self.fraction = float(config.fraction or (model.config.run or {}).get("rationale_fraction", 0.2))
+        self.fraction = rationale_fraction(model, config.fraction)
         self.soft = nn.ModuleDict(
             {name: copy.deepcopy(getattr(model, name)) for name in ("backbone", "dropout", "classifier")}
         )
@@ -111,15 +113,8 @@ class A2r(Method):
             ]
         )
         hard_KIC = perturbed_logits(
-            lambda rows: self.model.perturbed(rows, batch.n_choices),
-            batch.rows,
-            rationale_KBL,
-            batch.selectable_BL,
-            kinds=["keep"],
-            how=c.how,
-            fill=self.fill,
-            n_choices=batch.n_choices,
-        )[0]
+            lambda rows: self.model.perturbed(rows, batch.n_choices), batch, rationale_KBL, ["keep"], c.how, self.fill
+        )["keep"]
         soft_IC = self._soft_logits(batch, attention(scores_BL, batch.selectable_BL, batch.rows.visible_BL))
         task_I, soft_I = task_loss(hard_KIC, batch.labels_I).mean(0), task_loss(soft_IC, batch.labels_I)
         return {
@@ -142,7 +137,7 @@ class A2r(Method):
 def attention(scores_BL: Tensor, selectable_BL: Tensor, visible_BL: Tensor) -> Tensor:
     """The share of each token in what the soft predictor reads, float [B, L], summing to 1 in each row, with gradient.
 
-    The softmax over the selectable tokens, which compete for it; in a row without any, all visible tokens share alike.
+    The softmax of the scores of the selectable tokens; in a row without any, all visible tokens have equal shares.
 
     >>> scores, selectable = torch.tensor([[9.0, 0.0, 0.0]]), torch.tensor([[False, True, True]])
     >>> attention(scores, selectable, torch.ones(1, 3).bool()).tolist()
@@ -150,6 +145,6 @@ def attention(scores_BL: Tensor, selectable_BL: Tensor, visible_BL: Tensor) -> T
     """
     some_B1 = selectable_BL.any(1, keepdim=True)
     inside_BL = torch.where(some_B1, selectable_BL, visible_BL)
-    # Filled before the softmax: what stands at other tokens must not reach a gradient.
+    # Filled before the softmax: scores of other tokens must not reach a gradient.
     scores_BL = torch.where(selectable_BL, scores_BL, 0.0).masked_fill(~inside_BL, -torch.inf)
     return scores_BL.softmax(1)

@@ -1,35 +1,39 @@
 """FRESH: Learning to Faithfully Rationalize by Construction (Jain et al., ACL 2020)."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from unirex.data.collate import Batch, FillTokens, Rows
-from unirex.extractors.attribution import Attribution, AttributionConfig
+from unirex.extractors.attribution import Attribution
 from unirex.extractors.support import SupportClassifier
 from unirex.methods.method import (
-    PAPER_EXPLAINER,
+    PAPER_ATTRIBUTION,
+    AttributingConfig,
     Counts,
     Explanation,
     Method,
-    MethodConfig,
     Presets,
     Stage,
+    explained,
     plausibility_term,
+    rationale_fraction,
     task_term,
     without_attribution,
 )
 from unirex.methods.objectives import BY_ROW, PlausCriterion, task_loss
 from unirex.methods.remembered import Remembered
 from unirex.modeling import UnirexModel
-from unirex.rationale.perturb import How, hidden_tokens, perturb
+from unirex.ranges import Count, Fraction, NotNegative
+from unirex.rationale.perturb import hidden_tokens, perturb
 from unirex.rationale.selection import Rounding, rationale_masks
+from unirex.schema import Perturbation
 
 
 @dataclass(frozen=True, kw_only=True)
-class FreshConfig(MethodConfig):
+class FreshConfig(AttributingConfig):
     """Settings of FRESH.
 
     Attributes:
@@ -39,32 +43,21 @@ class FreshConfig(MethodConfig):
         shape: `top_k` units, or one `contiguous` run of them.
         rounding: of fraction * n: `half_even`, `ceil` as in the FRESH code, or `floor` as in the UNIREX code.
         attribution: what the support classifier is explained by; the paper's default is attention.
-        explainer: settings of that attribution.
         support_epochs: most epochs of the support classifier; None = `train.epochs`.
-        plaus_weight: above 0 (FRESH+P) the support classifier has a score head, trained on human rationales beside
-            the task, and it is the head's scores that rationales come from.
+        plaus_weight: above 0 (FRESH+P) the support classifier has a score head, trained on human rationales and the
+            task, and rationales come from the head's scores.
         plaus_criterion: see `unirex.methods.objectives`.
     """
 
     name: str = "fresh"
-    how: How = "attention"
-    fraction: float | None = None
+    how: Perturbation = "attention"
+    fraction: Fraction | None = None
     shape: Literal["top_k", "contiguous"] = "top_k"
     rounding: Rounding = "half_even"
     attribution: Attribution = "attention"
-    explainer: AttributionConfig = field(default_factory=AttributionConfig)
-    support_epochs: int | None = None
-    plaus_weight: float = 0.0
+    support_epochs: Count | None = None
+    plaus_weight: NotNegative = 0.0
     plaus_criterion: PlausCriterion = "bce"
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise ValueError(f"method.fraction is {self.fraction}, expected a value in (0, 1] or null")
-        if not 0 <= self.plaus_weight < float("inf"):
-            raise ValueError(f"method.plaus_weight is {self.plaus_weight}, expected a finite number of at least 0")
-        if self.support_epochs is not None and self.support_epochs < 1:
-            raise ValueError(f"method.support_epochs is {self.support_epochs}, expected at least 1 or null")
 
     def unread(self, extractor: str | None) -> dict[str, str]:
         """Where a score head explains, nothing reads the attribution."""
@@ -77,18 +70,18 @@ class Fresh(Method):
     """A support classifier is trained and explained; a predictor is trained on its rationales alone.
 
     Judged like every model: p(full) is the predictor's on the whole input, and a rationale's complement is the true
-    one. The reading by construction (the rationale is all the predictor is ever asked about) is reported beside it.
+    one. A second report judges it by construction, where the predictor sees nothing but the rationale.
     """
 
     config_class = FreshConfig
     extractors = ("support",)
-    presets: ClassVar[Presets] = {"paper": {"rounding": "floor", **PAPER_EXPLAINER}}
+    presets: ClassVar[Presets] = {"paper": {"rounding": "floor", **PAPER_ATTRIBUTION}}
     selects_then_predicts = True
     config: FreshConfig
 
     def __init__(self, model: UnirexModel, config: FreshConfig, fill: FillTokens) -> None:
         super().__init__(model, config, fill)
-        self.fraction = float(config.fraction or (model.config.run or {}).get("rationale_fraction", 0.2))
+        self.fraction = rationale_fraction(model, config.fraction)
         if config.plaus_criterion in BY_ROW:
             model.hold_score_bias()
         self._stage = "predictor"
@@ -113,7 +106,7 @@ class Fresh(Method):
         return (Stage(name="support", epochs=self.config.support_epochs), Stage(name="predictor"))
 
     def enter(self, stage: str) -> None:
-        """Frees the weights of the stage's classifier and freezes the other's; answers are the stage's from here on."""
+        """Frees the weights of the stage's classifier, which answers from here on, and freezes the other's."""
         self._stage = stage
         self._remembered = Remembered()
         for parameter in self.model.parameters():
@@ -151,7 +144,7 @@ class Fresh(Method):
     def _rationale(self, batch: Batch) -> Tensor:
         c = self.config
         return rationale_masks(
-            self._explain_support(batch).scores_BL,
+            explained(self.support, batch, c, self.fill).scores_BL,
             batch.words_BL,
             self.fraction,
             unit=c.unit,
@@ -160,21 +153,10 @@ class Fresh(Method):
             shape=c.shape,
         )
 
-    def _explain_support(self, batch: Batch) -> Explanation:
-        """The support classifier's logits and scores."""
-        logits_IC, scores_BL = self.support.full(batch)
-        gap_B = None
-        if scores_BL is None:
-            c = self.config
-            scores_BL, gap_B = self.support.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
-        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
-
     def explain(self, batch: Batch) -> Explanation:
-        """Logits on the full input, of the predictor once it is its turn, and the support classifier's scores."""
-        support = self._explain_support(batch)
-        if self._stage == "support":
-            return support
-        return replace(support, logits_IC=self.model.full(batch)[0])
+        """Logits on the full input, of the stage's classifier, and the support classifier's scores."""
+        support = explained(self.support, batch, self.config, self.fill)
+        return support if self._stage == "support" else replace(support, logits_IC=self.model.full(batch)[0])
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""

@@ -2,22 +2,24 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens
-from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig
+from unirex.extractors.attribution import IN_TRAINING, Attribution
 from unirex.methods.method import (
-    PAPER_EXPLAINER,
+    PAPER_ATTRIBUTION,
+    AttributingConfig,
     Counts,
     Explanation,
     Method,
-    MethodConfig,
     Presets,
     Total,
+    check_ascending,
+    explained,
     plausibility_term,
     task_term,
     without_attribution,
@@ -33,17 +35,18 @@ from unirex.methods.objectives import (
     task_loss,
 )
 from unirex.modeling import UnirexModel
+from unirex.ranges import Fraction, NotNegative, Range, Share
 from unirex.rationale.adaptive_step import AdaptiveStep
-from unirex.rationale.perturb import How, Kind, View, perturb, perturbed_logits
-from unirex.rationale.relaxation import READS, Relaxation, reads
+from unirex.rationale.perturb import View, perturb, perturbed_logits
+from unirex.rationale.relaxation import Relaxation, unread_settings
 from unirex.rationale.selection import relaxed_masks, select
-from unirex.schema import FRACTIONS
+from unirex.schema import FRACTIONS, Perturbation
 from unirex.text import current
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointConfig(MethodConfig):
-    """Settings of the UNIREX losses. A weight of 0 switches a term, and the passes it needs, off.
+class JointConfig(Relaxation, AttributingConfig):
+    """Settings of the UNIREX losses. A weight of 0 switches off a term and the passes it needs.
 
     Attributes:
         name: of the method.
@@ -51,81 +54,56 @@ class JointConfig(MethodConfig):
         fractions_per_step: how many of them each step draws, without replacement; the mean over the drawn is an
             unbiased estimate of the mean over all. None = all, as in the paper.
         how: how hidden tokens are hidden.
-        comp_weight, suff_weight, plaus_weight: weights of the terms beside the task loss.
+        comp_weight, suff_weight, plaus_weight: weights of the terms added to the task loss.
         comp_target: what the label's probability should fall to without the rationale; None = 1 / classes for
-            comp_criterion `prior`, 0 for `probability`; refused with the others, which have none.
+            comp_criterion `prior`, 0 for `probability`. Refused with the others.
         comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.methods.objectives`.
         comp_trains: what comprehensiveness trains: `both` the task model and the extractor, or the `extractor` alone,
-            to find the words that the task model, left as it is, cannot do without (not with estimator `hard`, through
-            which nothing reaches the extractor). A shared extractor is head and encoder: the encoder is then trained
-            through the scores, and no more through the answer.
+            to find the words that the unchanged task model cannot do without (not with estimator `hard`, through which
+            nothing reaches the extractor). A shared extractor is head and encoder: the encoder is then trained through
+            the scores and not through the answer.
         detach_full: whether the full-input cross-entropy inside the comprehensiveness and sufficiency terms is a
-            constant. In the paper it carries gradient. suff_criterion `kl` is a constant's always; the comp_criteria
-            `prior`, `unlikelihood` and `probability` don't read the full input.
-        attribution: where scores come from without a learned extractor (with model.extractor `attribution` in
-            training too, the gold class being explained); see `unirex.extractors.attribution`.
-        explainer: settings of that attribution.
-        estimator: how faithfulness trains the extractor through the selection; `hard` = not at all, as in the paper;
-            the others are those of `unirex.rationale.relaxation.relax`, and need how attention.
-        temperature, noise, samples, imle_step, aimle_target, aimle_rate: of the estimator; see
-            `unirex.rationale.relaxation.Relaxation`.
-        mask_weight: weight of the cross-entropy on inputs of which a random share of the selectable tokens is hidden,
-            so that perturbed inputs are nothing new to the task model.
+            constant. In the paper it carries gradient. With suff_criterion `kl` it is always constant; the
+            comp_criteria `prior`, `unlikelihood` and `probability` don't read the full input.
+        attribution: where scores come from without a learned extractor; with model.extractor `attribution` in training
+            too, which explains the gold class.
+        estimator, temperature, noise, samples, imle_step, aimle_target, aimle_rate: how faithfulness trains the
+            extractor through the selection; see `unirex.rationale.relaxation.Relaxation`. `hard` = not at all, as in
+            the paper; the others need `how: attention`.
+        mask_weight: weight of the cross-entropy on inputs with a random share of the selectable tokens hidden, which
+            teaches the task model to read perturbed inputs.
         ramp: share of training over which the weights of comprehensiveness and sufficiency rise linearly from 0.
     """
 
     name: str = "joint"
-    fractions: tuple[float, ...] = FRACTIONS
+    fractions: tuple[Fraction, ...] = FRACTIONS
     fractions_per_step: int | None = None
-    how: How = "attention"
-    comp_weight: float = 0.5
-    suff_weight: float = 0.5
-    plaus_weight: float = 0.5
+    how: Perturbation = "attention"
+    comp_weight: NotNegative = 0.5
+    suff_weight: NotNegative = 0.5
+    plaus_weight: NotNegative = 0.5
     comp_criterion: CompCriterion = "margin"
-    comp_margin: float = 1.0
-    comp_target: float | None = None
+    comp_margin: NotNegative = 1.0
+    comp_target: Annotated[float, Range("a probability above 0 and below 1", lambda p: 0 < p < 1)] | None = None
     suff_criterion: SuffCriterion = "margin"
-    suff_margin: float = 0.1
+    suff_margin: NotNegative = 0.1
     plaus_criterion: PlausCriterion = "bce"
     comp_trains: Literal["both", "extractor"] = "both"
     detach_full: bool = False
     attribution: Attribution = "input_x_grad"
-    explainer: AttributionConfig = field(default_factory=AttributionConfig)
-    estimator: str = "hard"
-    temperature: float = 0.3
-    noise: float = 0.3
-    samples: int = 4
-    imle_step: float = 1.0
-    aimle_target: float = 1.0
-    aimle_rate: float = 0.005
-    mask_weight: float = 0.0
-    ramp: float = 0.0
+    mask_weight: NotNegative = 0.0
+    ramp: Share = 0.0
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
         object.__setattr__(self, "name", current("method.name", self.name))
-        for fraction in self.fractions:
-            if not 0 < fraction <= 1:
-                raise ValueError(f"method.fractions holds {fraction}, expected values in (0, 1]")
-        if not self.fractions or list(self.fractions) != sorted(set(self.fractions)):
-            raise ValueError(f"method.fractions is {self.fractions}, expected ascending values without repeats")
+        Relaxation.__post_init__(self)
+        check_ascending(self.fractions)
         if self.fractions_per_step is not None and not 1 <= self.fractions_per_step <= len(self.fractions):
             raise ValueError(
                 f"method.fractions_per_step is {self.fractions_per_step}, expected 1 to {len(self.fractions)} or null"
             )
-        for name in ("comp_weight", "suff_weight", "plaus_weight", "comp_margin", "suff_margin", "mask_weight"):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"method.{name} is {value}, expected a finite number of at least 0")
-        if self.comp_target is not None and not 0 < self.comp_target < 1:
-            raise ValueError(f"method.comp_target is {self.comp_target}, expected a probability above 0 and below 1")
-        if not 0 <= self.ramp <= 1:
-            raise ValueError(f"method.ramp is {self.ramp}, expected 0 to 1")
         self._check_together()
-        try:
-            self.relaxation  # noqa: B018 - checks its own ranges
-        except ValueError as error:
-            raise ValueError(f"method.{error}") from None
 
     def _check_together(self) -> None:
         """Raises ValueError for a setting that another one rules out or leaves without effect."""
@@ -143,14 +121,14 @@ class JointConfig(MethodConfig):
 
     def unread(self, extractor: str | None) -> dict[str, str]:
         """What the estimator does not read, and the attribution where an extractor scores."""
-        settings = sorted({name for read in READS.values() for name in read} - set(reads(self.estimator)))
+        settings = sorted(unread_settings(self.estimator))
         found = dict.fromkeys((f"method.{name}" for name in settings), f"method.estimator {self.estimator}")
         learned = extractor in ("shared", "dual")
         return found | (without_attribution(f"model.extractor {extractor}") if learned else {})
 
     @property
     def forbids_recomputing(self) -> str | None:
-        """What is computed again in the backward pass, where nothing is frozen any more, would train the task model."""
+        """Layers computed again in the backward pass, when nothing is frozen anymore, would train the task model."""
         return "method.comp_trains extractor" if self.comp_trains == "extractor" else None
 
     @property
@@ -158,23 +136,10 @@ class JointConfig(MethodConfig):
         """Whether comprehensiveness or sufficiency is trained."""
         return self.comp_weight > 0 or self.suff_weight > 0
 
-    @property
-    def relaxation(self) -> Relaxation:
-        """The estimator with its settings."""
-        return Relaxation(
-            estimator=self.estimator,
-            temperature=self.temperature,
-            noise=self.noise,
-            samples=self.samples,
-            imle_step=self.imle_step,
-            aimle_target=self.aimle_target,
-            aimle_rate=self.aimle_rate,
-        )
-
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Parameters get no gradient from what is computed inside; what leads there through the inputs still does."""
+    """Parameters get no gradient from what is computed inside; the inputs still do."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
@@ -195,7 +160,7 @@ class Joint(Method):
 
     config_class: ClassVar[type[JointConfig]] = JointConfig
     extractors: ClassVar[tuple[str, ...]] = ("shared", "dual", "attribution", "none")
-    presets: ClassVar[Presets] = {"paper": PAPER_EXPLAINER}
+    presets: ClassVar[Presets] = {"paper": PAPER_ATTRIBUTION}
     preset_heads: ClassVar[Presets] = {"paper": {"shared": "mlp", "dual": "mlp"}}
     config: JointConfig
 
@@ -203,9 +168,9 @@ class Joint(Method):
         super().__init__(model, config, fill)
         if model.extractor is not None and not trains_scores(config):
             raise ValueError(
-                "method.plaus_weight is 0, expected more: through the hard top-k selection no gradient of "
-                "comprehensiveness or sufficiency reaches a learned extractor (another method.estimator with a "
-                "comp_weight or suff_weight sends one; model.extractor: none trains without)"
+                "method.plaus_weight is 0, expected more: the hard top-k selection passes no gradient of "
+                "comprehensiveness or sufficiency to a learned extractor (another method.estimator with a "
+                "comp_weight or suff_weight passes one; model.extractor none trains without an extractor)"
             )
         if model.config.extractor == "none" and config.estimator != "hard":
             raise ValueError(
@@ -230,7 +195,7 @@ class Joint(Method):
     def reads_shift(self) -> bool:
         """Whether a loss changes when all scores shift: top-k and losses within a row don't, but for sums over words.
 
-        A method with losses of its own that do says so here, or the score head's last bias is never trained.
+        A subclass with losses that do must say so here, or the score head's last bias is never trained.
         """
         c = self.config
         return (c.plaus_weight > 0 and c.plaus_criterion not in BY_ROW) or (c.unit == "word" and c.word_score == "sum")
@@ -266,25 +231,21 @@ class Joint(Method):
         return terms
 
     def _passes(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor | None, dict[View, Tensor]]:
-        """Logits and scores of the full input, and the logits of what is kept and removed, in as few passes as can be.
+        """Logits and scores of the full input, and the logits of what is kept and removed, in few passes.
 
         A shared extractor's scores come with the task logits. An extractor of its own needs no task model, whose full
         and perturbed rows then share one pass.
         """
         c = self.config
-        wanted: tuple[tuple[Kind, float], ...] = (("remove", c.comp_weight), ("keep", c.suff_weight))
-        kinds = [kind for kind, weight in wanted if weight > 0]
-        if self.model.extractor is None or not self.model.extractor.apart or not kinds:
+        wanted: tuple[tuple[View, float], ...] = (("remove", c.comp_weight), ("keep", c.suff_weight))
+        views = [view for view, weight in wanted if weight > 0]
+        if self.model.extractor is None or not self.model.extractor.apart or not views:
             logits_IC, scores_BL = self._scored(batch)
-            if scores_BL is None or not kinds:
+            if scores_BL is None or not views:
                 return logits_IC, scores_BL, {}
-            return (
-                logits_IC,
-                scores_BL,
-                self._perturbed_logits(batch, self._rationales(batch, scores_BL, seed), [*kinds]),
-            )
+            return logits_IC, scores_BL, self._perturbed_logits(batch, self._rationales(batch, scores_BL, seed), views)
         scores_BL = self.model.scores(batch)
-        found = self._perturbed_logits(batch, self._rationales(batch, scores_BL, seed), ["full", *kinds])
+        found = self._perturbed_logits(batch, self._rationales(batch, scores_BL, seed), ["full", *views])
         return found.pop("full")[0], scores_BL, found
 
     def _scored(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
@@ -293,7 +254,7 @@ class Joint(Method):
             return self.model.full(batch)
         c = self.config
         return self.model.attributed(
-            batch, batch.labels_I, c.attribution, c.explainer, self.fill, train_scores=trains_scores(self.config)
+            batch, batch.labels_I, c.attribution, c.attribution_settings, self.fill, train_scores=trains_scores(c)
         )
 
     def _random_masks(self, batch: Batch, counts: Counts) -> Tensor:
@@ -310,9 +271,7 @@ class Joint(Method):
         fractions = self._draw(seed)
         if c.estimator == "hard":
             return select(scores_BL.detach(), batch.words_BL, fractions, c.unit, c.word_score)
-        return relaxed_masks(
-            scores_BL, batch.words_BL, fractions, c.relaxation, unit=c.unit, pooling=c.word_score, step=self.step
-        )
+        return relaxed_masks(scores_BL, batch.words_BL, fractions, c, unit=c.unit, pooling=c.word_score, step=self.step)
 
     def after_step(self, terms: Mapping[str, Tensor], total: Total) -> None:
         """Adapts the step of `aimle` to the marks that it moved."""
@@ -348,7 +307,7 @@ class Joint(Method):
         return terms
 
     def _perturbed_logits(self, batch: Batch, rationale_KBL: Tensor, views: Sequence[View]) -> dict[View, Tensor]:
-        """The logits of each view; in one pass, unless comprehensiveness is to leave the task model as it is."""
+        """The logits of each view; in one pass, unless comprehensiveness must not train the task model."""
         if self.config.comp_trains == "extractor" and "remove" in views:
             with frozen(self.model):
                 found = self._run(batch, rationale_KBL, ["remove"])
@@ -357,17 +316,14 @@ class Joint(Method):
         return self._run(batch, rationale_KBL, views)
 
     def _run(self, batch: Batch, rationale_KBL: Tensor, views: Sequence[View]) -> dict[View, Tensor]:
-        logits = perturbed_logits(
+        return perturbed_logits(
             lambda rows: self.model.perturbed(rows, batch.n_choices),
-            batch.rows,
+            batch,
             rationale_KBL,
-            batch.selectable_BL,
-            kinds=views,
-            how=self.config.how,
-            fill=self.fill,
-            n_choices=batch.n_choices,
+            views,
+            self.config.how,
+            self.fill,
         )
-        return dict(zip(views, logits, strict=True))
 
     def _comprehensiveness(self, reference_I: Tensor, logits_KIC: Tensor, labels_I: Tensor) -> Tensor:
         c = self.config
@@ -386,12 +342,7 @@ class Joint(Method):
 
     def explain(self, batch: Batch) -> Explanation:
         """Logits on the full input and scores: the extractor's, or the gradient's where there is no extractor."""
-        logits_IC, scores_BL = self.model.full(batch)
-        gap_B = None
-        if scores_BL is None:
-            c = self.config
-            scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
-        return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
+        return explained(self.model, batch, self.config, self.fill)
 
     @property
     def scores_from(self) -> str:

@@ -1,48 +1,51 @@
 """L2E: Learning to Explain: Generating Stable Explanations Fast (Situ et al., ACL 2021)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens
-from unirex.extractors.attribution import Attribution, AttributionConfig
-from unirex.methods.method import PAPER_EXPLAINER, Counts, Explanation, Method, MethodConfig, Presets, Stage, task_term
+from unirex.extractors.attribution import Attribution
+from unirex.methods.method import (
+    PAPER_ATTRIBUTION,
+    AttributingConfig,
+    Counts,
+    Explanation,
+    Method,
+    Presets,
+    Stage,
+    task_term,
+)
 from unirex.methods.objectives import task_loss
 from unirex.methods.remembered import Remembered
 from unirex.modeling import UnirexModel
-from unirex.rationale.perturb import How
+from unirex.ranges import Count
+from unirex.schema import Perturbation
 
 CLASSES = 5
 """Strongly against, against, neutral, for, strongly for the prediction."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class L2eConfig(MethodConfig):
+class L2eConfig(AttributingConfig):
     """Settings of L2E.
 
     Attributes:
         name: of the method.
         how: the headline perturbation of training; L2E perturbs nothing.
         attribution: what is distilled.
-        explainer: settings of that attribution.
         score: a token's score from its five classes: the `expected` class, or the likeliest `class` as a whole number
             from -2 to 2 (the UNIREX code; many ties).
         task_epochs: most epochs of the task model; None = `train.epochs`.
     """
 
     name: str = "l2e"
-    how: How = "attention"
+    how: Perturbation = "attention"
     attribution: Attribution = "ig"
-    explainer: AttributionConfig = field(default_factory=AttributionConfig)
     score: Literal["expected", "class"] = "expected"
-    task_epochs: int | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        if self.task_epochs is not None and self.task_epochs < 1:
-            raise ValueError(f"method.task_epochs is {self.task_epochs}, expected at least 1 or null")
+    task_epochs: Count | None = None
 
 
 def importance_classes(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
@@ -76,11 +79,11 @@ def expected_class(logits: Tensor) -> Tensor:
 
 
 class L2e(Method):
-    """A task model is trained and frozen; an explainer of its own learns to say what attribution would say of it."""
+    """A task model is trained and frozen; then an extractor learns to predict its attributions."""
 
     config_class = L2eConfig
     extractors = ("dual",)
-    presets: ClassVar[Presets] = {"paper": {"score": "class", **PAPER_EXPLAINER}}
+    presets: ClassVar[Presets] = {"paper": {"score": "class", **PAPER_ATTRIBUTION}}
     config: L2eConfig
 
     def __init__(self, model: UnirexModel, config: L2eConfig, fill: FillTokens) -> None:
@@ -145,7 +148,7 @@ class L2e(Method):
     def _attributed(self, batch: Batch) -> Explanation:
         c = self.config
         logits_IC = self.model.perturbed(batch.rows, batch.n_choices)
-        scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.explainer, self.fill)
+        scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.attribution_settings, self.fill)
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
     def explain(self, batch: Batch) -> Explanation:

@@ -2,17 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens, Rows
-from unirex.extractors.attribution import AttributionConfig
+from unirex.extractors.attribution import Attribution, AttributionConfig
+from unirex.extractors.row_classifier import RowClassifier
 from unirex.methods.objectives import BY_ROW, PlausCriterion, plausibility_loss
 from unirex.modeling import UnirexModel
-from unirex.rationale.selection import Pooling
+from unirex.ranges import check_ranges
+from unirex.schema import WordScore
+from unirex.text import with_current_keys
 
 Total = Callable[[Tensor], Tensor]
 """The sum of a tensor over all processes, the same in each of them."""
@@ -20,10 +23,10 @@ Total = Callable[[Tensor], Tensor]
 Presets = Mapping[str, Mapping[str, Any]]
 """Preset -> key -> value."""
 
-PAPER_EXPLAINER = {
-    "explainer.ig_steps": 3,
-    "explainer.ig_rule": "gauss_legendre",
-    "explainer.grad_pooling": "abs_sum",
+PAPER_ATTRIBUTION = {
+    "attribution_settings.ig_steps": 3,
+    "attribution_settings.ig_rule": "gauss_legendre",
+    "attribution_settings.grad_pooling": "abs_sum",
 }
 """Attributions in the public code of UNIREX: captum's, with the sum of absolute values for the gradient (Saliency)."""
 
@@ -73,7 +76,7 @@ class Explanation:
     Attributes:
         logits_IC: float32, on the full input.
         scores_BL: float32, one per token, higher = more important; of no meaning at tokens that are not selectable.
-        gap_B: of attributions that should sum to a change of the logit: the share of it that they miss.
+        gap_B: for attributions that should sum to a change of the logit, the share of it that they miss.
     """
 
     logits_IC: Tensor
@@ -107,24 +110,41 @@ class MethodConfig:
 
     name: str
     unit: Literal["token", "word"] = "token"
-    word_score: Pooling = "max"
+    word_score: WordScore = "max"
     class_weights: tuple[float, ...] | None = None
 
-    def unread(self, extractor: str | None) -> dict[str, str]:
-        """Settings that nothing reads beside the others and `model.extractor`: `method.KEY`, and what leaves it unread.
+    def __post_init__(self) -> None:
+        """Checks the ranges that the types of the settings name."""
+        check_ranges("method", self)
 
-        One that is set all the same is refused, and one that differs does not make another run.
+    def unread(self, extractor: str | None) -> dict[str, str]:
+        """Settings that nothing reads, given the others and `model.extractor`: `method.KEY` -> the reason.
+
+        Setting one is refused, and runs that differ in it alone are the same run.
         """
         return {}
 
     @property
     def forbids_recomputing(self) -> str | None:
-        """The setting under which `train.gradient_checkpointing` would train something else; None = there is none."""
+        """The setting under which `train.gradient_checkpointing` would train something else, or None."""
         return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class AttributingConfig(MethodConfig):
+    """Settings of a method whose scores may come from an attribution.
+
+    Attributes:
+        attribution: which one; see `unirex.extractors.attribution`.
+        attribution_settings: its settings.
+    """
+
+    attribution: Attribution
+    attribution_settings: AttributionConfig = field(default_factory=AttributionConfig)
+
+
 class Explainable(nn.Module, ABC):
-    """What can be judged and can explain: a method, or a model that stands for one.
+    """What can explain and be judged: a method, or a model in place of one.
 
     Attributes:
         selects_then_predicts: whether it is made to answer from its rationale alone, and is judged that way too.
@@ -146,9 +166,9 @@ class Explainable(nn.Module, ABC):
 class Method(Explainable):
     """How a model is trained to explain itself: a module around the model whose `forward` is its losses.
 
-    Data-parallel training wraps it, so that nothing but `forward` may compute what has a gradient. A saved model is
-    `model` with its configuration: `explain` and `perturbed` depend on these two alone. All else that changes while it
-    trains is a buffer (`register_buffer`): checkpoints hold buffers, and a resumed run goes on with them.
+    Data-parallel training wraps it, so only `forward` may compute what has a gradient. A saved model is `model` with
+    its configuration: `explain` and `perturbed` depend on these two alone. Other state that changes in training must
+    be a buffer (`register_buffer`), which checkpoints hold and a resumed run reads.
 
     Attributes:
         config_class: the frozen dataclass of its settings.
@@ -175,7 +195,7 @@ class Method(Explainable):
 
     @classmethod
     def model_settings(cls, config: Any) -> dict[str, Any]:
-        """What the method wants of the model beside what `model` says: settings of `UnirexConfig`."""
+        """Settings of `UnirexConfig` that the method needs, in addition to those of `model`."""
         return {}
 
     @property
@@ -194,16 +214,16 @@ class Method(Explainable):
         """
 
     def after_step(self, terms: Mapping[str, Tensor], total: Total) -> None:
-        """Called after each optimizer step, by every process: the place to change what `forward` goes by.
+        """Called after each optimizer step by every process: the place to change state that `forward` reads.
 
         Args:
             terms: this process's share of each term, without gradient; `total(terms[name])` is the mean over the
-                global batch, the same however it was cut up.
+                global batch, however it was cut.
             total: sums a tensor over processes.
         """
 
     def logged(self) -> dict[str, float]:
-        """Numbers that the log shows beside the terms, the same in every process."""
+        """Numbers that the log shows with the terms, the same in every process."""
         return {}
 
     @property
@@ -212,10 +232,7 @@ class Method(Explainable):
         return (Stage(name="train"),)
 
     def enter(self, stage: str) -> None:
-        """Begins a part of training: freezes and frees weights; what is answered is then that part's model.
-
-        Called where there are several.
-        """
+        """Begins a part of training, where there are several: freezes and frees weights; that part's model answers."""
 
     def explain(self, batch: Batch) -> Explanation:
         """Logits on the full input, and the extractor's scores."""
@@ -251,9 +268,30 @@ def task_term(loss_I: Tensor, batch: Batch, counts: Counts, class_weights: Tenso
     return loss_I.sum() / counts.instances
 
 
+def explained(classifier: RowClassifier, batch: Batch, config: AttributingConfig, fill: FillTokens) -> Explanation:
+    """Logits on the full input, and the classifier's own scores, or its attributions where it has none."""
+    logits_IC, scores_BL = classifier.full(batch)
+    gap_B = None
+    if scores_BL is None:
+        wanted = config.attribution, config.attribution_settings
+        scores_BL, gap_B = classifier.attributions(batch, logits_IC, *wanted, fill)
+    return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
+
+
+def check_ascending(fractions: tuple[float, ...]) -> None:
+    """Refuses no fractions, and fractions that do not ascend."""
+    if not fractions or list(fractions) != sorted(set(fractions)):
+        raise ValueError(f"method.fractions is {fractions}, expected ascending values without repeats")
+
+
+def rationale_fraction(model: UnirexModel, fraction: float | None) -> float:
+    """A setting `fraction`, or where it is None the f* of the run that made the model."""
+    return float(fraction or (model.config.run or {}).get("rationale_fraction", 0.2))
+
+
 def without_attribution(cause: str) -> dict[str, str]:
     """The settings of attribution as unread ones (`MethodConfig.unread`)."""
-    names = (f"explainer.{entry.name}" for entry in fields(AttributionConfig))
+    names = (f"attribution_settings.{entry.name}" for entry in fields(AttributionConfig))
     return dict.fromkeys((f"method.{name}" for name in ("attribution", *names)), cause)
 
 
@@ -263,11 +301,10 @@ C = TypeVar("C")
 def saved_config(kind: type[C], settings: Mapping[str, Any]) -> C:
     """A method's configuration from its settings as a saved model holds them (lists for tuples, dicts for parts)."""
     hints = get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict) and is_dataclass(part := hints.get(name)):
-            assert isinstance(part, type)
-            values[name] = saved_config(part, value)
-        else:
-            values[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**values)
+
+    def read(name: str, value: Any) -> Any:
+        if isinstance(value, dict) and is_dataclass(hints.get(name)):
+            return saved_config(hints[name], value)
+        return tuple(value) if isinstance(value, list) else value
+
+    return kind(**{name: read(name, value) for name, value in with_current_keys("method", settings).items()})

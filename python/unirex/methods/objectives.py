@@ -1,7 +1,7 @@
 """The losses: pure functions from logits and scores to one number per instance, fraction or token.
 
-They do not average. The caller divides by counts taken over the whole global batch (all processes and all
-accumulated micro-batches), so that a mean means the same however the batch was cut up.
+They do not average: the caller divides by counts over the whole global batch (all processes and all accumulated
+micro-batches), so that a mean does not depend on how the batch was cut.
 """
 
 import math
@@ -52,24 +52,22 @@ def comprehensiveness_loss(
         return diff_KB
     if criterion == "margin":
         return diff_KB.clamp(min=-margin) + margin
-    message = f"comprehensiveness criterion is {criterion!r}, expected margin or diff"
-    raise ValueError(message)
+    raise ValueError(f"comprehensiveness criterion is {criterion!r}, expected margin or diff")
 
 
 def complement_loss(
     logits_remove_KBC: Tensor, labels_B: Tensor, criterion: CompCriterion, target: float | None = None
 ) -> Tensor:
-    """How much the complement of the rationale says by itself, float [K, B], at least 0; lower = more comprehensive.
+    """How much the rationale's complement predicts by itself, float [K, B], at least 0; lower = more comprehensive.
 
-    The full input does not enter, so that it is never made worse to look better by comparison.
+    The full input is not compared with, so nothing is gained by making its prediction worse.
 
-    `prior` is KL(q || p(remove)), summed over classes, q uniform: without its rationale an input says nothing. With a
-    `target` q gives the label that probability and shares the rest evenly: below 1/C it asks for more.
-    `unlikelihood` is -log(1 - p(remove)) of the label (Welleck et al. 2020): it pushes on past the uniform
-    distribution, less and less. `probability` is p(remove) of the label itself, of which comprehensiveness is the
-    negative: bounded, and flat where the complement speaks surely for the label, so that it asks little of inputs that
-    can't be turned (the mean absolute error of Ghosh et al. 2017, robust to labels that are wrong). With a `target` it
-    is what p(remove) has above that.
+    `prior` is KL(q || p(remove)), summed over classes, q uniform: without its rationale an input predicts nothing. With
+    a `target` q gives the label that probability and shares the rest evenly; below 1/C it asks for more.
+    `unlikelihood` is -log(1 - p(remove)) of the label (Welleck et al. 2020): it keeps pushing past the uniform
+    distribution, less and less. `probability` is p(remove) of the label itself: bounded, and flat where the complement
+    is sure of the label, so it asks little of inputs that cannot be changed (the mean absolute error of Ghosh et al.
+    2017, robust to wrong labels). With a `target` it is what p(remove) exceeds that by.
 
     Args:
         logits_remove_KBC: without the rationale, per fraction.
@@ -96,8 +94,7 @@ def complement_loss(
         return torch.logsumexp(logits_KBC, -1) - rest_KB
     if criterion == "probability":
         return ((-task_loss(logits_KBC, labels_B)).exp() - (target or 0.0)).clamp(min=0)
-    message = f"complement criterion is {criterion!r}, expected prior, unlikelihood or probability"
-    raise ValueError(message)
+    raise ValueError(f"complement criterion is {criterion!r}, expected prior, unlikelihood or probability")
 
 
 def sufficiency_loss(
@@ -113,7 +110,7 @@ def sufficiency_loss(
 
     `diff` is CE(keep) - CE(full); `margin` is max(-m, diff) + m, at least 0; `mae` and `mse` compare the two
     cross-entropies; `kl` is KL(full || keep) summed over classes with the full side detached; `kl_mean_reversed` is
-    KL(keep || full) averaged over classes, which is what the paper's code minimises. Source: UNIREX (Chan et al. 2022).
+    KL(keep || full) averaged over classes, which the paper's code minimizes. Source: UNIREX (Chan et al. 2022).
 
     Args:
         logits_full_BC: on the full input.
@@ -121,15 +118,13 @@ def sufficiency_loss(
         labels_B: gold classes.
         criterion: see above.
         margin: m, in nats.
-        ce_full_B: the cross-entropy on the full input where the caller has it (detached, perhaps).
+        ce_full_B: the cross-entropy on the full input, perhaps detached; None = computed here.
     """
-    if criterion == "kl":
-        log_full_BC = torch.log_softmax(logits_full_BC.detach().float(), dim=-1)
-        log_keep_KBC = torch.log_softmax(logits_keep_KBC.float(), dim=-1)
-        return (log_full_BC.exp() * (log_full_BC - log_keep_KBC)).sum(-1)
-    if criterion == "kl_mean_reversed":
+    if criterion in ("kl", "kl_mean_reversed"):
         log_full_BC = torch.log_softmax(logits_full_BC.float(), dim=-1)
         log_keep_KBC = torch.log_softmax(logits_keep_KBC.float(), dim=-1)
+        if criterion == "kl":
+            return _kl(log_full_BC.detach(), log_keep_KBC)
         return (log_keep_KBC.exp() * (log_keep_KBC - log_full_BC)).mean(-1)
     full_B = task_loss(logits_full_BC, labels_B) if ce_full_B is None else ce_full_B
     diff_KB = task_loss(logits_keep_KBC, labels_B) - full_B
@@ -141,8 +136,7 @@ def sufficiency_loss(
         return diff_KB.abs()
     if criterion == "mse":
         return diff_KB.square()
-    message = f"sufficiency criterion is {criterion!r}, expected margin, diff, mae, mse, kl or kl_mean_reversed"
-    raise ValueError(message)
+    raise ValueError(f"sufficiency criterion is {criterion!r}, expected margin, diff, mae, mse, kl or kl_mean_reversed")
 
 
 def jensen_shannon(logits_a_BC: Tensor, logits_b_BC: Tensor, criterion: Divergence = "jensen_shannon") -> Tensor:
@@ -156,12 +150,15 @@ def jensen_shannon(logits_a_BC: Tensor, logits_b_BC: Tensor, criterion: Divergen
     0.6931
     """
     log_a_BC, log_b_BC = (torch.log_softmax(logits.float(), dim=-1) for logits in (logits_a_BC, logits_b_BC))
-    log_middle_BC = torch.logaddexp(log_a_BC, log_b_BC) - math.log(2)
+    middle_BC = torch.logaddexp(log_a_BC, log_b_BC) - math.log(2)
     if criterion == "jensen_shannon_reversed":
-        terms = [(log_middle_BC.exp() * (log_middle_BC - part)).sum(-1) for part in (log_a_BC, log_b_BC)]
-    else:
-        terms = [(part.exp() * (part - log_middle_BC)).sum(-1) for part in (log_a_BC, log_b_BC)]
-    return (terms[0] + terms[1]) / 2
+        return (_kl(middle_BC, log_a_BC) + _kl(middle_BC, log_b_BC)) / 2
+    return (_kl(log_a_BC, middle_BC) + _kl(log_b_BC, middle_BC)) / 2
+
+
+def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) from log-probabilities, over the last axis."""
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
 def plausibility_loss(
@@ -177,8 +174,8 @@ def plausibility_loss(
 
     Per token, with s the score and g the gold value in [0, 1]: `bce` is the cross-entropy of sigmoid(s) with weight
     `pos_weight` on the marked side; `mse` and `mae` compare sigmoid(s) with g; `margin` is the hinge
-    max(0, m - (2g - 1) s). `kl` compares distributions over the row, KL(g / sum g || softmax s), and stands at the
-    tokens as its summands, so that a row's sum is the divergence; a row without any marked token gives 0.
+    max(0, m - (2g - 1) s). `kl` compares distributions over the row, KL(g / sum g || softmax s); each token has its
+    summand, so that a row's sum is the divergence; a row without any marked token gives 0.
     Source: UNIREX (Chan et al. 2022). `ranking` is the mean of log(1 + exp(s_j - s_i)) over the pairs of a marked token
     i and an unmarked token j of a row (RankNet, Burges et al. 2005), at the marked tokens; a row with one kind only
     gives 0.
@@ -209,8 +206,7 @@ def plausibility_loss(
     elif criterion == "ranking":
         loss_BL = _ranking(scores_BL, (gold_BL > 0.5) & counts_BL, (gold_BL <= 0.5) & counts_BL)
     else:
-        message = f"plausibility criterion is {criterion!r}, expected bce, kl, mse, mae, margin or ranking"
-        raise ValueError(message)
+        raise ValueError(f"plausibility criterion is {criterion!r}, expected bce, kl, mse, mae, margin or ranking")
     return loss_BL.masked_fill(~counts_BL, 0.0)
 
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, NotRequired, TypedDict, Unpack
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from unirex.data.collate import FillTokens, Rows
-
-How = Literal["attention", "delete", "mask_token", "pad_token"]
-"""How a token is hidden; see `perturb`."""
+from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.schema import Perturbation
 
 Kind = Literal["keep", "remove"]
 """`keep` leaves the rationale, `remove` leaves its complement; both leave every token that is not selectable."""
@@ -46,7 +44,7 @@ def gate_tokens(rationale: Tensor, selectable_BL: Tensor, kind: Kind) -> Tensor:
     return torch.where(selectable_BL, rationale if kind == "keep" else 1 - rationale, 1.0)
 
 
-def perturb(rows: Rows, hidden_BL: Tensor, how: How, fill: FillTokens) -> Rows:
+def perturb(rows: Rows, hidden_BL: Tensor, perturbation: Perturbation, fill: FillTokens) -> Rows:
     """Rows in which the tokens marked in `hidden_BL` are hidden.
 
     - `attention`: hidden from attention in place; every other token keeps its position.
@@ -56,21 +54,20 @@ def perturb(rows: Rows, hidden_BL: Tensor, how: How, fill: FillTokens) -> Rows:
     Args:
         rows: B rows of L tokens, with no positions of their own yet.
         hidden_BL: bool, true only at visible tokens.
-        how: see above.
+        perturbation: see above.
         fill: the replacing ids.
 
     Raises:
-        ValueError: `how` is none of the four.
+        ValueError: `perturbation` is none of the four.
     """
-    if how == "attention":
+    if perturbation == "attention":
         return replace(rows, visible_BL=rows.visible_BL & ~hidden_BL)
-    if how == "delete":
+    if perturbation == "delete":
         return drop_hidden(replace(rows, visible_BL=rows.visible_BL & ~hidden_BL), keep_positions=False)
-    if how in ("mask_token", "pad_token"):
-        token = fill.mask_id if how == "mask_token" else fill.pad_id
+    if perturbation in ("mask_token", "pad_token"):
+        token = fill.mask_id if perturbation == "mask_token" else fill.pad_id
         return replace(rows, input_ids_BL=rows.input_ids_BL.masked_fill(hidden_BL, token))
-    message = f"how is {how!r}, expected attention, delete, mask_token or pad_token"
-    raise ValueError(message)
+    raise ValueError(f"perturbation is {perturbation!r}, expected attention, delete, mask_token or pad_token")
 
 
 def drop_hidden(rows: Rows, *, keep_positions: bool) -> Rows:
@@ -97,48 +94,33 @@ def drop_hidden(rows: Rows, *, keep_positions: bool) -> Rows:
     )
 
 
-class Perturbing(TypedDict):
-    """How `perturbed_logits` hides tokens.
-
-    Attributes:
-        kinds: which perturbations.
-        how: how tokens are hidden.
-        fill: replacing ids.
-        n_choices: rows per instance; 1 by default.
-    """
-
-    kinds: Sequence[View]
-    how: How
-    fill: FillTokens
-    n_choices: NotRequired[int]
-
-
 def perturbed_logits(
     run: Callable[[Rows], Tensor],
-    rows: Rows,
+    batch: Batch,
     rationale_KBL: Tensor,
-    selectable_BL: Tensor,
-    **settings: Unpack[Perturbing],
-) -> list[Tensor]:
-    """The logits under each kind of perturbation, float [K, instances, C] each; of the full input [1, instances, C].
+    views: Sequence[View],
+    perturbation: Perturbation,
+    fill: FillTokens,
+) -> dict[View, Tensor]:
+    """The logits of each view, float [K, instances, C]; of the full input [1, instances, C].
 
     A rationale with a gradient (`unirex.rationale.selection.relaxed_masks`) hides by gates: every token stays in
     the rows, at the price of full-length passes, so that the hidden ones get a gradient too. All perturbed rows go
     to `run` in one call. An instance whose rationale does not grow from one fraction to the next (short texts: 1 %
-    and 5 % both round to one token) is run once and its logits stand at both.
+    and 5 % both round to one token) is run once, and its logits serve both.
 
     Args:
-        run: rows to logits [instances, C]; an instance owns `n_choices` neighbouring rows.
-        rows: the full input.
+        run: rows to logits [instances, C].
+        batch: the full input.
         rationale_KBL: bool, or float of 0 and 1 with gradient; nested from fraction to fraction.
-        selectable_BL: bool.
-        settings: which perturbations, and how; `attention` where the rationale carries gradient.
+        views: what to show.
+        perturbation: `attention` where the rationale carries gradient.
+        fill: the replacing ids.
     """
-    kinds, how, fill, n_choices = (settings["kinds"], settings["how"], settings["fill"], settings.get("n_choices", 1))
-    marked_KBL = rationale_KBL > 0
+    marked_KBL, selectable_BL, n_choices = rationale_KBL > 0, batch.selectable_BL, batch.n_choices
     nothing_1BL = torch.zeros_like(marked_KBL[:1])
-    views = [nothing_1BL if kind == "full" else hidden_tokens(marked_KBL, selectable_BL, kind) for kind in kinds]
-    hidden = torch.cat(views)
+    shown = [nothing_1BL if view == "full" else hidden_tokens(marked_KBL, selectable_BL, view) for view in views]
+    hidden = torch.cat(shown)
     n_masks, n_rows, width = hidden.shape
     n_instances = n_rows // n_choices
     by_instance = hidden.view(n_masks, n_instances, n_choices * width)
@@ -148,23 +130,22 @@ def perturbed_logits(
     choice = torch.arange(n_choices, device=hidden.device)
     row_index = (instance_index[:, None] * n_choices + choice).reshape(-1)
     chosen = mask_index.repeat_interleave(n_choices), row_index
+    rows = batch.rows.take(row_index)
     if rationale_KBL.requires_grad:
-        if how != "attention":
-            raise ValueError(f"how is {how!r}, expected attention where the selection carries gradient")
-        gates = torch.cat(
-            [
-                torch.ones_like(rationale_KBL[:1])
-                if kind == "full"
-                else gate_tokens(rationale_KBL, selectable_BL, kind)
-                for kind in kinds
-            ]
-        )
-        logits = run(replace(rows.take(row_index), gates_BL=gates[chosen]))
+        if perturbation != "attention":
+            raise ValueError(f"perturbation is {perturbation!r}, expected attention where the selection has a gradient")
+        gates = torch.cat([_gates(rationale_KBL, selectable_BL, view) for view in views])
+        logits = run(replace(rows, gates_BL=gates[chosen]))
     else:
-        logits = run(perturb(rows.take(row_index), hidden[chosen], how, fill))
-    # Where each (mask, instance) finds its logits: at the last fresh mask before it.
+        logits = run(perturb(rows, hidden[chosen], perturbation, fill))
+    # The logits of a (mask, instance) are those of the last fresh mask up to it.
     place = torch.zeros_like(fresh, dtype=torch.int64)
     place[mask_index, instance_index] = torch.arange(len(mask_index), device=hidden.device)
     masks = torch.arange(n_masks, device=hidden.device)[:, None]
     last_fresh = torch.where(fresh, masks, 0).cummax(0).values
-    return list(logits[place.gather(0, last_fresh)].split([len(view) for view in views]))
+    found = logits[place.gather(0, last_fresh)].split([len(part) for part in shown])
+    return dict(zip(views, found, strict=True))
+
+
+def _gates(rationale_KBL: Tensor, selectable_BL: Tensor, view: View) -> Tensor:
+    return torch.ones_like(rationale_KBL[:1]) if view == "full" else gate_tokens(rationale_KBL, selectable_BL, view)

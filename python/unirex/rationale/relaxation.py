@@ -1,7 +1,7 @@
 """Selections that carry gradient: forward an exact top-k, backward one of several estimators.
 
-The paper's selection is hard and detached, so comprehensiveness and sufficiency never train the extractor. Every
-estimator here marks exactly `count` units in the forward pass, and sends a gradient to the scores of all units.
+The paper's selection is hard and detached, so comprehensiveness and sufficiency never train the extractor. The
+estimators here mark exactly `count` units in the forward pass and, but for `hard`, send a gradient to all scores.
 """
 
 from collections.abc import Callable
@@ -13,55 +13,50 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unirex.plugins import Registry
+from unirex.ranges import Count, NotNegative, Positive, check_ranges
 from unirex.rationale.adaptive_step import AdaptiveStep
 
 Estimator = Literal["hard", "logistic", "laplace", "gumbel", "perturbed", "imle", "aimle", "subset", "capped_simplex"]
 """Those of this package; see `relax`."""
 
 _FAR = -1e30  # minus infinity that can be subtracted from itself
-_SHORTEST = 1e-6  # of I-MLE's steps, by which is divided
-_LARGE = 1e9  # what soft selections take for infinity: the selection itself goes by the scores as they are
+_SHORTEST = 1e-6  # step of I-MLE, a divisor
+_LARGE = 1e9  # soft selections cut scores here; the hard selection does not
 
 
 @dataclass(frozen=True, kw_only=True)
 class Relaxation:
-    """How the gradient of a selection is estimated.
+    """How the gradient of a selection is estimated: settings of a method (`unirex.methods.joint.JointConfig`).
 
     Attributes:
         estimator: see `relax`; or one of another package (`ESTIMATORS`).
         temperature: of the soft selection, in units of the scores; lower = closer to the hard selection (not of
-            perturbed, imle and aimle, which have none).
+            perturbed, imle and aimle).
         noise: standard scale of the noise added to scores (gumbel, perturbed, imle, aimle).
         samples: draws averaged (perturbed, imle, aimle).
-        imle_step: how far scores move against the gradient to find the better selection (imle). The mean gradient is
-            exact as the step goes to 0, and a few draws of it are the noisier; docs/estimators.md has the measurement.
+        imle_step: how far scores move against the gradient to find the better selection (imle). As the step goes to 0
+            the mean gradient becomes exact and a few draws of it noisier; docs/estimators.md has the measurement.
         aimle_target, aimle_rate: see `unirex.rationale.adaptive_step.AdaptiveStep` (aimle).
     """
 
     estimator: str = "hard"
-    temperature: float = 0.3
-    noise: float = 0.3
-    samples: int = 4
-    imle_step: float = 1.0
-    aimle_target: float = 1.0
-    aimle_rate: float = 0.005
+    temperature: Positive = 0.3
+    noise: NotNegative = 0.3
+    samples: Count = 4
+    imle_step: Positive = 1.0
+    aimle_target: Positive = 1.0
+    aimle_rate: Positive = 0.005
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
         ESTIMATORS.check(self.estimator)
-        for name in ("temperature", "imle_step", "aimle_target", "aimle_rate"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} is {getattr(self, name)}, expected a finite number above 0")
-        if not 0 <= self.noise < float("inf"):
-            raise ValueError(f"noise is {self.noise}, expected a finite number of at least 0")
+        check_ranges("method", self)
         if self.noise == 0 and self.estimator == "perturbed":
-            raise ValueError("noise is 0, expected more: estimator perturbed measures what noise changes")
-        if self.samples < 1:
-            raise ValueError(f"samples is {self.samples}, expected at least 1")
+            raise ValueError("method.noise is 0, expected more: estimator perturbed measures what noise changes")
 
 
 def relax(
-    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None = None
+    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, step: AdaptiveStep | None = None
 ) -> Tensor:
     """Rationales as floats, 0 or 1, [K, B, U], with a gradient to the scores; `count_KB` of each row are 1.
 
@@ -82,14 +77,14 @@ def relax(
     - `capped_simplex`: the top units; the gradient of the Euclidean projection of s / temperature on the vectors with
       entries in [0, 1] that sum to the count (sparse top-k, Sander et al. 2023): only units between 0 and 1 have one.
 
-    Ties go to the earlier unit. A row whose count is 0 or all its units has no gradient, and neither has a score beyond
-    +-1e9 (infinities included) where the selection is soft.
+    Ties go to the earlier unit. There is no gradient in a row whose count is 0 or all its units, nor, in a soft
+    selection, to a score beyond +-1e9 (infinities included).
 
     Args:
         scores_BU: float.
         valid_BU: bool, the units that exist.
         count_KB: int64, at most the number of valid units of the row.
-        how: estimator and settings.
+        relaxation: estimator and settings.
         step: of `aimle`, counts the marks that it moves; None = the step that training starts with.
 
     >>> scores = torch.tensor([[2.0, 1.0, 0.0]], requires_grad=True)
@@ -97,34 +92,30 @@ def relax(
     >>> marks.tolist(), bool(torch.autograd.grad(marks[0, 0, 1], scores)[0][0, 1] > 0)
     ([[[1.0, 0.0, 0.0]]], True)
     """
-    return ESTIMATORS.find(how.estimator)(scores_BU, valid_BU, count_KB, how, step)
-
-
-def _hard(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None) -> Tensor:
-    return top(scores_BU, valid_BU, count_KB)
+    return ESTIMATORS.find(relaxation.estimator)(scores_BU, valid_BU, count_KB, relaxation, step)
 
 
 def _sampled(
-    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None
+    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, step: AdaptiveStep | None
 ) -> Tensor:
-    if how.estimator == "aimle" and step is None:
-        step = AdaptiveStep(how.aimle_target, how.aimle_rate)
-    function: Callable[..., Tensor] = (_Perturbed if how.estimator == "perturbed" else _Imle).apply
-    return function(scores_BU.double(), valid_BU, count_KB, how, step).float()
+    if relaxation.estimator == "aimle" and step is None:
+        step = AdaptiveStep(relaxation.aimle_target, relaxation.aimle_rate)
+    function: Callable[..., Tensor] = (_Perturbed if relaxation.estimator == "perturbed" else _Imle).apply
+    return function(scores_BU.double(), valid_BU, count_KB, relaxation, step).float()
 
 
 def _straight_through(
-    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None
+    scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, step: AdaptiveStep | None
 ) -> Tensor:
     scores_BU = scores_BU.double()
-    if how.estimator == "gumbel":
-        scores_BU = scores_BU + how.noise * gumbel(scores_BU)
-    scaled_BU = scores_BU.clamp(-_LARGE, _LARGE) / how.temperature
-    if how.estimator == "subset":
+    if relaxation.estimator == "gumbel":
+        scores_BU = scores_BU + relaxation.noise * gumbel(scores_BU)
+    scaled_BU = scores_BU.clamp(-_LARGE, _LARGE) / relaxation.temperature
+    if relaxation.estimator == "subset":
         soft_KBU = subset_marginals(scaled_BU, valid_BU, count_KB)
     else:
         soft: Callable[..., Tensor] = _SoftTopK.apply
-        soft_KBU = soft(scaled_BU, valid_BU, count_KB, _SHAPES.get(how.estimator, "logistic"))
+        soft_KBU = soft(scaled_BU, valid_BU, count_KB, _SHAPES.get(relaxation.estimator, "logistic"))
     hard_KBU = top(scores_BU, valid_BU, count_KB)
     return hard_KBU + (soft_KBU - soft_KBU.detach()).float()
 
@@ -133,25 +124,24 @@ Relax = Callable[[Tensor, Tensor, Tensor, Relaxation, AdaptiveStep | None], Tens
 """What an estimator is: a function with the arguments and the result of `relax`."""
 
 _BUILT_IN: dict[str, Relax] = {
-    "hard": _hard,
+    "hard": lambda scores_BU, valid_BU, count_KB, *_: top(scores_BU, valid_BU, count_KB),
     **dict.fromkeys(("logistic", "laplace", "gumbel"), _straight_through),
     **dict.fromkeys(("perturbed", "imle", "aimle"), _sampled),
     **dict.fromkeys(("subset", "capped_simplex"), _straight_through),
 }
 
 ESTIMATORS: Registry[Relax] = Registry(
-    "estimator",
+    "method.estimator",
     "unirex.estimators",
     _BUILT_IN,
     callable,
     "a function like unirex.rationale.relaxation.relax",
-    # They relaxed the choice of one unit, whatever the count.
+    # The old names are those of relaxations of the choice of one unit.
     renamed={"sparsemax": "capped_simplex", "entmax": "capped_simplex"},
 )
 
-_SOFT = ("temperature",)
 READS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(_BUILT_IN, _SOFT),
+    **dict.fromkeys(_BUILT_IN, ("temperature",)),
     "hard": (),
     "gumbel": ("temperature", "noise"),
     "perturbed": ("noise", "samples"),
@@ -161,9 +151,9 @@ READS: dict[str, tuple[str, ...]] = {
 """The settings of `Relaxation` that each estimator reads."""
 
 
-def reads(estimator: str) -> tuple[str, ...]:
-    """The settings of `Relaxation` that an estimator reads: all, where it is another package's."""
-    return READS.get(estimator, tuple(sorted({name for names in READS.values() for name in names})))
+def unread_settings(estimator: str) -> set[str]:
+    """The settings of `Relaxation` that an estimator does not read: none, where it is another package's."""
+    return {name for names in READS.values() for name in names if name not in READS.get(estimator, (name,))}
 
 
 def top(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor) -> Tensor:
@@ -217,7 +207,7 @@ class _SoftTopK(torch.autograd.Function):
 
 
 _SHAPES = {"laplace": "laplace", "capped_simplex": "uniform"}
-"""The distribution whose function F makes a soft selection; logistic where none stands here."""
+"""The distribution F of an estimator, if it is not logistic."""
 
 
 def _cdf(x: Tensor, kind: str) -> Tensor:
@@ -274,18 +264,20 @@ class _Perturbed(torch.autograd.Function):
     """The top units; backward the Jacobian of their mean under Gaussian noise, by samples."""
 
     @staticmethod
-    def forward(ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, _: None) -> Tensor:
+    def forward(
+        ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, _: None
+    ) -> Tensor:
         hard_KBU = top(scores_BU, valid_BU, count_KB)
         ctx.save_for_backward(scores_BU, valid_BU, count_KB, hard_KBU)
-        ctx.how = how
+        ctx.relaxation = relaxation
         return hard_KBU
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scores_BU, valid_BU, count_KB, hard_KBU = ctx.saved_tensors
-        how: Relaxation = ctx.how
-        scale, n, rows = how.noise, how.samples, len(scores_BU)
+        relaxation: Relaxation = ctx.relaxation
+        scale, n, rows = relaxation.noise, relaxation.samples, len(scores_BU)
         noise_SBU = torch.randn(n, *scores_BU.shape, dtype=scores_BU.dtype, device=scores_BU.device)
         noisy = (scores_BU + scale * noise_SBU).flatten(0, 1)
         drawn = top(noisy, valid_BU.repeat(n, 1), count_KB.repeat(1, n)).unflatten(1, (n, rows))
@@ -303,29 +295,34 @@ class _Imle(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, how: Relaxation, step: AdaptiveStep | None
+        ctx: Any,
+        scores_BU: Tensor,
+        valid_BU: Tensor,
+        count_KB: Tensor,
+        relaxation: Relaxation,
+        step: AdaptiveStep | None,
     ) -> Tensor:
         ctx.save_for_backward(scores_BU, valid_BU, count_KB)
-        ctx.how, ctx.step = how, step
+        ctx.relaxation, ctx.step = relaxation, step
         return top(scores_BU, valid_BU, count_KB)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scores_BU, valid_BU, count_KB = ctx.saved_tensors
-        how: Relaxation = ctx.how
+        relaxation: Relaxation = ctx.relaxation
         grad_KBU = grads[0].double() * valid_BU
         length_KB1 = torch.linalg.vector_norm(grad_KBU, dim=-1, keepdim=True)
         direction_KBU = grad_KBU / length_KB1.clamp(min=1e-30)
-        step_B1 = torch.full_like(scores_BU[:, :1], how.imle_step)
+        step_B1 = torch.full_like(scores_BU[:, :1], relaxation.imle_step)
         if ctx.step is not None:
             step_B1 = ctx.step.size.double() * _spread(scores_BU, valid_BU)
         step_B1 = step_B1.clamp(min=_SHORTEST)
-        # Rows with nothing to choose, and those the loss does not ask about, say nothing about the step.
+        # Rows without a choice or without a gradient do not count for the step.
         asked_KB = _free(valid_BU, count_KB) & (length_KB1[..., 0] > 0)
         total = torch.zeros_like(scores_BU)
-        for _ in range(how.samples):
-            noisy_BU = scores_BU + how.noise * gumbel(scores_BU)
+        for _ in range(relaxation.samples):
+            noisy_BU = scores_BU + relaxation.noise * gumbel(scores_BU)
             now_KBU = top(noisy_BU, valid_BU, count_KB)
             after_KBU = torch.stack(
                 [
@@ -336,7 +333,7 @@ class _Imle(torch.autograd.Function):
             total += ((now_KBU - after_KBU) * length_KB1 / step_B1).sum(0)
             if ctx.step is not None:
                 ctx.step.count((now_KBU != after_KBU).sum(-1)[asked_KB])
-        return total / how.samples, None, None, None, None
+        return total / relaxation.samples, None, None, None, None
 
 
 def _spread(scores_BU: Tensor, valid_BU: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ from torch import Tensor
 from unirex import _rust
 from unirex.rationale.adaptive_step import AdaptiveStep
 from unirex.rationale.relaxation import Relaxation, relax
+from unirex.schema import WordScore
 
 Backend = Literal["auto", "rust", "torch"]
-Pooling = Literal["max", "mean", "sum", "first"]
 Rounding = Literal["half_even", "floor", "ceil"]
 
 
@@ -57,7 +57,7 @@ def top_k_word_masks(
     words_BL: Tensor,
     fractions: Sequence[float],
     *,
-    pooling: Pooling = "max",
+    pooling: WordScore = "max",
     backend: Backend = "auto",
 ) -> Tensor:
     """Rationales whose units are words, as a bool tensor [K, B, L] over tokens; without gradient.
@@ -90,11 +90,24 @@ def top_k_word_masks(
     return _of_tokens(top_k_masks(scores_BW, word_BW, fractions, backend="torch"), dense_BL)
 
 
+def select(
+    scores_BL: Tensor,
+    words_BL: Tensor,
+    fractions: tuple[float, ...],
+    unit: Literal["token", "word"],
+    word_score: WordScore,
+) -> Tensor:
+    """The rationale at each fraction, bool [K, B, L], without gradient."""
+    if unit == "word":
+        return top_k_word_masks(scores_BL, words_BL, fractions, pooling=word_score)
+    return top_k_masks(scores_BL, words_BL >= 0, fractions)
+
+
 class Units(TypedDict, total=False):
     """What is selected: tokens (the default), or words by a score pooled from their tokens (by default the highest)."""
 
     unit: Literal["token", "word"]
-    pooling: Pooling
+    pooling: WordScore
 
 
 def rationale_masks(
@@ -126,22 +139,14 @@ def rationale_masks(
     """
     unit, pooling = units.get("unit", "token"), units.get("pooling", "max")
     if rounding == "half_even" and shape == "top_k":
-        if unit == "word":
-            return top_k_word_masks(scores_BL, words_BL, [fraction], pooling=pooling)[0]
-        return top_k_masks(scores_BL, words_BL >= 0, [fraction])[0]
+        return select(scores_BL, words_BL, (fraction,), unit, pooling)[0]
     scores_BL, inside_BL = scores_BL.detach().float(), words_BL >= 0
     _refuse_first(scores_BL, scores_BL.isnan() & inside_BL)
     dense_BL = _dense_words(words_BL) if unit == "word" else torch.where(inside_BL, inside_BL.cumsum(1) - 1, -1)
     scores_BU = pool_words(scores_BL, dense_BL, scores_BL.shape[1], pooling)
     n_B1 = _n_words(dense_BL)
     places_U = torch.arange(scores_BU.shape[1], device=scores_BU.device)
-    if rounding != "half_even":
-        # A share that is a whole number in decimals (0.2 of 15) must not fall short of it in binary, or exceed it.
-        share_B1 = fraction * n_B1.double()
-        whole_B1 = (share_B1 + 1e-9).floor() if rounding == "floor" else (share_B1 - 1e-9).ceil()
-        count_B1 = torch.minimum(whole_B1.long().clamp(min=1), n_B1)
-    else:
-        count_B1 = _counts(n_B1[:, 0], [fraction])[0][:, None]
+    count_B1 = _counts(n_B1[:, 0], [fraction], rounding)[0][:, None]
     if shape == "top_k":
         marks_BU = _rank(scores_BU, places_U < n_B1) < count_B1
     else:
@@ -157,7 +162,7 @@ def relaxed_masks(
     scores_BL: Tensor,
     words_BL: Tensor,
     fractions: Sequence[float],
-    how: Relaxation,
+    relaxation: Relaxation,
     *,
     step: AdaptiveStep | None = None,
     **units: Unpack[Units],
@@ -170,7 +175,7 @@ def relaxed_masks(
         scores_BL: any floats.
         words_BL: int64, the word of each token; negative = not selectable.
         fractions: in (0, 1].
-        how: the estimator.
+        relaxation: the estimator.
         step: of estimator aimle.
         units: what is selected.
     """
@@ -179,18 +184,17 @@ def relaxed_masks(
     _refuse_first(scores_BL, scores_BL.isnan() & inside_BL)
     if unit == "token":
         count_KB = _counts(inside_BL.sum(1), fractions)
-        return relax(torch.where(inside_BL, scores_BL.float(), 0.0), inside_BL, count_KB, how, step)
+        return relax(torch.where(inside_BL, scores_BL.float(), 0.0), inside_BL, count_KB, relaxation, step)
     dense_BL = _dense_words(words_BL)
     n_words_B1 = _n_words(dense_BL)
     width = max(1, int(n_words_B1.amax()))
     valid_BW = torch.arange(width, device=words_BL.device) < n_words_B1
     scores_BW = pool_words(scores_BL, dense_BL, width, pooling)
-    marks_KBW = relax(scores_BW, valid_BW, _counts(n_words_B1[:, 0], fractions), how, step)
-    column_KBL = dense_BL.clamp(min=0).expand(len(marks_KBW), *dense_BL.shape)
-    return marks_KBW.gather(2, column_KBL) * inside_BL
+    marks_KBW = relax(scores_BW, valid_BW, _counts(n_words_B1[:, 0], fractions), relaxation, step)
+    return _of_tokens(marks_KBW, dense_BL)
 
 
-def pool_words(scores_BL: Tensor, words_BL: Tensor, n_words: int, how: Pooling) -> Tensor:
+def pool_words(scores_BL: Tensor, words_BL: Tensor, n_words: int, pooling: WordScore) -> Tensor:
     """Word scores as a float32 tensor [B, W] with gradient; 0 where a word has no token.
 
     Sums are taken in float64 and in the order of the tokens, so that every device gives the same scores.
@@ -199,19 +203,19 @@ def pool_words(scores_BL: Tensor, words_BL: Tensor, n_words: int, how: Pooling) 
         scores_BL: any floats.
         words_BL: int32 or int64, the word of each token, below `n_words`; negative = none. In a row ids never go down.
         n_words: W.
-        how: `max` (equal tokens share the gradient), `mean`, `sum`, or the `first` token's.
+        pooling: `max` (equal tokens share the gradient), `mean`, `sum`, or the `first` token's.
 
     >>> pool_words(torch.tensor([[9.0, 1.0, 3.0, 5.0]]), torch.tensor([[-1, 0, 0, 2]]), 3, "mean").tolist()
     [[2.0, 0.0, 5.0]]
     """
-    if how not in get_args(Pooling):
-        raise ValueError(f"pooling is {how!r}, expected max, mean, sum or first")
+    if pooling not in get_args(WordScore):
+        raise ValueError(f"pooling is {pooling!r}, expected max, mean, sum or first")
     inside_BL = words_BL >= 0
     # Tokens of no word go to a column of their own, as zeros: a NaN among them must not reach a gradient.
     scores_BL = torch.where(inside_BL, scores_BL.float(), 0.0)
     column_BL = torch.where(inside_BL, words_BL, n_words).long()
     zeros_BW = torch.zeros(len(scores_BL), n_words + 1, device=scores_BL.device)
-    if how == "max":
+    if pooling == "max":
         return zeros_BW.scatter_reduce(1, column_BL, scores_BL, "amax", include_self=False)[:, :n_words]
     # Of a word's tokens, the first has place 1.
     nth_BL = inside_BL.cumsum(1)
@@ -219,11 +223,11 @@ def pool_words(scores_BL: Tensor, words_BL: Tensor, n_words: int, how: Pooling) 
         1, column_BL, nth_BL - 1, "amin"
     )
     place_BL = torch.where(inside_BL, nth_BL - before_BW.gather(1, column_BL), 0)
-    last = 1 if how == "first" else int(place_BL.amax()) if place_BL.numel() else 0
+    last = 1 if pooling == "first" else int(place_BL.amax()) if place_BL.numel() else 0
     total_BW = zeros_BW.double()
     for place in range(1, last + 1):
         total_BW = total_BW.scatter_add(1, column_BL, torch.where(place_BL == place, scores_BL, 0.0).double())
-    if how == "mean":
+    if pooling == "mean":
         total_BW = total_BW / zeros_BW.double().scatter_add(1, column_BL, inside_BL.double()).clamp(min=1)
     return total_BW[:, :n_words].float()
 
@@ -239,11 +243,17 @@ def _rank(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
     return torch.empty_like(order_BL).scatter_(1, order_BL, places_BL)
 
 
-def _counts(n_B: Tensor, fractions: Sequence[float]) -> Tensor:
+def _counts(n_B: Tensor, fractions: Sequence[float], rounding: Rounding = "half_even") -> Tensor:
     """How many of n units each fraction takes, [K, B]."""
     _rust.rationale_counts(np.zeros(0, np.int64), list(fractions))  # refuses bad fractions
     share_K1 = torch.tensor(list(fractions), dtype=torch.float64, device=n_B.device)[:, None]
-    return torch.minimum((share_K1 * n_B.double()).round().long().clamp(min=1), n_B)
+    share_KB = share_K1 * n_B.double()
+    if rounding == "half_even":
+        whole_KB = share_KB.round()
+    else:
+        # A share that is a whole number in decimals (0.2 of 15) must not fall short of it in binary, or exceed it.
+        whole_KB = (share_KB + 1e-9).floor() if rounding == "floor" else (share_KB - 1e-9).ceil()
+    return torch.minimum(whole_KB.long().clamp(min=1), n_B)
 
 
 def _dense_words(words_BL: Tensor) -> Tensor:
@@ -263,9 +273,9 @@ def _n_words(dense_BL: Tensor) -> Tensor:
 
 
 def _of_tokens(marks_KBW: Tensor, dense_BL: Tensor) -> Tensor:
-    """What holds for words, said of their tokens; false for tokens of no word."""
+    """Marks of words as marks of their tokens; false or 0 for tokens of no word."""
     column_KBL = dense_BL.clamp(min=0).expand(len(marks_KBW), *dense_BL.shape)
-    return marks_KBW.gather(2, column_KBL) & (dense_BL >= 0)
+    return marks_KBW.gather(2, column_KBL) * (dense_BL >= 0)
 
 
 def _refuse_first(scores_BL: Tensor, bad_BL: Tensor) -> None:
@@ -295,16 +305,3 @@ def _contiguous(tensor: Tensor) -> Any:
 def _threads() -> int | None:
     # Data-loader workers and processes that share a machine are told so through torch.
     return 1 if torch.get_num_threads() == 1 else None
-
-
-def select(
-    scores_BL: Tensor,
-    words_BL: Tensor,
-    fractions: tuple[float, ...],
-    unit: Literal["token", "word"],
-    word_score: Pooling,
-) -> Tensor:
-    """The rationale at each fraction, bool [K, B, L], without gradient."""
-    if unit == "word":
-        return top_k_word_masks(scores_BL, words_BL, fractions, pooling=word_score)
-    return top_k_masks(scores_BL, words_BL >= 0, fractions)
