@@ -77,9 +77,8 @@ impl Hard {
         let (n_predicted, n_gold) = (predicted.len() as u64, gold.len() as u64);
         let equal = predicted.iter().filter(|span| gold.binary_search(span).is_ok()).count() as u64;
         self.spans.add(n_predicted, n_gold, equal);
-        let (merged, merged_gold) = (spans::merge(predicted), spans::merge(gold));
-        let shared = spans::shared_positions(&merged, &merged_gold);
-        self.tokens.add(spans::positions(&merged), spans::positions(&merged_gold), shared);
+        let shared = spans::shared_positions(predicted, gold);
+        self.tokens.add(spans::positions(predicted), spans::positions(gold), shared);
         for (matched, &threshold) in self.matched.iter_mut().zip(thresholds) {
             let count = matches(predicted, gold, threshold);
             matched.count += count;

@@ -193,7 +193,8 @@ proptest! {
             prop_assert!(error.to_string().contains(&place), "{error}");
         }
         prop_assert_eq!(whole.is_err(), spoiled.is_some_and(|i| i < instances));
-        prop_assert_eq!(whole, cut);
+        // As text, where NaN equals NaN.
+        prop_assert_eq!(format!("{whole:?}"), format!("{cut:?}"));
     }
 }
 
