@@ -51,14 +51,11 @@ fuzz_target!(|bytes: &[u8]| {
     let cut = score(&input, Sizes { batch: 64, block: 7 });
     assert_eq!(whole, cut, "where blocks are cut changes nothing");
     let problems = validate(&input, options(Sizes { batch: 100, block: 30 }), 20, None).expect("problems are no error");
-    if whole.is_ok() {
-        assert!(whole.is_ok_and(|scores| scores.starts_with("Object")));
-    } else {
-        assert!(!problems.is_empty(), "what cannot be scored is a problem: {whole:?}");
-    }
+    assert!(whole.is_ok() || !problems.is_empty(), "what cannot be scored is a problem: {whole:?}");
     if let Ok(mut reader) = RowReader::open(&input, None, bytes.len().is_multiple_of(2)) {
         while let Ok(Some(rows)) = reader.step() {
-            assert_eq!(rows.id_offsets.0.last().copied(), Some(rows.ids.len() as i64));
+            assert_eq!(rows.wholes["id_lengths"].iter().sum::<i64>(), rows.ids.len() as i64);
+            assert_eq!(rows.wholes["document_lengths"].iter().sum::<i64>(), rows.flags["gold"].len() as i64);
         }
     }
 });

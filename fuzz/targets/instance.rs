@@ -6,7 +6,7 @@ use unirex::eraser::{Instance, split};
 
 fuzz_target!(|bytes: &[u8]| {
     for line in split(bytes) {
-        let Err(fault) = Instance::read(line, |_| Ok(())) else { continue };
+        let Err(fault) = Instance::parse(line, |_| Ok(())) else { continue };
         assert!(!fault.expected.is_empty(), "a fault says what was expected");
         assert!(fault.found.chars().count() <= 400, "a fault shows an excerpt: {}", fault.found.len());
     }

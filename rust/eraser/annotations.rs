@@ -40,6 +40,20 @@ pub struct Evidence {
     pub sentences: Vec<Span>,
 }
 
+impl Evidence {
+    /// A fault if there is no such document or a span lies outside it; `tokens`: also spans of tokens.
+    pub fn check(&self, docs: &Docs, tokens: bool) -> Outcome<()> {
+        let lengths = docs.lengths(&self.docid).map_err(|fault| fault.within("docid"))?;
+        let all = |spans: &[Span], length: u32, name: &str| {
+            spans.iter().try_for_each(|&span| inside(span, length as usize)).map_err(|fault| fault.within(name))
+        };
+        if tokens {
+            all(&self.tokens, lengths.tokens, "start_token, end_token")?;
+        }
+        all(&self.sentences, lengths.sentences, "start_sentence, end_sentence")
+    }
+}
+
 /// The evidence and classes of one id. Several annotations of one id, which nobody forbids, are one of these.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Annotation {
@@ -54,18 +68,6 @@ impl Annotation {
     pub fn evidence(&self, docid: &str) -> Option<&Evidence> {
         let at = self.docs.binary_search_by(|evidence| evidence.docid.as_str().cmp(docid)).ok()?;
         self.docs.get(at)
-    }
-
-    /// A fault if a document with evidence is missing, or a span lies outside its document.
-    pub fn check(&self, docs: &Docs, tokens: bool) -> Outcome<()> {
-        for evidence in &self.docs {
-            let lengths = docs.lengths(&evidence.docid)?;
-            if tokens {
-                evidence.tokens.iter().try_for_each(|&span| inside(span, lengths.tokens as usize))?;
-            }
-            evidence.sentences.iter().try_for_each(|&span| inside(span, lengths.sentences as usize))?;
-        }
-        Ok(())
     }
 }
 
@@ -93,20 +95,16 @@ impl Annotations {
         let name = data_dir.join(format!("{split}.jsonl"));
         let path = lines::find(&name).unwrap_or(name);
         let mut found = Self { path: path.clone(), classes: IndexSet::new(), records: IndexMap::new() };
-        let take = |lines: &mut Vec<_>, line: json::Line<'_, '_>, fault: &mut dyn FnMut(Fault)| match read_line(
-            line, docs, reading,
-        ) {
-            Ok((entry, places)) => {
-                lines.push(entry);
-                places.unwrap_or_else(fault);
-            }
-            Err(found) => fault(found),
+        let take = |lines: &mut Vec<_>, fields: Object<'_, '_>| {
+            let (line, places) = read_line(fields, docs, reading)?;
+            lines.push(line);
+            places
         };
         lines::each(&path, sizes, problems, take, |lines| lines.into_iter().for_each(|line| found.add(line)))?;
         Ok(found)
     }
 
-    fn add(&mut self, Line { id, class, evidence }: Line) {
+    fn add(&mut self, (id, class, evidence): Line) {
         let class = class.map(|name| self.classes.insert_full(name).0 as u32);
         let record = self.records.entry(id).or_default();
         record.extend(postcard::to_stdvec(&class).unwrap_or_default());
@@ -147,32 +145,28 @@ impl Annotations {
     }
 }
 
-/// An annotation as it is read.
-struct Line {
-    id: Box<str>,
-    class: Option<String>,
-    evidence: Vec<u8>,
-}
+/// An annotation as it is read: its id, its class, and the bytes of its evidence.
+type Line = (Box<str>, Option<String>, Vec<u8>);
 
-/// Reads a line. An annotation of a wrong place is told and still there for the instance that belongs to it.
-fn read_line(line: json::Line<'_, '_>, docs: &Docs, reading: Reading) -> Outcome<(Line, Outcome<()>)> {
-    json::read(line, |fields| {
-        known(fields, &FIELDS, reading.exact, "annotation")?;
-        let id = fields.need("annotation_id", "text", json::text)?;
-        let class = fields.need("classification", "the name of a class", |value| match value {
-            Value::Null => Ok(None),
-            name => json::text(name).map(|name| Some(name.to_owned())),
-        })?;
-        let item = |value| evidence(value, reading);
-        let group = |value| json::list(value, item);
-        let groups = fields.need("evidences", "a list of lists of evidence", |value| json::list(value, group))?;
-        if reading.exact {
-            fields.need("query", "text", |_| Ok(()))?;
-        }
-        let places = if reading.places { check_places(&groups, docs) } else { Ok(()) };
-        let evidence = postcard::to_stdvec(&gather(groups.into_iter().flatten().collect())).unwrap_or_default();
-        Ok((Line { id: id.into(), class, evidence }, places))
-    })
+/// Reads a line. An annotation of a wrong place is a fault and still there for the instance that belongs to it.
+fn read_line(fields: Object<'_, '_>, docs: &Docs, reading: Reading) -> Outcome<(Line, Outcome<()>)> {
+    known(fields, &FIELDS, reading.exact, "annotation")?;
+    let id = fields.need("annotation_id", "text", json::text)?;
+    let class = fields.need("classification", "the name of a class", |value| match value {
+        Value::Null => Ok(None),
+        name => json::text(name).map(|name| Some(name.to_owned())),
+    })?;
+    let group = |value| json::list(value, |value| evidence(value, reading));
+    let groups = fields.need("evidences", "a list of lists of evidence", |value| json::list(value, group))?;
+    if reading.exact {
+        fields.need("query", "text", |_| Ok(()))?;
+    }
+    let mut all = groups.iter().enumerate().flat_map(|(g, group)| (0..).zip(group).map(move |(i, item)| (g, i, item)));
+    let check =
+        |(g, i, item): (_, _, &Evidence)| item.check(docs, true).map_err(|fault| fault.at(i).at(g).within("evidences"));
+    let places = if reading.places { all.try_for_each(check) } else { Ok(()) };
+    let evidence = postcard::to_stdvec(&gather(groups.into_iter().flatten().collect())).unwrap_or_default();
+    Ok(((id.into(), class, evidence), places))
 }
 
 /// A fault of a field that the benchmark's format does not have.
@@ -207,26 +201,6 @@ fn evidence(value: &Value<'_>, reading: Reading) -> Outcome<Evidence> {
             Vec::new()
         },
     })
-}
-
-/// A fault if an evidence is of no document or lies outside it.
-fn check_places(groups: &[Vec<Evidence>], docs: &Docs) -> Outcome<()> {
-    let check = |item: &Evidence| {
-        let lengths = docs.lengths(&item.docid).map_err(|fault| fault.within("docid"))?;
-        for (spans, length, name) in [
-            (&item.tokens, lengths.tokens, "start_token, end_token"),
-            (&item.sentences, lengths.sentences, "start_sentence, end_sentence"),
-        ] {
-            spans.iter().try_for_each(|&span| inside(span, length as usize)).map_err(|fault| fault.within(name))?;
-        }
-        Ok(())
-    };
-    for (g, group) in groups.iter().enumerate() {
-        for (i, item) in group.iter().enumerate() {
-            check(item).map_err(|fault: Fault| fault.at(i).at(g).within("evidences"))?;
-        }
-    }
-    Ok(())
 }
 
 /// Each document once and in order, its spans in order and none twice.

@@ -6,6 +6,28 @@ use crate::eraser::json::Field;
 use crate::eraser::spans;
 use crate::problem::{Fault, Outcome};
 
+/// What the first instance has, which decides what is scored.
+#[derive(Debug, Clone)]
+pub struct First {
+    pub profile: Profile,
+    /// The thresholds of its class scores, ascending; none = there is no such field.
+    pub thresholds: Option<Vec<f64>>,
+    /// Whether its first rationale has a hard span.
+    pub hard: bool,
+    pub tokens_to_flip: bool,
+}
+
+impl First {
+    pub fn of(instance: &Instance<'_>) -> Self {
+        Self {
+            profile: Profile::of(instance),
+            thresholds: thresholds(instance),
+            hard: instance.rationales.first().is_some_and(|rationale| !rationale.spans().is_empty()),
+            tokens_to_flip: instance.tokens_to_flip.has_key(),
+        }
+    }
+}
+
 /// What an instance has: all instances must have the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Profile {
@@ -118,37 +140,31 @@ fn scores(scores: &[f64], unit: &str, length: usize) -> Outcome<()> {
 }
 
 /// Calls `fault` with what the benchmark's own scorer demands of every instance before it scores any, beyond
-/// [`instance`]. `first` are the thresholds of the first instance.
-pub fn demands(instance: &Instance<'_>, first: Option<&[f64]>, fault: &mut dyn FnMut(Fault)) {
+/// [`instance`].
+pub fn demands(instance: &Instance<'_>, first: &First, fault: &mut dyn FnMut(Fault)) {
     let [remove, keep] = &instance.parts;
-    let state = |name| match name {
-        CLASS => (instance.classification.has_key(), instance.classification == Field::Null),
-        FULL => (instance.scores.has_key(), instance.scores == Field::Null),
-        POINTS => (instance.thresholded.has_key(), instance.thresholded == Field::Null),
-        name if name == PARTS[0] => (remove.has_key(), *remove == Field::Null),
-        _ => (keep.has_key(), *keep == Field::Null),
-    };
-    let needs: [(&str, &[&str]); 5] = [
-        (CLASS, &[FULL]),
-        (FULL, &[CLASS]),
-        (PARTS[0], &[CLASS]),
-        (PARTS[1], &[FULL]),
-        (POINTS, &[CLASS, FULL, PARTS[0], PARTS[1]]),
+    // Each field, whether it is there and null, and the fields that it needs.
+    let fields = [
+        (CLASS, instance.classification.state(), &[1][..]),
+        (FULL, instance.scores.state(), &[0]),
+        (PARTS[0], remove.state(), &[0]),
+        (PARTS[1], keep.state(), &[1]),
+        (POINTS, instance.thresholded.state(), &[0, 1, 2, 3]),
     ];
-    for (field, others) in needs.iter().filter(|(field, _)| state(field).0) {
-        for other in others.iter().filter(|other| !state(other).0) {
+    for (field, _, others) in fields.iter().filter(|(_, (is_there, _), _)| *is_there) {
+        for (other, ..) in others.iter().map(|&other| fields[other]).filter(|(_, (is_there, _), _)| !is_there) {
             fault(Fault::new("nothing", format!("a value, as there is `{field}`")).within(other));
         }
     }
     // Null stands for nothing only where scores of sentences could be.
     let null = || Fault::new("null", "a value, or no such field");
-    needs.iter().filter(|(name, _)| state(name).1).for_each(|(name, _)| fault(null().within(name)));
+    fields.iter().filter(|(_, (_, is_null), _)| *is_null).for_each(|(name, ..)| fault(null().within(name)));
     for (i, _) in instance.rationales.iter().enumerate().filter(|(_, rationale)| rationale.soft == Field::Null) {
         fault(null().within(SOFT).at(i).within("rationales"));
     }
-    let ours = thresholds(instance);
-    if ours.as_deref() != first {
-        let [found, expected] = [ours.as_deref(), first].map(|all| match all {
+    let all = [&thresholds(instance), &first.thresholds];
+    if all[0] != all[1] {
+        let [found, expected] = all.map(|all| match all {
             Some(all) => format!("the thresholds {all:?}"),
             None => "none".to_owned(),
         });
@@ -162,7 +178,7 @@ pub fn demands(instance: &Instance<'_>, first: Option<&[f64]>, fault: &mut dyn F
 }
 
 /// The different thresholds of an instance, ascending; none where it has no such field.
-pub fn thresholds(instance: &Instance<'_>) -> Option<Vec<f64>> {
+fn thresholds(instance: &Instance<'_>) -> Option<Vec<f64>> {
     let mut found: Vec<f64> = instance.thresholded.given()?.iter().map(|entry| entry.threshold).collect();
     found.sort_by(f64::total_cmp);
     found.dedup();

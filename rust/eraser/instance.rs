@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::eraser::json::{self, Field, Line, Object, Value};
+use crate::eraser::json::{self, Field, Object, Scratch, Value};
 use crate::eraser::spans::Span;
 use crate::problem::Outcome;
 
@@ -73,23 +73,23 @@ pub struct Instance<'v> {
 }
 
 impl<'v> Instance<'v> {
-    /// What `then` makes of a line.
-    pub fn read<'j: 's, 's, T>(
-        line: impl Into<Line<'j, 's>>,
-        then: impl FnOnce(&Instance<'_>) -> Outcome<T>,
-    ) -> Outcome<T> {
+    /// The instance that the fields of a line are.
+    pub fn read(fields: Object<'v, '_>) -> Outcome<Self> {
         let rationales = "a list of predictions, one a document";
-        json::read(line, |fields| {
-            then(&Instance {
-                id: fields.need("annotation_id", "text", json::text)?,
-                rationales: fields.need("rationales", rationales, |value| json::list(value, rationale))?,
-                classification: fields.field(CLASS, json::text)?,
-                scores: fields.field(FULL, scores)?,
-                parts: parts(fields)?,
-                thresholded: fields.field(POINTS, |value| json::list(value, threshold))?,
-                tokens_to_flip: fields.field("tokens_to_flip", json::number)?,
-            })
+        Ok(Self {
+            id: fields.need("annotation_id", "text", json::text)?,
+            rationales: fields.need("rationales", rationales, |value| json::list(value, rationale))?,
+            classification: fields.field(CLASS, json::text)?,
+            scores: fields.field(FULL, scores)?,
+            parts: parts(fields)?,
+            thresholded: fields.field(POINTS, |value| json::list(value, threshold))?,
+            tokens_to_flip: fields.field("tokens_to_flip", json::number)?,
         })
+    }
+
+    /// What `then` makes of the instance of a line.
+    pub fn parse<T>(line: &[u8], then: impl FnOnce(&Instance<'_>) -> Outcome<T>) -> Outcome<T> {
+        json::read(line, &mut Scratch::new(), |fields| then(&Instance::read(fields)?))
     }
 
     /// The entries of `POINTS`; none where there is no such field.
@@ -132,47 +132,4 @@ fn scores<'v>(value: &'v Value<'_>) -> Outcome<Scores<'v>> {
 fn threshold<'v>(value: &'v Value<'_>) -> Outcome<Threshold<'v>> {
     let fields = json::object(value)?;
     Ok(Threshold { threshold: fields.need("threshold", "a number", json::number)?, parts: parts(fields)? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn missing_and_null_are_told_apart_and_the_last_of_equal_fields_wins() -> Outcome<()> {
-        let line: &[u8] = br#"{"rationales": [], "annotation_id": "a", "classification": null, "annotation_id": "b",
-            "classification_scores": {"x": 1, "y": 2, "x": 3}}"#;
-        Instance::read(line, |instance| {
-            assert_eq!((instance.id, &instance.classification), ("b", &Field::Null));
-            assert_eq!(instance.parts, [Field::Missing, Field::Missing]);
-            let scores = instance.scores.given().map(|scores| scores.iter().collect::<Vec<_>>());
-            assert_eq!(scores, Some(vec![(&"x", &3.0), (&"y", &2.0)]));
-            Ok(())
-        })
-    }
-
-    #[test]
-    fn a_fault_names_the_way_to_the_field() {
-        for (line, field, found) in [
-            ("{}", "annotation_id", "nothing"),
-            (r#"{"annotation_id": null}"#, "annotation_id", "null"),
-            (r#"{"annotation_id": "a", "rationales": [{"docid": 1}]}"#, "rationales[0].docid", "1"),
-            (
-                r#"{"annotation_id": "a", "rationales": [{"docid": "d", "hard_rationale_predictions": [{"start_token": 1.5}]}]}"#,
-                "rationales[0].hard_rationale_predictions[0].start_token",
-                "1.5",
-            ),
-            (
-                r#"{"annotation_id": "a", "rationales": [], "classification_scores": {"x": "1"}}"#,
-                "classification_scores.x",
-                "\"1\"",
-            ),
-        ] {
-            let fault = Instance::read(line.as_bytes(), |_| Ok(())).err();
-            assert!(
-                fault.as_ref().is_some_and(|f| (f.field.as_str(), f.found.as_str()) == (field, found)),
-                "{fault:?}"
-            );
-        }
-    }
 }

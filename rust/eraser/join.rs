@@ -6,24 +6,101 @@
 
 use std::collections::HashSet;
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
-use crate::eraser::annotations::{Annotation, Annotations, Reading};
+use crate::eraser::annotations::{Annotation, Annotations, Evidence, Reading};
 use crate::eraser::check::{self, Profile};
 use crate::eraser::docs::{Docs, Lengths};
 use crate::eraser::instance::{CLASS, FULL, HARD, Instance, PARTS, POINTS, Rationale, Scores, Threshold};
 use crate::eraser::json::Field;
 use crate::eraser::lines::Sizes;
 use crate::eraser::probabilities;
-use crate::eraser::request::Input;
-use crate::eraser::results::{self, Case, Results};
-use crate::eraser::rows::{Rows, Shape};
+use crate::eraser::results::{self, Case, Input, Results};
 use crate::eraser::spans::{self, Span};
+use crate::eraser::tally::Merge;
 use crate::error::Result;
 use crate::pool;
 use crate::problem::{Fault, Outcome, Problem, Problems};
 
 type Found<T> = std::result::Result<T, Problem>;
+
+/// What every row has.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Shape {
+    /// The classes: those of the annotations in alphabetical order, then further ones of the first instance.
+    pub labels: IndexSet<String>,
+    /// The thresholds at which class scores are given, ascending.
+    pub thresholds: Vec<f64>,
+    hard: bool,
+    profile: Profile,
+    /// Class scores on the whole input.
+    scores: bool,
+}
+
+impl Shape {
+    /// The names of what every row has.
+    #[must_use]
+    pub fn fields(&self) -> Vec<&'static str> {
+        let Profile { classification, parts: [remove, keep], soft, sentences } = self.profile;
+        let all = [
+            (classification, "prediction"),
+            (self.scores, "probabilities"),
+            (remove, "remove"),
+            (keep, "keep"),
+            (soft, "scores"),
+            (sentences, "sentences"),
+            (self.hard, "rationale"),
+        ];
+        all.into_iter().filter_map(|(has, name)| has.then_some(name)).collect()
+    }
+}
+
+/// Numbers by the name of their column.
+pub type Columns<T> = IndexMap<&'static str, Vec<T>>;
+
+/// Columns of rows, one after the other: what the metrics of `unirex.metrics` are computed from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    /// The names of the instances, end to end.
+    pub ids: Vec<u8>,
+    /// Class scores, one for each label in their order; scores of tokens and sentences.
+    pub floats: Columns<f64>,
+    /// Classes as positions in the labels, -1 = unknown; lengths of ids, rows and documents.
+    pub wholes: Columns<i64>,
+    /// One a token or sentence; `gold_known` (some token is marked) one a row.
+    pub flags: Columns<bool>,
+    /// Rows with odd class scores.
+    pub odd: [u64; 2],
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        let class_scores = ["probabilities", "remove", "keep", "remove_at", "keep_at"];
+        let lengths = ["id_lengths", "lengths", "sentence_lengths", "document_lengths"];
+        Self {
+            ids: Vec::new(),
+            floats: columns(&[&class_scores, &["scores", "sentence_scores"]]),
+            wholes: columns(&[&lengths, &["label", "prediction"]]),
+            flags: columns(&[&["gold", "sentence_gold", "gold_known", "rationale"]]),
+            odd: [0; 2],
+        }
+    }
+}
+
+fn columns<T>(names: &[&[&'static str]]) -> Columns<T> {
+    names.concat().into_iter().map(|name| (name, Vec::new())).collect()
+}
+
+impl Rows {
+    /// Adds further rows at the end.
+    fn append(&mut self, other: Self) {
+        self.ids.extend(other.ids);
+        extend(&mut self.floats, other.floats);
+        extend(&mut self.wholes, other.wholes);
+        extend(&mut self.flags, other.flags);
+        self.odd.merge(&other.odd);
+    }
+}
 
 /// How instances are joined.
 struct Join {
@@ -61,7 +138,7 @@ impl RowReader {
         let sizes = Sizes::default();
         let (line, files) = results::open(input, sizes)?;
         let at = |fault| results::first_problem(input, fault);
-        let profile = Instance::read(line.as_slice(), |first| Ok(Profile::of(first))).map_err(at)?;
+        let profile = Instance::parse(&line, |first| Ok(Profile::of(first))).map_err(at)?;
         let reading = Reading { sentences: profile.sentences, exact: false, places: true };
         let results = Results::new(input, files, reading, sizes, &mut Problems::one())?;
         let shape = |first: &Instance<'_>| {
@@ -73,7 +150,7 @@ impl RowReader {
                 scores: first.scores.given().is_some(),
             })
         };
-        let shape = Instance::read(line.as_slice(), shape).map_err(at)?;
+        let shape = Instance::parse(&line, shape).map_err(at)?;
         let join = Join { shape, all_thresholds: wanted.is_none(), strict };
         Ok(Self { join, results, is_part: input.part.is_some() })
     }
@@ -118,6 +195,10 @@ impl RowReader {
     }
 }
 
+fn extend<T>(ours: &mut Columns<T>, theirs: Columns<T>) {
+    ours.values_mut().zip(theirs.into_values()).for_each(|(ours, theirs)| ours.extend(theirs));
+}
+
 impl Join {
     /// Adds an instance.
     fn row(&self, case: &Case<'_>, rows: &mut Rows) -> Outcome<()> {
@@ -130,7 +211,7 @@ impl Join {
         self.classes(instance, annotation, annotations, rows)?;
         self.documents(instance, annotation, docs, &lengths, rows)?;
         rows.ids.extend_from_slice(instance.id.as_bytes());
-        rows.id_offsets.push(rows.ids.len());
+        rows.wholes["id_lengths"].push(instance.id.len() as i64);
         Ok(())
     }
 
@@ -151,24 +232,24 @@ impl Join {
                 return Err(Fault::new(found, "one").within("annotation_id"));
             }
         };
-        rows.label.push(label);
+        rows.wholes["label"].push(label);
         if let Some(class) = instance.classification.given() {
-            rows.prediction.push(self.position(class).map_err(|fault| fault.within(CLASS))?);
+            let position = self.position(class).map_err(|fault| fault.within(CLASS))?;
+            rows.wholes["prediction"].push(position);
         }
         if self.shape.scores || instance.scores.has_key() {
-            self.distribution(&instance.scores, FULL, &mut rows.probabilities)?;
+            self.distribution(&instance.scores, FULL, &mut rows.floats["probabilities"])?;
         }
-        for (i, out) in rows.parts.iter_mut().enumerate().filter(|(i, _)| self.shape.profile.parts[*i]) {
-            self.distribution(&instance.parts[i], PARTS[i], out)?;
+        for (i, column) in ["remove", "keep"].into_iter().enumerate().filter(|(i, _)| self.shape.profile.parts[*i]) {
+            self.distribution(&instance.parts[i], PARTS[i], &mut rows.floats[column])?;
         }
         self.thresholds(instance, rows).map_err(|fault| fault.within(POINTS))?;
         if self.strict {
-            probabilities::prediction(instance)?;
-            probabilities::sums(instance)?;
+            probabilities::odd(instance).into_iter().collect()
         } else {
-            rows.odd.add(instance);
+            probabilities::count(&mut rows.odd, instance);
+            Ok(())
         }
-        Ok(())
     }
 
     fn thresholds(&self, instance: &Instance<'_>, rows: &mut Rows) -> Outcome<()> {
@@ -183,8 +264,8 @@ impl Join {
             let (Some(entry), None) = (entries.next(), entries.next()) else {
                 return Err(Fault::new(found(), format!("{threshold} once")));
             };
-            for ((part, name), out) in entry.parts.iter().zip(PARTS).zip(&mut rows.parts_at) {
-                self.distribution(part, name, out)?;
+            for ((part, name), column) in entry.parts.iter().zip(PARTS).zip(["remove_at", "keep_at"]) {
+                self.distribution(part, name, &mut rows.floats[column])?;
             }
         }
         Ok(())
@@ -226,7 +307,7 @@ impl Join {
         lengths: &[Lengths],
         rows: &mut Rows,
     ) -> Outcome<()> {
-        let first = rows.tokens.gold.len();
+        let (first, first_sentence) = (rows.flags["gold"].len(), rows.flags["sentence_gold"].len());
         let mut names = HashSet::new();
         for (i, (rationale, &lengths)) in instance.rationales.iter().zip(lengths).enumerate() {
             let at = |fault: Fault| fault.at(i).within("rationales");
@@ -234,42 +315,43 @@ impl Join {
                 let found = format!("{:?} again", rationale.docid);
                 return Err(at(Fault::new(found, "every document once").within("docid")));
             }
-            rows.border(first);
-            self.document(annotation, rationale.docid, lengths, rows)?;
+            self.document(annotation.evidence(rationale.docid), lengths, rows)?;
             self.predictions(rationale, lengths, rows).map_err(at)?;
         }
         for evidence in annotation.docs.iter().filter(|evidence| !names.contains(evidence.docid.as_str())) {
             let lengths = docs.lengths(&evidence.docid)?;
-            rows.border(first);
-            self.document(annotation, &evidence.docid, lengths, rows)?;
+            self.document(Some(evidence), lengths, rows)?;
             let Shape { profile, hard, .. } = &self.shape;
-            fill(profile.soft, &mut rows.tokens.scores, lengths.tokens, f64::NEG_INFINITY);
-            fill(profile.sentences, &mut rows.sentences.scores, lengths.sentences, f64::NEG_INFINITY);
-            fill(*hard, &mut rows.rationale, lengths.tokens, false);
+            fill(profile.soft, &mut rows.floats["scores"], lengths.tokens, f64::NEG_INFINITY);
+            fill(profile.sentences, &mut rows.floats["sentence_scores"], lengths.sentences, f64::NEG_INFINITY);
+            fill(*hard, &mut rows.flags["rationale"], lengths.tokens, false);
         }
-        rows.tokens.offsets.push(rows.tokens.gold.len());
-        rows.sentences.offsets.push(rows.sentences.gold.len());
-        rows.gold_known.push(rows.tokens.gold.iter().skip(first).any(|&marked| marked));
+        let (tokens, sentences) = (&rows.flags["gold"][first..], &rows.flags["sentence_gold"][first_sentence..]);
+        rows.wholes["lengths"].push(tokens.len() as i64);
+        rows.wholes["sentence_lengths"].push(sentences.len() as i64);
+        let is_known = tokens.contains(&true);
+        rows.flags["gold_known"].push(is_known);
         Ok(())
     }
 
     /// Appends the human rationale in a document.
-    fn document(&self, annotation: &Annotation, docid: &str, lengths: Lengths, rows: &mut Rows) -> Outcome<()> {
-        let evidence = annotation.evidence(docid);
-        let slices = evidence.map(|found| (found.tokens.as_slice(), found.sentences.as_slice()));
-        let (tokens, sentences) = slices.unwrap_or_default();
-        mark(&mut rows.tokens.gold, lengths.tokens, tokens)?;
-        if self.shape.profile.sentences { mark(&mut rows.sentences.gold, lengths.sentences, sentences) } else { Ok(()) }
+    fn document(&self, evidence: Option<&Evidence>, lengths: Lengths, rows: &mut Rows) -> Outcome<()> {
+        rows.wholes["document_lengths"].push(lengths.tokens.into());
+        let [tokens, sentences] = evidence.map(|found| [&found.tokens[..], &found.sentences]).unwrap_or_default();
+        mark(&mut rows.flags["gold"], lengths.tokens, tokens)?;
+        if self.shape.profile.sentences {
+            mark(&mut rows.flags["sentence_gold"], lengths.sentences, sentences)?;
+        }
+        Ok(())
     }
 
     /// Appends scores and the hard rationale for a document.
     fn predictions(&self, rationale: &Rationale<'_>, lengths: Lengths, rows: &mut Rows) -> Outcome<()> {
-        for (field, units) in [(&rationale.soft, &mut rows.tokens), (&rationale.sentences, &mut rows.sentences)] {
-            units.scores.extend(field.given().into_iter().flatten());
-        }
+        rows.floats["scores"].extend(rationale.soft.given().into_iter().flatten());
+        rows.floats["sentence_scores"].extend(rationale.sentences.given().into_iter().flatten());
         match rationale.hard.given() {
             _ if !self.shape.hard => Ok(()),
-            Some(spans) => mark(&mut rows.rationale, lengths.tokens, spans),
+            Some(spans) => mark(&mut rows.flags["rationale"], lengths.tokens, spans),
             None => Err(Fault::new("none", "a list of spans as in the first instance")),
         }
         .map_err(|fault| fault.within(HARD))

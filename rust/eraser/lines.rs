@@ -1,4 +1,4 @@
-//! Reads a file of lines in blocks: parsed in parallel, handed on in order.
+//! Reads files of lines of JSON in blocks: parsed in parallel, handed on in order.
 //!
 //! A block holds whole lines, so where blocks are cut changes nothing; while one batch of blocks is parsed the next
 //! is read. Memory is two batches, or two lines where lines are longer than a batch.
@@ -7,13 +7,12 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use jiter::JsonValueScratch;
 use memchr::{memchr, memchr2, memrchr};
 use rayon::prelude::*;
 
-use crate::eraser::json::Line;
+use crate::eraser::json::{self, Object, Scratch};
 use crate::eraser::source;
-use crate::problem::{Fault, Problem, Problems};
+use crate::problem::{Fault, Outcome, Problem, Problems};
 
 /// A line longer than this is refused rather than kept in memory, where its numbers take up to 2 GiB.
 const LONGEST_LINE: usize = 1 << 26;
@@ -51,27 +50,17 @@ struct Open {
     source: Box<dyn Read + Send>,
     /// Whole lines, to be parsed next.
     batch: Vec<u8>,
-    /// The memory of the batch before, for the one after.
-    spare: Vec<u8>,
     /// The start of a line whose end is not read yet.
     rest: Vec<u8>,
     lines_before: u64,
     ended: bool,
 }
 
-/// What came of the blocks of a batch, and the file that they are from.
-pub type Step<T> = (PathBuf, Vec<Block<T>>);
+/// What came of a block of lines, their faults by the number of the line in the block, and how many lines there are.
+type Block<T> = (T, Faults, u64);
 
-/// What came of a block of lines.
-pub struct Block<T> {
-    /// What was made of them.
-    pub outcome: T,
-    /// Faults, by the number of their line in the block.
-    pub faults: Vec<(u64, Fault)>,
-    /// The lines before the block.
-    pub before: u64,
-    lines: u64,
-}
+/// Faults by the number of their line in the block.
+pub type Faults = Vec<(u64, Fault)>;
 
 impl Files {
     /// Files to read.
@@ -88,84 +77,80 @@ impl Files {
 
     /// The file that is being read, else the next one; none after the last.
     fn opened(&mut self) -> Result<Option<&mut Open>, Problem> {
-        if self.open.is_none() {
-            let Some(path) = self.waiting.pop_front() else { return Ok(None) };
+        if self.open.is_none()
+            && let Some(path) = self.waiting.pop_front()
+        {
             let source = source::open(&path).map_err(|error| unreadable(&path, &error))?;
-            let mut open = Open {
-                path,
-                source,
-                batch: Vec::new(),
-                spare: Vec::new(),
-                rest: Vec::new(),
-                lines_before: 0,
-                ended: false,
-            };
-            let mut first = Vec::new();
-            open.fill(&mut first, self.sizes.batch)?;
-            if first.starts_with(MARK) {
-                first.drain(..MARK.len());
+            let (batch, rest) = (Vec::new(), Vec::new());
+            let mut open = Open { path, source, batch, rest, lines_before: 0, ended: false };
+            open.batch = open.read(self.sizes.batch)?;
+            if open.batch.starts_with(MARK) {
+                open.batch.drain(..MARK.len());
             }
-            open.batch = first;
             self.open = Some(open);
         }
         Ok(self.open.as_mut())
     }
 
-    /// Takes the lines of the next batch: `take` adds a line, by its number in the block, to what came of its block so
-    /// far and reports its faults, of which `limit` are enough. None at the end of the last file; to be called inside a
-    /// thread pool.
+    /// Takes the lines of the next batch; false at the end of the last file. To be called inside a thread pool.
+    ///
+    /// `take` adds the object of a line, by its number in the block, to what came of its block so far, and reports or
+    /// returns its faults. `fold` gets what came of the blocks in order, and may add to their faults.
     ///
     /// The batch after this one is read at the same time: what is wrong with reading it comes second.
     pub fn step<T: Default + Send>(
         &mut self,
-        limit: usize,
-        take: impl Fn(&mut T, u64, Line<'_, '_>, &mut dyn FnMut(Fault)) + Sync,
-    ) -> Result<Option<Step<T>>, Problem> {
-        loop {
-            if let Some(problem) = self.failed.take() {
-                return Err(problem);
-            }
-            let sizes = self.sizes;
-            let Some(open) = self.opened()? else { return Ok(None) };
+        problems: &mut Problems,
+        take: impl Fn(&mut T, u64, Object<'_, '_>, &mut dyn FnMut(Fault)) -> Outcome<()> + Sync,
+        mut fold: impl FnMut(T, &mut Faults),
+    ) -> Result<bool, Problem> {
+        self.failed.take().map_or(Ok(()), Err)?;
+        let (sizes, limit) = (self.sizes, problems.limit);
+        while let Some(open) = self.opened()? {
             if open.batch.is_empty() {
                 self.open = None;
                 continue;
             }
-            let (batch, mut next) = (std::mem::take(&mut open.batch), std::mem::take(&mut open.spare));
+            let batch = std::mem::take(&mut open.batch);
             let blocks = cut(&batch, sizes.block.max(1));
             let parse = |block: &&[u8]| parse(block, limit, &take);
-            let (read, mut found): (_, Vec<Block<T>>) =
-                rayon::join(|| open.fill(&mut next, sizes.batch), || blocks.par_iter().map(parse).collect());
-            open.batch = next;
-            open.spare = batch;
-            for block in &mut found {
-                block.before = open.lines_before;
-                open.lines_before += block.lines;
+            let (read, found): (_, Vec<Block<T>>) =
+                rayon::join(|| open.read(sizes.batch), || blocks.par_iter().map(parse).collect());
+            let (path, mut before) = (open.path.clone(), open.lines_before);
+            open.lines_before += found.iter().map(|(_, _, lines)| lines).sum::<u64>();
+            match read {
+                Ok(next) => open.batch = next,
+                Err(problem) => self.failed = Some(problem),
             }
-            let path = open.path.clone();
-            self.failed = read.err();
-            return Ok(Some((path, found)));
+            for (outcome, mut faults, lines) in found {
+                fold(outcome, &mut faults);
+                faults.sort_by_key(|(line, _)| *line);
+                for (line, fault) in faults {
+                    problems.note(Problem::new(&path, Some(before + line), fault))?;
+                }
+                before += lines;
+            }
+            return Ok(true);
         }
+        Ok(false)
     }
 }
 
 impl Open {
-    /// Fills `batch` with whole lines; it is left empty at the end of the file.
-    fn fill(&mut self, batch: &mut Vec<u8>, size: usize) -> Result<(), Problem> {
-        batch.clear();
-        batch.append(&mut self.rest);
+    /// The next whole lines, about `size` bytes; none at the end of the file.
+    fn read(&mut self, size: usize) -> Result<Vec<u8>, Problem> {
+        let mut batch = std::mem::take(&mut self.rest);
         let mut wanted = size.max(1);
         while !self.ended {
             let free = wanted.saturating_sub(batch.len());
             batch.reserve_exact(free);
-            let read = self.source.by_ref().take(free as u64).read_to_end(batch);
+            let read = self.source.by_ref().take(free as u64).read_to_end(&mut batch);
             self.ended = read.map_err(|error| unreadable(&self.path, &error))? < free;
             if self.ended {
                 break;
             }
-            if let Some(end) = memrchr(b'\n', batch) {
-                self.rest.extend_from_slice(batch.get(end + 1..).unwrap_or_default());
-                batch.truncate(end + 1);
+            if let Some(end) = memrchr(b'\n', &batch) {
+                self.rest = batch.split_off(end + 1);
                 break;
             }
             if wanted >= LONGEST_LINE {
@@ -174,46 +159,38 @@ impl Open {
             }
             wanted *= 2;
         }
-        Ok(())
+        Ok(batch)
     }
 }
 
 fn parse<T: Default>(
     block: &[u8],
     limit: usize,
-    take: &impl Fn(&mut T, u64, Line<'_, '_>, &mut dyn FnMut(Fault)),
+    take: &impl Fn(&mut T, u64, Object<'_, '_>, &mut dyn FnMut(Fault)) -> Outcome<()>,
 ) -> Block<T> {
-    let mut found = Block { outcome: T::default(), faults: Vec::new(), before: 0, lines: 0 };
-    let mut scratch = JsonValueScratch::new();
-    for bytes in split(block) {
-        found.lines += 1;
-        if found.faults.len() < limit {
-            let (number, faults) = (found.lines, &mut found.faults);
-            let line = Line { bytes, scratch: Some(&mut scratch) };
-            take(&mut found.outcome, number, line, &mut |fault| faults.push((number, fault)));
+    let (mut outcome, mut faults, mut lines) = (T::default(), Faults::new(), 0);
+    let mut scratch = Scratch::new();
+    for line in split(block) {
+        lines += 1;
+        if faults.len() < limit {
+            let mut note = |fault| faults.push((lines, fault));
+            let read = json::read(line, &mut scratch, |fields| take(&mut outcome, lines, fields, &mut note));
+            read.unwrap_or_else(note);
         }
     }
-    found
+    (outcome, faults, lines)
 }
 
-/// Reads the lines of a file in parallel and hands on what `take` makes of blocks of them (see [`Files::step`]), in
-/// order. To be called inside a thread pool.
+/// Reads the lines of one file (see [`Files::step`]). To be called inside a thread pool.
 pub fn each<T: Default + Send>(
     path: &Path,
     sizes: Sizes,
     problems: &mut Problems,
-    take: impl Fn(&mut T, Line<'_, '_>, &mut dyn FnMut(Fault)) + Sync,
+    take: impl Fn(&mut T, Object<'_, '_>) -> Outcome<()> + Sync,
     mut fold: impl FnMut(T),
 ) -> Result<(), Problem> {
     let mut files = Files::new(&[path.to_owned()], sizes);
-    while let Some((_, blocks)) = files.step(problems.limit, |found, _, line, fault| take(found, line, fault))? {
-        for block in blocks {
-            fold(block.outcome);
-            for (line, fault) in block.faults {
-                problems.note(Problem::new(path, Some(block.before + line), fault))?;
-            }
-        }
-    }
+    while files.step(problems, |found, _, fields, _| take(found, fields), |found, _| fold(found))? {}
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! Results in the format of the ERASER benchmark: read as a stream, checked, and scored as its own scorer does.
 //!
 //! From bytes to scores: `source` (decompression) → `lines` (blocks of lines, in parallel) → `json` → `instance`,
-//! `annotations`, `docs` → `results`, which walks through the lines for `score` (with `hard`, `classes`, `tally` and
-//! `report`) and for `join`. What is kept for the whole run is the annotations and the lengths of the documents.
+//! `annotations`, `docs` → `results`, which walks through the lines for `score` (with `hard`, `classes` and `tally`)
+//! and for `join`. What is kept for the whole run is the annotations and the lengths of the documents.
 
 mod annotations;
 mod check;
@@ -13,12 +13,8 @@ mod instance;
 mod join;
 mod json;
 mod lines;
-mod mean;
 mod probabilities;
-mod report;
-mod request;
 mod results;
-mod rows;
 mod score;
 mod source;
 mod spans;
@@ -28,10 +24,7 @@ mod tests;
 
 pub use docs::Docs;
 pub use instance::Instance;
-pub use join::RowReader;
+pub use join::{Columns, RowReader, Rows, Shape};
 pub use lines::{Sizes, split};
-pub use probabilities::Odd;
-pub use report::Value;
-pub use request::{Input, Options};
-pub use rows::{Rows, Shape, Units};
-pub use score::{EraserScorer, validate};
+pub use results::Input;
+pub use score::{EraserScorer, Options, Scores, validate};

@@ -7,10 +7,22 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::eraser::annotations::{Annotation, Annotations, Reading, Seen};
 use crate::eraser::docs::Docs;
 use crate::eraser::instance::Instance;
-use crate::eraser::json::Line;
+use crate::eraser::json::Object;
 use crate::eraser::lines::{Files, Sizes};
-use crate::eraser::request::Input;
 use crate::problem::{Fault, Problem, Problems};
+
+/// What to score.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Files of results, taken as one. The first instance of the first decides for all what is computed.
+    pub results: Vec<PathBuf>,
+    /// The files to read here, where others are read elsewhere; none = all.
+    pub part: Option<Vec<PathBuf>>,
+    /// Folder of the annotations and documents.
+    pub data_dir: PathBuf,
+    /// Name of the annotation file without its ending.
+    pub split: String,
+}
 
 /// Results on their way through a reader, and what they are compared with.
 pub struct Results {
@@ -30,12 +42,8 @@ pub struct Case<'c> {
     pub annotations: &'c Annotations,
 }
 
-/// What came of a block of lines, and the instances in it: for each its line, and where its annotation is or its name.
-#[derive(Default)]
-struct Found<T> {
-    outcome: T,
-    ids: Vec<(u64, Result<usize, String>)>,
-}
+/// The instances of a block: for each its line, and where its annotation is or its name.
+type Ids = Vec<(u64, Result<usize, String>)>;
 
 /// The first line of results, and the files to read. None of these is opened twice.
 pub fn open(input: &Input, sizes: Sizes) -> Result<(Vec<u8>, Files), Problem> {
@@ -77,34 +85,20 @@ impl Results {
         mut fold: impl FnMut(T),
     ) -> Result<bool, Problem> {
         let Self { docs, annotations, files, seen, .. } = self;
-        let take = |found: &mut Found<T>, number: u64, line: Line<'_, '_>, fault: &mut dyn FnMut(Fault)| {
-            let read = Instance::read(line, |instance| {
-                let at = annotations.position(instance.id);
-                let annotation = at.map(|at| annotations.get(at)).unwrap_or_default();
-                let case = Case { instance, annotation: &annotation, docs, annotations };
-                add(&mut found.outcome, case, fault);
-                Ok(at.ok_or_else(|| instance.id.to_owned()))
-            });
-            match read {
-                Ok(id) => found.ids.push((number, id)),
-                Err(found) => fault(found),
-            }
+        let take = |found: &mut (T, Ids), line: u64, fields: Object<'_, '_>, fault: &mut dyn FnMut(Fault)| {
+            let instance = &Instance::read(fields)?;
+            let at = annotations.position(instance.id);
+            let annotation = &at.map(|at| annotations.get(at)).unwrap_or_default();
+            add(&mut found.0, Case { instance, annotation, docs, annotations }, fault);
+            found.1.push((line, at.ok_or_else(|| instance.id.to_owned())));
+            Ok(())
         };
-        let Some((path, blocks)) = files.step(problems.limit, take)? else { return Ok(false) };
-        for block in blocks {
-            fold(block.outcome.outcome);
-            let mut faults = block.faults;
-            for (line, id) in block.outcome.ids {
-                if let Err(fault) = seen.note(id, annotations) {
-                    faults.push((line, fault));
-                }
+        files.step(problems, take, |(found, ids), faults| {
+            fold(found);
+            for (line, id) in ids {
+                seen.note(id, annotations).unwrap_or_else(|fault| faults.push((line, fault)));
             }
-            faults.sort_by_key(|(line, _)| *line);
-            for (line, fault) in faults {
-                problems.note(Problem::new(&path, Some(block.before + line), fault))?;
-            }
-        }
-        Ok(true)
+        })
     }
 
     /// The positions of the annotations without an instance.

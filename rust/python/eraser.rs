@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use numpy::ToPyArray;
+use numpy::{Element, ToPyArray};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::Result;
-use crate::eraser::{self, Input, Options, Rows, Shape, Value};
+use crate::eraser::{self, Columns, Input, Options, Rows, Scores, Shape};
 
 type Row = (String, Option<u64>, String, String, String);
 
@@ -54,9 +54,8 @@ impl EraserScorer {
     }
 
     /// Instances whose class is not the one with the highest score, and those whose class scores do not sum to 1.
-    fn odd(&self) -> (u64, u64) {
-        let odd = lock(&self.0).odd();
-        (odd.predictions, odd.sums)
+    fn odd(&self) -> [u64; 2] {
+        lock(&self.0).odd()
     }
 
     /// What the files read so far add up to, for `merge_part` elsewhere.
@@ -69,27 +68,11 @@ impl EraserScorer {
         py.detach(|| lock(&self.0).merge_part(content))
     }
 
-    /// The scores in the reference scorer's structure.
+    /// The scores: of hard rationales, of tokens and sentences, of classes, without the rationale and of it alone, and
+    /// at thresholds; None for what is not scored.
     fn scores<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let found = py.detach(|| lock(&self.0).scores())?;
-        object(py, found)
-    }
-}
-
-fn object(py: Python<'_>, value: Value) -> PyResult<Bound<'_, PyAny>> {
-    match value {
-        Value::Null => Ok(py.None().into_bound(py)),
-        Value::Whole(number) => number.into_bound_py_any(py),
-        Value::Number(number) => number.into_bound_py_any(py),
-        Value::List(items) => {
-            let items: Vec<_> = items.into_iter().map(|item| object(py, item)).collect::<PyResult<_>>()?;
-            items.into_bound_py_any(py)
-        }
-        Value::Object(fields) => {
-            let found = PyDict::new(py);
-            fields.into_iter().try_for_each(|(name, value)| found.set_item(name, object(py, value)?))?;
-            Ok(found.into_any())
-        }
+        let Scores { hard, ranks, classes, shifts, points } = py.detach(|| lock(&self.0).scores())?;
+        (hard, ranks, classes, shifts, points).into_bound_py_any(py)
     }
 }
 
@@ -190,31 +173,13 @@ impl EraserRows {
 fn arrays<'py>(py: Python<'py>, rows: &Rows) -> PyResult<Bound<'py, PyDict>> {
     let out = PyDict::new(py);
     out.set_item("ids", rows.ids.to_pyarray(py))?;
-    out.set_item("odd", (rows.odd.predictions, rows.odd.sums))?;
-    for (name, numbers) in [("rationale", &rows.rationale), ("gold_known", &rows.gold_known)] {
-        out.set_item(name, numbers.to_pyarray(py))?;
-    }
-    for (name, numbers) in [
-        ("id_offsets", &rows.id_offsets.0),
-        ("label", &rows.label),
-        ("prediction", &rows.prediction),
-        ("borders", &rows.borders),
-    ] {
-        out.set_item(name, numbers.to_pyarray(py))?;
-    }
-    let ([remove, keep], [remove_at, keep_at]) = (&rows.parts, &rows.parts_at);
-    for (name, numbers) in [
-        ("probabilities", &rows.probabilities),
-        ("remove", remove),
-        ("keep", keep),
-        ("remove_at", remove_at),
-        ("keep_at", keep_at),
-    ] {
-        out.set_item(name, numbers.to_pyarray(py))?;
-    }
-    for (name, units) in [("tokens", &rows.tokens), ("sentences", &rows.sentences)] {
-        let arrays = (units.offsets.0.to_pyarray(py), units.scores.to_pyarray(py), units.gold.to_pyarray(py));
-        out.set_item(name, arrays)?;
-    }
+    out.set_item("odd", rows.odd)?;
+    add(&out, &rows.floats)?;
+    add(&out, &rows.wholes)?;
+    add(&out, &rows.flags)?;
     Ok(out)
+}
+
+fn add<T: Element>(out: &Bound<'_, PyDict>, columns: &Columns<T>) -> PyResult<()> {
+    columns.iter().try_for_each(|(name, column)| out.set_item(name, column.to_pyarray(out.py())))
 }

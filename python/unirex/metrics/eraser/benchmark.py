@@ -94,7 +94,7 @@ def score_eraser(
         while scorer.step():
             if progress is not None:
                 progress(*scorer.progress())
-    found = scorer.scores()
+    found = _named(scorer.scores(), how)
     instances, _ = scorer.progress()
     for count, what in zip(scorer.odd(), ODD, strict=True):
         if count:
@@ -130,6 +130,56 @@ class _Scoring(NamedTuple):
         while scorer.step():
             pass
         return [scorer.part()]
+
+
+def _named(scores: tuple[Any, ...], how: _Scoring) -> dict[str, Any]:
+    """Scores in the structure and under the keys of the benchmark's own scorer."""
+    hard, (tokens, sentences), classes, shifts, points = scores
+    found: dict[str, Any] = {}
+    if hard is not None:
+        found["iou_scores"] = [
+            {"threshold": threshold, "micro": _prf(*over_all), "macro": _prf(*over_documents)}
+            for threshold, (over_all, over_documents) in zip(how.iou_thresholds, hard[2], strict=True)
+        ]
+        for name, (over_all, means) in zip(("rationale_prf", "token_prf"), hard, strict=False):
+            found[name] = {"instance_micro": _prf(*over_all), "instance_macro": dict(zip(_PRF, means, strict=True))}
+    for name, ranks in (("token_soft_metrics", tokens), ("sentence_soft_metrics", sentences)):
+        if ranks is not None:
+            found[name] = dict(zip(("auprc", "average_precision", "roc_auc_score"), ranks, strict=True))
+    if classes is not None:
+        found["classification_scores"] = _class_scores(classes) | _faithfulness(shifts, points, how)
+    return found
+
+
+_PRF = ("p", "r", "f1")
+_REPORT = ("precision", "recall", "f1-score", "support")
+
+
+def _prf(p: float, r: float, f1: float) -> dict[str, float]:
+    """The whole number 0 for an F1 of 0, except in a mean."""
+    return {"p": p, "r": r, "f1": f1 or 0}
+
+
+def _class_scores(scores: tuple[float, list[tuple[str, list[float]]], list[list[float]]]) -> dict[str, Any]:
+    accuracy, classes, means = scores
+    # A class may have the name of a mean: the later entry is the one that counts.
+    prf: dict[str, Any] = {name: dict(zip(_REPORT, row, strict=True)) for name, row in classes}
+    prf["accuracy"] = accuracy
+    for name, row in zip(("macro avg", "weighted avg"), means, strict=True):
+        prf[name] = dict(zip(_REPORT, row, strict=True))
+    return {"accuracy": accuracy, "prf": prf}
+
+
+def _faithfulness(shifts: Any, points: Any, how: _Scoring) -> dict[str, Any]:
+    sides = ("comprehensiveness", "sufficiency")
+    means = [[None] * 3 if shift is None else shift for shift in shifts]
+    found: dict[str, Any] = {side: drop for side, (drop, _, _) in zip(sides, means, strict=True)}
+    for side, (_, entropy, divergence) in zip(sides, means, strict=True):
+        found |= {f"{side}_entropy": entropy, f"{side}_kl": divergence}
+    found["aopc_thresholds"] = None if points is None else list(how.aopc_thresholds)
+    for side, (values, mean) in zip(sides, points or [(None, None)] * 2, strict=True):
+        found |= {f"{side}_aopc": mean, f"{side}_aopc_points": values}
+    return found
 
 
 def refuse_streams(results: Sequence[Path]) -> None:

@@ -177,7 +177,7 @@ def _add(
 ) -> None:
     """Adds all rows of the reader to the states."""
     while (arrays := reader.step()) is not None:
-        ids = _rust.hash_ids(arrays["ids"], arrays["id_offsets"]).reshape(-1, 2)
+        ids = _rust.hash_ids(arrays["ids"], _offsets(arrays["id_lengths"])).reshape(-1, 2)
         for part, state in zip(parts, states, strict=True):
             state.update(part.batch(arrays, ids))
         if progress is not None:
@@ -249,7 +249,7 @@ _SHORT = ("comprehensiveness@1", "sufficiency@1", "csd@1")
 
 
 def _main(arrays: Arrays, ids: NDArray[np.uint64], layout: Layout) -> Batch:
-    offsets, scores, gold = arrays["tokens"]
+    offsets, scores, gold = _offsets(arrays["lengths"]), arrays["scores"], arrays["gold"]
     return Batch(
         hashes=ids,
         label=arrays["label"] if layout.has_label else None,
@@ -259,7 +259,7 @@ def _main(arrays: Arrays, ids: NDArray[np.uint64], layout: Layout) -> Batch:
         scores=Ragged(scores, offsets) if layout.has_scores else None,
         rationale=Ragged(arrays["rationale"], offsets) if layout.has_rationale else None,
         gold=Known(rows=Ragged(gold, offsets), known=arrays["gold_known"]) if layout.has_gold else None,
-        borders=arrays["borders"],
+        borders=np.cumsum(arrays["document_lengths"]),
         odd=_odd(arrays, Ragged(scores, offsets) if layout.has_scores else None),
     )
 
@@ -280,7 +280,7 @@ def _at_rationale(arrays: Arrays, ids: NDArray[np.uint64], layout: Layout) -> Ba
 
 
 def _sentences(arrays: Arrays, ids: NDArray[np.uint64]) -> Batch:
-    offsets, scores, gold = arrays["sentences"]
+    offsets, scores, gold = _offsets(arrays["sentence_lengths"]), arrays["sentence_scores"], arrays["sentence_gold"]
     known = _rust.rationale_length(gold, offsets) > 0
     return Batch(hashes=ids, scores=Ragged(scores, offsets), gold=Known(rows=Ragged(gold, offsets), known=known))
 
@@ -292,6 +292,11 @@ def _perturbed(arrays: Arrays, ending: str, n: int, layout: Layout) -> dict[tupl
         for how, kinds in layout.perturbations
         for kind in kinds
     }
+
+
+def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each row starts, and the end of the last."""
+    return np.append(0, np.cumsum(lengths))
 
 
 def _classes(values: NDArray[np.float64], n: int) -> Ragged:
