@@ -13,6 +13,7 @@ import yaml
 from unirex.config.identity import determining, difference, digest, filled, renamed, training_part
 from unirex.config.run import RunConfig, parse, to_yaml
 from unirex.disk.run_folder import RunFolder
+from unirex.suites.choice import Choice, read_choice
 from unirex.suites.recipe import Override, Part, Suite
 from unirex.text import suggest
 
@@ -159,11 +160,17 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
         overrides: settings that win over everything in the suite.
         only: names of data sets, methods or both: other runs are left out.
 
+    Of a suite that follows a choice, data sets for which nothing is chosen yet are left out.
+
     Raises:
-        ValueError: an unknown name, or the first configuration that a run would refuse.
+        ValueError: an unknown name, the first configuration that a run would refuse, or nothing chosen for any data set
+            or for one named in `only`.
     """
     _parse.cache_clear()  # files and variables may have changed since another plan
-    data, methods = _chosen(suite, only)
+    data, methods = _named(suite, only)
+    choice = None if suite.chosen is None else read_choice(suite.chosen)
+    if choice is not None:
+        data = _decided(suite, data, choice, only)
     for override in overrides:
         if not override.holds_for(*suite.data, *suite.methods):
             known = [*suite.data, *suite.methods]
@@ -174,7 +181,7 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
     for point in suite.points:
         for name in data:
             for method in methods:
-                label, folder, arguments, settings = _composed(suite, name, method, point, overrides)
+                label, folder, arguments, settings = _composed(suite, (name, method, point), choice, overrides)
                 config = _parsed(suite, f"data.{name} with methods.{method}", [*arguments, "--seed=0"])
                 content = _plain(config)
                 for seed in suite.seeds_of(method):
@@ -224,7 +231,7 @@ def complete(folder: Path) -> bool:
     return isinstance(content, dict) and RunFolder(folder).predictions.is_file()
 
 
-def _chosen(suite: Suite, only: Sequence[str]) -> tuple[list[str], list[str]]:
+def _named(suite: Suite, only: Sequence[str]) -> tuple[list[str], list[str]]:
     for name in only:
         if name not in suite.data and name not in suite.methods:
             known = [*suite.data, *suite.methods]
@@ -234,19 +241,42 @@ def _chosen(suite: Suite, only: Sequence[str]) -> tuple[list[str], list[str]]:
     return data or list(suite.data), methods or list(suite.methods)
 
 
+def _decided(suite: Suite, data: Sequence[str], choice: Choice, only: Sequence[str]) -> list[str]:
+    """The data sets for which a value is chosen."""
+    found = [name for name in data if name in choice.values]
+    missing = [name for name in data if name not in found and (not found or name in only)]
+    if missing:
+        raise ValueError(
+            f"{suite.path}: {suite.chosen} has no choice for {', '.join(missing)}, expected one, written by "
+            f"`python -m unirex.suite SUITE_OF_THE_TRIALS --choose {suite.chosen}`"
+        )
+    return found
+
+
 def _composed(
-    suite: Suite, data: str, method: str, point: Any, overrides: Sequence[Override]
+    suite: Suite, cell: tuple[str, str, Any], choice: Choice | None, overrides: Sequence[Override]
 ) -> tuple[str, Path, list[str], dict[str, Any]]:
     """Label, folder above the seeds, arguments, and the settings that every data set of this run gets."""
+    data, method, point = cell
     parts = suite.data[data], suite.methods[method]
     configs = [*suite.base, *(file for part in parts for file in part.configs)]
     settings = {**suite.settings, **parts[0].settings, **parts[1].settings}
     label = suite.label(data, point)
+    if choice is not None:
+        settings[choice.key] = _value(suite, choice, data, method)
     if suite.sweep is not None:
         settings[suite.sweep.key] = point
     settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
     arguments = [f"--config={file}" for file in configs] + as_arguments(settings)
     return label, suite.output / "runs" / label / method, arguments, settings
+
+
+def _value(suite: Suite, choice: Choice, data: str, method: str) -> Any:
+    if method not in choice.values[data]:
+        raise ValueError(
+            f"{suite.chosen}: no value for methods.{method} on {data}, expected one for each method of {suite.path}"
+        )
+    return choice.values[data][method]
 
 
 def as_arguments(settings: Mapping[str, Any]) -> list[str]:
