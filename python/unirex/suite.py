@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser
 
 from unirex.config.command_line import expand, fail, one_line
+from unirex.suites.choice import write_choice
 from unirex.suites.recipe import read_override, read_suite
 from unirex.suites.results import write_results
 
@@ -46,6 +47,7 @@ def _parse(argv: list[str]) -> Any:
     add("--dry_run", "--dry-run", action="store_true", help="list the runs, whether they are done, and their commands")
     add("--table_only", "--table-only", action="store_true", help="write the table of what is done; start no run")
     add("--page", type=str | None, default=None, help="Markdown page that the table is put into, between its marks")
+    add("--choose", type=str | None, default=None, help="write what a finished sweep decides, as JSON; start no run")
     try:
         options = parser.parse_args(argv)
     except ArgumentError as error:
@@ -64,6 +66,8 @@ def run(options: Any) -> int:
     if options.seeds:
         suite = suite.with_seeds(options.seeds)
     overrides = [read_override(text) for text in options.set]
+    if options.choose is not None:
+        return write_choice(suite, Path(options.choose))
     page = None if options.page is None else Path(options.page)
     if suite.ledger is not None and options.table_only:
         return write_results(suite, page)

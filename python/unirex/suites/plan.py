@@ -13,6 +13,7 @@ import yaml
 from unirex.config.identity import determining, difference, digest, filled, renamed, training_part
 from unirex.config.run import RunConfig, parse, to_yaml
 from unirex.disk.run_folder import RunFolder
+from unirex.suites.choice import read_choice
 from unirex.suites.recipe import Override, Recipe, Suite
 from unirex.text import suggest
 
@@ -155,8 +156,11 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
         overrides: settings that win over everything in the suite.
         only: names of data sets, methods or both: other runs are left out.
 
+    Of a suite that follows a choice, data sets for which nothing is chosen yet are left out.
+
     Raises:
-        ValueError: an unknown name, or the first configuration that a run would refuse.
+        ValueError: an unknown name, the first configuration that a run would refuse, or nothing chosen for any data set
+            or for one named in `only`.
     """
     _parse.cache_clear()  # files and variables may have changed since another plan
     known = [*suite.data, *suite.methods]
@@ -169,12 +173,14 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
             raise ValueError(f"--set {who}:{override.key}: no such method or data set{suggest(who, known)}")
     data = [name for name in suite.data if name in only] or list(suite.data)
     methods = [name for name in suite.methods if name in only] or list(suite.methods)
+    chosen = _chosen(suite, data, methods, only)
     return [
         run
         for point in suite.points
         for name in data
+        if chosen is None or name in chosen
         for method in methods
-        for run in _planned(suite, name, method, point, overrides)
+        for run in _planned(suite, name, method, point, overrides, {} if chosen is None else chosen[name][method])
     ]
 
 
@@ -207,11 +213,33 @@ def complete(folder: Path) -> bool:
     return isinstance(content, dict) and RunFolder(folder).predictions.is_file()
 
 
-def _planned(suite: Suite, data: str, method: str, point: Any, overrides: Sequence[Override]) -> list[Planned]:
+def _chosen(
+    suite: Suite, data: Sequence[str], methods: Sequence[str], only: Sequence[str]
+) -> dict[str, dict[str, dict[str, Any]]] | None:
+    """Data set -> method -> the setting that an earlier suite chose; None for a suite that follows no choice."""
+    if suite.chosen is None:
+        return None
+    choice = read_choice(suite.chosen)
+    found = [name for name in data if name in choice.values]
+    missing = [name for name in data if name not in found and (not found or name in only)]
+    missing += [
+        f"methods.{method} on {name}" for name in found for method in methods if method not in choice.values[name]
+    ]
+    if missing:
+        raise ValueError(
+            f"{suite.path}: {suite.chosen} has no choice for {', '.join(missing)}, expected one, written by "
+            f"`python -m unirex.suite SUITE_OF_THE_TRIALS --choose {suite.chosen}`"
+        )
+    return {name: {method: {choice.key: choice.values[name][method]} for method in methods} for name in found}
+
+
+def _planned(
+    suite: Suite, data: str, method: str, point: Any, overrides: Sequence[Override], chosen: Mapping[str, Any]
+) -> list[Planned]:
     """The runs of a method on a data set, one for each seed."""
     recipes = suite.data[data], suite.methods[method]
     configs = [*suite.base, *recipes[0].configs, *recipes[1].configs]
-    settings = {**suite.settings, **recipes[0].settings, **recipes[1].settings}
+    settings = {**suite.settings, **recipes[0].settings, **recipes[1].settings, **chosen}
     if suite.sweep is not None:
         settings[suite.sweep.key] = point
     settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}

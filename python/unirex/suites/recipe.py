@@ -80,6 +80,7 @@ class Suite:
         references: the method whose models the control scores (random, gold, inverse) are shown for; None = none.
         table: how the table is made.
         ledger: file that lists finished runs; None = the runs' folders say what is finished.
+        chosen: file with what an earlier suite chose for each method and data set (`unirex.suites.choice`).
     """
 
     path: Path
@@ -94,6 +95,7 @@ class Suite:
     references: str | None = None
     table: TableConfig = field(default_factory=TableConfig)
     ledger: Path | None = None
+    chosen: Path | None = None
 
     @property
     def points(self) -> tuple[Any, ...]:
@@ -118,7 +120,8 @@ class Suite:
         return replace(self, seeds=tuple(dict.fromkeys(seeds)), methods=kept)
 
 
-_KEYS = ("output", "base", "data", "methods", "seeds", "set", "sweep", "transfer", "references", "table", "ledger")
+_RUNS = ("base", "data", "methods", "seeds", "set", "sweep", "transfer")
+_KEYS = ("output", *_RUNS, "references", "table", "ledger", "chosen")
 
 
 def read_suite(where: str) -> Suite:
@@ -152,7 +155,8 @@ def read_suite(where: str) -> Suite:
         transfer=_recipes(entries.get("transfer") or {}, path, "transfer"),
         references=references,
         table=table,
-        ledger=_ledger(entries.get("ledger"), path),
+        ledger=_file(entries.get("ledger"), path, "ledger", ".jsonl"),
+        chosen=_file(entries.get("chosen"), path, "chosen", ".json"),
     )
 
 
@@ -266,12 +270,12 @@ def _seeds(content: Any, where: str) -> tuple[int, ...]:
     return tuple(content)
 
 
-def _ledger(content: Any, path: Path) -> Path | None:
+def _file(content: Any, path: Path, key: str, ending: str) -> Path | None:
     if content is None:
         return None
-    if not isinstance(content, str) or not content.endswith(".jsonl"):
-        raise ValueError(f"{path}: ledger is {content!r}, expected the name of a .jsonl file")
-    return Path(os.path.normpath(path.parent / expand(content, f"{path}: ledger")))
+    if not isinstance(content, str) or not content.endswith(ending):
+        raise ValueError(f"{path}: {key} is {content!r}, expected the name of a {ending} file")
+    return Path(os.path.normpath(path.parent / expand(content, f"{path}: {key}")))
 
 
 def _sweep(content: Any, where: str) -> Sweep | None:
