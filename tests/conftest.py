@@ -1,10 +1,19 @@
-"""Small runs are faster on one thread, and never ask a network."""
+"""Small runs are faster on one thread, start faster from bytecode, and never ask a network."""
 
 import os
 import signal
+import sys
+import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if sys.dont_write_bytecode:
+    # Without bytecode each process that a test starts compiles all of torch again: as long as importing it.
+    _BYTECODE = tempfile.TemporaryDirectory(prefix="unirex-bytecode-")
+    sys.dont_write_bytecode, sys.pycache_prefix = False, _BYTECODE.name
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = _BYTECODE.name
 
 import pytest
 import torch

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from reference.processes import end, start
 from unirex import evaluate, train
 
 TINY = [
@@ -32,8 +31,8 @@ def row(number: int, **fields: Any) -> dict[str, Any]:
 def write_folder(folder: Path, damage: dict[str, Any]) -> Path:
     """A good ERASER folder of four instances a split, but for `damage`: files whole, or instance 2 of training."""
     folder.mkdir()
-    for split, start in (("train", 0), ("val", 4), ("test", 8)):
-        rows = [row(start + n, **(damage.get("row", {}) if (split, n) == ("train", 2) else {})) for n in range(4)]
+    for split, first in (("train", 0), ("val", 4), ("test", 8)):
+        rows = [row(first + n, **(damage.get("row", {}) if (split, n) == ("train", 2) else {})) for n in range(4)]
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     docs = [{"docid": f"doc{n}", "document": f"it was fun number {n} ."} for n in range(12)]
     docs[2].update(damage.get("doc", {}))
@@ -152,13 +151,6 @@ def test_print_config_reads_back(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert yaml.safe_load(capsys.readouterr().out) == printed
 
 
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "unirex.train", *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
 def losses(run: Path) -> list[float]:
     log = run / "log.jsonl"
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []
@@ -168,13 +160,14 @@ def losses(run: Path) -> list[float]:
 
 def test_ctrl_c_leaves_a_state_that_resumes_to_the_same_losses(tmp_path: Path) -> None:
     long = [*TINY, "--train.epochs=20"]
-    process = start([*long, f"--output={tmp_path / 'cut'}"])
+    output = tmp_path / "output"
+    process = start(train.main, [*long, f"--output={tmp_path / 'cut'}"], output=output)
     deadline = time.monotonic() + 120
-    while len(losses(tmp_path / "cut")) < 5 and process.poll() is None and time.monotonic() < deadline:
+    while len(losses(tmp_path / "cut")) < 5 and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
+    os.kill(process.pid or 0, signal.SIGINT)
+    codes, error = end(process, seconds=60), output.read_text()
+    assert codes == [130], error
     assert "--resume true" in error
     assert "Traceback" not in error
     assert 5 <= len(losses(tmp_path / "cut")) < 60
@@ -185,9 +178,9 @@ def test_ctrl_c_leaves_a_state_that_resumes_to_the_same_losses(tmp_path: Path) -
 
 def test_trackers_and_bf16(tmp_path: Path) -> None:
     run = tmp_path / "run"  # a process of its own: accelerate keeps one precision for as long as a process lives
-    process = start([*TINY, f"--output={run}", "--train.precision=bf16", "--train.trackers=[tensorboard]"])
-    _, error = process.communicate(timeout=200)
-    assert process.returncode == 0, error
+    arguments = [*TINY, f"--output={run}", "--train.precision=bf16", "--train.trackers=[tensorboard]"]
+    process = start(train.main, arguments, output=tmp_path / "output")
+    assert end(process, seconds=200) == [0], (tmp_path / "output").read_text()
     assert list(run.rglob("events.out.tfevents*"))
     assert len(json.loads((run / "metrics.json").read_text())["systems"]) == 4
     assert pq.read_table(run / "predictions.parquet").num_rows == 17

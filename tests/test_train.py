@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from reference.processes import end, start_two
 from unirex import evaluate, train
 from unirex.data import tables
 from unirex.disk.predictions import PREDICTIONS_KEY
@@ -70,15 +71,11 @@ def test_an_interrupted_run_goes_on_to_the_same_losses(
 
 
 def test_two_processes_agree_with_one(plain: Path, tmp_path: Path) -> None:
-    run = tmp_path / "two"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "-m", "unirex.train", *TINY, f"--output={run}"],
-        check=True, env=environment, timeout=280, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    run, output = tmp_path / "two", tmp_path / "output"
+    processes = start_two(train.main, [*TINY, f"--output={run}"], output=output, env={"ACCELERATE_USE_CPU": "true"})
+    assert end(*processes) == [0, 0], output.read_text()[-2000:]
     assert losses(run) == pytest.approx(losses(plain), rel=1e-5)
-    assert "2 processes" in done.stdout
+    assert "2 processes" in output.read_text()
     one, two = (json.loads((folder / "metrics.json").read_text())["systems"] for folder in (plain, run))
     for a, b in zip(one, two, strict=True):
         assert a["rows"] == b["rows"]

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from scipy.stats import beta
 
 from reference.packages import PACKAGES, install
+from reference.processes import end, start, start_two, train_with
 from unirex import evaluate, suite
 from unirex.disk import checkpoint
 from unirex.explainer import Explainer
@@ -32,18 +33,8 @@ SMALL = {
     "eval": {"references": ["random"]},
 }
 TARGET = 0.3
-pytestmark = pytest.mark.timeout(900)  # each run is a process of its own, which a busy machine takes long to start
-STOP = """
-import sys
-from unirex import train
-from unirex.training.loop import Training
-step = Training._step
-def stop(self, index):
-    terms, _ = step(self, index)
-    return terms, self.progress.step == 9
-Training._step = stop
-sys.exit(train.main(sys.argv[1:]))
-"""
+CPU = {"ACCELERATE_USE_CPU": "true"}
+pytestmark = pytest.mark.timeout(900)  # some runs are processes of their own, which a busy machine takes long to start
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +62,7 @@ def whole(site: Path, settings: list[str]) -> Path:
 def python(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A process that finds the package."""
     path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    environment = {**os.environ, "PYTHONPATH": path, **CPU}
     return subprocess.run(
         [sys.executable, *arguments], env=environment, timeout=280, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, check=False,
@@ -112,11 +103,12 @@ def test_the_share_that_is_selected_is_brought_to_the_target(whole: Path) -> Non
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights_and_multipliers(
     site: Path, settings: list[str], whole: Path
 ) -> None:
-    run = site.parent / "cut"
-    stopped = python(site, "-c", STOP, *settings, f"--output={run}")
-    assert stopped.returncode == 130, stopped.stdout[-2000:]
+    run, output = site.parent / "cut", site.parent / "cut.txt"
+    stopped = start(train_with, site, [*settings, f"--output={run}"], 9, output=output, env=CPU)
+    assert end(stopped) == [130], output.read_text()[-2000:]
     before = weights(run)["multipliers.rate.value"]
-    assert python(site, "-m", "unirex.train", *settings, f"--output={run}", "--resume=true").returncode == 0
+    resumed = start(train_with, site, [*settings, f"--output={run}", "--resume=true"], output=output, env=CPU)
+    assert end(resumed) == [0], output.read_text()[-2000:]
     expected, found = weights(whole), weights(run)
     assert expected.keys() == found.keys()
     for name, value in expected.items():
@@ -127,11 +119,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights_and_multipliers(
 
 @pytest.mark.slow
 def test_two_processes_have_the_multipliers_of_one(site: Path, settings: list[str], whole: Path) -> None:
-    run = site.parent / "two"
-    launch = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
-    done = python(site, *launch, "-m", "unirex.train", *settings, f"--output={run}")
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "2 processes" in done.stdout
+    run, output = site.parent / "two", site.parent / "two.txt"
+    codes = end(*start_two(train_with, site, [*settings, f"--output={run}"], output=output, env=CPU))
+    assert codes == [0, 0], output.read_text()[-2000:]
+    assert "2 processes" in output.read_text()
     for one, two in zip(log(whole), log(run), strict=True):
         for name in ("task", "rate", "jumps", "rate_multiplier", "jumps_multiplier"):
             assert two[name] == pytest.approx(one[name], rel=1e-3, abs=1e-5), (one["step"], name)

@@ -1,4 +1,4 @@
-"""Started twice by torchrun: every training mode wrapped by DDP, its gradients compared with those of one process."""
+"""Called by two processes: every training mode wrapped by DDP, its gradients compared with those of one process."""
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ def summed(tally: torch.Tensor) -> torch.Tensor:
 def main() -> None:
     dist.init_process_group("gloo")
     rank = dist.get_rank()
-    torch.set_num_threads(1)
     # The second process holds one instance, and that one is without gold.
     shares = [np.array([0, 2, 3, 4, 5]), np.array([1])]
     batches = [data().collate(share) for share in shares]
@@ -51,7 +50,3 @@ def main() -> None:
             if rank == 0:
                 print(case, stage or "", "ok", flush=True)
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main()

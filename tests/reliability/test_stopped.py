@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reference.processes import end, start
 from unirex import train
 from unirex.disk import lock
 from unirex.training import loop as training
@@ -33,28 +35,23 @@ def losses(run: Path) -> list[float]:
     return [entry["loss"] for entry in entries if "loss" in entry]
 
 
-def begun(run: Path, process: subprocess.Popen[str]) -> int:
-    """The steps that a run has done, at least three."""
+def begin(run: Path, output: Path, ended: Callable[[], int | None]) -> None:
+    """Waits until a run has done three steps."""
     deadline = time.monotonic() + 200
     while len(losses(run)) < 3:
-        assert process.poll() is None, process.communicate()
+        assert ended() is None, output.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    return len(losses(run))
-
-
-def start(command: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_sigterm_saves_as_ctrl_c_does(tmp_path: Path) -> None:
-    run = tmp_path / "run"
+    run, output = tmp_path / "run", tmp_path / "output"
     long = [*TINY, "--train.epochs=500", "--train.lr=0.001", f"--output={run}"]
-    process = start([sys.executable, "-m", "unirex.train", *long])
-    begun(run, process)
-    process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, error
+    process = start(train.main, long, output=output)
+    begin(run, output, lambda: process.exitcode)
+    process.terminate()
+    codes, error = end(process, seconds=60), output.read_text()
+    assert codes == [128 + signal.SIGTERM], error
     done = len(losses(run))
     assert f"stopped after step {done}; the same command with --resume true goes on from there" in error
     assert (run / "checkpoints" / f"step-{done:08d}").is_dir()
@@ -117,9 +114,11 @@ def test_a_second_ctrl_c_ends_at_once(
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell of the end of a parent")
 def test_no_run_outlives_its_launcher(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    launcher = start([*LAUNCH, "-m", "unirex.train", *TINY, "--train.epochs=2000", f"--output={run}"])
-    begun(run, launcher)
+    run, output = tmp_path / "run", tmp_path / "output"
+    with output.open("w") as file:
+        command = [*LAUNCH, "-m", "unirex.train", *TINY, "--train.epochs=2000", f"--output={run}"]
+        launcher = subprocess.Popen(command, stdout=file, stderr=file)
+    begin(run, output, launcher.poll)
     worker = int((run / ".train.lock").read_text().split()[1])
     assert worker != launcher.pid
     launcher.terminate()

@@ -6,10 +6,12 @@ import socket
 import subprocess
 import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
+from reference.processes import start
 from unirex import train
 from unirex.disk import lock
 
@@ -20,10 +22,10 @@ TINY = [
 ]  # fmt: skip
 
 
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for(path: Path, process: ForkServerProcess) -> None:
     deadline = time.monotonic() + 120
     while not path.exists():
-        assert process.poll() is None
+        assert process.exitcode is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -31,7 +33,7 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 def test_a_second_run_is_refused_and_a_killed_one_forgotten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     same = [*TINY, f"--output={run}"]
-    first = subprocess.Popen([sys.executable, "-m", "unirex.train", *same, "--train.epochs=2000"])
+    first = start(train.main, [*same, "--train.epochs=2000"], output=tmp_path / "output")
     try:
         wait_for(run / "model", first)
         for wish in ("--overwrite=true", "--resume=true"):
@@ -42,7 +44,7 @@ def test_a_second_run_is_refused_and_a_killed_one_forgotten(tmp_path: Path, caps
         assert (run / "model").exists(), "the second run has cleared the folder of the first"
     finally:
         first.kill()
-        first.wait()
+        first.join()
     assert train.main([*same, "--train.epochs=1", "--overwrite=true"]) == 0
     assert (run / "metrics.json").exists()
 
