@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::eraser::check::First;
 use crate::eraser::instance::{FULL, Instance, PARTS, POINTS, Scores, Threshold};
 use crate::eraser::json::Field;
-use crate::eraser::tally::{Mean, merge};
+use crate::eraser::mean::{Mean, merge};
 use crate::problem::{Fault, Outcome};
 
 /// Means over instances for class scores with one part of the input.

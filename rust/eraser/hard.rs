@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::eraser::mean::{Mean, Merge, merge};
 use crate::eraser::spans::{self, Span};
-use crate::eraser::tally::{Mean, Merge, merge};
 
 /// Precision, recall and F1.
 pub type Prf = [f64; 3];

@@ -1,7 +1,7 @@
 //! Results in the format of the ERASER benchmark: read as a stream, checked, and scored as its own scorer does.
 //!
 //! From bytes to scores: `source` (decompression) → `lines` (blocks of lines, in parallel) → `json` → `instance`,
-//! `annotations`, `docs` → `results`, which walks through the lines for `score` (with `hard`, `classes` and `tally`)
+//! `annotations`, `docs` → `results`, which walks through the lines for `score` (with `hard`, `classes`, `mean` and `tally`)
 //! and for `join`. What is kept for the whole run is the annotations and the lengths of the documents.
 
 mod annotations;
@@ -13,6 +13,7 @@ mod instance;
 mod join;
 mod json;
 mod lines;
+mod mean;
 mod probabilities;
 mod results;
 mod score;
