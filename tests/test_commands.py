@@ -104,7 +104,7 @@ def test_a_missing_data_file_names_it(tmp_path: Path, capsys: pytest.CaptureFixt
         ({"seeds": 3}, "(did you mean seed?)"),
         ({"train": {"epochs": "many"}}, "train.epochs"),
         ({"method": {"fractions": [0, 0.5]}}, "method.fractions holds 0"),
-        ({"eval": {"fractions": [1.01]}}, "eval.fractions holds 1.01, expected a number in (0, 1]"),
+        ({"eval": {"fractions": [1.01]}}, "eval.fractions holds 1.01, expected more than 0 and at most 1"),
         ({"data": {"toy": {"n_train": -1}}}, "n_train"),
         ([1, 2], "expected keys and values"),
     ],

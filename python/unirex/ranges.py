@@ -23,7 +23,7 @@ Positive = Annotated[float, Range("a finite number above 0", lambda x: 0 < x < i
 NotNegative = Annotated[float, Range("a finite number of at least 0", lambda x: 0 <= x < inf)]
 Share = Annotated[float, Range("0 to 1", lambda x: 0 <= x <= 1)]
 BelowOne = Annotated[float, Range("0 up to but not 1", lambda x: 0 <= x < 1)]
-Fraction = Annotated[float, Range("a number in (0, 1]", lambda x: 0 < x <= 1)]
+Fraction = Annotated[float, Range("more than 0 and at most 1", lambda x: 0 < x <= 1)]
 
 
 def check_ranges(section: str, config: object) -> None:
