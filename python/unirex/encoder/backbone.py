@@ -5,6 +5,7 @@ encoder in which every token attends to every other and positions enter by `posi
 tokens are dropped, and the rows packed into one sequence; elsewhere they are masked in place.
 """
 
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from unirex.disk.untrusted import refuse_code
 from unirex.encoder.families import can_drop, family_inputs, fix_attention, position_offset, positions_of
 from unirex.encoder.gates import Gate, take_gates
 from unirex.encoder.packing import Packed, pack, packs, run_packed
+from unirex.encoder.visible_linear import VisibleLinear
 
 Pooling = Literal["pooler", "first", "mean", "last"]
 """How a row becomes one vector: by the backbone's pooler, its first token, the mean of the visible, or the last."""
@@ -160,7 +162,9 @@ def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, ma
     pooled = []
     for index in passes:
         part = drop_padding(rows.take(_on(rows, index)), max(1, int(lengths[index].max())))
-        hidden_BLD, pooler_BD = encode_padded(backbone, part)
+        # What follows reads visible tokens alone, and the first of each row.
+        with nullcontext() if part.gates_BL is None else VisibleLinear(part.visible_BL * part.gates_BL):
+            hidden_BLD, pooler_BD = encode_padded(backbone, part)
         pooled.append(pool(hidden_BLD, pooler_BD, part.visible_BL, pooling, part.gates_BL))
     return torch.cat(pooled)[_on(rows, np.argsort(np.concatenate(passes)))]
 

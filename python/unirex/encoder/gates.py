@@ -1,6 +1,7 @@
 """Attention with a gate on every token: hiding is exact, and a hidden token still tells how it would matter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from transformers import PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from unirex.encoder.fused_gates import Visible, fused_gated_attention, visible
 
 NAME = "unirex_gated"
 """The attention implementation under which the transformers library knows `attention` below."""
@@ -26,11 +29,44 @@ class Gate:
     def __init__(self, values_BL: Tensor) -> None:
         self.values_BL = values_BL
         self.layers = 0
+        self._seen: list[tuple[Tensor | None, Seen]] = []
+
+    def seen_through(self, mask: Tensor | None) -> "Seen":
+        """The gates and what a mask forbids besides, worked out once for each mask of a pass."""
+        for known, found in self._seen:
+            if known is mask:
+                return found
+        self._seen.append((mask, _seen(self.values_BL, mask)))
+        return self._seen[-1][1]
 
     def check_used(self, backbone: PreTrainedModel) -> None:
         """Raises ValueError where no attention layer has used the gates."""
         if self.layers == 0:
             raise ValueError(_refusal(backbone))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """What a query sees.
+
+    Attributes:
+        gate_BL: float, at least 0.
+        mask: bool, broadcasting to [B, H, L, L]; None = nothing is hidden but by the gates.
+        visible: which tokens the gates show; empty where the fused kernels do not serve.
+    """
+
+    gate_BL: Tensor
+    mask: Tensor | None
+    visible: Sequence[Visible]
+
+
+def _seen(gate_BL: Tensor, mask: Tensor | None) -> Seen:
+    """Gates and mask, in one where the mask hides a token from every query or from none, as padding is hidden."""
+    if mask is not None and mask.dtype == torch.bool and mask.shape[1] == 1:
+        first = mask[:, :, :1]
+        if mask.shape[2] == 1 or bool((mask == first).all()):
+            gate_BL, mask = gate_BL * first[:, 0, 0], None
+    return Seen(gate_BL=gate_BL, mask=mask, visible=visible(gate_BL) if mask is None else ())
 
 
 class _GatedAttention(torch.autograd.Function):
@@ -129,10 +165,17 @@ def gated_attention(  # noqa: PLR0913 (the arguments of torch's own attention)
     >>> gated_attention(query, key, value, torch.tensor([[1.0, 0.0]])).flatten().tolist()
     [1.0, 1.0]
     """
+    return _gated(query, key, value, _seen(gate_BL, mask), scale, dropout)
+
+
+def _gated(query: Tensor, key: Tensor, value: Tensor, seen: Seen, scale: float, dropout: float) -> Tensor:
     device = query.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query.dtype
+    states = query.to(dtype), key.to(dtype), value.to(dtype)
+    if seen.visible and dropout == 0 and dtype != torch.float64:
+        return fused_gated_attention(*states, seen.gate_BL, seen.visible, scale)
     apply: Callable[..., Tensor] = _GatedAttention.apply
-    return apply(query.to(dtype), key.to(dtype), value.to(dtype), gate_BL, mask, scale, dropout)
+    return apply(*states, seen.gate_BL, seen.mask, scale, dropout)
 
 
 def attention(
@@ -151,7 +194,7 @@ def attention(
     if attention_mask is None and (getattr(module, "is_causal", False) if causal is None else causal):
         attention_mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
     scale = settings.get("scaling") or query.shape[-1] ** -0.5
-    output = gated_attention(query, key, value, gate.values_BL, attention_mask, scale, settings.get("dropout", 0.0))
+    output = _gated(query, key, value, gate.seen_through(attention_mask), scale, settings.get("dropout", 0.0))
     return output.transpose(1, 2).contiguous(), None
 
 

@@ -1,0 +1,65 @@
+"""Linear layers of a gated pass, whose backward pass leaves out hidden tokens.
+
+Nothing reads the output of a hidden token: its attention weights are 0, and a row's vector is taken from visible
+tokens. So its gradient is 0 everywhere, and the largest part of the backward pass would multiply zeros.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
+
+
+class VisibleLinear(TorchFunctionMode):
+    """Inside, `F.linear` of a batch of rows has the same output, and a gradient from the visible tokens alone.
+
+    Whoever reads the output of a hidden token inside a `with` of this loses the gradient of it. The first token of a
+    row, which may be what a row's vector is made of, counts as visible.
+    """
+
+    def __init__(self, gate_BL: Tensor) -> None:
+        super().__init__()
+        shown_BL = gate_BL.detach() > 0
+        shown_BL[:, :1] = True
+        self.shape = gate_BL.shape
+        self.places_T = shown_BL.flatten().nonzero()[:, 0]
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """What the function returns; of linear layers on all tokens, with the shorter backward pass."""
+        settings: Mapping[str, Any] = kwargs or {}
+        if func is F.linear and args[0].dim() == 3 and args[0].shape[:2] == self.shape:
+            states, weight, bias = (*args, settings.get("bias"))[:3]
+            device = states.device.type
+            if torch.is_autocast_enabled(device):
+                dtype = torch.get_autocast_dtype(device)
+                states, weight, bias = (None if x is None else x.to(dtype) for x in (states, weight, bias))
+            return _Linear.apply(states, weight, bias, self.places_T)
+        return func(*args, **settings)
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, places_T: Tensor) -> Tensor:
+        ctx.save_for_backward(states, weight, places_T)
+        return F.linear(states, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight, places_T = ctx.saved_tensors
+        grad_TD = grads[0].flatten(0, 1)[places_T]
+        by_states = by_weight = by_bias = None
+        if ctx.needs_input_grad[0]:
+            by_states = torch.zeros_like(states, memory_format=torch.contiguous_format)
+            by_states.view(-1, states.shape[-1])[places_T] = grad_TD @ weight
+        if ctx.needs_input_grad[1]:
+            by_weight = grad_TD.T @ states.flatten(0, 1)[places_T]
+        if ctx.needs_input_grad[2]:
+            by_bias = grad_TD.sum(0)
+        return by_states, by_weight, by_bias, None
