@@ -110,6 +110,14 @@ def test_formats_say_the_same(tmp_path: Path) -> None:
     assert len({report.parts[0].n_wrong for report in reports}) == 1
 
 
+def test_two_files_stand_side_by_side(tmp_path: Path) -> None:
+    paths = [explain(tmp_path / f"{name}.csv", labels=every, n=20) for name in ("a", "b")]
+    report = build(*paths, resampling=FAST)
+    assert all(len(one.views) == 2 and None not in one.views for one in report.instances)
+    assert report.gains is None
+    assert "JSONL and CSV of explanations" in report.to_html()
+
+
 def broken(path: Path, change: Callable[[list[str]], Sequence[str]]) -> Path:
     lines = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(change(lines)) + "\n", encoding="utf-8")

@@ -67,7 +67,7 @@ def test_the_verdict_is_computed(tmp_path: Path) -> None:
     report = report_of(tmp_path / "a.parquet", found)
     right = sum(row.label == row.prediction for row in found)
     first, *_, last = verdict(report.parts[0])
-    assert first.startswith(f"Right {right} of 90 times (")
+    assert first.startswith(f"Right {right} of 90 times (likely between ")
     assert last == ("Its marked words matter for “hate”, hardly matter for “none”, speak against its answer for “odd”.")
     assert first in report.to_html()
     assert last in report.to_text()
@@ -86,7 +86,7 @@ def test_nothing_is_claimed_without_an_interval(tmp_path: Path) -> None:
     report = report_of(tmp_path / "a.parquet", made(60), Resampling(replicates=0))
     said = verdict(report.parts[0])
     assert said[-1] == "Its marked words may or may not matter for every answer."
-    assert "expected" not in said[0]
+    assert "likely" not in said[0]
 
 
 def test_chance_is_said(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def _read(name: str) -> str:
 
 def _label_rule(place: int) -> str:
     """The rule that hides other labels without a script; it holds our numbers, never text from data."""
-    return f'body:has(#label option[value="l{place}"]:checked) .instance:not(.l{place}){{display:none}}\n'
+    return f'.filters:has(#label option[value="l{place}"]:checked) + .instances > :not(.l{place}){{display:none}}\n'
 
 
 def _environment() -> Any:

@@ -185,8 +185,10 @@ def _gains(
     runs = [
         Run(method=together.get(number, part.name), data=part.data, seed=part.name, path=part.folder.predictions)
         for number, part in enumerate(parts)
-        if names.count(part.data) > 1 and not part.explained
+        if names.count(part.data) > 1
     ]
+    if any(part.explained and not part.folder.predictions.endswith(".parquet") for part in parts):
+        return None, "JSONL and CSV of explanations do not hold what they need"
     if not runs:
         return None, "the runs are about different data sets"
     options = {name: value for name, value in reading.items() if name != "iou_thresholds"}

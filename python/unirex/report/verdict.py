@@ -36,7 +36,7 @@ def _right(part: Part) -> Iterator[str]:
     found = part.report["accuracy"]
     hedge = ""
     if found.low is not None and found.high is not None:
-        hedge = f" ({100 * found.low:.0f} to {100 * found.high:.0f} % are to be expected of more such texts)"
+        hedge = f" (likely between {100 * found.low:.0f} and {100 * found.high:.0f} %)"
     yield f"Right {round(found.value * found.n)} of {found.n} times{hedge}."
     if part.n_labeled < part.report.n_rows:
         yield f"{part.report.n_rows - part.n_labeled} texts have no label: right or wrong is unknown."
