@@ -1,6 +1,7 @@
 """`unirex-report`: exit codes, one line for bad input, text that cannot act on a terminal, plots."""
 
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -38,6 +39,8 @@ def test_writes_a_page(make_run: Make, tmp_path: Path, capsys: pytest.CaptureFix
         (["RUN", "--convention", "none"], ["convention", "strict"]),
         (["RUN", "RUN"], ["given twice"]),
         (["RUN", "--perturbation", "delete"], ["no perturbation 'delete'", "attention"]),
+        (["RUN", "-o", "x.pdf"], ["x.pdf", ".html"]),
+        (["NINE"], ["9 runs", "at most 8", "run-3"]),
         (["RUN", "--plots", "PLOTS", "--formats", "gif"], ["format is 'gif'", "png"]),
         ([], ["runs"]),
     ],
@@ -46,14 +49,27 @@ def test_bad_input_is_one_line(
     arguments: list[str], parts: list[str], make_run: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "x.html"
-    places = {"RUN": str(make_run()), "PLOTS": str(tmp_path / "plots")}
+    for number in range(9):
+        (tmp_path / "nine" / f"run-{number}").mkdir(parents=True)
+        (tmp_path / "nine" / f"run-{number}" / "predictions.parquet").touch()
+    places = {"NINE": str(tmp_path / "nine"), "RUN": str(make_run()), "PLOTS": str(tmp_path / "plots")}
     given = [places.get(word, word) for word in arguments]
-    assert main([*given, "--output", str(out), *FAST]) == 2
+    out_option = [] if "-o" in given else ["--output", str(out)]
+    assert main([*given, *out_option, *FAST]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.count("\n") == 1
     assert all(part in shown.err for part in parts), shown.err
     assert not out.exists()
+
+
+def test_a_folder_of_runs_stands_for_the_runs_in_it(make_run: Make, tmp_path: Path) -> None:
+    for name, place in (("a", "one"), ("b", "deeper/two")):
+        (tmp_path / "runs" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(make_run(name), tmp_path / "runs" / place)
+    report = build(tmp_path / "runs", resampling=Resampling(replicates=0))
+    assert [part.name for part in report.parts] == ["two", "one"]
+    assert report.parts[0].references.keys() == {"random", "gold"}
 
 
 def test_an_unwritable_page_leaves_nothing(make_run: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from report.made_runs import HOSTILE
 from unirex.metrics.state import Resampling
-from unirex.report import build
+from unirex.report import build, html
 from unirex.report.html import TEMPLATES
 from unirex.text import plain
 
@@ -114,6 +114,13 @@ def test_the_same_files_make_the_same_page(make_run: Callable[..., Path]) -> Non
 def test_configuration_is_there_to_the_letter(make_run: Callable[..., Path]) -> None:
     page = Page(build(make_run(), resampling=FAST).to_html())
     assert (make_run() / "config.yaml").read_text() in page.text
+
+
+def test_filters_look_only_at_their_own_fieldset() -> None:
+    """With `body:has`, a browser looks at the whole page again for each instance that arrives."""
+    css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    assert ".filters:has(#f-wrong:checked) + .instances >" in css
+    assert "body:has" not in css + Path(html.__file__).read_text(encoding="utf-8")
 
 
 def luminance(color: tuple[float, ...]) -> float:

@@ -22,15 +22,17 @@ def arguments(parser: ArgumentParser) -> None:
         "runs",
         nargs="+",
         type=str,
-        help="folders of runs or evaluations, or prediction files; several stand side by side",
+        help="folders of runs or evaluations, a folder of such folders, or files of predictions or explanations; "
+        "several stand side by side",
     )
-    add("--output", "-o", type=str | None, help=f"the page; {DEFAULT} unless --terminal or --plots is given")
+    add("--output", "-o", type=str | None, help=f"the page; {DEFAULT} unless --terminal, --plots or --json is given")
     add("--terminal", action="store_true", help="print the report; in color where the output is a terminal")
+    add("--json", type=str | None, help="also write verdict and metrics by predicted class as JSON into this file")
     add("--plots", type=str | None, help="also write every figure into this folder")
     add("--formats", type=str, nargs="+", default=["png", "svg"], help="of the plots: png, svg, pdf")
     add("--names", type=str, nargs="+", help="what the runs are called, by default the ends of their paths")
-    add("--instances", type=int, default=120, help="most instances shown")
-    add("--words", type=int, default=60_000, help="most words shown, over all instances and runs")
+    add("--instances", type=int | None, help="most instances shown; by default 120, of explanations 10,000")
+    add("--words", type=int | None, help="most words shown, over all; by default 60,000, of explanations 360,000")
     add_reading(parser)
 
 
@@ -57,8 +59,10 @@ def _run(options: Mapping[str, Any]) -> int:
     """Builds the report and shows it in the ways asked for; 0."""
     from unirex.metrics.commands.options import reading, resampling
     from unirex.report.document import Limits
-    from unirex.report.run_report import build
+    from unirex.report.run_report import build, check_page_name
 
+    output, terminal, plots = options["output"], options["terminal"], options["plots"]
+    check_page_name(output or DEFAULT)
     report = build(
         *options["runs"],
         names=options["names"],
@@ -66,7 +70,6 @@ def _run(options: Mapping[str, Any]) -> int:
         resampling=resampling(options),
         **reading(options),
     )
-    output, terminal, plots = options["output"], options["terminal"], options["plots"]
     if terminal:
         color = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         width = shutil.get_terminal_size().columns
@@ -74,7 +77,10 @@ def _run(options: Mapping[str, Any]) -> int:
     if plots is not None:
         paths = report.save_plots(plots, options["formats"])
         print(f"{len(paths)} plots in {plots}", file=sys.stderr)  # noqa: T201
-    if output is not None or not (terminal or plots):
+    if options["json"] is not None:
+        report.save_json(options["json"])
+        print(options["json"], file=sys.stderr)  # noqa: T201
+    if output is not None or not (terminal or plots or options["json"]):
         report.save(output or DEFAULT)
         print(output or DEFAULT, file=sys.stderr)  # noqa: T201
     return 0

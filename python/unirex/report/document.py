@@ -13,8 +13,8 @@ from unirex.report.instances import Instance
 from unirex.report.reading import WordScores
 from unirex.report.several_seeds import SeveralSeeds
 
-MOST_RUNS = 8
-"""Runs that colors and markers can tell apart."""
+FEW_WORDS = 60_000
+"""Words up to which each has a tooltip with its score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,20 +22,32 @@ class Limits:
     """What bounds the size of a report, however large the files are.
 
     Attributes:
-        instances: most instances shown.
-        words: most words shown, over all instances and runs.
+        instances: most instances shown; None: 120, of explanations 10,000.
+        words: most words shown, over all instances and runs; None: 60,000, of explanations 360,000.
         words_each: most words of one instance in one run.
     """
 
-    instances: int = 120
-    words: int = 60_000
+    instances: int | None = None
+    words: int | None = None
     words_each: int = 600
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
         for name in ("instances", "words", "words_each"):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
+
+    def resolved(self, *, explained: bool) -> tuple[int, int]:
+        """Most instances and most words of a report on explanations or on runs.
+
+        >>> Limits(words=9).resolved(explained=True)
+        (10000, 9)
+        """
+        instances, words = (10_000, FEW_WORDS * 6) if explained else (120, FEW_WORDS)
+        return (
+            instances if self.instances is None else self.instances,
+            words if self.words is None else self.words,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +61,12 @@ class Part:
         words: where the scores of words lie.
         rows: metric -> where its values of single instances lie.
         n_wrong: rows whose prediction is wrong.
+        n_labeled: rows whose true class is known.
+        explained: whether these are explanations of texts, not the predictions of a run.
+        measured_alone: whether each text says what its marked words do, and nothing tells it for all together.
+        classes: predicted class -> metrics of the rows with this answer.
+        reference_classes: control -> the same.
+        most_common: the most common true class and its share.
     """
 
     folder: RunFiles
@@ -57,6 +75,12 @@ class Part:
     words: WordScores
     rows: Mapping[str, Histogram]
     n_wrong: int
+    n_labeled: int
+    explained: bool = False
+    measured_alone: bool = False
+    classes: Mapping[str, Report] = field(default_factory=dict)
+    reference_classes: Mapping[str, Mapping[str, Report]] = field(default_factory=dict)
+    most_common: tuple[str, float] | None = None
 
     @property
     def name(self) -> str:
@@ -80,7 +104,7 @@ class Document:
         n_left_out: instances that were chosen and did not fit into the limit of words.
         gains: relative gains, where several runs were judged on the same data.
         gains_missing: why there are none.
-        limits: what bounds the size.
+        most_words: the limit of words.
     """
 
     parts: tuple[Part, ...]
@@ -89,7 +113,12 @@ class Document:
     n_left_out: int = 0
     gains: GainTable | None = None
     gains_missing: str | None = None
-    limits: Limits = field(default_factory=Limits)
+    most_words: int = FEW_WORDS
+
+    @property
+    def explained(self) -> bool:
+        """Whether all parts are explanations of texts, which the page shows before any number."""
+        return all(part.explained for part in self.parts)
 
 
 def defined(value: float | None) -> bool:

@@ -10,6 +10,8 @@ from typing import Any
 from unirex.disk.run_folder import RunFolder
 from unirex.text import plain
 
+MOST_RUNS = 8
+"""Runs that colors and markers can tell apart."""
 MAX_TEXT = 200_000
 """Characters of a configuration that are shown."""
 
@@ -45,7 +47,7 @@ def read_folders(runs: Sequence[str | os.PathLike[str]], names: Sequence[str] | 
     Raises:
         ValueError: no run, a run twice, names that do not fit, or a file in a run's folder that cannot be read.
     """
-    paths = [os.fspath(run) for run in runs]
+    paths = [path for run in runs for path in _expanded(os.fspath(run))]
     if not paths:
         raise ValueError("no run given, expected a run's folder or a prediction file")
     twice = next((path for path in paths if paths.count(path) > 1), None)
@@ -57,6 +59,21 @@ def read_folders(runs: Sequence[str | os.PathLike[str]], names: Sequence[str] | 
         raise ValueError(f"names is {list(names)}, expected different names")
     found = names or different_ends(paths)
     return [_read(path, plain(name, longest=80, lines=False)) for path, name in zip(paths, found, strict=True)]
+
+
+def _expanded(path: str) -> list[str]:
+    """The runs in a folder of runs, else the path itself."""
+    folder = Path(path)
+    if not folder.is_dir() or RunFolder(folder).predictions.is_file():
+        return [path]
+    if any(folder.glob("*.parquet")) or any(folder.glob("*.jsonl")):
+        return [path]
+    name = RunFolder(Path()).predictions.name
+    found = sorted({str(file.parent) for depth in ("*", "*/*", "*/*/*") for file in folder.glob(f"{depth}/{name}")})
+    if len(found) > MOST_RUNS:
+        listed = ", ".join(plain(one, lines=False) for one in found[:40])
+        raise ValueError(f"{path}: holds {len(found)} runs, expected at most {MOST_RUNS}; name some of {listed}")
+    return found or [path]
 
 
 def different_ends(paths: Sequence[str]) -> list[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from unirex import __version__
-from unirex.report import figures, svg, tables
-from unirex.report.document import Document
+from unirex.report import figures, svg, tables, verdict
+from unirex.report.document import FEW_WORDS, Document
 from unirex.report.figure import Figure, Series, number, percent
 from unirex.report.instances import LEVELS
 from unirex.text import plain
@@ -31,6 +31,7 @@ def to_html(report: Document) -> str:
     style = _read("page.css") + "".join(_label_rule(place) for place in range(len(labels)))
     script = _read("page.js")
     page = _environment().get_template("page.html.j2")
+    words = [word for one in report.instances for view in one.views if view is not None for word in view.words]
     text: str = page.render(
         report=report,
         parts=report.parts,
@@ -48,6 +49,12 @@ def to_html(report: Document) -> str:
         differences=tables.differences(report),
         epochs=[(part, tables.epochs(part)) for part in report.parts],
         notes=tables.notes(report),
+        verdicts=[verdict.verdict(part) for part in report.parts],
+        examples=verdict.examples(report),
+        places={one.id: place for place, one in enumerate(report.instances)},
+        classes=[(part, tables.by_class(part)) for part in report.parts],
+        tooltips=len(words) <= FEW_WORDS,
+        signs={"gold": any(word.gold for word in words), "unseen": not all(word.seen for word in words)},
         summaries=[(part, tables.summary(part)) for part in report.parts],
         curves=_drawn(figures.curves(report.parts)),
         trade_off=_drawn(figures.trade_off(report.parts)),
@@ -55,6 +62,7 @@ def to_html(report: Document) -> str:
         counts=Counter(tag for one in report.instances for tag in one.tags),
         marker=_marker,
         number=number,
+        known=math.isfinite,
         percent=percent,
         sortable=_sortable,
     )
@@ -91,7 +99,7 @@ def _read(name: str) -> str:
 
 def _label_rule(place: int) -> str:
     """The rule that hides other labels without a script; it holds our numbers, never text from data."""
-    return f'body:has(#label option[value="l{place}"]:checked) .instance:not(.l{place}){{display:none}}\n'
+    return f'.filters:has(#label option[value="l{place}"]:checked) + .instances > :not(.l{place}){{display:none}}\n'
 
 
 def _environment() -> Any:

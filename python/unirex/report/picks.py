@@ -52,11 +52,14 @@ class Picker:
         self.most = most
         self.n_rows = 0
         self.n_wrong = 0
+        self.n_labeled = 0
         self.wrong = Lowest(most)
         self.unfaithful = Lowest(most)
         self.implausible = Lowest(most)
         # More classes than rows to show need no list each.
-        self.by_label = {position: Lowest(most) for position in range(len(labels))} if len(labels) <= most else {}
+        self.by_label = (
+            {position: Lowest(most) for position in range(len(labels))} if len(labels) <= min(most, 120) else {}
+        )
         self.sample = Lowest(most)
 
     def add(
@@ -80,6 +83,7 @@ class Picker:
         drawn = _shuffled(hashes)
         self.sample.add(drawn, hashes)
         if label is not None:
+            self.n_labeled += int((label >= 0).sum())
             for position, lowest in self.by_label.items():
                 lowest.add(np.where(label == position, drawn, np.nan), hashes)
 
@@ -91,7 +95,7 @@ class Picker:
         """Lists to take from in turn, the best candidates first."""
         least = self.least()
         per_label = [lowest.rows() for lowest in self.by_label.values()] or [self.sample.rows()]
-        tail = round_robin(per_label, self.most)
+        tail = [*round_robin(per_label, self.most), *self.sample.rows()]  # rows without a label are in no list of one
         return [self.wrong.rows(), self.unfaithful.rows()[:least], self.implausible.rows()[:least], tail]
 
 

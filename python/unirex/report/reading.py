@@ -1,7 +1,7 @@
 """Prediction files are streamed twice: for numbers and candidates, then for the instances that are shown."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from unirex.metrics.report import Report
 from unirex.metrics.rows import row_values
 from unirex.metrics.scoring import Plan, finish, plan
 from unirex.metrics.state import State
+from unirex.report.by_class import ByClass
+from unirex.report.explanations import MEASURED, Rows
 from unirex.report.histogram import Histogram, Spread
 from unirex.report.instances import View, views
 from unirex.report.picks import Key, Picker
@@ -41,6 +43,8 @@ class FirstPass:
         picker: candidates for being shown.
         scores: the spread of the words' scores.
         rows: metric -> histogram over the instances.
+        explained: whether the file holds explanations of texts.
+        classes: its rows by predicted class.
     """
 
     plan: Plan
@@ -49,6 +53,8 @@ class FirstPass:
     picker: Picker
     scores: Spread
     rows: Mapping[str, Histogram]
+    explained: bool
+    classes: ByClass
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -57,14 +63,17 @@ class FirstPass:
         return tuple(name for name in SHOWN if name in names)
 
 
-def read(system: str, options: Mapping[str, Any], most: int) -> FirstPass:
+def read(rows_of: Rows, options: Mapping[str, Any], most: int) -> FirstPass:
     """The first pass over a file: every metric, and at most `most` candidates for being shown.
 
     Raises:
         ValueError: what is wrong, with file, row id and field.
     """
-    made = plan(system, **options)
-    state, scores = made.state(), Spread()
+    labels = rows_of.labels if options.get("labels") is None else options["labels"]
+    made = plan(rows_of.system, **{**options, "labels": labels})
+    if isinstance(rows_of.system, pa.Table):
+        made = replace(made, source=replace(made.source, parts=((rows_of.path, rows_of.system),)))
+    state, scores, classes = made.state(), Spread(), ByClass(made)
     picker = Picker(made.layout.labels, most)
     names = [column.name for column in made.layout.columns]
     ranked = {name: _first(options, names) for name, options in (("f", FAITHFULNESS), ("p", PLAUSIBILITY))}
@@ -76,6 +85,7 @@ def read(system: str, options: Mapping[str, Any], most: int) -> FirstPass:
             continue
         values = row_values(batch, made.layout)
         state.add(batch.hashes, values)
+        classes.add(batch, values)
         found = dict(zip(names, values, strict=True))
         if batch.scores is not None:
             scores.add(batch.scores.values)
@@ -89,7 +99,16 @@ def read(system: str, options: Mapping[str, Any], most: int) -> FirstPass:
             plausibility=None if ranked["p"] is None else found[ranked["p"]],
             label=batch.label,
         )
-    return FirstPass(plan=made, report=finish(made, state), state=state, picker=picker, scores=scores, rows=rows)
+    return FirstPass(
+        plan=made,
+        report=finish(made, state),
+        state=state,
+        picker=picker,
+        scores=scores,
+        rows=rows,
+        explained=rows_of.explained,
+        classes=classes,
+    )
 
 
 def _first(names: Sequence[str], known: Collection[str]) -> str | None:
@@ -136,7 +155,8 @@ def read_again(
     words = WordScores(marked=Histogram(edges), unmarked=Histogram(edges), unknown=Histogram(edges))
     keys = as_keys(np.array(wanted, dtype=np.uint64).reshape(-1, 2))
     columns = parser.columns()
-    columns += [c for c in ("label", "prediction", "words", "context") if made.source.has(c) and c not in columns]
+    further = ("label", "prediction", "words", "context", *MEASURED)
+    columns += [c for c in further if made.source.has(c) and c not in columns]
     found: dict[Key, tuple[str, View]] = {}
     for where, part in made.source.batches(columns):
         batch = parser.parse(part, where)
@@ -160,4 +180,7 @@ def _shown(
     names = [column.name for column in reading.plan.layout.columns]
     values = dict(zip(names, row_values(batch, reading.plan.layout), strict=True))
     kept = {name: values[name] for name in reading.columns}
+    for name in MEASURED:
+        if name not in kept and name in part.schema.names:
+            kept[name] = part.column(name).to_numpy(zero_copy_only=False)
     return views(part, batch, kept, confidence(batch), where=where, most_words=most_words)

@@ -1,5 +1,6 @@
 """From runs to a report, and from a report to a page, a terminal and plots."""
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -11,15 +12,17 @@ from unirex.disk.atomic import atomic_write
 from unirex.metrics.nrg import gain_table
 from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.runs import Run
-from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.report import html, plots, terminal
-from unirex.report.document import MOST_RUNS, Document, Limits, Part
-from unirex.report.found import read_folders
+from unirex.report.by_class import score_by_class
+from unirex.report.document import Document, Limits, Part
+from unirex.report.explanations import open_rows
+from unirex.report.found import MOST_RUNS, RunFiles, read_folders
 from unirex.report.instances import Instance, View
 from unirex.report.picks import Choice, choose
-from unirex.report.reading import read, read_again
+from unirex.report.reading import FirstPass, WordScores, read, read_again
 from unirex.report.several_seeds import SeveralSeeds, group
+from unirex.report.verdict import as_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +39,15 @@ class RunReport(Document):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the page, whole or not at all."""
+        check_page_name(path)
         text = self.to_html()
         with atomic_write(path, "w") as file:
             file.write(text)
+
+    def save_json(self, path: str | os.PathLike[str]) -> None:
+        """Writes verdict and metrics by predicted class of each run, whole or not at all."""
+        with atomic_write(path, "w") as file:
+            file.write(json.dumps(as_json(self), indent=2, ensure_ascii=False) + "\n")
 
     def save_plots(self, folder: str | os.PathLike[str], formats: Sequence[str] = ("png", "svg")) -> list[Path]:
         """Writes each figure as files of these formats into a folder; their paths (extra `report`)."""
@@ -51,6 +60,18 @@ class RunReport(Document):
     def __str__(self) -> str:
         """The plain text."""
         return self.to_text()
+
+
+def check_page_name(path: str | os.PathLike[str]) -> None:
+    """Raises ValueError if a page's name promises another format.
+
+    >>> check_page_name("x.pdf")
+    Traceback (most recent call last):
+    ValueError: output is 'x.pdf', expected a name that ends in .html (a browser prints the page as PDF)
+    """
+    if Path(path).suffix.lower() not in ("", ".html", ".htm"):
+        hint = "a browser prints the page as PDF"
+        raise ValueError(f"output is {os.fspath(path)!r}, expected a name that ends in .html ({hint})")
 
 
 def build(
@@ -82,25 +103,19 @@ def build(
     (1.0, 'a')
     """
     limits = limits or Limits()
-    if len(runs) > MOST_RUNS:
-        raise ValueError(f"{len(runs)} runs, expected at most {MOST_RUNS}")
     folders = read_folders(runs, names)
+    if len(folders) > MOST_RUNS:
+        raise ValueError(f"{len(folders)} runs, expected at most {MOST_RUNS}")
     options = {**reading, "resampling": resampling}
-    readings = [read(folder.predictions, options, limits.instances) for folder in folders]
-    choice = choose([one.picker for one in readings], limits.instances)
+    rows = [open_rows(folder.predictions, reading.get("columns")) for folder in folders]
+    most, most_words = limits.resolved(explained=all(one.explained for one in rows))
+    readings = [read(one, options, most) for one in rows]
+    choice = choose([one.picker for one in readings], most)
     again = [read_again(one, choice.rows, limits.words_each) for one in readings]
     parts = tuple(
-        Part(
-            folder=folder,
-            report=one.report,
-            references={control: score(path, **options) for control, path in folder.references.items()},
-            words=words,
-            rows=one.rows,
-            n_wrong=one.picker.n_wrong,
-        )
-        for folder, one, (words, _) in zip(folders, readings, again, strict=True)
+        _part(folder, one, words, options) for folder, one, (words, _) in zip(folders, readings, again, strict=True)
     )
-    instances, left_out = _instances(choice, [found for _, found in again], limits)
+    instances, left_out = _instances(choice, [found for _, found in again], most_words)
     seeds = group(folders, readings)
     gains, missing = _gains(parts, seeds, resampling, reading)
     return RunReport(
@@ -110,19 +125,37 @@ def build(
         n_left_out=left_out,
         gains=gains,
         gains_missing=missing,
-        limits=limits,
+        most_words=most_words,
+    )
+
+
+def _part(folder: RunFiles, one: FirstPass, words: WordScores, options: Mapping[str, Any]) -> Part:
+    controls = {control: score_by_class(path, options) for control, path in folder.references.items()}
+    return Part(
+        folder=folder,
+        report=one.report,
+        references={control: report for control, (report, _) in controls.items()},
+        words=words,
+        rows=one.rows,
+        n_wrong=one.picker.n_wrong,
+        n_labeled=one.picker.n_labeled,
+        explained=one.explained,
+        measured_alone=one.plan.source.has("comprehensiveness"),
+        classes=one.classes.reports(),
+        reference_classes={control: classes for control, (_, classes) in controls.items()},
+        most_common=one.classes.most_common(),
     )
 
 
 def _instances(
-    choice: Choice, found: Sequence[Mapping[Any, tuple[str, View]]], limits: Limits
+    choice: Choice, found: Sequence[Mapping[Any, tuple[str, View]]], most_words: int
 ) -> tuple[tuple[Instance, ...], int]:
     """The chosen rows side by side, as many as the limit of words allows, in the natural order of their ids."""
     shown, words, left_out = [], 0, 0
     for key in choice.rows:
         here = [one.get(key) for one in found]
         cost = sum(len(view.words) for _, view in filter(None, here))
-        if words + cost > limits.words:
+        if words + cost > most_words:
             left_out += 1
             continue
         words += cost
@@ -154,6 +187,8 @@ def _gains(
         for number, part in enumerate(parts)
         if names.count(part.data) > 1
     ]
+    if any(part.explained and not part.folder.predictions.endswith(".parquet") for part in parts):
+        return None, "JSONL and CSV of explanations do not hold what they need"
     if not runs:
         return None, "the runs are about different data sets"
     options = {name: value for name, value in reading.items() if name != "iou_thresholds"}

@@ -12,9 +12,23 @@ from unirex.metrics.nrg_table import Cell as GainCell
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.report.document import Document, Part, defined
 from unirex.report.figure import number
+from unirex.report.verdict import against
 from unirex.text import plain
 
 _BY = ", random words by {}"
+_PLAIN = {
+    "accuracy": "share of right answers",
+    "comprehensiveness": "loss without the top words",
+    "sufficiency": "loss with these words alone",
+    "AUPRC": "agreement with people",
+    "token F1": "overlap with people’s marks",
+    "IOU F1": "overlap in stretches of words",
+}
+_CONTROLS = {
+    "random": "random words",
+    "gold": "what people marked (gold)",
+    "inverse": "all they did not mark (inverse)",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +38,11 @@ class Head:
     text: str
     direction: Direction
     about: str
+
+    @property
+    def plain(self) -> str:
+        """What a reader without the term calls it, empty where the term says it."""
+        return _PLAIN.get(self.text.replace("\u00ad", ""), "")
 
     @property
     def arrow(self) -> str:
@@ -73,11 +92,15 @@ def headline(report: Document) -> TextTable:
     ]
     systems += [(None, one.name, one.report, False) for one in report.seeds]
     systems += [
-        (number, control if single else f"{control}, {part.name}", system, True)
+        (number, _CONTROLS[control] if single else f"{_CONTROLS[control]}, {part.name}", system, True)
         for number, part in enumerate(report.parts)
         for control, system in part.references.items()
     ]
-    metrics = list(_headline_metrics(report.parts))
+    metrics = [
+        (name, head)
+        for name, head in _headline_metrics(report.parts)
+        if any(name in system and defined(system[name].value) for _, _, system, _ in systems)
+    ]
     best = {name: _best_run(name, report.parts) for name, _ in metrics}
     rows = tuple(
         Row(
@@ -176,7 +199,7 @@ def gains(report: Document) -> list[tuple[str, TextTable]]:
 
 def every_metric(report: Document) -> list[tuple[Metric, tuple[tuple[str, str, str], ...]]]:
     """Each metric of any run, and for each run value, interval and the rows that count."""
-    known = {metric.name: metric for part in report.parts for metric in part.report.metrics}
+    known = {m.name: m for part in report.parts for m in part.report.metrics if defined(m.value)}
     found = []
     for name, metric in known.items():
         cells = []
@@ -191,10 +214,38 @@ def every_metric(report: Document) -> list[tuple[Metric, tuple[tuple[str, str, s
     return found
 
 
+def by_class(part: Part) -> TextTable | None:
+    """The metrics of the rows with each answer; None where fewer than two answers occur."""
+    if len(part.classes) < 2:
+        return None
+    metrics = [
+        (name, head)
+        for name, head in _headline_metrics([part])
+        if name != part.report.headline
+        and any(name in report and defined(report[name].value) for report in part.classes.values())
+    ]
+    if any("accuracy" in report and defined(report["accuracy"].value) for report in part.classes.values()):
+        right = Head(text="accuracy", direction="higher", about="share of the texts with this answer where it is right")
+        metrics.insert(0, ("accuracy", right))
+    rows = tuple(
+        Row(
+            name=plain(name, longest=80, lines=False),
+            run=None,
+            control=False,
+            rows=report.n_rows,
+            cells=tuple(_cell(metric, report, None) for metric, _ in metrics),
+        )
+        for name, report in part.classes.items()
+    )
+    return TextTable(heads=tuple(head for _, head in metrics), rows=rows)
+
+
 def epochs(part: Part) -> TextTable | None:
     """The dev metrics of each epoch, from the run's log."""
     names = [
-        n for n in ("headline", "comprehensiveness", "sufficiency", "auprc") if any(n in e for e in part.folder.dev)
+        n
+        for n in ("headline", "comprehensiveness", "sufficiency", "auprc")
+        if any(defined(_real(e.get(n))) for e in part.folder.dev)
     ]
     if not names:
         return None
@@ -231,7 +282,8 @@ def notes(report: Document) -> list[str]:
     """What a reader should know before believing the numbers."""
     found: list[str] = []
     for part in report.parts:
-        found += _control_notes(part)
+        found += _control_notes(part) if "random" in part.references else ()
+        found += against(part)
         name = part.report.headline or "comprehensiveness"
         saved = part.folder.saved.get(name)
         if saved is not None and name in part.report and abs(saved - part.report[name].value) > 1e-6:
@@ -263,9 +315,7 @@ def _interval_notes(report: Document) -> list[str]:
 
 
 def _control_notes(part: Part) -> Iterator[str]:
-    chance = part.references.get("random")
-    if chance is None:
-        return
+    chance = part.references["random"]
     for name, what in (("comprehensiveness", "removing"), ("sufficiency", "keeping")):
         if name not in part.report or name not in chance:
             continue
@@ -326,7 +376,7 @@ def summary(part: Part) -> list[str]:
             _BY,
         ),
         ("sufficiency", "Keeping only them lowers it by {}{}.", _BY),
-        ("auprc", "They rank the words that humans marked with an AUPRC of {}{}.", " (random {})"),
+        ("auprc", "Their agreement with people (AUPRC) is {}{}.", " (random {})"),
     ):
         if value := of(metric, part.report):
             chance = of(metric, part.references.get("random"))

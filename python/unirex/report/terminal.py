@@ -9,6 +9,7 @@ from unirex.report import tables
 from unirex.report.document import Document
 from unirex.report.figure import number
 from unirex.report.instances import LEVELS, Instance, ShownWord, View
+from unirex.report.verdict import verdict
 from unirex.text import plain
 
 RESET = "\x1b[0m"
@@ -28,6 +29,10 @@ def to_text(report: Document, *, color: bool = False, width: int = 100, instance
     blocks = ["\n".join(_head(report, color)), "\n".join(aligned(_overview(report)))]
     blocks += [f"{title}\n" + "\n".join(aligned(rows)) for title, rows in _gains(report)]
     blocks += [f"{name} at each fraction\n" + "\n".join(aligned(rows)) for name, rows in _curves(report)]
+    for part in report.parts:
+        if (table := tables.by_class(part)) is not None:
+            title = f"{part.name}, by answer" if len(report.parts) > 1 else "by answer"
+            blocks.append(f"{title}\n" + "\n".join(aligned(_rows(table))))
     notes = tables.notes(report)
     if notes:
         blocks.append("\n".join(f"! {note}" for note in notes))
@@ -43,10 +48,14 @@ def to_text(report: Document, *, color: bool = False, width: int = 100, instance
 def _head(report: Document, color: bool) -> Iterator[str]:
     for part in report.parts:
         yield f"{_bold(part.name, color)}: {plain(part.data, lines=False)}, {part.report.n_rows} instances"
+        yield " ".join(verdict(part))
 
 
 def _overview(report: Document) -> list[list[str]]:
-    table = tables.headline(report)
+    return _rows(tables.headline(report))
+
+
+def _rows(table: tables.TextTable) -> list[list[str]]:
     rows = [["", "", *(f"{head.text} {head.arrow}".replace("\u00ad", "") for head in table.heads), "rows"]]
     for row in table.rows:
         name = f"  {row.name}" if row.control else row.name
