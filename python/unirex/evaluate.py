@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from jsonargparse import ArgumentError, ArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
-from unirex.config.command_line import config_first, expand, fail, one_line
+from unirex.config.command_line import add_config, config_first, expand, fail, one_line
 from unirex.data.cache import cache_folder
 from unirex.data.source import DataConfig, load_split
 from unirex.disk.atomic import atomic_write
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: list[str]) -> Request:
     parser = ArgumentParser(prog="unirex.evaluate", description=__doc__, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--config", action="config", help="YAML file; other arguments win")
+    add_config(parser)
     parser.add_argument(
         "--model", type=str, help="folder or hub name of a unirex model or a sequence classifier", required=True
     )
