@@ -179,3 +179,30 @@ def test_two_processes_start_on_a_cpu(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stdout
     assert (run / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--output=x"],
+        ["evaluate", "--model=x"],
+        ["explain", "--model=x", "--input=y.csv", "--output=z.csv"],
+        ["ls", "methods"],
+    ],
+)
+def test_ctrl_c_while_torch_is_imported_is_quiet(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "y.csv").write_text("text\na\n")
+    code = f"""
+import sys
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupts())
+import unirex.cli as cli
+sys.exit(cli.main({arguments!r}))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 130
+    assert "Traceback" not in ran.stderr
+    assert ran.stderr.count("\n") <= 1

@@ -15,7 +15,7 @@ from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
 from unirex.disk.untrusted import read_yaml
 from unirex.extractors.build import ExtractorKind
-from unirex.judging.predict import EvalConfig
+from unirex.judging.settings import EvalConfig
 from unirex.methods import METHODS, find_method
 from unirex.methods.method import MethodConfig
 from unirex.ranges import BelowOne, Count, NotNegative, Positive, Range, Share, check_ranges
