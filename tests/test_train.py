@@ -180,7 +180,7 @@ def test_epochs_are_judged_by_the_perturbations_that_choose_among_them(
     chosen: str, judged: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, list[str]] = {}
-    judge = train.judge
+    judge = training_run.judge
 
     def watch(*arguments: Any, **settings: Any) -> Any:
         seen[settings["title"]] = list(arguments[3].config.how)
