@@ -168,3 +168,25 @@ def test_the_legend_of_shapes_names_every_axis_in_use() -> None:
         names = re.findall(r"\b[a-z]\w*_(?!CNRG\b)([A-Z1][A-Z1d]*)\b", path.read_text(encoding="utf-8"))
         used.update(axis for name in names for axis in name)
     assert named == set(used), (named, used)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["explain", "--help"],
+        ["explain", "--modle=x"],
+        ["explain", "--model=x", "--input=none.csv", "--output=y.csv"],
+        ["evaluate", "--help"],
+        ["evaluate", "--model=x", "--eval.batch_sise=3"],
+        ["evaluate", "--model=x", "--scores=none.jsonl"],
+        ["evaluate", "--model=x", "--config=none"],
+        ["train", "--config=none.yaml"],
+        ["suite", "none"],
+    ],
+    ids=" ".join,
+)
+def test_help_and_mistakes_are_answered_without_torch(arguments: list[str]) -> None:
+    command, *rest = arguments
+    expected = 0 if rest == ["--help"] else 2
+    call = f"import unirex.{command} as command; code = command.main({rest!r}); assert code == {expected}, code"
+    assert loaded_by(call) == set()

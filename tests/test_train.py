@@ -19,6 +19,7 @@ from unirex.data import tables
 from unirex.disk.predictions import PREDICTIONS_KEY
 from unirex.metrics.commands import cli as metrics_cli
 from unirex.training import loop as training
+from unirex.training import run as training_run
 
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.dropout=0",
@@ -179,13 +180,13 @@ def test_epochs_are_judged_by_the_perturbations_that_choose_among_them(
     chosen: str, judged: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, list[str]] = {}
-    judge = train.judge
+    judge = training_run.judge
 
     def watch(*arguments: Any, **settings: Any) -> Any:
         seen[settings["title"]] = list(arguments[3].config.how)
         return judge(*arguments, **settings)
 
-    monkeypatch.setattr(train, "judge", watch)
+    monkeypatch.setattr(training_run, "judge", watch)
     settings = ["--eval.how=[attention, delete, mask_token]", f"--train.best_metric={chosen}"]
     assert train.main([*TINY, *settings, f"--output={tmp_path / 'run'}"]) == 0
     assert (seen.pop("dev 1"), seen.pop("dev 2")) == (judged, judged)
@@ -330,7 +331,7 @@ def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before_it(
 def test_no_memory_for_the_judging_is_one_line_and_exit_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(train, "judge", lambda *_, **__: torch.empty(2**55))
+    monkeypatch.setattr(training_run, "judge", lambda *_, **__: torch.empty(2**55))
     assert train.main([*TINY, "--train.epochs=1", f"--output={tmp_path / 'run'}"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: no memory: ")

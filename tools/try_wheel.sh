@@ -14,6 +14,12 @@ uv pip install --quiet --python "$bin/python" --constraint "$root/constraints.tx
 cd "$environment" # away from the sources
 "$bin/unirex-metrics" --help > /dev/null
 "$bin/unirex-report" --help > /dev/null
+"$bin/unirex" --help > /dev/null
+if ! diff <("$bin/unirex" ls recipes | cut -d ' ' -f 1 | sort) \
+  <(cd "$root/python/unirex/recipes" && find . -name '*.yaml' | sed 's/^\.\///; s/\.yaml$//' | sort); then
+  echo "the wheel's recipes are not those of the sources" >&2
+  exit 1
+fi
 "$bin/unirex-metrics" score "$root/tests/golden/v1/predictions.parquet" --output scores.json > /dev/null
 "$bin/python" - scores.json "$root/tests/golden/v1/metrics.json" << 'PYTHON'
 import importlib.metadata

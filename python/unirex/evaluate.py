@@ -6,24 +6,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from accelerate import Accelerator
 from jsonargparse import ArgumentError, ArgumentParser
-from transformers.utils.logging import disable_progress_bar
 
-from unirex.config.command_line import config_first, expand, fail, one_line
-from unirex.data.cache import cache_folder
+from unirex.config.command_line import add_config, config_first, expand, fail, one_line
 from unirex.data.source import DataConfig, load_split
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import RunFolder
-from unirex.judging.gather import judge, print_tables, warn_of_collapse, write_all
-from unirex.judging.given_scores import read_scores
-from unirex.judging.predict import About, Clock, EvalConfig, Judging, sources
-from unirex.judging.saved import Saved, find_model, load_saved
+from unirex.judging.settings import EvalConfig
 from unirex.text import say
-from unirex.training.launched import check_launch
+
+if TYPE_CHECKING:
+    import torch
+
+    from unirex.judging.predict import Clock
+    from unirex.judging.saved import Saved
 
 FROM_FILE = "file"
 
@@ -50,8 +48,7 @@ class Request:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0, or 2 for bad input."""
-    disable_progress_bar()  # of loading and saving weights; the commands have their own
+    """Runs the command; returns its exit code: 0, or 2 for bad input. torch is imported once the input looks right."""
     try:
         run(_parse(list(sys.argv[1:] if argv is None else argv)))
     except (ValueError, OSError) as error:
@@ -63,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: list[str]) -> Request:
     parser = ArgumentParser(prog="unirex.evaluate", description=__doc__, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--config", action="config", help="YAML file; other arguments win")
+    add_config(parser)
     parser.add_argument(
         "--model", type=str, help="folder or hub name of a unirex model or a sequence classifier", required=True
     )
@@ -91,10 +88,12 @@ def _parse(argv: list[str]) -> Request:
         raise ValueError(f"unit is {namespace.unit!r}, expected token or word")
     if not namespace.output.strip():
         raise ValueError(f"output is {namespace.output!r}, expected a folder")
-    data = namespace.data
+    data, scores = namespace.data, expand(namespace.scores, "scores")
+    if scores is not None and not Path(scores).is_file():
+        raise ValueError(f"{scores}: no such file")
     return Request(
-        model=find_model(expand(namespace.model, "model")),
-        scores=expand(namespace.scores, "scores"),
+        model=expand(namespace.model, "model"),
+        scores=scores,
         unit=namespace.unit,
         output=expand(namespace.output, "output"),
         checks={name: expand(folder, f"checks.{name}") for name, folder in namespace.checks.items()},
@@ -105,6 +104,18 @@ def _parse(argv: list[str]) -> Request:
 
 def run(request: Request) -> None:
     """Judges on `eval.split` and writes predictions, controls and metrics to the output folder."""
+    from accelerate import Accelerator
+    from transformers.utils.logging import disable_progress_bar
+
+    from unirex.data.cache import cache_folder
+    from unirex.judging.gather import judge, print_tables, warn_of_collapse, write_all
+    from unirex.judging.given_scores import read_scores
+    from unirex.judging.predict import About, Clock, Judging, sources
+    from unirex.judging.saved import find_model, load_saved
+    from unirex.training.launched import check_launch
+
+    disable_progress_bar()  # of loading and saving weights; the commands have their own
+    request = replace(request, model=find_model(request.model))
     accelerator = Accelerator()
     check_launch(accelerator)
     saved = load_saved(request.model)
@@ -166,14 +177,16 @@ def for_model(data: DataConfig, labels: tuple[str, ...]) -> DataConfig:
     return replace(data, labels=labels)
 
 
-def _write_cost(folder: RunFolder, clock: Clock) -> None:
+def _write_cost(folder: RunFolder, clock: "Clock") -> None:
     """Writes what explaining cost, by the names that the log of a training run has for it."""
     with atomic_write(folder.cost, "w") as file:
         json.dump({"explain_seconds": clock.seconds, "explain_instances": clock.instances}, file)
 
 
-def _load_checks(request: Request, saved: Saved, device: torch.device) -> dict[str, Any]:
+def _load_checks(request: Request, saved: "Saved", device: "torch.device") -> dict[str, Any]:
     """The check models by name, each over the same tokens and classes as the model that is judged."""
+    from unirex.judging.saved import find_model, load_saved
+
     checks: dict[str, Any] = {}
     for name, folder in request.checks.items():
         if not re.fullmatch(r"\w+", name) or name == "self":

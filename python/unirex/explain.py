@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentError, ArgumentParser
-from transformers.utils.logging import disable_progress_bar
 
 from unirex.config.command_line import expand, fail, one_line
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
-from unirex.data.rows import stream_rows
+from unirex.data.rows import Row, stream_rows
 from unirex.disk.predictions import FileHeader
-from unirex.explainer import Columns, ExplainConfig, Explainer
-from unirex.explainer.output import check_format, explanation_file
 from unirex.metrics.commands.progress import progress
 from unirex.schema import Example, Perturbation
+
+if TYPE_CHECKING:
+    from unirex.explainer import Columns, ExplainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +29,15 @@ class Request:
     model: str
     input: str
     output: str
-    columns: Columns
-    settings: ExplainConfig
+    columns: "Columns"
+    settings: "ExplainConfig"
     loading: dict[str, Any]
     limit: int | None
 
     def __post_init__(self) -> None:
         """Checks what can be checked before a model is loaded."""
+        from unirex.explainer.output import check_format
+
         check_format(Path(self.output))
         if Path(self.output).is_dir():
             raise ValueError(f"output {self.output} is a folder, expected a file")
@@ -47,9 +49,10 @@ class Request:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, 2 for bad input, 130 for Ctrl-C (these two leave no file)."""
-    disable_progress_bar()  # of loading weights; the command has its own
     try:
-        run(_parse(list(sys.argv[1:] if argv is None else argv)))
+        found = _parse(list(sys.argv[1:] if argv is None else argv))
+        rows = stream_rows(expand(found.input, "input"))
+        run(_request(found), rows)  # from here on with torch
     except (ValueError, OSError) as error:
         return fail(error)
     except KeyboardInterrupt:
@@ -84,13 +87,18 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _parse(argv: list[str]) -> Request:
+def _parse(argv: list[str]) -> Any:
     parser = _parser()
     argv = ["--faithfulness=true" if word == "--faithfulness" else word for word in _joined(argv)]
     try:
-        found = parser.parse_args(argv)
+        return parser.parse_args(argv)
     except ArgumentError as error:
         raise ValueError(one_line(str(error), parser)) from None
+
+
+def _request(found: Any) -> Request:
+    from unirex.explainer import Columns, ExplainConfig
+
     return Request(
         model=expand(found.model, "model"),
         input=expand(found.input, "input"),
@@ -115,9 +123,14 @@ def _joined(argv: list[str]) -> list[str]:
     return joined
 
 
-def run(request: Request) -> None:
+def run(request: Request, rows: Iterator[Row]) -> None:
     """Explains the rows one after another; the output appears once all of them are done."""
-    rows = stream_rows(request.input)
+    from transformers.utils.logging import disable_progress_bar
+
+    from unirex.explainer import Explainer
+    from unirex.explainer.output import explanation_file
+
+    disable_progress_bar()  # of loading weights; the command has its own
     explainer = Explainer.from_pretrained(request.model, **request.loading)
     reader = explainer.reader(request.columns)
 

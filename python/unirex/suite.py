@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: list[str]) -> Any:
     parser = ArgumentParser(prog="unirex.suite", description=__doc__, exit_on_error=False, allow_abbrev=False)
     add = parser.add_argument
-    add("recipe", type=str, help="YAML file of the suite (docs/suites.md)")
+    add("recipe", type=str, help="YAML file of the suite (docs/suites.md), or name of a recipe")
+    add("--include", type=str, action="append", default=[], help="folder with recipes of your own, once for each")
     add("--only", type=str, nargs="+", default=[], help="data sets, methods or both: the others are left out")
     add(
         "--set",
@@ -60,7 +61,7 @@ def _parse(argv: list[str]) -> Any:
 
 def run(options: Any) -> int:
     """Reads the suite, then runs it or shows what is done; returns the exit code."""
-    suite = read_suite(options.recipe)
+    suite = read_suite(options.recipe, options.include)
     if options.output is not None:
         suite = replace(suite, output=Path(expand(options.output, "--output")))
     if options.seeds:

@@ -9,6 +9,7 @@ import pytest
 from unirex import train
 from unirex.suites.table import read_costs
 from unirex.training import loop as training
+from unirex.training import run as training_run
 
 TINY = [
     "--data.toy.n_train=48", "--data.toy.n_val=12", "--data.toy.n_test=9", "--model.random.hidden_size=16",
@@ -49,7 +50,7 @@ def test_between_the_dev_metrics_and_their_checkpoint(tmp_path: Path, monkeypatc
 
 def test_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "run"
-    monkeypatch.setattr(train, "print_tables", dies)
+    monkeypatch.setattr(training_run, "print_tables", dies)
     assert train.main([*TINY, f"--output={run}"]) == 130
     cut = events(run)
     assert cut[-1] == ("end", 4)
@@ -63,7 +64,7 @@ def test_the_cost_of_an_earlier_stage_stays(where: str, tmp_path: Path, monkeypa
     run = tmp_path / "run"
     arguments = [*TINY, "--method.name=fresh", f"--output={run}"]
     if where == "end":
-        monkeypatch.setattr(train, "print_tables", dies)
+        monkeypatch.setattr(training_run, "print_tables", dies)
     else:
         step = training.Training._step
 

@@ -3,12 +3,14 @@
 import os
 import re
 import sys
+from argparse import SUPPRESS
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser
 
+from unirex.config.recipes import find_recipe, take_includes
 from unirex.disk.untrusted import read_yaml
 from unirex.text import current_setting, line, suggest, with_current_keys
 
@@ -25,26 +27,35 @@ def expand(path: str | None, key: str) -> Any:
 
 
 def config_first(arguments: list[str]) -> list[str]:
-    """The arguments with every `--config FILE` in front.
+    """The arguments with every `--config=FILE` in front; names of recipes become files, with those of `--include DIR`.
 
     jsonargparse applies arguments from left to right, so that a file given last would override the command line.
 
-    >>> config_first(["--seed", "1", "--config", "a.yaml"])
-    ['--config', 'a.yaml', '--seed', '1']
+    Raises:
+        ValueError: a file or recipe that is not there, or is no YAML.
+
+    >>> [Path(argument).name for argument in config_first(["--seed", "1", "--config", "sst"])]
+    ['sst.yaml', '--seed', '1']
     """
+    folders, arguments = take_includes(arguments)
     front, rest = [], []
     iterator = iter(arguments)
     for argument in iterator:
-        if argument == "--config":
-            front += [argument, *([value] if (value := next(iterator, None)) is not None else [])]
-        elif argument.startswith("--config="):
-            front.append(argument)
+        option, equals, value = argument.partition("=")
+        if option == "--config" and (name := value if equals else next(iterator, "")):
+            front.append(find_recipe(name, folders))
         else:
             rest.append(argument)
-    for path in (argument.removeprefix("--config=") for argument in front if argument != "--config"):
-        if Path(path).is_file():
-            read_yaml(Path(path))  # refuses what would keep the parser busy without end
-    return front + rest
+    for path in front:
+        read_yaml(path)  # refuses what would keep the parser busy without end
+    return [*(f"--config={path}" for path in front), *rest]
+
+
+def add_config(parser: ArgumentParser) -> None:
+    """Adds `--config`, and for the help `--include`, which `config_first` takes."""
+    add = parser.add_argument
+    add("--config", action="config", help="YAML file or name of a recipe; other arguments win, wherever they are")
+    add("--include", type=str, default=SUPPRESS, metavar="DIR", help="folder with recipes of your own")
 
 
 def current_names(arguments: list[str]) -> list[str]:

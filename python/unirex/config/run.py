@@ -10,12 +10,12 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from unirex.config.checks import check_best_metric, check_class_weights, refuse_unread
-from unirex.config.command_line import config_first, current_names, expand, one_line
+from unirex.config.command_line import add_config, config_first, current_names, expand, one_line
 from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
 from unirex.disk.untrusted import read_yaml
 from unirex.extractors.build import ExtractorKind
-from unirex.judging.predict import EvalConfig
+from unirex.judging.settings import EvalConfig
 from unirex.methods import METHODS, find_method
 from unirex.methods.method import MethodConfig
 from unirex.ranges import BelowOne, Count, NotNegative, Positive, Range, Share, check_ranges
@@ -185,7 +185,7 @@ class RunConfig:
 def build_parser(method: str, *, prog: str, description: str, preset: str = "default") -> ArgumentParser:
     """The command line of a run whose method and preset are known."""
     parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--config", action="config", help="YAML file; other arguments win, wherever they are")
+    add_config(parser)
     parser.add_argument("--output", type=str, default="runs/toy", help="folder of the run")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
     parser.add_argument("--resume", type=bool, default=False, help="go on from the newest checkpoint in output")
@@ -266,8 +266,6 @@ def _ahead(arguments: list[str], key: str, default: str) -> str:
     for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
         if argument.partition("=")[0] == "--config":
             path = argument.partition("=")[2] or after
-            if not Path(path).is_file():
-                raise ValueError(f"--config {path}: no such file")
             value = _found_in(path, key) or value
         if argument.partition("=")[0] == f"--{key}":
             value = argument.partition("=")[2] or after

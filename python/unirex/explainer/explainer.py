@@ -15,8 +15,9 @@ from unirex.disk.checkpoint import atomic_folder
 from unirex.disk.predictions import Prediction
 from unirex.explainer.answer import ExplainedText
 from unirex.explainer.inputs import Columns, InputReader, numbered
-from unirex.judging.predict import OWN, EvalConfig, Judging, Place, predict
+from unirex.judging.predict import OWN, Judging, Place, predict
 from unirex.judging.saved import Loading, Saved, find_model, load_saved
+from unirex.judging.settings import EvalConfig
 from unirex.schema import FRACTIONS, PERTURBATIONS, Example, Perturbation
 
 WINDOW = 1024

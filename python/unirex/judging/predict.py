@@ -16,51 +16,17 @@ from torch import Tensor
 from unirex import _rust
 from unirex.data.collate import Batch, EncodedSet, Rows
 from unirex.disk.predictions import Prediction
+from unirex.judging.settings import EvalConfig
 from unirex.methods.method import Explainable, Explanation
-from unirex.ranges import Count, Fraction, check_ranges
 from unirex.rationale.perturb import hidden_tokens, perturb, perturbed_logits
 from unirex.rationale.selection import pool_words, rationale_masks, select
-from unirex.schema import FRACTIONS, Example, Perturbation, WordScore, perturbed_column
+from unirex.schema import Example, WordScore, perturbed_column
 
 OWN = "extractor"
 """Name of the score source that is the method's own extractor."""
 
 BY_CONSTRUCTION = "select_then_predict"
 """Name of the source that is the extractor too, with a predictor that sees nothing but the rationale."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalConfig:
-    """How rationales are judged.
-
-    Attributes:
-        fractions: shares of the selectable units kept or removed.
-        how: the perturbations, the first one being the headline: attention, delete, mask_token, pad_token.
-        rationale_fraction: share f* of the words in the saved hard rationale; None = mean gold share of the training
-            set (0.2 where there is no gold).
-        references: control scores judged on the same model: random, gold, inverse.
-        max_tokens: most tokens in one pass, and, padding included, of the full inputs that are scored together.
-        batch_size: most instances scored together.
-        split: which split the run ends with; an empty one falls back to val.
-        seed: of the random reference.
-    """
-
-    fractions: tuple[Fraction, ...] = FRACTIONS
-    how: tuple[Perturbation, ...] = ("attention",)
-    rationale_fraction: Fraction | None = None
-    references: tuple[Literal["random", "gold", "inverse"], ...] = ("random", "gold", "inverse")
-    max_tokens: Count = 16384
-    batch_size: Count = 512
-    split: Literal["train", "val", "test"] = "test"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        check_ranges("eval", self)
-        if not self.fractions or list(self.fractions) != sorted(set(self.fractions)):
-            raise ValueError(f"eval.fractions is {self.fractions}, expected ascending values without repeats")
-        if not self.how:
-            raise ValueError("eval.how is empty, expected at least one perturbation")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from unirex.config.command_line import expand
+from unirex.config.recipes import PACKAGED, SUITES, find_recipe
 from unirex.disk.untrusted import parse_yaml, read_yaml
 from unirex.schema import PERTURBATIONS
 from unirex.text import current, suggest
@@ -124,20 +125,49 @@ _RUNS = ("base", "data", "methods", "seeds", "set", "sweep", "transfer")
 _KEYS = ("output", *_RUNS, "references", "table", "ledger", "chosen")
 
 
-def read_suite(where: str) -> Suite:
-    """The suite that a YAML file describes (docs/suites.md). Paths of recipes are relative to the file.
+@dataclass(frozen=True)
+class _File:
+    """The file that is read, and the folders in which it may name recipes."""
+
+    path: Path
+    folders: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def recipe(self, name: str, key: str) -> Path:
+        """A file relative to this one, else the recipe of that name."""
+        where = f"{self}: {key}"
+        beside = Path(os.path.normpath(self.path.parent / expand(name, where)))
+        if beside.is_file():
+            return beside
+        if name.endswith(".yaml"):
+            raise ValueError(f"{where}: {beside}: no such file")
+        return find_recipe(name, self.folders, key=f"{where}:")
+
+    def result(self, name: str, key: str) -> Path:
+        """A file of results, relative to this one; to the current folder for a suite of the package, as in a clone."""
+        folder = self.path.parent
+        if folder.is_relative_to(PACKAGED):
+            folder = Path("recipes", folder.relative_to(PACKAGED))
+        return Path(os.path.normpath(folder / expand(name, f"{self}: {key}")))
+
+
+def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
+    """The suite that a YAML file describes (docs/suites.md), found by its path or its name.
+
+    Recipes in it are paths relative to the file, or names: of the `folders`, then of the package.
 
     Raises:
         ValueError: one line naming file, key, what was found and what was expected.
     """
-    path = Path(where)
-    if not path.is_file():
-        raise ValueError(f"{where}: no such file, expected a suite in YAML")
+    path = find_recipe(where, folders, inside=SUITES, key="suite")
+    file = _File(path, folders)
     entries = _mapping(read_yaml(path), where, _KEYS)
     for key in ("data", "methods"):
         if not entries.get(key):
             raise ValueError(f"{where}: {key} is {entries.get(key)!r}, expected one name or more")
-    methods = _recipes(entries["methods"], path, "methods")
+    methods = _recipes(entries["methods"], file, "methods")
     references = entries.get("references", next((name for name, one in methods.items() if not one.control), None))
     table = _table(entries.get("table"), where)
     for key, name in (("references", references), ("table.against", table.against)):
@@ -146,17 +176,17 @@ def read_suite(where: str) -> Suite:
     return Suite(
         path=path,
         output=Path(expand(str(entries.get("output", f"runs/{path.stem}")), f"{where}: output")),
-        base=_files(entries.get("base", []), path, "base"),
-        data=_recipes(entries["data"], path, "data"),
+        base=_files(entries.get("base", []), file, "base"),
+        data=_recipes(entries["data"], file, "data"),
         methods=methods,
         seeds=_seeds(entries.get("seeds", [0]), where),
         settings=_settings(entries.get("set"), f"{where}: set"),
         sweep=_sweep(entries.get("sweep"), where),
-        transfer=_recipes(entries.get("transfer") or {}, path, "transfer"),
+        transfer=_recipes(entries.get("transfer") or {}, file, "transfer"),
         references=references,
         table=table,
-        ledger=_file(entries.get("ledger"), path, "ledger", ".jsonl"),
-        chosen=_file(entries.get("chosen"), path, "chosen", ".json"),
+        ledger=_file(entries.get("ledger"), file, "ledger", ".jsonl"),
+        chosen=_file(entries.get("chosen"), file, "chosen", ".json"),
     )
 
 
@@ -206,11 +236,11 @@ def _mapping(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
     return content
 
 
-def _recipes(content: Any, path: Path, key: str) -> dict[str, Recipe]:
-    where = f"{path}: {key}"
+def _recipes(content: Any, file: _File, key: str) -> dict[str, Recipe]:
+    where = f"{file}: {key}"
     if not isinstance(content, dict):
         raise ValueError(f"{where} holds {type(content).__name__}, expected names with their configuration files")
-    return {_name(name, where): _recipe(entry, path, f"{key}.{name}") for name, entry in content.items()}
+    return {_name(name, where): _recipe(entry, file, f"{key}.{name}") for name, entry in content.items()}
 
 
 def _name(name: Any, where: str) -> str:
@@ -221,31 +251,27 @@ def _name(name: Any, where: str) -> str:
     return text
 
 
-def _recipe(entry: Any, path: Path, key: str) -> Recipe:
-    where = f"{path}: {key}"
+def _recipe(entry: Any, file: _File, key: str) -> Recipe:
+    where = f"{file}: {key}"
     if isinstance(entry, (str, list)):
-        return Recipe(configs=_files(entry, path, key))
+        return Recipe(configs=_files(entry, file, key))
     entries = _mapping(entry, where, ("config", "set", "control", *(["seeds"] if key.startswith("methods.") else [])))
     control = entries.get("control", False)
     if not isinstance(control, bool):
         raise ValueError(f"{where}.control is {control!r}, expected true or false")
     return Recipe(
-        configs=_files(entries.get("config", []), path, f"{key}.config"),
+        configs=_files(entries.get("config", []), file, f"{key}.config"),
         settings=_settings(entries.get("set"), f"{where}.set"),
         control=control,
         seeds=_seeds(entries["seeds"], where) if "seeds" in entries else None,
     )
 
 
-def _files(entry: Any, path: Path, key: str) -> tuple[Path, ...]:
+def _files(entry: Any, file: _File, key: str) -> tuple[Path, ...]:
     names = [entry] if isinstance(entry, str) else entry
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{path}: {key} is {entry!r}, expected a file or a list of files")
-    found = tuple(Path(os.path.normpath(path.parent / expand(name, f"{path}: {key}"))) for name in names)
-    for file in found:
-        if not file.is_file():
-            raise ValueError(f"{path}: {key}: {file}: no such file")
-    return found
+        raise ValueError(f"{file}: {key} is {entry!r}, expected a file or a list of files")
+    return tuple(file.recipe(name, key) for name in names)
 
 
 def _settings(content: Any, where: str) -> dict[str, Any]:
@@ -270,12 +296,12 @@ def _seeds(content: Any, where: str) -> tuple[int, ...]:
     return tuple(content)
 
 
-def _file(content: Any, path: Path, key: str, ending: str) -> Path | None:
+def _file(content: Any, file: _File, key: str, ending: str) -> Path | None:
     if content is None:
         return None
     if not isinstance(content, str) or not content.endswith(ending):
-        raise ValueError(f"{path}: {key} is {content!r}, expected the name of a {ending} file")
-    return Path(os.path.normpath(path.parent / expand(content, f"{path}: {key}")))
+        raise ValueError(f"{file}: {key} is {content!r}, expected the name of a {ending} file")
+    return file.result(content, key)
 
 
 def _sweep(content: Any, where: str) -> Sweep | None:

@@ -1,0 +1,91 @@
+"""Recipes by name: those that are part of the package, and those in folders of the user's own."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from unirex.text import suggest
+
+PACKAGED = Path(__file__).parents[1] / "recipes"
+"""Where the package's own recipes are."""
+
+PARTS = ("", "data", "methods", "backbones")
+"""Folders of recipes for one run that a name without a folder is looked for in."""
+
+SUITES = ("", "suites")
+"""The same for suites."""
+
+_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*")
+
+
+def find_recipe(
+    name: str, folders: Sequence[str] = (), *, inside: Sequence[str] = PARTS, key: str = "--config"
+) -> Path:
+    """The file that is meant: a path that exists, else the recipe of that name.
+
+    A name is a path inside a folder of recipes without `.yaml`: `data/sst`, or `sst` where it is in one of the folders
+    `inside`. The user's folders come before the package's.
+
+    Raises:
+        ValueError: one line: neither a file nor a recipe, with the nearest name and where was looked.
+
+    >>> find_recipe("data/sst") == find_recipe("sst") == PACKAGED / "data" / "sst.yaml"
+    True
+    """
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise ValueError(f"--include {folder}: no such folder")
+    if Path(name).is_file():
+        return Path(name)
+    places = [Path(folder) for folder in folders]
+    for place in (*places, PACKAGED):
+        for part in inside:
+            path = place / part / f"{name}.yaml"
+            if _NAME.fullmatch(name) and path.is_file():
+                return path
+    if Path(name).is_dir():
+        raise ValueError(f"{key} {name}: is a folder, expected a file or the name of a recipe")
+    known = [known for place in (*places, PACKAGED) for known in names(place, inside)]
+    where = " and ".join(["the current folder", *map(str, places), "the recipes of unirex (unirex ls recipes)"])
+    raise ValueError(f"{key} {name}: no such file or recipe{suggest(Path(name).stem, known)}; looked in {where}")
+
+
+def names(folder: Path, inside: Iterable[str] = PARTS) -> list[str]:
+    """The names of the recipes in a folder: short ones, then those with their folder."""
+    short = [path.stem for part in inside for path in sorted((folder / part).glob("*.yaml"))]
+    full = [path.relative_to(folder).with_suffix("").as_posix() for path in sorted(folder.rglob("*.yaml"))]
+    return [*short, *(name for name in full if name not in short)]
+
+
+def take_includes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The folders of every `--include DIR`, and the other arguments.
+
+    >>> take_includes(["--include", "mine", "--seed", "1", "--include=yours"])
+    (['mine', 'yours'], ['--seed', '1'])
+    """
+    folders: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option != "--include":
+            rest.append(word)
+            continue
+        folders.append(value if equals else next(words, ""))
+        if not folders[-1]:
+            raise ValueError("--include has no value, expected a folder of recipes")
+    return folders, rest
+
+
+def about(path: Path) -> str:
+    """The first sentence of the comment that a recipe begins with.
+
+    >>> about(PACKAGED / "data" / "sst.yaml")
+    "SST: sentiment of a sentence; gold derived from the treebank's phrase labels (docs/datasets.md)"
+    """
+    comment = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        if not text.startswith("#"):
+            break
+        comment.append(text.strip("# "))
+    return re.split(r"(?<! al)\.(?:\s|$)", " ".join(comment), maxsplit=1)[0]

@@ -1,0 +1,303 @@
+"""A run from its command line to its files: training, the choice of the model, and its judgment."""
+
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import set_seed
+from torch import nn
+from transformers.utils.logging import disable_progress_bar
+
+from unirex.config.command_line import complain, fail
+from unirex.config.identity import training_part
+from unirex.config.run import RunConfig, parse, plain, to_yaml
+from unirex.data.cache import digest_of
+from unirex.data.collate import EncodedSet
+from unirex.data.source import sample
+from unirex.disk import checkpoint
+from unirex.disk.log import append_log
+from unirex.disk.run_folder import RunFolder
+from unirex.disk.untrusted import read_json
+from unirex.judging.gather import dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging.predict import OWN, About, Clock, Judging, sources
+from unirex.methods.method import Stage
+from unirex.modeling import UnirexModel, load_model
+from unirex.text import line, say
+from unirex.training.assemble import Assembly, assemble
+from unirex.training.card import model_card, write_card
+from unirex.training.display import describe
+from unirex.training.footprint import footprint
+from unirex.training.launched import check_launch, end_with_launcher
+from unirex.training.loop import Progress, StoppedError, Training
+from unirex.training.memory import memory_ran_out
+from unirex.training.opening import alone, open_run, stored_config
+
+_LESS_MEMORY = "expected a smaller model, or smaller train.max_tokens, eval.max_tokens or eval.batch_size"
+
+
+def main(argv: Sequence[str], description: str) -> int:
+    """Runs `unirex.train`; returns its exit code.
+
+    0, 2 for bad input or too little memory, 3 for numbers that are not finite, 130 for Ctrl-C, 143 for SIGTERM.
+    """
+    disable_progress_bar()  # of loading and saving weights; the commands have their own
+    end_with_launcher()
+    try:
+        run(parse(argv, prog="unirex.train", description=description))
+    except (ValueError, OSError) as error:
+        return fail(error)
+    except FloatingPointError as error:
+        return fail(error, 3)
+    except (StoppedError, KeyboardInterrupt) as error:
+        complain(f"{str(error) or 'stopped'}; the same command with --resume true goes on from there")
+        return 128 + getattr(error, "signal", signal.SIGINT)
+    except (RuntimeError, MemoryError) as error:
+        if not memory_ran_out(error):
+            raise
+        return fail(ValueError(f"no memory: {error}; {_LESS_MEMORY}"))
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What every part of a run needs.
+
+    Attributes:
+        accelerator: the processes and their devices.
+        config: the settings.
+        folder: where everything is written.
+        parts: data, tokenizers, model and method.
+        judging: how the model is judged.
+    """
+
+    accelerator: Accelerator
+    config: RunConfig
+    folder: RunFolder
+    parts: Assembly
+    judging: Judging
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes and speaks."""
+        return bool(self.accelerator.is_main_process)
+
+
+def run(config: RunConfig) -> None:
+    """Trains, keeps the best model by the dev metric, and judges it on the chosen split."""
+    folder = RunFolder(config.output)
+    _check_trackers(config.train.trackers)
+    accelerator = Accelerator(
+        mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder.path
+    )
+    check_launch(accelerator)
+    with alone(accelerator, folder):
+        open_run(accelerator, config, folder)
+        made = _assemble(accelerator, config, folder)
+        if config.train.trackers:
+            accelerator.init_trackers("unirex", config={"yaml": to_yaml(config)})
+        started = time.perf_counter()
+        if config.trained is None:
+            progress = _fit(made)
+            seconds = time.perf_counter() - started
+        else:
+            progress, seconds = _borrow(made)
+        _finish(made, progress, seconds)
+        accelerator.end_training()
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    """Refuses a tracker that is not installed, which accelerate would leave out silently."""
+    installed = [str(tracker) for tracker in get_available_trackers()]
+    for name in names:
+        if name not in installed:
+            found = ", ".join(installed) or "none"
+            raise ValueError(f"train.trackers holds {name!r}, expected one that is installed ({found})")
+
+
+def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> Run:
+    set_seed(config.seed)
+    parts = assemble(config)
+    judging = Judging(
+        config=config.eval,
+        unit=config.method.unit,
+        word_score=config.method.word_score,
+        rationale_fraction=parts.rationale_fraction,
+        labels=parts.splits.labels,
+        about=About(
+            model=config.output,
+            data=config.data.short_name,
+            headline=config.data.headline,
+            choice=parts.model.config.choice,
+        ),
+    )
+    return Run(accelerator=accelerator, config=config, folder=folder, parts=parts, judging=judging)
+
+
+def _fit(run: Run) -> Progress:
+    """Trains all stages of the method and returns the progress of the last; a resumed run starts from its checkpoints.
+
+    When a stage ends, its best model is loaded. Stages before the last have folders of their own.
+    """
+    splits, tools, method = run.parts.splits, run.parts.tools, run.parts.method
+    train = tools.encode(splits.train, splits.labels)
+    if not splits.val:
+        raise ValueError(
+            f"data {run.config.data.short_name}: the val split is empty, expected instances to choose the model by"
+        )
+    dev = tools.encode(sample(splits.val, run.config.train.dev_limit, seed=run.config.data.seed), splits.labels)
+    if run.main:
+        describe(run.parts, train, dev, run.accelerator.num_processes)
+    stages = method.stages
+    progress = Progress()
+    for stage in stages:
+        folder = run.folder if stage is stages[-1] else run.folder.stage(stage.name)
+        if len(stages) > 1:
+            method.enter(stage.name)
+            if run.main:
+                folder.path.mkdir(parents=True, exist_ok=True)
+                say(f"stage {stage.name}")
+            run.accelerator.wait_for_everyone()
+        progress = _fit_stage(replace(run, folder=folder), stage, train, dev)
+        if run.main and stage is not stages[-1]:
+            cost = {"step_seconds": progress.seconds, "step_instances": progress.instances}
+            append_log(run.folder.path, {"event": "stage", "stage": stage.name, **cost})
+    return progress
+
+
+def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Progress:
+    """Trains one stage in its folder and leaves the method with the stage's best model.
+
+    Raises:
+        StoppedError: on Ctrl-C or SIGTERM, after the state was saved.
+        FloatingPointError: a loss, a gradient, the weights or the model's scores are not finite.
+    """
+    settings = replace(run.config.train, epochs=stage.epochs or run.config.train.epochs)
+    training = Training(run.accelerator, run.parts.method, train, settings, run.folder.path, seed=run.config.seed)
+    training.digests = _digests(run.config, run.parts)
+    if run.config.resume:
+        _resume(training)
+    with training.interruptible():
+        for epoch in training.epochs():
+            with training.explaining():
+                metrics = _on_dev(run, training.method, dev, epoch)
+            if training.improves(metrics) and run.main:
+                _save_model(run, training.bare_method.model)
+            training.end_epoch(metrics)
+    training.close()
+    checkpoint.check_model(run.folder.model)
+    run.parts.method.model.load_state_dict(load_model(run.folder.model).state_dict())
+    return training.progress
+
+
+def _digests(config: RunConfig, parts: Assembly) -> dict[str, str]:
+    """Digests of the training and dev data; a resumed run must find the same."""
+    where = config.data.path or config.data.source
+    splits = {"train": parts.splits.train, "val": parts.splits.val}
+    return {f"the {name} split of {where}": digest_of(examples) for name, examples in splits.items()}
+
+
+def _resume(training: Training) -> None:
+    """Goes on from the newest whole checkpoint in the run's folder, where there is one."""
+    newest, wrong = checkpoint.latest_whole(training.run)
+    if newest is None:
+        training.cut_log()
+        return
+    if wrong and training.accelerator.is_main_process:
+        say(line(f"warning: {wrong}; going on from {newest} instead"), error=True)
+    training.resume(newest)
+    if training.progress.best_epoch:  # refused now, not when training has ended
+        checkpoint.check_model(RunFolder(training.run).model)
+
+
+def _on_dev(run: Run, method: nn.Module, dev: EncodedSet, epoch: int) -> dict[str, float]:
+    """The dev metrics after an epoch, the same in every process; `best` is the one that picks the model."""
+    # Only the main perturbation, and those that the metric names, can change the choice; the others wait for the end.
+    wanted = run.config.train.best_metric
+    config = run.judging.config
+    how = tuple(how for place, how in enumerate(config.how) if place == 0 or how in wanted)
+    judging = replace(run.judging, config=replace(config, how=how))
+    tables = judge(run.accelerator, method, dev, judging, title=f"dev {epoch}")
+    if run.main:
+        warn_of_collapse(tables[OWN], f"dev {epoch}")
+    return dev_metrics(run.accelerator, tables, wanted)
+
+
+def _save_model(run: Run, model: UnirexModel) -> None:
+    """Saves model, tokenizers and model card so that the folder is complete or as it was before."""
+    with checkpoint.atomic_folder(run.folder.model) as temporary:
+        model.save_pretrained(temporary)
+        run.parts.tools.save(temporary)
+        write_card(temporary, model_card(run.config, run.parts))
+
+
+def _borrow(run: Run) -> tuple[Progress, float]:
+    """Takes the model of a finished run with the same training settings, and what its training cost.
+
+    Raises:
+        ValueError: that run is not finished, or its training settings differ.
+    """
+    source = RunFolder(str(run.config.trained))
+    ours, theirs = training_part(plain(run.config)), training_part(stored_config(source.config))
+    for key in sorted({*ours, *theirs}):
+        if ours.get(key) != theirs.get(key):
+            raise ValueError(f"--trained {source}: its {key} settings differ, expected a run with the same")
+    events = [read_json(line) for line in source.log.read_text(encoding="utf-8").splitlines()]
+    ends = [event for event in events if event.get("event") == "end"]
+    if not ends:
+        raise ValueError(f"--trained {source}: its log has no end, expected a finished run")
+    method = run.parts.method
+    method.model.load_state_dict(load_model(source.model).state_dict())
+    method.to(run.accelerator.device)
+    if run.main:
+        for event in events:
+            if event.get("event") == "stage":
+                append_log(run.folder.path, event)
+        _save_model(run, method.model)
+    end = ends[-1]
+    progress = Progress(
+        step=end["step"],
+        epoch=end.get("epoch", end["best_epoch"]),
+        best_epoch=end["best_epoch"],
+        seconds=end["step_seconds"],
+        instances=end["step_instances"],
+    )
+    return progress, float(end["train_seconds"])
+
+
+def _finish(run: Run, progress: Progress, seconds: float) -> None:
+    """Judges the best model and the controls on the chosen split, and writes and prints the result."""
+    config, parts, folder = run.config, run.parts, run.folder
+    split = config.eval.split if getattr(parts.splits, config.eval.split) else "val"
+    data = parts.tools.encode(getattr(parts.splits, split), parts.splits.labels)
+    with_controls = replace(run.judging, sources=sources(parts.method, config.eval))
+    started, clock = time.perf_counter(), Clock()
+    tables = judge(run.accelerator, parts.method, data, with_controls, title=split, clock=clock)
+    if not run.main:
+        return
+    paths = write_all(tables, folder)
+    end = {
+        "event": "end",
+        "step": progress.step,
+        "epoch": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "train_seconds": seconds,
+        "judge_seconds": time.perf_counter() - started,
+        "step_seconds": progress.seconds,
+        "step_instances": progress.instances,
+        "explain_seconds": clock.seconds,
+        "explain_instances": clock.instances,
+        "split": split,
+        **footprint(run.accelerator.device),
+    }
+    append_log(folder.path, end)
+    reports = dict(zip(tables, print_tables(tables, folder), strict=True))
+    write_card(folder.model, model_card(config, parts, reports, split))
+    main = {f"{split}/{metric.name}": metric.value for metric in reports[OWN].metrics if metric.main}
+    run.accelerator.log(main, step=progress.step)
+    say(
+        f"\n{config.data.short_name} {split}: {len(data)} instances; best epoch {progress.best_epoch} of "
+        f"{progress.epoch}; trained in {seconds:.0f} s\nmodel        {folder.model}\npredictions  {paths[0]}"
+    )

@@ -1,0 +1,117 @@
+"""Recipes by name: in the package, in folders of the user's own, and where there is none."""
+
+from pathlib import Path
+
+import pytest
+
+from unirex import evaluate, suite
+from unirex.config.command_line import config_first
+from unirex.config.recipes import PACKAGED, PARTS, SUITES, find_recipe, names
+from unirex.config.run import parse
+from unirex.suites.recipe import read_suite
+
+ROOT = Path(__file__).parents[1]
+
+
+def write(path: Path, content: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+def test_every_recipe_has_a_name_and_short_names_mean_one_file() -> None:
+    for path in PACKAGED.rglob("*.yaml"):
+        assert find_recipe(path.relative_to(PACKAGED).with_suffix("").as_posix()) == path
+    for inside in (PARTS, SUITES):
+        stems = [path.stem for part in inside for path in (PACKAGED / part).glob("*.yaml")]
+        assert len(set(stems)) == len(stems)
+        assert all(find_recipe(stem, inside=inside).stem == stem for stem in stems)
+
+
+def test_a_path_that_exists_wins_then_own_folders_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine, yours = (write(tmp_path / name / "data" / "sst.yaml", "seed: 1") for name in ("mine", "yours"))
+    folders = [str(tmp_path / "mine"), str(tmp_path / "yours")]
+    assert find_recipe("sst") == PACKAGED / "data" / "sst.yaml"
+    assert find_recipe("sst", folders) == find_recipe("data/sst", folders) == mine
+    assert find_recipe("sst", folders[1:]) == yours
+    write(tmp_path / "sst", "seed: 2")
+    assert find_recipe("sst", folders) == Path("sst")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("slm-pf", "no such file or recipe (did you mean slm-"),
+        ("recipes/quickstrat.yaml", "no such file or recipe (did you mean quickstart?)"),
+        ("../recipes/quickstart", "no such file or recipe"),
+        ("smoke", "no such file or recipe"),
+        ("own", "is a folder, expected a file or the name of a recipe"),
+    ],
+)
+def test_an_unknown_name_says_where_was_looked(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^--config ") as error:
+        config_first(["--config", name, "--include=own"])
+    assert str(error.value).startswith(f"--config {name}: {said}")
+    if "no such" in said:
+        assert str(error.value).endswith(
+            "; looked in the current folder and own and the recipes of unirex (unirex ls recipes)"
+        )
+    with pytest.raises(ValueError, match=r"^--include nowhere: no such folder$"):
+        config_first(["--config", "sst", "--include", "nowhere"])
+
+
+def test_train_reads_recipes_by_name(tmp_path: Path) -> None:
+    own = write(tmp_path / "ours.yaml", "train: {epochs: 3}\nseed: 5\n").parent
+    config = parse(
+        ["--seed=7", "--config", "toy", "--config=methods/slm-fp", "--config", "ours", "--include", str(own)],
+        prog="unirex.train", description="",
+    )  # fmt: skip
+    assert (config.data.source, config.method.name, config.model.extractor) == ("toy", "joint", "shared")
+    assert (config.train.epochs, config.seed) == (3, 7)
+
+
+def test_evaluate_reads_recipes_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = write(tmp_path / "ours.yaml", "data: {source: toy, labels: [a, b]}\neval: {batch_sise: 3}\n").parent
+    assert evaluate.main(["--model=x", "--config=ours", f"--include={own}"]) == 2
+    assert "eval.batch_sise" in capsys.readouterr().err
+    assert evaluate.main(["--model=x", "--config=tyo"]) == 2
+    assert "--config tyo: no such file or recipe (did you mean toy?)" in capsys.readouterr().err
+
+
+def test_a_suite_and_what_it_names_are_found_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "own" / "methods" / "mine.yaml", "method: {name: sgt}\n")
+    write(tmp_path / "own" / "suites" / "small.yaml",
+          "base: backbones/tiny\ndata: {toy: toy}\nmethods: {mine: [mine, ../methods/mine.yaml], slm: methods/slm-fp}\n"
+    )  # fmt: skip
+    made = read_suite("small", ["own"])
+    assert made.base == (PACKAGED / "backbones" / "tiny.yaml",)
+    assert made.methods["mine"].configs == (Path("own/methods/mine.yaml"),) * 2
+    assert made.methods["slm"].configs == (PACKAGED / "methods" / "slm-fp.yaml",)
+    assert suite.main(["small", "--include=own", "--dry-run"]) == 0
+    assert "toy/mine/0: to be run" in capsys.readouterr().out
+    write(tmp_path / "own" / "suites" / "small.yaml", "data: {toy: tyo}\nmethods: {slm: slm-fp}\n")
+    assert suite.main(["small", "--include=own"]) == 2
+    error = capsys.readouterr().err
+    assert "own/suites/small.yaml: data.toy: tyo: no such file or recipe (did you mean toy?)" in error
+    assert suite.main(["smok"]) == 2
+    assert "suite smok: no such file or recipe (did you mean smoke?)" in capsys.readouterr().err
+
+
+def test_results_of_a_suite_of_the_package_are_those_of_the_current_folder() -> None:
+    by_name, by_path = read_suite("evidence-dev"), read_suite(str(PACKAGED / "suites" / "evidence-dev.yaml"))
+    assert by_name.ledger == by_path.ledger == Path("results/evidence-dev.jsonl")
+
+
+def test_recipes_are_where_a_clone_has_them() -> None:
+    if not (ROOT / "recipes").exists():
+        pytest.skip("not a clone")
+    assert (ROOT / "recipes").resolve() == PACKAGED.resolve()
+    assert "data/sst" in names(ROOT / "recipes")
