@@ -48,13 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     and its number for a signal: 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1 (on Linux).
     """
     disable_progress_bar()  # of loading and saving weights; the commands have their own
+    end_with_launcher()
     stop = Stop()
     try:
-        with stop:
-            end_with_launcher()
-            config = parse(sys.argv[1:] if argv is None else argv, prog="unirex.train", description=__doc__ or "")
-            stop.limit(seconds_of(config.train.max_time))
-            run(config, stop)
+        config = parse(sys.argv[1:] if argv is None else argv, prog="unirex.train", description=__doc__ or "")
+        stop.limit(seconds_of(config.train.max_time))
+        run(config, stop)
     except (ValueError, OSError) as error:
         return fail(error)
     except FloatingPointError as error:
@@ -109,8 +108,9 @@ def run(config: RunConfig, stop: Stop) -> None:
         mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder.path
     )
     check_launch(accelerator)
-    stop.know(accelerator)
-    with alone(accelerator, folder):
+    # Not before: what connects the processes would not end for a signal that Python has to handle.
+    with stop, alone(accelerator, folder):
+        stop.know(accelerator)
         open_run(accelerator, config, folder)
         made = _assemble(accelerator, config, folder, stop)
         if config.train.trackers:

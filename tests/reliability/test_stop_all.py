@@ -105,7 +105,7 @@ def test_max_time_saves_and_ends(
     assert json.loads((run / "log.jsonl").read_text().splitlines()[-1])["cause"] == "train.max_time is over"
 
 
-@pytest.mark.parametrize("value", ["0", "-5", "01:60:00", "1:2:3:4", "soon", "1.5"])
+@pytest.mark.parametrize("value", ["0", "-5", "01:60:00", "01:2:3:4", "soon", "1.5"])
 def test_a_duration_that_is_none_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main([*TINY, "--output=nowhere", f"--train.max_time={value}"]) == 2
     error = capsys.readouterr().err

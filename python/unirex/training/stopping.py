@@ -23,6 +23,8 @@ _SIGNALS = [one for one in signal.Signals if one.name in ("SIGINT", "SIGTERM", "
 _ALARM = getattr(signal, "SIGALRM", None)
 _CODES = [*(128 + number for number in _SIGNALS), TIME_IS_OVER]
 _CAUSES: dict[int, str] = {**{128 + number: number.name for number in _SIGNALS}, TIME_IS_OVER: "train.max_time is over"}
+# How processes of one run tell each other, so that none tells it back.
+_TOLD = {int(signal.SIGRTMIN) + i: code for i, code in enumerate(_CODES)} if sys.platform == "linux" else {}
 _LOST = ("connection", "peer", "broken pipe", "nccl", "gloo")
 
 CAUSES = len(_CODES)
@@ -66,14 +68,18 @@ class Stop:
         """Asks to stop when that time is over."""
         if seconds is not None:
             self._until = time.monotonic() + seconds
-            if _ALARM in self._before:
-                signal.setitimer(signal.ITIMER_REAL, seconds)
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        if _ALARM in self._before and self._until < math.inf:
+            signal.setitimer(signal.ITIMER_REAL, max(0.001, self._until - time.monotonic()))
 
     def __enter__(self) -> "Stop":
         """Begins to hear."""
         with suppress(ValueError):  # not in the main thread: no signal arrives here
-            for number in _SIGNALS if _ALARM is None else [*_SIGNALS, _ALARM]:
+            for number in [*_SIGNALS, *_TOLD, *([] if _ALARM is None else [_ALARM])]:
                 self._before[number] = signal.signal(number, self._hear)
+        self._set_alarm()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -123,12 +129,13 @@ class Stop:
             if number == signal.SIGINT and time.monotonic() - self._asked_at > 1:
                 raise KeyboardInterrupt
             return
-        self.code = TIME_IS_OVER if number == _ALARM else 128 + number
+        self.code = TIME_IS_OVER if number == _ALARM else _TOLD.get(number, 128 + number)
         self._asked_at = time.monotonic()
         if self._at_once:
-            for pid in self._others:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, number)
+            for pid in self._others if number not in _TOLD else []:
+                for told in (told for told, code in _TOLD.items() if code == self.code):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, told)
             raise KeyboardInterrupt
 
 
