@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from reference.processes import end, start_two
-from reliability.test_stopped import TINY, begin, losses
+from reliability.test_stopped import SIGNALS, TINY, begin, losses
 from unirex import train
 from unirex.training import stopping
 from unirex.training.stopping import Stop
@@ -24,7 +24,6 @@ TWO = [
     sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
     "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", "-m", "unirex.train",
 ]  # fmt: skip
-SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]
 
 
 def stopped_at(run: Path) -> int:

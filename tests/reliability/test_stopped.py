@@ -27,6 +27,9 @@ LAUNCH = [
     "--dynamo_backend=no", "--main_process_port=0", "--cpu", "--num_processes=1",
 ]  # fmt: skip
 
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]
+"""Windows lacks the last."""
+
 
 def losses(run: Path) -> list[float]:
     log = run / "log.jsonl"
@@ -44,7 +47,7 @@ def begin(run: Path, output: Path, ended: Callable[[], int | None]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", SIGNALS[1:])
 def test_a_signal_saves_as_ctrl_c_does(number: signal.Signals, tmp_path: Path) -> None:
     run, output = tmp_path / "run", tmp_path / "output"
     long = [*TINY, "--train.epochs=500", "--train.lr=0.001", f"--output={run}"]
@@ -58,7 +61,7 @@ def test_a_signal_saves_as_ctrl_c_does(number: signal.Signals, tmp_path: Path) -
     assert (run / "checkpoints" / f"step-{done:08d}").is_dir()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_in_the_last_dev_evaluation_is_obeyed(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
