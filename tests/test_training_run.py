@@ -15,8 +15,9 @@ from reference.loop import fit as fit_with
 from test_training import make
 from unirex.config.run import TrainConfig
 from unirex.disk import checkpoint
-from unirex.training.loop import Progress, StoppedError, Training
+from unirex.training.loop import Progress, Training
 from unirex.training.optimizer import adamw
+from unirex.training.stopping import Stop, StoppedError
 
 SHORT = ["--data.toy.n_train=20", "--train.batch_size=8", "--train.epochs=2", "--train.patience=null"]
 """Two epochs of three steps, of 8, 8 and 4 instances."""
@@ -68,9 +69,9 @@ def test_a_resumed_run_ends_as_if_it_had_gone_on(tmp_path: Path) -> None:
         return step(index)
 
     cut._step = stop_in_the_fifth  # type: ignore[method-assign]
-    with pytest.raises(StoppedError, match="stopped after step 5") as stopped:
+    with pytest.raises(StoppedError, match=r"stopped after step 5 \(SIGTERM\)"):
         fit(cut)
-    assert stopped.value.signal == signal.SIGTERM
+    assert lines(tmp_path / "cut", event="stopped") == [{"event": "stopped", "step": 5, "cause": "SIGTERM"}]
     found = checkpoint.latest(tmp_path / "cut")
     assert found is not None
     assert found.name == "step-00000005"
@@ -89,18 +90,18 @@ def test_the_first_signal_ends_the_step_and_a_later_interrupt_ends_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training, now = started(tmp_path), [100.0]
-    monkeypatch.setattr("unirex.training.loop.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("unirex.training.stopping.time.monotonic", lambda: now[0])
     before = signal.getsignal(signal.SIGINT)
-    with training.interruptible():
+    with Stop() as stop, training.interruptible(stop):
         os.kill(os.getpid(), signal.SIGINT)
-        assert training._stop == signal.SIGINT
+        assert stop.code == 128 + signal.SIGINT
         assert training._counts([])[1]
         now[0] += 0.9  # what a launcher passes on
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
         now[0] += 5
         signal.raise_signal(signal.SIGTERM)
-        assert training._stop == signal.SIGINT
+        assert stop.code == 128 + signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
@@ -202,7 +203,7 @@ def test_counts_and_shares_are_those_of_all_processes(tmp_path: Path, monkeypatc
     assert (alone.instances, both.instances) == (6, 12)
     assert both.gold_tokens == 2 * alone.gold_tokens > 0
     assert training._share(np.arange(5)).tolist() == [0, 2, 4]
-    training._stop = signal.SIGTERM
+    training._stop.code = 128 + signal.SIGTERM
     assert training._counts([])[1]
 
 

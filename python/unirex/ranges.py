@@ -1,5 +1,6 @@
 """Types of settings that say which numbers they take, and the one check of them."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf
@@ -49,6 +50,29 @@ def check_ranges(section: str, config: object) -> None:
             for value in values:
                 if value is not None and not wanted.holds(value):
                     raise ValueError(f"{section}.{name} {verb} {value}, expected {wanted.expected}")
+
+
+def seconds_of(duration: int | str | None, key: str = "") -> int | None:
+    """The seconds of a duration: a number of them, hours:minutes:seconds or minutes:seconds.
+
+    YAML reads the latter two as numbers of seconds too, unless they begin with 0.
+
+    Args:
+        duration: as a person wrote it; None stays None.
+        key: its name in messages.
+
+    >>> seconds_of("01:30:00"), seconds_of("1:30"), seconds_of(90)
+    (5400, 90, 90)
+    """
+    if duration is None:
+        return None
+    found = 0
+    if re.fullmatch(r"\d{1,7}(:[0-5]?\d){0,2}", str(duration), flags=re.ASCII):
+        for part in str(duration).split(":"):
+            found = 60 * found + int(part)
+    if not found:
+        raise ValueError(f"{key} is {duration!r}, expected seconds or hours:minutes:seconds, at least 1 second")
+    return found
 
 
 def _ranges(kind: Any) -> Iterator[Range]:

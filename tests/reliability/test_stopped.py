@@ -27,6 +27,9 @@ LAUNCH = [
     "--dynamo_backend=no", "--main_process_port=0", "--cpu", "--num_processes=1",
 ]  # fmt: skip
 
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]
+"""Windows lacks the last."""
+
 
 def losses(run: Path) -> list[float]:
     log = run / "log.jsonl"
@@ -44,20 +47,21 @@ def begin(run: Path, output: Path, ended: Callable[[], int | None]) -> None:
         time.sleep(0.02)
 
 
-def test_sigterm_saves_as_ctrl_c_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", SIGNALS[1:])
+def test_a_signal_saves_as_ctrl_c_does(number: signal.Signals, tmp_path: Path) -> None:
     run, output = tmp_path / "run", tmp_path / "output"
     long = [*TINY, "--train.epochs=500", "--train.lr=0.001", f"--output={run}"]
     process = start(train.main, long, output=output)
     begin(run, output, lambda: process.exitcode)
-    process.terminate()
+    os.kill(int(process.pid or 0), number)
     codes, error = end(process, seconds=60), output.read_text()
-    assert codes == [128 + signal.SIGTERM], error
+    assert codes == [128 + number], error
     done = len(losses(run))
-    assert f"stopped after step {done}; the same command with --resume true goes on from there" in error
+    assert f"stopped after step {done} ({number.name}); the same command with --resume true goes on from there" in error
     assert (run / "checkpoints" / f"step-{done:08d}").is_dir()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_in_the_last_dev_evaluation_is_obeyed(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,7 +74,7 @@ def test_a_signal_in_the_last_dev_evaluation_is_obeyed(
 
     monkeypatch.setattr(training.Training, "improves", interrupted)
     assert train.main([*TINY, f"--output={run}"]) == 128 + number
-    assert "stopped after step 2; the same command with --resume true" in capsys.readouterr().err
+    assert f"stopped after step 2 ({number.name}); the same command with --resume true" in capsys.readouterr().err
     assert not (run / "metrics.json").exists()
     monkeypatch.undo()
     assert train.main([*TINY, f"--output={run}", "--resume=true"]) == 0
@@ -91,7 +95,7 @@ def test_a_ctrl_c_that_a_launcher_passes_on_too_is_one(
 
     monkeypatch.setattr(training.Training, "_step", interrupted)
     assert train.main([*TINY, f"--output={run}"]) == 130
-    assert "stopped after step 1; " in capsys.readouterr().err
+    assert "stopped after step 1 (SIGINT); " in capsys.readouterr().err
     assert (run / "checkpoints" / "step-00000001").is_dir()
 
 
@@ -102,12 +106,12 @@ def test_a_second_ctrl_c_ends_at_once(
 
     def interrupted(self: training.Training, index: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
-        self._stopped_at -= 2
+        self._stop._asked_at -= 2
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(training.Training, "_step", interrupted)
     assert train.main([*TINY, f"--output={run}"]) == 130
-    assert "stopped; the same command" in capsys.readouterr().err
+    assert "stopped (SIGINT); the same command" in capsys.readouterr().err
     assert not (run / "checkpoints").exists()
 
 

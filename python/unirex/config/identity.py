@@ -11,7 +11,11 @@ from unirex.text import NOW, with_current_keys
 FREE = ("output", "resume", "overwrite", "trained")
 """Settings that say where a run lies and how it is started, and do not change its result."""
 
-_FREE_INSIDE = {"data": ("cache",), "train": ("log_every", "save_every", "trackers")}
+_FREE_INSIDE = {"data": ("cache",), "train": ("log_every", "save_every", "trackers", "max_time")}
+
+RESUMABLE = ("train.max_tokens", "eval.split")
+"""Settings that a run may be resumed with other values of: training does not depend on them, but for its rounding."""
+
 _DATA = "UNIREX_DATA"
 _TASK_METRICS = ("headline", "accuracy", "macro_f1")
 _TASK_FAMILIES = ("f1:", "precision:", "recall:")
@@ -84,10 +88,12 @@ def difference(
 ) -> tuple[str, Any, Any] | None:
     """The first setting in which two configurations differ, and both its values; None if there is none.
 
+    Settings that do not change a run's result are not compared.
+
     Args:
         stored: one of them, as read from YAML.
         now: the other.
-        free: settings that may differ, in addition to those of `FREE`.
+        free: other settings that may differ.
 
     >>> difference({"seed": 0, "train": {"lr": 0.1}}, {"seed": 0, "train": {"lr": 0.2}})
     ('train.lr', 0.1, 0.2)
@@ -96,7 +102,8 @@ def difference(
         old, new = stored.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             for name in sorted({*old, *new}):
-                if f"{key}.{name}" not in free and old.get(name) != new.get(name):
+                skipped = name in _FREE_INSIDE.get(key, ()) or f"{key}.{name}" in free
+                if not skipped and old.get(name) != new.get(name):
                     return f"{key}.{name}", old.get(name), new.get(name)
         elif old != new:
             return key, old, new

@@ -18,7 +18,7 @@ from unirex.extractors.build import ExtractorKind
 from unirex.judging.settings import EvalConfig
 from unirex.methods import METHODS, find_method
 from unirex.methods.method import MethodConfig
-from unirex.ranges import BelowOne, Count, NotNegative, Positive, Range, Share, check_ranges
+from unirex.ranges import BelowOne, Count, NotNegative, Positive, Range, Share, check_ranges, seconds_of
 from unirex.text import NOW, suggest
 
 
@@ -110,6 +110,8 @@ class TrainConfig:
         save_every: steps between checkpoints, in addition to the one after each epoch; None = none.
         dev_limit: most dev instances scored after each epoch, a sample drawn from `data.seed`; None = all.
         trackers: tensorboard, wandb, trackio: any that accelerate knows and that is installed.
+        max_time: how long a start of the run may last, from its beginning, in seconds or as hours:minutes:seconds; then
+            it saves and ends with exit code 124. None = no bound.
     """
 
     epochs: Count = 10
@@ -133,10 +135,12 @@ class TrainConfig:
     save_every: Count | None = None
     dev_limit: Count | None = None
     trackers: tuple[str, ...] = ()
+    max_time: int | str | None = None
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
         check_ranges("train", self)
+        seconds_of(self.max_time, "train.max_time")
 
 
 @dataclass(frozen=True, kw_only=True)

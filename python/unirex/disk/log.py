@@ -39,7 +39,8 @@ def _outlasts(line: str, step: int, epochs: int) -> bool:
     """Whether a line of the log was written before a state, so that training will not write it again.
 
     A checkpoint may be saved between the last step of an epoch and the epoch's dev metrics. The line "out of memory"
-    names the step before the one that failed. "end" comes after every checkpoint.
+    names the step before the one that failed. "end" comes after every checkpoint, and "stopped" is over once training
+    goes on.
     """
     try:
         entry = json.loads(line)
@@ -48,7 +49,7 @@ def _outlasts(line: str, step: int, epochs: int) -> bool:
             return int(entry["epoch"]) <= epochs
         if event == "out of memory":
             return int(entry["step"]) < step
-        return event == "stage" or (event != "end" and int(entry["step"]) <= step)
+        return event == "stage" or (event not in ("end", "stopped") and int(entry["step"]) <= step)
     except (ValueError, KeyError, TypeError, AttributeError):
         return False
 

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -270,17 +270,17 @@ def _locked(run: Planned, stop: threading.Event) -> Iterator[tuple[int, ...]]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a suite as Ctrl-C does."""
+    """SIGTERM and SIGUSR1 end a suite as Ctrl-C does."""
 
     def handle(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    try:
-        before = signal.signal(signal.SIGTERM, handle)
-    except ValueError:  # not in the main thread
-        yield
-        return
+    before = {}
+    with suppress(ValueError):  # not in the main thread
+        for number in filter(None, (signal.SIGTERM, getattr(signal, "SIGUSR1", None))):
+            before[number] = signal.signal(number, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

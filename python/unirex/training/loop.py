@@ -1,13 +1,11 @@
 """The optimization: global batches, counts taken over all of them, exact resume."""
 
 import math
-import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -27,15 +25,8 @@ from unirex.training.display import TrainingBar
 from unirex.training.memory import checkpoint_layers, memory_ran_out
 from unirex.training.optimizer import adamw, learning_rate, uncorrected
 from unirex.training.schedule import epoch_batches
+from unirex.training.stopping import CAUSES, Stop, StoppedError
 from unirex.training.watch import Watch
-
-
-class StoppedError(Exception):
-    """A signal (Ctrl-C, SIGTERM) stopped training, which has saved its state."""
-
-    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
-        super().__init__(message)
-        self.signal = number
 
 
 @dataclass(kw_only=True)
@@ -70,7 +61,7 @@ class Progress:
 class Training:
     """Trains a method on one set, epoch by epoch.
 
-        with training.interruptible():
+        with Stop() as stop, training.interruptible(stop):
             for epoch in training.epochs():
                 metrics = ...  # on the dev split
                 if training.improves(metrics):
@@ -106,8 +97,7 @@ class Training:
         self.digests: Mapping[str, str] = {}
         self.interval = Interval()
         self._weights: dict[str, float] = {}  # of the running step
-        self._stop = 0  # the signal that asked for it
-        self._stopped_at = 0.0
+        self._stop = Stop()
         self._ahead: Ahead[list[Batch]] | None = None
         self._last = np.array([], dtype=np.int64)
         self._bar: TrainingBar
@@ -119,32 +109,17 @@ class Training:
         return method
 
     @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """Shows progress; the first Ctrl-C, or SIGTERM, ends the running step and saves, a second Ctrl-C ends at once.
-
-        A launcher repeats the Ctrl-C that the terminal sends to every process, so a repeat within a second is ignored.
-        """
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self._stop and number == signal.SIGINT and time.monotonic() - self._stopped_at > 1:
-                raise KeyboardInterrupt
-            if not self._stop:
-                self._stop, self._stopped_at = number, time.monotonic()
-
-        before = {}
-        with suppress(ValueError):  # not in the main thread: no Ctrl-C arrives here
-            before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            with TrainingBar(
-                total=self.total_steps,
-                initial=self.progress.step,
-                instances=len(self.data) * self.config.epochs / max(1, self.total_steps),
-                main=self.accelerator.is_main_process,
-            ) as self._bar:
-                yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def interruptible(self, stop: Stop) -> Iterator[None]:
+        """Shows progress; what asks to stop ends the running step and saves."""
+        self._stop = stop
+        bar = TrainingBar(
+            total=self.total_steps,
+            initial=self.progress.step,
+            instances=len(self.data) * self.config.epochs / max(1, self.total_steps),
+            main=self.accelerator.is_main_process,
+        )
+        with stop.after_step(), bar as self._bar:
+            yield
 
     def epochs(self) -> Iterator[int]:
         """Trains until the last epoch or until patience runs out, and yields the number of each finished epoch."""
@@ -189,7 +164,10 @@ class Training:
             self.save()
 
     def _stopped(self) -> StoppedError:
-        return StoppedError(f"stopped after step {self.progress.step}", self._stop or signal.SIGINT)
+        step, cause = self.progress.step, self._stop.cause
+        if self.accelerator.is_main_process:
+            append_log(self.run, {"event": "stopped", "step": step, "cause": cause})
+        return StoppedError(f"stopped after step {step} ({cause})")
 
     def _step(self, index: NDArray[np.int64]) -> tuple[dict[str, Tensor], bool]:
         """One optimizer step on a global batch: this process's share of each term's mean, and whether to stop."""
@@ -288,11 +266,11 @@ class Training:
 
     def _counts(self, micro: list[Batch]) -> tuple[Counts, bool]:
         """The counts of the global batch, and whether any process was asked to stop."""
-        local = torch.zeros(5, dtype=torch.float64)
+        local = torch.zeros(4 + CAUSES, dtype=torch.float64)
         for batch in micro:
             local[:4] += Counts.of(batch)
-        local[4] = bool(self._stop)
-        instances, tokens, positive, rows, stop = self._total(local).tolist()
+        self._stop.note(local[4:])
+        instances, tokens, positive, rows, *causes = self._total(local).tolist()
         counts = Counts(
             instances=instances,
             gold_tokens=tokens,
@@ -300,7 +278,7 @@ class Training:
             gold_rows=rows,
             progress=self.progress.step / self.total_steps,
         )
-        return counts, stop > 0
+        return counts, self._stop.agreed(causes)
 
     def _set_lr(self) -> float:
         lr = learning_rate(self.progress.step, self.total_steps, self.config)

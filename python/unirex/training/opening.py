@@ -8,7 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from unirex.config.checks import unread
-from unirex.config.identity import difference, filled, renamed
+from unirex.config.identity import RESUMABLE, difference, filled, renamed
 from unirex.config.run import RunConfig, parse, plain, to_yaml
 from unirex.disk import checkpoint
 from unirex.disk.atomic import atomic_write
@@ -68,7 +68,7 @@ def _check_same(before: Mapping[str, Any], config: RunConfig, stored: Path) -> N
     One that the stored file does not know had its default then.
     """
     now, defaults = plain(config), plain(parse([f"--method.name={config.method.name}"], prog="", description=""))
-    found = difference(filled(before, defaults), now, {"data.cache", *unread(config)})
+    found = difference(filled(before, defaults), now, {*RESUMABLE, *unread(config)})
     if found is not None:
         key, old, new = found
         raise ValueError(f"--resume: {key} is {new!r}, expected {old!r} as in {stored}")

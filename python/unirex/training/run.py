@@ -25,15 +25,17 @@ from unirex.judging.gather import dev_metrics, judge, print_tables, warn_of_coll
 from unirex.judging.predict import OWN, About, Clock, Judging, sources
 from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel, load_model
+from unirex.ranges import seconds_of
 from unirex.text import line, say
 from unirex.training.assemble import Assembly, assemble
 from unirex.training.card import model_card, write_card
 from unirex.training.display import describe
 from unirex.training.footprint import footprint
 from unirex.training.launched import check_launch, end_with_launcher
-from unirex.training.loop import Progress, StoppedError, Training
+from unirex.training.loop import Progress, Training
 from unirex.training.memory import memory_ran_out
 from unirex.training.opening import alone, open_run, stored_config
+from unirex.training.stopping import Stop, StoppedError
 
 _LESS_MEMORY = "expected a smaller model, or smaller train.max_tokens, eval.max_tokens or eval.batch_size"
 
@@ -41,24 +43,34 @@ _LESS_MEMORY = "expected a smaller model, or smaller train.max_tokens, eval.max_
 def main(argv: Sequence[str], description: str) -> int:
     """Runs `unirex.train`; returns its exit code.
 
-    0, 2 for bad input or too little memory, 3 for numbers that are not finite, 130 for Ctrl-C, 143 for SIGTERM.
+    0, 2 for bad input or too little memory, 3 for numbers that are not finite, 124 when `train.max_time` is over, 128
+    and its number for a signal: 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1 (on Linux).
     """
     disable_progress_bar()  # of loading and saving weights; the commands have their own
     end_with_launcher()
+    stop = Stop()
     try:
-        run(parse(argv, prog="unirex.train", description=description))
+        config = parse(argv, prog="unirex.train", description=description)
+        stop.limit(seconds_of(config.train.max_time))
+        run(config, stop)
     except (ValueError, OSError) as error:
         return fail(error)
     except FloatingPointError as error:
         return fail(error, 3)
     except (StoppedError, KeyboardInterrupt) as error:
-        complain(f"{str(error) or 'stopped'}; the same command with --resume true goes on from there")
-        return 128 + getattr(error, "signal", signal.SIGINT)
+        return _stopped(str(error), stop)
     except (RuntimeError, MemoryError) as error:
+        if stop.explains(error):
+            return _stopped("", stop)
         if not memory_ran_out(error):
             raise
         return fail(ValueError(f"no memory: {error}; {_LESS_MEMORY}"))
     return 0
+
+
+def _stopped(message: str, stop: Stop) -> int:
+    complain(f"{message or f'stopped ({stop.cause})'}; the same command with --resume true goes on from there")
+    return stop.code or 128 + signal.SIGINT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +83,7 @@ class Run:
         folder: where everything is written.
         parts: data, tokenizers, model and method.
         judging: how the model is judged.
+        stop: what asks it to stop.
     """
 
     accelerator: Accelerator
@@ -78,6 +91,7 @@ class Run:
     folder: RunFolder
     parts: Assembly
     judging: Judging
+    stop: Stop
 
     @property
     def main(self) -> bool:
@@ -85,7 +99,7 @@ class Run:
         return bool(self.accelerator.is_main_process)
 
 
-def run(config: RunConfig) -> None:
+def run(config: RunConfig, stop: Stop) -> None:
     """Trains, keeps the best model by the dev metric, and judges it on the chosen split."""
     folder = RunFolder(config.output)
     _check_trackers(config.train.trackers)
@@ -93,9 +107,11 @@ def run(config: RunConfig) -> None:
         mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder.path
     )
     check_launch(accelerator)
-    with alone(accelerator, folder):
+    # Not before: what connects the processes would not end for a signal that Python has to handle.
+    with stop, alone(accelerator, folder):
+        stop.know(accelerator)
         open_run(accelerator, config, folder)
-        made = _assemble(accelerator, config, folder)
+        made = _assemble(accelerator, config, folder, stop)
         if config.train.trackers:
             accelerator.init_trackers("unirex", config={"yaml": to_yaml(config)})
         started = time.perf_counter()
@@ -117,7 +133,7 @@ def _check_trackers(names: Sequence[str]) -> None:
             raise ValueError(f"train.trackers holds {name!r}, expected one that is installed ({found})")
 
 
-def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> Run:
+def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder, stop: Stop) -> Run:
     set_seed(config.seed)
     parts = assemble(config)
     judging = Judging(
@@ -133,7 +149,7 @@ def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder) ->
             choice=parts.model.config.choice,
         ),
     )
-    return Run(accelerator=accelerator, config=config, folder=folder, parts=parts, judging=judging)
+    return Run(accelerator=accelerator, config=config, folder=folder, parts=parts, judging=judging, stop=stop)
 
 
 def _fit(run: Run) -> Progress:
@@ -171,7 +187,7 @@ def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Pr
     """Trains one stage in its folder and leaves the method with the stage's best model.
 
     Raises:
-        StoppedError: on Ctrl-C or SIGTERM, after the state was saved.
+        StoppedError: asked to stop, after the state was saved.
         FloatingPointError: a loss, a gradient, the weights or the model's scores are not finite.
     """
     settings = replace(run.config.train, epochs=stage.epochs or run.config.train.epochs)
@@ -179,7 +195,7 @@ def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Pr
     training.digests = _digests(run.config, run.parts)
     if run.config.resume:
         _resume(training)
-    with training.interruptible():
+    with training.interruptible(run.stop):
         for epoch in training.epochs():
             with training.explaining():
                 metrics = _on_dev(run, training.method, dev, epoch)

@@ -1,0 +1,115 @@
+"""Settings that do not change a result may change on resume, and the run ends as one that nothing interrupted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+
+from reliability.test_stopped import losses
+from unirex import train
+from unirex.config.identity import determining
+from unirex.config.run import parse, plain
+from unirex.suites.plan import told_difference
+from unirex.training.loop import Training
+
+TINY = [
+    "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.random.hidden_size=32",
+    "--train.lr=0.001", "--train.batch_size=24", "--train.log_every=1", "--train.epochs=2",
+]  # fmt: skip
+SAME = ["--train.save_every=2", "--train.log_every=2", "--train.trackers=[tensorboard]", "--train.max_time=1:00:00"]
+
+
+def last_weights(run: Path) -> dict[str, Any]:
+    """The weights and the optimizer's moments after the last step."""
+    files = sorted((run / "checkpoints" / "step-00000006").glob("*.safetensors"))
+    assert files
+    return {f"{path.name} {name}": value for path in files for name, value in load_file(path).items()}
+
+
+def left(run: Path) -> dict[str, Any]:
+    """What a run came to, but for the lines of the log between epochs; its weights are those after the last step."""
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return {
+        "weights": {name: value.tobytes() for name, value in last_weights(run).items()},
+        "dev": [line for line in log if line.get("event") == "dev"],
+        "events": [line["event"] for line in log if "event" in line],
+        "predictions": json.dumps(pq.read_table(run / "predictions.parquet").drop_columns("model").to_pylist()),
+    }
+
+
+def cut(run: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> None:
+    """Trains four of the six steps."""
+    step = Training._step
+
+    def stop_in_the_fourth(self: Training, index: Any) -> Any:
+        terms, _ = step(self, index)
+        return terms, self.progress.step == 3
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "_step", stop_in_the_fourth)
+        assert train.main([*TINY, *more, f"--output={run}"]) == 130
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    assert train.main([*TINY, f"--output={run}"]) == 0
+    return left(run)
+
+
+@pytest.mark.parametrize("setting", [*SAME, "--data.cache=CACHE"])
+def test_a_setting_without_effect_may_change(
+    setting: str, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "tensorboard" in setting:
+        pytest.importorskip("tensorboard")
+    run = tmp_path / "run"
+    cut(run, monkeypatch)
+    changed = setting.replace("CACHE", str(tmp_path / "cache"))
+    assert train.main([*TINY, changed, f"--output={run}", "--resume=true"]) == 0
+    assert left(run) == whole
+    name = setting.partition("=")[0].rpartition(".")[2]
+    assert name in (run / "config.yaml").read_text()
+
+
+def test_another_split_may_be_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert train.main([*TINY, "--eval.split=val", f"--output={whole}"]) == 0
+    cut(run, monkeypatch)
+    assert train.main([*TINY, "--eval.split=val", f"--output={run}", "--resume=true"]) == 0
+    assert left(run) == left(whole)
+    assert len(json.loads(left(run)["predictions"])) == 21
+
+
+def test_smaller_micro_batches_change_only_the_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dry = ["--model.dropout=0", "--model.backbone_dropout=0"]  # what is dropped depends on the micro-batches
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert train.main([*TINY, *dry, f"--output={whole}"]) == 0
+    cut(run, monkeypatch, *dry)
+    assert train.main([*TINY, *dry, "--train.max_tokens=100", f"--output={run}", "--resume=true"]) == 0
+    one, two = (losses(folder) for folder in (whole, run))
+    assert len(two) == 6
+    assert two == pytest.approx(one, rel=1e-4)
+    assert two[:4] == one[:4]
+    assert last_weights(run).keys() == last_weights(whole).keys()
+
+
+@pytest.mark.parametrize("setting", ["--train.lr=0.002", "--train.accumulation=2", "--eval.seed=7", "--data.seed=3"])
+def test_what_changes_a_result_is_refused(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    cut(run, monkeypatch)
+    capsys.readouterr()
+    assert train.main([*TINY, setting, f"--output={run}", "--resume=true"]) == 2
+    assert f"error: --resume: {setting[2:].partition('=')[0]} is " in capsys.readouterr().err
+
+
+def test_the_time_is_no_part_of_what_a_run_is() -> None:
+    one, other = (plain(parse([*TINY, *more], prog="", description="")) for more in ([], ["--train.max_time=60"]))
+    assert determining(one) == determining(other)
+    assert told_difference(one, other) is None
+    assert one != other
