@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
 from unirex.data.collate import Rows, drop_padding
 from unirex.disk.untrusted import refuse_code
-from unirex.encoder.families import can_drop, family_inputs, fix_attention, position_offset, positions_of
-from unirex.encoder.gates import Gate, take_gates
+from unirex.encoder.families import auto_class, can_drop, family_inputs, fix_attention, position_offset, positions_of
 from unirex.encoder.packing import Packed, pack, packs, run_packed
+from unirex.encoder.softmax_gates import run_gated
 
 Pooling = Literal["pooler", "first", "mean", "last"]
 """How a row becomes one vector: by the backbone's pooler, its first token, the mean of the visible, or the last."""
@@ -49,13 +49,7 @@ def encode_padded(
 ) -> tuple[Tensor, Tensor | None]:
     """What `encode` gives, hidden tokens masked in place."""
     inputs = _inputs(backbone, rows, embeddings_BLD)
-    if rows.gates_BL is None:
-        output = backbone(**inputs)
-    else:
-        take_gates(backbone)
-        gate = inputs["gate"] = Gate(rows.gates_BL)
-        output = backbone(**inputs)
-        gate.check_used(backbone)
+    output = backbone(**inputs) if rows.gates_BL is None else run_gated(backbone, rows.gates_BL, inputs)
     return output.last_hidden_state, getattr(output, "pooler_output", None)
 
 
@@ -64,7 +58,7 @@ def bare_backbone(settings: dict[str, Any]) -> PreTrainedModel:
     refuse_code(settings, "backbone")
     config = AutoConfig.for_model(**settings)
     fix_attention(config)
-    model: PreTrainedModel = AutoModel.from_config(config, trust_remote_code=False)
+    model: PreTrainedModel = auto_class(config).from_config(config, trust_remote_code=False)
     return model
 
 
