@@ -61,6 +61,11 @@ def gates_by_softmax(config: PretrainedConfig) -> bool:
     return config.model_type in _ADD_TO_SCORES
 
 
+def recomputes_gates(model_type: str) -> bool:
+    """Whether layers that are recomputed can have gates; those of t5 save other tensors the second time."""
+    return model_type not in _ENCODER_ALONE
+
+
 def shape_of(model_type: str, longest: int, head_width: int) -> dict[str, int]:
     """The settings of a new backbone by which the family says how long a row may be, or how wide a head is."""
     return {"d_head": head_width} if model_type in _ANY_LENGTH else {"max_position_embeddings": longest}

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
+from unirex.encoder.families import recomputes_gates
 from unirex.encoder.gates import Gate, take_gates
 
 _SOFTMAXES = frozenset({torch.softmax, F.softmax, Tensor.softmax})
@@ -112,6 +113,9 @@ def run_gated(backbone: PreTrainedModel, gates_BL: Tensor, inputs: dict[str, Any
         ValueError: its attention cannot be gated.
     """
     take_gates(backbone)
+    kind = backbone.config.model_type
+    if backbone.training and backbone.is_gradient_checkpointing and not recomputes_gates(kind):
+        raise ValueError(f"train.gradient_checkpointing is true, expected false for model type {kind} with gates")
     gate = Gate(gates_BL)
     if backbone.config._attn_implementation == "eager":
         with _Gating(gate):
