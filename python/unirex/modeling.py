@@ -20,6 +20,7 @@ from unirex.data.collate import Batch, Rows
 from unirex.disk.untrusted import naming, read_json, refuse_code
 from unirex.disk.weights import allow_new_pooler, quiet, refuse_parts
 from unirex.encoder.backbone import Pooling, bare_backbone, encode, freeze_pooler
+from unirex.encoder.families import auto_class
 from unirex.extractors.build import build_extractor
 from unirex.extractors.head import HeadKind, init_linear
 from unirex.extractors.row_classifier import RowClassifier
@@ -238,9 +239,9 @@ def load_backbone(path: str) -> PreTrainedModel:
     Raises:
         ValueError: the folder, and which of its tensors are missing (a pooler may be) or of another shape.
     """
-    read_config(path)
+    kind = auto_class(read_config(path))
     with naming(path), quiet():
-        model, found = AutoModel.from_pretrained(
+        model, found = kind.from_pretrained(
             path,
             use_safetensors=True,
             trust_remote_code=False,

@@ -5,20 +5,28 @@ encoder in which every token attends to every other and positions enter by `posi
 tokens are dropped, and the rows packed into one sequence; elsewhere they are masked in place.
 """
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
 from unirex.data.collate import Rows, drop_padding
 from unirex.disk.untrusted import refuse_code
-from unirex.encoder.families import can_drop, family_inputs, fix_attention, position_offset, positions_of
-from unirex.encoder.gates import Gate, take_gates
+from unirex.encoder.families import (
+    auto_class,
+    can_drop,
+    family_inputs,
+    fix_attention,
+    position_offset,
+    positions_of,
+)
+from unirex.encoder.gates import exchanges_attention
 from unirex.encoder.packing import Packed, pack, packs, run_packed
+from unirex.encoder.softmax_gates import run_gated
 from unirex.encoder.visible_linear import VisibleLinear
 
 Pooling = Literal["pooler", "first", "mean", "last"]
@@ -51,13 +59,7 @@ def encode_padded(
 ) -> tuple[Tensor, Tensor | None]:
     """What `encode` gives, hidden tokens masked in place."""
     inputs = _inputs(backbone, rows, embeddings_BLD)
-    if rows.gates_BL is None:
-        output = backbone(**inputs)
-    else:
-        take_gates(backbone)
-        gate = inputs["gate"] = Gate(rows.gates_BL)
-        output = backbone(**inputs)
-        gate.check_used(backbone)
+    output = backbone(**inputs) if rows.gates_BL is None else run_gated(backbone, rows.gates_BL, inputs)
     return output.last_hidden_state, getattr(output, "pooler_output", None)
 
 
@@ -66,7 +68,7 @@ def bare_backbone(settings: dict[str, Any]) -> PreTrainedModel:
     refuse_code(settings, "backbone")
     config = AutoConfig.for_model(**settings)
     fix_attention(config)
-    model: PreTrainedModel = AutoModel.from_config(config, trust_remote_code=False)
+    model: PreTrainedModel = auto_class(config).from_config(config, trust_remote_code=False)
     return model
 
 
@@ -162,11 +164,19 @@ def encode_pooled(backbone: PreTrainedModel, rows: Rows, pooling: Pooling, *, ma
     pooled = []
     for index in passes:
         part = drop_padding(rows.take(_on(rows, index)), max(1, int(lengths[index].max())))
-        # What follows reads visible tokens alone, and the first of each row.
-        with nullcontext() if part.gates_BL is None else VisibleLinear(part.visible_BL * part.gates_BL):
+        with nullcontext() if part.gates_BL is None else _shorter(backbone, part.visible_BL * part.gates_BL):
             hidden_BLD, pooler_BD = encode_padded(backbone, part)
         pooled.append(pool(hidden_BLD, pooler_BD, part.visible_BL, pooling, part.gates_BL))
     return torch.cat(pooled)[_on(rows, np.argsort(np.concatenate(passes)))]
+
+
+def _shorter(backbone: PreTrainedModel, gate_BL: Tensor) -> AbstractContextManager[object]:
+    """A backward pass without hidden tokens: a row's vector is made of visible ones, or of the first.
+
+    Not where softmaxes are gated: such families have linear layers on other things than tokens (relative positions),
+    which may be of the shape of a batch of rows.
+    """
+    return VisibleLinear(gate_BL) if exchanges_attention(backbone) else nullcontext()
 
 
 def can_pack(backbone: PreTrainedModel) -> bool:

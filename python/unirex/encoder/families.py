@@ -1,11 +1,11 @@
 """What is known of the families of models, by their model type; the only place that names one."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import PretrainedConfig
+from transformers import AutoModel, AutoModelForTextEncoding, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from unirex.data.collate import Rows
@@ -20,7 +20,55 @@ _COUNT_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-rob
 # Decoders that count the visible tokens unless they are given positions: what is hidden would move the others.
 _COUNT_VISIBLE = frozenset({"opt"})
 
+# Pairs of encoder and decoder whose encoder the library loads by itself.
+_ENCODER_ALONE = frozenset({"t5", "mt5", "umt5"})
+# Tokenizers of these put nothing before a text, but a token of their own after it.
+_END_ANSWERS = _ENCODER_ALONE | {"xlnet"}
+# Relative positions only; their configuration refuses a longest row.
+_ANY_LENGTH = frozenset({"xlnet"})
+# They add masks or positions of their own to the scores, which an exchanged attention does not expect.
+_ADD_TO_SCORES = _ENCODER_ALONE | {"layoutlm"}
+_NEVER_EXACT = {"funnel": "it pools neighboring tokens, so that a hidden one acts"}
+
 _WITH_POOLER = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "albert", "ernie", "big_bird"})
+
+
+def check_family(model_type: str) -> None:
+    """Raises ValueError for a family in which hiding cannot be exact, whatever the configuration."""
+    if reason := _NEVER_EXACT.get(model_type):
+        raise ValueError(f"model type {model_type}: {reason}; expected an encoder in which only attention mixes tokens")
+
+
+def auto_class(config: PretrainedConfig) -> Any:
+    """The class that loads a backbone: of t5 and its like the encoder alone.
+
+    Raises:
+        ValueError: a family that is refused, or a pair of encoder and decoder.
+    """
+    check_family(config.model_type)
+    if config.model_type in _ENCODER_ALONE:
+        return AutoModelForTextEncoding
+    if getattr(config, "is_encoder_decoder", False):
+        raise ValueError(
+            f"model type {config.model_type}: a pair of encoder and decoder, expected an encoder, a decoder, or one of "
+            f"{', '.join(sorted(_ENCODER_ALONE))}, whose encoder is used alone"
+        )
+    return AutoModel
+
+
+def gates_by_softmax(config: PretrainedConfig) -> bool:
+    """Whether the attention cannot be exchanged for a gated one, although the library says so."""
+    return config.model_type in _ADD_TO_SCORES
+
+
+def recomputes_gates(model_type: str) -> bool:
+    """Whether layers that are recomputed can have gates; those of t5 save other tensors the second time."""
+    return model_type not in _ENCODER_ALONE
+
+
+def shape_of(model_type: str, longest: int, head_width: int) -> dict[str, int]:
+    """The settings of a new backbone by which the family says how long a row may be, or how wide a head is."""
+    return {"d_head": head_width} if model_type in _ANY_LENGTH else {"max_position_embeddings": longest}
 
 
 def position_offset(config: PretrainedConfig) -> int | None:
@@ -72,7 +120,7 @@ def positions_of(rows: Rows) -> Tensor:
 def longest_row(config: PretrainedConfig) -> int | None:
     """Most tokens that the backbone's positions allow; None = any number."""
     positions: int | None = getattr(config, "max_position_embeddings", None)
-    return None if not positions else positions - (position_offset(config) or 0)
+    return None if not positions or positions < 0 else positions - (position_offset(config) or 0)
 
 
 def is_causal(config: PretrainedConfig) -> bool:
@@ -85,7 +133,10 @@ def is_causal(config: PretrainedConfig) -> bool:
 
 
 def usual_pooling(config: PretrainedConfig) -> Literal["pooler", "first", "last"]:
-    """How a row becomes one vector by default: the pooler if there is one, a decoder's last token, else the first."""
+    """How a row becomes one vector the pooler if there is one, else the last token where it answers, or the first.
+
+    The last token answers in a decoder, and where the tokenizer has a token of its own only there.
+    """
     if config.model_type in _WITH_POOLER:
         return "pooler"
-    return "last" if is_causal(config) else "first"
+    return "last" if config.model_type in _END_ANSWERS or is_causal(config) else "first"

@@ -12,6 +12,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from unirex.encoder.families import gates_by_softmax
 from unirex.encoder.fused_gates import Visible, fused_gated_attention, visible
 
 NAME = "unirex_gated"
@@ -42,7 +43,7 @@ class Gate:
     def check_used(self, backbone: PreTrainedModel) -> None:
         """Raises ValueError where no attention layer has used the gates."""
         if self.layers == 0:
-            raise ValueError(_refusal(backbone))
+            raise ValueError(f"{_refusal(backbone)} (no layer of it weighs tokens by a softmax over a whole row)")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -206,21 +207,30 @@ def forbid_gates(backbone: PreTrainedModel, reason: str) -> None:
     _FORBIDDEN[backbone.config.model_type] = reason
 
 
+def exchanges_attention(backbone: PreTrainedModel) -> bool:
+    """Whether the attention of a backbone is, or can be, exchanged for a gated one."""
+    return backbone.config._attn_implementation in ("sdpa", NAME) and not gates_by_softmax(backbone.config)
+
+
 def take_gates(backbone: PreTrainedModel) -> None:
     """Makes a backbone use `attention` from here on; without a gate it computes what it did before.
 
+    Eager attention stays: `unirex.encoder.softmax_gates` gates its softmaxes.
+
     Raises:
-        ValueError: its attention is not exchangeable, or gates are forbidden.
+        ValueError: its attention is of another kind, or gates are forbidden.
     """
     if reason := _FORBIDDEN.get(backbone.config.model_type):
         raise ValueError(f"{_refusal(backbone)} ({reason})")
-    if backbone.config._attn_implementation == NAME:
+    kind = backbone.config._attn_implementation
+    if kind in (NAME, "eager"):
         return
-    if backbone.config._attn_implementation != "sdpa":
-        raise ValueError(f"{_refusal(backbone)} (its attention is {backbone.config._attn_implementation}, not sdpa)")
-    backbone.set_attn_implementation(NAME)
-    if backbone.config._attn_implementation != NAME:
-        raise ValueError(_refusal(backbone))
+    if kind != "sdpa":
+        raise ValueError(f"{_refusal(backbone)} (its attention is {kind}, expected sdpa or eager)")
+    wanted = "eager" if gates_by_softmax(backbone.config) else NAME
+    backbone.set_attn_implementation(wanted)
+    if backbone.config._attn_implementation != wanted:
+        raise ValueError(f"{_refusal(backbone)} (it cannot be exchanged)")
 
 
 def _refusal(backbone: PreTrainedModel) -> str:

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from unirex.data.collate import Batch, FillTokens, Rows, drop_padding
 from unirex.encoder.backbone import plan_passes, reach
 from unirex.encoder.families import family_inputs, is_causal
-from unirex.encoder.gates import Gate, take_gates
+from unirex.encoder.softmax_gates import run_gated
 from unirex.extractors.attribution import Attribution, AttributionConfig, attribute
 from unirex.extractors.target import Target
 from unirex.methods.method import Explainable, Explanation
@@ -33,13 +33,9 @@ def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Te
     inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long(), **family_inputs(model.config, rows)}
     if getattr(model.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = rows.token_types_BL
-    content = {"input_ids": rows.input_ids_BL} if embeddings_BLD is None else {"inputs_embeds": embeddings_BLD}
-    if rows.gates_BL is not None:
-        take_gates(model)
-        inputs["gate"] = Gate(rows.gates_BL)
-    logits_BC: Tensor = model(**inputs, **content).logits
-    if rows.gates_BL is not None:
-        inputs["gate"].check_used(model)
+    inputs |= {"input_ids": rows.input_ids_BL} if embeddings_BLD is None else {"inputs_embeds": embeddings_BLD}
+    output = model(**inputs) if rows.gates_BL is None else run_gated(model, rows.gates_BL, inputs)
+    logits_BC: Tensor = output.logits
     return logits_BC.float()
 
 

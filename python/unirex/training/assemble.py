@@ -14,7 +14,7 @@ from unirex.data.source import DataConfig, label_names, load_split
 from unirex.data.tables import parsed_once
 from unirex.data.tokenization import build_tokenizer, load_tokenizer, resolve_path
 from unirex.data.tools import Tools
-from unirex.encoder.families import LONGEST, longest_row, usual_pooling
+from unirex.encoder.families import LONGEST, check_family, longest_row, shape_of, usual_pooling
 from unirex.encoder.probe import check_model
 from unirex.methods import find_method
 from unirex.methods.method import Method
@@ -140,6 +140,7 @@ def _run_settings(config: RunConfig, tools: Tools, rationale_fraction: float) ->
 
 def _random_backbone(config: ModelConfig, tools: Tools) -> dict[str, Any]:
     random = config.random
+    check_family(random.model_type)
     settings = AutoConfig.for_model(
         random.model_type,
         vocab_size=len(tools.tokenizer),
@@ -147,7 +148,7 @@ def _random_backbone(config: ModelConfig, tools: Tools) -> dict[str, Any]:
         num_hidden_layers=random.num_hidden_layers,
         num_attention_heads=random.num_attention_heads,
         intermediate_size=random.intermediate_size,
-        max_position_embeddings=tools.max_length + 8,
+        **shape_of(random.model_type, tools.max_length + 8, random.hidden_size // random.num_attention_heads),
         pad_token_id=tools.tokenizer.pad_token_id,
     )
     content: dict[str, Any] = settings.to_dict()

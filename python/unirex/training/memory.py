@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from unirex.encoder.softmax_gates import recomputing
+
 
 def checkpoint_layers(method: nn.Module) -> None:
     """Makes every backbone in a method keep only the hidden states between its layers, and compute the rest twice.
@@ -20,7 +22,7 @@ def checkpoint_layers(method: nn.Module) -> None:
                 )
             # Renamed in later versions of transformers.
             enable = getattr(module, "activation_checkpointing_enable", module.gradient_checkpointing_enable)
-            enable({"use_reentrant": False})
+            enable({"use_reentrant": False, "context_fn": recomputing})
 
 
 def memory_ran_out(error: Exception) -> bool:
