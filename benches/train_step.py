@@ -4,7 +4,6 @@
     python benches/train_step.py --device cuda            # GPU: BERT-base, the lengths of four data sets, bfloat16
     python benches/train_step.py --processes              # one process of two threads, two of one
     python benches/train_step.py --explain                # explaining a corpus: instances a second
-    python benches/train_step.py --gated --threads 1      # CPU: the default recipe beside slm-fp, by length
 
 The paper's step is written here from the definitions: rows padded to the data set's longest, one full-length pass for
 the input and two for each fraction (hidden tokens masked), then all of them again without gradient for the training
@@ -36,8 +35,6 @@ from transformers import AutoConfig
 
 from unirex.config.run import TrainConfig
 from unirex.data.collate import Batch, FillTokens, Rows
-from unirex.encoder import backbone as passes
-from unirex.encoder import gates
 from unirex.extractors.attribution import AttributionConfig
 from unirex.methods.joint import Joint, JointConfig
 from unirex.methods.method import Counts
@@ -345,51 +342,6 @@ def compare(name: str, args: argparse.Namespace) -> None:
     report(entries, tokens, args.device)
 
 
-class PlainGates(OurStep):
-    """The same with gates by plain operations: every weight of attention in float32, linear layers on all tokens."""
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        kept = gates.visible, passes.VisibleLinear
-        gates.visible, passes.VisibleLinear = lambda _: [], lambda _: contextlib.nullcontext()
-        try:
-            return super().losses(batch)
-        finally:
-            gates.visible, passes.VisibleLinear = kept
-
-
-def gated(args: argparse.Namespace) -> None:
-    """What gradients through the selection cost: one sampled fraction, four rows, no dropout."""
-    relaxed = {
-        "estimator": "logistic",
-        "suff_criterion": "kl",
-        "comp_criterion": "probability",
-        "plaus_criterion": "ranking",
-    }
-    for length in (128, 512, 1000):
-        shape = Shape(batch=4, longest=length, low=length - 1, high=length)
-        batches = drawn_batches(shape, args.rounds)
-        model = make_model(args.encoder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-        entries = []
-        for title, kind, settings in (
-            ("gated, plain operations", PlainGates, relaxed),
-            ("gated", OurStep, relaxed),
-            ("slm-fp", OurStep, {}),
-        ):
-            copied = copy.deepcopy(model)
-            step = kind(copied, 1, **settings)
-            entries.append(Timed(title, step, copied, adamw(step.method, TrainConfig()), args))
-            entries[-1].run(batches[0], count=False)
-        for batch in batches:
-            for entry in entries:
-                entry.run(batch, count=True)
-        print(f"{length} tokens, {args.encoder}, {torch.get_num_threads()} threads")
-        report(entries, 4 * length, "cpu")
-        plain, fused, slm = (statistics.median(entry.cpu) for entry in entries)
-        memory = [entry.peak / entries[2].peak for entry in entries]
-        print(f"  x slm-fp, processor time: plain {plain / slm:.2f}, gated {fused / slm:.2f}; "
-              f"memory: plain {memory[0]:.2f}, gated {memory[1]:.2f}")  # fmt: skip
-
-
 def report(entries: list[Timed], tokens: float, device: str) -> None:
     print(f"  {tokens:.0f} tokens in the full inputs of a batch, mean of {len(entries[0].wall)}")
     print(f"  {'step':22} {'ms':>8} {'ratio':>6} {'CPU ms':>8} {'ratio':>6} {'host ms':>8} {'tokens/s':>9} {'+GiB':>6}")
@@ -498,7 +450,6 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="of --processes")
     parser.add_argument("--processes", action="store_true", help="compare one process with two instead")
     parser.add_argument("--explain", action="store_true", help="time explaining a corpus instead")
-    parser.add_argument("--gated", action="store_true", help="compare the default recipe with slm-fp instead")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     on_gpu = args.device == "cuda"
@@ -513,8 +464,6 @@ def main() -> None:
         processes(args)
     elif args.explain:
         explain(args)
-    elif args.gated:
-        gated(args)
     else:
         for name in args.shapes:
             compare(name, args)
