@@ -46,7 +46,10 @@ class VisibleLinear(TorchFunctionMode):
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, places_T: Tensor) -> Tensor:
-        ctx.save_for_backward(states, weight, places_T)
+        # A wide input is kept by this layer alone, so that only what is visible of it need be; others share theirs.
+        ctx.kept = states.shape[-1] > weight.shape[0]
+        ctx.save_for_backward(states.flatten(0, 1)[places_T] if ctx.kept else states, weight, places_T)
+        ctx.shape = states.shape
         return F.linear(states, weight, bias)
 
     @staticmethod
@@ -56,10 +59,10 @@ class _Linear(torch.autograd.Function):
         grad_TD = grads[0].flatten(0, 1)[places_T]
         by_states = by_weight = by_bias = None
         if ctx.needs_input_grad[0]:
-            by_states = torch.zeros_like(states, memory_format=torch.contiguous_format)
-            by_states.view(-1, states.shape[-1])[places_T] = grad_TD @ weight
+            by_states = states.new_zeros(ctx.shape)
+            by_states.view(-1, ctx.shape[-1])[places_T] = grad_TD @ weight
         if ctx.needs_input_grad[1]:
-            by_weight = grad_TD.T @ states.flatten(0, 1)[places_T]
+            by_weight = grad_TD.T @ (states if ctx.kept else states.flatten(0, 1)[places_T])
         if ctx.needs_input_grad[2]:
             by_bias = grad_TD.sum(0)
         return by_states, by_weight, by_bias, None
