@@ -119,7 +119,7 @@ def test_time_ends_an_evaluation_at_once(
 ) -> None:
     finish, run = training_run._finish, tmp_path / "run"
 
-    def late(made: train.Run, *arguments: Any) -> None:
+    def late(made: training_run.Run, *arguments: Any) -> None:
         made.stop.limit(0.01)
         time.sleep(5)
         finish(made, *arguments)
