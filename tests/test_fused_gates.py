@@ -91,6 +91,12 @@ def test_half_precision_keeps_the_gates_gradient(monkeypatch: pytest.MonkeyPatch
         assert torch.cosine_similarity(x.float().flatten(), y.float().flatten(), dim=0) > 0.999
 
 
+def test_a_mask_without_heads_is_a_mask_of_pairs() -> None:
+    query, key, value = states(2, 2, 1, 4)
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    assert torch.equal(gated_attention(query, key, value, torch.ones(2, 1), mask, 0.5), value)
+
+
 @pytest.mark.parametrize("case", ["nothing is seen", "dropout", "a mask of pairs"])
 def test_what_the_kernels_cannot_do_takes_the_plain_way(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> torch.Tensor:

@@ -12,13 +12,12 @@ import random
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from toy_runs import TINY, result, same, sound, start, wait
+from toy_runs import TINY, result, same, sound, start, wait, whole
 
 
 def main() -> int:
@@ -29,13 +28,7 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=0, help="seconds in which the others may end by themselves")
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    work = Path(tempfile.mkdtemp(prefix="unirex-kills-"))
-    began = time.monotonic()
-    codes = wait(start([*TINY, f"--output={work / 'whole'}"], options.processes, work / "whole.log"))
-    length = time.monotonic() - began
-    if any(codes):
-        print((work / "whole.log").read_text())
-        return 1
+    work, length = whole("unirex-kills-", options.processes)
     expected = result(work / "whole")
     kills, lives, runs, wrong = 0, 0, 0, 0
     at: Counter[str] = Counter()

@@ -12,14 +12,13 @@ import random
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from toy_runs import TINY, result, same, sound, start, wait
+from toy_runs import TINY, result, same, sound, start, wait, whole
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 STEPS = 12
@@ -33,13 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    work = Path(tempfile.mkdtemp(prefix="unirex-signals-"))
-    began = time.monotonic()
-    codes = wait(start([*TINY, f"--output={work / 'whole'}"], options.processes, work / "whole.log"))
-    length = time.monotonic() - began
-    if any(codes):
-        print((work / "whole.log").read_text())
-        return 1
+    work, length = whole("unirex-signals-", options.processes)
     expected = ending(work / "whole")
     tries: Counter[tuple[str, str]] = Counter()
     sent = runs = wrong = 0

@@ -63,7 +63,7 @@ class Seen:
 
 def _seen(gate_BL: Tensor, mask: Tensor | None) -> Seen:
     """Gates and mask, in one where the mask hides a token from every query or from none, as padding is hidden."""
-    if mask is not None and mask.dtype == torch.bool and mask.shape[1] == 1:
+    if mask is not None and mask.dtype == torch.bool and mask.dim() == 4 and mask.shape[1] == 1:
         first = mask[:, :, :1]
         if mask.shape[2] == 1 or bool((mask == first).all()):
             gate_BL, mask = gate_BL * first[:, 0, 0], None
