@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from test_backbone import backbone, random_rows
+from test_families import EXCHANGED, build, rows_of
 from unirex.encoder import backbone as passes
 from unirex.encoder import gates
 from unirex.encoder.backbone import encode_pooled
+from unirex.encoder.families import usual_pooling
 from unirex.encoder.fused_gates import fused_gated_attention, visible
 from unirex.encoder.gates import gated_attention
 from unirex.encoder.visible_linear import VisibleLinear
@@ -157,3 +159,22 @@ def test_linear_layers_leave_hidden_tokens_out_of_the_backward_pass() -> None:
     shown = (gate > 0) | (torch.arange(4) == 0)
     assert torch.allclose(found[shown], layer.weight.sum(0).expand(5, 3))
     assert (found[~shown] == 0).all()
+
+
+@pytest.mark.parametrize("kind", EXCHANGED)
+def test_every_family_has_the_gradients_of_plain_gates_and_layers(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, (rows, gate) = build(kind).double(), rows_of()
+    gate = gate.double().requires_grad_()
+    pooling = usual_pooling(model.config)
+    leaves = [gate, *model.parameters()]
+
+    def gradients() -> list[torch.Tensor | None]:
+        pooled = encode_pooled(model, replace(rows, gates_BL=gate), pooling)
+        return list(torch.autograd.grad(pooled.square().sum(), leaves, allow_unused=True))
+
+    quick = gradients()
+    monkeypatch.setattr(passes, "VisibleLinear", lambda _: nullcontext())
+    for x, y in zip(quick, gradients(), strict=True):
+        assert (x is None) == (y is None)
+        if x is not None and y is not None:
+            assert (x - y).norm() <= 1e-6 * y.norm() + 1e-9
