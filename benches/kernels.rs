@@ -5,7 +5,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use unirex::align::{Spans, align, link};
 use unirex::ragged::{Ragged, even_offsets};
 use unirex::topk::{rationales, word_rationales};
-use unirex::word_scores::{Pooling, to_words};
+use unirex::word_scores::Pooling;
 
 const ROWS: usize = 4096;
 const WIDTH: usize = 512;
@@ -65,23 +65,15 @@ fn alignment(c: &mut Criterion) {
     let [token_offsets, word_offsets, text_offsets] =
         [tokens[0].len(), WIDTH, letters.len()].map(|length| even_offsets(ROWS, length));
     let text = letters.repeat(ROWS);
-    let scores: Vec<f32> = (0..starts.len()).map(|i| (i % 97) as f32).collect();
     let tokens = [&starts[..], &ends, &token_offsets];
     let words = [&word_starts[..], &word_ends, &word_offsets];
     let aligned = || {
         let text = Ragged::new("text", &text, &text_offsets)?;
         align(&Spans::new("tokens", tokens)?, &text, &Spans::new("words", words)?, ONE)
     };
-    let word_of: Vec<i32> = aligned().map(|found| found.tokens[..starts.len()].to_vec()).unwrap_or_default();
     let mut group = c.benchmark_group("alignment, 4096 x 512 words");
     group.throughput(Throughput::Elements(word_starts.len() as u64)).sample_size(20);
     group.bench_function("words of tokens", |b| b.iter(aligned));
-    group.bench_function("scores to words", |b| {
-        b.iter(|| {
-            let scores = Ragged::new("scores", &scores, &token_offsets)?;
-            to_words(&scores, &Ragged::new("words", &word_of, &token_offsets)?, &word_offsets, Pooling::Mean, ONE)
-        });
-    });
     group.bench_function("links to another tokenizer", |b| {
         b.iter(|| link(&Spans::new("targets", tokens)?, &Spans::new("sources", words)?, ONE));
     });

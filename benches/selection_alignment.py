@@ -126,16 +126,6 @@ def loop_over_offsets(tokens, text, words):
     return found
 
 
-def loop_over_words(scores, words, n_words):
-    """Mean score of each word of one row."""
-    sums, counts = [0.0] * n_words, [0] * n_words
-    for score, word in zip(scores, words, strict=True):
-        if word >= 0:
-            sums[word] += score
-            counts[word] += 1
-    return [total / count if count else float("nan") for total, count in zip(sums, counts, strict=True)]
-
-
 def alignment():
     tokens, text, text_offsets, words = word_rows(ROWS_OF_WORDS)
     few = 128
@@ -154,23 +144,6 @@ def alignment():
     }
     work = {f"Python loop ({few} rows)": n_few}
     table("words of tokens from offsets", best(calls), ours="unirex, one thread", units=n, unit="words", work=work)
-
-    scores = np.random.default_rng(0).standard_normal(len(word_of), dtype=np.float32)
-    width = int(tokens[2][1])
-    rows = [
-        (scores[i * width : (i + 1) * width].tolist(), word_of[i * width : (i + 1) * width].tolist(), WIDTH)
-        for i in range(few)
-    ]
-    flat = (word_of + np.repeat(words[2][:-1], width)).astype(np.int64)
-    args = (scores, word_of, tokens[2], words[2], "mean")
-    expected = _rust.scores_to_words(*args)
-    np.testing.assert_allclose(expected[:WIDTH], loop_over_words(*rows[0]), rtol=1e-6)
-    calls = {
-        "unirex, one thread": lambda: _rust.scores_to_words(*args, threads=1),
-        "numpy bincount": lambda: np.bincount(flat, scores, n) / np.bincount(flat, minlength=n),
-        f"Python loop ({few} rows)": lambda: [loop_over_words(*row) for row in rows],
-    }
-    table("mean score of words from word ids", best(calls), ours="unirex, one thread", units=n, unit="words", work=work)
 
 
 def tokenising():

@@ -354,39 +354,5 @@ impl Ordered {
     }
 }
 
-/// Which words are marked, given marked stretches of the text: those of whose characters a share above `threshold`
-/// (0 or more, below 1) is marked.
-///
-/// Words are in order, not empty and apart; the marked stretches may overlap and come in any order.
-pub fn marked_words(marked: &Spans<'_>, words: &Spans<'_>, threshold: f64) -> Result<Vec<bool>> {
-    marked.as_many_rows(words.len(), "words")?;
-    if !(0.0..1.0).contains(&threshold) {
-        let expected = "0 or more and below 1";
-        return Err(Error::BadParameter { name: "threshold", found: threshold.to_string(), expected });
-    }
-    let mut out = vec![false; words.starts.values().len()];
-    for row in 0..words.len() {
-        let (starts, ends) = marked.row(row)?;
-        let mut stretches: Vec<(i64, i64)> = starts.iter().copied().zip(ends.iter().copied()).collect();
-        stretches.sort_unstable();
-        stretches.dedup_by(|next, kept| {
-            let touches = next.0 <= kept.1;
-            if touches {
-                kept.1 = kept.1.max(next.1);
-            }
-            touches
-        });
-        let first = words.starts.offsets()[row] as usize;
-        let (starts, ends) = words.words(row, i64::MAX)?;
-        for ((out, &start), &end) in out[first..].iter_mut().zip(starts).zip(ends) {
-            let from = stretches.partition_point(|stretch| stretch.1 <= start);
-            let near = stretches[from..].iter().take_while(|stretch| stretch.0 < end);
-            let letters: i64 = near.map(|stretch| stretch.1.min(end) - stretch.0.max(start)).sum();
-            *out = letters as f64 > threshold * (end - start) as f64;
-        }
-    }
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,9 @@
-//! Scores carried from tokens to words and back.
+//! How the scores of a word's tokens become its own, and values of words those of their tokens.
 
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::pool;
-use crate::ragged::{Ragged, blocks, split};
-
-/// Tokens a thread should have to itself: below it a hand-over costs more than it saves.
-const TOKENS_A_TASK: i64 = 1 << 14;
+use crate::ragged::Ragged;
 
 /// How the scores of a word's tokens become the score of the word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,66 +75,9 @@ impl Pooled {
     }
 }
 
-/// Word scores from token scores, the words of all rows one after another; NaN for a word without tokens.
-///
-/// `words` has the shape of `scores` and holds the word of each token, negative = none; row i has
-/// `word_offsets[i + 1] - word_offsets[i]` words. Scores of no word are ignored, NaN included.
-pub fn to_words(
-    scores: &Ragged<'_, f32>,
-    words: &Ragged<'_, i32>,
-    word_offsets: &[i64],
-    how: Pooling,
-    threads: Option<usize>,
-) -> Result<Vec<f32>> {
-    scores.same_shape("scores", words, "words")?;
-    let mut out = Vec::new();
-    let n_words = word_offsets.last().copied().unwrap_or(0).max(0) as usize;
-    out.try_reserve_exact(n_words).map_err(|_| {
-        let expected = "as many words as fit into memory";
-        Error::BadParameter { name: "word_offsets", found: n_words.to_string(), expected }
-    })?;
-    out.resize(n_words, f32::NAN);
-    Ragged::new("word_offsets", &out, word_offsets)?.as_many_rows("word_offsets", scores.len(), "scores")?;
-    let blocks = blocks(scores.offsets(), TOKENS_A_TASK);
-    let tasks = blocks.iter().cloned().zip(split(&mut out, word_offsets, &blocks)).collect();
-    pool::each(threads, tasks, |(rows, mut out): (_, &mut [f32])| {
-        let mut pooled = Vec::new();
-        for row in rows {
-            let n = (word_offsets[row + 1] - word_offsets[row]) as usize;
-            let (here, rest) = std::mem::take(&mut out).split_at_mut(n);
-            out = rest;
-            pooled.clear();
-            pooled.resize(n, Pooled::default());
-            pool_row(row, scores.row(row), words.row(row), how, &mut pooled)?;
-            for (out, word) in here.iter_mut().zip(&pooled) {
-                *out = word.score(how) as f32;
-            }
-        }
-        Ok(())
-    })?;
-    Ok(out)
-}
-
-fn pool_row(row: usize, scores: &[f32], words: &[i32], how: Pooling, pooled: &mut [Pooled]) -> Result<()> {
-    for (index, (&score, &word)) in scores.iter().zip(words).enumerate() {
-        if word < 0 {
-            continue;
-        }
-        let Some(pooled) = pooled.get_mut(word as usize) else {
-            let expected = "a word of the row";
-            return Err(Error::BadValue { row, name: "words", index, found: f64::from(word), expected });
-        };
-        if score.is_nan() {
-            return Err(Error::BadValue { row, name: "scores", index, found: f64::NAN, expected: "a number" });
-        }
-        pooled.add(f64::from(score), how);
-    }
-    Ok(())
-}
-
 /// Every token's value, that of its word; `fill` for a token of no word.
 ///
-/// `words` as in [`to_words`].
+/// `words` holds the word of each token, negative = none.
 pub fn to_tokens(values: &Ragged<'_, f32>, words: &Ragged<'_, i32>, fill: f32) -> Result<Vec<f32>> {
     values.as_many_rows("values", words.len(), "words")?;
     let mut out = vec![fill; words.values().len()];
@@ -161,43 +100,17 @@ pub fn to_tokens(values: &Ragged<'_, f32>, words: &Ragged<'_, i32>, fill: f32) -
 mod tests {
     use super::*;
 
-    const SCORES: [f32; 6] = [f32::NAN, 1.0, 5.0, 3.0, -2.0, -4.0];
-    const WORDS: [i32; 6] = [-1, 0, 0, 0, 2, 1];
-    const OFFSETS: [i64; 3] = [0, 4, 6];
-    const WORD_OFFSETS: [i64; 3] = [0, 2, 5];
-
-    fn pooled(how: Pooling) -> Result<Vec<f32>> {
-        let scores = Ragged::new("scores", &SCORES, &OFFSETS)?;
-        to_words(&scores, &Ragged::new("words", &WORDS, &OFFSETS)?, &WORD_OFFSETS, how, None)
-    }
-
     #[test]
-    fn pools_by_word_and_says_which_have_no_token() -> Result<()> {
-        for (how, first) in [(Pooling::Max, 5.0), (Pooling::Mean, 3.0), (Pooling::Sum, 9.0), (Pooling::First, 1.0)] {
-            let found = pooled(how)?;
-            assert_eq!((found[0], found[3], found[4]), (first, -4.0, -2.0));
-            assert!(found[1].is_nan() && found[2].is_nan());
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn comes_back_to_the_tokens() -> Result<()> {
-        let values = pooled(Pooling::Max)?;
-        let words = Ragged::new("words", &WORDS, &OFFSETS)?;
-        let back = to_tokens(&Ragged::new("values", &values, &WORD_OFFSETS)?, &words, 0.0)?;
-        assert_eq!(back, [0.0, 5.0, 5.0, 5.0, -2.0, -4.0]);
+    fn a_token_has_the_value_of_its_word() -> Result<()> {
+        let words = Ragged::new("words", &[-1, 0, 0, 0, 2, 1], &[0, 4, 6])?;
+        let values = Ragged::new("values", &[5.0, f32::NAN, f32::NAN, -4.0, -2.0], &[0, 2, 5])?;
+        assert_eq!(to_tokens(&values, &words, 0.0)?, [0.0, 5.0, 5.0, 5.0, -2.0, -4.0]);
         Ok(())
     }
 
     #[test]
     fn refuses_words_that_are_not_there() -> Result<()> {
-        let scores = Ragged::new("scores", &[1.0_f32, 2.0], &[0, 2])?;
         let words = Ragged::new("words", &[0, 1], &[0, 2])?;
-        let error = to_words(&scores, &words, &[0, 1], Pooling::Max, None).err().map(|e| e.to_string());
-        assert_eq!(error.as_deref(), Some("row 0: words[1] is 1, expected a word of the row"));
-        assert!(to_words(&scores, &words, &[0], Pooling::Max, None).is_err());
-        assert!(to_words(&scores, &words, &[0, i64::MAX], Pooling::Max, None).is_err());
         assert!("median".parse::<Pooling>().is_err());
         let error = to_tokens(&Ragged::new("values", &[1.0], &[0, 1])?, &words, 0.0).err().map(|e| e.to_string());
         assert_eq!(error.as_deref(), Some("row 0: words[1] is 1, expected a word of the row"));

@@ -1,9 +1,9 @@
-//! Words, tokens and marked stretches at any places of any text.
+//! Words and tokens at any places of any text.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use unirex::align::{Spans, align, link, marked_words};
+use unirex::align::{Spans, align, link};
 use unirex::ragged::Ragged;
 
 #[derive(Arbitrary, Debug)]
@@ -18,7 +18,6 @@ struct Case {
     rows: Vec<Row>,
     /// One place of one array is replaced by this, which may be anything.
     wild: Option<(u8, u8, i64)>,
-    threshold: f64,
 }
 
 /// A character of every kind that matters: letters, white space of several sorts, and no character at all.
@@ -63,7 +62,6 @@ fuzz_target!(|case: Case| {
     ) else {
         return;
     };
-    let _ = marked_words(&tokens, &words, case.threshold);
     if let Ok(found) = align(&tokens, &text, &words, Some(1)) {
         let n = from.len();
         assert_eq!(found.tokens.len(), 3 * n);

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use unirex::ragged::Ragged;
 use unirex::topk::{count, counts, rationales, word_rationales};
-use unirex::word_scores::{Pooling, to_tokens, to_words};
+use unirex::word_scores::{Pooling, to_tokens};
 
 type Case = (Vec<f32>, Vec<u8>, Vec<u8>, Vec<f64>, u8);
 
@@ -42,16 +42,13 @@ fuzz_target!(|case: Case| {
             }
         }
     }
-    let words: Vec<i32> = marks.iter().map(|&m| i32::from(m as i8)).chain(std::iter::repeat(-1)).take(scores.len()).collect();
+    let words: Vec<i32> =
+        marks.iter().map(|&m| i32::from(m as i8)).chain(std::iter::repeat(-1)).take(scores.len()).collect();
     let how = [Pooling::Max, Pooling::Mean, Pooling::Sum, Pooling::First][usize::from(kind >> 6)];
     let mut out = vec![7; scores.len() * fractions.len()];
     let _ = word_rationales(&ragged, &words, how, fractions, Some(1), &mut out);
     let wide: Vec<i64> = marks.iter().map(|&m| i64::from(m as i8) << (m & 63)).collect();
     let _ = counts(&wide, fractions);
     let words = Ragged::new("words", &words, &offsets).expect("sorted offsets are sound");
-    let word_offsets: Vec<i64> = cuts.iter().map(|&c| i64::from(c as i8)).collect();
-    let _ = to_words(&ragged, &words, &word_offsets, how, Some(1));
-    let word_offsets: Vec<i64> = (0..=ragged.len() as i64).map(|row| row * 128).collect();
-    let _ = to_words(&ragged, &words, &word_offsets, how, Some(1));
     let _ = to_tokens(&ragged, &words, 0.0);
 });

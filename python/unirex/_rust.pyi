@@ -135,16 +135,6 @@ def align_tokens(
 def link_tokens(
     targets: _Spans, sources: _Spans, *, threads: int | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]: ...
-def marked_words(marked: _Spans, words: _Spans, threshold: float) -> NDArray[np.bool_]: ...
-def scores_to_words(
-    scores: NDArray[np.float32],
-    words: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    word_offsets: NDArray[np.int64],
-    pooling: str,
-    *,
-    threads: int | None = None,
-) -> NDArray[np.float32]: ...
 def words_to_tokens(
     values: NDArray[np.float32],
     word_offsets: NDArray[np.int64],

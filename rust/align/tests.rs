@@ -49,19 +49,14 @@ fn what_is_wrong_with_a_token_or_a_stretch_is_said() -> Result<()> {
     let text = Ragged::new("text", &[97; 3], &[0, 3])?;
     let aligned = |tokens: &[(i64, i64)]| said(tokens, |tokens| with(&[], |words| align(tokens, &text, words, None)));
     let linked = |tokens: &[(i64, i64)]| said(tokens, |tokens| with(&[], |sources| link(tokens, sources, None)));
-    let marked = |marked: &[(i64, i64)]| said(marked, |marked| with(&[], |words| marked_words(marked, words, 0.5)));
     for (spans, text) in [
         ([(0, 0), (0, 3)], ""),
         ([(0, 1), (-1, 2)], "row 0: spans[1] is -1, expected a start of 0 or more"),
         ([(0, 1), (2, 1)], "row 0: spans[1] is 1, expected an end no lower than the start"),
     ] {
-        assert_eq!((aligned(&spans), linked(&spans), marked(&spans)), (text.into(), text.into(), text.into()));
+        assert_eq!((aligned(&spans), linked(&spans)), (text.into(), text.into()));
     }
     assert_eq!(aligned(&[(3, 3), (2, 4)]), "row 0: spans[1] is 4, expected an end inside the text");
-    for threshold in [-0.1, 1.0, f64::NAN] {
-        assert!(said(&[], |spans| marked_words(spans, spans, threshold)).starts_with("threshold is "));
-    }
-    assert_eq!(said(&[(0, 1)], |spans| marked_words(spans, spans, 0.0)), "");
     Ok(())
 }
 
@@ -72,7 +67,6 @@ fn arguments_have_equally_many_rows() -> Result<()> {
     assert!(said(&[], |one| align(&two, &text, one, None)).starts_with("two has length 2"));
     assert!(said(&[], |one| align(one, &text, &two, None)).starts_with("two has length 2"));
     assert!(said(&[], |one| link(one, &two, None)).starts_with("two has length 2"));
-    assert!(said(&[], |one| marked_words(&two, one, 0.0)).starts_with("two has length 2"));
     assert!(Spans::new("starts", [&[0], &[], &[0, 0]]).is_err());
     Ok(())
 }
@@ -118,7 +112,6 @@ fn rows_do_not_touch_each_other() -> Result<()> {
     let text = Ragged::new("text", &letters, &text_offsets)?;
     let aligned = align(&all_tokens, &text, &all_words, Some(2))?;
     let linked = link(&all_words, &all_tokens, Some(2))?;
-    let marked = marked_words(&all_tokens, &all_words, 0.6)?;
     let planes: Vec<&[i32]> = aligned.tokens.chunks(a[0].len()).collect();
     for row in 0..rows * times {
         let one = Ragged::new("text", &letters[..5], &[0, 5])?;
@@ -134,7 +127,6 @@ fn rows_do_not_touch_each_other() -> Result<()> {
         assert_eq!(ends.iter().map(|end| end - first).collect::<Vec<_>>(), alone.offsets);
         let links = first as usize..ends[words.len()] as usize;
         assert_eq!((&linked.sources[links.clone()], &linked.weights[links]), (&alone.sources[..], &alone.weights[..]));
-        assert_eq!(marked[at], with(tokens, |tokens| with(words, |words| marked_words(tokens, words, 0.6)))?);
     }
     Ok(())
 }
@@ -176,15 +168,6 @@ proptest! {
                 let share = all[source as usize] as f64 / all.iter().sum::<i64>() as f64;
                 prop_assert!((f64::from(weight) - share).abs() < 1e-6);
             }
-        }
-    }
-
-    #[test]
-    fn a_word_is_marked_above_the_threshold(marked in spans(), words in words(), threshold in 0.0_f64..1.0) {
-        let found = with(&marked, |marked| with(&words, |words| marked_words(marked, words, threshold)))?;
-        for (&found, &(start, end)) in found.iter().zip(&words) {
-            let letters = (start..end).filter(|&i| marked.iter().any(|&(a, b)| a <= i && i < b)).count();
-            prop_assert_eq!(found, letters as f64 > threshold * (end - start) as f64);
         }
     }
 }

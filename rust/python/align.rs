@@ -12,8 +12,6 @@ use crate::word_scores;
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(align_tokens, m)?)?;
     m.add_function(wrap_pyfunction!(link_tokens, m)?)?;
-    m.add_function(wrap_pyfunction!(marked_words, m)?)?;
-    m.add_function(wrap_pyfunction!(scores_to_words, m)?)?;
     m.add_function(wrap_pyfunction!(words_to_tokens, m)?)?;
     Ok(())
 }
@@ -72,41 +70,6 @@ fn link_tokens<'py>(
     let (targets, sources) = (slices(&targets)?, slices(&sources)?);
     let out = py.detach(|| align::link(&Spans::new("targets", targets)?, &Spans::new("sources", sources)?, threads))?;
     Ok((out.offsets.into_pyarray(py), out.sources.into_pyarray(py), out.weights.into_pyarray(py)))
-}
-
-#[pyfunction]
-fn marked_words<'py>(
-    py: Python<'py>,
-    marked: SpanArrays<'py>,
-    words: SpanArrays<'py>,
-    threshold: f64,
-) -> PyResult<Array<'py, bool>> {
-    let (marked, words) = (marked.read("marked")?, words.read("words")?);
-    let (marked, words) = (slices(&marked)?, slices(&words)?);
-    let out =
-        py.detach(|| align::marked_words(&Spans::new("marked", marked)?, &Spans::new("words", words)?, threshold))?;
-    Ok(out.into_pyarray(py))
-}
-
-#[pyfunction]
-#[pyo3(signature = (scores, words, offsets, word_offsets, pooling, *, threads=None))]
-fn scores_to_words<'py>(
-    scores: &Bound<'py, PyAny>,
-    words: &Bound<'py, PyAny>,
-    offsets: &Bound<'py, PyAny>,
-    word_offsets: &Bound<'py, PyAny>,
-    pooling: &str,
-    threads: Option<usize>,
-) -> PyResult<Array<'py, f32>> {
-    let (py, how) = (scores.py(), pooling.parse()?);
-    let (scores, words) = (array::<f32, Ix1>("scores", scores)?, array::<i32, Ix1>("words", words)?);
-    let (offsets, word_offsets) =
-        (array::<i64, Ix1>("offsets", offsets)?, array::<i64, Ix1>("word_offsets", word_offsets)?);
-    let scores = Ragged::new("scores", scores.as_slice()?, offsets.as_slice()?)?;
-    let (words, word_offsets) =
-        (Ragged::new("words", words.as_slice()?, offsets.as_slice()?)?, word_offsets.as_slice()?);
-    let out = py.detach(|| word_scores::to_words(&scores, &words, word_offsets, how, threads))?;
-    Ok(out.into_pyarray(py))
 }
 
 #[pyfunction]

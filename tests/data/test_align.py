@@ -9,10 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from reference import align as slow
-from reference import topk
 from reference.families import BUILD, tokenizer
 from unirex import _rust
-from unirex._rust import marked_words, scores_to_words, words_to_tokens
+from unirex._rust import words_to_tokens
 from unirex.data import align
 from unirex.data.align import encode, link
 from unirex.schema import Example, Segment
@@ -111,42 +110,22 @@ def test_link_tokens(rows):
         assert sources[start:end].tolist() == sorted(shares)
 
 
-@given(st.data(), st.sampled_from([0.0, 0.25, 0.5, 0.99]))
-def test_marked_words(data, threshold):
-    rows = [(data.draw(places_in(20, max_size=5)), apart(data.draw, 20)) for _ in range(data.draw(st.integers(0, 3)))]
-    found = marked_words(spans([r[0] for r in rows]), spans([r[1] for r in rows]), threshold)
-    assert found.tolist() == [mark for row in rows for mark in slow.marked_words(*row, threshold)]
-
-
 @st.composite
-def scored_rows(draw):
-    """Rows of (words of the tokens, scores of the tokens, number of words)."""
+def rows_of_words(draw):
+    """Rows of (words of the tokens, values of the words)."""
     rows = []
     for _ in range(draw(st.integers(0, 4))):
-        n_words = draw(st.integers(0, 5))
-        words = draw(st.lists(st.integers(-1, n_words - 1), max_size=10))
-        score = st.floats(-1e6, 1e6, width=32)
-        rows.append((words, draw(st.lists(score, min_size=len(words), max_size=len(words))), n_words))
+        values = draw(st.lists(st.floats(-1e6, 1e6, width=32), max_size=5))
+        rows.append((draw(st.lists(st.integers(-1, len(values) - 1), max_size=10)), values))
     return rows
 
 
-@given(scored_rows(), st.sampled_from(["max", "mean", "sum", "first"]))
-def test_scores_to_words_and_back(rows, how):
-    words = np.array([w for row in rows for w in row[0]], i32)
-    scores = np.array([s for row in rows for s in row[1]], f32)
-    scores[words < 0] = np.nan
-    offsets = np.cumsum([0, *(len(row[0]) for row in rows)], dtype=i64)
-    word_offsets = np.cumsum([0, *(row[2] for row in rows)], dtype=i64)
-    found = scores_to_words(scores, words, offsets, word_offsets, how)
-    expected = []
-    for row_words, row_scores, n_words in rows:
-        by_word = topk.word_scores(row_scores, row_words, how)
-        expected += [f32(by_word.get(w, np.nan)) for w in range(n_words)]
-    np.testing.assert_array_equal(found, np.array(expected, f32))
-    back = words_to_tokens(found, word_offsets, words, offsets, -7.0)
-    assert not np.isnan(back).any()
-    assert (back[words < 0] == -7).all()
-    np.testing.assert_array_equal(scores_to_words(back, words, offsets, word_offsets, "max"), found)
+@given(rows_of_words())
+def test_a_token_has_the_value_of_its_word(rows):
+    words, values = (np.array([x for row in rows for x in row[i]], kind) for i, kind in ((0, i32), (1, f32)))
+    offsets, word_offsets = (np.cumsum([0, *(len(row[i]) for row in rows)], dtype=i64) for i in (0, 1))
+    expected = [-7.0 if word < 0 else of_words[word] for of_tokens, of_words in rows for word in of_tokens]
+    np.testing.assert_array_equal(words_to_tokens(values, word_offsets, words, offsets, -7.0), np.array(expected, f32))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -176,9 +155,7 @@ def test_every_family_agrees_with_the_slow_way(family, words, data):
         assert set(found.token_words.tolist()) - {-1} == reached
         word_offsets = np.array([0, len(words)], i64)
         on_tokens = words_to_tokens(gold, word_offsets, found.token_words, found.row_offsets, 0.0)
-        back = scores_to_words(on_tokens, found.token_words, found.row_offsets, word_offsets, "max")
-        assert all(back[w] == gold[w] for w in reached)
-        assert all(np.isnan(back[w]) for w in set(range(len(words))) - reached)
+        assert all((on_tokens[found.token_words == w] == gold[w]).all() for w in reached)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -369,16 +346,8 @@ def test_hostile_places_name_row_and_place():
         _rust.align_tokens(spans([[], []]), text, offsets, spans([[(1, 1)], []]))
     with pytest.raises(ValueError, match="tokens has length 1, expected 2"):
         _rust.align_tokens(spans([[(0, 1)]]), text, offsets, word)
-    with pytest.raises(ValueError, match="threshold is 1, expected 0 or more and below 1"):
-        marked_words(spans([[]]), spans([[]]), 1.0)
     with pytest.raises(TypeError, match="tokens is int32 of 1"):
         _rust.align_tokens((i32([0]), i64([1]), i64([0, 1])), text, offsets, word)
-    with pytest.raises(ValueError, match=r"row 0: words\[1\] is 2, expected a word of the row"):
-        scores_to_words(f32([1, 2]), i32([0, 2]), i64([0, 2]), i64([0, 2]), "max")
-    with pytest.raises(ValueError, match=r"row 0: scores\[1\] is NaN, expected a number"):
-        scores_to_words(f32([1, np.nan]), i32([0, 1]), i64([0, 2]), i64([0, 2]), "max")
-    with pytest.raises(ValueError, match="word_offsets is 4611686018427387904, expected as many words as fit"):
-        scores_to_words(f32([]), i32([]), i64([0, 0]), i64([0, 2**62]), "max")
     with pytest.raises(ValueError, match=r"row 0: words\[0\] is 5, expected a word of the row"):
         words_to_tokens(f32([1]), i64([0, 1]), i32([5]), i64([0, 1]), 0.0)
 
@@ -393,12 +362,9 @@ def test_anything_goes_in_but_only_errors_come_out(arrays, text):
     calls = [
         lambda: _rust.align_tokens((a[0], a[1], a[2]), np.array(text, np.uint32), a[3], (a[4], a[5], a[6])),
         lambda: _rust.link_tokens((a[0], a[1], a[2]), (a[4], a[5], a[6])),
-        lambda: _rust.marked_words((a[0], a[1], a[2]), (a[4], a[5], a[6]), 0.5),
         lambda: _rust.words_to_tokens(a[0].astype(f32), a[1], a[2].astype(i32), a[3], 0.0),
         lambda: _rust.ragged_rationales(a[0].astype(f32), a[1], None, [0.5]),
     ]
-    if not len(a[7]) or a[7][-1] < 1000:
-        calls.append(lambda: _rust.scores_to_words(a[0].astype(f32), a[1].astype(i32), a[2], a[7], "mean"))
     for call in calls:
         with contextlib.suppress(ValueError):
             call()
@@ -419,13 +385,9 @@ def test_threads_change_nothing(seed):
     tokens, words = spans([r[1] for r in rows]), spans([r[2] for r in rows])
     found = [_rust.align_tokens(tokens, text, text_offsets, words, threads=n) for n in (1, 3, None)]
     links = [_rust.link_tokens(tokens, words, threads=n) for n in (1, 3, None)]
-    scores, n_words = rng.standard_normal(len(tokens[0]), dtype=f32), np.diff(words[2])
-    pooled = [scores_to_words(scores, found[0][0][0], tokens[2], words[2], "sum", threads=n) for n in (1, 3, None)]
-    assert len(pooled[0]) == n_words.sum()
     for i in (1, 2):
         assert all(np.array_equal(x, y) for x, y in zip(found[0], found[i], strict=True))
         assert all(np.array_equal(x, y) for x, y in zip(links[0], links[i], strict=True))
-        np.testing.assert_array_equal(pooled[0], pooled[i])
 
 
 @pytest.mark.skipif("UNIREX_DATA" not in os.environ, reason="UNIREX_DATA does not name a folder of real data")

@@ -42,11 +42,6 @@ def link(targets, sources):
     return found
 
 
-def marked_words(marked, words, threshold):
-    letters = {i for start, end in marked for i in range(start, end)}
-    return [len(letters & set(range(a, b))) > threshold * (b - a) for a, b in words]
-
-
 def truncate(first, second, room, whole, max_length):
     """Sizes of two texts after losing tokens one by one."""
     sizes = [first, second]
