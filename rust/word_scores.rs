@@ -37,7 +37,7 @@ impl FromStr for Pooling {
 }
 
 /// The score of a word in the making. Sums are in `f64` and in reading order, so they are the same everywhere.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Pooled {
     value: f64,
     tokens: u32,
@@ -55,7 +55,6 @@ impl Pooled {
     #[inline]
     pub fn add(&mut self, score: f64, how: Pooling) {
         self.value = match how {
-            _ if self.tokens == 0 => score,
             Pooling::Max => self.value.max(score),
             Pooling::Mean | Pooling::Sum => self.value + score,
             Pooling::First => self.value,
@@ -63,15 +62,11 @@ impl Pooled {
         self.tokens += 1;
     }
 
-    /// The score of the word; NaN if it has no token.
+    /// The score of the word.
     #[inline]
     #[must_use]
     pub fn score(self, how: Pooling) -> f64 {
-        match (self.tokens, how) {
-            (0, _) => f64::NAN,
-            (n, Pooling::Mean) => self.value / f64::from(n),
-            _ => self.value,
-        }
+        if how == Pooling::Mean { self.value / f64::from(self.tokens) } else { self.value }
     }
 }
 
@@ -134,6 +129,5 @@ mod tests {
             word.add(4.0, how);
             assert_eq!((word.score(how), word.tokens), (expected, 2));
         }
-        assert!(Pooled::default().score(Pooling::First).is_nan());
     }
 }
