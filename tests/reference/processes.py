@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import time
@@ -73,6 +74,22 @@ def train_until(step: int, arguments: list[str]) -> int:
         return terms, self.progress.step == step
 
     Training._step = stop  # type: ignore[method-assign]
+    return train.main(arguments)
+
+
+def train_to_a_late_signal(arguments: list[str]) -> int:
+    """Trains; the second process is asked to stop while the first still judges the trained model."""
+    from unirex import train
+    from unirex.training import run
+
+    finish = run._finish
+
+    def asked(*given: Any) -> None:
+        if os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGTERM)
+        finish(*given)
+
+    run._finish = asked
     return train.main(arguments)
 
 

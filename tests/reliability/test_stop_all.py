@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from reference.processes import end, start_two
+from reference.processes import end, start_two, train_to_a_late_signal
 from reliability.test_stopped import SIGNALS, TINY, begin, losses
 from unirex import train
 from unirex.training import run as training_run
@@ -50,22 +50,9 @@ def test_a_signal_to_one_of_two_processes_stops_both(number: signal.Signals, ran
     assert output.read_text().count(f"stopped after step {step} ({number.name}); the same command") == 1
 
 
-def end_of_first(arguments: list[str]) -> int:
-    """Trains; the second process is asked to stop while the first still judges the trained model."""
-    finish = training_run._finish
-
-    def asked(*arguments: Any) -> None:
-        if os.environ["RANK"] == "1":
-            os.kill(os.getpid(), signal.SIGTERM)
-        finish(*arguments)
-
-    training_run._finish = asked
-    return train.main(arguments)
-
-
 def test_a_signal_in_the_last_evaluation_ends_all_at_once(tmp_path: Path) -> None:
     run, output = tmp_path / "run", tmp_path / "output"
-    processes = start_two(end_of_first, [*TINY, f"--output={run}"], output=output, env=CPU)
+    processes = start_two(train_to_a_late_signal, [*TINY, f"--output={run}"], output=output, env=CPU)
     for process in processes:
         process.join(100)
     assert end(*processes, seconds=1) == [143, 143], output.read_text()
