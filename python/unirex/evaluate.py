@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jsonargparse import ArgumentError, ArgumentParser
 
 from unirex.config.command_line import add_config, config_first, expand, fail, one_line
+from unirex.config.own_code import import_own
 from unirex.data.source import DataConfig, load_split
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import RunFolder
@@ -50,7 +51,7 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 for bad input. torch is imported once the input looks right."""
     try:
-        run(_parse(list(sys.argv[1:] if argv is None else argv)))
+        run(parse(list(sys.argv[1:] if argv is None else argv)))
     except (ValueError, OSError) as error:
         return fail(error)
     except KeyboardInterrupt:
@@ -58,7 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(argv: list[str]) -> Request:
+def parse(argv: list[str]) -> Request:
+    """What a command line asks for.
+
+    Raises:
+        ValueError: one line naming the argument, what was found and what was expected.
+    """
     parser = ArgumentParser(prog="unirex.evaluate", description=__doc__, exit_on_error=False, allow_abbrev=False)
     add_config(parser)
     parser.add_argument(
@@ -81,7 +87,7 @@ def _parse(argv: list[str]) -> Request:
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(EvalConfig, "eval")
     try:
-        namespace = parser.instantiate(parser.parse_args(config_first(argv)))
+        namespace = parser.instantiate(parser.parse_args(config_first(import_own(argv)[1])))
     except ArgumentError as error:
         raise ValueError(one_line(str(error), parser)) from None
     if namespace.unit not in ("token", "word", None):

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from unirex.config.checks import check_best_metric, check_class_weights, refuse_unread
 from unirex.config.command_line import add_config, config_first, current_names, expand, one_line
+from unirex.config.own_code import import_own
 from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
 from unirex.disk.untrusted import read_yaml
@@ -216,7 +217,7 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
     Raises:
         ValueError: one line naming the key, what was found and what was expected.
     """
-    arguments = config_first(list(argv))
+    arguments = config_first(import_own(argv)[1])
     method, preset = _ahead(arguments, "method.name", "joint"), _ahead(arguments, "preset", "default")
     METHODS.check(method)
     if preset not in PRESETS:
