@@ -113,6 +113,7 @@ class TrainConfig:
         trackers: tensorboard, wandb, trackio: any that accelerate knows and that is installed.
         max_time: how long a start of the run may last, from its beginning, in seconds or as hours:minutes:seconds; then
             it saves and ends with exit code 124. None = no bound.
+        loss: name of the function whose terms were added to the method's, as `unirex.train(…, loss=…)` writes it down.
     """
 
     epochs: Count = 10
@@ -137,6 +138,7 @@ class TrainConfig:
     dev_limit: Count | None = None
     trackers: tuple[str, ...] = ()
     max_time: int | str | None = None
+    loss: str | None = None
 
     def __post_init__(self) -> None:
         """Checks the ranges."""

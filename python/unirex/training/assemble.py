@@ -20,6 +20,7 @@ from unirex.methods import find_method
 from unirex.methods.method import Method
 from unirex.modeling import UnirexConfig, UnirexModel, read_config, with_pretrained
 from unirex.schema import Example
+from unirex.training.hooks import Hooks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +44,8 @@ class Assembly:
     rationale_fraction: float
 
 
-def assemble(config: RunConfig) -> Assembly:
-    """Reads the data and builds tokenizers, model and method."""
+def assemble(config: RunConfig, hooks: Hooks | None = None) -> Assembly:
+    """Reads the data and builds tokenizers, model and method, with what the user adds to it."""
     splits = load_splits(config.data)
     check_class_weights(config.method.class_weights, splits.labels)
     check_best_class(config.train.best_metric, splits.labels)
@@ -52,7 +53,8 @@ def assemble(config: RunConfig) -> Assembly:
     fraction = config.eval.rationale_fraction or gold_fraction(splits.train)
     model = make_model(config, tools, splits, fraction)
     check_model(model)
-    method = find_method(config.method.name)(model, config.method, tools.fill)
+    kind = (hooks or Hooks()).with_loss(find_method(config.method.name))
+    method = kind(model, config.method, tools.fill)
     return Assembly(splits=splits, tools=tools, model=model, method=method, rationale_fraction=fraction)
 
 

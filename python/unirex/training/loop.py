@@ -22,6 +22,7 @@ from unirex.disk.log import Interval, append_log, cut_log
 from unirex.methods.method import Counts, Method
 from unirex.training.ahead import Ahead
 from unirex.training.display import TrainingBar
+from unirex.training.hooks import Event, Hooks, Kind
 from unirex.training.memory import checkpoint_layers, memory_ran_out
 from unirex.training.optimizer import adamw, learning_rate, uncorrected
 from unirex.training.schedule import epoch_batches
@@ -70,6 +71,7 @@ class Training:
 
     Attributes:
         digests: of the data, which a resumption must find again; what is digested -> the digest.
+        hooks: what is told how it goes.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Training:
         self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
         self.watch = Watch(accelerator, [example.id for example in data.examples], run)
         self.digests: Mapping[str, str] = {}
+        self.hooks = Hooks()
         self.interval = Interval()
         self._weights: dict[str, float] = {}  # of the running step
         self._stop = Stop()
@@ -128,6 +131,7 @@ class Training:
             self._epoch()
             self.watch.check()
             progress.epoch, progress.batch = progress.epoch + 1, 0
+            self._tell("epoch", {})
             yield progress.epoch
 
     def _out_of_patience(self) -> bool:
@@ -308,15 +312,22 @@ class Training:
             "wait": round(sums["wait"] / steps, 4),
         }
         self.interval = Interval()
-        self.log(record)
+        numbers = self.log(record)
         self._bar.losses(total, entry)
+        self._tell("step", numbers)
 
-    def log(self, record: dict[str, Any]) -> None:
-        """Appends a line to the run's log and tells the trackers."""
+    def log(self, record: dict[str, Any]) -> dict[str, float]:
+        """Appends a line to the run's log and tells the trackers; returns the numbers they are told."""
         if self.accelerator.is_main_process:
             append_log(self.run, record)
         numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
         self.accelerator.log(numbers, step=self.progress.step)
+        return numbers
+
+    def _tell(self, kind: Kind, metrics: Mapping[str, float]) -> None:
+        if self.accelerator.is_main_process:
+            progress = self.progress
+            self.hooks.tell(Event(kind=kind, step=progress.step, epoch=progress.epoch, metrics=metrics))
 
     def explaining(self) -> AbstractContextManager[None]:
         """Names the last step and its batch in an error about numbers that are not finite."""
@@ -331,6 +342,7 @@ class Training:
         progress = self.progress
         progress.history.append(metrics)
         self.log({"event": "dev", "step": progress.step, "epoch": progress.epoch, **metrics})
+        self._tell("judged", dict(metrics))
         value = metrics["best"]
         if math.isnan(value):
             raise ValueError(f"train.best_metric is {self.config.best_metric!r}, which is undefined on the dev split")

@@ -31,6 +31,7 @@ from unirex.training.assemble import Assembly, assemble
 from unirex.training.card import model_card, write_card
 from unirex.training.display import describe
 from unirex.training.footprint import footprint
+from unirex.training.hooks import Event, Hooks
 from unirex.training.launched import check_launch, end_with_launcher
 from unirex.training.loop import Progress, Training
 from unirex.training.memory import memory_ran_out
@@ -84,6 +85,7 @@ class Run:
         parts: data, tokenizers, model and method.
         judging: how the model is judged.
         stop: what asks it to stop.
+        hooks: what the user adds to it.
     """
 
     accelerator: Accelerator
@@ -92,6 +94,7 @@ class Run:
     parts: Assembly
     judging: Judging
     stop: Stop
+    hooks: Hooks
 
     @property
     def main(self) -> bool:
@@ -99,8 +102,10 @@ class Run:
         return bool(self.accelerator.is_main_process)
 
 
-def run(config: RunConfig, stop: Stop) -> None:
+def run(config: RunConfig, stop: Stop, hooks: Hooks | None = None) -> None:
     """Trains, keeps the best model by the dev metric, and judges it on the chosen split."""
+    hooks = hooks or Hooks()
+    hooks.check(config.train.loss)
     folder = RunFolder(config.output)
     _check_trackers(config.train.trackers)
     accelerator = Accelerator(
@@ -111,7 +116,7 @@ def run(config: RunConfig, stop: Stop) -> None:
     with stop, alone(accelerator, folder):
         stop.know(accelerator)
         open_run(accelerator, config, folder)
-        made = _assemble(accelerator, config, folder, stop)
+        made = _assemble(accelerator, config, folder, stop, hooks)
         if config.train.trackers:
             accelerator.init_trackers("unirex", config={"yaml": to_yaml(config)})
         started = time.perf_counter()
@@ -133,9 +138,9 @@ def _check_trackers(names: Sequence[str]) -> None:
             raise ValueError(f"train.trackers holds {name!r}, expected one that is installed ({found})")
 
 
-def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder, stop: Stop) -> Run:
+def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder, stop: Stop, hooks: Hooks) -> Run:
     set_seed(config.seed)
-    parts = assemble(config)
+    parts = assemble(config, hooks)
     judging = Judging(
         config=config.eval,
         unit=config.method.unit,
@@ -149,7 +154,9 @@ def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder, st
             choice=parts.model.config.choice,
         ),
     )
-    return Run(accelerator=accelerator, config=config, folder=folder, parts=parts, judging=judging, stop=stop)
+    return Run(
+        accelerator=accelerator, config=config, folder=folder, parts=parts, judging=judging, stop=stop, hooks=hooks
+    )
 
 
 def _fit(run: Run) -> Progress:
@@ -193,6 +200,7 @@ def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Pr
     settings = replace(run.config.train, epochs=stage.epochs or run.config.train.epochs)
     training = Training(run.accelerator, run.parts.method, train, settings, run.folder.path, seed=run.config.seed)
     training.digests = _digests(run.config, run.parts)
+    training.hooks = run.hooks
     if run.config.resume:
         _resume(training)
     with training.interruptible(run.stop):
@@ -313,6 +321,7 @@ def _finish(run: Run, progress: Progress, seconds: float) -> None:
     write_card(folder.model, model_card(config, parts, reports, split))
     main = {f"{split}/{metric.name}": metric.value for metric in reports[OWN].metrics if metric.main}
     run.accelerator.log(main, step=progress.step)
+    run.hooks.tell(Event(kind="end", step=progress.step, epoch=progress.epoch, metrics=main))
     say(
         f"\n{config.data.short_name} {split}: {len(data)} instances; best epoch {progress.best_epoch} of "
         f"{progress.epoch}; trained in {seconds:.0f} s\nmodel        {folder.model}\npredictions  {paths[0]}"
