@@ -2,6 +2,9 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 from unirex.config.command_line import config_first, fail
 
@@ -21,6 +24,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     return train(given, __doc__ or "")
 
+
+class _Callable(ModuleType):
+    """A module that can be called: once it is imported, `unirex.train` is this module, and still `unirex.api.train`."""
+
+    def __call__(self, *arguments: Any, **settings: Any) -> Any:
+        return import_module("unirex.api").train(*arguments, **settings)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     sys.exit(main())

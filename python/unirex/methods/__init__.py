@@ -7,6 +7,7 @@ in a package of its own, with an entry point in the group `unirex.methods`, or i
 
 from inspect import isabstract
 from types import ModuleType
+from typing import Any
 
 from unirex.methods.a2r import A2r
 from unirex.methods.fresh import Fresh
@@ -51,7 +52,8 @@ def add_method(method: type[Method]) -> str:
     if not _is_method(method) or isabstract(method):
         raise ValueError(f"method is {method!r}, expected a subclass of unirex.methods.method.Method with all it needs")
     try:
-        name = method.config_class().name
+        config: Any = method.config_class
+        name: str = config().name
     except (AttributeError, TypeError) as error:
         raise ValueError(
             f"method {method.__name__}: expected config_class with a default for each setting ({error})"
