@@ -4,6 +4,7 @@ from unirex.data.eraser import EraserConfig
 from unirex.data.errors import DataError
 from unirex.data.hub import HubConfig
 from unirex.data.source import DataConfig, Split, label_names, load_split
+from unirex.data.splitting import split_examples
 from unirex.data.toy import ToyConfig
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "ToyConfig",
     "label_names",
     "load_split",
+    "split_examples",
 ]
