@@ -18,6 +18,8 @@ import yaml
 import unirex
 from test_package import loaded_by
 from unirex.api.tables import given
+from unirex.data.hub import HubConfig
+from unirex.data.source import DataConfig
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.methods import METHODS
 from unirex.methods.joint import Joint, JointConfig
@@ -85,9 +87,6 @@ def test_the_page_about_notebooks_is_followed(tmp_path: Path, monkeypatch: pytes
     assert names["model"].explain("a film").label in {"pos", "neg"}
     assert (tmp_path / "notebook.html").exists()
     assert '"doubt": 0.0' in (tmp_path / "runs/doubt/log.jsonl").read_text()
-    # Rows without splits: each is in one split, which has its share of each class, and of the gold.
-    table = pq.read_table("runs/notebook/data/all.parquet")
-    assert table.num_rows == 300
 
 
 def _run(cell: str, names: dict[str, Any]) -> Any:
@@ -160,9 +159,25 @@ def test_tables_of_every_library_are_the_same_rows(made: Any, tmp_path: Path) ->
     assert found.settings(tmp_path, {}, {})["hub"] == {
         "text": "text", "label": "label", "gold": ["rationale"], "id": "id", "gold_format": "mask"
     }  # fmt: skip
-    found.write(tmp_path / "data")
-    table = pq.read_table(tmp_path / "data" / "all.parquet").drop_columns("id")
+    hub = HubConfig(splits={"train": "train[:5]", "val": "train[5:]"})
+    found.write(tmp_path / "data", DataConfig(source="hub", path="x", hub=hub))
+    table = pq.read_table(tmp_path / "data" / "train.parquet").drop_columns("id")
     assert table.to_pylist() == records
+
+
+def test_rows_without_splits_are_split_by_class_and_gold(tmp_path: Path) -> None:
+    records = [{"text": f"film {i}", "label": "ab"[i % 4 == 0], "gold": None if i % 5 else [1, 0]} for i in range(400)]
+    config = DataConfig(source="hub", path="x", hub=HubConfig(gold=("gold",)), seed=3)
+    given(pd.DataFrame(records)).write(tmp_path / "data", config)
+    found = {name: pq.read_table(tmp_path / "data" / f"{name}.parquet") for name in ("train", "val", "test")}
+    numbers = [number for table in found.values() for number in table["id"].to_pylist()]
+    assert sorted(numbers) == list(range(400))
+    for name, n in {"train": 280, "val": 60, "test": 60}.items():
+        rows = found[name].to_pylist()
+        assert len(rows) == n
+        assert all(row["text"] == f"film {row['id']}" for row in rows)
+        assert sum(row["label"] == "b" for row in rows) == n / 4
+        assert sum(row["gold"] is not None for row in rows) == n / 5
 
 
 def test_class_names_of_a_data_set_are_kept(tmp_path: Path) -> None:

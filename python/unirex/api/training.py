@@ -89,7 +89,7 @@ def train(
         files = [*([] if found.config is None else [found.config]), *recipes, own]
         made = parse([f"--config={file}" for file in files], prog="unirex.train", description="")
     refuse_taken(made)
-    found.write(folder)
+    found.write(folder, made.data)
     run(made, Stop(), Hooks(callbacks=tuple(callbacks), loss=loss))
     return Trained(made.output)
 
