@@ -21,6 +21,7 @@ from unirex.data.splitting import split_examples
 from unirex.disk.atomic import atomic_write
 from unirex.metrics.tables import as_table
 from unirex.schema import Example
+from unirex.text import shown
 
 _LOOKED_AT = 1000
 """Rows that the first cell of a column is looked for in."""
@@ -141,6 +142,14 @@ def _cells(table: pa.Table) -> dict[str, Any]:
         name: next((cell for cell in rows[name].to_pylist() if cell not in (None, "", [])), None)
         for name in rows.column_names
     }
+
+
+def check_sections(settings: Mapping[str, Any]) -> None:
+    """Refuses a section of settings that is no dictionary."""
+    for name in ("columns", "data", "model", "method", "train", "eval"):
+        found = settings.get(name)
+        if found is not None and not isinstance(found, Mapping):
+            raise ValueError(f"{name} is {shown(found)}, expected a dictionary of settings")
 
 
 def as_yaml(settings: Mapping[str, Any], path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from unirex.api.tables import Given, as_yaml, given
+from unirex.api.tables import Given, as_yaml, check_sections, given
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_yaml
 from unirex.metrics import Report, score
@@ -73,6 +73,7 @@ class Trained:
         """
         from unirex.evaluate import parse, run
 
+        check_sections({**sections, "columns": columns})
         place = RunFolder(output or self.folder / "evaluation")
         found = replace(given(data, alone="test"), needed=("text",))
         inherited, hub = self._inherited(found)

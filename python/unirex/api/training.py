@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from unirex.api.tables import as_yaml, given
+from unirex.api.tables import as_yaml, check_sections, given
 from unirex.api.trained import Trained
 from unirex.config.command_line import expand
 from unirex.disk.run_folder import RunFolder
@@ -76,13 +76,15 @@ def train(
     from unirex.training.run import run
     from unirex.training.stopping import Stop
 
-    content: dict[str, Any] = {**settings, **_short_forms(settings)}
+    content = _sections(settings)
+    check_sections({**content, "columns": columns})
+    hooks = Hooks(callbacks=tuple(callbacks), loss=loss)
     if output is not None or found.config is None:
-        content["output"] = expand(str(output or DEFAULT_OUTPUT), "output")
+        content["output"] = expand(str(DEFAULT_OUTPUT if output is None else output), "output")
     folder = RunFolder(content.get("output", "")).data
-    content["data"] = found.settings(folder, columns or {}, settings.get("data", {}))
+    content["data"] = found.settings(folder, columns or {}, content.get("data", {}))
     if loss is not None:
-        content["train"] = {**settings.get("train", {}), "loss": name_of(loss)}
+        content["train"] = {**content.get("train", {}), "loss": name_of(loss)}
     recipes = [config] if isinstance(config, str) else config
     with TemporaryDirectory() as temporary:
         own = as_yaml(content, Path(temporary) / "settings.yaml")
@@ -90,19 +92,20 @@ def train(
         made = parse([f"--config={file}" for file in files], prog="unirex.train", description="")
     refuse_taken(made)
     found.write(folder, made.data)
-    run(made, Stop(), Hooks(callbacks=tuple(callbacks), loss=loss))
+    run(made, Stop(), hooks)
     return Trained(made.output)
 
 
-def _short_forms(settings: Settings) -> dict[str, Any]:
-    """The sections of a model and a method that are given by a name, or by a class."""
-    found: dict[str, Any] = {}
-    if isinstance(model := settings.get("model"), str | Path):
-        found["model"] = {"backbone": str(model)}
-    method = settings.get("method", {})
-    section: dict[str, Any] = dict(method) if isinstance(method, Mapping) else {"name": method}
-    if isinstance(section.get("name"), type):
+def _sections(settings: Settings) -> dict[str, Any]:
+    """The settings, with the sections of a model and a method that are given by a name, or by a class."""
+    found: dict[str, Any] = dict(settings)
+    if isinstance(found.get("model"), str | Path):
+        found["model"] = {"backbone": str(found["model"])}
+    if isinstance(found.get("method"), str | type):
+        found["method"] = {"name": found["method"]}
+    method = found.get("method")
+    if isinstance(method, Mapping) and isinstance(method.get("name"), type):
         from unirex.methods import add_method
 
-        section["name"] = add_method(section["name"])
-    return {**found, "method": section} if section else found
+        found["method"] = {**method, "name": add_method(method["name"])}
+    return found

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unirex.data.collate import Batch
 from unirex.methods.method import Counts, Method
-from unirex.text import line
+from unirex.text import line, shown
 
 Kind = Literal["step", "epoch", "judged", "end"]
 
@@ -61,6 +61,12 @@ class Hooks:
 
     callbacks: tuple[Callback, ...] = ()
     loss: Loss | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be called."""
+        for what, found in (*(("callbacks", one) for one in self.callbacks), ("loss", self.loss)):
+            if found is not None and not callable(found):
+                raise ValueError(f"{what}: found {shown(found)}, expected a function")
 
     def tell(self, event: Event) -> None:
         """Calls the callbacks.
