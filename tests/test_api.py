@@ -18,8 +18,6 @@ import yaml
 import unirex
 from test_package import loaded_by
 from unirex.api.tables import given
-from unirex.data.hub import HubConfig
-from unirex.data.source import DataConfig
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.methods import METHODS
 from unirex.methods.joint import Joint, JointConfig
@@ -57,16 +55,19 @@ def test_importing_loads_nothing_heavy() -> None:
         _ = unirex.trian  # type: ignore[attr-defined]
 
 
-def test_train_is_the_function_and_the_command() -> None:
-    code = (
-        "import unirex; function = unirex.train; import unirex.train; assert unirex.train is not function;"
-        "assert unirex.train.main(['--config=none']) == 2\n"
-        "    try: unirex.train([])\n    except ValueError as error: assert 'data is a list' in str(error), error"
-    )
-    assert loaded_by(code) == set()
+def test_train_is_the_function_and_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    from unirex import train
+
+    assert unirex.train is train is importlib.import_module("unirex.train")
+    assert train.main(["--config=none"]) == 2
+    assert "--config none: no such file or recipe" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"^data is a list, expected a table"):
+        train([])
 
 
-def test_the_page_about_notebooks_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_about_notebooks_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     tutorial = (DOCS / "tutorial.md").read_text(encoding="utf-8")
     films = re.search(r"```python make_films.py\n(.*?)^```", tutorial, re.DOTALL | re.MULTILINE)
@@ -84,6 +85,9 @@ def test_the_page_about_notebooks_is_followed(tmp_path: Path, monkeypatch: pytes
     assert "rgba(0,114,178" in html
     config = yaml.safe_load((tmp_path / "runs/notebook/config.yaml").read_text())
     assert config["data"]["hub"]["gold_format"] == "marked"
+    # Rows without splits: each is in one, which has its share.
+    assert "val and test drawn" in capsys.readouterr().out
+    assert unirex.score(names["model"]).n_rows == pytest.approx(45, abs=2)
     assert names["model"].explain("a film").label in {"pos", "neg"}
     assert (tmp_path / "notebook.html").exists()
     assert '"doubt": 0.0' in (tmp_path / "runs/doubt/log.jsonl").read_text()
@@ -102,8 +106,7 @@ def test_a_run_keeps_its_table_and_can_be_started_again_by_the_command(model: un
     config = yaml.safe_load(model.files.config.read_text())
     assert config["data"]["hub"] | {"gold": ["rationale"], "label": "label", "id": "id"} == config["data"]["hub"]
     assert config["train"]["lr"] == 1e-05
-    command = importlib.import_module("unirex.train")
-    assert command.main([f"--config={model.files.config}", f"--output={tmp_path / 'b'}"]) == 0
+    assert unirex.train.main([f"--config={model.files.config}", f"--output={tmp_path / 'b'}"]) == 0
     one, other = (pq.read_table(folder / "predictions.parquet") for folder in (model.folder, tmp_path / "b"))
     assert one["scores"].equals(other["scores"])
 
@@ -159,25 +162,9 @@ def test_tables_of_every_library_are_the_same_rows(made: Any, tmp_path: Path) ->
     assert found.settings(tmp_path, {}, {})["hub"] == {
         "text": "text", "label": "label", "gold": ["rationale"], "id": "id", "gold_format": "mask"
     }  # fmt: skip
-    hub = HubConfig(splits={"train": "train[:5]", "val": "train[5:]"})
-    found.write(tmp_path / "data", DataConfig(source="hub", path="x", hub=hub))
+    found.write(tmp_path / "data")
     table = pq.read_table(tmp_path / "data" / "train.parquet").drop_columns("id")
     assert table.to_pylist() == records
-
-
-def test_rows_without_splits_are_split_by_class_and_gold(tmp_path: Path) -> None:
-    records = [{"text": f"film {i}", "label": "ab"[i % 4 == 0], "gold": None if i % 5 else [1, 0]} for i in range(400)]
-    config = DataConfig(source="hub", path="x", hub=HubConfig(gold=("gold",)), seed=3)
-    given(pd.DataFrame(records)).write(tmp_path / "data", config)
-    found = {name: pq.read_table(tmp_path / "data" / f"{name}.parquet") for name in ("train", "val", "test")}
-    numbers = [number for table in found.values() for number in table["id"].to_pylist()]
-    assert sorted(numbers) == list(range(400))
-    for name, n in {"train": 280, "val": 60, "test": 60}.items():
-        rows = found[name].to_pylist()
-        assert len(rows) == n
-        assert all(row["text"] == f"film {row['id']}" for row in rows)
-        assert sum(row["label"] == "b" for row in rows) == n / 4
-        assert sum(row["gold"] is not None for row in rows) == n / 5
 
 
 def test_class_names_of_a_data_set_are_kept(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ def __getattr__(name: str) -> Any:
     """The public name, imported on first use."""
     if name not in __all__:
         raise AttributeError(f"module 'unirex' has no attribute {name!r}")
+    if name == "train":  # the command is a module of this name, which is called as the function
+        return import_module("unirex.train")
     found = getattr(import_module(_HOME.get(name, "unirex.api")), name)
     globals()[name] = found
     return found

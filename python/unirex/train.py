@@ -26,9 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Callable(ModuleType):
-    """A module that can be called: once it is imported, `unirex.train` is this module, and still `unirex.api.train`."""
+    """The module `unirex.train`, which is the command, and called as the function `unirex.api.train`."""
 
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
+        """The model that a run trains: see `help(unirex.api.train)`."""
         return import_module("unirex.api").train(*arguments, **settings)
 
 

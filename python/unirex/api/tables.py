@@ -9,18 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unirex.data.columns import usual_columns
 from unirex.data.hub import USUAL_NAMES
 from unirex.data.rows import FORMATS, stream_rows
-from unirex.data.source import DataConfig
-from unirex.data.splitting import split_examples
 from unirex.disk.atomic import atomic_write
 from unirex.metrics.tables import as_table
-from unirex.schema import Example
 from unirex.text import shown
 
 _LOOKED_AT = 1000
@@ -34,7 +30,7 @@ class Given:
     Attributes:
         config: a recipe's name or a YAML file, where it is one.
         path: files, where they are some.
-        tables: split -> rows in memory; a table without splits is the split `all`.
+        tables: split -> rows in memory.
         cells: each column and a cell of it, where the columns are known.
         needed: what there must be a column for.
     """
@@ -57,41 +53,18 @@ class Given:
         hub = usual_columns(self.cells, columns, self.needed) if self.cells else dict(columns)
         return {**found, "hub": hub} if hub else found
 
-    def write(self, folder: Path, config: DataConfig) -> None:
-        """Writes the tables as the configuration says, from the main process of a run; splits one without splits."""
+    def write(self, folder: Path) -> None:
+        """Writes the tables, from the main process of a run."""
         if not self.tables or os.environ.get("RANK", "0") != "0":
             return
-        tables = self.tables
-        if "all" in tables:
-            tables = {"train": tables["all"]} if config.hub.splits else split_table(tables["all"], config)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for split, table in tables.items():
+        for split, table in self.tables.items():
             with atomic_write(folder / f"{split}.parquet") as file:
                 pq.write_table(table, file)
 
 
-def split_table(table: pa.Table, config: DataConfig) -> dict[str, pa.Table]:
-    """The rows by split, each with its share of each class and of the gold (`unirex.data.splitting`)."""
-    hub = config.hub
-    columns = [column for column in (hub.label, *hub.gold) if column in table.column_names]
-    examples = [
-        Example(
-            id=str(number),
-            segments=(),
-            label=None if hub.label is None else str(row.get(hub.label)),
-            gold=None if all(row.get(column) in (None, "") for column in hub.gold) else np.empty(0, dtype=np.float32),
-        )
-        for number, row in enumerate(table.select(columns).to_pylist())
-    ]
-    splits = split_examples(examples, seed=config.seed)
-    return {
-        name: table.take(np.array([int(example.id) for example in split], dtype=np.int64))
-        for name, split in splits.items()
-    }
-
-
-def given(data: Any, *, alone: str = "all") -> Given:
+def given(data: Any, *, alone: str = "train") -> Given:
     """What the data of a call are.
 
     Args:

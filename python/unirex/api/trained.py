@@ -85,7 +85,7 @@ class Trained:
             files = [*([] if found.config is None else [found.config]), own]
             words = [f"--model={self.folder}", f"--output={place}", *(f"--config={file}" for file in files)]
             request = parse(words)
-        found.write(place.data, request.data)
+        found.write(place.data)
         run(request)
         return score(place.predictions)
 

@@ -55,8 +55,8 @@ def train(
 
     Args:
         data: a table (pandas, polars, Arrow, a `datasets.Dataset`, a dictionary of columns, a list of dictionaries), a
-            dictionary from `train`, `val` and `test` to tables, a file, or a recipe's name. Rows without splits are
-            split by class and gold, from `data.seed`.
+            dictionary from `train`, `val` and `test` to tables, a file, or a recipe's name. What lacks a val
+            split gets one drawn by class and gold, from `data.seed`.
         columns: which columns of a table hold what, the section `data.hub`; default: by usual names (docs/howto/
             notebook.md).
         config: names of recipes or YAML files below the settings.
@@ -91,7 +91,7 @@ def train(
         files = [*([] if found.config is None else [found.config]), *recipes, own]
         made = parse([f"--config={file}" for file in files], prog="unirex.train", description="")
     refuse_taken(made)
-    found.write(folder, made.data)
+    found.write(folder)
     run(made, Stop(), hooks)
     return Trained(made.output)
 

@@ -1,18 +1,39 @@
 """Splits of data that has none: drawn from a seed, so that every split has its share of each class and of the gold."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from unirex.schema import Example
 
-HELD_OUT: Mapping[str, float] = {"val": 0.15, "test": 0.15}
+Split = Literal["train", "val", "test"]
+
+HELD_OUT: Mapping[Split, float] = {"val": 0.15, "test": 0.15}
 """The share of the rows that each split takes from those that have no split."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """A data set's examples by split, and its class names in the order of the model's outputs.
+
+    Attributes:
+        train, val, test: the examples; val and test may be empty.
+        labels: the class names.
+        drawn: the splits that the data lack, drawn here from those of `train`.
+    """
+
+    train: list[Example]
+    val: list[Example]
+    test: list[Example]
+    labels: tuple[str, ...]
+    drawn: tuple[str, ...] = ()
+
+
 def split_examples(
-    examples: Sequence[Example], shares: Mapping[str, float] = HELD_OUT, *, seed: int = 0
-) -> dict[str, list[Example]]:
+    examples: Sequence[Example], shares: Mapping[Split, float] = HELD_OUT, *, seed: int = 0
+) -> dict[Split, list[Example]]:
     """The examples by split: what `shares` names, and the rest as `train`; each split in the order given.
 
     Rows are drawn by groups of one class with gold, or without (a gold of zeros counts as gold). A split gets its share
@@ -34,7 +55,7 @@ def split_examples(
     for index, example in enumerate(examples):
         groups.setdefault((example.label, example.gold is not None), []).append(index)
     rng = np.random.default_rng(seed)
-    names = ["train"] * len(examples)
+    names: list[Split] = ["train"] * len(examples)
     for group in groups.values():
         drawn = rng.permutation(group).tolist()
         if len(drawn) > len(shares):
@@ -43,7 +64,7 @@ def split_examples(
                 for index in drawn[:taken]:
                     names[index] = name
                 drawn = drawn[taken:]
-    return {
-        split: [example for example, name in zip(examples, names, strict=True) if name == split]
-        for split in ("train", *shares)
-    }
+    found: dict[Split, list[Example]] = {"train": [], **{split: [] for split in shares}}
+    for example, name in zip(examples, names, strict=True):
+        found[name].append(example)
+    return found

@@ -25,7 +25,7 @@ from unirex.training.display import TrainingBar
 from unirex.training.hooks import Event, Hooks, Kind
 from unirex.training.memory import checkpoint_layers, memory_ran_out
 from unirex.training.optimizer import adamw, learning_rate, uncorrected
-from unirex.training.schedule import epoch_batches
+from unirex.training.schedule import FEWEST, MOST, STEPS, epoch_batches, epochs_for
 from unirex.training.stopping import CAUSES, Stop, StoppedError
 from unirex.training.watch import Watch
 
@@ -70,6 +70,7 @@ class Training:
                 training.end_epoch(metrics)
 
     Attributes:
+        total_epochs, total_steps: of the whole training, at most.
         digests: of the data, which a resumption must find again; what is digested -> the digest.
         hooks: what is told how it goes.
     """
@@ -94,7 +95,9 @@ class Training:
         if config.gradient_checkpointing:
             checkpoint_layers(method)
         self.method, self.optimizer = accelerator.prepare(method, adamw(method, config))
-        self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
+        steps = len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
+        self.total_epochs = config.epochs or epochs_for(steps)
+        self.total_steps = self.total_epochs * steps
         self.watch = Watch(accelerator, [example.id for example in data.examples], run)
         self.digests: Mapping[str, str] = {}
         self.hooks = Hooks()
@@ -111,6 +114,16 @@ class Training:
         method: Method = self.accelerator.unwrap_model(self.method)
         return method
 
+    @property
+    def length(self) -> str:
+        """How long training may last, at which batch and learning rate, in a line."""
+        config = self.config
+        why = "" if config.epochs else f" (train.epochs null: {STEPS} steps, in {FEWEST} to {MOST} epochs)"
+        return (
+            f"at most {self.total_epochs} epochs of {self.total_steps // self.total_epochs} steps{why}, "
+            f"batches of {config.batch_size}, learning rate {config.lr:g}"
+        )
+
     @contextmanager
     def interruptible(self, stop: Stop) -> Iterator[None]:
         """Shows progress; what asks to stop ends the running step and saves."""
@@ -118,7 +131,7 @@ class Training:
         bar = TrainingBar(
             total=self.total_steps,
             initial=self.progress.step,
-            instances=len(self.data) * self.config.epochs / max(1, self.total_steps),
+            instances=len(self.data) * self.total_epochs / max(1, self.total_steps),
             main=self.accelerator.is_main_process,
         )
         with stop.after_step(), bar as self._bar:
@@ -127,7 +140,7 @@ class Training:
     def epochs(self) -> Iterator[int]:
         """Trains until the last epoch or until patience runs out, and yields the number of each finished epoch."""
         progress = self.progress
-        while progress.epoch < self.config.epochs and not self._out_of_patience():
+        while progress.epoch < self.total_epochs and not self._out_of_patience():
             self._epoch()
             self.watch.check()
             progress.epoch, progress.batch = progress.epoch + 1, 0

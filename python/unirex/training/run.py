@@ -21,8 +21,9 @@ from unirex.disk import checkpoint
 from unirex.disk.log import append_log
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json
-from unirex.judging.gather import dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging.gather import dev_metrics, judge, print_tables, write_all
 from unirex.judging.predict import OWN, About, Clock, Judging, sources
+from unirex.judging.warnings import data_warnings, result_warnings, tell, write_warnings
 from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel, load_model
 from unirex.ranges import seconds_of
@@ -173,6 +174,7 @@ def _fit(run: Run) -> Progress:
     dev = tools.encode(sample(splits.val, run.config.train.dev_limit, seed=run.config.data.seed), splits.labels)
     if run.main:
         describe(run.parts, train, dev, run.accelerator.num_processes)
+        write_warnings(run.folder, _warn(run, _of_data(run), "data", epoch=0))
     stages = method.stages
     progress = Progress()
     for stage in stages:
@@ -199,6 +201,8 @@ def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Pr
     """
     settings = replace(run.config.train, epochs=stage.epochs or run.config.train.epochs)
     training = Training(run.accelerator, run.parts.method, train, settings, run.folder.path, seed=run.config.seed)
+    if run.main:
+        say(training.length)
     training.digests = _digests(run.config, run.parts)
     training.hooks = run.hooks
     if run.config.resume:
@@ -245,8 +249,21 @@ def _on_dev(run: Run, method: nn.Module, dev: EncodedSet, epoch: int) -> dict[st
     judging = replace(run.judging, config=replace(config, how=how))
     tables = judge(run.accelerator, method, dev, judging, title=f"dev {epoch}")
     if run.main:
-        warn_of_collapse(tables[OWN], f"dev {epoch}")
+        _warn(run, result_warnings(tables[OWN]), f"dev {epoch}", epoch=epoch)
     return dev_metrics(run.accelerator, tables, wanted)
+
+
+def _of_data(run: Run) -> list[str]:
+    splits = run.parts.splits
+    return data_warnings({"train": splits.train, "val": splits.val, "test": splits.test}, splits.labels)
+
+
+def _warn(run: Run, warnings: Sequence[str], about: str, *, epoch: int | None) -> list[str]:
+    """The warnings with what they are about, once they are printed and in the log."""
+    told = tell(warnings, about)
+    for warning in told:
+        append_log(run.folder.path, {"event": "warning", "epoch": epoch, "text": warning})
+    return told
 
 
 def _save_model(run: Run, model: UnirexModel) -> None:
@@ -318,6 +335,8 @@ def _finish(run: Run, progress: Progress, seconds: float) -> None:
     }
     append_log(folder.path, end)
     reports = dict(zip(tables, print_tables(tables, folder), strict=True))
+    of_result = _warn(run, result_warnings(tables[OWN], reports[OWN]), split, epoch=None)
+    write_warnings(folder, [*(f"data: {warning}" for warning in _of_data(run)), *of_result])
     write_card(folder.model, model_card(config, parts, reports, split))
     main = {f"{split}/{metric.name}": metric.value for metric in reports[OWN].metrics if metric.main}
     run.accelerator.log(main, step=progress.step)
