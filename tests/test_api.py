@@ -102,7 +102,11 @@ def _run(cell: str, names: dict[str, Any]) -> Any:
 
 
 def test_a_run_keeps_its_table_and_can_be_started_again_by_the_command(model: unirex.Trained, tmp_path: Path) -> None:
-    assert sorted(file.name for file in model.files.data.iterdir()) == ["test.parquet", "train.parquet", "val.parquet"]
+    assert sorted(file.name for file in model.files.tables.iterdir()) == [
+        "test.parquet",
+        "train.parquet",
+        "val.parquet",
+    ]
     config = yaml.safe_load(model.files.config.read_text())
     assert config["data"]["hub"] | {"gold": ["rationale"], "label": "label", "id": "id"} == config["data"]["hub"]
     assert config["train"]["lr"] == 1e-05
@@ -211,12 +215,12 @@ def test_wrong_input_is_one_line(
 
 
 def test_a_folder_that_holds_a_run_keeps_its_data(model: unirex.Trained) -> None:
-    before = {file.name: file.read_bytes() for file in model.files.data.iterdir()}
+    before = {file.name: file.read_bytes() for file in model.files.tables.iterdir()}
     with pytest.raises(ValueError, match="holds a run, expected a new folder"):
         unirex.train(rows(5), output=model.folder)
-    assert before == {file.name: file.read_bytes() for file in model.files.data.iterdir()}
+    assert before == {file.name: file.read_bytes() for file in model.files.tables.iterdir()}
     with pytest.raises(ValueError, match="there is no model, expected the folder of a run"):
-        unirex.Trained(model.files.data)
+        unirex.Trained(model.files.tables)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +244,7 @@ def test_recipes_files_and_own_methods_are_taken(tmp_path: Path, monkeypatch: py
     toy = {"toy": {"n_train": 24, "n_val": 8, "n_test": 8}}
     tiny = unirex.train("toy", config=["tiny", "slm-p"], data=toy, train={"epochs": 1}, output="runs/a")
     assert yaml.safe_load(tiny.files.config.read_text())["method"]["comp_weight"] == 0
-    assert not tiny.files.data.exists()
+    assert not tiny.files.tables.exists()
     for split in ("train", "val"):
         pd.DataFrame(rows(9)).to_json(f"{split}.jsonl", orient="records", lines=True)
     splits = {"data": {"path": "{split}.jsonl"}, "columns": {"gold": "rationale"}}

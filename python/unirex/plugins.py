@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Things by name: of this package, then `add`ed ones, then those that installed packages name by entry points.
+    """Things by name: of this package, of own code (`add`), and those that installed packages name by entry points.
 
     A package's `pyproject.toml` holds, under `[project.entry-points."unirex.methods"]`, a line
     `name = "module:object"`. It is read when a name is looked for, and imported when it is that name.

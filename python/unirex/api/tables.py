@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -57,8 +56,9 @@ class Given:
         """Writes the tables, from the main process of a run."""
         if not self.tables or os.environ.get("RANK", "0") != "0":
             return
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for split in USUAL_NAMES:  # of a run that is replaced
+            (folder / f"{split}.parquet").unlink(missing_ok=True)
         for split, table in self.tables.items():
             with atomic_write(folder / f"{split}.parquet") as file:
                 pq.write_table(table, file)

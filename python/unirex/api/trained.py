@@ -79,13 +79,13 @@ class Trained:
         inherited, hub = self._inherited(found)
         content: dict[str, Any] = dict(sections)
         more = {**inherited, **sections.get("data", {})}
-        content["data"] = found.settings(place.data, {**hub, **(columns or {})}, more)
+        content["data"] = found.settings(place.tables, {**hub, **(columns or {})}, more)
         with TemporaryDirectory() as temporary:
             own = as_yaml(content, Path(temporary) / "settings.yaml")
             files = [*([] if found.config is None else [found.config]), own]
             words = [f"--model={self.folder}", f"--output={place}", *(f"--config={file}" for file in files)]
             request = parse(words)
-        found.write(place.data)
+        found.write(place.tables)
         run(request)
         return score(place.predictions)
 

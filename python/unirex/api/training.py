@@ -81,7 +81,7 @@ def train(
     hooks = Hooks(callbacks=tuple(callbacks), loss=loss)
     if output is not None or found.config is None:
         content["output"] = expand(str(DEFAULT_OUTPUT if output is None else output), "output")
-    folder = RunFolder(content.get("output", "")).data
+    folder = RunFolder(content.get("output", "")).tables
     content["data"] = found.settings(folder, columns or {}, content.get("data", {}))
     if loss is not None:
         content["train"] = {**content.get("train", {}), "loss": name_of(loss)}

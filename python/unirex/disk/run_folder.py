@@ -16,7 +16,7 @@ class RunFolder:
 
     Attributes:
         config: the configuration as YAML.
-        data: the tables that Python gave, as files.
+        tables: the folder of the tables that Python gave, as files by split.
         log: JSON lines.
         model: the folder of the best model, with its tokenizers and its card.
         predictions: the rows judged at the end, with the method's own scores.
@@ -34,7 +34,7 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.config = self.path / "config.yaml"
-        self.data = self.path / "data"
+        self.tables = self.path / "tables"
         self.log = self.path / "log.jsonl"
         self.model = self.path / "model"
         self.predictions = self.path / "predictions.parquet"
