@@ -40,7 +40,7 @@ class DataConfig:
         headline: the task score to report first: `accuracy`, `macro_f1`, or `f1:CLASS` (binary F1 of that class).
         limit: at most so many instances of each split, a seeded sample in the order of the file.
         gold_share: share of the training instances with gold that keep it, drawn by class.
-        seed: of the toy corpus, of `limit` and of `gold_share`; independent of the seed of training.
+        seed: of the toy corpus, of splits that the data lack, of `limit` and of `gold_share`; training has its own.
         cache: folder that keeps the tokenized data for the next run; None = $UNIREX_CACHE, or no cache.
         eraser: what ERASER files leave open.
         hub: which columns hold what.

@@ -159,7 +159,7 @@ class _Progress:
         """Writes the table of the folders of the runs, and their state."""
         started = time.monotonic()
         write_state(self.suite, self.plan, self.failures)
-        notes = [COST_NOTE, *missing(self.plan, self.failures)]
+        notes = [*filter(None, [self.suite.table.note]), COST_NOTE, *missing(self.plan, self.failures)]
         found = collect(self.suite, self.plan)
         paths = write_table(
             self.suite, found, lambda table, columns: "\n\n".join([to_markdown(table, columns), *notes])
