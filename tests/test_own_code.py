@@ -123,6 +123,13 @@ def test_what_cannot_be_imported_is_one_line(
     assert said in shown
 
 
+def test_a_module_that_fails_names_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_broken.py").write_text("x = 1\n\nx.y\n")
+    with pytest.raises(ValueError, match=r"^--import own_broken: line 3: AttributeError: 'int' object has no attri"):
+        import_own(["--import=own_broken"])
+
+
 @pytest.mark.parametrize("name", ["none.py", "none", "none.of.this", "", ".", "unirex.no_such"])
 def test_what_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(

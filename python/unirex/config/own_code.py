@@ -76,10 +76,6 @@ def _from_file(path: Path) -> ModuleType:
 
 def _place(error: Exception) -> str:
     """The line of own code that an error comes from; a SyntaxError names it itself."""
-    ours = str(Path(__file__).parents[1])
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((ours, "<frozen importlib"))
-    ]
+    machinery = (str(Path(__file__).parents[1]), str(importlib.__file__), "<frozen importlib")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(machinery)]
     return f"line {frames[0].lineno}: " if frames and not isinstance(error, SyntaxError) else ""
