@@ -40,8 +40,9 @@ class Gate:
         found = next((known for known in self._known if known[0] is mask), None)
         if found is None:
             shown_BL = _shown(mask)
-            gate_BL = self.values_BL if shown_BL is None else self.values_BL * shown_BL
-            found = (mask, shown_BL, visible(gate_BL.detach()) if mask is None or shown_BL is not None else ())
+            gate_BL = self.values_BL.detach()
+            open_BL = gate_BL if shown_BL is None else gate_BL * shown_BL
+            found = (mask, shown_BL, visible(open_BL) if mask is None or shown_BL is not None else ())
             self._known.append(found)
         _, shown_BL, tokens = found
         if shown_BL is None:
