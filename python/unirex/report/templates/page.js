@@ -45,13 +45,13 @@
 
   document.querySelectorAll(".needs-script").forEach((element) => { element.hidden = false; });
   const [status, search, order, label] = ["status", "search", "order", "label"].map((id) => document.getElementById(id));
-  const HEAD = /^<li class="instance ?([^"]*)" id="([^"]*)" data-f="([^"]*)" data-p="([^"]*)" data-c="([^"]*)" data-d="([^"]*)"/;
+  const HEAD = /^<li\sclass="instance ?([^"]*)" id="([^"]*)" data-f="([^"]*)" data-p="([^"]*)" data-c="([^"]*)" data-d="([^"]*)"/;
   const card = (element, html) => {
     const [, tags, id, f, p, c, d] = (html ?? element.outerHTML).match(HEAD);
     return { element, html, id, f, p, c, d, tags: tags.split(" ") };
   };
   const rest = document.getElementById("rest"); // its text: with a script, a browser does not parse it
-  const later = rest ? rest.textContent.split(/(?=<li class="instance)/).slice(1) : [];
+  const later = rest ? rest.textContent.split(/(?=<li\sclass="instance)/).slice(1) : [];
   const all = [...list.querySelectorAll(".instance")].map((element) => card(element)).concat(later.map((html) => card(null, html)));
   const by = new Map(all.map((one) => [one.id, one]));
   let fitting = all;
