@@ -112,7 +112,7 @@ def _word(word: ShownWord, look: Look) -> str:
     if not word.seen:
         return f"{look.unseen}{escape(word.text)}</i>"
     shade = look.shade(word.level) if word.level else ""
-    score = "" if word.score is None else f" title={word.score:.3g}".replace("-", "−")
+    score = "" if word.score is None else f" title={word.score:.3g}"
     return f"<span{shade}{score}>{escape(word.text)}</span>"
 
 

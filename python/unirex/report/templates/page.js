@@ -10,7 +10,7 @@
   const hide = () => { bubble.hidden = true; };
   const tell = (word) => {
     const people = word.closest("u");
-    const said = [`score ${word.title}`];
+    const said = [`score ${word.title.replace("-", "−")}`];
     if (word.closest("mark")) said.push("selected");
     if (people) said.push(people.classList.contains("few") ? "marked by few people" : "marked by people");
     bubble.textContent = said.join(", ");
@@ -97,16 +97,15 @@
     return one.element;
   };
 
-  // Text in the page is escaped: so is what is looked for.
-  const escaped = (text) => text.replace(/[&<>"']/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;" })[sign]);
+  const SIGNS = { "&lt;": "<", "&gt;": ">", "&#34;": '"', "&quot;": '"', "&#39;": "'", "&#x27;": "'", "&amp;": "&" };
   const plain = (one) => {
-    one.text ??= (one.html ?? one.element.outerHTML).replace(/<[^>]*>/g, "").replace(/&quot;/g, "&#34;").replace(/&#x27;/g, "&#39;").toLowerCase();
+    one.text ??= (one.element?.textContent ?? one.html.replace(/<[^>]*>/g, "").replace(/&[#\w]+;/g, (sign) => SIGNS[sign])).toLowerCase();
     return one.text;
   };
   const value = (one, key) => (one[key] === "" ? Infinity : ("cd".includes(key) ? -1 : 1) * Number(one[key]));
   const update = () => {
     const tag = document.querySelector("input[name=filter]:checked").value;
-    const wanted = escaped(search.value.trim().toLowerCase());
+    const wanted = search.value.trim().toLowerCase();
     fitting = all.filter((one) => (tag === "all" || one.tags.includes(tag))
       && (!label || label.value === "any" || one.tags.includes(label.value))
       && (!wanted || plain(one).includes(wanted)));
