@@ -44,15 +44,17 @@
   if (!list) return;
 
   document.querySelectorAll(".needs-script").forEach((element) => { element.hidden = false; });
-  const [status, search, order, label] = ["status", "search", "order", "label"].map((id) => document.getElementById(id));
-  const HEAD = /^<li\sclass="instance ?([^"]*)" id="([^"]*)" data-f="([^"]*)" data-p="([^"]*)" data-c="([^"]*)" data-d="([^"]*)"/;
+  const named = (id) => document.getElementById(id);
+  const [status, search, order, label] = ["status", "search", "order", "label"].map(named);
   const card = (element, html) => {
-    const [, tags, id, f, p, c, d] = (html ?? element.outerHTML).match(HEAD);
+    const head = (html ?? element.outerHTML).match(/^[^>]*/)[0]; // ours: nothing from data is in it
+    const [tags, id, f, p, c, d] = [...head.matchAll(/"([^"]*)"/g)].map((found) => found[1]);
     return { element, html, id, f, p, c, d, tags: tags.split(" ") };
   };
   const rest = document.getElementById("rest"); // its text: with a script, a browser does not parse it
   const later = rest ? rest.textContent.split(/(?=<li\sclass="instance)/).slice(1) : [];
-  const all = [...list.querySelectorAll(".instance")].map((element) => card(element)).concat(later.map((html) => card(null, html)));
+  const first = [...list.querySelectorAll(".instance")];
+  const all = [...first.map((element) => card(element)), ...later.map((html) => card(null, html))];
   const by = new Map(all.map((one) => [one.id, one]));
   let fitting = all;
   let blocks = [];
@@ -82,7 +84,8 @@
     hide();
     blocks = [];
     for (let start = 0; start < fitting.length; start += AT_ONCE) {
-      const block = { cards: fitting.slice(start, start + AT_ONCE), element: document.createElement("ol"), filled: false };
+      const cards = fitting.slice(start, start + AT_ONCE);
+      const block = { cards, element: document.createElement("ol"), filled: false };
       block.element.className = "instances";
       block.element.start = start + 1;
       block.element.style.minHeight = `${HEIGHT * block.cards.length}px`;
@@ -99,7 +102,8 @@
 
   const SIGNS = { "&lt;": "<", "&gt;": ">", "&#34;": '"', "&quot;": '"', "&#39;": "'", "&#x27;": "'", "&amp;": "&" };
   const plain = (one) => {
-    one.text ??= (one.element?.textContent ?? one.html.replace(/<[^>]*>/g, "").replace(/&[#\w]+;/g, (sign) => SIGNS[sign])).toLowerCase();
+    const read = () => one.html.replace(/<[^>]*>/g, "").replace(/&[#\w]+;/g, (sign) => SIGNS[sign] ?? sign);
+    one.text ??= (one.element?.textContent ?? read()).toLowerCase();
     return one.text;
   };
   const value = (one, key) => (one[key] === "" ? Infinity : ("cd".includes(key) ? -1 : 1) * Number(one[key]));
@@ -113,7 +117,9 @@
     if (key !== "id") fitting.sort((a, b) => (value(a, key) > value(b, key)) - (value(a, key) < value(b, key)));
     show();
   };
-  document.querySelectorAll("input[name=filter], #label, #order").forEach((element) => element.addEventListener("change", update));
+  for (const element of document.querySelectorAll("input[name=filter], #label, #order")) {
+    element.addEventListener("change", update);
+  }
   search.addEventListener("input", update);
 
   // A link to an instance that is not laid out yet, or that a filter hides.
