@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -12,11 +11,11 @@ from unirex.data.errors import DataError
 from unirex.data.gold import keep_gold_share
 from unirex.data.hub import HubConfig, read_hub
 from unirex.data.record import OtherLabels, QueryUse, Record, known_label, to_example
+from unirex.data.splitting import HELD_OUT, Split, Splits, split_examples
+from unirex.data.tables import parsed_once
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.plugins import Registry
 from unirex.schema import Example
-
-Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class DataConfig:
         headline: the task score to report first: `accuracy`, `macro_f1`, or `f1:CLASS` (binary F1 of that class).
         limit: at most so many instances of each split, a seeded sample in the order of the file.
         gold_share: share of the training instances with gold that keep it, drawn by class.
-        seed: of the toy corpus, of `limit` and of `gold_share`; independent of the seed of training.
+        seed: of the toy corpus, of splits that the data lack, of `limit` and of `gold_share`; training has its own.
         cache: folder that keeps the tokenized data for the next run; None = $UNIREX_CACHE, or no cache.
         eraser: what ERASER files leave open.
         hub: which columns hold what.
@@ -105,9 +104,39 @@ def load_split(config: DataConfig, split: Split) -> list[Example]:
     >>> len(load_split(DataConfig(toy=ToyConfig(n_train=20, n_val=5, n_test=5)), "train"))
     20
     """
+    return _reduced(_read(config, split), config, split)
+
+
+def load_splits(config: DataConfig) -> Splits:
+    """All splits, and the classes. Data without a val split get one, and a test split if they lack that too.
+
+    These are drawn from the training split with `config.seed`, by class and by having gold (`split_examples`), before
+    `limit` and `gold_share` count.
+    """
+    with parsed_once():
+        train = _read(config, "train")
+        labels = label_names(config, train)
+        known = config if any(example.choices for example in train) else replace(config, labels=labels)
+        found: dict[Split, list[Example]] = {"train": train, "val": _read(known, "val"), "test": _read(known, "test")}
+    lacking = [] if found["val"] else [split for split in HELD_OUT if not found[split]]
+    if lacking:
+        found |= split_examples(train, {split: HELD_OUT[split] for split in lacking}, seed=config.seed)
+    return Splits(
+        **{split: _reduced(examples, config, split) for split, examples in found.items()},
+        labels=labels,
+        drawn=tuple(lacking),
+    )
+
+
+def _read(config: DataConfig, split: Split) -> list[Example]:
     examples = _examples(READERS.find(config.source)(config, split), config)
     if split == "train" and not examples:
         raise DataError(f"{config.path or config.source}: the training split is empty, expected at least one instance")
+    return examples
+
+
+def _reduced(examples: list[Example], config: DataConfig, split: Split) -> list[Example]:
+    """What `limit` and `gold_share` leave of a split."""
     examples = sample(examples, config.limit, seed=config.seed)
     if split == "train" and config.gold_share < 1:
         examples = keep_gold_share(examples, config.gold_share, seed=config.seed)
