@@ -110,10 +110,10 @@ def _draw(axes: "Axes", figure: Figure) -> None:
         axis.set_ticks([place for place, _ in one.ticks], [text for _, text in one.ticks], minor=False)
         axis.set_ticks([], minor=True)
         axis.set_label_text(one.label)
-    axes.grid(axis="y", color="#e6e3dc", linewidth=0.8)
+    palette = _palette()
+    axes.grid(axis="y", color=palette["grid"], linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    palette = _palette()
     for series in figure.series:
         _DRAW[series.kind](axes, series, palette[series.hue])
 
@@ -121,7 +121,7 @@ def _draw(axes: "Axes", figure: Figure) -> None:
 def _palette() -> dict[str, str]:
     """The colors of the page's light theme, by name."""
     light = STYLE_SHEET.read_text(encoding="utf-8").partition("}")[0]
-    return dict(re.findall(r"--(c\w): (#\w{6});", light))
+    return dict(re.findall(r"--(c\w|grid): (#\w{6});", light))
 
 
 def _room(axis: Axis) -> tuple[float, float]:
