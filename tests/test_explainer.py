@@ -27,7 +27,7 @@ from unirex.data.tokenization import build_tokenizer
 from unirex.disk.predictions import FileHeader, Prediction
 from unirex.explainer import Columns, ExplainConfig, Explainer, explainer
 from unirex.explainer.output import explanation_file
-from unirex.extractors.attribution import Attribution
+from unirex.extractors.settings import Attribution
 
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.random.hidden_size=32",

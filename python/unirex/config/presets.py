@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from unirex.methods import find_method
+from unirex.methods import find_facts
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "eval.how": ["delete"],
     },
 }
-"""Defaults by dotted key; those of a method stand in its class (`Method.presets`)."""
+"""Defaults by dotted key; those of a method stand in `MethodFacts.presets`."""
 
 
 def preset_defaults(preset: str, method: str) -> dict[str, Any]:
@@ -32,5 +32,5 @@ def preset_defaults(preset: str, method: str) -> dict[str, Any]:
     >>> preset_defaults("paper", "fresh")["method.rounding"]
     'floor'
     """
-    own = find_method(method).presets.get(preset, {})
+    own = find_facts(method).presets.get(preset, {})
     return {**PRESETS[preset], **{f"method.{key}": value for key, value in own.items()}}

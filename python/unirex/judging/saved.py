@@ -22,7 +22,7 @@ from unirex.disk.untrusted import naming
 from unirex.disk.weights import quiet, refuse_parts
 from unirex.encoder.families import LONGEST, longest_row, turns_to_full_attention
 from unirex.encoder.probe import check_hiding, check_model
-from unirex.extractors.attribution import Attribution, AttributionConfig
+from unirex.extractors.settings import Attribution, AttributionConfig
 from unirex.judging.classifier import Classifier, classify
 from unirex.methods import find_method
 from unirex.methods.method import Explainable, Explanation, Method, saved_config
