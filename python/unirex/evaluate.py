@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from unirex.config.command_line import add_config, config_first, expand, fail, one_line
+from unirex.config.command_line import add_config, config_first, expand, fail
 from unirex.data.source import DataConfig, load_split
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import RunFolder
 from unirex.judging.settings import EvalConfig
+from unirex.parsing import one_line
 from unirex.text import say
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 for bad input. torch is imported once the input looks right."""
     try:
         run(_parse(list(sys.argv[1:] if argv is None else argv)))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         return fail(error)
     except KeyboardInterrupt:
         return 130

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from unirex.config.command_line import expand, fail, one_line
+from unirex.config.command_line import expand, fail
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
 from unirex.data.rows import Row, stream_rows
 from unirex.disk.predictions import FileHeader
 from unirex.metrics.commands.progress import progress
+from unirex.parsing import one_line
 from unirex.schema import Example, Perturbation
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = _parse(list(sys.argv[1:] if argv is None else argv))
         rows = stream_rows(expand(found.input, "input"))
         run(_request(found), rows)  # from here on with torch
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         return fail(error)
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)  # noqa: T201

@@ -10,7 +10,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from unirex.config.checks import check_best_metric, check_class_weights, refuse_unread
-from unirex.config.command_line import add_config, config_first, current_names, expand, one_line
+from unirex.config.command_line import add_config, config_first, current_names, expand
 from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
 from unirex.disk.untrusted import read_yaml
@@ -18,6 +18,7 @@ from unirex.extractors.settings import ExtractorKind
 from unirex.judging.settings import EvalConfig
 from unirex.methods import METHODS, find_facts
 from unirex.methods.settings.contract import MethodConfig
+from unirex.parsing import one_line
 from unirex.ranges import BelowOne, Count, NotNegative, Positive, Range, Share, check_ranges, seconds_of
 from unirex.text import NOW, suggest
 

@@ -110,6 +110,8 @@ def find_model(path: str, revision: str | None = None) -> str:
         ValueError: no such folder, and nothing of that name on the Hub.
     """
     folder = Path(resolve_path(path))
+    if not folder.exists() and (path.startswith(("/", ".", "~")) or path.count("/") > 1):
+        raise ValueError(f"{path}: no such folder, expected that of a model or a run")
     if folder.is_dir():
         inner = RunFolder(folder).model
         return str(inner if not (folder / "config.json").exists() and (inner / "config.json").exists() else folder)
@@ -121,8 +123,18 @@ def find_model(path: str, revision: str | None = None) -> str:
             path, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{path}: not found locally or on the Hub ({reason})") from None
+        raise ValueError(f"{path}: no such folder, and not found on the Hub ({_why(error)})") from None
+
+
+def _why(error: Exception) -> str:
+    """Why nothing was found on the Hub, in short: the library's own messages advise on its settings."""
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    if isinstance(error, HFValidationError):
+        return "no name of a model there"
+    if isinstance(error, OfflineModeIsEnabled | LocalEntryNotFoundError):
+        return "no copy on this machine, and the Hub is not asked or does not answer"
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _read_config(folder: str) -> PretrainedConfig:

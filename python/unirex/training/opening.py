@@ -38,9 +38,10 @@ def alone(accelerator: Accelerator, folder: RunFolder) -> Iterator[None]:
 def open_run(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> None:
     """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
     stored = folder.config
-    if stored.exists() and config.resume:
+    begun = folder.begun()
+    if begun and config.resume:
         _check_same(stored_config(stored), config, stored)
-    elif stored.exists() and not config.overwrite:
+    elif begun and not config.overwrite:
         raise ValueError(f"output {folder} holds a run, expected a new folder, --resume true or --overwrite true")
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
