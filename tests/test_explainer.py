@@ -434,7 +434,7 @@ def test_files_say_where_the_second_text_begins(ending: str, tmp_path: Path) -> 
         labels=("x",), choice=False, headline="accuracy", unit="word", scores_from="y", rationale_rule="z"
     )
     with explanation_file(path, header, fractions=(), model="m", data="d") as write:
-        write(answer)
+        write(answer, {})
     if ending == "parquet":
         found = pq.read_table(path)["documents"].to_pylist()[0]
     elif ending == "csv":

@@ -37,7 +37,7 @@ class RationalePipeline(_Pipeline):  # type: ignore[misc]
         *args: Any,
         attribution: Attribution | None = None,
         steps: int = STEPS,
-        words: Words = "text",
+        words: Words | None = None,
         **kwargs: Any,
     ) -> None:
         check_attribution(attribution, steps)

@@ -15,6 +15,7 @@ from transformers import (
 
 from unirex import modeling
 from unirex.data.collate import Batch, Rows
+from unirex.data.raw_text import Words
 from unirex.data.tokenization import load_tokenizer, resolve_path
 from unirex.data.tools import Tools, own_tokenizer
 from unirex.disk.run_folder import RunFolder
@@ -60,6 +61,7 @@ class Saved:
         word_score: score of a word from those of its tokens.
         rationale_fraction: share of the words in a hard rationale.
         scores_from: `extractor`, the name of an attribution method, or None where the model has no scores.
+        words: what a word of raw text is: for a model of this package as in the data it was trained on.
     """
 
     method: Explainable
@@ -70,6 +72,7 @@ class Saved:
     word_score: WordScore
     rationale_fraction: float
     scores_from: str | None
+    words: Words = "text"
 
 
 def check_attribution(attribution: str | None, steps: int) -> None:
@@ -123,7 +126,7 @@ def find_model(path: str, revision: str | None = None) -> str:
             path, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        raise ValueError(f"{path}: no such folder, and not found on the Hub ({_why(error)})") from None
+        raise ValueError(f"{path}: not found locally or on the Hub ({_why(error)})") from None
 
 
 def _why(error: Exception) -> str:
@@ -222,6 +225,7 @@ def _ours(
         word_score=method_config.word_score,
         rationale_fraction=fraction,
         scores_from=attribution or method.scores_from,
+        words=settings.get("words", "space"),
     )
 
 
