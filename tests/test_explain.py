@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file, save_file
 
 from unirex import evaluate, explain, train
 from unirex.explainer import Explainer
@@ -108,23 +110,26 @@ def test_the_output_is_a_prediction_file_and_scores_for_evaluate(run: Path, tmp_
 
 def test_explain_and_evaluate_measure_the_same(run: Path, tmp_path: Path) -> None:
     """Words of several tokens, scored by attribution: hidden whole in both, by the same scores."""
-    rows = [
-        {"id": str(n), "text": f"un-truly, wonder-ful film's {n * 37} dull-est: bright", "label": "positive"}
-        for n in range(6)
-    ]
-    source = write(tmp_path / "test.jsonl", rows)
-    explained = tmp_path / "out.parquet"
+    loud = shutil.copytree(run / "model", tmp_path / "loud")
+    weights = load_file(loud / "model.safetensors")
+    changed = {name: w * (300 if name.startswith("classifier") else 1) for name, w in weights.items()}
+    save_file(changed, loud / "model.safetensors", metadata={"format": "pt"})  # hiding a word hardly moves the original
+    texts = [f"wonder-ful, film's {n * 37} dull-est: bright a moving story" for n in range(6)]
+    rows = [{"id": str(n), "text": text, "label": "positive"} for n, text in enumerate(texts)]
+    source, explained = write(tmp_path / "test.jsonl", rows), tmp_path / "out.parquet"
     more = ["--id-column=id", "--label-column=label", "--faithfulness", "--attribution=input_x_grad"]
-    assert call(run, source, explained, *more) == 0
-    judged = tmp_path / "judged"
-    data = ["--data.source=hub", f"--data.path={tmp_path}", "--data.hub.id=id"]
-    assert evaluate.main([f"--model={run / 'model'}", f"--scores={explained}", *data, f"--output={judged}"]) == 0
-    ours, theirs = score(explained), score(judged / "predictions.parquet")
+    assert call(loud, source, explained, *more) == 0
+    data = ["--data.source=hub", f"--data.path={tmp_path}", "--data.hub.id=id", "--eval.references=[]"]
+    found = {}
+    for unit in ("word", "token"):
+        usual = [] if unit == "word" else ["--unit=token"]
+        command = [f"--model={loud}", f"--scores={explained}", *data, f"--output={tmp_path / unit}", *usual]
+        assert evaluate.main(command) == 0
+        found[unit] = score(tmp_path / unit / "predictions.parquet")
+    ours = score(explained)
     for name in ("comprehensiveness", "sufficiency"):
-        assert ours[name].value == pytest.approx(theirs[name].value, abs=1e-7)
-    lines = pq.read_table(explained).to_pylist()
-    assert ours["comprehensiveness"].value == pytest.approx(sum(r["comprehensiveness"] for r in lines) / len(lines))
-    assert abs(ours["comprehensiveness"].value) > 1e-5
+        assert ours[name].value == pytest.approx(found["word"][name].value, abs=1e-5)
+        assert abs(ours[name].value - found["token"][name].value) > 1e-3, "the test notices nothing"
 
 
 def test_texts_on_the_command_line_and_a_page(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +190,7 @@ def test_limit_and_an_empty_file(run: Path, tmp_path: Path) -> None:
             "in.jsonl",
             "",
             ["--model=nobody/nothing"],
-            "nobody/nothing: not found locally or on the Hub (no copy on this",
+            "nobody/nothing: not found locally or on the Hub (no copy",
         ),
         ("in.csv", "a,b;c\nx\n", [], "the header 'a,b;c' holds ',' and ';', expected one that separates cells"),
     ],

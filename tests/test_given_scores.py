@@ -49,12 +49,12 @@ def test_spans_count_characters_of_a_text(tmp_path: Path) -> None:
         ),
         (
             {"words": ["A", "film"], "scores": [1, 2]},
-            "entry 1 is 'film', expected what the text goes on with: 'well-mad",
+            "entry 1 is 'film', expected what the text goes on with: 'well-m",
         ),
         ({"words": ["A"], "scores": [1, 2]}, "id 'a': words: 1 entries, expected 2, one per score"),
         (
             {"spans": [[0, 28]], "scores": [1]},
-            "spans: entry 0 is [0, 28], expected [start, end] with 0 <= start <= end <= 27",
+            "entry 0 is [0, 28], expected [start, end] with 0 <= start <= end <= 27",
         ),
         ({"spans": [[1, 0, 2]], "scores": [1]}, "spans: entry 0 is [1, 0, 2], expected"),
         ({"scores": [1, 2]}, "scores has 2 values, expected 5, one per word (scores of other units need their words"),

@@ -32,7 +32,8 @@ def one_line(message: str, parser: ArgumentParser) -> str:
     """A parser's message in one line of ours: the key, the value found, the value expected, the nearest known name."""
     text = " ".join(message.split())
     if found := re.search(r"Unable to load config ['\"](.+?)['\"]", text):
-        return f"{text.partition(':')[0]} is {found[1]!r}, expected settings as KEY.NAME=VALUE, or a YAML file of them"
+        key = text.partition(":")[0].removeprefix("Parser key ").strip('"')
+        return f"{key} is {found[1]!r}, expected settings as KEY.NAME=VALUE, or a YAML file of them"
     if found := re.search(r'(?:Parser key|key) "([\w.]+)": (.+)', text):
         return _wrong_value(found[1], found[2])
     if found := re.fullmatch(

@@ -143,7 +143,8 @@ class TestErrors:
             (
                 "A *very fine film",
                 "marked",
-                "mark '*' at character 2 in 'A *very fine film' is not closed, expected '*' after it",
+                "mark '*' at character 2 in 'A *very fine film' is not closed, expected '*' after it "
+                r"(\* where it is no mark; other marks: data.hub.marks)",
             ),
         ],
     )
@@ -153,16 +154,14 @@ class TestErrors:
         assert str(error.value) == message
 
     def test_marks_that_do_not_pair(self) -> None:
-        with pytest.raises(
-            DataError,
-            match=r"^mark '\]' at character 2 in .*, expected '\[' \(\\\\\] where it is no mark; other marks: data.hub.marks\)$",
+        where = "where it is no mark; other marks: data.hub.marks)"
+        for text, message in (
+            ("a ] b", rf"mark ']' at character 2 in 'a ] b', expected '[' (\] {where}"),
+            ("[a b[ c]", rf"mark '[' at character 4 in '[a b[ c]', expected ']' (\[ {where}"),
         ):
-            unmark("a ] b", ("[", "]"))
-        with pytest.raises(
-            DataError,
-            match=r"^mark '\[' at character 4 in .*, expected '\]' \(\\\\\[ where it is no mark; other marks: data.hub.marks\)$",
-        ):
-            unmark("[a b[ c]", ("[", "]"))
+            with pytest.raises(DataError) as error:
+                unmark(text, ("[", "]"))
+            assert str(error.value) == message
 
     def test_a_cell_is_never_silently_another_thing(self) -> None:
         for cell in (None, {"a": 1}, 1.5):

@@ -204,7 +204,7 @@ def test_shards_must_agree(tmp_path: Path) -> None:
         (["score", "{file}", "--output", "{empty}"], "is a directory"),
         (
             ["score", "{file}", "--output", "{empty}/no/such/o.json"],
-            "{empty}/no/such/o.json: no such file or directory",
+            "no/such/o.json: no such file or directory",
         ),
     ],
 )
