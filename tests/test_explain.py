@@ -112,7 +112,7 @@ def test_explain_and_evaluate_measure_the_same(run: Path, tmp_path: Path) -> Non
     """Words of several tokens, scored by attribution: hidden whole in both, by the same scores."""
     loud = shutil.copytree(run / "model", tmp_path / "loud")
     weights = load_file(loud / "model.safetensors")
-    changed = {name: w * (300 if name.startswith("classifier") else 1) for name, w in weights.items()}
+    changed = {name: w * (20 if w.ndim == 2 else 1) for name, w in weights.items()}
     save_file(changed, loud / "model.safetensors", metadata={"format": "pt"})  # hiding a word hardly moves the original
     texts = [f"wonder-ful, film's {n * 37} dull-est: bright a moving story" for n in range(6)]
     rows = [{"id": str(n), "text": text, "label": "positive"} for n, text in enumerate(texts)]

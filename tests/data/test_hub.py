@@ -246,7 +246,8 @@ class TestGold:
             (
                 "a *fine",
                 {"gold_format": "marked"},
-                "why: mark '*' at character 2 in 'a *fine' is not closed, expected '*' after it (\\* where",
+                "why: mark '*' at character 2 in 'a *fine' is not closed, expected '*' after it "
+                "(\\* where it is no mark; other marks: data.hub.marks)",
             ),
             ([0, 1, 0], {"annotators": "list"}, "why: 0, expected a list"),
             (5, {}, "why: 5, expected a list"),

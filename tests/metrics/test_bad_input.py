@@ -260,7 +260,7 @@ def outcome(path: str) -> tuple[str, Report | None]:
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("/dev/full", "No space left on device: '/dev/full'"),
+        ("/dev/full", "/dev/full: no space left on device"),
         ("{d}/no/x.json", "{d}/no/x.json: no such file or directory"),
     ],
 )
