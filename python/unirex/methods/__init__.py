@@ -2,7 +2,7 @@
 
 `unirex.methods.method.Method` is what all of them keep to. A new method is one file: in a package of its own, with an
 entry point in the group `unirex.methods` (docs/howto/own-method.md); or here, with its settings in `settings/` and a
-line in `METHODS` and in `FACTS`.
+line in `FACTS`.
 """
 
 from typing import TYPE_CHECKING
