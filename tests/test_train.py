@@ -92,7 +92,7 @@ def test_a_saved_model_is_judged_with_scores_from_a_file(plain: Path, tmp_path: 
     toy = [argument for argument in TINY if argument.startswith("--data")]
     model, scores = f"--model={plain / 'model'}", f"--scores={plain / 'predictions.parquet'}"
     assert evaluate.main([model, *toy, f"--output={tmp_path / 'own'}"]) == 0
-    assert evaluate.main([model, scores, "--unit=word", *toy, f"--output={tmp_path / 'file'}"]) == 0
+    assert evaluate.main([model, scores, *toy, f"--output={tmp_path / 'file'}"]) == 0
     own, given = (pq.read_table(tmp_path / name / "predictions.parquet") for name in ("own", "file"))
     trained = pq.read_table(plain / "predictions.parquet")
     assert own["prediction"].equals(trained["prediction"])
