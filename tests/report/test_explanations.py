@@ -35,7 +35,7 @@ def explain(path: Path, *, labels: Callable[[int], bool], n: int = N, extra: tup
             if not labels(i):
                 object.__setattr__(row, "label", None)
             example = Example(id=row.id, segments=(segment,), label=row.label)
-            write(ExplainedText(example, row, HEADER.labels, rule="2", checked=("attention", (0.1, 0.5))))
+            write(ExplainedText(example, row, HEADER.labels, rule="2", checked=("attention", (0.1, 0.5))), {})
     return path
 
 

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ Row = tuple[str, Mapping[str, Any]]
 """The place of a row, and its fields."""
 
 LONGEST_CELL = 2**31 - 1
+_DELIMITERS = ",\t;|"
 PARQUET_ROWS = 1024
 
 
@@ -123,8 +126,9 @@ def _csv(path: Path) -> Iterator[Row]:
     number = 0
     try:
         with reading(path), path.open(encoding="utf-8-sig", newline="") as lines:
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-            rows = (row for row in csv.reader(lines, delimiter=delimiter, strict=True) if row)
+            first = next((line for line in lines if line.strip()), "")
+            delimiter = _delimiter(path, first)
+            rows = (row for row in csv.reader(chain([first], lines), delimiter=delimiter, strict=True) if row)
             header = next(rows, [])
             if len(set(header)) < len(header):
                 twice = next(name for name in header if header.count(name) > 1)
@@ -141,6 +145,22 @@ def _csv(path: Path) -> Iterator[Row]:
         raise DataError(f"{path}: after row {number}: byte {error.object[error.start]:#04x}, expected UTF-8") from None
     finally:
         csv.field_size_limit(before)
+
+
+def _delimiter(path: Path, header: str) -> str:
+    """What separates the cells of the header: a comma, tab, semicolon or bar, whichever is there most often.
+
+    A tab where a file is called .tsv; a comma where the header holds none of them, and so is one column.
+    """
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    outside = re.sub(r'"[^"]*"?', "", header)  # a quoted name may hold any of them
+    found = [mark for mark in _DELIMITERS if mark in outside]
+    counts = sorted(outside.count(mark) for mark in found)
+    if len(counts) > 1 and counts[-1] == counts[-2]:
+        named = " and ".join(repr(mark) for mark in found)
+        raise DataError(f"{path}: the header {header.strip()[:80]!r} holds {named}, expected one that separates cells")
+    return max(found, key=outside.count, default=",")
 
 
 def _parquet(path: Path) -> Iterator[Row]:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from unirex.data.errors import DataError, shown
 from unirex.data.rows import FORMATS, Row, parse_json, read_text, stream_rows
 from unirex.disk.untrusted import read_json
-from unirex.extras import install_command
+from unirex.extras import install
 
 if TYPE_CHECKING:
     import datasets
@@ -165,7 +165,7 @@ def _datasets(path: str) -> Any:
     try:
         import datasets
     except ImportError:
-        raise DataError(f"{path}: reading it needs the package datasets: {install_command('train')}") from None
+        raise DataError(f"{path}: reading it needs the package datasets: {install('train')}") from None
     return datasets
 
 

@@ -33,7 +33,7 @@ class Gate:
         self._known: list[tuple[Tensor | None, Tensor | None, Sequence[Visible]]] = []
 
     def seen_through(self, mask: Tensor | None) -> "Seen":
-        """The gates and what a mask forbids besides; which tokens that shows is worked out once for each mask of a pass.
+        """The gates and what a mask forbids besides; what that shows is worked out once for each mask of a pass.
 
         The product with a mask is not kept: a recomputed layer must save as many tensors as it did at first.
         """

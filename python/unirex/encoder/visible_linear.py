@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
-
 _running: ContextVar["VisibleLinear | None"] = ContextVar("running", default=None)
 
 

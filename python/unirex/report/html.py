@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unirex import __version__
-from unirex.extras import install_command
+from unirex.extras import install
 from unirex.report import figures, svg, tables, verdict
 from unirex.report.document import Document
 from unirex.report.figure import Figure, Series, number, percent
@@ -121,7 +121,7 @@ def _environment() -> Any:
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
-        raise ValueError(f"jinja2 is not installed, expected the extra: {install_command('report')}") from error
+        raise ValueError(f"jinja2 is not installed, expected the extra: {install('report')}") from error
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
