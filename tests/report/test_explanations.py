@@ -62,7 +62,9 @@ def test_every_text_is_shown_with_its_marks(suffix: str, labels: Callable[[int],
         assert view is not None
         assert [word.text for word in view.words] == row.words
         assert [word.rationale for word in view.words] == row.rationale.tolist()
-        assert [word.score for word in view.words] == [None if np.isnan(s) else pytest.approx(s) for s in row.scores]
+        assert [word.score for word in view.words] == [
+            None if np.isnan(s) else pytest.approx(s, rel=6e-6) for s in row.scores
+        ]
         assert (view.prediction, view.label) == (row.prediction, row.label if labels(0) else None)
         assert "comprehensiveness" in view.values
     page = report.to_html()

@@ -37,7 +37,7 @@ def explanation_file(
     """A function that adds an explanation, and columns to keep, to a file that appears once it is complete.
 
     Columns with a name of ours are left out, and those that the first row lacks. Parquet holds numbers in full (its
-    kept columns are text unless they hold numbers), JSONL and CSV scores to 4 digits and probabilities to 6 places.
+    kept columns are text unless they hold numbers), JSONL and CSV scores to 6 digits and probabilities to 6 places.
 
     Args:
         path: its ending is the format: `.parquet`, `.jsonl` or `.csv`; with `.html` it is a page.
@@ -85,12 +85,12 @@ def _fields(answer: ExplainedText) -> dict[str, Any]:
 
 
 def _short(number: float) -> float:
-    """A number to 4 significant digits.
+    """A number to 6 significant digits: fewer would make ties, which change a ranking.
 
     >>> _short(0.123456), _short(-1234.5678)
-    (0.1235, -1235.0)
+    (0.123456, -1234.57)
     """
-    return float(f"{number:.4g}")
+    return float(f"{number:.6g}")
 
 
 def _extra(answer: ExplainedText) -> dict[str, Any]:

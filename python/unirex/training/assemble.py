@@ -12,10 +12,11 @@ from unirex.config.run import ModelConfig, RunConfig
 from unirex.data.cache import cache_folder
 from unirex.data.source import DataConfig, load_splits
 from unirex.data.splitting import Splits
-from unirex.data.tokenization import build_tokenizer, load_tokenizer, resolve_path
+from unirex.data.tokenization import build_tokenizer, load_tokenizer
 from unirex.data.tools import Tools
 from unirex.encoder.families import LONGEST, check_family, longest_row, shape_of, usual_pooling
 from unirex.encoder.probe import check_model
+from unirex.judging.saved import find_model
 from unirex.methods import find_method
 from unirex.methods.method import Method
 from unirex.modeling import UnirexConfig, UnirexModel, read_config, with_pretrained
@@ -72,21 +73,21 @@ def make_tools(config: ModelConfig, train: Sequence[Example]) -> Tools:
         choices = (choice for example in train for choice in example.choices)
         tokenizer = build_tokenizer([*texts, *choices], size=config.random.vocabulary)
     else:
-        tokenizer = load_tokenizer(resolve_path(config.backbone))
-    own = None if config.extractor_backbone is None else load_tokenizer(resolve_path(config.extractor_backbone))
+        tokenizer = load_tokenizer(find_model(config.backbone))
+    own = None if config.extractor_backbone is None else load_tokenizer(find_model(config.extractor_backbone))
     if own is not None and own.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str():
         own = None
     length = config.max_length or min(LONGEST, tokenizer.model_max_length)
     if config.max_length is None and config.backbone is not None:
-        length = min(length, longest_row(read_config(resolve_path(config.backbone))) or LONGEST)
+        length = min(length, longest_row(read_config(find_model(config.backbone))) or LONGEST)
     return Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=length)
 
 
 def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fraction: float) -> UnirexModel:
     """The model, its backbones pretrained or random, with everything in its configuration to explain itself later."""
     model = config.model
-    path = None if model.backbone is None else resolve_path(model.backbone)
-    own_path = path if model.extractor_backbone is None else resolve_path(model.extractor_backbone)
+    path = None if model.backbone is None else find_model(model.backbone)
+    own_path = path if model.extractor_backbone is None else find_model(model.extractor_backbone)
     backbone = _random_backbone(model, tools) if path is None else read_config(path).to_dict()
     own = None if own_path is None or own_path == path else read_config(own_path).to_dict()
     for part in (backbone, own or {}):
