@@ -1,17 +1,21 @@
 """Where instances come from: the configuration of a data set, and its splits as examples."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from unirex.data.cache import cache_folder
 from unirex.data.eraser import EraserConfig, read_eraser
 from unirex.data.errors import DataError
 from unirex.data.gold import keep_gold_share
-from unirex.data.hub import HubConfig, read_hub
-from unirex.data.record import OtherLabels, QueryUse, Record, known_label, to_example
+from unirex.data.hub import read_hub
+from unirex.data.mapping import HubConfig
+from unirex.data.reading import Labeling, read_examples
+from unirex.data.record import OtherLabels, QueryUse, Record, Records
+from unirex.data.store import ExampleStore, windows
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.plugins import Registry
 from unirex.schema import Example
@@ -96,7 +100,7 @@ class DataConfig:
         return self.name or (Path(self.path).stem if self.path else self.source)
 
 
-def load_split(config: DataConfig, split: Split) -> list[Example]:
+def load_split(config: DataConfig, split: Split) -> ExampleStore:
     """The examples of one split, in file order. A val or test split that the source lacks is empty.
 
     A label that `config.labels` does not name is an error. Where `labels` is not set, those of the training split can
@@ -105,7 +109,15 @@ def load_split(config: DataConfig, split: Split) -> list[Example]:
     >>> len(load_split(DataConfig(toy=ToyConfig(n_train=20, n_val=5, n_test=5)), "train"))
     20
     """
-    examples = _examples(READERS.find(config.source)(config, split), config)
+    reader = READERS.find(config.source)
+    labeling = Labeling(
+        query=config.query,
+        separator=config.choices,
+        labels=config.labels,
+        rename=config.rename_labels,
+        others=config.other_labels,
+    )
+    examples = read_examples(lambda: reader(config, split), labeling, config.source, cache_folder(config.cache))
     if split == "train" and not examples:
         raise DataError(f"{config.path or config.source}: the training split is empty, expected at least one instance")
     examples = sample(examples, config.limit, seed=config.seed)
@@ -114,12 +126,11 @@ def load_split(config: DataConfig, split: Split) -> list[Example]:
     return examples
 
 
-def sample(examples: list[Example], limit: int | None, *, seed: int) -> list[Example]:
+def sample(examples: ExampleStore, limit: int | None, *, seed: int) -> ExampleStore:
     """At most `limit` examples in their order, a seeded draw without replacement; None = all of them."""
     if limit is None or limit >= len(examples):
         return examples
-    chosen = np.random.default_rng(seed).permutation(len(examples))[:limit]
-    return [examples[index] for index in np.sort(chosen).tolist()]
+    return examples.take(np.sort(np.random.default_rng(seed).permutation(len(examples))[:limit]))
 
 
 def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]:
@@ -129,8 +140,12 @@ def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]
     """
     names = config.labels
     if names is None:
-        longest = max((example.choice_labels for example in train), key=len, default=())
-        names = longest or tuple(sorted({example.label for example in train if example.label is not None}))
+        longest: Sequence[str] = ()
+        found: set[str | None] = set()
+        for part in windows(train):
+            longest = max([longest, *part.texts_of("choice_label")], key=len)
+            found.update(part.texts_of("label"))
+        names = tuple(longest or sorted(name for name in found if name is not None))
     where = config.path or config.source
     if len(names) < 2:
         raise DataError(f"{where}: the training labels are {list(names)}, expected two or more classes")
@@ -149,12 +164,12 @@ def _read_eraser(config: DataConfig, split: Split) -> Iterable[Record]:
     return read_eraser(config.path, split, query=config.query, config=config.eraser)
 
 
-def _read_hub(config: DataConfig, split: Split) -> Iterable[Record]:
+def _read_hub(config: DataConfig, split: Split) -> Iterable[Records]:
     assert config.path is not None
     return read_hub(config.path, split, query=config.query, config=config.hub)
 
 
-Reader = Callable[[DataConfig, Split], Iterable[Record | Example]]
+Reader = Callable[[DataConfig, Split], Iterable[Record | Records | Example]]
 """A reader of a data set: yields the instances of a split, and nothing if there is no such split."""
 
 READERS: Registry[Reader] = Registry(
@@ -164,34 +179,3 @@ READERS: Registry[Reader] = Registry(
     callable,
     "a function from a DataConfig and the name of a split to records",
 )
-
-
-def _from_record(record: Record, config: DataConfig) -> Example:
-    return to_example(
-        record,
-        query=config.query,
-        separator=config.choices,
-        labels=config.labels,
-        rename=config.rename_labels,
-        others=config.other_labels,
-    )
-
-
-def _relabeled(example: Example, config: DataConfig) -> Example:
-    """A ready example with its class as the configuration names it."""
-    if example.choices or example.label is None:
-        return example
-    label = config.rename_labels.get(example.label, example.label)
-    return replace(example, label=known_label(example.id, label, config.labels, config.other_labels))
-
-
-def _examples(found: Iterable[Record | Example], config: DataConfig) -> list[Example]:
-    first: dict[str, str] = {}
-    examples = []
-    for one in found:
-        where = one.where if isinstance(one, Record) else str(config.source)
-        if one.id in first:
-            raise DataError(f"{where}: id {one.id!r} is a duplicate, expected it once (first at {first[one.id]})")
-        first[one.id] = where
-        examples.append(_from_record(one, config) if isinstance(one, Record) else _relabeled(one, config))
-    return examples

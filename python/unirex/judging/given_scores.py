@@ -1,5 +1,6 @@
 """Reads word scores that were made elsewhere."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from unirex.disk.untrusted import read_json
 from unirex.schema import Example
 
 
-def read_scores(path: str, examples: list[Example]) -> dict[str, NDArray[np.float32]]:
+def read_scores(path: str, examples: Sequence[Example]) -> dict[str, NDArray[np.float32]]:
     """Word scores by instance id from a Parquet or JSONL file with the fields `id` and `scores`.
 
     Every instance needs one finite score per word; null stands for a word that the explaining model never saw and

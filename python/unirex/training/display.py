@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from unirex.data.collate import EncodedSet
+from unirex.data.store import count_gold
 from unirex.text import say
 from unirex.training.assemble import Assembly
 
@@ -102,7 +103,7 @@ def _cell(value: float) -> str:
 def describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: int) -> None:
     """Prints the sizes of data and model, and what truncation removes."""
     parameters = sum(p.numel() for p in parts.model.parameters())
-    with_gold = sum(example.gold is not None for example in parts.splits.train)
+    with_gold = count_gold(parts.splits.train)
     lines = [
         f"train {len(train)} instances ({with_gold} with gold), dev {len(dev)}, "
         f"classes {', '.join(parts.splits.labels)}; {processes} process{'es' if processes > 1 else ''}",

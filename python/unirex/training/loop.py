@@ -93,7 +93,7 @@ class Training:
             checkpoint_layers(method)
         self.method, self.optimizer = accelerator.prepare(method, adamw(method, config))
         self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
-        self.watch = Watch(accelerator, [example.id for example in data.examples], run)
+        self.watch = Watch(accelerator, data.examples, run)
         self.digests: Mapping[str, str] = {}
         self.interval = Interval()
         self._weights: dict[str, float] = {}  # of the running step
