@@ -5,7 +5,7 @@ White space at the ends of a token is ignored, and a token belongs to the word i
 earlier of equals), so the special symbols of a tokenizer family do not matter.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from unirex import _rust
 from unirex.data.columns import Columns, code_points, offsets_of
+from unirex.data.known_words import KnownWords, WordTokens
 from unirex.data.store import mapped, scratch_file, windows
 from unirex.schema import Example
 
@@ -96,7 +97,7 @@ def encode(tokenizer: Any, examples: Sequence[Example], max_length: int, folder:
         reader = _Reader(backend)
         waiting: _Part | None = None
         for columns in windows(examples, EXAMPLES_AT_ONCE):
-            following = _begin(thread, backend, columns)
+            following = _begin(thread, reader, columns)
             if waiting is not None:
                 joined.add(_encode(waiting, reader, max_length))
             waiting = following
@@ -172,22 +173,17 @@ class _Part(NamedTuple):
 
     columns: Columns
     text: _Text
-    encodings: Future[list[Any]]
+    made: "Future[WordTokens | list[Any]]"
 
 
-def _begin(thread: Executor, backend: Any, columns: Columns) -> _Part:
+def _begin(thread: Executor, reader: "_Reader", columns: Columns) -> _Part:
     text = _text_of(columns)
-    pairs = np.diff(text.row_texts) == 2
-    texts: list[Any] = text.texts
-    if pairs.any():
-        at = zip(text.row_texts[:-1].tolist(), pairs.tolist(), strict=True)
-        texts = [(texts[first], texts[first + 1]) if pair else texts[first] for first, pair in at]
-    return _Part(columns, text, thread.submit(backend.encode_batch, texts))
+    return _Part(columns, text, thread.submit(reader.tokenize, text))
 
 
 def _encode(part: _Part, reader: "_Reader", max_length: int) -> Encoded:
-    columns, text, encodings = part
-    tokens = reader.read(encodings.result(), text)
+    columns, text, made = part
+    tokens = reader.read(made.result(), text)
     spans = (tokens.starts, tokens.ends, tokens.offsets)
     (token_words, starts, ends), uncovered = _rust.align_tokens(spans, text.points, text.offsets, text.words)
     keep, row_lengths = _truncate(text, tokens, max_length)
@@ -290,14 +286,17 @@ def _whole_points(columns: Columns, texts: list[str]) -> tuple[NDArray[np.uint32
 
 
 class _Tokens(NamedTuple):
-    """Tokens of all rows. Places count in the row's texts."""
+    """Tokens of all rows; `sides` = which text of a row each of its tokens belongs to, -1 for special tokens.
+
+    Places count in the row's texts.
+    """
 
     ids: NDArray[np.int32]
     types: NDArray[np.int8]
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
     offsets: NDArray[np.int64]
-    encodings: list[Any]
+    sides: Callable[[int], NDArray[np.int8]]
 
 
 _SIDE = {None: -1, 0: 0, 1: 1}
@@ -305,16 +304,34 @@ _SIDE = {None: -1, 0: 0, 1: 1}
 
 
 class _Reader:
-    """Takes numbers out of a tokenizer's results, and leaves out what it knows: each costs as much as the alignment.
+    """Runs a tokenizer and takes numbers out of its results, leaving out what it knows: each costs as much as aligning.
 
     The template of a tokenizer gives the special tokens and the types of a single text, whatever the text is.
     """
 
     def __init__(self, backend: Any) -> None:
+        self._backend = backend
         self._typed = any(backend.encode("a b").type_ids)
+        self._known = KnownWords.of(backend)
 
-    def read(self, encodings: list[Any], text: _Text) -> _Tokens:
+    def tokenize(self, text: _Text) -> WordTokens | list[Any]:
+        """The tokens of rows, or the tokenizer's own results."""
+        pairs = np.diff(text.row_texts) == 2
+        if self._known is not None and not pairs.any():
+            return self._known.tokens(text.texts)
+        at = zip(text.row_texts[:-1].tolist(), pairs.tolist(), strict=True)
+        texts = text.texts
+        rows = [(texts[first], texts[first + 1]) if pair else texts[first] for first, pair in at]
+        encodings: list[Any] = self._backend.encode_batch(rows)
+        return encodings
+
+    def read(self, made: WordTokens | list[Any], text: _Text) -> _Tokens:
         """The tokens of rows."""
+        if isinstance(made, WordTokens):
+            return _Tokens(made.ids, np.zeros(len(made.ids), np.int8), made.starts, made.ends, made.offsets, made.sides)
+        return self._read(made, text)
+
+    def _read(self, encodings: list[Any], text: _Text) -> _Tokens:
         offsets = offsets_of(map(len, encodings))
         n = int(offsets[-1])
         pairs = np.diff(text.row_texts) == 2
@@ -330,7 +347,14 @@ class _Reader:
             length_of_first = np.fromiter((len(text.texts[i]) for i in text.row_texts[:-1].tolist()), np.int64)
             shift = np.where(side == 1, np.repeat(length_of_first, np.diff(offsets)), 0)
             starts, ends = np.where(side < 0, 0, starts + shift), np.where(side < 0, 0, ends + shift)
-        return _Tokens(ids, types, starts, ends, offsets, encodings)
+        return _Tokens(
+            ids,
+            types,
+            starts,
+            ends,
+            offsets,
+            lambda row: np.array([_SIDE[n] for n in encodings[row].sequence_ids], np.int8),
+        )
 
 
 def _truncate(text: _Text, tokens: _Tokens, max_length: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
@@ -338,7 +362,7 @@ def _truncate(text: _Text, tokens: _Tokens, max_length: int) -> tuple[NDArray[np
     lengths = np.diff(tokens.offsets)
     keep = np.ones(len(tokens.ids), np.bool_)
     for i in np.flatnonzero(lengths > max_length).tolist():
-        side = np.array([_SIDE[number] for number in tokens.encodings[i].sequence_ids])
+        side = tokens.sides(i)
         places = [np.flatnonzero(side == number) for number in (0, 1)]
         n_special = len(side) - len(places[0]) - len(places[1])
         if n_special >= max_length:
