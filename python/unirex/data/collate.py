@@ -167,7 +167,8 @@ class EncodedSet:
 
         A batch has at least one instance. Instances of equal length keep their order.
         """
-        widths = self.lengths[index] * self.n_choices
+        rows = self.encoded.example_rows[index][:, None] + np.arange(self.n_choices)
+        widths = (self.encoded.row_offsets[rows + 1] - self.encoded.row_offsets[rows]).max(1) * self.n_choices
         order = np.argsort(-widths, kind="stable")
         shares, start = [], 0
         while start < len(order):

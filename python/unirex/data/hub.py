@@ -23,8 +23,9 @@ def read_hub(path: str, split: str, *, query: QueryUse, config: HubConfig) -> It
         return
     first, last = _bounds(start, end, table)
     index = 0
-    for block in table.between(0, 1):
-        _check_columns(path, block, table, config)
+    beginning = next(table.blocks(), None)
+    if beginning is not None:
+        _check_columns(path, beginning, table, config)
     for block in table.between(first, last):
         name_rows = f"{split}-", index
         yield Records(
