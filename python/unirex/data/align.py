@@ -94,7 +94,7 @@ def encode(tokenizer: Any, examples: Sequence[Example], max_length: int, folder:
     joined = _Joined(folder)
     # The tokenizer releases the GIL, so it works on one part of the examples while this thread reads the one before.
     with _untruncated(tokenizer.backend_tokenizer) as backend, ThreadPoolExecutor(1) as thread:
-        reader = _Reader(backend)
+        reader = _Reader(backend, learn=len(examples) > EXAMPLES_AT_ONCE)
         waiting: _Part | None = None
         for columns in windows(examples, EXAMPLES_AT_ONCE):
             following = _begin(thread, reader, columns)
@@ -306,13 +306,14 @@ _SIDE = {None: -1, 0: 0, 1: 1}
 class _Reader:
     """Runs a tokenizer and takes numbers out of its results, leaving out what it knows: each costs as much as aligning.
 
-    The template of a tokenizer gives the special tokens and the types of a single text, whatever the text is.
+    The template of a tokenizer gives the special tokens and the types of a single text, whatever the text is. `learn`
+    says whether there are so many texts that remembering words pays.
     """
 
-    def __init__(self, backend: Any) -> None:
+    def __init__(self, backend: Any, *, learn: bool) -> None:
         self._backend = backend
         self._typed = any(backend.encode("a b").type_ids)
-        self._known = KnownWords.of(backend)
+        self._known = KnownWords.of(backend) if learn else None
 
     def tokenize(self, text: _Text) -> WordTokens | list[Any]:
         """The tokens of rows, or the tokenizer's own results."""
