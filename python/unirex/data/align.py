@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
-from unirex.data.columns import Columns, code_points, offsets_of
+from unirex.data.example_columns import Columns, code_points, offsets_of
 from unirex.data.known_words import KnownWords, WordTokens
 from unirex.data.store import mapped, scratch_file, windows
 from unirex.schema import Example

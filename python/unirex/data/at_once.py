@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unirex import _rust
-from unirex.data.columns import Texts, code_points, make_batch, offsets_of
 from unirex.data.errors import DataError
+from unirex.data.example_columns import Texts, code_points, make_batch, offsets_of
 from unirex.data.gold import unmark
 from unirex.data.mapping import ClassNames, HubConfig, read_label, row_gold
 from unirex.data.record import QueryUse

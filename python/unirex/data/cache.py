@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from unirex.data.align import Encoded, encode
-from unirex.data.columns import SCHEMA
+from unirex.data.example_columns import SCHEMA
 from unirex.data.store import windows
 from unirex.disk.atomic import atomic_write
 from unirex.schema import Example

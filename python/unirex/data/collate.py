@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unirex import _rust
 from unirex.data.align import Encoded, Links, link
-from unirex.data.columns import Columns, offsets_of
+from unirex.data.example_columns import Columns, offsets_of
 from unirex.data.store import windows
 from unirex.schema import Example
 

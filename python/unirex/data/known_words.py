@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unirex.data.columns import offsets_of
+from unirex.data.example_columns import offsets_of
 
 MOST = 1 << 18
 """Words remembered; then all are forgotten, which bounds the memory."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from unirex.data.columns import Columns, to_batch
 from unirex.data.errors import DataError
+from unirex.data.example_columns import Columns, to_batch
 from unirex.data.record import OtherLabels, QueryUse, Record, Records, known_label, to_example
 from unirex.data.store import AT_ONCE, ExampleStore, Spool
 from unirex.schema import Example

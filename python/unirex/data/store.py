@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from unirex.data.columns import SCHEMA, Columns, to_batch
+from unirex.data.example_columns import SCHEMA, Columns, to_batch
 from unirex.schema import Example
 
 IN_MEMORY = 64 << 20

@@ -10,7 +10,7 @@ from transformers import AutoConfig
 from unirex.config.checks import check_best_class, check_class_weights
 from unirex.config.run import ModelConfig, RunConfig
 from unirex.data.cache import cache_folder
-from unirex.data.columns import offsets_of
+from unirex.data.example_columns import offsets_of
 from unirex.data.source import DataConfig, label_names, load_split
 from unirex.data.store import ExampleStore, has_choices, windows
 from unirex.data.tables import counted_once
