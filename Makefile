@@ -16,7 +16,7 @@ install:  ## environment with everything for development; the extension is built
 	uv sync
 
 build:  ## builds the extension anew, whatever changed
-	uv sync --reinstall-package unirex
+	uv sync --reinstall-package unirex-rationales
 
 wheel:  ## sdist, and from it the wheel, into dist/: manylinux2014 on Linux, the same bytes in any folder
 	tools/wheel.sh

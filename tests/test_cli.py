@@ -99,7 +99,7 @@ def test_a_missing_extra_is_named(package: str, arguments: list[str], extra: str
     ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=tmp_path)
     assert ran.returncode == 2
     assert ran.stderr.count("\n") == 1
-    assert f"pip install 'unirex[{extra}]'" in ran.stderr
+    assert f"pip install 'unirex-rationales[{extra}]'" in ran.stderr
 
 
 def test_a_missing_package_of_no_extra_is_no_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_env_says_what_is_here_and_what_is_missing(
     assert environment.main([]) == 0
     shown = capsys.readouterr().out
     assert "\nplain install present\n  jsonargparse " in shown
-    assert "\nreport        missing jinja2: pip install 'unirex[report]'\n  matplotlib " in shown
+    assert "\nreport        missing jinja2: pip install 'unirex-rationales[report]'\n  matplotlib " in shown
     assert "\ndevices " in shown
 
 

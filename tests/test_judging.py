@@ -11,8 +11,9 @@ from accelerate import Accelerator
 from reference import predictions
 from reference.method_worlds import data, method_of
 from unirex.disk.run_folder import RunFolder
-from unirex.judging.gather import dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging.gather import dev_metrics, judge, print_tables, write_all
 from unirex.judging.predict import OWN, About, Clock, EvalConfig, Judging, Place, predict
+from unirex.judging.warnings import result_warnings, tell
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
 from unirex.schema import PREDICTIONS_KEY
@@ -147,11 +148,11 @@ def test_reports_are_printed_and_saved_and_gaps_of_completeness_told(
 
 
 def test_a_collapsed_extractor_is_told_of(table: pa.Table, capsys: pytest.CaptureFixture[str]) -> None:
-    warn_of_collapse(table, "dev 3")
+    tell(result_warnings(table), "dev 3")
     assert capsys.readouterr().err == ""
     place = table.column_names.index("scores")
     same = pa.array([[0.5] * len(words) for words in table["words"].to_pylist()], table.schema.field(place).type)
-    warn_of_collapse(table.set_column(place, table.schema.field(place), same), "dev 3")
+    tell(result_warnings(table.set_column(place, table.schema.field(place), same)), "dev 3")
     lines = capsys.readouterr().err.splitlines()
     assert lines
     assert all(line.startswith("warning: dev 3: the extractor may have collapsed: ") for line in lines)

@@ -14,6 +14,7 @@ import pytest
 
 import unirex
 from unirex import schema
+from unirex.extras import DISTRIBUTION
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "pandas", "ray", "matplotlib")
@@ -85,7 +86,7 @@ def test_installed_command_answers() -> None:
 
 def test_one_version() -> None:
     crate = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["package"]["version"]
-    assert unirex.__version__ == importlib.metadata.version("unirex") == crate
+    assert unirex.__version__ == importlib.metadata.version(DISTRIBUTION) == crate
 
 
 def test_pins_agree() -> None:
@@ -110,7 +111,7 @@ def test_every_direct_dependency_is_pinned() -> None:
     direct = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     for extra in project["project"]["optional-dependencies"].values():
         direct += extra
-    names = {re.split(r"[\[<>=~! ]", requirement)[0] for requirement in direct} - {"unirex"}
+    names = {re.split(r"[\[<>=~! ]", requirement)[0] for requirement in direct} - {DISTRIBUTION}
     pinned = {requirement.partition("==")[0] for requirement in project["tool"]["uv"]["constraint-dependencies"]}
     assert names <= pinned
 

@@ -16,6 +16,7 @@ from unirex.config.presets import PRESETS, preset_defaults
 from unirex.config.run import RunConfig, TrainConfig, build_parser, parse, to_yaml
 from unirex.extractors.head import ScoreHead
 from unirex.methods import METHODS
+from unirex.methods.joint import JointConfig
 from unirex.modeling import UnirexModel
 from unirex.training.assemble import assemble
 from unirex.training.loop import Training
@@ -166,3 +167,28 @@ def test_half_of_each_batch_has_gold_where_little_has() -> None:
         expected = epoch_batches(lengths, replace(config, gold_half=False), 0, 0)
         for one, two in zip(epoch_batches(lengths, config, 0, 0, other), expected, strict=True):
             assert np.array_equal(one, two)
+
+
+class TestDefault:
+    def test_is_our_recipe_with_one_fraction_a_step(self) -> None:
+        ours = read("--config=slm-fp-relaxed")
+        assert read().method == ours.method
+        assert (ours.method.estimator, ours.method.fractions_per_step, ours.model.extractor) == (
+            "logistic",
+            1,
+            "shared",
+        )
+
+    @pytest.mark.parametrize("recipe", ["slm-fp", "slm-p", "dlm-fp", "dlm-p", "aa-ig", "aa-f", "aa-fp"])
+    def test_leaves_the_rows_of_the_paper_as_they_are(self, recipe: str) -> None:
+        method = read(f"--config={recipe}").method
+        weights = {name: getattr(method, name) for name in ("plaus_weight", "comp_weight", "suff_weight")}
+        given = {name: getattr(method, name) for name in ("attribution", "attribution_settings")}
+        assert method == JointConfig(**weights, **given)
+        assert method.plaus_weight == (0 if recipe == "aa-f" else 0.5)
+
+    @pytest.mark.parametrize(("backbone", "lr"), [("some/encoder", 1e-4), ("null", 1e-3)])
+    def test_learning_rate_fits_the_backbone(self, backbone: str, lr: float) -> None:
+        found = read(f"--model.backbone={backbone}")
+        assert (found.train.lr, found.train.epochs, found.train.batch_size) == (lr, None, 16)
+        assert read(f"--model.backbone={backbone}", "--train.lr=0.5").train.lr == 0.5

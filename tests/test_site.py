@@ -29,6 +29,13 @@ class Command(NamedTuple):
     shown: str
 
 
+# A download and minutes of training for a reader; here an encoder with random weights.
+SMALLER = (
+    "  backbone: sentence-transformers/all-MiniLM-L6-v2\n",
+    "  random: {hidden_size: 64}\ntrain: {epochs: 5, lr: 3.0e-3}\n",
+)
+
+
 def commands(content: str) -> list[Command]:
     parts = re.split(r"^\$ (.*)\n", content, flags=re.MULTILINE)
     assert not parts[0], f"a console block begins with {parts[0]!r}, expected a command after $"
@@ -76,7 +83,7 @@ def follow(page: Path, folder: Path, env: dict[str, str]) -> int:
         if name:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
+            path.write_text(content.replace(*SMALLER), encoding="utf-8")
         if language != "console":
             continue
         for line, shown in commands(content):
@@ -112,7 +119,7 @@ def test_the_tutorial_gets_what_it_promises(desk: tuple[Path, dict[str, str]]) -
     assert len((folder / "films.csv").read_text(encoding="utf-8").splitlines()) == 301
 
 
-@pytest.mark.parametrize("guide", GUIDES)
+@pytest.mark.parametrize("guide", [guide for guide in GUIDES if guide != "notebook"])  # tests/test_api.py runs it
 def test_guides(guide: str, desk: tuple[Path, dict[str, str]]) -> None:
     folder, env = desk
     if guide == "offline":

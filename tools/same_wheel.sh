@@ -14,4 +14,4 @@ mkdir "$scratch/elsewhere"
 git ls-files -z | tar --create --null --files-from - | tar --extract --directory "$scratch/elsewhere"
 "$scratch/elsewhere/tools/wheel.sh" "$scratch/dist" > /dev/null
 for again in "$scratch"/dist/*; do cmp "$dist/$(basename "$again")" "$again"; done
-cd "$dist" && sha256sum unirex-*
+cd "$dist" && sha256sum unirex_rationales-*

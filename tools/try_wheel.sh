@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs a wheel alone into a new environment, with the pinned versions, and checks what a plain install promises.
-#     tools/try_wheel.sh dist/unirex-*.whl NEW_ENVIRONMENT PYTHON_VERSION
+#     tools/try_wheel.sh dist/unirex_rationales-*.whl NEW_ENVIRONMENT PYTHON_VERSION
 set -euo pipefail
 wheel=$1 version=$3
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -41,19 +41,19 @@ heavy = {"torch", "transformers", "datasets", "pandas"} & set(sys.modules)
 installed = {distribution.name for distribution in importlib.metadata.distributions()}
 assert not heavy, f"unirex.metrics loads {heavy}"
 assert "torch" not in installed, "a plain install brings torch"
-files = {str(file) for file in importlib.metadata.files("unirex") or ()}
+files = {str(file) for file in importlib.metadata.files("unirex-rationales") or ()}
 templates = {f"unirex/report/templates/page.{kind}" for kind in ("html.j2", "css", "js")}
 missing = {"unirex/py.typed", "unirex/_rust.pyi", *templates} - files
 assert not missing, f"the wheel lacks {missing}"
 assert any(file.endswith("/LICENSE") for file in files), "the wheel lacks its licence"
-assert all(file.startswith(("unirex/", "unirex-", "../")) for file in files), f"the wheel holds strangers: {files}"
+assert all(file.startswith(("unirex/", "unirex_rationales-", "../")) for file in files), f"the wheel holds strangers: {files}"
 found, system = (json.loads(Path(path).read_text()) for path in sys.argv[1:])
 values = {metric["name"]: metric["value"] for metric in found["metrics"]}
 expected = {metric["name"]: metric["value"] for metric in system["systems"][0]["metrics"]}
 for name, value in expected.items():
     same = values[name] is value if value is None else math.isclose(values[name], value, abs_tol=1e-5)
     assert same, f"{name} is {values[name]}, expected {value}"
-assert unirex.__version__ == importlib.metadata.version("unirex")
+assert unirex.__version__ == importlib.metadata.version("unirex-rationales")
 print(
     f"CPython {sys.version.split()[0]}, unirex {unirex.__version__}: "
     f"unirex.metrics imports in {imported - start:.2f} s, unirex-metrics --help takes {answered - imported:.2f} s, "

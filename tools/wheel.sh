@@ -19,7 +19,7 @@ export RUSTFLAGS
 
 pinned=(uv run --quiet --isolated --only-group wheel)
 "${pinned[@]}" python tools/sbom.py --crates > "$scratch/unirex.cyclonedx.json"
-rm -f "$out"/unirex-*.whl "$out"/unirex-*.tar.gz
+rm -f "$out"/unirex_rationales-*.whl "$out"/unirex_rationales-*.tar.gz
 linux=()
 if [ "$(uname -s)" = Linux ]; then linux=(--zig --compatibility manylinux2014); fi
 "${pinned[@]}" maturin build --release --locked --strip --sdist "${linux[@]}" \

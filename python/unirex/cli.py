@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from unirex.extras import install_command
 from unirex.text import line, say, suggest
 
 PROGRAM = "unirex"
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         extra = next((extra for extra, packages in _EXTRAS.items() if package in packages), None)
         if extra is None:
             raise
-        return _fail(f"{given[0]} needs the package {package}: pip install 'unirex[{extra}]'")
+        return _fail(f"{given[0]} needs the package {package}: {install_command(extra)}")
     except KeyboardInterrupt:
         return 130
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from jsonargparse import ArgumentError, ArgumentParser
 
 from unirex.config.command_line import add_config, config_first, expand, fail, one_line
-from unirex.data.source import DataConfig, load_split
+from unirex.config.own_code import import_own
+from unirex.data.source import DataConfig, load_split, load_splits
+from unirex.data.splitting import HELD_OUT
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import RunFolder
 from unirex.judging.settings import EvalConfig
@@ -50,7 +52,7 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 for bad input. torch is imported once the input looks right."""
     try:
-        run(_parse(list(sys.argv[1:] if argv is None else argv)))
+        run(parse(list(sys.argv[1:] if argv is None else argv)))
     except (ValueError, OSError) as error:
         return fail(error)
     except KeyboardInterrupt:
@@ -58,7 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(argv: list[str]) -> Request:
+def parse(argv: list[str]) -> Request:
+    """What a command line asks for.
+
+    Raises:
+        ValueError: one line naming the argument, what was found and what was expected.
+    """
     parser = ArgumentParser(prog="unirex.evaluate", description=__doc__, exit_on_error=False, allow_abbrev=False)
     add_config(parser)
     parser.add_argument(
@@ -81,7 +88,7 @@ def _parse(argv: list[str]) -> Request:
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(EvalConfig, "eval")
     try:
-        namespace = parser.instantiate(parser.parse_args(config_first(argv)))
+        namespace = parser.instantiate(parser.parse_args(config_first(import_own(argv)[1])))
     except ArgumentError as error:
         raise ValueError(one_line(str(error), parser)) from None
     if namespace.unit not in ("token", "word", None):
@@ -109,10 +116,11 @@ def run(request: Request) -> None:
 
     from unirex.data.cache import cache_folder
     from unirex.data.store import has_choices
-    from unirex.judging.gather import judge, print_tables, warn_of_collapse, write_all
+    from unirex.judging.gather import judge, print_tables, write_all
     from unirex.judging.given_scores import read_scores
     from unirex.judging.predict import About, Clock, Judging, sources
     from unirex.judging.saved import find_model, load_saved
+    from unirex.judging.warnings import data_warnings, result_warnings, tell, write_warnings
     from unirex.training.launched import check_launch
 
     disable_progress_bar()  # of loading and saving weights; the commands have their own
@@ -125,6 +133,14 @@ def run(request: Request) -> None:
     labels = saved.labels
     known = request.data if request.data.choices else for_model(request.data, labels)
     examples = load_split(known, request.eval.split)
+    if not examples and request.eval.split in (splits := load_splits(known)).drawn:
+        examples = getattr(splits, request.eval.split)
+        if accelerator.is_main_process:
+            say(
+                f"{request.data.short_name} has no {request.eval.split} split: "
+                f"{HELD_OUT[request.eval.split]:.0%} of its rows are judged, drawn as for training "
+                "(data.hub.splits names another part)"
+            )
     if not examples:
         raise ValueError(f"data {request.data.short_name}: the {request.eval.split} split is empty, expected instances")
     judging = Judging(
@@ -152,8 +168,9 @@ def run(request: Request) -> None:
         paths = write_all(tables, folder)
         if request.scores is None:
             _write_cost(folder, clock)
-        warn_of_collapse(tables[judging.sources[0]], request.eval.split)
-        print_tables(tables, folder)
+        report, split = print_tables(tables, folder)[0], request.eval.split
+        of_data = data_warnings({split: examples}, labels)
+        write_warnings(folder, tell([*of_data, *result_warnings(tables[judging.sources[0]], report)], split))
         unknown = sum(example.label is None for example in examples)
         if unknown:
             say(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from unirex.config.command_line import expand, fail, one_line
+from unirex.config.command_line import add_import, expand, fail, one_line
+from unirex.config.own_code import import_own
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
 from unirex.data.rows import Row, stream_rows
@@ -84,12 +85,13 @@ def _parser() -> ArgumentParser:
     add("--batch-size", type=int, default=32, help="texts in one pass")
     add("--device", type=str | None, default=None, help="cpu, cuda, ...; default: a GPU if there is one")
     add("--limit", type=int | None, default=None, help="explain only the first rows, at most so many")
+    add_import(parser)
     return parser
 
 
 def _parse(argv: list[str]) -> Any:
     parser = _parser()
-    argv = ["--faithfulness=true" if word == "--faithfulness" else word for word in _joined(argv)]
+    argv = ["--faithfulness=true" if word == "--faithfulness" else word for word in _joined(import_own(argv)[1])]
     try:
         return parser.parse_args(argv)
     except ArgumentError as error:

@@ -1,4 +1,4 @@
-"""What other installed packages add: names found by their entry points, imported when they are asked for."""
+"""What other installed packages add (found by their entry points, imported when asked for), and the user's own code."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Things by name: those of this package, then those that installed packages name in a group of entry points.
+    """Things by name: of this package, of own code (`add`), and those that installed packages name by entry points.
 
     A package's `pyproject.toml` holds, under `[project.entry-points."unirex.methods"]`, a line
     `name = "module:object"`. It is read when a name is looked for, and imported when it is that name.
@@ -52,13 +52,28 @@ class Registry(Generic[T]):
         self._fits = fits
         self._expected = expected
         self._renamed = renamed or {}
+        self._added: dict[str, T] = {}
 
     def __iter__(self) -> Iterator[str]:
         yield from self.built_in
-        yield from sorted(_entry_points(self.group).keys() - self.built_in.keys())
+        yield from self._added
+        yield from sorted(_entry_points(self.group).keys() - self.built_in.keys() - self._added.keys())
 
     def __contains__(self, name: object) -> bool:
-        return name in self.built_in or name in _entry_points(self.group)
+        return name in self.built_in or name in self._added or name in _entry_points(self.group)
+
+    def add(self, name: str, found: T) -> None:
+        """Adds a thing of the user's own code to this process, in place of one that was added under this name.
+
+        Raises:
+            ValueError: it is none of these things, or this package or an installed one has the name.
+        """
+        if not self._fits(found):
+            raise ValueError(f"{self.key} {name!r} is a {type(found).__name__}, expected {self._expected}")
+        owners = ["unirex"] if name in self.built_in else [_package(p) for p in _entry_points(self.group).get(name, ())]
+        if owners:
+            raise ValueError(f"{self.key} {name!r} is part of {owners[0]}, expected another name")
+        self._added[name] = found
 
     def __getitem__(self, name: str) -> T:
         return self.find(name)
@@ -80,7 +95,7 @@ class Registry(Generic[T]):
                 f"{self.key} {name!r} is claimed by the packages {' and '.join(owners)} (entry points of "
                 f"{self.group}), expected one of them"
             )
-        if name not in self.built_in and not owners:
+        if name not in self:
             now = self._renamed.get(name)
             hint = suggest(name, self) if now is None else f" ({name} is now {now})"
             raise ValueError(f"{self.key} is {name!r}, expected one of {', '.join(self)}{hint}")
@@ -92,8 +107,9 @@ class Registry(Generic[T]):
             ValueError: as `check`; or the package that names it cannot be imported, or names something else.
         """
         self.check(name)
-        if name in self.built_in:
-            return self.built_in[name]
+        ours = {**self._added, **self.built_in}
+        if name in ours:
+            return ours[name]
         return self._load(name, _entry_points(self.group)[name][0])
 
     def _load(self, name: str, point: "EntryPoint") -> T:

@@ -8,7 +8,8 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from unirex.config.command_line import expand, fail, one_line
+from unirex.config.command_line import add_import, expand, fail, one_line
+from unirex.config.own_code import OPTION, import_own
 from unirex.suites.choice import write_choice
 from unirex.suites.recipe import read_override, read_suite
 from unirex.suites.results import write_results
@@ -29,6 +30,7 @@ def _parse(argv: list[str]) -> Any:
     add = parser.add_argument
     add("recipe", type=str, help="YAML file of the suite (docs/suites.md), or name of a recipe")
     add("--include", type=str, action="append", default=[], help="folder with recipes of your own, once for each")
+    add_import(parser)
     add("--only", type=str, nargs="+", default=[], help="data sets, methods or both: the others are left out")
     add(
         "--set",
@@ -49,6 +51,7 @@ def _parse(argv: list[str]) -> Any:
     add("--table_only", "--table-only", action="store_true", help="write the table of what is done; start no run")
     add("--page", type=str | None, default=None, help="Markdown page that the table is put into, between its marks")
     add("--choose", type=str | None, default=None, help="write what a finished sweep decides, as JSON; start no run")
+    imports, argv = import_own(argv)
     try:
         options = parser.parse_args(argv)
     except ArgumentError as error:
@@ -56,6 +59,7 @@ def _parse(argv: list[str]) -> Any:
     for name in ("jobs", "processes"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name} is {getattr(options, name)}, expected at least 1")
+    options.imports = [f"{OPTION}={name}" for name in imports]  # for every run
     return options
 
 

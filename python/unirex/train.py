@@ -2,6 +2,9 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 from unirex.config.command_line import config_first, fail
 
@@ -21,6 +24,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     return train(given, __doc__ or "")
 
+
+class _Callable(ModuleType):
+    """The module `unirex.train`, which is the command, and called as the function `unirex.api.train`."""
+
+    def __call__(self, *arguments: Any, **settings: Any) -> Any:
+        """The model that a run trains: see `help(unirex.api.train)`."""
+        return import_module("unirex.api").train(*arguments, **settings)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     sys.exit(main())

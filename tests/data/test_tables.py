@@ -174,7 +174,10 @@ class TestDatasetsLibrary:
             "except DataError as error: print(error)\n"
         )
         out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-        assert out.stdout == "a\nowner/films: reading it needs the package datasets: install unirex[train]\n"
+        assert (
+            out.stdout
+            == "a\nowner/films: reading it needs the package datasets: pip install 'unirex-rationales[train]'\n"
+        )
         assert [path.name for path in tmp_path.iterdir()] == ["train.csv"]
 
 

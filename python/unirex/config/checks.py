@@ -50,7 +50,7 @@ def refuse_unread(config: Any) -> None:
         ValueError: the setting, its value, and which other one leaves it unread.
     """
     method, model = config.method, config.model
-    preset = preset_defaults(config.preset, method.name)
+    preset = preset_defaults(config.preset, method.name, model.extractor)
     for key, cause in unread(config).items():
         value = _get(config, key)
         default = preset.get(key, _get({"method": type(method)(), "model": type(model)()}, key))

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
-from unirex.config.recipes import find_recipe, take_includes
+from unirex.config.recipes import find_recipe
+from unirex.config.repeated import take_includes
 from unirex.disk.untrusted import read_yaml
 from unirex.text import current_setting, line, suggest, with_current_keys
 
@@ -56,6 +57,18 @@ def add_config(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--config", action="config", help="YAML file or name of a recipe; other arguments win, wherever they are")
     add("--include", type=str, default=SUPPRESS, metavar="DIR", help="folder with recipes of your own")
+    add_import(parser)
+
+
+def add_import(parser: ArgumentParser) -> None:
+    """Adds `--import` for the help; `unirex.config.own_code` takes it."""
+    parser.add_argument(
+        "--import",
+        type=str,
+        default=SUPPRESS,
+        metavar="FILE",
+        help="Python file or module with methods of your own, once for each",
+    )
 
 
 def current_names(arguments: list[str]) -> list[str]:

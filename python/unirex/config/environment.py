@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 
 from unirex import __version__
+from unirex.extras import DISTRIBUTION, install_command
 from unirex.text import say
 
 
@@ -22,12 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _lines() -> Iterator[str]:
     yield f"unirex        {__version__}"
+    if _version("unirex"):
+        yield "warning       the package unirex of the index is installed too: one of the two hides the other"
     yield f"python        {platform.python_version()} ({platform.python_implementation()})"
     yield f"system        {platform.platform()}, {os.cpu_count()} CPUs"
     yield f"devices       {_devices()}"
     for extra, packages in _requirements().items():
         lacking = [name for name, version in packages.items() if version is None]
-        state = f"missing {', '.join(lacking)}: pip install 'unirex[{extra}]'" if extra and lacking else "present"
+        state = f"missing {', '.join(lacking)}: {install_command(extra)}" if extra and lacking else "present"
         yield f"{extra or 'plain install':13s} {state}"
         yield from (f"  {name} {version}" for name, version in packages.items() if version is not None)
 
@@ -35,7 +38,7 @@ def _lines() -> Iterator[str]:
 def _requirements() -> dict[str, dict[str, str | None]]:
     """By extra ("" for a plain install): the version of each package it brings, None where that is missing."""
     found: dict[str, dict[str, str | None]] = {}
-    for requirement in metadata.requires("unirex") or ():
+    for requirement in metadata.requires(DISTRIBUTION) or ():
         name = requirement.split(";")[0]
         for end in " [<>=~!":
             name = name.partition(end)[0]

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from unirex.config.recipes import PACKAGED, about, take_includes
+from unirex.config.recipes import PACKAGED, about
+from unirex.config.repeated import take_includes
 from unirex.text import line, say, suggest
 
 

@@ -5,7 +5,14 @@ from typing import Any
 from unirex.methods import find_method
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
+    # What suits a pretrained encoder and some hundred to some thousand rows (docs/methods.md, "Defaults").
+    "default": {
+        "model.backbone_dropout": 0.0,
+        "train.epochs": None,
+        "train.batch_size": 16,
+        "train.lr": 1e-4,
+        "train.best_metric": "composite",
+    },
     # The published conventions of UNIREX (Chan et al. 2022, appendix, and its code); docs/methods.md compares them with
     # ours. Lengths, class weights and headline metrics belong to data sets and stand in their recipes.
     "paper": {
@@ -26,11 +33,23 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Defaults by dotted key; those of a method stand in its class (`Method.presets`)."""
 
 
-def preset_defaults(preset: str, method: str) -> dict[str, Any]:
-    """The defaults of a preset for a method, by dotted key.
+def preset_defaults(
+    preset: str, method: str, extractor: str | None = None, backbone: str | None = ""
+) -> dict[str, Any]:
+    """The defaults of a preset for a method, its extractor and its backbone, by dotted key.
+
+    Args:
+        preset: its name.
+        method: its name.
+        extractor: None = the method's first.
+        backbone: None = one with random weights, which learn at a higher rate.
 
     >>> preset_defaults("paper", "fresh")["method.rounding"]
     'floor'
     """
-    own = find_method(method).presets.get(preset, {})
-    return {**PRESETS[preset], **{f"method.{key}": value for key, value in own.items()}}
+    kind = find_method(method)
+    own = kind.presets.get(preset, {})
+    if preset == "default" and (extractor or kind.extractors[0]) not in ("shared", "dual"):
+        own = {}  # the default recipe of a method is that of an extractor that learns
+    rate = {"train.lr": 1e-3} if preset == "default" and backbone is None else {}
+    return {**PRESETS[preset], **rate, **{f"method.{key}": value for key, value in own.items()}}

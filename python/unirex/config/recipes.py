@@ -57,26 +57,6 @@ def names(folder: Path, inside: Iterable[str] = PARTS) -> list[str]:
     return [*short, *(name for name in full if name not in short)]
 
 
-def take_includes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The folders of every `--include DIR`, and the other arguments.
-
-    >>> take_includes(["--include", "mine", "--seed", "1", "--include=yours"])
-    (['mine', 'yours'], ['--seed', '1'])
-    """
-    folders: list[str] = []
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        option, equals, value = word.partition("=")
-        if option != "--include":
-            rest.append(word)
-            continue
-        folders.append(value if equals else next(words, ""))
-        if not folders[-1]:
-            raise ValueError("--include has no value, expected a folder of recipes")
-    return folders, rest
-
-
 def about(path: Path) -> str:
     """The first sentence of the comment that a recipe begins with.
 

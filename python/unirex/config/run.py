@@ -1,7 +1,7 @@
 """The configuration of a run: dataclasses, YAML in, YAML out, an unknown key is an error."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from unirex.config.checks import check_best_metric, check_class_weights, refuse_unread
 from unirex.config.command_line import add_config, config_first, current_names, expand, one_line
+from unirex.config.own_code import import_own
 from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
 from unirex.disk.untrusted import read_yaml
@@ -88,7 +89,7 @@ class TrainConfig:
     """The optimization.
 
     Attributes:
-        epochs: most passes over the training set.
+        epochs: most passes over the training set; None = as many as make 400 steps, 3 to 20.
         batch_size: instances per optimizer step over all processes and accumulated micro-batches together.
         accumulation: micro-batches per step in each process.
         max_tokens: most tokens, padding included, of a micro-batch's full inputs (perturbed rows come on top); a step
@@ -112,9 +113,10 @@ class TrainConfig:
         trackers: tensorboard, wandb, trackio: any that accelerate knows and that is installed.
         max_time: how long a start of the run may last, from its beginning, in seconds or as hours:minutes:seconds; then
             it saves and ends with exit code 124. None = no bound.
+        loss: name of the function whose terms were added to the method's, as `unirex.train(…, loss=…)` writes it down.
     """
 
-    epochs: Count = 10
+    epochs: Count | None = 10
     batch_size: Count = 32
     accumulation: Count = 1
     max_tokens: Count | None = None
@@ -136,6 +138,7 @@ class TrainConfig:
     dev_limit: Count | None = None
     trackers: tuple[str, ...] = ()
     max_time: int | str | None = None
+    loss: str | None = None
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -186,8 +189,10 @@ class RunConfig:
             )
 
 
-def build_parser(method: str, *, prog: str, description: str, preset: str = "default") -> ArgumentParser:
-    """The command line of a run whose method and preset are known."""
+def build_parser(
+    method: str, *, prog: str, description: str, preset: str = "default", defaults: Mapping[str, Any] | None = None
+) -> ArgumentParser:
+    """The command line of a run whose method and preset are known; None: the defaults of these two."""
     parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
     add_config(parser)
     parser.add_argument("--output", type=str, default="runs/toy", help="folder of the run")
@@ -206,7 +211,7 @@ def build_parser(method: str, *, prog: str, description: str, preset: str = "def
     parser.add_class_arguments(find_method(method).config_class, "method")
     parser.add_class_arguments(TrainConfig, "train")
     parser.add_class_arguments(EvalConfig, "eval")
-    parser.set_defaults(preset_defaults(preset, method))
+    parser.set_defaults(dict(defaults or preset_defaults(preset, method)))
     return parser
 
 
@@ -216,12 +221,16 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
     Raises:
         ValueError: one line naming the key, what was found and what was expected.
     """
-    arguments = config_first(list(argv))
+    arguments = config_first(import_own(argv)[1])
     method, preset = _ahead(arguments, "method.name", "joint"), _ahead(arguments, "preset", "default")
     METHODS.check(method)
     if preset not in PRESETS:
         raise ValueError(f"preset is {preset!r}, expected {' or '.join(PRESETS)}{suggest(preset, PRESETS)}")
-    parser = build_parser(method, preset=preset, prog=prog, description=description)
+    extractor, backbone = (_ahead(arguments, f"model.{key}", "null") for key in ("extractor", "backbone"))
+    defaults = preset_defaults(
+        preset, method, None if extractor == "null" else extractor, None if backbone == "null" else backbone
+    )
+    parser = build_parser(method, preset=preset, defaults=defaults, prog=prog, description=description)
     try:
         namespace = parser.parse_args(current_names(arguments))
     except ArgumentError as error:

@@ -3,7 +3,8 @@
 from unirex.data.eraser import EraserConfig
 from unirex.data.errors import DataError
 from unirex.data.mapping import HubConfig
-from unirex.data.source import DataConfig, Split, label_names, load_split
+from unirex.data.source import DataConfig, label_names, load_split, load_splits
+from unirex.data.splitting import Split, Splits, split_examples
 from unirex.data.toy import ToyConfig
 
 __all__ = [
@@ -12,7 +13,10 @@ __all__ = [
     "EraserConfig",
     "HubConfig",
     "Split",
+    "Splits",
     "ToyConfig",
     "label_names",
     "load_split",
+    "load_splits",
+    "split_examples",
 ]

@@ -48,7 +48,7 @@ class Records:
     """Records that follow one another.
 
     Attributes:
-        batch: all of them as columns (`example_columns.SCHEMA`), labels as the file has them, if that could be done at once.
+        batch: all of them as columns (`example_columns.SCHEMA`), if they could be read at once; labels as in the file.
         one_by_one: reads them one after another, and finds what is wrong with them.
     """
 

@@ -1,9 +1,8 @@
 """Where instances come from: the configuration of a data set, and its splits as examples."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -15,12 +14,12 @@ from unirex.data.hub import read_hub
 from unirex.data.mapping import HubConfig
 from unirex.data.reading import Labeling, read_examples
 from unirex.data.record import OtherLabels, QueryUse, Record, Records
-from unirex.data.store import ExampleStore, windows
+from unirex.data.splitting import HELD_OUT, Split, Splits, split_examples
+from unirex.data.store import ExampleStore, has_choices, windows
+from unirex.data.tables import counted_once
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.plugins import Registry
 from unirex.schema import Example
-
-Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class DataConfig:
         headline: the task score to report first: `accuracy`, `macro_f1`, or `f1:CLASS` (binary F1 of that class).
         limit: at most so many instances of each split, a seeded sample in the order of the file.
         gold_share: share of the training instances with gold that keep it, drawn by class.
-        seed: of the toy corpus, of `limit` and of `gold_share`; independent of the seed of training.
+        seed: of the toy corpus, of splits that the data lack, of `limit` and of `gold_share`; training has its own.
         cache: folder that keeps the tokenized data for the next run; None = $UNIREX_CACHE, or no cache.
         eraser: what ERASER files leave open.
         hub: which columns hold what.
@@ -109,6 +108,33 @@ def load_split(config: DataConfig, split: Split) -> ExampleStore:
     >>> len(load_split(DataConfig(toy=ToyConfig(n_train=20, n_val=5, n_test=5)), "train"))
     20
     """
+    return _reduced(_read(config, split), config, split)
+
+
+def load_splits(config: DataConfig) -> Splits:
+    """All splits, and the classes. Data without a val split get one, and a test split if they lack that too.
+
+    These are drawn from the training split with `config.seed`, by class and by having gold (`split_examples`), before
+    `limit` and `gold_share` count.
+    """
+    with counted_once():
+        train = _read(config, "train")
+        labels = label_names(config, train)
+        known = config if has_choices(train) else replace(config, labels=labels)
+        found = {"train": train, "val": _read(known, "val"), "test": _read(known, "test")}
+    lacking: list[Split] = [] if found["val"] else [split for split in HELD_OUT if not found[split]]
+    if lacking:
+        found |= split_examples(train, {split: HELD_OUT[split] for split in lacking}, seed=config.seed)
+    return Splits(
+        train=_reduced(found["train"], config, "train"),
+        val=_reduced(found["val"], config, "val"),
+        test=_reduced(found["test"], config, "test"),
+        labels=labels,
+        drawn=tuple(lacking),
+    )
+
+
+def _read(config: DataConfig, split: Split) -> ExampleStore:
     reader = READERS.find(config.source)
     labeling = Labeling(
         query=config.query,
@@ -120,6 +146,11 @@ def load_split(config: DataConfig, split: Split) -> ExampleStore:
     examples = read_examples(lambda: reader(config, split), labeling, config.source, cache_folder(config.cache))
     if split == "train" and not examples:
         raise DataError(f"{config.path or config.source}: the training split is empty, expected at least one instance")
+    return examples
+
+
+def _reduced(examples: ExampleStore, config: DataConfig, split: Split) -> ExampleStore:
+    """What `limit` and `gold_share` leave of a split."""
     examples = sample(examples, config.limit, seed=config.seed)
     if split == "train" and config.gold_share < 1:
         examples = keep_gold_share(examples, config.gold_share, seed=config.seed)

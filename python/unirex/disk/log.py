@@ -49,6 +49,8 @@ def _outlasts(line: str, step: int, epochs: int) -> bool:
             return int(entry["epoch"]) <= epochs
         if event == "out of memory":
             return int(entry["step"]) < step
+        if event == "warning":  # of the end, which has no epoch, comes again
+            return entry["epoch"] is not None and int(entry["epoch"]) <= epochs
         return event == "stage" or (event not in ("end", "stopped") and int(entry["step"]) <= step)
     except (ValueError, KeyError, TypeError, AttributeError):
         return False

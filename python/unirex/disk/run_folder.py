@@ -16,10 +16,12 @@ class RunFolder:
 
     Attributes:
         config: the configuration as YAML.
+        tables: the folder of the tables that Python gave, as files by split.
         log: JSON lines.
         model: the folder of the best model, with its tokenizers and its card.
         predictions: the rows judged at the end, with the method's own scores.
         metrics: the metrics of these rows and of the controls.
+        warnings: what is wrong with the data or the result though nothing failed.
         cost: what a judgment without training cost.
         lock: held by the process that trains here.
         references: the folder of the controls.
@@ -32,10 +34,12 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.config = self.path / "config.yaml"
+        self.tables = self.path / "tables"
         self.log = self.path / "log.jsonl"
         self.model = self.path / "model"
         self.predictions = self.path / "predictions.parquet"
         self.metrics = self.path / "metrics.json"
+        self.warnings = self.path / "warnings.json"
         self.cost = self.path / "cost.json"
         self.lock = self.path / ".train.lock"
         self.references = self.path / "reference"
@@ -78,5 +82,5 @@ class RunFolder:
         """Removes what a run left; configuration and lock stay."""
         for folder in (self.checkpoints, self.model, self.references, self.path / "stages"):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.log, self.predictions, self.metrics):
+        for file in (self.log, self.predictions, self.metrics, self.warnings):
             file.unlink(missing_ok=True)

@@ -16,7 +16,6 @@ from unirex.data.collate import EncodedSet
 from unirex.disk.atomic import atomic_write
 from unirex.disk.predictions import FileHeader, Prediction, to_table, write_table
 from unirex.disk.run_folder import CONTROLS, RunFolder
-from unirex.judging.collapse import collapse_signs
 from unirex.judging.predict import BY_CONSTRUCTION, OWN, Clock, Judging, Place, predict
 from unirex.methods.method import Explainable
 from unirex.metrics.report import Report, to_json, to_text
@@ -134,12 +133,6 @@ def write_all(tables: dict[str, pa.Table], run: RunFolder) -> list[Path]:
         write_table(table, path)
         paths.append(path)
     return paths
-
-
-def warn_of_collapse(table: pa.Table, title: str) -> None:
-    """Prints a line on standard error for each sign that the rationales do not depend on the text."""
-    for sign in collapse_signs(table):
-        say(f"warning: {title}: the extractor may have collapsed: {sign}", error=True)
 
 
 def print_tables(tables: dict[str, pa.Table], run: RunFolder) -> list[Report]:

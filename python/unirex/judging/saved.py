@@ -24,7 +24,7 @@ from unirex.encoder.families import LONGEST, longest_row, turns_to_full_attentio
 from unirex.encoder.probe import check_hiding, check_model
 from unirex.extractors.attribution import Attribution, AttributionConfig
 from unirex.judging.classifier import Classifier, classify
-from unirex.methods import find_method
+from unirex.methods import METHODS, find_method
 from unirex.methods.method import Explainable, Explanation, Method, saved_config
 from unirex.modeling import UnirexModel
 from unirex.schema import WordScore
@@ -193,7 +193,7 @@ def _ours(
     try:
         own = own_tokenizer(str(model.name_or_path)) if settings["own_extractor_tokenizer"] else None
         tools = Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=max_length or settings["max_length"])
-        kind = find_method(settings["method"]["name"])
+        kind = _known(settings["method"]["name"])
         method_config = saved_config(kind.config_class, settings["method"])
         fraction = float(settings["rationale_fraction"])
     except (KeyError, TypeError, AttributeError) as error:
@@ -211,6 +211,19 @@ def _ours(
         rationale_fraction=fraction,
         scores_from=attribution or method.scores_from,
     )
+
+
+def _known(name: str) -> type[Method]:
+    """The method of a saved model; the folder of a model never names code to run."""
+    try:
+        return find_method(name)
+    except ValueError as error:
+        if name in METHODS:  # an installed package that is broken
+            raise
+        raise ValueError(
+            f"method {name!r} is not known here, expected --import FILE with the file that defines it "
+            "(in Python: unirex.methods.add_method)"
+        ) from error
 
 
 def _foreign(

@@ -1,8 +1,13 @@
 """Methods: how a model is trained to explain itself, one file each.
 
 `unirex.methods.method.Method` is what all of them keep to. A new method is one file: here, with a line in `METHODS`, or
-in a package of its own, with an entry point in the group `unirex.methods` (docs/howto/own-method.md).
+in a package of its own, with an entry point in the group `unirex.methods`, or in any file that `--import` names
+(docs/howto/own-method.md).
 """
+
+from inspect import isabstract
+from types import ModuleType
+from typing import Any
 
 from unirex.methods.a2r import A2r
 from unirex.methods.fresh import Fresh
@@ -34,3 +39,31 @@ def find_method(name: str) -> type[Method]:
         ValueError: one line: no such method, or the package that names it is broken.
     """
     return METHODS.find(NOW.get(("method.name", name), name))
+
+
+def add_method(method: type[Method]) -> str:
+    """The name under which a method of the user's own code is known from now on: the default of `config_class.name`.
+
+    Another one that was added under this name before gives way.
+
+    Raises:
+        ValueError: it is no method, it has no name, or a method of this package or an installed one has it.
+    """
+    if not _is_method(method) or isabstract(method):
+        raise ValueError(f"method is {method!r}, expected a subclass of unirex.methods.method.Method with all it needs")
+    try:
+        config: Any = method.config_class
+        name: str = config().name
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f"method {method.__name__}: expected config_class with a default for each setting ({error})"
+        ) from None
+    METHODS.add(name, method)
+    return name
+
+
+def add_methods(module: ModuleType) -> None:
+    """Adds the methods that a module, or a package with its modules, defines."""
+    for found in vars(module).values():
+        if _is_method(found) and not isabstract(found) and f"{found.__module__}.".startswith(f"{module.__name__}."):
+            add_method(found)

@@ -137,6 +137,17 @@ class JointConfig(Relaxation, AttributingConfig):
         return self.comp_weight > 0 or self.suff_weight > 0
 
 
+RELAXED = {
+    "fractions_per_step": 1,
+    "estimator": "logistic",
+    "suff_criterion": "kl",
+    "comp_criterion": "probability",
+    "plaus_criterion": "ranking",
+    "plaus_weight": 1.5,
+}
+"""The recipe `slm-fp-relaxed`: what a learned extractor is trained with when nothing says otherwise."""
+
+
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
     """Parameters get no gradient from what is computed inside; the inputs still do."""
@@ -160,7 +171,7 @@ class Joint(Method):
 
     config_class: ClassVar[type[JointConfig]] = JointConfig
     extractors: ClassVar[tuple[str, ...]] = ("shared", "dual", "attribution", "none")
-    presets: ClassVar[Presets] = {"paper": PAPER_ATTRIBUTION}
+    presets: ClassVar[Presets] = {"default": RELAXED, "paper": PAPER_ATTRIBUTION}
     preset_heads: ClassVar[Presets] = {"paper": {"shared": "mlp", "dual": "mlp"}}
     config: JointConfig
 

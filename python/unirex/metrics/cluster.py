@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, TypeVar, get_args
 
+from unirex.extras import install_command
+
 Engine = Literal["local", "ray"]
 """Where scoring runs: in this process, or on a Ray cluster."""
 
@@ -96,7 +98,7 @@ def _ray() -> Any:
         import ray
     except ImportError as error:
         raise ValueError(
-            "engine is 'ray' but Ray is not installed, expected the extra: pip install unirex[ray]"
+            f"engine is 'ray' but Ray is not installed, expected the extra: {install_command('ray')}"
         ) from error
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)

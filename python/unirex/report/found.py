@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unirex.disk.run_folder import RunFolder
+from unirex.disk.untrusted import read_json
 from unirex.text import plain
 
 MOST_RUNS = 8
@@ -28,6 +29,7 @@ class RunFiles:
         config: the text of `config.yaml`.
         dev: the log's lines about the dev split, one per epoch.
         end: the log's last line about the whole run.
+        warnings: what the run warned of.
         saved: the metrics in `metrics.json`, to compare with those of the predictions.
     """
 
@@ -38,6 +40,7 @@ class RunFiles:
     config: str | None = None
     dev: tuple[Mapping[str, Any], ...] = ()
     end: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     saved: Mapping[str, float | None] = field(default_factory=dict)
 
 
@@ -114,6 +117,7 @@ def _read(path: str, name: str) -> RunFiles:
         config=_text(run.config),
         dev=dev,
         end=end,
+        warnings=_warnings(run.warnings),
         saved=_saved(run.metrics),
     )
 
@@ -154,6 +158,19 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(entry, dict):
                 raise ValueError(f"{path}: line {number}: holds {type(entry).__name__}, expected an object")
             yield entry
+
+
+def _warnings(path: Path) -> tuple[str, ...]:
+    """The first warnings in `warnings.json`, safe to show."""
+    if not path.is_file():
+        return ()
+    try:
+        content = read_json(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    if not isinstance(content, list):
+        raise ValueError(f"{path}: holds {type(content).__name__}, expected a list of texts")
+    return tuple(plain(str(one), longest=400, lines=False) for one in content[:20])
 
 
 def _saved(path: Path) -> dict[str, float | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unirex import __version__
+from unirex.extras import install_command
 from unirex.report import figures, svg, tables, verdict
 from unirex.report.document import FEW_WORDS, Document
 from unirex.report.figure import Figure, Series, number, percent
@@ -106,7 +107,7 @@ def _environment() -> Any:
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
-        raise ValueError("jinja2 is not installed, expected the extra: pip install 'unirex[report]'") from error
+        raise ValueError(f"jinja2 is not installed, expected the extra: {install_command('report')}") from error
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

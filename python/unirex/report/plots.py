@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unirex.disk.atomic import atomic_write
+from unirex.extras import install_command
 from unirex.report import figures
 from unirex.report.document import Document
 from unirex.report.figure import Axis, Figure, Series
@@ -70,7 +71,7 @@ def save_figure(
         import matplotlib as mpl
         from matplotlib.figure import Figure as Canvas
     except ImportError as error:
-        raise ValueError("matplotlib is not installed, expected the extra: pip install 'unirex[report]'") from error
+        raise ValueError(f"matplotlib is not installed, expected the extra: {install_command('report')}") from error
     rows = -(-len(panels) // columns)
     paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
     with mpl.rc_context(_SETTINGS):

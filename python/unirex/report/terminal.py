@@ -49,6 +49,7 @@ def _head(report: Document, color: bool) -> Iterator[str]:
     for part in report.parts:
         yield f"{_bold(part.name, color)}: {plain(part.data, lines=False)}, {part.report.n_rows} instances"
         yield " ".join(verdict(part))
+        yield from (f"warning: {warning}" for warning in part.folder.warnings)
 
 
 def _overview(report: Document) -> list[list[str]]:

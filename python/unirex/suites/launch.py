@@ -34,6 +34,7 @@ class LaunchConfig:
         threads: of each process on the CPU (OMP_NUM_THREADS).
         devices: of which job i sees only number i, through CUDA_VISIBLE_DEVICES; empty = all see all.
         overwrite: replace runs of other configurations.
+        imports: arguments of every command that import own code.
     """
 
     jobs: int = 1
@@ -41,6 +42,7 @@ class LaunchConfig:
     threads: int = 1
     devices: tuple[str, ...] = ()
     overwrite: bool = False
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,7 @@ class Launcher:
         self, number: int, held: tuple[int, ...], log: Path, module: str, arguments: Sequence[str]
     ) -> tuple[int, str]:
         """The exit code of a command and the last line of its output, all of which goes to the log."""
-        command = [*self._launcher(), module, *arguments]
+        command = [*self._launcher(), module, *self.config.imports, *arguments]
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.config.threads), "PYTHONUNBUFFERED": "1"}
         environment.setdefault("TOKENIZERS_PARALLELISM", "false")
         if self.config.devices:

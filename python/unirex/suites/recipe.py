@@ -55,6 +55,7 @@ class TableConfig:
         perturbation: how tokens were hidden; None = the first of `eval.how`.
         replicates: of the bootstrap.
         plot: the metrics of the plot of a sweep.
+        note: what a reader must know, printed below the table.
         against: the method that the table of a ledger compares with all others; None = no comparison.
     """
 
@@ -62,6 +63,7 @@ class TableConfig:
     perturbation: str | None = None
     replicates: int = 1000
     plot: tuple[str, ...] = ("auprc", "comprehensiveness", "sufficiency", "task")
+    note: str | None = None
     against: str | None = None
 
 
@@ -327,6 +329,8 @@ def _table(content: Any, where: str) -> TableConfig:
     replicates = entries.get("replicates", 1000)
     if type(replicates) is not int or not 0 <= replicates <= 100_000:
         raise ValueError(f"{where}: table.replicates is {replicates!r}, expected 0 to 100000")
+    if not isinstance(entries.get("note"), str | None):
+        raise ValueError(f"{where}: table.note is {entries['note']!r}, expected text")
     if "plot" in entries:
         known = ("auprc", "token_f1", "comprehensiveness", "sufficiency", "task")
         if not isinstance(entries["plot"], list) or not entries["plot"] or not set(entries["plot"]) <= set(known):

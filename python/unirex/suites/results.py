@@ -77,39 +77,41 @@ def _progress(wanted: Wanted, entries: Entries) -> str:
 
 
 def _to_markdown(wanted: Wanted, entries: Entries, table: GainTable | None, columns: Columns) -> str:
-    """A block for each data set, missing cells as a dash, and one of the means over the data sets."""
-    blocks = [f"{_progress(wanted, entries)}; {NOTHING} = not run yet."]
-    for data, methods in wanted.items():
-        done = _progress({data: methods}, entries)
-        blocks.append(f"**{data}** ({done})\n\n{_block(data, methods, table, columns)}")
-    if table is not None and len(table.data) > 1 and table.means:
+    """A block for each data set with runs, missing cells as a dash, and one of the means over the data sets."""
+    begun = [data for data in wanted if table is not None and data in table.data]
+    left = ", ".join(data for data in wanted if data not in begun)
+    blocks = [f"{_progress(wanted, entries)}; {NOTHING} = no run." + (f" None of {left}." if left else "")]
+    if table is None:
+        return blocks[0]
+    for data in begun:
+        done = _progress({data: wanted[data]}, entries)
+        blocks.append(f"**{data}** ({done})\n\n{_block(data, wanted[data], table, columns)}")
+    if len(table.data) > 1 and table.means:
         means = [[_label(table, method), *_composites(table.means.get(method))] for method in table.methods]
         title = f"**mean over {len(table.data)} data sets, of methods run on all of them**"
         blocks.append(f"{title}\n\n{markdown_table(['method', *COMPOSITES, ''], means)}")
-    ends = [] if table is None else [_ends(table)]
-    return "\n\n".join([*blocks, *ends, _NOTE])
+    return "\n\n".join([*blocks, _ends(table), _NOTE])
 
 
-def _block(data: str, methods: Mapping[str, Sequence[int]], table: GainTable | None, columns: Columns) -> str:
+def _block(data: str, methods: Mapping[str, Sequence[int]], table: GainTable, columns: Columns) -> str:
     """A row for each method of the suite, then those of the controls."""
-    known = table if table is not None and data in table.data else None
-    names = [n for n in _ORDER if known is None or n == "csd" or n in known.ends[data]]
-    heads = [known.headlines[data] if known and n == TASK else _SHORT.get(n, n.upper()) for n in names]
+    names = [n for n in _ORDER if n == "csd" or n in table.ends[data]]
+    heads = [table.headlines[data] if n == TASK else _SHORT.get(n, n.upper()) for n in names]
     arrows = [f"{head} {'↓' if name in LOWER else '↑'}" for name, head in zip(names, heads, strict=True)]
     head = ["method", "seeds", *arrows, *COMPOSITES, "", *_SHOWN.values()]
-    extra = [m for m in known.methods if m not in methods and (data, m) in known.cells] if known else []
+    extra = [m for m in table.methods if m not in methods and (data, m) in table.cells]
     rows = []
     for method in [*methods, *extra]:
-        cell = known.cells.get((data, method)) if known else None
+        cell = table.cells.get((data, method))
         seeds = methods.get(method)
-        if cell is None or known is None:
+        if cell is None:
             rows.append([method, f"0 of {len(seeds or ())}", *[NOTHING] * (len(head) - 2)])
             continue
         n = len(cell.seeds)
         done = str(n) if seeds is None or n == len(seeds) else f"{n} of {len(seeds)}"
         costs = [_cost(columns.get(name, {}).get((data, method))) for name in _SHOWN]
         values = [_value(cell, name) for name in names]
-        rows.append([_label(known, method), done, *values, *_composites(cell), *costs])
+        rows.append([_label(table, method), done, *values, *_composites(cell), *costs])
     return markdown_table(head, rows)
 
 

@@ -33,7 +33,7 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     plan = share(make_plan(suite, overrides, options.only), options.shard)
     recorded = Recorded(suite=suite, adopts=not options.dry_run)
     if options.dry_run:
-        return _list(plan, recorded, overwrite=options.overwrite)
+        return _list(plan, recorded, options)
     for planned in () if options.table_only else plan:
         if not recorded(planned):
             planned.state(overwrite=options.overwrite)  # refuses before anything is started
@@ -119,6 +119,7 @@ def _launch(options: Any) -> LaunchConfig:
         threads=threads,
         devices=tuple(options.devices),
         overwrite=options.overwrite,
+        imports=tuple(options.imports),
     )
 
 
@@ -158,7 +159,7 @@ class _Progress:
         """Writes the table of the folders of the runs, and their state."""
         started = time.monotonic()
         write_state(self.suite, self.plan, self.failures)
-        notes = [COST_NOTE, *missing(self.plan, self.failures)]
+        notes = [*filter(None, [self.suite.table.note]), COST_NOTE, *missing(self.plan, self.failures)]
         found = collect(self.suite, self.plan)
         paths = write_table(
             self.suite, found, lambda table, columns: "\n\n".join([to_markdown(table, columns), *notes])
@@ -179,15 +180,15 @@ class _Progress:
         say("written: " + ", ".join(map(str, paths)))
 
 
-def _list(plan: Sequence[Planned], recorded: Recorded, *, overwrite: bool) -> int:
+def _list(plan: Sequence[Planned], recorded: Recorded, options: Any) -> int:
     for run in plan:
         try:
             states = {"done": "done", "resume": "to be resumed", "new": "to be run"}
-            state = "in the ledger" if recorded(run) else states[run.state(overwrite=overwrite)]
+            state = "in the ledger" if recorded(run) else states[run.state(overwrite=options.overwrite)]
         except ValueError as error:
             state = f"refused: {error}"
         more = "".join(f"\n  then {t.name}: {'done' if t.done() else 'to be judged'}" for t in run.transfers)
-        say(f"{run.name}: {state}\n  python -m unirex.train {shlex.join(run.arguments)}{more}")
+        say(f"{run.name}: {state}\n  python -m unirex.train {shlex.join([*options.imports, *run.arguments])}{more}")
     say(f"{len(plan)} runs of {len(groups(plan))} models")
     return 0
 

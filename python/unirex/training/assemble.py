@@ -11,9 +11,9 @@ from unirex.config.checks import check_best_class, check_class_weights
 from unirex.config.run import ModelConfig, RunConfig
 from unirex.data.cache import cache_folder
 from unirex.data.example_columns import offsets_of
-from unirex.data.source import DataConfig, label_names, load_split
-from unirex.data.store import ExampleStore, has_choices, windows
-from unirex.data.tables import counted_once
+from unirex.data.source import DataConfig, load_splits
+from unirex.data.splitting import Splits
+from unirex.data.store import has_choices, windows
 from unirex.data.tokenization import build_tokenizer, load_tokenizer, resolve_path
 from unirex.data.tools import Tools
 from unirex.encoder.families import LONGEST, check_family, longest_row, shape_of, usual_pooling
@@ -22,16 +22,7 @@ from unirex.methods import find_method
 from unirex.methods.method import Method
 from unirex.modeling import UnirexConfig, UnirexModel, read_config, with_pretrained
 from unirex.schema import Example
-
-
-@dataclass(frozen=True, kw_only=True)
-class Splits:
-    """A data set's examples by split, and its class names in the order of the model's outputs."""
-
-    train: ExampleStore
-    val: ExampleStore
-    test: ExampleStore
-    labels: tuple[str, ...]
+from unirex.training.hooks import Hooks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,30 +36,28 @@ class Assembly:
     rationale_fraction: float
 
 
-def assemble(config: RunConfig) -> Assembly:
-    """Reads the data and builds tokenizers, model and method."""
-    splits = load_splits(config.data)
+def assemble(config: RunConfig, hooks: Hooks | None = None) -> Assembly:
+    """Reads the data and builds tokenizers, model and method, with what the user adds to it."""
+    splits = labeled_splits(config.data)
     check_class_weights(config.method.class_weights, splits.labels)
     check_best_class(config.train.best_metric, splits.labels)
     tools = replace(make_tools(config.model, splits.train), cache=cache_folder(config.data.cache))
     fraction = config.eval.rationale_fraction or gold_fraction(splits.train)
     model = make_model(config, tools, splits, fraction)
     check_model(model)
-    method = find_method(config.method.name)(model, config.method, tools.fill)
+    kind = (hooks or Hooks()).with_loss(find_method(config.method.name))
+    method = kind(model, config.method, tools.fill)
     return Assembly(splits=splits, tools=tools, model=model, method=method, rationale_fraction=fraction)
 
 
-def load_splits(config: DataConfig) -> Splits:
+def labeled_splits(config: DataConfig) -> Splits:
     """All splits of a data set; every training instance must have a label."""
-    with counted_once():
-        train = load_split(config, "train")
-        labels = label_names(config, train)
-        known = config if has_choices(train) else replace(config, labels=labels)
-        for part in windows(train):
-            if part.batch["label"].null_count:
-                name = part.texts_of("id")[part.texts_of("label").index(None)]
-                raise ValueError(f"instance {name}: label is missing, expected one of {', '.join(labels)} in training")
-        return Splits(train=train, val=load_split(known, "val"), test=load_split(known, "test"), labels=labels)
+    splits = load_splits(config)
+    for part in windows(splits.train):
+        if part.batch["label"].null_count:
+            name, expected = part.texts_of("id")[part.texts_of("label").index(None)], ", ".join(splits.labels)
+            raise ValueError(f"instance {name}: label is missing, expected one of {expected} in training")
+    return splits
 
 
 def gold_fraction(examples: Sequence[Example]) -> float:

@@ -103,10 +103,16 @@ def _cell(value: float) -> str:
 def describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: int) -> None:
     """Prints the sizes of data and model, and what truncation removes."""
     parameters = sum(p.numel() for p in parts.model.parameters())
-    with_gold = count_gold(parts.splits.train)
+    splits = parts.splits
+    sizes = ", ".join(
+        f"{name} {len(split)} instances ({count_gold(split)} with gold)"
+        for name, split in (("train", splits.train), ("val", splits.val), ("test", splits.test))
+    )
+    drawn = f"{' and '.join(splits.drawn)} drawn from the data by class and gold (data.seed); " if splits.drawn else ""
+    sample = f"{len(dev)} of val scored after each epoch; " if len(dev) < len(splits.val) else ""
     lines = [
-        f"train {len(train)} instances ({with_gold} with gold), dev {len(dev)}, "
-        f"classes {', '.join(parts.splits.labels)}; {processes} process{'es' if processes > 1 else ''}",
+        f"{sizes}; {drawn}{sample}classes {', '.join(splits.labels)}; "
+        f"{processes} process{'es' if processes > 1 else ''}",
         f"model {parts.model.config.backbone['model_type']}, {parameters / 1e6:.1f} M parameters, "
         f"hard rationales: top {parts.rationale_fraction:.3f} of the words",
     ]

@@ -22,9 +22,10 @@ from unirex.disk.log import Interval, append_log, cut_log
 from unirex.methods.method import Counts, Method
 from unirex.training.ahead import Ahead
 from unirex.training.display import TrainingBar
+from unirex.training.hooks import Event, Hooks, Kind
 from unirex.training.memory import checkpoint_layers, memory_ran_out
 from unirex.training.optimizer import adamw, learning_rate, uncorrected
-from unirex.training.schedule import epoch_batches
+from unirex.training.schedule import FEWEST, MOST, STEPS, epoch_batches, epochs_for
 from unirex.training.stopping import CAUSES, Stop, StoppedError
 from unirex.training.watch import Watch
 
@@ -69,7 +70,9 @@ class Training:
                 training.end_epoch(metrics)
 
     Attributes:
+        total_epochs, total_steps: of the whole training, at most.
         digests: of the data, which a resumption must find again; what is digested -> the digest.
+        hooks: what is told how it goes.
     """
 
     def __init__(
@@ -92,9 +95,12 @@ class Training:
         if config.gradient_checkpointing:
             checkpoint_layers(method)
         self.method, self.optimizer = accelerator.prepare(method, adamw(method, config))
-        self.total_steps = config.epochs * len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
+        steps = len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
+        self.total_epochs = config.epochs or epochs_for(steps)
+        self.total_steps = self.total_epochs * steps
         self.watch = Watch(accelerator, data.examples, run)
         self.digests: Mapping[str, str] = {}
+        self.hooks = Hooks()
         self.interval = Interval()
         self._weights: dict[str, float] = {}  # of the running step
         self._stop = Stop()
@@ -108,6 +114,16 @@ class Training:
         method: Method = self.accelerator.unwrap_model(self.method)
         return method
 
+    @property
+    def length(self) -> str:
+        """How long training may last, at which batch and learning rate, in a line."""
+        config = self.config
+        why = "" if config.epochs else f" (train.epochs null: {STEPS} steps, in {FEWEST} to {MOST} epochs)"
+        return (
+            f"at most {self.total_epochs} epochs of {self.total_steps // self.total_epochs} steps{why}, "
+            f"batches of {config.batch_size}, learning rate {config.lr:g}"
+        )
+
     @contextmanager
     def interruptible(self, stop: Stop) -> Iterator[None]:
         """Shows progress; what asks to stop ends the running step and saves."""
@@ -115,7 +131,7 @@ class Training:
         bar = TrainingBar(
             total=self.total_steps,
             initial=self.progress.step,
-            instances=len(self.data) * self.config.epochs / max(1, self.total_steps),
+            instances=len(self.data) * self.total_epochs / max(1, self.total_steps),
             main=self.accelerator.is_main_process,
         )
         with stop.after_step(), bar as self._bar:
@@ -124,10 +140,11 @@ class Training:
     def epochs(self) -> Iterator[int]:
         """Trains until the last epoch or until patience runs out, and yields the number of each finished epoch."""
         progress = self.progress
-        while progress.epoch < self.config.epochs and not self._out_of_patience():
+        while progress.epoch < self.total_epochs and not self._out_of_patience():
             self._epoch()
             self.watch.check()
             progress.epoch, progress.batch = progress.epoch + 1, 0
+            self._tell("epoch", {})
             yield progress.epoch
 
     def _out_of_patience(self) -> bool:
@@ -308,15 +325,22 @@ class Training:
             "wait": round(sums["wait"] / steps, 4),
         }
         self.interval = Interval()
-        self.log(record)
+        numbers = self.log(record)
         self._bar.losses(total, entry)
+        self._tell("step", numbers)
 
-    def log(self, record: dict[str, Any]) -> None:
-        """Appends a line to the run's log and tells the trackers."""
+    def log(self, record: dict[str, Any]) -> dict[str, float]:
+        """Appends a line to the run's log and tells the trackers; returns the numbers they are told."""
         if self.accelerator.is_main_process:
             append_log(self.run, record)
         numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
         self.accelerator.log(numbers, step=self.progress.step)
+        return numbers
+
+    def _tell(self, kind: Kind, metrics: Mapping[str, float]) -> None:
+        if self.accelerator.is_main_process:
+            progress = self.progress
+            self.hooks.tell(Event(kind=kind, step=progress.step, epoch=progress.epoch, metrics=metrics))
 
     def explaining(self) -> AbstractContextManager[None]:
         """Names the last step and its batch in an error about numbers that are not finite."""
@@ -331,6 +355,7 @@ class Training:
         progress = self.progress
         progress.history.append(metrics)
         self.log({"event": "dev", "step": progress.step, "epoch": progress.epoch, **metrics})
+        self._tell("judged", dict(metrics))
         value = metrics["best"]
         if math.isnan(value):
             raise ValueError(f"train.best_metric is {self.config.best_metric!r}, which is undefined on the dev split")

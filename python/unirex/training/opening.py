@@ -35,13 +35,19 @@ def alone(accelerator: Accelerator, folder: RunFolder) -> Iterator[None]:
         yield
 
 
+def refuse_taken(config: RunConfig) -> None:
+    """Refuses a folder that holds a run, unless that is to be resumed or replaced."""
+    folder = RunFolder(config.output)
+    if folder.config.exists() and not config.resume and not config.overwrite:
+        raise ValueError(f"output {folder} holds a run, expected a new folder, --resume true or --overwrite true")
+
+
 def open_run(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> None:
     """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
     stored = folder.config
     if stored.exists() and config.resume:
         _check_same(stored_config(stored), config, stored)
-    elif stored.exists() and not config.overwrite:
-        raise ValueError(f"output {folder} holds a run, expected a new folder, --resume true or --overwrite true")
+    refuse_taken(config)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         if config.overwrite and not config.resume:

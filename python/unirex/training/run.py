@@ -21,8 +21,9 @@ from unirex.disk import checkpoint
 from unirex.disk.log import append_log
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json
-from unirex.judging.gather import dev_metrics, judge, print_tables, warn_of_collapse, write_all
+from unirex.judging.gather import dev_metrics, judge, print_tables, write_all
 from unirex.judging.predict import OWN, About, Clock, Judging, sources
+from unirex.judging.warnings import data_warnings, result_warnings, tell, write_warnings
 from unirex.methods.method import Stage
 from unirex.modeling import UnirexModel, load_model
 from unirex.ranges import seconds_of
@@ -31,6 +32,7 @@ from unirex.training.assemble import Assembly, assemble
 from unirex.training.card import model_card, write_card
 from unirex.training.display import describe
 from unirex.training.footprint import footprint
+from unirex.training.hooks import Event, Hooks
 from unirex.training.launched import check_launch, end_with_launcher
 from unirex.training.loop import Progress, Training
 from unirex.training.memory import memory_ran_out
@@ -84,6 +86,7 @@ class Run:
         parts: data, tokenizers, model and method.
         judging: how the model is judged.
         stop: what asks it to stop.
+        hooks: what the user adds to it.
     """
 
     accelerator: Accelerator
@@ -92,6 +95,7 @@ class Run:
     parts: Assembly
     judging: Judging
     stop: Stop
+    hooks: Hooks
 
     @property
     def main(self) -> bool:
@@ -99,8 +103,10 @@ class Run:
         return bool(self.accelerator.is_main_process)
 
 
-def run(config: RunConfig, stop: Stop) -> None:
+def run(config: RunConfig, stop: Stop, hooks: Hooks | None = None) -> None:
     """Trains, keeps the best model by the dev metric, and judges it on the chosen split."""
+    hooks = hooks or Hooks()
+    hooks.check(config.train.loss)
     folder = RunFolder(config.output)
     _check_trackers(config.train.trackers)
     accelerator = Accelerator(
@@ -111,7 +117,7 @@ def run(config: RunConfig, stop: Stop) -> None:
     with stop, alone(accelerator, folder):
         stop.know(accelerator)
         open_run(accelerator, config, folder)
-        made = _assemble(accelerator, config, folder, stop)
+        made = _assemble(accelerator, config, folder, stop, hooks)
         if config.train.trackers:
             accelerator.init_trackers("unirex", config={"yaml": to_yaml(config)})
         started = time.perf_counter()
@@ -133,9 +139,9 @@ def _check_trackers(names: Sequence[str]) -> None:
             raise ValueError(f"train.trackers holds {name!r}, expected one that is installed ({found})")
 
 
-def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder, stop: Stop) -> Run:
+def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder, stop: Stop, hooks: Hooks) -> Run:
     set_seed(config.seed)
-    parts = assemble(config)
+    parts = assemble(config, hooks)
     judging = Judging(
         config=config.eval,
         unit=config.method.unit,
@@ -149,7 +155,9 @@ def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder, st
             choice=parts.model.config.choice,
         ),
     )
-    return Run(accelerator=accelerator, config=config, folder=folder, parts=parts, judging=judging, stop=stop)
+    return Run(
+        accelerator=accelerator, config=config, folder=folder, parts=parts, judging=judging, stop=stop, hooks=hooks
+    )
 
 
 def _fit(run: Run) -> Progress:
@@ -166,6 +174,7 @@ def _fit(run: Run) -> Progress:
     dev = tools.encode(sample(splits.val, run.config.train.dev_limit, seed=run.config.data.seed), splits.labels)
     if run.main:
         describe(run.parts, train, dev, run.accelerator.num_processes)
+        write_warnings(run.folder, _warn(run, _of_data(run), "data", epoch=0))
     stages = method.stages
     progress = Progress()
     for stage in stages:
@@ -192,7 +201,10 @@ def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Pr
     """
     settings = replace(run.config.train, epochs=stage.epochs or run.config.train.epochs)
     training = Training(run.accelerator, run.parts.method, train, settings, run.folder.path, seed=run.config.seed)
+    if run.main:
+        say(training.length)
     training.digests = _digests(run.config, run.parts)
+    training.hooks = run.hooks
     if run.config.resume:
         _resume(training)
     with training.interruptible(run.stop):
@@ -237,8 +249,21 @@ def _on_dev(run: Run, method: nn.Module, dev: EncodedSet, epoch: int) -> dict[st
     judging = replace(run.judging, config=replace(config, how=how))
     tables = judge(run.accelerator, method, dev, judging, title=f"dev {epoch}")
     if run.main:
-        warn_of_collapse(tables[OWN], f"dev {epoch}")
+        _warn(run, result_warnings(tables[OWN]), f"dev {epoch}", epoch=epoch)
     return dev_metrics(run.accelerator, tables, wanted)
+
+
+def _of_data(run: Run) -> list[str]:
+    splits = run.parts.splits
+    return data_warnings({"train": splits.train, "val": splits.val, "test": splits.test}, splits.labels)
+
+
+def _warn(run: Run, warnings: Sequence[str], about: str, *, epoch: int | None) -> list[str]:
+    """The warnings with what they are about, once they are printed and in the log."""
+    told = tell(warnings, about)
+    for warning in told:
+        append_log(run.folder.path, {"event": "warning", "epoch": epoch, "text": warning})
+    return told
 
 
 def _save_model(run: Run, model: UnirexModel) -> None:
@@ -310,9 +335,12 @@ def _finish(run: Run, progress: Progress, seconds: float) -> None:
     }
     append_log(folder.path, end)
     reports = dict(zip(tables, print_tables(tables, folder), strict=True))
+    of_result = _warn(run, result_warnings(tables[OWN], reports[OWN]), split, epoch=None)
+    write_warnings(folder, [*(f"data: {warning}" for warning in _of_data(run)), *of_result])
     write_card(folder.model, model_card(config, parts, reports, split))
     main = {f"{split}/{metric.name}": metric.value for metric in reports[OWN].metrics if metric.main}
     run.accelerator.log(main, step=progress.step)
+    run.hooks.tell(Event(kind="end", step=progress.step, epoch=progress.epoch, metrics=main))
     say(
         f"\n{config.data.short_name} {split}: {len(data)} instances; best epoch {progress.best_epoch} of "
         f"{progress.epoch}; trained in {seconds:.0f} s\nmodel        {folder.model}\npredictions  {paths[0]}"

@@ -8,6 +8,19 @@ from numpy.typing import NDArray
 from unirex.config.run import TrainConfig
 from unirex.disk.checkpoint import rng_seed
 
+STEPS = 400
+"""Steps of a training whose `train.epochs` is None, within these bounds of its epochs:"""
+FEWEST, MOST = 3, 20
+
+
+def epochs_for(steps_per_epoch: int) -> int:
+    """How many epochs make at least `STEPS` steps, at least `FEWEST` and at most `MOST`.
+
+    >>> epochs_for(9), epochs_for(66), epochs_for(1000)
+    (20, 7, 3)
+    """
+    return min(MOST, max(FEWEST, math.ceil(STEPS / steps_per_epoch)))
+
 
 def epoch_batches(
     lengths: NDArray[np.int64], config: TrainConfig, seed: int, epoch: int, has_gold: NDArray[np.bool_] | None = None

@@ -1,0 +1,136 @@
+"""From data as Python holds it to what a run reads: tables in memory become Parquet files, files and recipes stay."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from unirex.data.columns import usual_columns
+from unirex.data.mapping import USUAL_NAMES
+from unirex.data.rows import FORMATS, stream_rows
+from unirex.disk.atomic import atomic_write
+from unirex.metrics.tables import as_table
+from unirex.text import shown
+
+_LOOKED_AT = 1000
+"""Rows that the first cell of a column is looked for in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a call was given as its data.
+
+    Attributes:
+        config: a recipe's name or a YAML file, where it is one.
+        path: files, where they are some.
+        tables: split -> rows in memory.
+        cells: each column and a cell of it, where the columns are known.
+        needed: what there must be a column for.
+    """
+
+    config: str | None = None
+    path: str | None = None
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    cells: Mapping[str, Any] = field(default_factory=dict)
+    needed: Sequence[str] = ("text", "label")
+
+    def settings(self, folder: Path, columns: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+        """The section `data` of the configuration of a run whose data lie in a folder."""
+        found: dict[str, Any] = dict(more)
+        if self.tables:
+            found = {"name": "table", **found, "path": str(folder / "{split}.parquet")}
+        elif self.path is not None:
+            found = {"path": self.path, **found}
+        if self.tables or self.path is not None:
+            found.setdefault("source", "hub")
+        hub = usual_columns(self.cells, columns, self.needed) if self.cells else dict(columns)
+        return {**found, "hub": hub} if hub else found
+
+    def write(self, folder: Path) -> None:
+        """Writes the tables, from the main process of a run."""
+        if not self.tables or os.environ.get("RANK", "0") != "0":
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for split in USUAL_NAMES:  # of a run that is replaced
+            (folder / f"{split}.parquet").unlink(missing_ok=True)
+        for split, table in self.tables.items():
+            with atomic_write(folder / f"{split}.parquet") as file:
+                pq.write_table(table, file)
+
+
+def given(data: Any, *, alone: str = "train") -> Given:
+    """What the data of a call are.
+
+    Args:
+        data: a table (pandas, polars, Arrow, a `datasets.Dataset`, a dictionary of columns, a list of dictionaries), a
+            dictionary from splits to tables, a file or a pattern of files, or a recipe's name.
+        alone: the split that a single table is.
+
+    Raises:
+        ValueError: one line: it is none of these.
+    """
+    if isinstance(data, str | os.PathLike):
+        return _named(os.fspath(data))
+    if isinstance(data, Mapping) and data and all(_split(name) for name in data):
+        tables = {str(_split(name)): _table(table, f"data[{name!r}]") for name, table in data.items()}
+        if len(tables) < len(data):
+            raise ValueError(f"data has the splits {', '.join(map(str, data))}, expected each split once")
+    else:
+        tables = {alone: _table(data, "data")}
+    return Given(tables=tables, cells=_cells(next(iter(tables.values()))))
+
+
+def _named(name: str) -> Given:
+    if Path(name).suffix in (".yaml", ".yml") or not (Path(name).exists() or Path(name).suffix in FORMATS):
+        return Given(config=name)
+    cells: dict[str, Any] = {}
+    if Path(name).is_file():
+        for _, row in islice(stream_rows(name), _LOOKED_AT):
+            cells |= {column: cell for column, cell in row.items() if cells.get(column) in (None, "", [])}
+    return Given(path=name, cells=cells)
+
+
+def _split(name: Any) -> str | None:
+    """Our name of a split, None for what is no split."""
+    return next((split for split, names in USUAL_NAMES.items() if name in names), None)
+
+
+def _table(data: Any, what: str) -> pa.Table:
+    table = as_table(data)
+    if table is None or not table.num_columns:
+        raise ValueError(f"{what} is a {type(data).__name__}, expected a table, a list of dictionaries, or a file")
+    return table
+
+
+def _cells(table: pa.Table) -> dict[str, Any]:
+    """Each column and its first cell that holds something."""
+    rows = table.slice(0, _LOOKED_AT)
+    return {
+        name: next((cell for cell in rows[name].to_pylist() if cell not in (None, "", [])), None)
+        for name in rows.column_names
+    }
+
+
+def check_sections(settings: Mapping[str, Any]) -> None:
+    """Refuses a section of settings that is no dictionary."""
+    for name in ("columns", "data", "model", "method", "train", "eval"):
+        found = settings.get(name)
+        if found is not None and not isinstance(found, Mapping):
+            raise ValueError(f"{name} is {shown(found)}, expected a dictionary of settings")
+
+
+def as_yaml(settings: Mapping[str, Any], path: Path) -> str:
+    """Writes settings into a file that `--config` reads (JSON is YAML too); returns its path."""
+    path.write_text(json.dumps(settings, default=_plain), encoding="utf-8")
+    return str(path)
+
+
+def _plain(value: Any) -> Any:
+    """A value of another library, or a path, as JSON has it."""
+    return value.tolist() if hasattr(value, "tolist") else os.fspath(value)

@@ -1,0 +1,113 @@
+"""A trained model with what its run has left: asked, judged on other data, and reported."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from unirex.api.tables import Given, as_yaml, check_sections, given
+from unirex.disk.run_folder import RunFolder
+from unirex.disk.untrusted import read_yaml
+from unirex.metrics import Report, score
+
+if TYPE_CHECKING:
+    from unirex.explainer import ExplainedText, Explainer
+    from unirex.report import RunReport
+
+
+class Trained:
+    """A model that was trained, by `unirex.train` or by the command, and its run.
+
+    Attributes:
+        folder: of the run.
+        files: the files in it.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.files = RunFolder(folder)
+        if not self.files.model.is_dir():
+            raise ValueError(f"{folder}: there is no model, expected the folder of a run")
+
+    @cached_property
+    def explainer(self) -> "Explainer":
+        """The model as an `Explainer`, on a GPU if there is one."""
+        from unirex.explainer import Explainer
+
+        return Explainer.from_pretrained(self.folder)
+
+    def explain(self, texts: Any, **settings: Any) -> "ExplainedText | list[ExplainedText]":
+        """The answer for a text (a pair, a row), or a list of the answers for several.
+
+        Args:
+            texts: as for `unirex.Explainer`, or a column of a table.
+            **settings: fraction, threshold, faithfulness and so on (`unirex.explainer.ExplainConfig`).
+        """
+        single = isinstance(texts, str | tuple | Mapping)
+        found: Any = self.explainer(texts if single else list(texts), **settings)
+        return found  # type: ignore[no-any-return]
+
+    def evaluate(
+        self,
+        data: Any,
+        /,
+        *,
+        columns: Mapping[str, Any] | None = None,
+        output: str | Path | None = None,
+        **sections: Mapping[str, Any],
+    ) -> Report:
+        """The metrics of the model on other data, all of which is judged if it has no splits.
+
+        Args:
+            data: as for `unirex.train`.
+            columns: which columns of a table hold what; default: as in training, as far as the table has them.
+            output: folder for predictions and controls; default: `evaluation` in that of the run, written again each
+                time.
+            **sections: `data` and `eval`, as in the YAML of a run.
+
+        Raises:
+            ValueError: bad input or settings, in one line.
+        """
+        from unirex.evaluate import parse, run
+
+        check_sections({**sections, "columns": columns})
+        place = RunFolder(output or self.folder / "evaluation")
+        found = replace(given(data, alone="test"), needed=("text",))
+        inherited, hub = self._inherited(found)
+        content: dict[str, Any] = dict(sections)
+        more = {**inherited, **sections.get("data", {})}
+        content["data"] = found.settings(place.tables, {**hub, **(columns or {})}, more)
+        with TemporaryDirectory() as temporary:
+            own = as_yaml(content, Path(temporary) / "settings.yaml")
+            files = [*([] if found.config is None else [found.config]), own]
+            words = [f"--model={self.folder}", f"--output={place}", *(f"--config={file}" for file in files)]
+            request = parse(words)
+        found.write(place.tables)
+        run(request)
+        return score(place.predictions)
+
+    def _inherited(self, found: Given) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The settings of `data` and `data.hub` in training that hold for another table too."""
+        stored = read_yaml(self.files.config)["data"] if self.files.config.exists() else {}
+        if not found.cells or stored.get("source") != "hub":
+            return {}, {}
+        kept = {key: stored[key] for key in ("query", "choices", "rename_labels", "headline")}
+        there = set(found.cells)
+        hub: dict[str, Any] = {k: v for k, v in stored["hub"].items() if k not in ("subset", "revision", "splits")}
+        for key in ("gold", "gold_pair"):
+            hub[key] = [column for column in hub[key] if column in there]
+        if hub["label"] not in there:
+            hub["label"] = None
+        return kept, hub
+
+    def report(self) -> "RunReport":
+        """The report of the run, which shows itself in a notebook (docs/report.md; extra `report`)."""
+        from unirex.report import build
+
+        return build(self.folder)
+
+    def __repr__(self) -> str:
+        return f"<Trained {str(self.folder)!r}>"

@@ -1,0 +1,124 @@
+"""What is wrong with data or with a judged model though nothing fails, in words that say what to do."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from unirex.disk.atomic import atomic_write
+from unirex.disk.run_folder import RunFolder
+from unirex.judging.collapse import collapse_signs
+from unirex.metrics.report import Report
+from unirex.schema import Example
+from unirex.text import line, say
+
+_ENOUGH = 10
+"""Rows from which one answer for all of them says something."""
+
+_EMPTY = 0.5
+"""Share of the rows with gold, all of it zeros, from which zeros look like rows that nobody has annotated."""
+
+
+def data_warnings(splits: Mapping[str, Sequence[Example]], labels: Sequence[str]) -> list[str]:
+    """One line for each split with one class only, without gold, or with gold that is mostly zeros.
+
+    Args:
+        splits: name -> examples; an empty split is left out.
+        labels: all classes.
+
+    >>> data_warnings({"train": [Example(id="1", segments=(), label="a")]}, ["a", "b"])[0]
+    "train: all 1 labels are 'a' of the classes a, b: a model can only learn that one; add rows of the others"
+    """
+    present = {name: split for name, split in splits.items() if split}
+    found = [one for name, split in present.items() for one in _classes(name, split, labels)]
+    gold = {name: [e.gold for e in split if e.gold is not None] for name, split in present.items()}
+    if not any(gold.values()):
+        return [
+            *found,
+            "no row has gold, so that plausibility is neither trained nor measured: if people marked words, "
+            "name their column (data.hub.gold), else ignore this",
+        ]
+    for name, marked in gold.items():
+        lost = "plausibility is not trained" if name == "train" else "auprc and token_f1 are undefined there"
+        if not marked:
+            found.append(f"{name} has no gold: {lost}; annotate some of its rows, or let unirex draw the splits")
+            continue
+        empty = sum(not one.any() for one in marked)
+        if empty >= _EMPTY * len(marked):
+            found.append(
+                f"{name}: in {empty} of {len(marked)} rows with gold no word is marked, which says that nothing in "
+                "them is a reason; if nobody annotated them, their gold must be null (an empty cell of its own column)"
+            )
+    return found
+
+
+def _classes(name: str, split: Sequence[Example], labels: Sequence[str]) -> list[str]:
+    known = [example.label for example in split if example.label is not None and not example.choices]
+    if not known or len(set(known)) > 1:
+        return []
+    so = "a model can only learn that one" if name == "train" else "a score there says little"
+    return [
+        f"{name}: all {len(known)} labels are {known[0]!r} of the classes {', '.join(labels)}: {so}; "
+        "add rows of the others"
+    ]
+
+
+def result_warnings(table: pa.Table, report: Report | None = None) -> list[str]:
+    """One line for each sign that a judged model is of no use, or that a metric says nothing.
+
+    - it answers one class for all rows though their labels are of several;
+    - signs of collapse of its scores (`unirex.judging.collapse`);
+    - a main metric that is undefined in every row though the rows have gold.
+
+    Args:
+        table: with the columns of docs/predictions.md.
+        report: on its rows; None = nothing is said of metrics.
+    """
+    undefined = [] if report is None else _undefined(table, report)
+    return [*_one_answer(table), *map(_collapsed, collapse_signs(table)), *undefined]
+
+
+def tell(warnings: Sequence[str], about: str) -> list[str]:
+    """The warnings with what they are about in front, once each has been printed on standard error."""
+    lines = [f"{about}: {warning}" for warning in warnings]
+    for told in lines:
+        say(line(f"warning: {told}"), error=True)
+    return lines
+
+
+def write_warnings(run: RunFolder, warnings: Sequence[str]) -> None:
+    """Writes all warnings of a run for its report, and removes those of another one before it."""
+    with atomic_write(run.warnings, "w") as file:
+        file.write(json.dumps(list(warnings), ensure_ascii=False, indent=1) + "\n")
+
+
+def _one_answer(table: pa.Table) -> list[str]:
+    if not {"prediction", "label"} <= set(table.column_names):
+        return []
+    pairs = zip(table["prediction"].to_pylist(), table["label"].to_pylist(), strict=True)
+    known = [(answer, label) for answer, label in pairs if label is not None]
+    if len(known) < _ENOUGH or len({answer for answer, _ in known}) > 1 or len({label for _, label in known}) == 1:
+        return []
+    return [
+        f"the model answers {known[0][0]!r} for all {len(known)} rows, whose labels are of "
+        f"{len({label for _, label in known})} classes: it has learned nothing about the others; train longer "
+        "(train.epochs) or at another rate (train.lr 3e-5 to 3e-4 for a pretrained encoder), or, if one class is "
+        "much more common, set method.class_weights"
+    ]
+
+
+def _collapsed(sign: str) -> str:
+    return f"the extractor may have collapsed: {sign}; train longer, or with more gold"
+
+
+def _undefined(table: pa.Table, report: Report) -> list[str]:
+    if "gold" not in table.column_names or table["gold"].null_count == len(table):
+        return []  # said of the data
+    names = [m.name for m in report.metrics if m.main and report.n_rows and np.isnan(m.value)]
+    if not names:
+        return []
+    return [
+        f"{', '.join(names)}: undefined in all {report.n_rows} rows (docs/metrics.md says when each is); for "
+        "plausibility, rows must have marked and unmarked words"
+    ]

@@ -1,0 +1,259 @@
+"""`import unirex`: tables of any library become runs; the page about notebooks is followed; wrong input is one line."""
+
+import ast
+import importlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import unirex
+from test_package import loaded_by
+from unirex.api.tables import given
+from unirex.data.toy import ToyConfig, toy_examples
+from unirex.methods import METHODS
+from unirex.methods.joint import Joint, JointConfig
+
+DOCS = Path(__file__).parents[1] / "docs"
+SMALL: dict[str, Any] = {
+    "model": {"random": {"hidden_size": 16, "num_hidden_layers": 1}},
+    "train": {"epochs": 1, "lr": 1e-05},
+    "eval": {"references": []},
+}
+
+
+def rows(n: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Of the toy corpus; every third has no gold."""
+    examples = toy_examples("train", config=ToyConfig(n_train=n), seed=seed)
+    return [
+        {
+            "text": " ".join(example.words),
+            "label": example.label,
+            "rationale": None if i % 3 == 2 or example.gold is None else [int(mark) for mark in example.gold],
+        }
+        for i, example in enumerate(examples)
+    ]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> unirex.Trained:
+    splits = {name: pd.DataFrame(rows(n)) for name, n in {"train": 32, "validation": 12, "test": 8}.items()}
+    return unirex.train(splits, output=tmp_path_factory.mktemp("runs") / "own", **SMALL)
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    assert loaded_by("import unirex; unirex.train, unirex.score, unirex.compare, unirex.Trained") == set()
+    with pytest.raises(AttributeError, match="module 'unirex' has no attribute 'trian'"):
+        _ = unirex.trian  # type: ignore[attr-defined]
+
+
+def test_train_is_the_function_and_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    from unirex import train
+
+    assert unirex.train is train is importlib.import_module("unirex.train")
+    assert train.main(["--config=none"]) == 2
+    assert "--config none: no such file or recipe" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"^data is a list, expected a table"):
+        train([])
+
+
+def test_the_page_about_notebooks_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tutorial = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    films = re.search(r"```python make_films.py\n(.*?)^```", tutorial, re.DOTALL | re.MULTILINE)
+    assert films is not None
+    exec(films[1], {})  # the tutorial's own script
+    page = (DOCS / "howto" / "notebook.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(cells[0].splitlines()) <= 12
+    names: dict[str, Any] = {}
+    shown = [_run(cell, names) for cell in cells]
+    html = shown[0]._repr_html_()
+    assert shown[0].label == "neg"
+    assert {span.text for span in shown[0].rationale} & {"hollow", "a mess", "mess"}
+    assert "<b><u>" in html
+    assert "rgba(0,114,178" in html
+    config = yaml.safe_load((tmp_path / "runs/notebook/config.yaml").read_text())
+    assert config["data"]["hub"]["gold_format"] == "marked"
+    # Rows without splits: each is in one, which has its share.
+    assert "val and test drawn" in capsys.readouterr().out
+    assert unirex.score(names["model"]).n_rows == pytest.approx(45, abs=2)
+    assert names["model"].explain("a film").label in {"pos", "neg"}
+    assert (tmp_path / "notebook.html").exists()
+    assert '"doubt": 0.0' in (tmp_path / "runs/doubt/log.jsonl").read_text()
+
+
+def _run(cell: str, names: dict[str, Any]) -> Any:
+    """Runs a cell of a notebook; the value of its last line, where that is an expression."""
+    code = ast.parse(cell)
+    last = code.body.pop() if isinstance(code.body[-1], ast.Expr) else None
+    exec(compile(code, "cell", "exec"), names)
+    return None if last is None else eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+
+
+def test_a_run_keeps_its_table_and_can_be_started_again_by_the_command(model: unirex.Trained, tmp_path: Path) -> None:
+    assert sorted(file.name for file in model.files.tables.iterdir()) == [
+        "test.parquet",
+        "train.parquet",
+        "val.parquet",
+    ]
+    config = yaml.safe_load(model.files.config.read_text())
+    assert config["data"]["hub"] | {"gold": ["rationale"], "label": "label", "id": "id"} == config["data"]["hub"]
+    assert config["train"]["lr"] == 1e-05
+    assert unirex.train.main([f"--config={model.files.config}", f"--output={tmp_path / 'b'}"]) == 0
+    one, other = (pq.read_table(folder / "predictions.parquet") for folder in (model.folder, tmp_path / "b"))
+    assert one["scores"].equals(other["scores"])
+
+
+def test_a_model_answers_and_is_judged_on_other_tables(model: unirex.Trained, capsys: Any) -> None:
+    answer = model.explain("a fine film")
+    assert [word.text for word in answer.words] == ["a", "fine", "film"]
+    many = model.explain(pd.Series(["a fine film", "a poor one"]))
+    assert [one.label for one in many] == [model.explainer(text).label for text in ("a fine film", "a poor one")]
+    frame = pd.DataFrame(rows(10, seed=3))
+    metrics = model.evaluate(frame)
+    assert metrics.n_rows == 10
+    assert np.isfinite(metrics["auprc"].value)
+    bare = model.evaluate(frame[["text"]], output=model.folder / "bare", eval={"references": []})
+    assert np.isnan(bare["accuracy"].value)
+    assert bare["csd"].value == pytest.approx(metrics["csd"].value)
+    named = frame.rename(columns={"text": "words in it", "label": "class"})
+    again = model.evaluate(named, columns={"text": "words in it", "label": "class"}, data={"limit": 5})
+    assert again.n_rows == 5
+    test = unirex.score(model)
+    assert test["accuracy"].value == unirex.score(model.files.predictions)["accuracy"].value
+    compared = unirex.compare(model, model.files.predictions, metrics=["auprc"])
+    assert compared.differences[0][0].difference == 0
+    assert model.report().parts[0].report.n_rows == 8
+    assert repr(unirex.Trained(model.folder)) == f"<Trained {str(model.folder)!r}>"
+
+
+class OfPolars:
+    """What polars hands over: an Arrow stream of text as views and large lists."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table.set_column(0, "text", table["text"].cast(pa.string_view()))
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+def columns_of(records: list[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: [row[name] for row in records] for name in records[0]}
+    return {**found, "text": np.array(found["text"])}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [pd.DataFrame, pa.Table.from_pylist, datasets.Dataset.from_list, list, columns_of,
+     lambda records: OfPolars(pa.Table.from_pylist(records)),
+     lambda records: datasets.Dataset.from_list(records[::-1]).select(range(len(records))[::-1])],
+    ids=["pandas", "arrow", "datasets", "rows", "columns", "polars", "selected"],
+)  # fmt: skip
+def test_tables_of_every_library_are_the_same_rows(made: Any, tmp_path: Path) -> None:
+    records = rows(7)
+    found = given(made(records))
+    assert found.settings(tmp_path, {}, {})["hub"] == {
+        "text": "text", "label": "label", "gold": ["rationale"], "id": "id", "gold_format": "mask"
+    }  # fmt: skip
+    found.write(tmp_path / "data")
+    table = pq.read_table(tmp_path / "data" / "train.parquet").drop_columns("id")
+    assert table.to_pylist() == records
+
+
+def test_class_names_of_a_data_set_are_kept(tmp_path: Path) -> None:
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    one = datasets.Dataset.from_dict({"text": ["a film", "a day"] * 8, "label": [0, 1] * 8}, features=features)
+    splits = datasets.DatasetDict({"train": one, "validation": one})
+    trained = unirex.train(splits, output=tmp_path / "run", **SMALL)
+    assert trained.explainer.labels == ("no", "yes")
+
+
+@pytest.mark.parametrize(
+    ("data", "more", "said"),
+    [
+        ([], {}, "data is a list, expected a table, a list of dictionaries, or a file"),
+        (7, {}, "table: not a table (builtins.int, expected a file, a table"),
+        ({"train": rows(3), "dev": 3}, {}, "table: not a table (builtins.int"),
+        ({"train": rows(3), "val": rows(3), "dev": rows(3)}, {}, "data has the splits train, val, dev, expected each"),
+        ([{"a": "x"}], {}, "no column is called text, found id, a; expected columns={'text': NAME}"),
+        ([{"text": "x"}], {}, "no column is called label, found id, text; expected columns={'label': NAME}"),
+        ([{"text": "x", "review": "y"}], {}, "columns text and review may both be the text, expected columns={'text'"),
+        (rows(3), {"columns": {"txt": "a"}}, "unknown configuration key 'data.hub.txt' (did you mean data.hub.text"),
+        (rows(3), {"columns": {"text": "a"}}, "there is no column a, found id, text, label, rationale"),
+        (rows(3), {"train": {"epcohs": 1}}, "unknown configuration key 'train.epcohs' (did you mean train.epochs?)"),
+        (rows(3), {"trian": {"epochs": 1}}, "unknown configuration key 'trian.epochs' (did you mean train.epochs?)"),
+        (rows(3), {"method": "jont"}, "method.name is 'jont', expected one of joint"),
+        (rows(3), {"method": int}, "method is <class 'int'>, expected a subclass of"),
+        (rows(3), {"train": 3}, "train is 3, expected a dictionary of settings"),
+        (rows(3), {"model": 7}, "model is 7, expected a dictionary of settings"),
+        (rows(3), {"columns": ["text"]}, "columns is ['text'], expected a dictionary of settings"),
+        (rows(3), {"callbacks": [3]}, "callbacks: found 3, expected a function"),
+        (rows(3), {"loss": "mean"}, "loss: found 'mean', expected a function"),
+        (rows(3), {"output": ""}, "output is '', expected a folder"),
+        ("no-recipe", {}, "--config no-recipe: no such file or recipe"),
+        ("none.csv", {}, "none.csv: no such file"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_line(
+    data: Any, more: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        unirex.train(data, **more)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_holds_a_run_keeps_its_data(model: unirex.Trained) -> None:
+    before = {file.name: file.read_bytes() for file in model.files.tables.iterdir()}
+    with pytest.raises(ValueError, match="holds a run, expected a new folder"):
+        unirex.train(rows(5), output=model.folder)
+    assert before == {file.name: file.read_bytes() for file in model.files.tables.iterdir()}
+    with pytest.raises(ValueError, match="there is no model, expected the folder of a run"):
+        unirex.Trained(model.files.tables)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MineConfig(JointConfig):
+    """Settings.
+
+    Attributes:
+        name: of the method.
+    """
+
+    name: str = "mine"
+
+
+class Mine(Joint):
+    config_class = MineConfig
+
+
+def test_recipes_files_and_own_methods_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(METHODS, "_added", {})
+    toy = {"toy": {"n_train": 24, "n_val": 8, "n_test": 8}}
+    tiny = unirex.train("toy", config=["tiny", "slm-p"], data=toy, train={"epochs": 1}, output="runs/a")
+    assert yaml.safe_load(tiny.files.config.read_text())["method"]["comp_weight"] == 0
+    assert not tiny.files.tables.exists()
+    for split in ("train", "val"):
+        pd.DataFrame(rows(9)).to_json(f"{split}.jsonl", orient="records", lines=True)
+    splits = {"data": {"path": "{split}.jsonl"}, "columns": {"gold": "rationale"}}
+    own = unirex.train("train.jsonl", **splits, method={"name": Mine, "comp_weight": 0.1}, output="runs/b", **SMALL)
+    assert own.explain("a film").label in own.explainer.labels
+    pd.DataFrame([{**row, "rationale": str(row["rationale"])} for row in rows(9) if row["rationale"]]).to_csv("a.csv")
+    assert given("a.csv").settings(tmp_path, {}, {})["hub"]["gold_format"] == "mask"
+
+
+def test_every_name_is_there() -> None:
+    assert dir(unirex) == unirex.__all__
+    assert all(getattr(unirex, name) is not None for name in unirex.__all__)

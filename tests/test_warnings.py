@@ -1,0 +1,77 @@
+"""What is wrong though nothing fails is said, in words that say what to do; and nothing where nothing is wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from unirex import evaluate, train
+from unirex.judging.warnings import data_warnings, result_warnings
+from unirex.report import build
+from unirex.schema import Example
+
+
+def rows(labels: str, gold: list[float] | None = None) -> list[Example]:
+    return [
+        Example(id=str(i), segments=(), label=label, gold=None if gold is None else np.array(gold, dtype=np.float32))
+        for i, label in enumerate(labels)
+    ]
+
+
+class TestData:
+    def test_nothing_is_said_of_good_data(self) -> None:
+        assert data_warnings({"train": rows("abab", [0, 1]), "val": rows("ab", [1, 0]), "test": []}, "ab") == []
+
+    def test_one_class_is_named(self) -> None:
+        (line,) = data_warnings({"train": rows("ab", [1]), "val": rows("aaa", [1])}, "ab")
+        assert line.startswith("val: all 3 labels are 'a' of the classes a, b")
+
+    def test_a_split_without_gold_is_named_and_none_at_all_is_one_line(self) -> None:
+        (line,) = data_warnings({"train": rows("ab", [1]), "val": rows("ab")}, "ab")
+        assert line.startswith("val has no gold: auprc and token_f1 are undefined there")
+        (line,) = data_warnings({"train": rows("ab"), "val": rows("ab")}, "ab")
+        assert line.startswith("no row has gold")
+
+    def test_gold_of_zeros_in_half_of_the_rows_is_named(self) -> None:
+        mostly = [*rows("ab", [0, 0]), *rows("ab", [0, 1])]
+        (line,) = data_warnings({"train": mostly}, "ab")
+        assert line.startswith("train: in 2 of 4 rows with gold no word is marked")
+        assert data_warnings({"train": [*mostly, *rows("a", [1, 0])]}, "ab") == []
+
+
+def test_one_answer_for_all_rows_is_named() -> None:
+    words = [[f"{n}", "b", "c"] for n in range(12)]
+    labels = ["x", "y"] * 6
+    same = pa.table({"words": words, "scores": [[0.1, 0.2, 0.3]] * 12, "label": labels, "prediction": ["x"] * 12})
+    assert result_warnings(same)[0].startswith("the model answers 'x' for all 12 rows, whose labels are of 2 classes")
+    place = same.column_names.index("prediction")
+    assert result_warnings(same.set_column(place, "prediction", pa.array([*["x"] * 11, "y"]))) == []
+    place = same.column_names.index("label")
+    assert result_warnings(same.set_column(place, "label", pa.array(["x"] * 12))) == []
+
+
+def test_a_run_warns_in_terminal_log_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file without splits, its first rows alone with gold, one step that teaches nothing."""
+    lines = [{"text": f"w{n} x y", "label": "ab"[n % 2], "gold": [0, 0, 0]} for n in range(80)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = ["--data.source=hub", f"--data.path={tmp_path / 'rows.jsonl'}", "--data.hub.gold=[gold]"]
+    small = ["--model.random.hidden_size=16", "--train.epochs=1", "--train.lr=1e-7", "--eval.references=[]"]
+    assert train.main([*data, *small, f"--output={tmp_path / 'run'}"]) == 0
+    out, err = capsys.readouterr()
+    assert "train 56 instances (56 with gold), val 12 instances (12 with gold), test 12 instances (12 with gold)" in out
+    assert "val and test drawn from the data by class and gold" in out
+    expected = ["data: train: in 56 of 56 rows with gold no word is marked", "test: the model answers"]
+    logged = (tmp_path / "run" / "log.jsonl").read_text()
+    shown = build(tmp_path / "run")
+    for start in expected:
+        assert f"warning: {start}" in err
+        assert start in logged
+        assert start in shown.to_html()
+        assert start in shown.to_text(width=2000)
+    capsys.readouterr()
+    judged = [f"--model={tmp_path / 'run' / 'model'}", *data, f"--output={tmp_path / 'judged'}", "--eval.references=[]"]
+    assert evaluate.main(judged) == 0
+    assert "rows has no test split: 15% of its rows are judged" in capsys.readouterr().out
+    assert expected[1] in build(tmp_path / "judged").to_text(width=2000)
