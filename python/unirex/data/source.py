@@ -121,7 +121,7 @@ def load_splits(config: DataConfig) -> Splits:
         train = _read(config, "train")
         labels = label_names(config, train)
         known = config if has_choices(train) else replace(config, labels=labels)
-        found = {"train": train, "val": _read(known, "val"), "test": _read(known, "test")}
+        found: dict[Split, ExampleStore] = {"train": train, "val": _read(known, "val"), "test": _read(known, "test")}
     lacking: list[Split] = [] if found["val"] else [split for split in HELD_OUT if not found[split]]
     if lacking:
         found |= split_examples(train, {split: HELD_OUT[split] for split in lacking}, seed=config.seed)
