@@ -11,7 +11,8 @@ from transformers import AutoModel
 
 from unirex.data.collate import FillTokens, Rows
 from unirex.data.tokenization import resolve_path
-from unirex.extractors.attribution import AttributionConfig, attribute, with_logits
+from unirex.extractors.attribution import attribute, with_logits
+from unirex.extractors.settings import AttributionConfig
 from unirex.extractors.target import Target
 
 

@@ -13,7 +13,8 @@ from typing import get_args
 import torch
 from torch.nn.functional import cosine_similarity
 
-from unirex.rationale.relaxation import Estimator, Relaxation, relax
+from unirex.rationale.relaxation import relax
+from unirex.rationale.settings import Estimator, Relaxation
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.5)
 SHAPES = ((32, 25), (32, 128), (32, 512))  # a batch of SST, of e-SNLI's longest, of documents

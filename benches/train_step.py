@@ -35,7 +35,7 @@ from transformers import AutoConfig
 
 from unirex.config.run import TrainConfig
 from unirex.data.collate import Batch, FillTokens, Rows
-from unirex.extractors.attribution import AttributionConfig
+from unirex.extractors.settings import AttributionConfig
 from unirex.methods.joint import Joint, JointConfig
 from unirex.methods.method import Counts
 from unirex.modeling import UnirexConfig, UnirexModel

@@ -27,10 +27,13 @@ def test_help_names_every_command_and_the_installed_one_shows_it() -> None:
     assert shown.index("  train ") < shown.index("  evaluate ") < shown.index("  suite ")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["ls", "recipes"], ["ls", "metrics"],
-                                       ["score", "--help"], ["report", "--help"], ["suite", "--help"]])  # fmt: skip
-def test_what_answers_at_once_loads_nothing_heavy(arguments: list[str]) -> None:
-    assert loaded_by(f"import unirex.cli as cli; sys.exit(cli.main({arguments!r}))") == set()
+@pytest.mark.parametrize(
+    "command",
+    ["--help", "--version", "ls recipes", "ls metrics", "ls methods", "score --help", "report --help", "suite --help",
+     "train --help", "explain --help", "evaluate --help", "suite smoke --dry-run --output=x"],
+)  # fmt: skip
+def test_what_answers_at_once_loads_nothing_heavy(command: str) -> None:
+    assert loaded_by(f"import unirex.cli as cli; sys.exit(cli.main({command.split()!r}))") == set()
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -88,7 +91,7 @@ def test_no_command_shows_help_and_fails(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("package", "arguments", "extra"),
     [("torch", ["train", "--output=x"], "train"), ("transformers", ["explain", "--model=x", "--input=y.csv",
-     "--output=z.csv"], "train"), ("torch", ["ls", "methods"], "train"), ("jinja2", ["report", "RUN", "-o", "x.html"],
+     "--output=z.csv"], "train"), ("jinja2", ["report", "RUN", "-o", "x.html"],
      "report")],
 )  # fmt: skip
 def test_a_missing_extra_is_named(package: str, arguments: list[str], extra: str, tmp_path: Path) -> None:
@@ -168,6 +171,37 @@ def test_one_process_on_the_cpu_needs_no_launcher(monkeypatch: pytest.MonkeyPatc
     assert os.environ["ACCELERATE_USE_CPU"] == "true"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "--train.lr=abc"], "train.lr is abc, expected a number"),
+        (["train", "--train.patience=2.5"], "train.patience is 2.5, expected a whole number or null"),
+        (["train", "--train.precision=fp8"], "train.precision is 'fp8', expected no or bf16 or fp16 or null (did you"),
+        (["train", "--train.betas=[1]"], "train.betas is [1], expected a list of 2 values"),
+        (["train", "--train.lr"], "--train.lr has no value, expected one"),
+        (["train", "--data=x"], "data is 'x', expected settings as KEY.NAME=VALUE, or a YAML file of them"),
+        (["train", "a"], "unknown argument 'a', expected options, which begin with --"),
+        (["train", "--train.lrr=1"], "unknown configuration key 'train.lrr' (did you mean train.lr?)"),
+        (["train", "--model.backbone=./nowhere"], "model.backbone is './nowhere', expected a folder that is there"),
+        (["train", "--output={file}/x"], "output is '{file}/x', expected a folder: {file} is a file"),
+        (["explain", "--text=a"], "--model missing, expected with a value"),
+        (["explain", "--model=x"], "--input and --text: neither is given, expected one of them"),
+        (["explain", "--model=./nowhere", "--text=a"], "model is './nowhere', expected a folder that is there"),
+        (["score", "a", "--repl=3"], "unknown option --repl (did you mean --replicates?)"),
+        (["score", "a", "--replicates=x"], "replicates is x, expected a whole number"),
+    ],
+)
+def test_wrong_settings_are_told_in_our_words_without_torch(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "unirex.training.run", None)
+    monkeypatch.setitem(sys.modules, "unirex.explainer", None)
+    file = tmp_path / "file"
+    file.touch()
+    assert cli.main([argument.format(file=file) for argument in arguments]) == 2
+    assert f"error: {said.format(file=file)}" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_two_processes_start_on_a_cpu(tmp_path: Path) -> None:
     run = tmp_path / "run"
@@ -187,7 +221,6 @@ def test_two_processes_start_on_a_cpu(tmp_path: Path) -> None:
         ["train", "--output=x"],
         ["evaluate", "--model=x"],
         ["explain", "--model=x", "--input=y.csv", "--output=z.csv"],
-        ["ls", "methods"],
     ],
 )
 def test_ctrl_c_while_torch_is_imported_is_quiet(arguments: list[str], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file, save_file
 
 from unirex import evaluate, explain, train
 from unirex.explainer import Explainer
@@ -76,13 +78,13 @@ def test_every_format_in_and_out_holds_what_the_explainer_says(
         assert row["probabilities"] == pytest.approx(list(want.probabilities.values()), abs=1e-6)
         assert row["words"] == [word.text for word in want.words]
         assert row["rationale"] == [word.selected for word in want.words]
-        assert [None if s is None else pytest.approx(s, abs=1e-5) for s in row["scores"]] == [
-            w.score for w in want.words
-        ]
+        near = {"abs": 1e-5} if output == "parquet" else {"rel": 6e-4}  # four digits
+        assert [None if s is None else pytest.approx(s, **near) for s in row["scores"]] == [w.score for w in want.words]
         assert [(s["part"], s["start"], s["end"]) for s in row["spans"]] == [
             (s.part, s.start, s.end) for s in want.rationale
         ]
         assert row["texts"] == [given["text"]]
+        assert (row["y"], row["text"]) == (given["y"], given["text"]), "a column of the input is lost"
         assert int(row["tokens_cut"]) == want.tokens_cut
         assert float(row["comprehensiveness"]) == pytest.approx(want.faithfulness.comprehensiveness, abs=1e-6)
 
@@ -104,6 +106,40 @@ def test_the_output_is_a_prediction_file_and_scores_for_evaluate(run: Path, tmp_
         arguments = [f"--model={run / 'model'}", f"--scores={tmp_path / file}", *toy, f"--output={judged}"]
         assert evaluate.main(arguments) == 0
         assert score(judged / "predictions.parquet")["auprc"].value == pytest.approx(theirs["auprc"].value, abs=1e-6)
+
+
+def test_explain_and_evaluate_measure_the_same(run: Path, tmp_path: Path) -> None:
+    """Words of several tokens, scored by attribution: hidden whole in both, by the same scores."""
+    loud = shutil.copytree(run / "model", tmp_path / "loud")
+    weights = load_file(loud / "model.safetensors")
+    changed = {name: w * (20 if w.ndim == 2 else 1) for name, w in weights.items()}
+    save_file(changed, loud / "model.safetensors", metadata={"format": "pt"})  # hiding a word hardly moves the original
+    texts = [f"wonder-ful, film's {n * 37} dull-est: bright a moving story" for n in range(6)]
+    rows = [{"id": str(n), "text": text, "label": "positive"} for n, text in enumerate(texts)]
+    source, explained = write(tmp_path / "test.jsonl", rows), tmp_path / "out.parquet"
+    more = ["--id-column=id", "--label-column=label", "--faithfulness", "--attribution=input_x_grad"]
+    assert call(loud, source, explained, *more) == 0
+    data = ["--data.source=hub", f"--data.path={tmp_path}", "--data.hub.id=id", "--eval.references=[]"]
+    found = {}
+    for unit in ("word", "token"):
+        usual = [] if unit == "word" else ["--unit=token"]
+        command = [f"--model={loud}", f"--scores={explained}", *data, f"--output={tmp_path / unit}", *usual]
+        assert evaluate.main(command) == 0
+        found[unit] = score(tmp_path / unit / "predictions.parquet")
+    ours = score(explained)
+    for name in ("comprehensiveness", "sufficiency"):
+        assert ours[name].value == pytest.approx(found["word"][name].value, abs=1e-5)
+        assert abs(ours[name].value - found["token"][name].value) > 1e-3, "the test notices nothing"
+
+
+def test_texts_on_the_command_line_and_a_page(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain.main([f"--model={run}", "--text", "a bright film.", "--text=dull"]) == 0
+    shown = capsys.readouterr().out
+    assert "film." in shown.partition("top words")[0], "words are cut as in the model's training data"
+    assert shown.count("top words: ") == 2
+    assert explain.main([f"--model={run}", "--text=a bright film", "-o", str(tmp_path / "x.html")]) == 0
+    assert "bright" in (tmp_path / "x.html").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["x.html"]
 
 
 def test_limit_and_an_empty_file(run: Path, tmp_path: Path) -> None:
@@ -150,7 +186,13 @@ def test_limit_and_an_empty_file(run: Path, tmp_path: Path) -> None:
         ("in.jsonl", "", ["--limit=0"], "limit is 0, expected at least 1"),
         ("in.jsonl", "", ["--attribution=igg"], "attribution is 'igg', expected one of grad"),
         ("in.jsonl", "", ["--modle=x"], "modle"),
-        ("in.jsonl", "", ["--model=nobody/nothing"], "nobody/nothing: not found locally or on the Hub"),
+        (
+            "in.jsonl",
+            "",
+            ["--model=nobody/nothing"],
+            "nobody/nothing: not found locally or on the Hub (no copy",
+        ),
+        ("in.csv", "a,b;c\nx\n", [], "the header 'a,b;c' holds ',' and ';', expected one that separates cells"),
     ],
 )
 def test_bad_input_is_one_line_exit_2_and_no_file(

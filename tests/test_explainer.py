@@ -27,7 +27,7 @@ from unirex.data.tokenization import build_tokenizer
 from unirex.disk.predictions import FileHeader, Prediction
 from unirex.explainer import Columns, ExplainConfig, Explainer, explainer
 from unirex.explainer.output import explanation_file
-from unirex.extractors.attribution import Attribution
+from unirex.extractors.settings import Attribution
 
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.random.hidden_size=32",
@@ -434,7 +434,7 @@ def test_files_say_where_the_second_text_begins(ending: str, tmp_path: Path) -> 
         labels=("x",), choice=False, headline="accuracy", unit="word", scores_from="y", rationale_rule="z"
     )
     with explanation_file(path, header, fractions=(), model="m", data="d") as write:
-        write(answer)
+        write(answer, {})
     if ending == "parquet":
         found = pq.read_table(path)["documents"].to_pylist()[0]
     elif ending == "csv":

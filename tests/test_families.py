@@ -19,8 +19,8 @@ from unirex.encoder.families import longest_row, usual_pooling
 from unirex.encoder.gates import NAME
 from unirex.judging.saved import saved_from
 from unirex.modeling import UnirexConfig, UnirexModel
-from unirex.rationale.relaxation import Relaxation
 from unirex.rationale.selection import relaxed_masks
+from unirex.rationale.settings import Relaxation
 from unirex.training.memory import checkpoint_layers
 
 FEW_HEADS = {"num_key_value_heads": 2, "head_dim": 16}

@@ -10,8 +10,8 @@ from unirex.data.collate import Batch, FillTokens
 from unirex.encoder.backbone import encode, encode_pooled, pool
 from unirex.encoder.gates import Gate, attention, gated_attention, take_gates
 from unirex.rationale.perturb import perturbed_logits
-from unirex.rationale.relaxation import Relaxation
 from unirex.rationale.selection import relaxed_masks, top_k_masks
+from unirex.rationale.settings import Relaxation
 
 GATED = ["bert", "roberta", "electra", "distilbert", "albert", "modernbert", "llama"]
 

@@ -12,7 +12,7 @@ from unirex.data.collate import Batch, EncodedSet, FillTokens, Rows
 from unirex.data.tokenization import build_tokenizer
 from unirex.data.tools import Tools
 from unirex.encoder.backbone import pool
-from unirex.extractors.attribution import AttributionConfig
+from unirex.extractors.settings import AttributionConfig
 from unirex.modeling import UnirexConfig, UnirexModel
 from unirex.schema import Example, Segment
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from reference.simplex import capped_simplex, expected_gradient
 from unirex.rationale.adaptive_step import AdaptiveStep
-from unirex.rationale.relaxation import Estimator, Relaxation, _SoftTopK, relax, subset_marginals, top
+from unirex.rationale.relaxation import _SoftTopK, relax, subset_marginals, top
 from unirex.rationale.selection import relaxed_masks, top_k_masks, top_k_word_masks
+from unirex.rationale.settings import Estimator, Relaxation
 
 ESTIMATORS = typing.get_args(Estimator)
 NOISELESS = [name for name in ESTIMATORS if name != "gumbel"]

@@ -9,8 +9,8 @@ from torch.testing import assert_close
 
 from reference import topk as slow
 from unirex import _rust
-from unirex.rationale.relaxation import Relaxation
 from unirex.rationale.selection import pool_words, relaxed_masks, top_k_masks, top_k_word_masks
+from unirex.rationale.settings import Relaxation
 
 SPECIAL = [float(np.float32(x)) for x in [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, 1e-45, -1e-45, 3.4e38]]
 scores_of = st.one_of(st.sampled_from(SPECIAL), st.floats(width=32, allow_nan=False))

@@ -17,6 +17,7 @@ from reference.processes import end, start_two
 from unirex import evaluate, train
 from unirex.data import tables
 from unirex.disk.predictions import PREDICTIONS_KEY
+from unirex.disk.run_folder import RunFolder
 from unirex.metrics.commands import cli as metrics_cli
 from unirex.training import loop as training
 from unirex.training import run as training_run
@@ -91,7 +92,7 @@ def test_a_saved_model_is_judged_with_scores_from_a_file(plain: Path, tmp_path: 
     toy = [argument for argument in TINY if argument.startswith("--data")]
     model, scores = f"--model={plain / 'model'}", f"--scores={plain / 'predictions.parquet'}"
     assert evaluate.main([model, *toy, f"--output={tmp_path / 'own'}"]) == 0
-    assert evaluate.main([model, scores, "--unit=word", *toy, f"--output={tmp_path / 'file'}"]) == 0
+    assert evaluate.main([model, scores, *toy, f"--output={tmp_path / 'file'}"]) == 0
     own, given = (pq.read_table(tmp_path / name / "predictions.parquet") for name in ("own", "file"))
     trained = pq.read_table(plain / "predictions.parquet")
     assert own["prediction"].equals(trained["prediction"])
@@ -131,6 +132,15 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(plain: Path, capsys: pytes
     assert train.main([*TINY, f"--output={plain}"]) == 2
     assert "holds a run, expected a new folder" in capsys.readouterr().err
     assert (plain / "log.jsonl").read_text() == before
+
+
+def test_a_start_that_failed_leaves_a_folder_to_use_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    for backbone in ("nowhere", "elsewhere"):
+        assert train.main([*TINY, f"--model.backbone={backbone}", f"--output={run}"]) == 2
+        assert backbone in capsys.readouterr().err.splitlines()[-1]
+    assert (run / "config.yaml").exists()
+    assert not RunFolder(run).begun()
 
 
 @pytest.mark.parametrize("main", [train.main, evaluate.main])

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unirex.extras import install_command
+from unirex.extras import missing
 from unirex.text import line, say, suggest
 
 PROGRAM = "unirex"
@@ -62,20 +62,6 @@ GROUPS: dict[str, dict[str, Command]] = {
 
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
-_EXTRAS = {
-    "train": (
-        "accelerate",
-        "datasets",
-        "safetensors",
-        "torch",
-        "tqdm",
-        "transformers",
-        "tokenizers",
-        "huggingface_hub",
-    ),
-    "report": ("jinja2", "matplotlib"),
-}
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: that of the subcommand; 2 where there is none of this name, or its extra is not installed."""
@@ -83,11 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(given)
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        extra = next((extra for extra, packages in _EXTRAS.items() if package in packages), None)
-        if extra is None:
+        ours = missing(error)
+        if ours is None:
             raise
-        return _fail(f"{given[0]} needs the package {package}: {install_command(extra)}")
+        return _fail(str(ours))
     except KeyboardInterrupt:
         return 130
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from unirex.config.command_line import add_config, config_first, expand, fail, one_line
+from unirex.config.command_line import add_config, config_first, expand, fail
 from unirex.config.own_code import import_own
 from unirex.data.source import DataConfig, load_split, load_splits
 from unirex.data.splitting import HELD_OUT
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import RunFolder
 from unirex.judging.settings import EvalConfig
+from unirex.parsing import one_line
 from unirex.text import say
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ class Request:
 
     Attributes:
         model: folder of a saved unirex model, or any sequence classifier of the transformers library.
-        scores: Parquet or JSONL with `id` and `scores` (one per word); None = the model's own.
-        unit: what is selected: token or word; None = what the model was trained to select, tokens with a foreign one.
+        scores: Parquet, JSONL or CSV with `id` and `scores`, one per word or per entry of their own `words` or
+            `spans`; None = the model's own.
+        unit: what is selected: token or word; None = words with scores of words, else what the model was trained to
+            select, tokens with a foreign one.
         output: folder for predictions, controls and metrics.
         checks: folders of other unirex models by name, asked about the same rationales.
     """
@@ -53,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 for bad input. torch is imported once the input looks right."""
     try:
         run(parse(list(sys.argv[1:] if argv is None else argv)))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         return fail(error)
     except KeyboardInterrupt:
         return 130
@@ -72,10 +75,13 @@ def parse(argv: list[str]) -> Request:
         "--model", type=str, help="folder or hub name of a unirex model or a sequence classifier", required=True
     )
     parser.add_argument(
-        "--scores", type=str | None, default=None, help="Parquet or JSONL with id and scores (one per word)"
+        "--scores", type=str | None, default=None, help="Parquet, JSONL or CSV with id and scores, one per word or span"
     )
     parser.add_argument(
-        "--unit", type=str | None, default=None, help="what is selected: token or word; by default what the model says"
+        "--unit",
+        type=str | None,
+        default=None,
+        help="token or word: what is selected; default: words with --scores, else the model's",
     )
     parser.add_argument("--output", type=str, default="runs/evaluation", help="folder for predictions and metrics")
     parser.add_argument(
@@ -145,8 +151,9 @@ def run(request: Request) -> None:
         raise ValueError(f"data {request.data.short_name}: the {request.eval.split} split is empty, expected instances")
     judging = Judging(
         config=request.eval,
-        unit=request.unit or saved.unit,
-        word_score=saved.word_score,
+        unit=request.unit or ("word" if request.scores else saved.unit),
+        # The tokens of a word have its given score, all the same.
+        word_score="max" if request.scores else saved.word_score,
         rationale_fraction=request.eval.rationale_fraction or saved.rationale_fraction,
         labels=labels,
         sources=(FROM_FILE, *request.eval.references) if request.scores else sources(saved.method, request.eval),

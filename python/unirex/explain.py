@@ -1,8 +1,9 @@
-"""`python -m unirex.explain --model DIR --input FILE --output FILE`: explains every row of a file."""
+"""`unirex explain --model DIR --input FILE --output FILE`: explains every row of a file, or `--text "…"`."""
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -10,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from unirex.config.command_line import add_import, expand, fail, one_line
+from unirex.config.command_line import add_import, expand, fail
+from unirex.config.files import is_path
 from unirex.config.own_code import import_own
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
 from unirex.data.rows import Row, stream_rows
 from unirex.disk.predictions import FileHeader
 from unirex.metrics.commands.progress import progress
+from unirex.parsing import one_line
 from unirex.schema import Example, Perturbation
+from unirex.text import say
 
 if TYPE_CHECKING:
-    from unirex.explainer import Columns, ExplainConfig
+    from unirex.explainer import Columns, ExplainConfig, ExplainedText, Explainer
+    from unirex.explainer.inputs import InputReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +33,8 @@ class Request:
     """The input, model and output of a command; `columns`, `settings`, `loading`: arguments of the explainer."""
 
     model: str
-    input: str
-    output: str
+    input: str | None
+    output: str | None
     columns: "Columns"
     settings: "ExplainConfig"
     loading: dict[str, Any]
@@ -39,22 +44,23 @@ class Request:
         """Checks what can be checked before a model is loaded."""
         from unirex.explainer.output import check_format
 
+        if self.output is None:
+            return
         check_format(Path(self.output))
         if Path(self.output).is_dir():
             raise ValueError(f"output {self.output} is a folder, expected a file")
-        if Path(self.output).resolve() == Path(self.input).resolve():
+        if self.input is not None and Path(self.output).resolve() == Path(self.input).resolve():
             raise ValueError(f"output is {self.output!r}, expected another file than the input")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"limit is {self.limit}, expected at least 1")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, 2 for bad input, 130 for Ctrl-C (these two leave no file)."""
     try:
         found = _parse(list(sys.argv[1:] if argv is None else argv))
-        rows = stream_rows(expand(found.input, "input"))
+        rows = _rows(found)
+        _check_model(found.model)
         run(_request(found), rows)  # from here on with torch
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         return fail(error)
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)  # noqa: T201
@@ -66,8 +72,15 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="unirex.explain", description=__doc__, exit_on_error=False, allow_abbrev=False)
     add = parser.add_argument
     add("--model", type=str, required=True, help="folder or hub name of a unirex model or a sequence classifier")
-    add("--input", type=str, required=True, help="JSONL, CSV, TSV or Parquet with one text a row")
-    add("--output", type=str, required=True, help="Parquet, JSONL or CSV; appears when it is complete")
+    add("--text", type=str, action="append", default=[], help="a text to explain; may be given several times")
+    add("--input", type=str | None, default=None, help="JSONL, CSV, TSV or Parquet with one text a row")
+    add(
+        "--output",
+        "-o",
+        type=str | None,
+        default=None,
+        help="Parquet, JSONL, CSV, or a page (.html); appears when it is complete; with --text default: the terminal",
+    )
     add("--text-column", type=str, default="text", help="the text, or a list of words")
     add("--pair-column", type=str | None, default=None, help="a second text (premise and hypothesis)")
     add("--query-column", type=str | None, default=None, help="a question about the text, never selected")
@@ -76,7 +89,9 @@ def _parser() -> ArgumentParser:
     add("--label-column", type=str | None, default=None, help="the true class, to be scored against")
     add("--attribution", type=str | None, default=None, help="scores from gradients instead of an extractor")
     add("--steps", type=int, default=50, help="of integrated gradients")
-    add("--words", type=Words, default="text", help="a word: as in a text, or between spaces")
+    add(
+        "--words", type=Words | None, default=None, help="a word: as in a text, or between spaces; default: the model's"
+    )
     add("--fraction", type=float | None, default=None, help="share of the words in a rationale; default: the model's")
     add("--threshold", type=float | None, default=None, help="instead: words with at least this score")
     add("--faithfulness", type=bool, default=False, help="measure what hiding the top words does to the answer")
@@ -96,6 +111,27 @@ def _parse(argv: list[str]) -> Any:
         return parser.parse_args(argv)
     except ArgumentError as error:
         raise ValueError(one_line(str(error), parser)) from None
+
+
+def _rows(found: Any) -> Iterator[Row]:
+    """The rows of the file, or the texts."""
+    if found.limit is not None and found.limit < 1:
+        raise ValueError(f"limit is {found.limit}, expected at least 1")
+    if (found.input is None) == (not found.text):
+        given = "neither is" if found.input is None else "both are"
+        raise ValueError(f"--input and --text: {given} given, expected one of them")
+    if found.input is not None:
+        if found.output is None:
+            raise ValueError("--output is missing, expected a file that ends in .parquet, .jsonl, .csv or .html")
+        return stream_rows(expand(found.input, "input"))
+    return iter([(f"--text {number}", {found.text_column: text}) for number, text in enumerate(found.text, start=1)])
+
+
+def _check_model(name: str) -> None:
+    """Refuses a path without a model before torch is imported."""
+    path = expand(name, "model")
+    if is_path(path) and not Path(path).is_dir():
+        raise ValueError(f"model is {path!r}, expected a folder that is there")
 
 
 def _request(found: Any) -> Request:
@@ -130,50 +166,65 @@ def run(request: Request, rows: Iterator[Row]) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from unirex.explainer import Explainer
-    from unirex.explainer.output import explanation_file
 
     disable_progress_bar()  # of loading weights; the command has its own
     explainer = Explainer.from_pretrained(request.model, **request.loading)
-    reader = explainer.reader(request.columns)
+    waiting: deque[Mapping[str, Any]] = deque()
+    answers = explainer.explain(_examples(explainer.reader(request.columns), request, rows, waiting), request.settings)
+    if request.output is None:
+        for answer in answers:
+            say(answer.to_text())
+        return
+    started = time.perf_counter()
+    done = _write(request, explainer, answers, waiting)
+    seconds = time.perf_counter() - started
+    say(f"explained {done:,} rows in {seconds:.1f} s ({done / seconds:,.0f} a second): {request.output}")
 
-    def examples() -> Iterator[Example]:
-        seen: dict[str, str] = {}
-        for number, (where, row) in enumerate(islice(rows, request.limit)):
-            example = reader.example(row, number, where)
-            if request.columns.id is not None:
-                if example.id in seen:
-                    raise DataError(f"{where}: id {example.id!r} is a duplicate, expected it once ({seen[example.id]})")
-                seen[example.id] = where
-            yield example
 
+def _examples(
+    reader: "InputReader", request: Request, rows: Iterator[Row], waiting: deque[Mapping[str, Any]]
+) -> Iterator[Example]:
+    """The examples of the rows, which wait to be written with the answers."""
+    seen: dict[str, str] = {}
+    for number, (where, row) in enumerate(islice(rows, request.limit)):
+        example = reader.example(row, number, where)
+        if request.columns.id is not None:
+            if example.id in seen:
+                raise DataError(f"{where}: id {example.id!r} is a duplicate, expected it once ({seen[example.id]})")
+            seen[example.id] = where
+        waiting.append(row if request.input is not None else {})
+        yield example
+
+
+def _write(
+    request: Request, explainer: "Explainer", answers: "Iterator[ExplainedText]", waiting: deque[Mapping[str, Any]]
+) -> int:
+    """Writes the answers with the columns of their rows; how many there were."""
+    from unirex.explainer.output import explanation_file
+
+    assert request.output is not None
     saved = explainer.saved
     header = FileHeader(
         labels=saved.labels,
         choice=saved.choice,
         headline="accuracy",
-        unit=saved.unit,
+        unit="word",
         scores_from=str(saved.scores_from),
         rationale_rule=request.settings.rule(saved.rationale_fraction),
     )
+    fractions, data = request.settings.fractions, Path(request.input or "texts").name
     Path(request.output).parent.mkdir(parents=True, exist_ok=True)
-    started, done = time.perf_counter(), 0
+    done = 0
     with (
         progress("explained") as show,
-        explanation_file(
-            request.output,
-            header,
-            fractions=request.settings.fractions,
-            model=request.model,
-            data=Path(request.input).name,
-        ) as write,
+        explanation_file(request.output, header, fractions=fractions, model=request.model, data=data) as write,
     ):
-        for answer in explainer.explain(examples(), request.settings):
-            write(answer)
+        for answer in answers:
+            write(answer, waiting.popleft())
             done += 1
             if show is not None:
                 show(done, request.limit or 0)
-    seconds = time.perf_counter() - started
-    print(f"explained {done:,} rows in {seconds:.1f} s ({done / seconds:,.0f} a second): {request.output}")  # noqa: T201
+    return done
 
 
 if __name__ == "__main__":

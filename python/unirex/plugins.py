@@ -1,5 +1,6 @@
 """What other installed packages add (found by their entry points, imported when asked for), and the user's own code."""
 
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ class Registry(Generic[T]):
     Args:
         key: what messages call the name, such as `method.name`.
         group: of the entry points.
-        built_in: what this package has.
+        built_in: what this package has; as `module:object`, imported when it is asked for.
         fits: whether an object of another package is one of these.
         expected: what it has to be, for the message.
         renamed: what names that are no more are called now, for the message.
@@ -41,7 +42,7 @@ class Registry(Generic[T]):
         self,
         key: str,
         group: str,
-        built_in: Mapping[str, T],
+        built_in: Mapping[str, T | str],
         fits: Callable[[object], bool],
         expected: str,
         renamed: Mapping[str, str] | None = None,
@@ -109,8 +110,16 @@ class Registry(Generic[T]):
         self.check(name)
         ours = {**self._added, **self.built_in}
         if name in ours:
-            return ours[name]
+            return self._own(ours[name])
         return self._load(name, _entry_points(self.group)[name][0])
+
+    @staticmethod
+    def _own(found: T | str) -> T:
+        if not isinstance(found, str):
+            return found
+        module, _, name = found.partition(":")
+        named: T = getattr(importlib.import_module(module), name)
+        return named
 
     def _load(self, name: str, point: "EntryPoint") -> T:
         where = f"{self.key} {name!r}: the package {_package(point)} (entry point {point.value} of {self.group})"

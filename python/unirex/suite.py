@@ -8,8 +8,9 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from unirex.config.command_line import add_import, expand, fail, one_line
+from unirex.config.command_line import add_import, expand, fail
 from unirex.config.own_code import OPTION, import_own
+from unirex.parsing import one_line
 from unirex.suites.choice import write_choice
 from unirex.suites.recipe import read_override, read_suite
 from unirex.suites.results import write_results
@@ -19,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, 1 after a failed run, 2 for bad input, 130 for Ctrl-C."""
     try:
         return run(_parse(list(sys.argv[1:] if argv is None else argv)))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         return fail(error)
     except KeyboardInterrupt:
         return 130

@@ -68,6 +68,18 @@ def say(text: str, *, error: bool = False) -> None:
             os.dup2(nowhere.fileno(), stream.fileno())
 
 
+def reason(error: Exception) -> str:
+    """What an error says; of the system's own the file and the reason, without its number.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a.csv")), reason(OSError(28, "No space left"))
+    ('a.csv: no such file or directory', 'no space left')
+    """
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    what = error.strerror[0].lower() + error.strerror[1:]
+    return what if error.filename is None else f"{error.filename}: {what}"
+
+
 def shown(value: object) -> str:
     """The `repr` of a value, shortened.
 

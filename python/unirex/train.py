@@ -6,23 +6,29 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from unirex.config.command_line import config_first, fail
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code (`unirex.training.run`).
 
-    A configuration that is not there is refused before torch is imported, which takes seconds.
+    Help and what is wrong with the settings come before torch is imported, which takes seconds. Everything is imported
+    here, so that Ctrl-C is quiet meanwhile.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
     try:
-        config_first(given)
-        from unirex.training.run import main as train
-    except (ValueError, OSError) as error:
-        return fail(error)
+        from unirex.config.command_line import fail
+
+        try:
+            from unirex.config.files import check_files
+            from unirex.config.run import parse
+
+            given = list(sys.argv[1:] if argv is None else argv)
+            config = parse(given, prog="unirex.train", description=__doc__ or "")
+            check_files(config)
+            from unirex.training.run import main as train
+        except (ValueError, OSError, ImportError) as error:
+            return fail(error)
+        return train(config)
     except KeyboardInterrupt:
         return 130
-    return train(given, __doc__ or "")
 
 
 class _Callable(ModuleType):

@@ -243,7 +243,12 @@ class TestGold:
                 {"gold_format": "char_spans"},
                 "why: span [0, 12], expected [start, end] with 0 <= start <= end <= 11 (characters)",
             ),
-            ("a *fine", {"gold_format": "marked"}, "why: 1 opening '*' but 0 closing '*', expected as many"),
+            (
+                "a *fine",
+                {"gold_format": "marked"},
+                "why: mark '*' at character 2 in 'a *fine' is not closed, expected '*' after it "
+                "(\\* where it is no mark; other marks: data.hub.marks)",
+            ),
             ([0, 1, 0], {"annotators": "list"}, "why: 0, expected a list"),
             (5, {}, "why: 5, expected a list"),
         ],

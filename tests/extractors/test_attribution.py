@@ -15,13 +15,14 @@ from transformers.activations import ACT2CLS, GELUActivation
 from unirex.data.collate import FillTokens, Rows
 from unirex.encoder.backbone import encode_pooled
 from unirex.extractors.attention import attention_scores, eager
-from unirex.extractors.attribution import AttributionConfig, attribute, with_logits
+from unirex.extractors.attribution import attribute, with_logits
 from unirex.extractors.deeplift import ELEMENTWISE, deeplift
 from unirex.extractors.gate_gradients import gate_gradient, integrated_gates
 from unirex.extractors.gradients import completeness_gap, draw_shap, gradient_shap, integrated_gradients
 from unirex.extractors.head import ScoreHead
 from unirex.extractors.learned import VectorHead
 from unirex.extractors.occlusion import occlusion
+from unirex.extractors.settings import AttributionConfig
 from unirex.extractors.target import Target
 
 VOCABULARY, CLASSES = 40, 3

@@ -10,8 +10,9 @@ import torch
 
 from reference.method_worlds import CASES, counts_of, data, method_of, stages_of
 from unirex.config.run import TrainConfig
-from unirex.extractors.attribution import AttributionConfig, attribute
+from unirex.extractors.attribution import attribute
 from unirex.extractors.head import ScoreHead
+from unirex.extractors.settings import AttributionConfig
 from unirex.judging.predict import EvalConfig, Judging, predict, sources
 from unirex.judging.saved import Attributed
 from unirex.methods import METHODS

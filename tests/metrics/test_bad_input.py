@@ -189,7 +189,7 @@ def test_shards_must_agree(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["scor"], "no command 'scor', expected one of"),
-        (["score"], "the following arguments are required: systems"),
+        (["score"], "systems missing, expected with a value"),
         (["score", "nowhere.parquet"], "nowhere.parquet: no such file"),
         (["score", "{empty}"], "no *.parquet and no *.jsonl in this directory"),
         (["score", "{file}", "--convetion", "strict"], "did you mean --convention?"),
@@ -202,7 +202,10 @@ def test_shards_must_agree(tmp_path: Path) -> None:
         (["score", "{file}", "--perturbation", "delet"], "did you mean delete?"),
         (["score", "{text}"], "not a readable file of predictions"),
         (["score", "{file}", "--output", "{empty}"], "is a directory"),
-        (["score", "{file}", "--output", "{empty}/no/such/o.json"], "No such file or directory"),
+        (
+            ["score", "{file}", "--output", "{empty}/no/such/o.json"],
+            "no/such/o.json: no such file or directory",
+        ),
     ],
 )
 def test_bad_commands(arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,8 +260,8 @@ def outcome(path: str) -> tuple[str, Report | None]:
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("/dev/full", "No space left on device: '/dev/full'"),
-        ("{d}/no/x.json", "No such file or directory: '{d}/no/x.json'"),
+        ("/dev/full", "/dev/full: no space left on device"),
+        ("{d}/no/x.json", "{d}/no/x.json: no such file or directory"),
     ],
 )
 def test_what_cannot_be_written_is_named(

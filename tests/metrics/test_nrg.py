@@ -274,7 +274,7 @@ def test_bad_listings(content: str, message: str, tmp_path: Path) -> None:
         ("x/{method}/p.parquet", "placeholder {data} is missing"),
         ("x/{method}/{data}/{sed}", "placeholder {sed}, expected"),
         ("x/{method}/{data}", "no run found"),
-        ("nowhere.txt", "No such file"),
+        ("nowhere.txt", "o such file"),
     ],
 )
 def test_bad_patterns(pattern: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

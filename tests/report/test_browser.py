@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from report.made_runs import HOSTILE
+from report.test_explanations import explain
 from unirex.metrics.state import Resampling
 from unirex.report import RunReport, build
 
@@ -174,6 +175,84 @@ def test_fits_a_phone(browser: Any, hostile: tuple[RunReport, Path], width: int,
     with opened(browser, hostile[1], viewport=size, color_scheme=scheme) as (page, _, _):
         page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true; })")
         assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_tables_are_cards_on_a_phone(browser: Any, hostile: tuple[RunReport, Path]) -> None:
+    with opened(browser, hostile[1], viewport={"width": 390, "height": 800}) as (page, _, _):
+        [cell, row, head] = [page.locator(f"#overview .numbers {tag}").first for tag in ("td", "tbody tr", "thead")]
+        assert not head.is_visible()
+        assert cell.bounding_box()["width"] > 0.8 * row.bounding_box()["width"]
+        said = cell.evaluate("e => getComputedStyle(e, '::before').content")
+        assert said.startswith('"share of right answers')
+        wide = page.locator("main table").evaluate_all("all => all.filter(e => e.scrollWidth > 390).length")
+        assert wide == 0
+
+
+def test_a_score_is_told_by_tap_and_by_keys(browser: Any, hostile: tuple[RunReport, Path]) -> None:
+    report, path = hostile
+    [view] = report.instances[0].views[:1]
+    assert view is not None
+    first = next(word for word in view.words if word.score is not None)
+    score = f"score {first.score:.3g}".replace("-", "−")
+    with opened(browser, path, has_touch=True) as (page, said, _):
+        bubble = page.locator("#bubble")
+        assert not bubble.is_visible()
+        page.locator("#i0 .words [title]").first.tap()
+        assert bubble.text_content().startswith(score)
+        assert ("selected" in bubble.text_content()) == first.framed
+        page.locator("#overview-h").tap()
+        assert not bubble.is_visible()
+        page.locator("#i0 h3 a").focus()
+        page.keyboard.press("ArrowRight")
+        assert bubble.text_content().startswith(score)
+        page.keyboard.press("Escape")
+        assert not bubble.is_visible()
+        assert said == []
+
+
+def test_two_runs_that_are_far_apart(browser: Any, hostile: tuple[RunReport, Path]) -> None:
+    report, path = hostile
+    far = [one for one in report.instances if one.apart is not None]
+    with opened(browser, path) as (page, _, _):
+        page.locator("label:has(#f-apart)").click()
+        assert shown(page) == len(far) > 0
+        page.locator("#order").select_option("d")
+        top = max(far, key=lambda one: abs(one.apart or 0))
+        assert page.locator(".instance h3 bdi").first.text_content() == top.id
+        assert page.locator("#apart .example h3 bdi").first.text_content() == top.id
+
+
+@pytest.fixture(scope="module")
+def long_list(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("long")
+    path = explain(folder / "x.jsonl", labels=lambda i: i % 2 == 0, n=450, extra=tuple(HOSTILE))
+    build(path, resampling=Resampling(replicates=0)).save(folder / "x.html")
+    return folder / "x.html"
+
+
+def test_what_lies_far_down_is_laid_out_when_it_comes_near(browser: Any, long_list: Path) -> None:
+    laid_out = "document.querySelectorAll('.instance').length"
+    with opened(browser, long_list) as (page, said, _):
+        assert page.evaluate(laid_out) == 200
+        assert page.locator("#status").text_content() == "450 of 450 shown"
+        page.evaluate("location.hash = 'i449'")
+        page.wait_for_selector("#i449:target")
+        page.evaluate("document.querySelector('#list > ol:nth-child(2)').scrollIntoView()")
+        page.wait_for_selector("#i250")
+        page.locator("#search").fill('"><IMG SRC=X')
+        assert page.evaluate(laid_out) == sum(HOSTILE[i % len(HOSTILE)].startswith('"><img src=x') for i in range(450))
+        assert page.evaluate("document.images.length") == 0
+        assert page.evaluate("window.hacked") is None
+        page.locator("#search").fill("")
+        page.locator("label:has(#f-wrong)").click()
+        wrong = page.locator("#status").text_content().split()[0]
+        assert page.evaluate("[...document.querySelectorAll('.instance')].every(e => e.matches('.wrong'))")
+        assert said == []
+    with opened(browser, long_list, java_script_enabled=False) as (page, said, _):
+        assert shown(page) == 450
+        page.locator("label:has(#f-wrong)").click()
+        assert shown(page) == int(wrong) > 0
+        assert said == []
 
 
 def test_print_shows_instances_and_no_controls(browser: Any, hostile: tuple[RunReport, Path]) -> None:

@@ -99,7 +99,6 @@ def test_runs_stand_side_by_side(make_run: Make) -> None:
         assert gains.heads[column].text != "TNRG" or values == {"0.000", "1.000"}
     assert ("seed", ("0", "1")) in report_tables.differences(report)
     assert "train.epochs" not in [key for key, _ in report_tables.differences(report)]
-    assert sum(cell.best for row in report_tables.headline(report).rows for cell in row.cells) >= 4
 
 
 def test_runs_that_differ_in_their_seed_alone_are_put_together(make_run: Make, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def explain(path: Path, *, labels: Callable[[int], bool], n: int = N, extra: tup
             if not labels(i):
                 object.__setattr__(row, "label", None)
             example = Example(id=row.id, segments=(segment,), label=row.label)
-            write(ExplainedText(example, row, HEADER.labels, rule="2", checked=("attention", (0.1, 0.5))))
+            write(ExplainedText(example, row, HEADER.labels, rule="2", checked=("attention", (0.1, 0.5))), {})
     return path
 
 
@@ -67,7 +67,7 @@ def test_every_text_is_shown_with_its_marks(suffix: str, labels: Callable[[int],
         assert "comprehensiveness" in view.values
     page = report.to_html()
     assert page.count('<li class="instance') == N
-    assert page.count("<mark") >= 2 * N
+    assert page.count("<mark") > N  # one for the first two words of each text, which stand side by side
     assert page.index('id="instances"') < page.index('id="overview"')
     assert ("No labels: right or wrong is unknown." in page) == (labels is none)
 

@@ -119,7 +119,7 @@ def test_configuration_is_there_to_the_letter(make_run: Callable[..., Path]) -> 
 def test_filters_look_only_at_their_own_fieldset() -> None:
     """With `body:has`, a browser looks at the whole page again for each instance that arrives."""
     css = (TEMPLATES / "page.css").read_text(encoding="utf-8")
-    assert ".filters:has(#f-wrong:checked) + .instances >" in css
+    assert ".filters:has(#f-wrong:checked) ~ .listed >" in css
     assert "body:has" not in css + Path(html.__file__).read_text(encoding="utf-8")
 
 

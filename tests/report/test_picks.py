@@ -1,12 +1,17 @@
 """What is shown is found in one pass, whatever the batches; histograms agree with numpy."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from unirex.metrics.state import Resampling
+from unirex.report import build
 from unirex.report.histogram import Histogram, Spread
 from unirex.report.picks import Lowest, Picker, choose, round_robin
 
@@ -77,6 +82,26 @@ def test_few_rows_are_not_all_the_least_faithful() -> None:
     picker, _, _ = filled(30, 120, 0)
     assert picker.least() == 3
     assert len(choose([picker], 120).rows) == 30
+
+
+def test_perfect_rows_are_not_the_least_plausible(tmp_path: Path) -> None:
+    scores = [[0.9, 0.1, 0.2]] * 8 + [[0.1, 0.9, 0.2]] * 2
+    table = pa.table(
+        {"id": list("abcdefghij"), "scores": scores, "gold": [[1, 0, 0]] * 10, "words": [["x", "y", "z"]] * 10}
+    )
+    for n, expected in ((10, 1), (8, 0)):
+        pq.write_table(table[:n], tmp_path / f"{n}.parquet")
+        report = build(tmp_path / f"{n}.parquet", resampling=Resampling(replicates=0))
+        least = [one.views[0] for one in report.instances if one.implausible is not None]
+        assert len(least) == expected
+        assert all(view is not None and view.values["auprc"] < 1 for view in least)
+
+
+def test_rows_that_are_far_apart_come_first() -> None:
+    picker, _, ids = filled(200, 40, 3)
+    far = [(int(ids[i, 0]), int(ids[i, 1])) for i in (150, 7)]
+    assert set(far) <= set(choose([picker], 8, far).rows)
+    assert choose([picker], 1, far).rows == (far[0],)
 
 
 @given(st.lists(st.lists(st.floats(-1e6, 1e6) | st.just(float("inf")), max_size=9), max_size=6))

@@ -13,7 +13,8 @@ from jsonargparse import ArgumentParser
 from unirex.config.recipes import find_recipe
 from unirex.config.repeated import take_includes
 from unirex.disk.untrusted import read_yaml
-from unirex.text import current_setting, line, suggest, with_current_keys
+from unirex.extras import missing
+from unirex.text import current_setting, line, reason, with_current_keys
 
 
 def expand(path: str | None, key: str) -> Any:
@@ -99,38 +100,17 @@ def _current_content(path: str) -> str:
     return yaml.safe_dump({**content, "method": with_current_keys("method", method, tell=True)}, sort_keys=False)
 
 
-# Names of settings elsewhere that are spelled too differently for `suggest` to find ours.
-_ELSEWHERE = {
-    "learning_rate": "lr",
-    "num_train_epochs": "epochs",
-    "per_device_train_batch_size": "batch_size",
-    "gradient_accumulation_steps": "accumulation",
-    "max_grad_norm": "clip",
-    "warmup_ratio": "warmup",
-}
-
-
-def one_line(message: str, parser: ArgumentParser) -> str:
-    """A parser's message in one line, with the nearest known key where it is about an unknown one."""
-    line = " ".join(message.split())
-    if choice := re.search(r'key "([\w.]+)": Expected a typing\.Literal\[(.+?)\]\. Got value: (\S+)', line):
-        key, value, known = choice[1], choice[3], [name.strip("'") for name in choice[2].split(", ")]
-        return f"{key} is {value!r}, expected {' or '.join(known)}{suggest(value, known)}"
-    inside = re.search(r"Group '([\w.-]+)' does not accept option '([\w.-]+)'", line)
-    unknown = re.search(
-        r"(?:[Uu]nrecognized arguments: --|Key '|unexpected key: |does not accept nested key '|Option ')([\w.-]+)", line
-    )
-    if inside is None and unknown is None:
-        return line
-    key = ".".join(inside.groups()) if inside else unknown[1]  # type: ignore[index]
-    section, dot, last = key.rpartition(".")
-    known = [action.dest for action in parser._actions if action.dest not in ("help", "config", "print_config")]
-    return f"unknown configuration key {key!r}{suggest(f'{section}{dot}{_ELSEWHERE.get(last, last)}', known)}"
-
-
 def fail(error: Exception, code: int = 2) -> int:
-    """Prints an error as one line on standard error; returns the exit code, by default that of bad input."""
-    complain(f"error: {line(error)}")
+    """Prints an error as one line on standard error; returns the exit code, by default that of bad input.
+
+    A package that cannot be found is the user's to install where an extra of ours brings it; else it is raised again.
+    """
+    if isinstance(error, ImportError):
+        ours = missing(error)
+        if ours is None:
+            raise error
+        error = ours
+    complain(f"error: {line(reason(error))}")
     return code
 
 

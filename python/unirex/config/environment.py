@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 
 from unirex import __version__
-from unirex.extras import DISTRIBUTION, install_command
+from unirex.extras import DISTRIBUTION, install
 from unirex.text import say
 
 
@@ -30,7 +30,7 @@ def _lines() -> Iterator[str]:
     yield f"devices       {_devices()}"
     for extra, packages in _requirements().items():
         lacking = [name for name, version in packages.items() if version is None]
-        state = f"missing {', '.join(lacking)}: {install_command(extra)}" if extra and lacking else "present"
+        state = f"missing {', '.join(lacking)}: {install(extra)}" if extra and lacking else "present"
         yield f"{extra or 'plain install':13s} {state}"
         yield from (f"  {name} {version}" for name, version in packages.items() if version is not None)
 

@@ -41,10 +41,10 @@ def _recipes(folders: Sequence[str]) -> Iterable[tuple[str, str]]:
 
 
 def _methods(folders: Sequence[str]) -> Iterable[tuple[str, str]]:
-    from unirex.methods import METHODS
+    from unirex.methods import METHODS, find_facts
 
     for name in METHODS:
-        yield name, (METHODS.find(name).__doc__ or "").partition("\n")[0]
+        yield name, (find_facts(name).__doc__ or "").partition("\n")[0]
 
 
 def _metrics(folders: Sequence[str]) -> Iterable[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from unirex.methods import find_method
+from unirex.methods import find_facts
 
 PRESETS: dict[str, dict[str, Any]] = {
     # What suits a pretrained encoder and some hundred to some thousand rows (docs/methods.md, "Defaults").
@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "eval.how": ["delete"],
     },
 }
-"""Defaults by dotted key; those of a method stand in its class (`Method.presets`)."""
+"""Defaults by dotted key; those of a method stand in `MethodFacts.presets`."""
 
 
 def preset_defaults(
@@ -47,9 +47,9 @@ def preset_defaults(
     >>> preset_defaults("paper", "fresh")["method.rounding"]
     'floor'
     """
-    kind = find_method(method)
-    own = kind.presets.get(preset, {})
-    if preset == "default" and (extractor or kind.extractors[0]) not in ("shared", "dual"):
+    facts = find_facts(method)
+    own = facts.presets.get(preset, {})
+    if preset == "default" and (extractor or facts.extractors[0]) not in ("shared", "dual"):
         own = {}  # the default recipe of a method is that of an extractor that learns
     rate = {"train.lr": 1e-3} if preset == "default" and backbone is None else {}
     return {**PRESETS[preset], **rate, **{f"method.{key}": value for key, value in own.items()}}

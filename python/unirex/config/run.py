@@ -10,15 +10,16 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from unirex.config.checks import check_best_metric, check_class_weights, refuse_unread
-from unirex.config.command_line import add_config, config_first, current_names, expand, one_line
+from unirex.config.command_line import add_config, config_first, current_names, expand
 from unirex.config.own_code import import_own
 from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
 from unirex.disk.untrusted import read_yaml
-from unirex.extractors.build import ExtractorKind
+from unirex.extractors.settings import ExtractorKind
 from unirex.judging.settings import EvalConfig
-from unirex.methods import METHODS, find_method
-from unirex.methods.method import MethodConfig
+from unirex.methods import METHODS, find_facts
+from unirex.methods.settings.contract import MethodConfig
+from unirex.parsing import one_line
 from unirex.ranges import BelowOne, Count, NotNegative, Positive, Range, Share, check_ranges, seconds_of
 from unirex.text import NOW, suggest
 
@@ -208,7 +209,7 @@ def build_parser(
     parser.add_argument("--preset", type=str, default=preset, help="default, or paper: the published conventions")
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(ModelConfig, "model")
-    parser.add_class_arguments(find_method(method).config_class, "method")
+    parser.add_class_arguments(find_facts(method).config_class, "method")
     parser.add_class_arguments(TrainConfig, "train")
     parser.add_class_arguments(EvalConfig, "eval")
     parser.set_defaults(dict(defaults or preset_defaults(preset, method)))
@@ -259,7 +260,7 @@ def _from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
 
 def _model(model: ModelConfig, method: str, preset: str) -> ModelConfig:
     """The model's settings with the extractor that the method takes and its head, and paths without variables."""
-    kind = find_method(method)
+    kind = find_facts(method)
     taken: tuple[Any, ...] = kind.extractors
     extractor = model.extractor or taken[0]
     if extractor not in taken:

@@ -74,7 +74,7 @@ def unmark(text: str, marks: Marks) -> tuple[str, list[tuple[int, int]]]:
     parts: list[str] = []
     spans: list[tuple[int, int]] = []
     start: int | None = None
-    end = length = 0
+    end = length = opened = 0
     for match in re.finditer(special, text):
         parts.append(text[end : match.start()])
         length += match.start() - end
@@ -84,16 +84,33 @@ def unmark(text: str, marks: Marks) -> tuple[str, list[tuple[int, int]]]:
             parts.append(found[1])
             length += 1
         elif start is None and found == opening:
-            start = length
+            start, opened = length, match.start()
         elif start is not None and found == closing:
             spans.append((start, length))
             start = None
         else:
             expected = opening if start is None else closing
-            raise DataError(f"mark {found!r} at character {match.start()}, expected {expected!r} or an escaped mark")
+            raise DataError(
+                f"mark {found!r} at character {match.start()} in {_around(text, match.start())}, expected {expected!r} "
+                f"{_or_escaped(found)}"
+            )
     if start is not None:
-        raise DataError(f"{len(spans) + 1} opening {opening!r} but {len(spans)} closing {closing!r}, expected as many")
+        raise DataError(
+            f"mark {opening!r} at character {opened} in {_around(text, opened)} is not closed, expected {closing!r} "
+            f"after it {_or_escaped(opening)}"
+        )
     return "".join([*parts, text[end:]]), spans
+
+
+def _around(text: str, place: int) -> str:
+    """The text near a place, cut where it is long."""
+    first, last = max(0, place - 20), place + 40
+    return repr(f"{'…' if first else ''}{text[first:last]}{'…' if last < len(text) else ''}")
+
+
+def _or_escaped(mark: str) -> str:
+    escaped = "".join(f"\\{letter}" for letter in mark)
+    return f"({escaped} where it is no mark; other marks: data.hub.marks)"
 
 
 def cell_list(cell: object) -> list[object]:

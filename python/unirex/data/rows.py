@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ Row = tuple[str, Mapping[str, Any]]
 """The place of a row, and its fields."""
 
 LONGEST_CELL = 2**31 - 1
+_DELIMITERS = ",\t;|"
 BLOCK_ROWS = 1024
 
 
@@ -208,8 +210,9 @@ def _csv(path: Path) -> Iterator[Block]:
     before = csv.field_size_limit(LONGEST_CELL)
     try:
         with reading(path), path.open(encoding="utf-8-sig", newline="") as lines:
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-            rows = _numbered(path, (row for row in csv.reader(lines, delimiter=delimiter, strict=True) if row))
+            first = _first_line(path, lines)
+            cells = csv.reader(chain([first], lines), delimiter=_delimiter(path, first), strict=True)
+            rows = _numbered(path, (row for row in cells if row))
             _, header = next(rows, (0, []))
             if len(set(header)) < len(header):
                 twice = next(name for name in header if header.count(name) > 1)
@@ -221,6 +224,30 @@ def _csv(path: Path) -> Iterator[Block]:
             yield from _grouped(rows, make)
     finally:
         csv.field_size_limit(before)
+
+
+def _delimiter(path: Path, header: str) -> str:
+    """What separates the cells of the header: a comma, tab, semicolon or bar, whichever is there most often.
+
+    A tab where a file is called .tsv; a comma where the header holds none of them, and so is one column.
+    """
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    outside = re.sub(r'"[^"]*"?', "", header)  # a quoted name may hold any of them
+    found = [mark for mark in _DELIMITERS if mark in outside]
+    counts = sorted(outside.count(mark) for mark in found)
+    if len(counts) > 1 and counts[-1] == counts[-2]:
+        named = " and ".join(repr(mark) for mark in found)
+        raise DataError(f"{path}: the header {header.strip()[:80]!r} holds {named}, expected one that separates cells")
+    return max(found, key=outside.count, default=",")
+
+
+def _first_line(path: Path, lines: Iterable[str]) -> str:
+    """The first line that is not blank."""
+    try:
+        return next((line for line in lines if line.strip()), "")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: after row 0: byte {error.object[error.start]:#04x}, expected UTF-8") from None
 
 
 def _numbered(path: Path, rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:

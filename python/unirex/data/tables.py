@@ -20,7 +20,7 @@ from unirex.data.errors import DataError, shown
 from unirex.data.mapping import ClassNames
 from unirex.data.rows import BLOCK_ROWS, FORMATS, Block, damaged, parse_json, read_text, stream_blocks, stream_rows
 from unirex.disk.untrusted import read_json
-from unirex.extras import install_command
+from unirex.extras import install
 
 if TYPE_CHECKING:
     import datasets
@@ -209,7 +209,7 @@ def _datasets(path: str) -> Any:
     try:
         import datasets
     except ImportError:
-        raise DataError(f"{path}: reading it needs the package datasets: {install_command('train')}") from None
+        raise DataError(f"{path}: reading it needs the package datasets: {install('train')}") from None
     return datasets
 
 

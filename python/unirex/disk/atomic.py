@@ -56,11 +56,11 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
 
 @contextmanager
 def named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Adds the file name to errors that lack one: the error of a full disk names no file."""
+    """Names the file in errors of the system: one of a full disk names none, others the temporary file."""
     try:
         yield
     except OSError as error:
-        if error.errno and error.filename is None:
+        if error.errno:
             error.filename = str(path)
         raise
 

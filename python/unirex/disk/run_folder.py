@@ -73,6 +73,11 @@ class RunFolder:
         """Step -> checkpoint, for those that exist."""
         return {int(name[1]): p for p in self.checkpoints.glob("step-*") if (name := _STEP.fullmatch(p.name))}
 
+    def begun(self) -> bool:
+        """Whether it holds what a run computed: a start that failed before its first step leaves nothing to keep."""
+        made = (file for p in self.stages() for file in (p.log, p.model, p.checkpoints, p.predictions, p.metrics))
+        return self.config.exists() and any(file.exists() for file in made)
+
     def drop_checkpoints(self) -> None:
         """Removes the checkpoints of all stages."""
         for place in self.stages():

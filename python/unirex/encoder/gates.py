@@ -30,15 +30,24 @@ class Gate:
     def __init__(self, values_BL: Tensor) -> None:
         self.values_BL = values_BL
         self.layers = 0
-        self._seen: list[tuple[Tensor | None, Seen]] = []
+        self._known: list[tuple[Tensor | None, Tensor | None, Sequence[Visible]]] = []
 
     def seen_through(self, mask: Tensor | None) -> "Seen":
-        """The gates and what a mask forbids besides, worked out once for each mask of a pass."""
-        for known, found in self._seen:
-            if known is mask:
-                return found
-        self._seen.append((mask, _seen(self.values_BL, mask)))
-        return self._seen[-1][1]
+        """The gates and what a mask forbids besides; what that shows is worked out once for each mask of a pass.
+
+        The product with a mask is not kept: a recomputed layer must save as many tensors as it did at first.
+        """
+        found = next((known for known in self._known if known[0] is mask), None)
+        if found is None:
+            shown_BL = _shown(mask)
+            gate_BL = self.values_BL.detach()
+            open_BL = gate_BL if shown_BL is None else gate_BL * shown_BL
+            found = (mask, shown_BL, visible(open_BL) if mask is None or shown_BL is not None else ())
+            self._known.append(found)
+        _, shown_BL, tokens = found
+        if shown_BL is None:
+            return Seen(gate_BL=self.values_BL, mask=mask, visible=tokens)
+        return Seen(gate_BL=self.values_BL * shown_BL, mask=None, visible=tokens)
 
     def check_used(self, backbone: PreTrainedModel) -> None:
         """Raises ValueError where no attention layer has used the gates."""
@@ -61,13 +70,12 @@ class Seen:
     visible: Sequence[Visible]
 
 
-def _seen(gate_BL: Tensor, mask: Tensor | None) -> Seen:
-    """Gates and mask, in one where the mask hides a token from every query or from none, as padding is hidden."""
-    if mask is not None and mask.dtype == torch.bool and mask.dim() == 4 and mask.shape[1] == 1:
-        first = mask[:, :, :1]
-        if mask.shape[2] == 1 or bool((mask == first).all()):
-            gate_BL, mask = gate_BL * first[:, 0, 0], None
-    return Seen(gate_BL=gate_BL, mask=mask, visible=visible(gate_BL) if mask is None else ())
+def _shown(mask: Tensor | None) -> Tensor | None:
+    """The tokens, bool [B, L], that a mask shows; None where it does not treat all queries alike, as padding does."""
+    if mask is None or mask.dtype != torch.bool or mask.dim() != 4 or mask.shape[1] != 1:
+        return None
+    first = mask[:, :, :1]
+    return first[:, 0, 0] if mask.shape[2] == 1 or bool((mask == first).all()) else None
 
 
 class _GatedAttention(torch.autograd.Function):
@@ -166,7 +174,7 @@ def gated_attention(  # noqa: PLR0913 (the arguments of torch's own attention)
     >>> gated_attention(query, key, value, torch.tensor([[1.0, 0.0]])).flatten().tolist()
     [1.0, 1.0]
     """
-    return _gated(query, key, value, _seen(gate_BL, mask), scale, dropout)
+    return _gated(query, key, value, Gate(gate_BL).seen_through(mask), scale, dropout)
 
 
 def _gated(query: Tensor, key: Tensor, value: Tensor, seen: Seen, scale: float, dropout: float) -> Tensor:

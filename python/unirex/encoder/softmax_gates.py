@@ -4,8 +4,8 @@ Families without an exchangeable attention (DeBERTa, MPNet, BigBird, T5, XLNet a
 to the scores, but all of them take a softmax of [B, heads, L, L] over the tokens attended to. There a gate acts.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from unirex.encoder.families import recomputes_gates
 from unirex.encoder.gates import Gate, take_gates
+from unirex.encoder.visible_linear import VisibleLinear, running_linear
 
 _SOFTMAXES = frozenset({torch.softmax, F.softmax, Tensor.softmax})
 _running: ContextVar[Gate | None] = ContextVar("running", default=None)
@@ -101,9 +102,14 @@ class _Gating(TorchFunctionMode):
 
 
 def recomputing() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-    """What `torch.utils.checkpoint` runs a layer under at first and when it is recomputed: the gates of its pass."""
-    gate = _running.get()
-    return nullcontext(), nullcontext() if gate is None else _Gating(gate)
+    """What `torch.utils.checkpoint` runs a layer under at first, and when it is recomputed: what its pass ran under."""
+    return nullcontext(), _again(_running.get(), running_linear())
+
+
+@contextmanager
+def _again(gate: Gate | None, linear: VisibleLinear | None) -> Iterator[None]:
+    with linear or nullcontext(), nullcontext() if gate is None else _Gating(gate):
+        yield
 
 
 def run_gated(backbone: PreTrainedModel, gates_BL: Tensor, inputs: dict[str, Any]) -> Any:

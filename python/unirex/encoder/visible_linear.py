@@ -5,13 +5,21 @@ tokens. So its gradient is 0 everywhere, and the largest part of the backward pa
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
+
+_running: ContextVar["VisibleLinear | None"] = ContextVar("running", default=None)
+
+
+def running_linear() -> "VisibleLinear | None":
+    """The one that is entered: layers that are recomputed in the backward pass need it again."""
+    return _running.get()
 
 
 class VisibleLinear(TorchFunctionMode):
@@ -27,6 +35,15 @@ class VisibleLinear(TorchFunctionMode):
         shown_BL[:, :1] = True
         self.shape = gate_BL.shape
         self.places_T = shown_BL.flatten().nonzero()[:, 0]
+
+    def __enter__(self) -> Self:
+        self.token = _running.set(self)
+        entered: Self = super().__enter__()
+        return entered
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        _running.reset(self.token)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None

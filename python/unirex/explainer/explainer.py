@@ -33,7 +33,8 @@ class ExplainConfig:
             humans marked in its training set).
         threshold: instead of a fraction: every word with at least this score is in the rationale.
         faithfulness: whether to measure how hiding the top words changes the answer (up to ten more passes per text).
-        fractions: shares that faithfulness is measured at, ascending.
+            Whole words are hidden, by the scores that are shown, so `unirex evaluate --scores` finds the same numbers.
+        fractions: shares of the words that faithfulness is measured at, ascending.
         how: how tokens are hidden for it.
         batch_size: inputs in one pass.
     """
@@ -79,7 +80,7 @@ class Explainer:
     """
 
     def __init__(
-        self, saved: Saved, *, folder: str, device: torch.device | str | None = None, words: Words = "text"
+        self, saved: Saved, *, folder: str, device: torch.device | str | None = None, words: Words | None = None
     ) -> None:
         if saved.scores_from is None:
             raise ValueError(
@@ -90,7 +91,7 @@ class Explainer:
         self.saved = saved
         self.folder = folder
         self.device = _device(device)
-        self.words = words
+        self.words: Words = words or saved.words
         self.method = saved.method.to(self.device).eval().requires_grad_(False)
 
     @classmethod
@@ -99,7 +100,7 @@ class Explainer:
         path: str | Path,
         *,
         device: torch.device | str | None = None,
-        words: Words = "text",
+        words: Words | None = None,
         revision: str | None = None,
         **loading: Unpack[Loading],
     ) -> "Explainer":
@@ -111,7 +112,8 @@ class Explainer:
                 required for classifiers that were not trained by this package.
             steps: of integrated gradients.
             device: default: the first GPU, else the CPU.
-            words: what a word of raw text is: `text`, or `space` as in data sets that are split by spaces.
+            words: what a word of raw text is: `text`, or `space` as in data sets that are split by spaces; default: as
+                in the data that the model was trained on, for other classifiers `text`.
             max_length: most tokens of an input; default: as in training, for other classifiers at most 512.
             revision: of a model on the Hub.
 
@@ -190,7 +192,7 @@ class Explainer:
         data = self.saved.tools.encode([window[place] for place in places], self.labels)
         judging = Judging(
             config=EvalConfig(fractions=config.fractions, how=(config.how,), batch_size=config.batch_size),
-            unit=self.saved.unit,
+            unit="word",
             word_score=self.saved.word_score,
             rationale_fraction=config.fraction or self.saved.rationale_fraction,
             labels=self.labels,

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unirex.data.errors import DataError
 from unirex.disk.atomic import atomic_write
 from unirex.disk.predictions import FileHeader, Prediction, nullable, to_table
 from unirex.explainer.answer import ExplainedText
@@ -19,20 +20,27 @@ AT_ONCE = 1024
 """Rows of a Parquet file written together."""
 
 OUTPUTS = (".parquet", ".jsonl", ".csv")
+PAGE = ".html"
 _MEASURES = ("comprehensiveness", "sufficiency")
 _SPANS = pa.list_(pa.struct([("part", pa.int32()), ("start", pa.int64()), ("end", pa.int64())]))
 
-Write = Callable[[ExplainedText], None]
+Kept = Mapping[str, Any]
+"""Columns of the input that are written behind ours."""
+
+Write = Callable[[ExplainedText, Kept], None]
 
 
 @contextmanager
 def explanation_file(
     path: str | Path, header: FileHeader, *, fractions: tuple[float, ...], model: str, data: str
 ) -> Iterator[Write]:
-    """A function that adds an explanation to a file; the file appears under `path` once it is complete.
+    """A function that adds an explanation, and columns to keep, to a file that appears once it is complete.
+
+    Columns with a name of ours are left out, and those that the first row lacks. Parquet holds numbers in full (its
+    kept columns are text unless they hold numbers), JSONL and CSV scores to 4 digits and probabilities to 6 places.
 
     Args:
-        path: its ending is the format: `.parquet`, `.jsonl` or `.csv`.
+        path: its ending is the format: `.parquet`, `.jsonl` or `.csv`; with `.html` it is a page.
         header: of the file.
         fractions: those that faithfulness was measured at.
         model: its name.
@@ -43,8 +51,9 @@ def explanation_file(
     """
     path = Path(path)
     check_format(path)
-    if path.suffix == ".parquet":
-        opened = _parquet(path, partial(to_table, header=header, fractions=fractions, model=model, data=data))
+    if path.suffix in {".parquet", PAGE}:
+        parquet = _parquet if path.suffix == ".parquet" else _page
+        opened = parquet(path, partial(to_table, header=header, fractions=fractions, model=model, data=data))
     else:
         opened = _jsonl(path) if path.suffix == ".jsonl" else _csv(path)
     with opened as write:
@@ -53,8 +62,8 @@ def explanation_file(
 
 def check_format(path: Path) -> None:
     """Raises ValueError if the name of an output file has an unknown ending."""
-    if path.suffix not in OUTPUTS:
-        raise ValueError(f"output is {str(path)!r}, expected a name that ends in one of {', '.join(OUTPUTS)}")
+    if path.suffix not in (*OUTPUTS, PAGE):
+        raise ValueError(f"output is {str(path)!r}, expected a name that ends in one of {', '.join((*OUTPUTS, PAGE))}")
 
 
 def _fields(answer: ExplainedText) -> dict[str, Any]:
@@ -65,14 +74,23 @@ def _fields(answer: ExplainedText) -> dict[str, Any]:
         **({} if row.label is None else {"label": row.label}),
         "prediction": row.prediction,
         "labels": list(answer.probabilities),
-        "probabilities": row.probabilities.tolist(),
+        "probabilities": [round(p, 6) for p in row.probabilities.tolist()],
         "words": row.words,
-        "scores": nullable(row.scores),
+        "scores": [None if score is None else _short(score) for score in nullable(row.scores)],
         "rationale": row.rationale.tolist(),
         "documents": row.documents,
-        **_extra(answer),
+        **{name: round(value, 6) + 0.0 if name in _MEASURES else value for name, value in _extra(answer).items()},
         "words_cut": row.words_cut,
     }
+
+
+def _short(number: float) -> float:
+    """A number to 4 significant digits.
+
+    >>> _short(0.123456), _short(-1234.5678)
+    (0.1235, -1235.0)
+    """
+    return float(f"{number:.4g}")
 
 
 def _extra(answer: ExplainedText) -> dict[str, Any]:
@@ -91,8 +109,9 @@ def _extra(answer: ExplainedText) -> dict[str, Any]:
 def _jsonl(path: Path) -> Iterator[Write]:
     with atomic_write(path, "w") as file:
 
-        def write(answer: ExplainedText) -> None:
-            file.write(json.dumps(_fields(answer), ensure_ascii=False) + "\n")
+        def write(answer: ExplainedText, kept: Kept) -> None:
+            fields = _fields(answer)
+            file.write(json.dumps(fields | _others(kept, fields), ensure_ascii=False, default=str) + "\n")
 
         yield write
 
@@ -103,16 +122,15 @@ def _csv(path: Path) -> Iterator[Write]:
     with atomic_write(path, "w") as file:
         writer: csv.DictWriter[str] | None = None
 
-        def write(answer: ExplainedText) -> None:
+        def write(answer: ExplainedText, kept: Kept) -> None:
             nonlocal writer
             fields = {"id": answer.id, "label": None, **_fields(answer)}
             fields["rationale_text"] = " … ".join(span.text for span in answer.rationale)
+            fields |= _others(kept, fields)
             if writer is None:
-                writer = csv.DictWriter(file, list(fields), lineterminator="\n")
+                writer = csv.DictWriter(file, list(fields), lineterminator="\n", extrasaction="ignore")
                 writer.writeheader()
-            writer.writerow(
-                {k: json.dumps(v, ensure_ascii=False) if isinstance(v, list) else v for k, v in fields.items()}
-            )
+            writer.writerow({k: _as_text(v) if isinstance(v, list | dict) else v for k, v in fields.items()})
 
         yield write
         if writer is None:
@@ -121,19 +139,25 @@ def _csv(path: Path) -> Iterator[Write]:
 
 @contextmanager
 def _parquet(path: Path, table_of: Callable[[list[Prediction]], pa.Table]) -> Iterator[Write]:
-    waiting: list[ExplainedText] = []
+    waiting: list[tuple[ExplainedText, Kept]] = []
+    types: dict[str, pa.DataType] | None = None
     with atomic_write(path) as file:
         writer: pq.ParquetWriter | None = None
 
         def flush() -> None:
             nonlocal writer
-            table = _widened(table_of([answer.row for answer in waiting]), waiting)
+            nonlocal types
+            table = _widened(table_of([answer.row for answer, _ in waiting]), [answer for answer, _ in waiting])
+            kept = [_others(row, table.column_names) for _, row in waiting]
+            types = _types(kept) if types is None else types
+            for name, kind in types.items():
+                table = table.append_column(name, _column(name, kind, kept))
             writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd", write_page_checksum=True)
             writer.write_table(table)
             waiting.clear()
 
-        def write(answer: ExplainedText) -> None:
-            waiting.append(answer)
+        def write(answer: ExplainedText, kept: Kept) -> None:
+            waiting.append((answer, kept))
             if len(waiting) == AT_ONCE:
                 flush()
 
@@ -152,3 +176,49 @@ def _widened(table: pa.Table, answers: list[ExplainedText]) -> pa.Table:
     for name, kind in (*types.items(), *((name, pa.float64()) for name in measured)):
         table = table.append_column(name, pa.array([row[name] for row in extra], kind))
     return table
+
+
+@contextmanager
+def _page(path: Path, table_of: Callable[[list[Prediction]], pa.Table]) -> Iterator[Write]:
+    """The page that `unirex report` makes of the same rows."""
+    from tempfile import TemporaryDirectory
+
+    from unirex.report import build
+
+    with TemporaryDirectory() as folder:
+        rows = Path(folder) / f"{path.stem}.parquet"
+        with _parquet(rows, table_of) as write:
+            yield write
+        build(rows, names=[path.stem]).save(path)
+
+
+def _others(kept: Kept, ours: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in kept.items() if name not in ours}
+
+
+def _types(kept: Sequence[Kept]) -> dict[str, pa.DataType]:
+    """By column of the first row: numbers where the first rows hold nothing else, else text."""
+    kinds: dict[str, pa.DataType] = {}
+    for name in kept[0] if kept else ():
+        found = {type(row.get(name)) for row in kept} - {type(None)}
+        kinds[name] = next((kind for types, kind in _NUMBERS if found and found <= types), pa.string())
+    return kinds
+
+
+_NUMBERS = (({bool}, pa.bool_()), ({int}, pa.int64()), ({int, float}, pa.float64()))
+
+
+def _column(name: str, kind: pa.DataType, kept: Sequence[Kept]) -> pa.Array:
+    values = [row.get(name) for row in kept]
+    if kind == pa.string():
+        values = [value if value is None or isinstance(value, str) else _as_text(value) for value in values]
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        raise DataError(
+            f"column {name} holds other values than its first rows ({kind}), expected the same kind"
+        ) from None
+
+
+def _as_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -9,7 +9,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from unirex.data.raw_text import Words
 from unirex.explainer.answer import ExplainedText
 from unirex.explainer.explainer import Explainer
-from unirex.extractors.attribution import Attribution
+from unirex.extractors.settings import Attribution
 from unirex.judging.saved import STEPS, check_attribution, saved_from
 
 TASK = "rationale-classification"
@@ -37,7 +37,7 @@ class RationalePipeline(_Pipeline):  # type: ignore[misc]
         *args: Any,
         attribution: Attribution | None = None,
         steps: int = STEPS,
-        words: Words = "text",
+        words: Words | None = None,
         **kwargs: Any,
     ) -> None:
         check_attribution(attribution, steps)

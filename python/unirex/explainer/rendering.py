@@ -1,10 +1,11 @@
-"""A text with its important words, for a terminal and for a notebook; text from data is made safe for both."""
+"""A text with its important words, for a terminal and for a notebook; marked as reports mark words."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
-from itertools import groupby
 from typing import NamedTuple
 
+from unirex.report.marks import LEVELS, STYLES, ShownWord, to_html, to_terminal
 from unirex.text import plain
 
 
@@ -17,30 +18,28 @@ class Piece(NamedTuple):
 
 
 def terminal(pieces: Sequence[Piece], *, color: bool) -> str:
-    """The text with marked stretches underlined (or, without color, between brackets) and important words shaded."""
-    if not color:
-        runs = groupby(pieces, key=lambda piece: piece.marked)
-        marks = ((marked, "".join(plain(piece.text, lines=False) for piece in run)) for marked, run in runs)
-        return "".join(f"[{text}]" if marked else text for marked, text in marks)
-    parts = []
-    for piece in pieces:
-        text = plain(piece.text, lines=False)
-        codes = ["1", "4"] if piece.marked else []
-        if piece.shade is not None and piece.shade >= 1 / 3:
-            codes.append("48;5;153;30" if piece.shade >= 2 / 3 else "48;5;195;30")
-        parts.append(f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if codes else text)
-    return "".join(parts)
+    """The text on one line, with marked stretches between brackets and, in color, important words shaded."""
+    before, words = _words(pieces, lines=False)
+    printed = to_terminal(words, color=color)
+    return before + "".join(text + word.after for (text, _), word in zip(printed, words, strict=True))
 
 
 def html(pieces: Sequence[Piece]) -> str:
-    """The text as HTML: important words with a blue background, marked ones underlined and bold; all of it escaped."""
-    parts = []
+    """The text as HTML: important words shaded, marked stretches framed; all of it escaped."""
+    before, words = _words(pieces, lines=True)
+    return escape(before) + to_html(words, STYLES)
+
+
+def _words(pieces: Sequence[Piece], *, lines: bool) -> tuple[str, list[ShownWord]]:
+    """What stands before the first word, and the words with what follows each, safe to show."""
+    before, words = "", []
     for piece in pieces:
-        text = escape("\n".join(plain(line, lines=False) for line in piece.text.split("\n")))
-        style = ""
-        if piece.shade is not None and piece.shade >= 0.05:
-            style = f' style="background:rgba(0,114,178,{0.55 * piece.shade:.2f});border-radius:3px"'
-        if piece.marked:
-            text = f"<b><u>{text}</u></b>"
-        parts.append(f"<span{style}>{text}</span>" if style else text)
-    return "".join(parts)
+        text = plain(piece.text, lines=lines)
+        if piece.shade is not None:
+            level = round(LEVELS * piece.shade)
+            words.append(ShownWord(text, level, None, piece.marked, gold=None, seen=True, after=""))
+        elif words:
+            words[-1] = replace(words[-1], after=words[-1].after + text)
+        else:
+            before += text
+    return before, words

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from unirex.encoder.backbone import encode_attentions
+from unirex.extractors.settings import AttentionKind
 from unirex.extractors.target import Target
-
-AttentionKind = Literal["last_layer", "rollout"]
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """The extractor that a model's configuration asks for: the one place that knows them by name."""
 
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -9,9 +9,8 @@ from unirex.encoder.backbone import Pooling, bare_backbone, embedding_width
 from unirex.extractors.extractor import Extractor
 from unirex.extractors.head import HeadKind, ScoreHead
 from unirex.extractors.learned import DualExtractor, SharedExtractor, VectorHead
+from unirex.extractors.settings import ExtractorKind
 from unirex.extractors.support import SupportClassifier
-
-ExtractorKind = Literal["shared", "dual", "attribution", "support", "none"]
 
 
 class Settings(Protocol):

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from unirex.data.collate import Rows
-from unirex.extractors.gradients import Rule, missed_share, quadrature
+from unirex.extractors.gradients import missed_share, quadrature
+from unirex.extractors.settings import Rule
 from unirex.extractors.target import Target
 
 _LEAST = 1e-9

@@ -6,7 +6,6 @@ All of it is plain autograd. Where a second derivative is wanted (`create_graph`
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,9 +14,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from unirex.encoder.backbone import embedding_width
+from unirex.extractors.settings import Rule
 from unirex.extractors.target import Target
-
-Rule = Literal["midpoint", "gauss_legendre"]
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from transformers import PreTrainedModel
 
 from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.encoder.backbone import Pooling, encode, encode_pooled, pool
-from unirex.extractors.attribution import IN_TRAINING, Attribution, AttributionConfig, attribute, with_logits
+from unirex.extractors.attribution import attribute, with_logits
+from unirex.extractors.settings import IN_TRAINING, Attribution, AttributionConfig
 from unirex.extractors.target import Target
 
 

@@ -10,7 +10,8 @@ from unirex.data.collate import Batch, FillTokens, Rows, drop_padding
 from unirex.encoder.backbone import plan_passes, reach
 from unirex.encoder.families import family_inputs, is_causal
 from unirex.encoder.softmax_gates import run_gated
-from unirex.extractors.attribution import Attribution, AttributionConfig, attribute
+from unirex.extractors.attribution import attribute
+from unirex.extractors.settings import Attribution, AttributionConfig
 from unirex.extractors.target import Target
 from unirex.methods.method import Explainable, Explanation
 

@@ -15,6 +15,7 @@ from transformers import (
 
 from unirex import modeling
 from unirex.data.collate import Batch, Rows
+from unirex.data.raw_text import Words
 from unirex.data.tokenization import load_tokenizer, resolve_path
 from unirex.data.tools import Tools, own_tokenizer
 from unirex.disk.run_folder import RunFolder
@@ -22,7 +23,7 @@ from unirex.disk.untrusted import naming
 from unirex.disk.weights import quiet, refuse_parts
 from unirex.encoder.families import LONGEST, longest_row, turns_to_full_attention
 from unirex.encoder.probe import check_hiding, check_model
-from unirex.extractors.attribution import Attribution, AttributionConfig
+from unirex.extractors.settings import Attribution, AttributionConfig
 from unirex.judging.classifier import Classifier, classify
 from unirex.methods import METHODS, find_method
 from unirex.methods.method import Explainable, Explanation, Method, saved_config
@@ -60,6 +61,7 @@ class Saved:
         word_score: score of a word from those of its tokens.
         rationale_fraction: share of the words in a hard rationale.
         scores_from: `extractor`, the name of an attribution method, or None where the model has no scores.
+        words: what a word of raw text is: for a model of this package as in the data it was trained on.
     """
 
     method: Explainable
@@ -70,6 +72,7 @@ class Saved:
     word_score: WordScore
     rationale_fraction: float
     scores_from: str | None
+    words: Words = "text"
 
 
 def check_attribution(attribution: str | None, steps: int) -> None:
@@ -110,6 +113,8 @@ def find_model(path: str, revision: str | None = None) -> str:
         ValueError: no such folder, and nothing of that name on the Hub.
     """
     folder = Path(resolve_path(path))
+    if not folder.exists() and (path.startswith(("/", ".", "~")) or path.count("/") > 1):
+        raise ValueError(f"{path}: no such folder, expected that of a model or a run")
     if folder.is_dir():
         inner = RunFolder(folder).model
         return str(inner if not (folder / "config.json").exists() and (inner / "config.json").exists() else folder)
@@ -121,8 +126,18 @@ def find_model(path: str, revision: str | None = None) -> str:
             path, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{path}: not found locally or on the Hub ({reason})") from None
+        raise ValueError(f"{path}: not found locally or on the Hub ({_why(error)})") from None
+
+
+def _why(error: Exception) -> str:
+    """Why nothing was found on the Hub, in short: the library's own messages advise on its settings."""
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    if isinstance(error, HFValidationError):
+        return "no name of a model there"
+    if isinstance(error, OfflineModeIsEnabled | LocalEntryNotFoundError):
+        return "no copy on this machine, and the Hub is not asked or does not answer"
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _read_config(folder: str) -> PretrainedConfig:
@@ -210,6 +225,7 @@ def _ours(
         word_score=method_config.word_score,
         rationale_fraction=fraction,
         scores_from=attribution or method.scores_from,
+        words=settings.get("words", "space"),
     )
 
 

@@ -1,81 +1,39 @@
 """FRESH: Learning to Faithfully Rationalize by Construction (Jain et al., ACL 2020)."""
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from unirex.data.collate import Batch, FillTokens, Rows
-from unirex.extractors.attribution import Attribution
 from unirex.extractors.support import SupportClassifier
 from unirex.methods.method import (
-    PAPER_ATTRIBUTION,
-    AttributingConfig,
     Counts,
     Explanation,
     Method,
-    Presets,
     Stage,
     explained,
     plausibility_term,
     rationale_fraction,
     task_term,
-    without_attribution,
 )
-from unirex.methods.objectives import BY_ROW, PlausCriterion, task_loss
+from unirex.methods.objectives import task_loss
 from unirex.methods.remembered import Remembered
+from unirex.methods.settings.contract import BY_ROW
+from unirex.methods.settings.fresh import FreshConfig, FreshFacts
 from unirex.modeling import UnirexModel
-from unirex.ranges import Count, Fraction, NotNegative
 from unirex.rationale.perturb import hidden_tokens, perturb
-from unirex.rationale.selection import Rounding, rationale_masks
-from unirex.schema import Perturbation
+from unirex.rationale.selection import rationale_masks
 
 
-@dataclass(frozen=True, kw_only=True)
-class FreshConfig(AttributingConfig):
-    """Settings of FRESH.
-
-    Attributes:
-        name: of the method.
-        how: how tokens outside the rationale are hidden from the predictor in training.
-        fraction: share of the units in the rationale; None = the run's f*, the mean gold share of the training set.
-        shape: `top_k` units, or one `contiguous` run of them.
-        rounding: of fraction * n: `half_even`, `ceil` as in the FRESH code, or `floor` as in the UNIREX code.
-        attribution: what the support classifier is explained by; the paper's default is attention.
-        support_epochs: most epochs of the support classifier; None = `train.epochs`.
-        plaus_weight: above 0 (FRESH+P) the support classifier has a score head, trained on human rationales and the
-            task, and rationales come from the head's scores.
-        plaus_criterion: see `unirex.methods.objectives`.
-    """
-
-    name: str = "fresh"
-    how: Perturbation = "attention"
-    fraction: Fraction | None = None
-    shape: Literal["top_k", "contiguous"] = "top_k"
-    rounding: Rounding = "half_even"
-    attribution: Attribution = "attention"
-    support_epochs: Count | None = None
-    plaus_weight: NotNegative = 0.0
-    plaus_criterion: PlausCriterion = "bce"
-
-    def unread(self, extractor: str | None) -> dict[str, str]:
-        """Where a score head explains, nothing reads the attribution."""
-        if self.plaus_weight == 0:
-            return {}
-        return without_attribution("method.plaus_weight above 0, whose score head explains,")
-
-
-class Fresh(Method):
+class Fresh(FreshFacts, Method):
     """A support classifier is trained and explained; a predictor is trained on its rationales alone.
 
     Judged like every model: p(full) is the predictor's on the whole input, and a rationale's complement is the true
     one. A second report judges it by construction, where the predictor sees nothing but the rationale.
     """
 
-    config_class = FreshConfig
-    extractors = ("support",)
-    presets: ClassVar[Presets] = {"paper": {"rounding": "floor", **PAPER_ATTRIBUTION}}
     selects_then_predicts = True
     config: FreshConfig
 

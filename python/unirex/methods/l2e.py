@@ -1,51 +1,25 @@
 """L2E: Learning to Explain: Generating Stable Explanations Fast (Situ et al., ACL 2021)."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens
-from unirex.extractors.attribution import Attribution
 from unirex.methods.method import (
-    PAPER_ATTRIBUTION,
-    AttributingConfig,
     Counts,
     Explanation,
     Method,
-    Presets,
     Stage,
     task_term,
 )
 from unirex.methods.objectives import task_loss
 from unirex.methods.remembered import Remembered
+from unirex.methods.settings.l2e import L2eConfig, L2eFacts
 from unirex.modeling import UnirexModel
-from unirex.ranges import Count
-from unirex.schema import Perturbation
 
 CLASSES = 5
 """Strongly against, against, neutral, for, strongly for the prediction."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class L2eConfig(AttributingConfig):
-    """Settings of L2E.
-
-    Attributes:
-        name: of the method.
-        how: the headline perturbation of training; L2E perturbs nothing.
-        attribution: what is distilled.
-        score: a token's score from its five classes: the `expected` class, or the likeliest `class` as a whole number
-            from -2 to 2 (the UNIREX code; many ties).
-        task_epochs: most epochs of the task model; None = `train.epochs`.
-    """
-
-    name: str = "l2e"
-    how: Perturbation = "attention"
-    attribution: Attribution = "ig"
-    score: Literal["expected", "class"] = "expected"
-    task_epochs: Count | None = None
 
 
 def importance_classes(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
@@ -78,12 +52,9 @@ def expected_class(logits: Tensor) -> Tensor:
     return (torch.softmax(logits.float(), -1) * places).sum(-1)
 
 
-class L2e(Method):
+class L2e(L2eFacts, Method):
     """A task model is trained and frozen; then an extractor learns to predict its attributions."""
 
-    config_class = L2eConfig
-    extractors = ("dual",)
-    presets: ClassVar[Presets] = {"paper": {"score": "class", **PAPER_ATTRIBUTION}}
     config: L2eConfig
 
     def __init__(self, model: UnirexModel, config: L2eConfig, fill: FillTokens) -> None:

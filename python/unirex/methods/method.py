@@ -2,33 +2,23 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+from dataclasses import dataclass, is_dataclass
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens, Rows
-from unirex.extractors.attribution import Attribution, AttributionConfig
 from unirex.extractors.row_classifier import RowClassifier
-from unirex.methods.objectives import BY_ROW, PlausCriterion, plausibility_loss
+from unirex.methods.objectives import plausibility_loss
+from unirex.methods.settings.contract import BY_ROW, MethodFacts, PlausCriterion
+from unirex.methods.settings.contract import AttributingConfig as AttributingConfig  # noqa: PLC0414 (methods of other packages import it here)
+from unirex.methods.settings.contract import MethodConfig as MethodConfig  # noqa: PLC0414
 from unirex.modeling import UnirexModel
-from unirex.ranges import check_ranges
-from unirex.schema import WordScore
 from unirex.text import with_current_keys
 
 Total = Callable[[Tensor], Tensor]
 """The sum of a tensor over all processes, the same in each of them."""
-
-Presets = Mapping[str, Mapping[str, Any]]
-"""Preset -> key -> value."""
-
-PAPER_ATTRIBUTION = {
-    "attribution_settings.ig_steps": 3,
-    "attribution_settings.ig_rule": "gauss_legendre",
-    "attribution_settings.grad_pooling": "abs_sum",
-}
-"""Attributions in the public code of UNIREX: captum's, with the sum of absolute values for the gradient (Saliency)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,52 +87,6 @@ class Stage:
     epochs: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class MethodConfig:
-    """Settings that every method has; a method's own stand in a subclass, each with a default.
-
-    Attributes:
-        name: of the method.
-        unit: what is selected, `token` or `word` (the tokens of a word move together).
-        word_score: score of a word from its tokens.
-        class_weights: weight of each class in the task terms (classes in label order); None = all 1.
-    """
-
-    name: str
-    unit: Literal["token", "word"] = "token"
-    word_score: WordScore = "max"
-    class_weights: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the ranges that the types of the settings name."""
-        check_ranges("method", self)
-
-    def unread(self, extractor: str | None) -> dict[str, str]:
-        """Settings that nothing reads, given the others and `model.extractor`: `method.KEY` -> the reason.
-
-        Setting one is refused, and runs that differ in it alone are the same run.
-        """
-        return {}
-
-    @property
-    def forbids_recomputing(self) -> str | None:
-        """The setting under which `train.gradient_checkpointing` would train something else, or None."""
-        return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttributingConfig(MethodConfig):
-    """Settings of a method whose scores may come from an attribution.
-
-    Attributes:
-        attribution: which one; see `unirex.extractors.attribution`.
-        attribution_settings: its settings.
-    """
-
-    attribution: Attribution
-    attribution_settings: AttributionConfig = field(default_factory=AttributionConfig)
-
-
 class Explainable(nn.Module, ABC):
     """What can explain and be judged: a method, or a model in place of one.
 
@@ -163,26 +107,19 @@ class Explainable(nn.Module, ABC):
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
 
 
-class Method(Explainable):
+class Method(MethodFacts, Explainable):
     """How a model is trained to explain itself: a module around the model whose `forward` is its losses.
 
     Data-parallel training wraps it, so only `forward` may compute what has a gradient. A saved model is `model` with
     its configuration: `explain` and `perturbed` depend on these two alone. Other state that changes in training must
-    be a buffer (`register_buffer`), which checkpoints hold and a resumed run reads.
+    be a buffer (`register_buffer`), which checkpoints hold and a resumed run reads. What is known of a method before it
+    is made stands in attributes of its class (`MethodFacts`).
 
     Attributes:
-        config_class: the frozen dataclass of its settings.
-        extractors: what scores may come from (`model.extractor`), the default first.
-        presets: by preset (`unirex.config.presets`), other defaults of its settings, by dotted key inside `method`.
-        preset_heads: by preset, the head (`model.head`) of each kind of extractor whose head is not linear.
         model, config, fill: what it is made of.
         class_weights: those of the settings, as a tensor.
     """
 
-    config_class: ClassVar[type[MethodConfig]]
-    extractors: ClassVar[tuple[str, ...]] = ("shared", "dual")
-    presets: ClassVar[Presets] = {}
-    preset_heads: ClassVar[Presets] = {}
     model: UnirexModel
     config: MethodConfig
 
@@ -278,21 +215,9 @@ def explained(classifier: RowClassifier, batch: Batch, config: AttributingConfig
     return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
 
-def check_ascending(fractions: tuple[float, ...]) -> None:
-    """Refuses no fractions, and fractions that do not ascend."""
-    if not fractions or list(fractions) != sorted(set(fractions)):
-        raise ValueError(f"method.fractions is {fractions}, expected ascending values without repeats")
-
-
 def rationale_fraction(model: UnirexModel, fraction: float | None) -> float:
     """A setting `fraction`, or where it is None the f* of the run that made the model."""
     return float(fraction or (model.config.run or {}).get("rationale_fraction", 0.2))
-
-
-def without_attribution(cause: str) -> dict[str, str]:
-    """The settings of attribution as unread ones (`MethodConfig.unread`)."""
-    names = (f"attribution_settings.{entry.name}" for entry in fields(AttributionConfig))
-    return dict.fromkeys((f"method.{name}" for name in ("attribution", *names)), cause)
 
 
 C = TypeVar("C")

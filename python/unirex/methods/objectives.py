@@ -5,19 +5,12 @@ micro-batches), so that a mean does not depend on how the batch was cut.
 """
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CompCriterion = Literal["margin", "diff", "prior", "unlikelihood", "probability"]
-SuffCriterion = Literal["margin", "diff", "mae", "mse", "kl", "kl_mean_reversed"]
-PlausCriterion = Literal["bce", "kl", "mse", "mae", "margin", "ranking"]
-Divergence = Literal["jensen_shannon", "jensen_shannon_reversed"]
-
-BY_ROW: frozenset[PlausCriterion] = frozenset({"kl", "ranking"})
-"""Plausibility criteria that compare the scores of a row with one another: a shift of all of them changes nothing."""
+from unirex.methods.settings.contract import CompCriterion, Divergence, PlausCriterion, SuffCriterion
 
 
 def task_loss(logits_BC: Tensor, labels_B: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, TypeVar, get_args
 
-from unirex.extras import install_command
+from unirex.extras import install
 
 Engine = Literal["local", "ray"]
 """Where scoring runs: in this process, or on a Ray cluster."""
@@ -97,9 +97,7 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ValueError(
-            f"engine is 'ray' but Ray is not installed, expected the extra: {install_command('ray')}"
-        ) from error
+        raise ValueError(f"engine is 'ray' but Ray is not installed, expected the extra: {install('ray')}") from error
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
     return ray

@@ -5,54 +5,18 @@ estimators here mark exactly `count` units in the forward pass and, but for `har
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from unirex.plugins import Registry
-from unirex.ranges import Count, NotNegative, Positive, check_ranges
 from unirex.rationale.adaptive_step import AdaptiveStep
-
-Estimator = Literal["hard", "logistic", "laplace", "gumbel", "perturbed", "imle", "aimle", "subset", "capped_simplex"]
-"""Those of this package; see `relax`."""
+from unirex.rationale.settings import ESTIMATORS, Relaxation
 
 _FAR = -1e30  # minus infinity that can be subtracted from itself
 _SHORTEST = 1e-6  # step of I-MLE, a divisor
 _LARGE = 1e9  # soft selections cut scores here; the hard selection does not
-
-
-@dataclass(frozen=True, kw_only=True)
-class Relaxation:
-    """How the gradient of a selection is estimated: settings of a method (`unirex.methods.joint.JointConfig`).
-
-    Attributes:
-        estimator: see `relax`; or one of another package (`ESTIMATORS`).
-        temperature: of the soft selection, in units of the scores; lower = closer to the hard selection (not of
-            perturbed, imle and aimle).
-        noise: standard scale of the noise added to scores (gumbel, perturbed, imle, aimle).
-        samples: draws averaged (perturbed, imle, aimle).
-        imle_step: how far scores move against the gradient to find the better selection (imle). As the step goes to 0
-            the mean gradient becomes exact and a few draws of it noisier; docs/estimators.md has the measurement.
-        aimle_target, aimle_rate: see `unirex.rationale.adaptive_step.AdaptiveStep` (aimle).
-    """
-
-    estimator: str = "hard"
-    temperature: Positive = 0.3
-    noise: NotNegative = 0.3
-    samples: Count = 4
-    imle_step: Positive = 1.0
-    aimle_target: Positive = 1.0
-    aimle_rate: Positive = 0.005
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        ESTIMATORS.check(self.estimator)
-        check_ranges("method", self)
-        if self.noise == 0 and self.estimator == "perturbed":
-            raise ValueError("method.noise is 0, expected more: estimator perturbed measures what noise changes")
 
 
 def relax(
@@ -92,21 +56,29 @@ def relax(
     >>> marks.tolist(), bool(torch.autograd.grad(marks[0, 0, 1], scores)[0][0, 1] > 0)
     ([[[1.0, 0.0, 0.0]]], True)
     """
-    return ESTIMATORS.find(relaxation.estimator)(scores_BU, valid_BU, count_KB, relaxation, step)
+    marks_KBU: Tensor = ESTIMATORS.find(relaxation.estimator)(scores_BU, valid_BU, count_KB, relaxation, step)
+    return marks_KBU
 
 
-def _sampled(
+def hard(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, *_: object) -> Tensor:
+    """The top units, without gradient (estimator `hard` of `relax`)."""
+    return top(scores_BU, valid_BU, count_KB)
+
+
+def sampled(
     scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, step: AdaptiveStep | None
 ) -> Tensor:
+    """The top units, and a gradient from draws (`perturbed`, `imle` and `aimle` of `relax`)."""
     if relaxation.estimator == "aimle" and step is None:
         step = AdaptiveStep(relaxation.aimle_target, relaxation.aimle_rate)
     function: Callable[..., Tensor] = (_Perturbed if relaxation.estimator == "perturbed" else _Imle).apply
     return function(scores_BU.double(), valid_BU, count_KB, relaxation, step).float()
 
 
-def _straight_through(
+def straight_through(
     scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor, relaxation: Relaxation, step: AdaptiveStep | None
 ) -> Tensor:
+    """The top units, and the gradient of a soft selection (the other estimators of `relax`)."""
     scores_BU = scores_BU.double()
     if relaxation.estimator == "gumbel":
         scores_BU = scores_BU + relaxation.noise * gumbel(scores_BU)
@@ -118,42 +90,6 @@ def _straight_through(
         soft_KBU = soft(scaled_BU, valid_BU, count_KB, _SHAPES.get(relaxation.estimator, "logistic"))
     hard_KBU = top(scores_BU, valid_BU, count_KB)
     return hard_KBU + (soft_KBU - soft_KBU.detach()).float()
-
-
-Relax = Callable[[Tensor, Tensor, Tensor, Relaxation, AdaptiveStep | None], Tensor]
-"""What an estimator is: a function with the arguments and the result of `relax`."""
-
-_BUILT_IN: dict[str, Relax] = {
-    "hard": lambda scores_BU, valid_BU, count_KB, *_: top(scores_BU, valid_BU, count_KB),
-    **dict.fromkeys(("logistic", "laplace", "gumbel"), _straight_through),
-    **dict.fromkeys(("perturbed", "imle", "aimle"), _sampled),
-    **dict.fromkeys(("subset", "capped_simplex"), _straight_through),
-}
-
-ESTIMATORS: Registry[Relax] = Registry(
-    "method.estimator",
-    "unirex.estimators",
-    _BUILT_IN,
-    callable,
-    "a function like unirex.rationale.relaxation.relax",
-    # The old names are those of relaxations of the choice of one unit.
-    renamed={"sparsemax": "capped_simplex", "entmax": "capped_simplex"},
-)
-
-READS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(_BUILT_IN, ("temperature",)),
-    "hard": (),
-    "gumbel": ("temperature", "noise"),
-    "perturbed": ("noise", "samples"),
-    "imle": ("noise", "samples", "imle_step"),
-    "aimle": ("noise", "samples", "aimle_target", "aimle_rate"),
-}
-"""The settings of `Relaxation` that each estimator reads."""
-
-
-def unread_settings(estimator: str) -> set[str]:
-    """The settings of `Relaxation` that an estimator does not read: none, where it is another package's."""
-    return {name for names in READS.values() for name in names if name not in READS.get(estimator, (name,))}
 
 
 def top(scores_BU: Tensor, valid_BU: Tensor, count_KB: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from unirex import _rust
 from unirex.rationale.adaptive_step import AdaptiveStep
-from unirex.rationale.relaxation import Relaxation, relax
+from unirex.rationale.relaxation import relax
+from unirex.rationale.settings import Relaxation, Rounding
 from unirex.schema import WordScore
 
 Backend = Literal["auto", "rust", "torch"]
-Rounding = Literal["half_even", "floor", "ceil"]
 
 
 def top_k_masks(

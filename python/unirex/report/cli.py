@@ -47,9 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         return _run(parse(PROGRAM, ABOUT, arguments, given))
     except (ValueError, OSError) as error:
-        from unirex.text import plain
+        from unirex.text import line, reason
 
-        print(f"{PROGRAM}: error: {plain(' '.join(str(error).split()), lines=False)}", file=sys.stderr)  # noqa: T201
+        print(f"{PROGRAM}: error: {line(reason(error))}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         return 130

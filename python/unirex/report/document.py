@@ -7,6 +7,7 @@ import numpy as np
 
 from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.report import Report
+from unirex.report.apart import Apart
 from unirex.report.found import RunFiles
 from unirex.report.histogram import Histogram
 from unirex.report.instances import Instance
@@ -14,7 +15,7 @@ from unirex.report.reading import WordScores
 from unirex.report.several_seeds import SeveralSeeds
 
 FEW_WORDS = 60_000
-"""Words up to which each has a tooltip with its score."""
+"""Words of a report on runs; one on explanations holds six times as many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +106,8 @@ class Document:
         gains: relative gains, where several runs were judged on the same data.
         gains_missing: why there are none.
         most_words: the limit of words.
+        leaders: metric -> the run that is better than each other one by more than chance.
+        apart: how far two runs on the same texts are apart.
     """
 
     parts: tuple[Part, ...]
@@ -114,6 +117,8 @@ class Document:
     gains: GainTable | None = None
     gains_missing: str | None = None
     most_words: int = FEW_WORDS
+    leaders: Mapping[str, int] = field(default_factory=dict)
+    apart: Apart | None = None
 
     @property
     def explained(self) -> bool:

@@ -10,14 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from unirex import __version__
-from unirex.extras import install_command
+from unirex.extras import install
 from unirex.report import figures, svg, tables, verdict
-from unirex.report.document import FEW_WORDS, Document
+from unirex.report.document import Document
 from unirex.report.figure import Figure, Series, number, percent
-from unirex.report.instances import LEVELS
+from unirex.report.marks import CLASSES, LEVELS, ShownWord
+from unirex.report.marks import to_html as words_to_html
 from unirex.text import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
+AT_ONCE = 200
+"""Instances that a browser lays out at first; the script shows the others when they are scrolled to."""
+
+
+_BY_TEXT = {
+    "csd": "faithfulness (comprehensiveness − sufficiency)",
+    "comprehensiveness": "what the answer loses without the top words (comprehensiveness)",
+    "auprc": "agreement with people (AUPRC)",
+    "token_f1": "overlap with people’s marks (token F1)",
+}
 
 
 def to_html(report: Document) -> str:
@@ -54,7 +65,10 @@ def to_html(report: Document) -> str:
         examples=verdict.examples(report),
         places={one.id: place for place, one in enumerate(report.instances)},
         classes=[(part, tables.by_class(part)) for part in report.parts],
-        tooltips=len(words) <= FEW_WORDS,
+        differing=tables.apart(report),
+        furthest=sorted((one for one in report.instances if one.apart), key=lambda one: -abs(one.apart or 0))[:3],
+        at_once=AT_ONCE,
+        marked=_marked,
         signs={"gold": any(word.gold for word in words), "unseen": not all(word.seen for word in words)},
         summaries=[(part, tables.summary(part)) for part in report.parts],
         curves=_drawn(figures.curves(report.parts)),
@@ -100,14 +114,14 @@ def _read(name: str) -> str:
 
 def _label_rule(place: int) -> str:
     """The rule that hides other labels without a script; it holds our numbers, never text from data."""
-    return f'.filters:has(#label option[value="l{place}"]:checked) + .instances > :not(.l{place}){{display:none}}\n'
+    return f'.filters:has(#label option[value="l{place}"]:checked) ~ .listed > * > :not(.l{place}){{display:none}}\n'
 
 
 def _environment() -> Any:
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
-        raise ValueError(f"jinja2 is not installed, expected the extra: {install_command('report')}") from error
+        raise ValueError(f"jinja2 is not installed, expected the extra: {install('report')}") from error
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -117,6 +131,7 @@ def _environment() -> Any:
     )
     environment.filters["visible"] = lambda value: plain(str(value), longest=500, lines=False)
     environment.filters["visible_lines"] = plain
+    environment.filters["apart_name"] = lambda name: _BY_TEXT.get(name, name)
     return environment
 
 
@@ -124,7 +139,12 @@ def _markup(text: str) -> Any:
     """Our own text that is markup already."""
     from markupsafe import Markup
 
-    return Markup(text)  # noqa: S704 (only files of this package and svg.py, which escapes)
+    return Markup(text)  # noqa: S704 (only files of this package and svg.py and marks.py, which escape)
+
+
+def _marked(words: Sequence[ShownWord]) -> Any:
+    """The words with their marks."""
+    return _markup(words_to_html(words, CLASSES))
 
 
 def _drawn(found: Sequence[Figure]) -> list[tuple[Figure, Any, list[tuple[Any, str]]]]:

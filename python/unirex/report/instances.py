@@ -9,35 +9,13 @@ import pyarrow as pa
 
 from unirex.metrics.batch import Batch
 from unirex.metrics.ragged import Ragged
+from unirex.report.marks import LEVELS, ShownWord
 from unirex.report.picks import Key
 from unirex.text import plain
 
-LEVELS = 8
-"""Shades of a word's score; the lowest has none."""
 LONGEST_WORD = 80
 LONGEST_NAME = 120
 LONGEST_CONTEXT = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class ShownWord:
-    """A word of an instance, as the page and the terminal show it.
-
-    Attributes:
-        text: safe to show, at most 80 characters.
-        level: 0 (lowest score of the text) to 8 (highest); None where the model never saw the word or has no scores.
-        score: None likewise.
-        rationale: whether it is in the hard rationale.
-        gold: the human rationale, None where none is known.
-        seen: whether the model saw it.
-    """
-
-    text: str
-    level: int | None
-    score: float | None
-    rationale: bool
-    gold: float | None
-    seen: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +53,14 @@ class Instance:
         id: safe to show.
         views: one for each run, None where a run does not have it.
         unfaithful, implausible: its rank among the worst of the files, None if it is not among them.
+        apart: how far two runs are apart on it, the first minus the other, if it is among the furthest.
     """
 
     id: str
     views: tuple[View | None, ...]
     unfaithful: int | None = None
     implausible: int | None = None
+    apart: float | None = None
 
     @property
     def label(self) -> str | None:
@@ -104,6 +84,7 @@ class Instance:
             "wrong": self.wrong,
             "unfaithful": self.unfaithful is not None,
             "implausible": self.implausible is not None,
+            "apart": self.apart is not None,
             "differs": self.differs,
         }
         return tuple(name for name, holds in found.items() if holds)

@@ -138,10 +138,10 @@ class Choice:
     implausible: Mapping[Key, int]
 
 
-def choose(pickers: Sequence[Picker], most: int) -> Choice:
-    """At most `most` rows, taken from all files in turn."""
+def choose(pickers: Sequence[Picker], most: int, apart: Sequence[Key] = ()) -> Choice:
+    """At most `most` rows, taken in turn from all files and from those that are the furthest `apart`."""
     orders = [picker.orders() for picker in pickers]
-    rows = round_robin([order for group in zip(*orders, strict=True) for order in group], most)
+    rows = round_robin([apart, *(order for group in zip(*orders, strict=True) for order in group)], most)
     unfaithful, implausible = (
         {key: rank for rank, key in enumerate(round_robin([group[at] for group in orders], most * len(orders)))}
         for at in (1, 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unirex.disk.atomic import atomic_write
-from unirex.extras import install_command
+from unirex.extras import install
 from unirex.report import figures
 from unirex.report.document import Document
 from unirex.report.figure import Axis, Figure, Series
@@ -71,7 +71,7 @@ def save_figure(
         import matplotlib as mpl
         from matplotlib.figure import Figure as Canvas
     except ImportError as error:
-        raise ValueError(f"matplotlib is not installed, expected the extra: {install_command('report')}") from error
+        raise ValueError(f"matplotlib is not installed, expected the extra: {install('report')}") from error
     rows = -(-len(panels) // columns)
     paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
     with mpl.rc_context(_SETTINGS):
@@ -110,10 +110,10 @@ def _draw(axes: "Axes", figure: Figure) -> None:
         axis.set_ticks([place for place, _ in one.ticks], [text for _, text in one.ticks], minor=False)
         axis.set_ticks([], minor=True)
         axis.set_label_text(one.label)
-    axes.grid(axis="y", color="#e6e3dc", linewidth=0.8)
+    palette = _palette()
+    axes.grid(axis="y", color=palette["grid"], linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    palette = _palette()
     for series in figure.series:
         _DRAW[series.kind](axes, series, palette[series.hue])
 
@@ -121,7 +121,7 @@ def _draw(axes: "Axes", figure: Figure) -> None:
 def _palette() -> dict[str, str]:
     """The colors of the page's light theme, by name."""
     light = STYLE_SHEET.read_text(encoding="utf-8").partition("}")[0]
-    return dict(re.findall(r"--(c\w): (#\w{6});", light))
+    return dict(re.findall(r"--(c\w|grid): (#\w{6});", light))
 
 
 def _room(axis: Axis) -> tuple[float, float]:

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from unirex import _rust
 from unirex.metrics.batch import Batch, as_keys
+from unirex.metrics.families import family_of
+from unirex.metrics.layout import Layout
 from unirex.metrics.parser import Parser
 from unirex.metrics.ragged import select
 from unirex.metrics.report import Report
+from unirex.metrics.row_values import RowValues
 from unirex.metrics.rows import row_values
 from unirex.metrics.scoring import Plan, finish, plan
 from unirex.metrics.state import State
@@ -45,6 +48,7 @@ class FirstPass:
         rows: metric -> histogram over the instances.
         explained: whether the file holds explanations of texts.
         classes: its rows by predicted class.
+        values: what the rows say in the metrics of the first table, where runs are to be compared.
     """
 
     plan: Plan
@@ -55,6 +59,7 @@ class FirstPass:
     rows: Mapping[str, Histogram]
     explained: bool
     classes: ByClass
+    values: RowValues | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -63,8 +68,10 @@ class FirstPass:
         return tuple(name for name in SHOWN if name in names)
 
 
-def read(rows_of: Rows, options: Mapping[str, Any], most: int) -> FirstPass:
+def read(rows_of: Rows, options: Mapping[str, Any], most: int, *, compared: bool = False) -> FirstPass:
     """The first pass over a file: every metric, and at most `most` candidates for being shown.
+
+    If it is to be `compared` with others, the values of each row are kept.
 
     Raises:
         ValueError: what is wrong, with file, row id and field.
@@ -79,6 +86,7 @@ def read(rows_of: Rows, options: Mapping[str, Any], most: int) -> FirstPass:
     ranked = {name: _first(options, names) for name, options in (("f", FAITHFULNESS), ("p", PLAUSIBILITY))}
     ranges = {definition.name: definition.range for definition in made.layout.definitions}
     rows = {name: Histogram(np.linspace(*ranges[name], BINS + 1)) for name in (*ranked.values(),) if name is not None}
+    kept = _Kept(made.layout)
     for where, part in made.source.batches(state.parser.columns()):
         batch = state.parser.parse(part, where)
         if not len(batch):
@@ -86,6 +94,8 @@ def read(rows_of: Rows, options: Mapping[str, Any], most: int) -> FirstPass:
         values = row_values(batch, made.layout)
         state.add(batch.hashes, values)
         classes.add(batch, values)
+        if compared:
+            kept.add(batch, values)
         found = dict(zip(names, values, strict=True))
         if batch.scores is not None:
             scores.add(batch.scores.values)
@@ -95,8 +105,8 @@ def read(rows_of: Rows, options: Mapping[str, Any], most: int) -> FirstPass:
             batch.hashes,
             wrong=found["accuracy"] == 0 if "accuracy" in found else np.zeros(len(batch), dtype=np.bool_),
             confidence=np.nan_to_num(confidence(batch)),
-            faithfulness=None if ranked["f"] is None else found[ranked["f"]],
-            plausibility=None if ranked["p"] is None else found[ranked["p"]],
+            faithfulness=None if ranked["f"] is None else _imperfect(found[ranked["f"]], ranges[ranked["f"]][1]),
+            plausibility=None if ranked["p"] is None else _imperfect(found[ranked["p"]], ranges[ranked["p"]][1]),
             label=batch.label,
         )
     return FirstPass(
@@ -108,7 +118,35 @@ def read(rows_of: Rows, options: Mapping[str, Any], most: int) -> FirstPass:
         rows=rows,
         explained=rows_of.explained,
         classes=classes,
+        values=kept.rows() if compared else None,
     )
+
+
+class _Kept:
+    """Collects what the rows say in the metrics of the first table and of single texts."""
+
+    def __init__(self, layout: Layout) -> None:
+        headed = (one.name for one in layout.definitions if one.main and (of := family_of(one.name)) and of.heading)
+        self._layout = replace(layout, only=frozenset({*headed, *SHOWN, str(layout.headline)}))
+        places = {column.name: place for place, column in enumerate(layout.columns)}
+        self._places = [places[column.name] for column in self._layout.columns]
+        self._hashes: list[NDArray[np.uint64]] = [np.zeros((0, 2), dtype=np.uint64)]
+        self._values: list[Floats] = [np.zeros((len(self._places), 0))]
+
+    def add(self, batch: Batch, values: Floats) -> None:
+        """Adds rows with their values, [columns, N]."""
+        self._hashes.append(batch.hashes)
+        self._values.append(values[self._places])
+
+    def rows(self) -> RowValues:
+        """All rows, in the order of their hashes."""
+        hashes, values = np.concatenate(self._hashes), np.concatenate(self._values, axis=1)
+        return RowValues(layout=self._layout, hashes=hashes, values=values).ordered()
+
+
+def _imperfect(values: Floats, best: float) -> Floats:
+    """The values, NaN where nothing could be better: such a row is not among the worst, however few there are."""
+    return np.where(values >= best, np.nan, values)
 
 
 def _first(names: Sequence[str], known: Collection[str]) -> str | None:

@@ -14,6 +14,7 @@ from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.runs import Run
 from unirex.metrics.state import Resampling
 from unirex.report import html, plots, terminal
+from unirex.report.apart import Apart, apart, leaders
 from unirex.report.by_class import score_by_class
 from unirex.report.document import Document, Limits, Part
 from unirex.report.explanations import open_rows
@@ -109,13 +110,15 @@ def build(
     options = {**reading, "resampling": resampling}
     rows = [open_rows(folder.predictions, reading.get("columns")) for folder in folders]
     most, most_words = limits.resolved(explained=all(one.explained for one in rows))
-    readings = [read(one, options, most) for one in rows]
-    choice = choose([one.picker for one in readings], most)
+    readings = [read(one, options, most, compared=len(rows) > 1) for one in rows]
+    compared = [one.values for one in readings if one.values is not None]
+    gap = apart(compared, resampling or Resampling())
+    choice = choose([one.picker for one in readings], most, () if gap is None else list(gap.texts))
     again = [read_again(one, choice.rows, limits.words_each) for one in readings]
     parts = tuple(
         _part(folder, one, words, options) for folder, one, (words, _) in zip(folders, readings, again, strict=True)
     )
-    instances, left_out = _instances(choice, [found for _, found in again], most_words)
+    instances, left_out = _instances(choice, [found for _, found in again], most_words, gap)
     seeds = group(folders, readings)
     gains, missing = _gains(parts, seeds, resampling, reading)
     return RunReport(
@@ -126,6 +129,8 @@ def build(
         gains=gains,
         gains_missing=missing,
         most_words=most_words,
+        leaders=leaders(compared, resampling or Resampling()),
+        apart=gap,
     )
 
 
@@ -148,10 +153,11 @@ def _part(folder: RunFiles, one: FirstPass, words: WordScores, options: Mapping[
 
 
 def _instances(
-    choice: Choice, found: Sequence[Mapping[Any, tuple[str, View]]], most_words: int
+    choice: Choice, found: Sequence[Mapping[Any, tuple[str, View]]], most_words: int, gap: Apart | None
 ) -> tuple[tuple[Instance, ...], int]:
     """The chosen rows side by side, as many as the limit of words allows, in the natural order of their ids."""
     shown, words, left_out = [], 0, 0
+    texts = {} if gap is None else gap.texts
     for key in choice.rows:
         here = [one.get(key) for one in found]
         cost = sum(len(view.words) for _, view in filter(None, here))
@@ -160,9 +166,10 @@ def _instances(
             continue
         words += cost
         name = next(name for name, _ in filter(None, here))
-        views = tuple(None if one is None else one[1] for one in here)
+        views = tuple(None if pair is None else pair[1] for pair in here)
         ranks = choice.unfaithful.get(key), choice.implausible.get(key)
-        shown.append(Instance(id=name, views=views, unfaithful=ranks[0], implausible=ranks[1]))
+        one = Instance(id=name, views=views, unfaithful=ranks[0], implausible=ranks[1], apart=texts.get(key))
+        shown.append(one)
     return tuple(sorted(shown, key=lambda one: _natural(one.id))), left_out
 
 

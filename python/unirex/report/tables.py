@@ -9,6 +9,7 @@ from unirex.metrics.definitions import Direction
 from unirex.metrics.families import families, family_of
 from unirex.metrics.nrg_table import COMPOSITES
 from unirex.metrics.nrg_table import Cell as GainCell
+from unirex.metrics.paired import Paired
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.report.document import Document, Part, defined
 from unirex.report.figure import number
@@ -57,7 +58,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextCell:
-    """A value, its interval, and whether it is the best of the runs."""
+    """A value, its interval, and whether it is better than that of every other run by more than chance."""
 
     value: str
     interval: str = ""
@@ -101,7 +102,6 @@ def headline(report: Document) -> TextTable:
         for name, head in _headline_metrics(report.parts)
         if any(name in system and defined(system[name].value) for _, _, system, _ in systems)
     ]
-    best = {name: _best_run(name, report.parts) for name, _ in metrics}
     rows = tuple(
         Row(
             name=name,
@@ -109,7 +109,8 @@ def headline(report: Document) -> TextTable:
             control=control,
             rows=system.n_rows,
             cells=tuple(
-                _cell(metric, system, None if control or number is None else best[metric]) for metric, _ in metrics
+                _cell(metric, system, best=not control and number is not None and report.leaders.get(metric) == number)
+                for metric, _ in metrics
             ),
         )
         for number, name, system, control in systems
@@ -131,22 +132,39 @@ def _headline_metrics(parts: Sequence[Part]) -> Iterator[tuple[str, Head]]:
         yield metric.name, Head(text=family.heading, direction=metric.direction, about=family.meaning + where)
 
 
-def _best_run(name: str, parts: Sequence[Part]) -> float | None:
-    """The best value of several runs on the same data."""
-    found = [part.report[name] for part in parts if name in part.report]
-    if len({part.data for part in parts}) > 1 or not found:
+def apart(report: Document) -> tuple[str, TextTable] | None:
+    """What can be said of two runs on the same texts, and each metric of both with the paired difference."""
+    if report.apart is None:
         return None
-    return _best([metric.value for metric in found if defined(metric.value)], found[0].direction)
+    found = [
+        (head, report.apart.means[name]) for name, head in _headline_metrics(report.parts) if name in report.apart.means
+    ]
+    names = [part.name for part in report.parts]
+    rows = []
+    for head, one in found:
+        best = report.leaders.get(one.metric)
+        cells = [_cell(one.metric, part.report, best=best == place) for place, part in enumerate(report.parts)]
+        gap = TextCell(value=number(one.difference), interval=interval(one), about=f"{one.rows} texts")
+        rows.append(Row(name=head.plain or head.text, run=None, control=False, rows=one.rows, cells=(*cells, gap)))
+    heads = [Head(text=name, direction="none", about="") for name in names]
+    gap_head = Head(text="difference", direction="none", about="the first minus the other, on the same texts")
+    return _who_is_better(report, found), TextTable(heads=(*heads, gap_head), rows=tuple(rows))
 
 
-def _best(values: Sequence[float], direction: Direction) -> float | None:
-    """The best value, None if all are equal or no direction is better."""
-    if direction == "none" or len(set(values)) < 2:
-        return None
-    return max(values) if direction == "higher" else min(values)
+def _who_is_better(report: Document, found: Sequence[tuple[Head, Paired]]) -> str:
+    """Which run is better in what, as far as the paired intervals tell."""
+    better: dict[str, list[str]] = {}
+    for head, one in found:
+        place = report.leaders.get(one.metric)
+        name = "" if place is None else report.parts[place].name
+        better.setdefault(name, []).append((head.plain or head.text).replace("\u00ad", ""))
+    said = [f"{name} is better in: {', '.join(metrics)}." for name, metrics in better.items() if name]
+    if "" in better:
+        said.append(f"The difference may be chance in: {', '.join(better[''])}.")
+    return " ".join(said)
 
 
-def _cell(name: str, system: Report, best: float | None) -> TextCell:
+def _cell(name: str, system: Report, *, best: bool = False) -> TextCell:
     if name not in system:
         return TextCell(value="–", about="not available")
     metric = system[name]
@@ -154,12 +172,12 @@ def _cell(name: str, system: Report, best: float | None) -> TextCell:
     return TextCell(
         value=number(metric.value),
         interval=interval(metric),
-        best=best is not None and metric.value == best,
+        best=best,
         about=undefined,
     )
 
 
-def interval(value: Metric | GainCell) -> str:
+def interval(value: Metric | GainCell | Paired) -> str:
     """The interval as text, empty where there is none."""
     if value.low is None or value.high is None:
         return ""
@@ -177,17 +195,12 @@ def gains(report: Document) -> list[tuple[str, TextTable]]:
     for data in table.data:
         cells = {method: table.cells[data, method] for method in table.methods if (data, method) in table.cells}
         shown = [name for name in COMPOSITES if any(name in cell.composites for cell in cells.values())]
-        best = {
-            name: _best([cell.composites[name] for cell in cells.values() if name in cell.composites], "higher")
-            for name in shown
-        }
         rows = []
         for method, cell in cells.items():
             values = tuple(
                 TextCell(
                     value=number(cell.composites.get(name)),
                     interval=interval(cell) if name == "CNRG" else "",
-                    best=best[name] is not None and cell.composites.get(name) == best[name],
                 )
                 for name in shown
             )
@@ -233,7 +246,7 @@ def by_class(part: Part) -> TextTable | None:
             run=None,
             control=False,
             rows=report.n_rows,
-            cells=tuple(_cell(metric, report, None) for metric, _ in metrics),
+            cells=tuple(_cell(metric, report) for metric, _ in metrics),
         )
         for name, report in part.classes.items()
     )
@@ -261,9 +274,7 @@ def epochs(part: Part) -> TextTable | None:
             run=None,
             control=False,
             rows=0,
-            cells=tuple(
-                TextCell(value=number(_real(entry.get(name))), best=entry.get("epoch") == chosen) for name in names
-            ),
+            cells=tuple(TextCell(value=number(_real(entry.get(name)))) for name in names),
         )
         for entry in part.folder.dev
     )

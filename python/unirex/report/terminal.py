@@ -8,13 +8,10 @@ from unirex.metrics.report import aligned
 from unirex.report import tables
 from unirex.report.document import Document
 from unirex.report.figure import number
-from unirex.report.instances import LEVELS, Instance, ShownWord, View
+from unirex.report.instances import Instance, View
+from unirex.report.marks import RESET, terminal_key, to_terminal
 from unirex.report.verdict import verdict
 from unirex.text import plain
-
-RESET = "\x1b[0m"
-_SHADES = (None, None, 230, 229, 223, 222, 221, 215, 214)
-"""Backgrounds of the 256 colors, from the lowest score to the highest; black text is readable on all of them."""
 
 
 def to_text(report: Document, *, color: bool = False, width: int = 100, instances: int = 10) -> str:
@@ -33,12 +30,14 @@ def to_text(report: Document, *, color: bool = False, width: int = 100, instance
         if (table := tables.by_class(part)) is not None:
             title = f"{part.name}, by answer" if len(report.parts) > 1 else "by answer"
             blocks.append(f"{title}\n" + "\n".join(aligned(_rows(table))))
+    if (found := tables.apart(report)) is not None:
+        blocks.append(f"{found[0]}\n" + "\n".join(aligned(_rows(found[1]))))
     notes = tables.notes(report)
     if notes:
         blocks.append("\n".join(f"! {note}" for note in notes))
     shown = _worst_first(report)[:instances]
     if shown:
-        blocks.append(_key(color))
+        blocks.append(terminal_key(color=color))
         blocks += ["\n".join(_instance(report, one, color, width)) for one in shown]
         if len(shown) < len(report.instances):
             blocks.append(f"{len(report.instances) - len(shown)} more are in the page.")
@@ -100,14 +99,6 @@ def _worst_first(report: Document) -> list[Instance]:
     return sorted(report.instances, key=rank)
 
 
-def _key(color: bool) -> str:
-    if color:
-        shades = "".join(f"\x1b[48;5;{shade}m  " for shade in _SHADES if shade is not None)
-        signs = "\x1b[1mbold\x1b[0m: selected  \x1b[4munderlined\x1b[0m: marked by humans"
-        return f"scores from low to high {shades}{RESET}  {signs}"
-    return "[word]: selected   _word_: marked by humans   word?: never seen by the model"
-
-
 def _instance(report: Document, one: Instance, color: bool, width: int) -> Iterator[str]:
     label = "" if one.label is None else f"  label {one.label}"
     yield f"{_bold(one.id, color)}{label}"
@@ -117,7 +108,7 @@ def _instance(report: Document, one: Instance, color: bool, width: int) -> Itera
             yield f"{prefix}not in this run"
             continue
         yield prefix + _says(view)
-        yield from _wrapped([_word(word, color) for word in view.words], max(20, width - 4), view.more)
+        yield from _wrapped(to_terminal(view.words, color=color), max(20, width - 4), view.more)
         if view.context is not None:
             yield from textwrap.wrap(
                 f"also read: {' '.join(view.context.split())}",
@@ -135,21 +126,6 @@ def _says(view: View) -> str:
     names = (("comprehensiveness", "comp ↑"), ("sufficiency", "suff ↓"), ("auprc", "AUPRC ↑"), ("token_f1", "F1 ↑"))
     parts += [f"{text} {number(view.values[name], 2)}" for name, text in names if name in view.values]
     return "  ".join(parts)
-
-
-def _word(word: ShownWord, color: bool) -> tuple[str, int]:
-    """A word as it is printed, and its width in columns."""
-    gold = word.gold is not None and word.gold > 0.5
-    if not color:
-        text = f"_{word.text}_" if gold else word.text
-        text = f"[{text}]" if word.rationale else text
-        text += "" if word.seen else "?"
-        return text, len(text)
-    codes = ["1"] * word.rationale + ["4"] * gold + ["3"] * (not word.seen)
-    shade = None if word.level is None else _SHADES[min(word.level, LEVELS)]
-    if shade is not None:
-        codes += ["30", f"48;5;{shade}"]
-    return (f"\x1b[{';'.join(codes)}m{word.text}{RESET}" if codes else word.text), len(word.text)
 
 
 def _wrapped(words: list[tuple[str, int]], width: int, more: int) -> Iterator[str]:

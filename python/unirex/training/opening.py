@@ -38,14 +38,14 @@ def alone(accelerator: Accelerator, folder: RunFolder) -> Iterator[None]:
 def refuse_taken(config: RunConfig) -> None:
     """Refuses a folder that holds a run, unless that is to be resumed or replaced."""
     folder = RunFolder(config.output)
-    if folder.config.exists() and not config.resume and not config.overwrite:
+    if folder.begun() and not config.resume and not config.overwrite:
         raise ValueError(f"output {folder} holds a run, expected a new folder, --resume true or --overwrite true")
 
 
 def open_run(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> None:
     """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
     stored = folder.config
-    if stored.exists() and config.resume:
+    if folder.begun() and config.resume:
         _check_same(stored_config(stored), config, stored)
     refuse_taken(config)
     accelerator.wait_for_everyone()

@@ -13,7 +13,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from unirex.config.command_line import complain, fail
 from unirex.config.identity import training_part
-from unirex.config.run import RunConfig, parse, plain, to_yaml
+from unirex.config.run import RunConfig, plain, to_yaml
 from unirex.data.cache import digest_of
 from unirex.data.collate import EncodedSet
 from unirex.data.source import sample
@@ -42,7 +42,7 @@ from unirex.training.stopping import Stop, StoppedError
 _LESS_MEMORY = "expected a smaller model, or smaller train.max_tokens, eval.max_tokens or eval.batch_size"
 
 
-def main(argv: Sequence[str], description: str) -> int:
+def main(config: RunConfig) -> int:
     """Runs `unirex.train`; returns its exit code.
 
     0, 2 for bad input or too little memory, 3 for numbers that are not finite, 124 when `train.max_time` is over, 128
@@ -52,10 +52,9 @@ def main(argv: Sequence[str], description: str) -> int:
     end_with_launcher()
     stop = Stop()
     try:
-        config = parse(argv, prog="unirex.train", description=description)
         stop.limit(seconds_of(config.train.max_time))
         run(config, stop)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         return fail(error)
     except FloatingPointError as error:
         return fail(error, 3)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from unirex.text import current_option, line
+from unirex.text import current_option, line, reason
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("unirex.metrics.commands.score", "metrics of one system, or of several side by side"),
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except (ValueError, OSError) as error:
         _discard_output()
-        return _fail(str(error))
+        return _fail(reason(error))
     except KeyboardInterrupt:
         return 130
     return code

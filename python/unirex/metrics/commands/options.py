@@ -1,13 +1,14 @@
 """Options of the subcommands: read by jsonargparse, with near names for unknown ones and errors in one line."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from unirex.metrics.state import Resampling
-from unirex.text import suggest
+from unirex.parsing import one_line
+
+if TYPE_CHECKING:
+    from unirex.metrics.state import Resampling
 
 Options = Mapping[str, Any]
 """Option -> value."""
@@ -32,18 +33,13 @@ def parse(program: str, about: str, arguments: Callable[[ArgumentParser], None],
     try:
         return dict(parser.parse_args(list(argv)).as_dict())
     except ArgumentError as error:
-        raise ValueError(_one_line(str(error), parser)) from error
+        raise ValueError(one_line(str(error), parser)) from error
 
 
-def _one_line(message: str, parser: ArgumentParser) -> str:
-    """The parser's message without its layout, with a hint for an unknown option."""
-    unknown = re.search(r"(--[\w.-]+)", message) if "nrecognized" in message else None
-    known = [option for action in parser._actions for option in action.option_strings]
-    return " ".join(message.split()) + (suggest(unknown[1], known) if unknown else "")
-
-
-def resampling(options: Options) -> Resampling:
+def resampling(options: Options) -> "Resampling":
     """The resampling that the options of `add_reading` ask for."""
+    from unirex.metrics.state import Resampling
+
     return Resampling(replicates=options["replicates"], seed=options["seed"], confidence=options["confidence"])
 
 

@@ -9,8 +9,6 @@ from jsonargparse import ArgumentParser
 from unirex.metrics.commands.options import Options, add_output, add_reading, reading, resampling
 from unirex.metrics.commands.output import save
 from unirex.metrics.commands.progress import progress
-from unirex.metrics.report import Report, to_json, to_text
-from unirex.metrics.scoring import score
 from unirex.text import plain
 
 
@@ -27,6 +25,10 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Options) -> int:
     """Scores every system, prints the table and writes the result; 0."""
+    # Imported here, so that help need not wait for them.
+    from unirex.metrics.report import Report, to_json, to_text
+    from unirex.metrics.scoring import score
+
     reports: list[Report] = []
     for system in options["systems"]:
         with progress(os.path.basename(system) or system) as show:  # noqa: PTH119 (a pattern is no path)

@@ -1,0 +1,134 @@
+"""The settings of UNIREX joint training, which need no torch."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from unirex.extractors.settings import Attribution
+from unirex.methods.settings.contract import (
+    PAPER_ATTRIBUTION,
+    AttributingConfig,
+    CompCriterion,
+    MethodFacts,
+    PlausCriterion,
+    Presets,
+    SuffCriterion,
+    check_ascending,
+    without_attribution,
+)
+from unirex.ranges import Fraction, NotNegative, Range, Share
+from unirex.rationale.settings import Relaxation, unread_settings
+from unirex.schema import FRACTIONS, Perturbation
+from unirex.text import current
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointConfig(Relaxation, AttributingConfig):
+    """Settings of the UNIREX losses. A weight of 0 switches off a term and the passes it needs.
+
+    Attributes:
+        name: of the method.
+        fractions: shares of the selectable units that a rationale holds, in (0, 1].
+        fractions_per_step: how many of them each step draws, without replacement; the mean over the drawn is an
+            unbiased estimate of the mean over all. None = all, as in the paper.
+        how: how hidden tokens are hidden.
+        comp_weight, suff_weight, plaus_weight: weights of the terms added to the task loss.
+        comp_target: what the label's probability should fall to without the rationale; None = 1 / classes for
+            comp_criterion `prior`, 0 for `probability`. Refused with the others.
+        comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.methods.objectives`.
+        comp_trains: what comprehensiveness trains: `both` the task model and the extractor, or the `extractor` alone,
+            to find the words that the unchanged task model cannot do without (not with estimator `hard`, through which
+            nothing reaches the extractor). A shared extractor is head and encoder: the encoder is then trained through
+            the scores and not through the answer.
+        detach_full: whether the full-input cross-entropy inside the comprehensiveness and sufficiency terms is a
+            constant. In the paper it carries gradient. With suff_criterion `kl` it is always constant; the
+            comp_criteria `prior`, `unlikelihood` and `probability` don't read the full input.
+        attribution: where scores come from without a learned extractor; with model.extractor `attribution` in training
+            too, which explains the gold class.
+        estimator, temperature, noise, samples, imle_step, aimle_target, aimle_rate: how faithfulness trains the
+            extractor through the selection; see `unirex.rationale.relaxation.Relaxation`. `hard` = not at all, as in
+            the paper; the others need `how: attention`.
+        mask_weight: weight of the cross-entropy on inputs with a random share of the selectable tokens hidden, which
+            teaches the task model to read perturbed inputs.
+        ramp: share of training over which the weights of comprehensiveness and sufficiency rise linearly from 0.
+    """
+
+    name: str = "joint"
+    fractions: tuple[Fraction, ...] = FRACTIONS
+    fractions_per_step: int | None = None
+    how: Perturbation = "attention"
+    comp_weight: NotNegative = 0.5
+    suff_weight: NotNegative = 0.5
+    plaus_weight: NotNegative = 0.5
+    comp_criterion: CompCriterion = "margin"
+    comp_margin: NotNegative = 1.0
+    comp_target: Annotated[float, Range("a probability above 0 and below 1", lambda p: 0 < p < 1)] | None = None
+    suff_criterion: SuffCriterion = "margin"
+    suff_margin: NotNegative = 0.1
+    plaus_criterion: PlausCriterion = "bce"
+    comp_trains: Literal["both", "extractor"] = "both"
+    detach_full: bool = False
+    attribution: Attribution = "input_x_grad"
+    mask_weight: NotNegative = 0.0
+    ramp: Share = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        object.__setattr__(self, "name", current("method.name", self.name))
+        Relaxation.__post_init__(self)
+        check_ascending(self.fractions)
+        if self.fractions_per_step is not None and not 1 <= self.fractions_per_step <= len(self.fractions):
+            raise ValueError(
+                f"method.fractions_per_step is {self.fractions_per_step}, expected 1 to {len(self.fractions)} or null"
+            )
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Raises ValueError for a setting that another one rules out or leaves without effect."""
+        if self.estimator != "hard" and self.how != "attention":
+            raise ValueError(f"method.how is {self.how!r}, expected attention with estimator {self.estimator}")
+        if self.comp_trains == "extractor" and (self.estimator == "hard" or self.comp_weight == 0):
+            cause = "estimator hard" if self.estimator == "hard" else "comp_weight 0"
+            raise ValueError(f"method.comp_trains is 'extractor', expected 'both' with {cause}")
+        if self.comp_target is not None and self.comp_criterion not in ("prior", "probability"):
+            raise ValueError(
+                f"method.comp_target is {self.comp_target}, expected null with comp_criterion {self.comp_criterion}"
+            )
+        if self.ramp > 0 and not self.faithful:
+            raise ValueError(f"method.ramp is {self.ramp}, expected 0 with comp_weight and suff_weight 0")
+
+    def unread(self, extractor: str | None) -> dict[str, str]:
+        """What the estimator does not read, and the attribution where an extractor scores."""
+        settings = sorted(unread_settings(self.estimator))
+        found = dict.fromkeys((f"method.{name}" for name in settings), f"method.estimator {self.estimator}")
+        learned = extractor in ("shared", "dual")
+        return found | (without_attribution(f"model.extractor {extractor}") if learned else {})
+
+    @property
+    def forbids_recomputing(self) -> str | None:
+        """Layers computed again in the backward pass, when nothing is frozen anymore, would train the task model."""
+        return "method.comp_trains extractor" if self.comp_trains == "extractor" else None
+
+    @property
+    def faithful(self) -> bool:
+        """Whether comprehensiveness or sufficiency is trained."""
+        return self.comp_weight > 0 or self.suff_weight > 0
+
+
+RELAXED = {
+    "fractions_per_step": 1,
+    "estimator": "logistic",
+    "suff_criterion": "kl",
+    "comp_criterion": "probability",
+    "plaus_criterion": "ranking",
+    "plaus_weight": 1.5,
+}
+"""The recipe `slm-fp-relaxed`: what a learned extractor is trained with when nothing says otherwise."""
+
+
+class JointFacts(MethodFacts):
+    """The paper's joint training of a task model and a learned extractor (DLM, SLM; F, P and FP by the weights)."""
+
+    config_class: ClassVar[type[JointConfig]] = JointConfig
+    extractors: ClassVar[tuple[str, ...]] = ("shared", "dual", "attribution", "none")
+    presets: ClassVar[Presets] = {"default": RELAXED, "paper": PAPER_ATTRIBUTION}
+    preset_heads: ClassVar[Presets] = {"paper": {"shared": "mlp", "dual": "mlp"}}

@@ -1,0 +1,83 @@
+"""Scores of other units, put on our words by their characters; a twin does it letter by letter."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unirex.data.raw_text import find_words
+from unirex.judging.given_scores import read_scores
+from unirex.schema import Example
+
+TEXT = "A well-made film, and dull."
+
+
+def example(text: str = TEXT, other: str | None = None) -> Example:
+    segments = (find_words(text, "space"), *(() if other is None else (find_words(other, "space"),)))
+    return Example(id="a", segments=segments, label=None)
+
+
+def scores(tmp_path: Path, row: dict[str, object], of: Example | None = None) -> list[float]:
+    path = tmp_path / "s.jsonl"
+    path.write_text(json.dumps({"id": "a", **row}) + "\n")
+    return read_scores(str(path), [of or example()])["a"].tolist()
+
+
+def test_words_of_their_own_are_found_in_the_text(tmp_path: Path) -> None:
+    words = ["A", "well", "-", "made", "film", "and"]
+    found = scores(tmp_path, {"words": words, "scores": [1, 2, 9, 3, 4, None]})
+    assert found == [1, 9, 4, -np.inf, -np.inf]
+    assert scores(tmp_path, {"words": TEXT.split(), "scores": [1, 2, 3, 4, 5]}) == [1, 2, 3, 4, 5]
+
+
+def test_spans_count_characters_of_a_text(tmp_path: Path) -> None:
+    assert scores(tmp_path, {"spans": [[18, 27], [0, 4]], "scores": [5, 7]}) == [7, 7, -np.inf, 5, 5]
+    pair = example("one two", "three four")
+    found = scores(tmp_path, {"spans": [[1, 6, 10], {"part": 0, "start": 0, "end": 3}], "scores": [5, 7]}, pair)
+    assert found == [7, -np.inf, -np.inf, 5]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"words": ["A", "good", "film"], "scores": [1, 2, 3]},
+            "id 'a': words: entry 1 is 'good', expected what the t",
+        ),
+        (
+            {"words": ["A", "film"], "scores": [1, 2]},
+            "entry 1 is 'film', expected what the text goes on with: 'well-m",
+        ),
+        ({"words": ["A"], "scores": [1, 2]}, "id 'a': words: 1 entries, expected 2, one per score"),
+        (
+            {"spans": [[0, 28]], "scores": [1]},
+            "entry 0 is [0, 28], expected [start, end] with 0 <= start <= end <= 27",
+        ),
+        ({"spans": [[1, 0, 2]], "scores": [1]}, "spans: entry 0 is [1, 0, 2], expected"),
+        ({"scores": [1, 2]}, "scores has 2 values, expected 5, one per word (scores of other units need their words"),
+        ({"scores": [1, "x"]}, "scores: entry 1 is 'x', expected a finite number or null"),
+        ({}, "scores: null, expected a list"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(row: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^\S+s.jsonl:1: ") as caught:
+        scores(tmp_path, row)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.integers(0, len(TEXT)), min_size=2, max_size=12))
+def test_a_word_has_the_highest_score_of_what_it_shares_letters_with(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
+) -> None:
+    spans = [sorted(pair) for pair in zip(cuts[::2], cuts[1::2], strict=False)]
+    values = list(range(len(spans)))
+    found = scores(tmp_path_factory.mktemp("given"), {"spans": spans, "scores": values})
+    segment = example().segments[0]
+    for word, (start, end) in enumerate(zip(segment.starts.tolist(), segment.ends.tolist(), strict=True)):
+        letters = set(range(start, end))
+        shared = [value for value, (a, b) in zip(values, spans, strict=True) if letters & set(range(a, b))]
+        assert found[word] == max(shared, default=-np.inf)
