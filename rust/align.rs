@@ -251,7 +251,7 @@ fn trim(text: &[u32], mut start: usize, mut end: usize) -> (usize, usize) {
 
 /// White space as Python's `str.split` sees it: Unicode's, and the four separators of ASCII.
 #[inline]
-fn is_space(c: u32) -> bool {
+pub(crate) fn is_space(c: u32) -> bool {
     match c {
         0x21..0x7f => false,
         0x1c..=0x20 | 0x09..=0x0d => true,

@@ -23,6 +23,7 @@ mod short_rows;
 pub mod sums;
 pub mod topk;
 pub mod word_scores;
+pub mod words;
 
 #[cfg(feature = "python")]
 pub mod python;

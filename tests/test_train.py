@@ -222,22 +222,22 @@ def films(path: Path, rows: int, *, spoilt: bool = False) -> None:
 
 def on_films(path: Path) -> list[str]:
     """A run on one file whose parts are the splits."""
-    parts = "{train: 'train[:24]', val: 'train[24:32]', test: 'train[32:]'}"
+    parts = "{train: 'train[:60%]', val: 'train[60%:80%]', test: 'train[80%:]'}"
     small = [argument for argument in TINY if not argument.startswith("--data")]
     return [*small, "--data.source=hub", f"--data.path={path}", f"--data.hub.splits={parts}", "--method.plaus_weight=0",
             "--method.estimator=logistic", "--eval.references=[random]"]  # fmt: skip
 
 
-def test_a_table_is_parsed_once_and_its_replacement_is_refused(
+def test_a_table_is_counted_once_and_its_replacement_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table, run, parsed = tmp_path / "films.csv", tmp_path / "run", []
+    table, run, counted = tmp_path / "films.csv", tmp_path / "run", []
     films(table, 40)
-    read = tables._read
-    monkeypatch.setattr(tables, "_read", lambda path: parsed.append(path) or read(path))  # type: ignore[func-returns-value]
+    count = tables._count
+    monkeypatch.setattr(tables, "_count", lambda path: counted.append(path) or count(path))  # type: ignore[func-returns-value]
     arguments = [*on_films(table), f"--output={run}"]
     assert train.main(arguments) == 0
-    assert parsed == [table]
+    assert counted == [table]
     assert (run / "metrics.json").exists()
 
     films(table, 40, spoilt=True)
@@ -247,7 +247,7 @@ def test_a_table_is_parsed_once_and_its_replacement_is_refused(
     assert ", expected " in error
     films(table, 40)
     assert train.main([*arguments, "--resume=true"]) == 0
-    assert parsed == [table] * 3
+    assert counted == [table] * 3
 
 
 def test_metrics_are_written_where_nobody_reads_what_is_printed(tmp_path: Path) -> None:

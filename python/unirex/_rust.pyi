@@ -135,6 +135,9 @@ def align_tokens(
 def link_tokens(
     targets: _Spans, sources: _Spans, *, threads: int | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]: ...
+def split_words(
+    text: NDArray[np.uint32], text_offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
 def words_to_tokens(
     values: NDArray[np.float32],
     word_offsets: NDArray[np.int64],

@@ -121,6 +121,7 @@ def run(request: Request) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from unirex.data.cache import cache_folder
+    from unirex.data.store import has_choices
     from unirex.judging.gather import judge, print_tables, write_all
     from unirex.judging.given_scores import read_scores
     from unirex.judging.predict import About, Clock, Judging, sources
@@ -162,7 +163,7 @@ def run(request: Request) -> None:
             model=request.model,
             data=request.data.short_name,
             headline=known.headline,
-            choice=any(example.choices for example in examples),
+            choice=has_choices(examples),
         ),
     )
     data = replace(saved.tools, cache=cache_folder(request.data.cache)).encode(examples, labels)

@@ -7,11 +7,13 @@ use super::arrays::array;
 use crate::align::{self, Spans};
 use crate::ragged::Ragged;
 use crate::word_scores;
+use crate::words;
 
 /// Adds the functions of this file to the module.
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(align_tokens, m)?)?;
     m.add_function(wrap_pyfunction!(link_tokens, m)?)?;
+    m.add_function(wrap_pyfunction!(split_words, m)?)?;
     m.add_function(wrap_pyfunction!(words_to_tokens, m)?)?;
     Ok(())
 }
@@ -87,4 +89,16 @@ fn words_to_tokens<'py>(
     let words = Ragged::new("words", words.as_slice()?, offsets.as_slice()?)?;
     let out = py.detach(|| word_scores::to_tokens(&values, &words, fill))?;
     Ok(out.into_pyarray(py))
+}
+
+#[pyfunction]
+fn split_words<'py>(
+    text: &Bound<'py, PyAny>,
+    text_offsets: &Bound<'py, PyAny>,
+) -> PyResult<(Array<'py, i64>, Array<'py, i64>, Array<'py, i64>)> {
+    let py = text.py();
+    let (text, offsets) = (array::<u32, Ix1>("text", text)?, array::<i64, Ix1>("text_offsets", text_offsets)?);
+    let texts = Ragged::new("text_offsets", text.as_slice()?, offsets.as_slice()?)?;
+    let out = py.detach(|| words::split(&texts));
+    Ok((out.starts.into_pyarray(py), out.ends.into_pyarray(py), out.offsets.into_pyarray(py)))
 }

@@ -53,7 +53,9 @@ def write(folder: Path, rows: list[Any], docs: list[Any] | None = None, split: s
 
 
 def read(folder: Path, split: Any = "train", **options: Any) -> list[Example]:
-    return load_split(DataConfig(**{"source": "eraser", "path": str(folder), "query": "ignore", **options}), split)
+    return list(
+        load_split(DataConfig(**{"source": "eraser", "path": str(folder), "query": "ignore", **options}), split)
+    )
 
 
 def one(folder: Path, row: dict[str, Any], docs: list[Any] | None = None, **options: Any) -> Example:

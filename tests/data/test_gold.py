@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from unirex.data.errors import DataError
 from unirex.data.gold import cell_list, keep_gold_share, read_gold, unmark, vote
 from unirex.data.record import split_words
+from unirex.data.store import store_of
 from unirex.schema import Example, Segment
 
 TEXT = "A very fine film, seen twice."
@@ -222,7 +223,7 @@ class TestGoldShare:
     def kept(self, share: float, seed: int = 0) -> set[str]:
         labels: list[str | None] = ["neg"] * 200 + ["pos"] * 40 + ["rare"]
         given_ = examples(labels, [index % 2 == 0 for index in range(len(labels))])
-        left = keep_gold_share(given_, share, seed=seed)
+        left = keep_gold_share(store_of(given_), share, seed=seed)
         assert [(example.id, example.label, example.words) for example in left] == [
             (example.id, example.label, example.words) for example in given_
         ]
@@ -244,5 +245,5 @@ class TestGoldShare:
         assert self.kept(0.1) != self.kept(0.1, seed=1)
 
     def test_unknown_labels_are_a_class_too(self) -> None:
-        left = keep_gold_share(examples([None] * 4 + ["a"] * 4, [True] * 8), 0.5, seed=0)
+        left = keep_gold_share(store_of(examples([None] * 4 + ["a"] * 4, [True] * 8)), 0.5, seed=0)
         assert [sum(e.gold is not None for e in part) for part in (left[:4], left[4:])] == [2, 2]

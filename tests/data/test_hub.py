@@ -15,7 +15,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def read(path: Path, *, split: Any = "train", data: dict[str, Any] | None = None, **hub: Any) -> list[Example]:
-    return load_split(DataConfig(source="hub", path=str(path), hub=HubConfig(**hub), **(data or {})), split)
+    return list(load_split(DataConfig(source="hub", path=str(path), hub=HubConfig(**hub), **(data or {})), split))
 
 
 def one(folder: Path, row: dict[str, Any], data: dict[str, Any] | None = None, **hub: Any) -> Example:

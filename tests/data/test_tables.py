@@ -34,7 +34,11 @@ def read(path: Path | str, *names: str) -> Table:
 
 
 def rows(table: Table) -> list[Any]:
-    return [row for _, row in table.rows]
+    return [row for _, row in placed(table)]
+
+
+def placed(table: Table) -> list[Any]:
+    return [block.row(index) for block in table.blocks() for index in range(len(block))]
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -53,7 +57,7 @@ class TestFormats:
             {"id": "1.50", "text": "null", "gold": None},
             {"id": "3", "text": 'two\nlines, "x"', "gold": "1e5"},
         ]
-        assert [where for where, _ in table.rows] == [f"{tmp_path}/a.csv: row {n}" for n in (1, 2, 3)]
+        assert [where for where, _ in placed(table)] == [f"{tmp_path}/a.csv: row {n}" for n in (1, 2, 3)]
 
     def test_tsv(self, tmp_path: Path) -> None:
         assert rows(read(write(tmp_path / "a.tsv", "text\tlabel\na, b\tx\n"))) == [{"text": "a, b", "label": "x"}]
@@ -65,7 +69,7 @@ class TestFormats:
     def test_jsonl_knows_its_lines_and_all_columns(self, tmp_path: Path) -> None:
         table = read(write(tmp_path / "a.jsonl", '{"text": "x"}\n\n{"text": "y", "gold": [1]}\n'))
         assert table.columns == ("text", "gold")
-        assert table.rows == [
+        assert placed(table) == [
             (f"{tmp_path}/a.jsonl:1", {"text": "x"}),
             (f"{tmp_path}/a.jsonl:3", {"text": "y", "gold": [1]}),
         ]
@@ -74,7 +78,7 @@ class TestFormats:
     def test_json(self, tmp_path: Path, content: Any) -> None:
         table = read(write(tmp_path / "a.json", json.dumps(content)))
         assert rows(table) == ROWS
-        assert table.rows[1][0] == f"{tmp_path}/a.json: row 2"
+        assert placed(table)[1][0] == f"{tmp_path}/a.json: row 2"
 
     def test_parquet(self, tmp_path: Path) -> None:
         pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
@@ -85,10 +89,10 @@ class TestFormats:
 
     @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
     def test_an_empty_file_has_no_rows(self, tmp_path: Path, name: str) -> None:
-        assert read(write(tmp_path / name, "")).rows == []
+        assert placed(read(write(tmp_path / name, ""))) == []
 
     def test_a_csv_header_alone_has_no_rows(self, tmp_path: Path) -> None:
-        assert read(write(tmp_path / "a.csv", "text,label\n")).rows == []
+        assert placed(read(write(tmp_path / "a.csv", "text,label\n"))) == []
 
 
 class TestDatasetsLibrary:
@@ -115,7 +119,7 @@ class TestDatasetsLibrary:
         self.dataset().save_to_disk(tmp_path / "saved")
         table = read(tmp_path / "saved")
         self.check(table)
-        assert table.rows[1][0] == f"{tmp_path}/saved: row 2"
+        assert placed(table)[1][0] == f"{tmp_path}/saved: row 2"
         assert read_table(str(tmp_path / "saved"), ("test",), subset=None, revision=None) is None
 
     def test_saved_with_splits(self, tmp_path: Path) -> None:
@@ -123,13 +127,13 @@ class TestDatasetsLibrary:
         whole = self.dataset()
         datasets.DatasetDict(train=whole.select([0]), validation=whole).save_to_disk(tmp_path / "saved")
         self.check(read(tmp_path / "saved", "val", "validation"))
-        assert len(read(tmp_path / "saved").rows) == 1
+        assert len(placed(read(tmp_path / "saved"))) == 1
         assert read_table(str(tmp_path / "saved"), ("test",), subset=None, revision=None) is None
 
     def test_a_saved_data_set_that_is_broken(self, tmp_path: Path) -> None:
         write(tmp_path / "saved" / "state.json", "{}")
         with pytest.raises(DataError, match=r"saved: not a saved data set \("):
-            read(tmp_path / "saved")
+            placed(read(tmp_path / "saved"))
 
     def test_the_hub(self, monkeypatch: pytest.MonkeyPatch) -> None:
         datasets = pytest.importorskip("datasets")
@@ -143,7 +147,7 @@ class TestDatasetsLibrary:
         table = read_table("owner/films", ("train",), subset="small", revision="v1")
         assert table is not None
         self.check(table)
-        assert table.rows[0][0] == "owner/films[train]: row 1"
+        assert placed(table)[0][0] == "owner/films[train]: row 1"
         assert read_table("owner/films", ("val", "dev"), subset=None, revision=None) is None
         assert asked == [("owner/films", "small", "v1"), ("owner/films", None, None)]
 
@@ -195,7 +199,7 @@ class TestPlaces:
         with pytest.raises(
             DataError, match=r"found train\.csv and train\.jsonl, expected split 'train' in one format$"
         ):
-            read(tmp_path)
+            placed(read(tmp_path))
 
     def test_a_pattern_is_one_split_in_the_order_of_the_names(self, tmp_path: Path) -> None:
         for name in ("b", "a"):
@@ -239,16 +243,16 @@ class TestErrors:
     def test_bad_files_one_line_each(self, tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
         path = write(tmp_path / name, content)
         with pytest.raises(DataError) as error:
-            read(path)
+            placed(read(path))
         assert str(error.value) == f"{path}{message}"
 
     def test_a_parquet_file_that_is_none(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"a\.parquet: .*[Pp]arquet") as error:
-            read(write(tmp_path / "a.parquet", "text"))
+            placed(read(write(tmp_path / "a.parquet", "text")))
         assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize("path", ["nowhere.csv", "./nowhere", "nowhere/*.x", "~/nowhere", "/nowhere/at/all"])
     def test_a_local_path_that_does_not_exist_is_never_asked_from_the_hub(self, path: str) -> None:
         with pytest.raises(DataError) as error:
-            read(path)
+            placed(read(path))
         assert str(error.value) == f"{path}: no such file or folder"

@@ -10,6 +10,7 @@ import torch
 
 from unirex import train
 from unirex.disk import checkpoint
+from unirex.schema import Example
 from unirex.training import loop as training
 
 TINY = [
@@ -71,7 +72,8 @@ def test_a_late_look_names_the_first_bad_step(tmp_path: Path) -> None:
 
     from unirex.training.watch import Watch, _Step
 
-    watch = Watch(Accelerator(cpu=True), ["a", "b", "c"], tmp_path)
+    examples = [Example(id=name, segments=(), label=None) for name in "abc"]
+    watch = Watch(Accelerator(cpu=True), examples, tmp_path)
     for number, value in ((1, 0.5), (2, float("nan")), (3, float("inf"))):
         values = torch.tensor([value, 1.0], dtype=torch.float64)
         watch._waiting.append(

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unirex.data.columns import usual_columns
-from unirex.data.hub import USUAL_NAMES
+from unirex.data.mapping import USUAL_NAMES
 from unirex.data.rows import FORMATS, stream_rows
 from unirex.disk.atomic import atomic_write
 from unirex.metrics.tables import as_table

@@ -2,7 +2,7 @@
 
 from unirex.data.eraser import EraserConfig
 from unirex.data.errors import DataError
-from unirex.data.hub import HubConfig
+from unirex.data.mapping import HubConfig
 from unirex.data.source import DataConfig, label_names, load_split, load_splits
 from unirex.data.splitting import Split, Splits, split_examples
 from unirex.data.toy import ToyConfig

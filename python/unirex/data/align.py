@@ -5,21 +5,27 @@ White space at the ends of a token is ignored, and a token belongs to the word i
 earlier of equals), so the special symbols of a tokenizer family do not matter.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
-from unirex.schema import Example, Segment
+from unirex.data.example_columns import Columns, code_points, offsets_of
+from unirex.data.known_words import KnownWords, WordTokens
+from unirex.data.store import mapped, scratch_file, windows
+from unirex.schema import Example
 
 EXAMPLES_AT_ONCE = 1024
 """A tokenizer's own results take a hundred times the memory of what is kept of them."""
+_PARTS_IN_MEMORY = 64
+"""Windows of encoded examples that are kept in memory before they go to a file."""
 
 _Spans = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 """Starts, ends and row offsets."""
@@ -59,7 +65,7 @@ class Encoded:
     unaligned_chars: NDArray[np.int64]
 
 
-def encode(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Encoded:
+def encode(tokenizer: Any, examples: Sequence[Example], max_length: int, folder: Path | None = None) -> Encoded:
     """Token rows of at most `max_length` tokens for every example.
 
     The segments of an example are text and text pair of the tokenizer; with choices, each row holds the segment and
@@ -71,28 +77,33 @@ def encode(tokenizer: Any, examples: Sequence[Example], max_length: int) -> Enco
         tokenizer: a fast tokenizer (`PreTrainedTokenizerFast`).
         examples: one or two segments each; one where there are choices.
         max_length: tokens of a row, special tokens included; a ValueError if these leave no room for others.
+        folder: where the columns of a large data set lie, in files that are gone after use; None = as `Spool`.
 
     >>> from tokenizers import Tokenizer, models, pre_tokenizers
     >>> from transformers import PreTrainedTokenizerFast
     >>> backend = Tokenizer(models.WordPiece({"[UNK]": 0, "good": 1, "film": 2, "##s": 3}, unk_token="[UNK]"))
     >>> backend.pre_tokenizer = pre_tokenizers.Whitespace()
     >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
+    >>> from unirex.schema import Segment
     >>> example = Example(id="a", segments=(Segment.from_words(["good", "films"]),), label=None)
     >>> encode(tokenizer, [example], max_length=8).token_words.tolist()
     [0, 1, 1]
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(f"tokenizer is {type(tokenizer).__name__}, expected a fast one (its offsets are needed)")
-    parts: list[Encoded] = []
+    joined = _Joined(folder)
     # The tokenizer releases the GIL, so it works on one part of the examples while this thread reads the one before.
     with _untruncated(tokenizer.backend_tokenizer) as backend, ThreadPoolExecutor(1) as thread:
-        part = _begin(thread, backend, examples[:EXAMPLES_AT_ONCE])
-        for i in range(EXAMPLES_AT_ONCE, len(examples), EXAMPLES_AT_ONCE):
-            following = _begin(thread, backend, examples[i : i + EXAMPLES_AT_ONCE])
-            parts.append(_encode(part, max_length))
-            part = following
-        parts.append(_encode(part, max_length))
-    return _join(parts)
+        reader = _Reader(backend, learn=len(examples) > EXAMPLES_AT_ONCE)
+        waiting: _Part | None = None
+        for columns in windows(examples, EXAMPLES_AT_ONCE):
+            following = _begin(thread, reader, columns)
+            if waiting is not None:
+                joined.add(_encode(waiting, reader, max_length))
+            waiting = following
+        assert waiting is not None
+        joined.add(_encode(waiting, reader, max_length))
+    return joined.finish()
 
 
 class Links(NamedTuple):
@@ -136,143 +147,229 @@ def _untruncated(backend: Any) -> Iterator[Any]:
             backend.enable_padding(**padding)
 
 
+class _Text(NamedTuple):
+    """The rows that a tokenizer takes, R of them with one or two texts each.
+
+    Attributes:
+        texts: of all rows, one after another.
+        row_texts: int64 [R + 1], where the texts of each row lie.
+        selectable: bool, whether the words of a text may be selected.
+        words: the selectable words of each row, counted in its texts put end to end.
+        points, offsets: the characters of all rows, and where each row begins.
+        example_rows: int64 [N + 1], the rows of each example.
+    """
+
+    texts: list[str]
+    row_texts: NDArray[np.int64]
+    selectable: NDArray[np.bool_]
+    words: _Spans
+    points: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+    example_rows: NDArray[np.int64]
+
+
 class _Part(NamedTuple):
-    """Examples in the tokenizer; `characters`: see `_characters`."""
+    """Examples in the tokenizer."""
 
-    examples: Sequence[Example]
-    rows: list[tuple[Segment, ...]]
-    characters: tuple[_Spans, NDArray[np.uint32], NDArray[np.int64]]
-    encodings: Future[list[Any]]
-
-
-def _begin(thread: Executor, backend: Any, examples: Sequence[Example]) -> _Part:
-    rows = [row for example in examples for row in _rows(example)]
-    try:
-        characters = _characters(rows)
-    except UnicodeEncodeError:
-        _refuse_half_characters(examples)
-        raise
-    texts = [row[0].text if len(row) == 1 else (row[0].text, row[1].text) for row in rows]
-    return _Part(examples, rows, characters, thread.submit(backend.encode_batch, texts))
+    columns: Columns
+    text: _Text
+    made: "Future[WordTokens | list[Any]]"
 
 
-def _encode(part: _Part, max_length: int) -> Encoded:
-    examples, rows, (words, text, text_offsets), encodings = part
-    example_rows = _offsets(len(example.choices) or 1 for example in examples)
-    tokens = _read_out(encodings.result(), rows)
+def _begin(thread: Executor, reader: "_Reader", columns: Columns) -> _Part:
+    text = _text_of(columns)
+    return _Part(columns, text, thread.submit(reader.tokenize, text))
+
+
+def _encode(part: _Part, reader: "_Reader", max_length: int) -> Encoded:
+    columns, text, made = part
+    tokens = reader.read(made.result(), text)
     spans = (tokens.starts, tokens.ends, tokens.offsets)
-    (token_words, starts, ends), uncovered = _rust.align_tokens(spans, text, text_offsets, words)
-    keep, row_lengths = _truncate(rows, tokens, max_length)
+    (token_words, starts, ends), uncovered = _rust.align_tokens(spans, text.points, text.offsets, text.words)
+    keep, row_lengths = _truncate(text, tokens, max_length)
     kept = slice(None) if keep.all() else keep
-    first_rows = example_rows[:-1]
-    n_words = np.diff(words[2])[first_rows]
-    cut = _cut_words(token_words, keep, tokens.offsets, example_rows, n_words)
-    word_starts = _offsets(n_words)
-    words_cut = np.diff(_offsets(cut)[word_starts])
-    gold_cut = np.zeros(len(examples), np.int32)
-    for i in np.flatnonzero(words_cut).tolist():
-        gold = examples[i].gold
-        if gold is not None:
-            gold_cut[i] = np.count_nonzero(cut[word_starts[i] : word_starts[i + 1]] & (gold > 0.5))
+    first_rows = text.example_rows[:-1]
+    n_words = np.diff(text.words[2])[first_rows]
+    cut = _cut_words(token_words, keep, tokens.offsets, text.example_rows, n_words)
+    word_starts = offsets_of(n_words)
+    words_cut = np.diff(offsets_of(cut)[word_starts])
+    gold_cut = np.zeros(len(columns), np.int32)
+    gold, bounds = columns.gold
+    for i in np.flatnonzero((words_cut > 0) & columns.gold_known).tolist():
+        marked = gold[bounds[i] : bounds[i + 1]] > 0.5
+        gold_cut[i] = np.count_nonzero(cut[word_starts[i] : word_starts[i + 1]] & marked)
     return Encoded(
         input_ids=tokens.ids[kept],
         token_types=tokens.types[kept],
         token_words=token_words[kept],
         token_starts=starts[kept],
         token_ends=ends[kept],
-        row_offsets=_offsets(row_lengths),
-        example_rows=example_rows,
+        row_offsets=offsets_of(row_lengths),
+        example_rows=text.example_rows,
         n_words=n_words.astype(np.int32),
         words_cut=words_cut.astype(np.int32),
-        tokens_cut=np.diff(_offsets(np.diff(tokens.offsets) - row_lengths)[example_rows]).astype(np.int32),
+        tokens_cut=np.diff(offsets_of(np.diff(tokens.offsets) - row_lengths)[text.example_rows]).astype(np.int32),
         gold_cut=gold_cut,
         unaligned_chars=uncovered[first_rows],
     )
 
 
-def _rows(example: Example) -> list[tuple[Segment, ...]]:
-    n_allowed = 1 if example.choices else 2
-    if not 1 <= len(example.segments) <= n_allowed:
-        expected = "1 with choices" if example.choices else "1 or 2"
-        raise ValueError(f"instance {example.id}: it has {len(example.segments)} segments, expected {expected}")
-    if not example.choices:
-        return [example.segments]
-    none = np.zeros(0, np.int64)
-    return [
-        (example.segments[0], Segment(text=choice, starts=none, ends=none, selectable=False))
-        for choice in example.choices
-    ]
+def _text_of(columns: Columns) -> _Text:
+    """The rows of examples: their texts, or with choices the text and one choice each."""
+    n_texts, n_choices = columns.lengths("text"), columns.lengths("choice")
+    _check_texts(columns, n_texts, n_choices)
+    texts, selectable = columns.flat_texts("text"), columns.flat(columns.selectable).astype(np.bool_)
+    n_words = columns.flat(columns.n_words) * selectable
+    chosen = np.repeat(selectable, columns.flat(columns.n_words))
+    starts, ends = (columns.flat(values)[chosen] for values in (columns.starts, columns.ends))
+    row_texts, example_rows = offsets_of(n_texts), np.arange(len(columns) + 1)
+    if n_choices.any():
+        # One row a choice: the text of the example again, and behind it the choice, of which no word is selectable.
+        rows_each, word_offsets = np.maximum(n_choices, 1), offsets_of(n_words)
+        example_rows = offsets_of(rows_each)
+        texts, order = _with_choices(texts, columns.flat_texts("choice"), n_texts, n_choices)
+        of_text = [slice(*word_offsets[place : place + 2]) if place >= 0 else slice(0) for place in order.tolist()]
+        starts, ends = (np.concatenate([values[:0], *(values[at] for at in of_text)]) for values in (starts, ends))
+        row_texts = offsets_of(np.repeat(n_texts + (n_choices > 0), rows_each))
+        n_words = np.where(order < 0, 0, n_words[order])
+        selectable = np.where(order < 0, False, selectable[order])
+    points, ends_of_texts = _whole_points(columns, texts)
+    offsets = ends_of_texts[row_texts]
+    shift = np.repeat(ends_of_texts[:-1] - np.repeat(offsets[:-1], np.diff(row_texts)), n_words)
+    words = (starts + shift, ends + shift, offsets_of(n_words)[row_texts])
+    return _Text(texts, row_texts, selectable, words, points, offsets, example_rows)
 
 
-def _refuse_half_characters(examples: Sequence[Example]) -> None:
-    """Names the example whose text no tokenizer takes: JSON can spell half of a surrogate pair."""
-    for example in examples:
-        for segment in chain.from_iterable(_rows(example)):
-            try:
-                segment.text.encode()
-            except UnicodeEncodeError as error:
-                found = f"{segment.text[error.start]!a} at character {error.start}"
-                raise ValueError(f"instance {example.id}: its text has {found}, expected whole characters") from None
+def _with_choices(
+    texts: list[str], choices: list[str], n_texts: NDArray[np.int64], n_choices: NDArray[np.int64]
+) -> tuple[list[str], NDArray[np.int64]]:
+    """The texts of all rows, and the place of each among the texts of the examples, -1 for a choice."""
+    out: list[str] = []
+    order: list[int] = []
+    text = choice = 0
+    for own, several in zip(n_texts.tolist(), n_choices.tolist(), strict=True):
+        for answer in choices[choice : choice + several]:
+            out += [texts[text], answer]
+            order += [text, -1]
+        if not several:
+            out += texts[text : text + own]
+            order += range(text, text + own)
+        text, choice = text + own, choice + several
+    return out, np.array(order, np.int64)
+
+
+def _check_texts(columns: Columns, n_texts: NDArray[np.int64], n_choices: NDArray[np.int64]) -> None:
+    allowed = np.where(n_choices > 0, 1, 2)
+    for i in np.flatnonzero((n_texts < 1) | (n_texts > allowed))[:1].tolist():
+        expected = "1 with choices" if n_choices[i] else "1 or 2"
+        name = columns.texts_of("id")[i]
+        raise ValueError(f"instance {name}: it has {n_texts[i]} segments, expected {expected}")
+
+
+def _whole_points(columns: Columns, texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The characters of texts; a text that no tokenizer takes is named (JSON can spell half of a surrogate pair)."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        for row in range(len(columns)):
+            example = columns.example(row)
+            for text in (*(segment.text for segment in example.segments), *example.choices):
+                try:
+                    text.encode()
+                except UnicodeEncodeError as error:
+                    found = f"{text[error.start]!a} at character {error.start}"
+                    raise ValueError(
+                        f"instance {example.id}: its text has {found}, expected whole characters"
+                    ) from None
+        raise
+    return code_points(texts)
 
 
 class _Tokens(NamedTuple):
-    """Tokens of all rows; `side` = which text of the row, -1 for special tokens. Places count in the row's texts."""
+    """Tokens of all rows; `sides` = which text of a row each of its tokens belongs to, -1 for special tokens.
+
+    Places count in the row's texts.
+    """
 
     ids: NDArray[np.int32]
     types: NDArray[np.int8]
-    side: NDArray[np.int8]
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
     offsets: NDArray[np.int64]
+    sides: Callable[[int], NDArray[np.int8]]
 
 
-def _read_out(encodings: list[Any], rows: list[tuple[Segment, ...]]) -> _Tokens:
-    offsets = _offsets(len(encoding) for encoding in encodings)
-    n = int(offsets[-1])
-
-    def column(name: str, dtype: type[np.signedinteger[Any]]) -> NDArray[Any]:
-        return np.fromiter(chain.from_iterable(getattr(encoding, name) for encoding in encodings), dtype, n)
-
-    places = chain.from_iterable(chain.from_iterable(encoding.offsets for encoding in encodings))
-    starts, ends = np.ascontiguousarray(np.fromiter(places, np.int64, 2 * n).reshape(n, 2).T)
-    sides = chain.from_iterable(encoding.sequence_ids for encoding in encodings)
-    side = np.fromiter(map({None: -1, 0: 0, 1: 1}.__getitem__, sides), np.int8, n)
-    length_of_first = np.fromiter((len(row[0].text) for row in rows), np.int64, len(rows))
-    shift = np.where(side == 1, np.repeat(length_of_first, np.diff(offsets)), 0)
-    starts, ends = np.where(side < 0, 0, starts + shift), np.where(side < 0, 0, ends + shift)
-    return _Tokens(column("ids", np.int32), column("type_ids", np.int8), side, starts, ends, offsets)
+_SIDE = {None: -1, 0: 0, 1: 1}
+"""The text that a token belongs to; -1 for special tokens."""
 
 
-def _characters(rows: list[tuple[Segment, ...]]) -> tuple[_Spans, NDArray[np.uint32], NDArray[np.int64]]:
-    """Spans of the selectable words, the texts of the rows as code points, and the row offsets of the texts."""
-    segments = [segment for row in rows for segment in row]
-    row_of_segment = _offsets(map(len, rows))
-    text = np.frombuffer("".join(segment.text for segment in segments).encode("utf-32-le"), "<u4")
-    ends_of_text = _offsets(len(segment.text) for segment in segments)
-    text_offsets = ends_of_text[row_of_segment]
-    base = ends_of_text[:-1] - np.repeat(text_offsets[:-1], np.diff(row_of_segment))
-    word_ends = _offsets(len(segment.starts) if segment.selectable else 0 for segment in segments)
-    shift = np.repeat(base, np.diff(word_ends))
-    none, chosen = np.zeros(0, np.int64), [segment for segment in segments if segment.selectable]
-    starts = np.concatenate([none, *(segment.starts for segment in chosen)]) + shift
-    ends = np.concatenate([none, *(segment.ends for segment in chosen)]) + shift
-    return (starts, ends, word_ends[row_of_segment]), text.astype(np.uint32, copy=False), text_offsets
+class _Reader:
+    """Runs a tokenizer and takes numbers out of its results, leaving out what it knows: each costs as much as aligning.
+
+    The template of a tokenizer gives the special tokens and the types of a single text, whatever the text is. `learn`
+    says whether there are so many texts that remembering words pays.
+    """
+
+    def __init__(self, backend: Any, *, learn: bool) -> None:
+        self._backend = backend
+        self._typed = any(backend.encode("a b").type_ids)
+        self._known = KnownWords.of(backend) if learn else None
+
+    def tokenize(self, text: _Text) -> WordTokens | list[Any]:
+        """The tokens of rows, or the tokenizer's own results."""
+        pairs = np.diff(text.row_texts) == 2
+        if self._known is not None and not pairs.any():
+            return self._known.tokens(text.texts)
+        at = zip(text.row_texts[:-1].tolist(), pairs.tolist(), strict=True)
+        texts = text.texts
+        rows = [(texts[first], texts[first + 1]) if pair else texts[first] for first, pair in at]
+        encodings: list[Any] = self._backend.encode_batch(rows)
+        return encodings
+
+    def read(self, made: WordTokens | list[Any], text: _Text) -> _Tokens:
+        """The tokens of rows."""
+        if isinstance(made, WordTokens):
+            return _Tokens(made.ids, np.zeros(len(made.ids), np.int8), made.starts, made.ends, made.offsets, made.sides)
+        return self._read(made, text)
+
+    def _read(self, encodings: list[Any], text: _Text) -> _Tokens:
+        offsets = offsets_of(map(len, encodings))
+        n = int(offsets[-1])
+        pairs = np.diff(text.row_texts) == 2
+        ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32, n)
+        types = np.zeros(n, np.int8)
+        if self._typed or pairs.any():
+            types = np.fromiter(chain.from_iterable(encoding.type_ids for encoding in encodings), np.int8, n)
+        places = chain.from_iterable(chain.from_iterable(encoding.offsets for encoding in encodings))
+        starts, ends = np.ascontiguousarray(np.fromiter(places, np.int64, 2 * n).reshape(n, 2).T)
+        if pairs.any():
+            sides = chain.from_iterable(encoding.sequence_ids for encoding in encodings)
+            side = np.fromiter(map(_SIDE.__getitem__, sides), np.int8, n)
+            length_of_first = np.fromiter((len(text.texts[i]) for i in text.row_texts[:-1].tolist()), np.int64)
+            shift = np.where(side == 1, np.repeat(length_of_first, np.diff(offsets)), 0)
+            starts, ends = np.where(side < 0, 0, starts + shift), np.where(side < 0, 0, ends + shift)
+        return _Tokens(
+            ids,
+            types,
+            starts,
+            ends,
+            offsets,
+            lambda row: np.array([_SIDE[n] for n in encodings[row].sequence_ids], np.int8),
+        )
 
 
-def _truncate(
-    rows: list[tuple[Segment, ...]], tokens: _Tokens, max_length: int
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _truncate(text: _Text, tokens: _Tokens, max_length: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which tokens stay, and how many in each row."""
     lengths = np.diff(tokens.offsets)
     keep = np.ones(len(tokens.ids), np.bool_)
     for i in np.flatnonzero(lengths > max_length).tolist():
-        side = tokens.side[tokens.offsets[i] : tokens.offsets[i + 1]]
-        places = [np.flatnonzero(side == text) for text in (0, 1)]
+        side = tokens.sides(i)
+        places = [np.flatnonzero(side == number) for number in (0, 1)]
         n_special = len(side) - len(places[0]) - len(places[1])
         if n_special >= max_length:
             raise ValueError(f"max_length is {max_length}, expected more than the {n_special} special tokens of a row")
-        fixed = {text for text, segment in enumerate(rows[i]) if not segment.selectable}
-        whole = fixed.pop() if len(fixed) == 1 and len(rows[i]) == 2 else None
+        selectable = text.selectable[text.row_texts[i] : text.row_texts[i + 1]].tolist()
+        whole = selectable.index(False) if sorted(selectable) == [False, True] else None
         sizes = _share(len(places[0]), len(places[1]), max_length - n_special, whole, max_length)
         for of_text, size in zip(places, sizes, strict=True):
             keep[tokens.offsets[i] + of_text[size:]] = False
@@ -309,21 +406,44 @@ def _cut_words(
     return had & ~has
 
 
-def _join(parts: list[Encoded]) -> Encoded:
-    columns: dict[str, NDArray[Any]] = {}
-    for field in fields(Encoded):
-        arrays = [getattr(part, field.name) for part in parts]
-        if field.name in {"row_offsets", "example_rows"}:
-            bases = _offsets(array[-1] for array in arrays)[:-1]
-            arrays = [arrays[0][:1], *(array[1:] + base for array, base in zip(arrays, bases, strict=True))]
-        columns[field.name] = np.concatenate(arrays)
-    return Encoded(**columns)
+class _Joined:
+    """Puts encoded parts one behind another: in memory if they are few, else each column in a file that is mapped."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._parts: list[Encoded] = []
+        self._bases = {"row_offsets": 0, "example_rows": 0}
+        self._files: dict[str, Any] = {}
+        self._types: dict[str, np.dtype[Any]] = {}
+
+    def add(self, part: Encoded) -> None:
+        """Adds a part."""
+        moved = {}
+        for name, base in self._bases.items():
+            offsets = getattr(part, name)
+            moved[name] = offsets + base if base == 0 else offsets[1:] + base
+            self._bases[name] += int(offsets[-1])
+        self._parts.append(replace(part, **moved))
+        if len(self._parts) == _PARTS_IN_MEMORY:
+            self._write()
+
+    def finish(self) -> Encoded:
+        """All parts as one."""
+        if not self._files:
+            names = [field.name for field in fields(Encoded)]
+            return Encoded(**{name: np.concatenate([getattr(part, name) for part in self._parts]) for name in names})
+        self._write()
+        return Encoded(**{name: np.frombuffer(mapped(file), self._types[name]) for name, file in self._files.items()})
+
+    def _write(self) -> None:
+        for field in fields(Encoded):
+            if field.name not in self._files:
+                self._files[field.name] = scratch_file(self._folder)
+                self._types[field.name] = getattr(self._parts[0], field.name).dtype
+            for part in self._parts:
+                getattr(part, field.name).tofile(self._files[field.name])
+        self._parts = []
 
 
 def _spans(encoded: Encoded) -> _Spans:
     return encoded.token_starts.astype(np.int64), encoded.token_ends.astype(np.int64), encoded.row_offsets
-
-
-def _offsets(lengths: Iterable[Any]) -> NDArray[np.int64]:
-    ends: NDArray[np.int64] = np.cumsum(np.fromiter(chain([0], lengths), np.int64))
-    return ends

@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from unirex.data.align import Encoded, encode
+from unirex.data.example_columns import SCHEMA
+from unirex.data.store import windows
 from unirex.disk.atomic import atomic_write
 from unirex.schema import Example
 
-VERSION = 1
+VERSION = 2
 VARIABLE = "UNIREX_CACHE"
 _log = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ def encode_cached(tokenizer: Any, examples: Sequence[Example], max_length: int, 
     path = folder / f"{key(tokenizer, examples, max_length)}.arrow"
     found = _read(path)
     if found is None:
-        found = encode(tokenizer, examples, max_length)
+        found = encode(tokenizer, examples, max_length, folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _write(found, path)
@@ -53,16 +56,18 @@ def encode_cached(tokenizer: Any, examples: Sequence[Example], max_length: int, 
 def key(tokenizer: Any, examples: Sequence[Example], max_length: int) -> str:
     """Digest of what an encoding depends on, 40 hex digits."""
     settings = f"{VERSION} {max_length} {len(examples)}".encode()
-    return _digest_of_parts(chain([settings, tokenizer.backend_tokenizer.to_str().encode()], _content(examples)))
+    columns = [name for name in SCHEMA.names if name not in {"label", "choice_label"}]
+    return _digest_of_parts(
+        chain([settings, tokenizer.backend_tokenizer.to_str().encode()], _content(examples, columns))
+    )
 
 
 def digest_of(examples: Sequence[Example]) -> str:
     """Digest of examples with their labels, 40 hex digits: any change of the data changes it."""
-    labels = (f"{example.label!r} {example.choice_labels!r}".encode() for example in examples)
-    return _digest_of_parts(chain(_content(examples), labels))
+    return _digest_of_parts(_content(examples, SCHEMA.names))
 
 
-def _digest_of_parts(parts: Iterable[bytes]) -> str:
+def _digest_of_parts(parts: Iterable[bytes | memoryview]) -> str:
     digest = hashlib.blake2b(digest_size=20)
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
@@ -70,19 +75,26 @@ def _digest_of_parts(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _content(examples: Iterable[Example]) -> Iterable[bytes]:
-    for example in examples:
-        yield example.id.encode("utf-8", "surrogatepass")
-        yield b"-" if example.gold is None else np.ascontiguousarray(example.gold).tobytes()
-        yield len(example.choices).to_bytes(8, "little")
-        for choice in example.choices:
-            yield choice.encode("utf-8", "surrogatepass")
-        yield len(example.segments).to_bytes(8, "little")
-        for segment in example.segments:
-            yield segment.text.encode("utf-8", "surrogatepass")
-            yield np.ascontiguousarray(segment.starts, dtype=np.int64).tobytes()
-            yield np.ascontiguousarray(segment.ends, dtype=np.int64).tobytes()
-            yield bytes([segment.selectable])
+def _content(examples: Sequence[Example], names: Sequence[str]) -> Iterable[bytes | memoryview]:
+    """The content of columns, the same however the examples lie in memory."""
+    for part in windows(examples):
+        for name in names:
+            values = part.batch[name]
+            yield np.packbits(values.is_valid().to_numpy(zero_copy_only=False)).tobytes()
+            if pa.types.is_large_list(values.type):
+                yield _lengths(values)
+                values = values.flatten()
+            if values.type == pa.large_binary():
+                yield _lengths(values)
+                yield b"".join(value for value in values.to_pylist() if value is not None)
+            else:
+                yield values.to_numpy().tobytes()
+
+
+def _lengths(values: pa.Array) -> bytes:
+    of_values = pc.binary_length if values.type == pa.large_binary() else pc.list_value_length
+    lengths: bytes = pc.fill_null(of_values(values), 0).to_numpy().tobytes()
+    return lengths
 
 
 def _write(encoded: Encoded, path: Path) -> None:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from unirex import _rust
 from unirex.data.align import Encoded, Links, link
+from unirex.data.example_columns import Columns, offsets_of
+from unirex.data.store import windows
 from unirex.schema import Example
 
 _T = TypeVar("_T", bound="Rows | ExtractorView | Batch")
@@ -165,7 +167,8 @@ class EncodedSet:
 
         A batch has at least one instance. Instances of equal length keep their order.
         """
-        widths = self.lengths[index] * self.n_choices
+        rows = self.encoded.example_rows[index][:, None] + np.arange(self.n_choices)
+        widths = (self.encoded.row_offsets[rows + 1] - self.encoded.row_offsets[rows]).max(1) * self.n_choices
         order = np.argsort(-widths, kind="stable")
         shares, start = [], 0
         while start < len(order):
@@ -228,20 +231,11 @@ def make_set(
     if len(np.unique(rows_each)) > 1:
         odd = int(np.flatnonzero(rows_each != rows_each[0])[0])
         raise ValueError(f"instance {examples[odd].id}: {rows_each[odd]} choices, expected {rows_each[0]} as before")
-    has_gold = np.array([example.gold is not None and example.n_words > 0 for example in examples], dtype=np.bool_)
-    words = [np.zeros(e.n_words, np.float32) if e.gold is None else e.gold for e in examples]
-    per_row = [words[i] for i in np.repeat(np.arange(len(examples)), rows_each).tolist()]
-    word_offsets = np.concatenate(([0], np.cumsum([len(values) for values in per_row], dtype=np.int64)))
+    token_gold, has_gold = _spread_gold(examples, encoded)
     return EncodedSet(
         examples=examples,
         encoded=encoded,
-        token_gold=_rust.words_to_tokens(
-            np.concatenate([np.zeros(0, np.float32), *per_row]),
-            word_offsets,
-            encoded.token_words,
-            encoded.row_offsets,
-            0.0,
-        ),
+        token_gold=token_gold,
         has_gold=has_gold,
         label_ids=label_ids,
         pad_id=pad_id,
@@ -249,6 +243,33 @@ def make_set(
         extractor_pad_id=extractor_pad_id,
         links=None if extractor is None else link(encoded, extractor),
     )
+
+
+def _spread_gold(examples: Sequence[Example], encoded: Encoded) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The rationale of each example at its tokens, 0 where there is none, and which examples have one."""
+    token_gold = np.zeros(len(encoded.token_words), np.float32)
+    has_gold, start = [np.zeros(0, np.bool_)], 0
+    for part in windows(examples):
+        known = part.gold_known & (part.selectable_words > 0)
+        has_gold.append(known)
+        if known.any():
+            first_rows = encoded.example_rows[start : start + len(part) + 1]
+            rows = encoded.row_offsets[first_rows[0] : first_rows[-1] + 1]
+            tokens = slice(rows[0], rows[-1])
+            words = _row_words(part, np.repeat(np.arange(len(part)), np.diff(first_rows)))
+            token_gold[tokens] = _rust.words_to_tokens(*words, encoded.token_words[tokens], rows - rows[0], 0.0)
+        start += len(part)
+    return token_gold, np.concatenate(has_gold)
+
+
+def _row_words(part: Columns, of_row: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Gold of the words of each row, 0 where none is known, and the rows' offsets; row r is of example of_row[r]."""
+    n_words = part.selectable_words
+    words = np.zeros(n_words.sum(), np.float32)
+    words[np.repeat(part.gold_known, n_words)] = part.flat(part.gold)
+    offsets = offsets_of(n_words[of_row])
+    shift = np.repeat(offsets_of(n_words)[of_row] - offsets[:-1], n_words[of_row])
+    return words[shift + np.arange(offsets[-1])], offsets
 
 
 def _places(

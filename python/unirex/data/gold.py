@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 
 from unirex.data.errors import DataError, shown
 from unirex.data.record import split_words
+from unirex.data.store import ExampleStore, windows
 from unirex.disk.untrusted import read_json
-from unirex.schema import Example, Segment
+from unirex.schema import Segment
 
 GoldFormat = Literal["mask", "indices", "char_spans", "marked"]
 Vote = Literal["majority", "any", "all", "soft"]
@@ -135,21 +135,25 @@ def cell_list(cell: object) -> list[object]:
     return cell
 
 
-def keep_gold_share(examples: Sequence[Example], share: float, *, seed: int) -> list[Example]:
+def keep_gold_share(examples: ExampleStore, share: float, *, seed: int) -> ExampleStore:
     """The examples; of those with gold only a share keeps it: a seeded sample of each class, at least one of each.
 
     A larger share with the same seed includes the sample of a smaller one. Shares of a class round half to even.
     """
-    by_label: dict[str | None, list[int]] = {}
-    for index, example in enumerate(examples):
-        if example.gold is not None:
-            by_label.setdefault(example.label, []).append(index)
+    by_label: dict[str | None, list[NDArray[np.int64]]] = {}
+    start = 0
+    for part in windows(examples):
+        labels = np.array(part.texts_of("label"), dtype=object)
+        for label in dict.fromkeys(labels[part.gold_known].tolist()):
+            members = start + np.flatnonzero(part.gold_known & (labels == label))
+            by_label.setdefault(label, []).append(members)
+        start += len(part)
     rng = np.random.default_rng(seed)
-    kept: set[int] = set()
-    for members in by_label.values():
-        order = rng.permutation(members).tolist()
-        kept.update(order[: max(1, round(share * len(order)))])
-    return [example if index in kept else replace(example, gold=None) for index, example in enumerate(examples)]
+    lost = np.ones(len(examples), np.bool_)
+    for parts in by_label.values():
+        order = rng.permutation(np.concatenate(parts))
+        lost[order[: max(1, round(share * len(order)))]] = False
+    return examples.without_gold(lost)
 
 
 def _mask(values: Sequence[object], n_words: int) -> NDArray[np.float32]:

@@ -1,12 +1,13 @@
 """An instance as a reader found it, and the example made of it: how its query, choices and label are used."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from unirex.data.errors import DataError, wrong
@@ -40,6 +41,19 @@ class Record:
     query: str | None = None
     gold: NDArray[np.float32] | None = None
     choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Records:
+    """Records that follow one another.
+
+    Attributes:
+        batch: all of them as columns (`example_columns.SCHEMA`), if they could be read at once; labels as in the file.
+        one_by_one: reads them one after another, and finds what is wrong with them.
+    """
+
+    batch: pa.RecordBatch | None
+    one_by_one: Callable[[], Iterator[Record]]
 
 
 def split_words(text: str, *, selectable: bool = True, word: re.Pattern[str] = re.compile(r"\S+")) -> Segment:

@@ -3,11 +3,12 @@
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,12 +16,67 @@ import pyarrow.parquet as pq
 from unirex.data.errors import DataError, wrong
 from unirex.disk.untrusted import read_json
 
+_T = TypeVar("_T")
 Row = tuple[str, Mapping[str, Any]]
 """The place of a row, and its fields."""
 
 LONGEST_CELL = 2**31 - 1
 _DELIMITERS = ",\t;|"
-PARQUET_ROWS = 1024
+BLOCK_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Rows of a file or data set that follow one another.
+
+    Attributes:
+        prefix: the place of a row without its number.
+        numbers: of the rows (lines, for JSONL).
+        columns: cells by column; None where the rows may have different fields.
+        rows: the fields of each row, where `columns` is None.
+    """
+
+    prefix: str
+    numbers: Sequence[int]
+    columns: Mapping[str, Sequence[Any]] | None
+    rows: Sequence[Mapping[str, Any]] = ()
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The columns that any row has."""
+        return self.columns if self.columns is not None else dict.fromkeys(chain.from_iterable(self.rows))
+
+    def row(self, index: int) -> Row:
+        """The place and the fields of a row."""
+        cells = self.rows[index] if self.columns is None else {name: c[index] for name, c in self.columns.items()}
+        return f"{self.prefix}{self.numbers[index]}", cells
+
+    def cells(self, name: str) -> Sequence[Any]:
+        """The cells of a column, or of a field inside a column, as `cell`."""
+        if self.columns is not None and name in self.columns:
+            return self.columns[name]
+        return [cell(self.row(index)[1], name) for index in range(len(self))]
+
+    def part(self, first: int, last: int) -> "Block":
+        """The rows from `first` to before `last`."""
+        columns = None if self.columns is None else {name: cells[first:last] for name, cells in self.columns.items()}
+        return Block(self.prefix, self.numbers[first:last], columns, self.rows[first:last])
+
+
+def cell(row: Mapping[str, Any], column: str) -> Any:
+    """The value of a column, or of a field inside it; None if the row has no such field.
+
+    >>> cell({"choices": {"text": ["yes", "no"]}}, "choices.text")
+    ['yes', 'no']
+    """
+    if column in row:
+        return row[column]
+    head, _, rest = column.partition(".")
+    inner = row.get(head)
+    return cell(inner, rest) if rest and isinstance(inner, dict) else None
 
 
 def stream_rows(path: str | Path) -> Iterator[Row]:
@@ -32,14 +88,18 @@ def stream_rows(path: str | Path) -> Iterator[Row]:
         DataError: at once if there is no such file or its format is unknown; while reading, with the place.
     """
     file = Path(path)
-    reader = FORMATS.get(file.suffix.lower())
-    if reader is None:
+    if file.suffix.lower() not in FORMATS:
         raise DataError(f"{path}: the file's name ends in {file.suffix!r}, expected one of {', '.join(FORMATS)}")
     if file.is_dir():
         raise DataError(f"{path}: is a folder, expected a file")
     if not file.exists():
         raise DataError(f"{path}: no such file")
-    return reader(file)
+    return (block.row(index) for block in stream_blocks(file) for index in range(len(block)))
+
+
+def stream_blocks(path: Path) -> Iterator[Block]:
+    """The rows of `stream_rows`, many at a time. Those before a fault come before it is raised."""
+    return FORMATS[path.suffix.lower()](path)
 
 
 def decode(where: str, content: bytes) -> str:
@@ -106,7 +166,32 @@ def _object(where: str, name: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def _json(path: Path) -> Iterator[Row]:
+def _grouped(rows: Iterator[tuple[int, _T]], make: Callable[[list[int], list[_T]], Block]) -> Iterator[Block]:
+    """Numbered rows in blocks."""
+    numbers: list[int] = []
+    group: list[_T] = []
+    try:
+        for number, row in rows:
+            numbers.append(number)
+            group.append(row)
+            if len(group) == BLOCK_ROWS:
+                yield make(numbers, group)
+                numbers, group = [], []
+    except DataError:
+        if group:
+            yield make(numbers, group)
+        raise
+    if group:
+        yield make(numbers, group)
+
+
+def _jsonl(path: Path) -> Iterator[Block]:
+    prefix = f"{path}:"
+    rows = ((int(where.removeprefix(prefix)), row) for where, row in json_lines(path))
+    return _grouped(rows, lambda numbers, group: Block(prefix, numbers, None, group))
+
+
+def _json(path: Path) -> Iterator[Block]:
     """A file that is a list of objects, or an object with one such list in it."""
     content = parse_json(str(path), read_text(path))
     if isinstance(content, dict):
@@ -116,33 +201,27 @@ def _json(path: Path) -> Iterator[Row]:
         raise wrong(
             str(path), "the file", content, "a list of objects (or JSON lines under a name that ends in .jsonl)"
         )
-    for number, row in enumerate(content, start=1):
-        where = f"{path}: row {number}"
-        yield where, _object(where, "the row", row)
+    prefix = f"{path}: row "
+    rows = ((number, _object(f"{prefix}{number}", "the row", row)) for number, row in enumerate(content, start=1))
+    yield from _grouped(rows, lambda numbers, group: Block(prefix, numbers, None, group))
 
 
-def _csv(path: Path) -> Iterator[Row]:
+def _csv(path: Path) -> Iterator[Block]:
     before = csv.field_size_limit(LONGEST_CELL)
-    number = 0
     try:
         with reading(path), path.open(encoding="utf-8-sig", newline="") as lines:
-            first = next((line for line in lines if line.strip()), "")
-            delimiter = _delimiter(path, first)
-            rows = (row for row in csv.reader(chain([first], lines), delimiter=delimiter, strict=True) if row)
-            header = next(rows, [])
+            first = _first_line(path, lines)
+            cells = csv.reader(chain([first], lines), delimiter=_delimiter(path, first), strict=True)
+            rows = _numbered(path, (row for row in cells if row))
+            _, header = next(rows, (0, []))
             if len(set(header)) < len(header):
                 twice = next(name for name in header if header.count(name) > 1)
                 raise DataError(f"{path}: the header has the column {twice!r} twice, expected it once")
-            for number, cells in enumerate(rows, start=1):
-                if len(cells) != len(header):
-                    raise DataError(
-                        f"{path}: row {number}: {len(cells)} cells, expected {len(header)} as in the header"
-                    )
-                yield f"{path}: row {number}", dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{path}: row {number + 1}: {error}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: after row {number}: byte {error.object[error.start]:#04x}, expected UTF-8") from None
+
+            def make(numbers: list[int], group: list[list[str]]) -> Block:
+                return Block(f"{path}: row ", numbers, dict(zip(header, zip(*group, strict=True), strict=True)))
+
+            yield from _grouped(rows, make)
     finally:
         csv.field_size_limit(before)
 
@@ -163,23 +242,54 @@ def _delimiter(path: Path, header: str) -> str:
     return max(found, key=outside.count, default=",")
 
 
-def _parquet(path: Path) -> Iterator[Row]:
-    number = 0
+def _first_line(path: Path, lines: Iterable[str]) -> str:
+    """The first line that is not blank."""
+    try:
+        return next((line for line in lines if line.strip()), "")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: after row 0: byte {error.object[error.start]:#04x}, expected UTF-8") from None
+
+
+def _numbered(path: Path, rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    """The header as number 0 and the rows from 1 on, all of the same length."""
+    number, width = -1, None
+    try:
+        for number, cells in enumerate(rows):
+            width = len(cells) if width is None else width
+            if len(cells) != width:
+                raise DataError(f"{path}: row {number}: {len(cells)} cells, expected {width} as in the header")
+            yield number, cells
+    except csv.Error as error:
+        raise DataError(f"{path}: row {number + 1}: {error}") from None
+    except UnicodeDecodeError as error:
+        row = max(0, number)
+        raise DataError(f"{path}: after row {row}: byte {error.object[error.start]:#04x}, expected UTF-8") from None
+
+
+def _parquet(path: Path) -> Iterator[Block]:
+    number = 1
     try:
         with reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(batch_size=PARQUET_ROWS):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{path}: row {number}", row
+            for batch in file.iter_batches(batch_size=BLOCK_ROWS):
+                columns = {
+                    name: column.to_pylist() for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                }
+                yield Block(f"{path}: row ", range(number, number + batch.num_rows), columns)
+                number += batch.num_rows
     except pa.ArrowException as error:
-        raise DataError(f"{path}: {' '.join(str(error).split())[:200]}") from None
+        raise damaged(path, error) from None
 
 
-FORMATS: dict[str, Callable[[Path], Iterator[Row]]] = {
+def damaged(path: Path, error: pa.ArrowException) -> DataError:
+    """The error for a file that Arrow cannot read."""
+    return DataError(f"{path}: {' '.join(str(error).split())[:200]}")
+
+
+FORMATS: dict[str, Callable[[Path], Iterator[Block]]] = {
     ".csv": _csv,
     ".tsv": _csv,
     ".json": _json,
-    ".jsonl": json_lines,
-    ".ndjson": json_lines,
+    ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
     ".parquet": _parquet,
 }

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
+from unirex.data.cache import cache_folder
 from unirex.data.eraser import EraserConfig, read_eraser
 from unirex.data.errors import DataError
 from unirex.data.gold import keep_gold_share
-from unirex.data.hub import HubConfig, read_hub
-from unirex.data.record import OtherLabels, QueryUse, Record, known_label, to_example
+from unirex.data.hub import read_hub
+from unirex.data.mapping import HubConfig
+from unirex.data.reading import Labeling, read_examples
+from unirex.data.record import OtherLabels, QueryUse, Record, Records
 from unirex.data.splitting import HELD_OUT, Split, Splits, split_examples
-from unirex.data.tables import parsed_once
+from unirex.data.store import ExampleStore, has_choices, windows
+from unirex.data.tables import counted_once
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.plugins import Registry
 from unirex.schema import Example
@@ -95,7 +99,7 @@ class DataConfig:
         return self.name or (Path(self.path).stem if self.path else self.source)
 
 
-def load_split(config: DataConfig, split: Split) -> list[Example]:
+def load_split(config: DataConfig, split: Split) -> ExampleStore:
     """The examples of one split, in file order. A val or test split that the source lacks is empty.
 
     A label that `config.labels` does not name is an error. Where `labels` is not set, those of the training split can
@@ -113,29 +117,39 @@ def load_splits(config: DataConfig) -> Splits:
     These are drawn from the training split with `config.seed`, by class and by having gold (`split_examples`), before
     `limit` and `gold_share` count.
     """
-    with parsed_once():
+    with counted_once():
         train = _read(config, "train")
         labels = label_names(config, train)
-        known = config if any(example.choices for example in train) else replace(config, labels=labels)
-        found: dict[Split, list[Example]] = {"train": train, "val": _read(known, "val"), "test": _read(known, "test")}
-    lacking = [] if found["val"] else [split for split in HELD_OUT if not found[split]]
+        known = config if has_choices(train) else replace(config, labels=labels)
+        found: dict[Split, ExampleStore] = {"train": train, "val": _read(known, "val"), "test": _read(known, "test")}
+    lacking: list[Split] = [] if found["val"] else [split for split in HELD_OUT if not found[split]]
     if lacking:
         found |= split_examples(train, {split: HELD_OUT[split] for split in lacking}, seed=config.seed)
     return Splits(
-        **{split: _reduced(examples, config, split) for split, examples in found.items()},
+        train=_reduced(found["train"], config, "train"),
+        val=_reduced(found["val"], config, "val"),
+        test=_reduced(found["test"], config, "test"),
         labels=labels,
         drawn=tuple(lacking),
     )
 
 
-def _read(config: DataConfig, split: Split) -> list[Example]:
-    examples = _examples(READERS.find(config.source)(config, split), config)
+def _read(config: DataConfig, split: Split) -> ExampleStore:
+    reader = READERS.find(config.source)
+    labeling = Labeling(
+        query=config.query,
+        separator=config.choices,
+        labels=config.labels,
+        rename=config.rename_labels,
+        others=config.other_labels,
+    )
+    examples = read_examples(lambda: reader(config, split), labeling, config.source, cache_folder(config.cache))
     if split == "train" and not examples:
         raise DataError(f"{config.path or config.source}: the training split is empty, expected at least one instance")
     return examples
 
 
-def _reduced(examples: list[Example], config: DataConfig, split: Split) -> list[Example]:
+def _reduced(examples: ExampleStore, config: DataConfig, split: Split) -> ExampleStore:
     """What `limit` and `gold_share` leave of a split."""
     examples = sample(examples, config.limit, seed=config.seed)
     if split == "train" and config.gold_share < 1:
@@ -143,12 +157,11 @@ def _reduced(examples: list[Example], config: DataConfig, split: Split) -> list[
     return examples
 
 
-def sample(examples: list[Example], limit: int | None, *, seed: int) -> list[Example]:
+def sample(examples: ExampleStore, limit: int | None, *, seed: int) -> ExampleStore:
     """At most `limit` examples in their order, a seeded draw without replacement; None = all of them."""
     if limit is None or limit >= len(examples):
         return examples
-    chosen = np.random.default_rng(seed).permutation(len(examples))[:limit]
-    return [examples[index] for index in np.sort(chosen).tolist()]
+    return examples.take(np.sort(np.random.default_rng(seed).permutation(len(examples))[:limit]))
 
 
 def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]:
@@ -158,8 +171,12 @@ def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]
     """
     names = config.labels
     if names is None:
-        longest = max((example.choice_labels for example in train), key=len, default=())
-        names = longest or tuple(sorted({example.label for example in train if example.label is not None}))
+        longest: Sequence[str] = ()
+        found: set[str | None] = set()
+        for part in windows(train):
+            longest = max([longest, *part.texts_of("choice_label")], key=len)
+            found.update(part.texts_of("label"))
+        names = tuple(longest or sorted(name for name in found if name is not None))
     where = config.path or config.source
     if len(names) < 2:
         raise DataError(f"{where}: the training labels are {list(names)}, expected two or more classes")
@@ -178,12 +195,12 @@ def _read_eraser(config: DataConfig, split: Split) -> Iterable[Record]:
     return read_eraser(config.path, split, query=config.query, config=config.eraser)
 
 
-def _read_hub(config: DataConfig, split: Split) -> Iterable[Record]:
+def _read_hub(config: DataConfig, split: Split) -> Iterable[Records]:
     assert config.path is not None
     return read_hub(config.path, split, query=config.query, config=config.hub)
 
 
-Reader = Callable[[DataConfig, Split], Iterable[Record | Example]]
+Reader = Callable[[DataConfig, Split], Iterable[Record | Records | Example]]
 """A reader of a data set: yields the instances of a split, and nothing if there is no such split."""
 
 READERS: Registry[Reader] = Registry(
@@ -193,34 +210,3 @@ READERS: Registry[Reader] = Registry(
     callable,
     "a function from a DataConfig and the name of a split to records",
 )
-
-
-def _from_record(record: Record, config: DataConfig) -> Example:
-    return to_example(
-        record,
-        query=config.query,
-        separator=config.choices,
-        labels=config.labels,
-        rename=config.rename_labels,
-        others=config.other_labels,
-    )
-
-
-def _relabeled(example: Example, config: DataConfig) -> Example:
-    """A ready example with its class as the configuration names it."""
-    if example.choices or example.label is None:
-        return example
-    label = config.rename_labels.get(example.label, example.label)
-    return replace(example, label=known_label(example.id, label, config.labels, config.other_labels))
-
-
-def _examples(found: Iterable[Record | Example], config: DataConfig) -> list[Example]:
-    first: dict[str, str] = {}
-    examples = []
-    for one in found:
-        where = one.where if isinstance(one, Record) else str(config.source)
-        if one.id in first:
-            raise DataError(f"{where}: id {one.id!r} is a duplicate, expected it once (first at {first[one.id]})")
-        first[one.id] = where
-        examples.append(_from_record(one, config) if isinstance(one, Record) else _relabeled(one, config))
-    return examples

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from unirex.data.store import ExampleStore, store_of, windows
 from unirex.schema import Example
 
 Split = Literal["train", "val", "test"]
@@ -24,16 +25,16 @@ class Splits:
         drawn: the splits that the data lack, drawn here from those of `train`.
     """
 
-    train: list[Example]
-    val: list[Example]
-    test: list[Example]
+    train: ExampleStore
+    val: ExampleStore
+    test: ExampleStore
     labels: tuple[str, ...]
     drawn: tuple[str, ...] = ()
 
 
 def split_examples(
     examples: Sequence[Example], shares: Mapping[Split, float] = HELD_OUT, *, seed: int = 0
-) -> dict[Split, list[Example]]:
+) -> dict[Split, ExampleStore]:
     """The examples by split: what `shares` names, and the rest as `train`; each split in the order given.
 
     Rows are drawn by groups of one class with gold, or without (a gold of zeros counts as gold). A split gets its share
@@ -52,19 +53,20 @@ def split_examples(
     if not all(share > 0 for share in shares.values()) or sum(shares.values()) >= 1:
         raise ValueError(f"shares are {dict(shares)}, expected each above 0 and their sum below 1")
     groups: dict[tuple[str | None, bool], list[int]] = {}
-    for index, example in enumerate(examples):
-        groups.setdefault((example.label, example.gold is not None), []).append(index)
+    start = 0
+    for part in windows(examples):
+        for index, group in enumerate(zip(part.texts_of("label"), part.gold_known.tolist(), strict=True), start=start):
+            groups.setdefault(group, []).append(index)
+        start += len(part)
     rng = np.random.default_rng(seed)
-    names: list[Split] = ["train"] * len(examples)
-    for group in groups.values():
-        drawn = rng.permutation(group).tolist()
+    splits: list[Split] = ["train", *shares]
+    chosen = np.zeros(len(examples), np.int8)
+    for members in groups.values():
+        drawn = rng.permutation(members)
         if len(drawn) > len(shares):
-            for name, share in shares.items():
-                taken = max(1, round(share * len(group)))
-                for index in drawn[:taken]:
-                    names[index] = name
+            for number, share in enumerate(shares.values(), start=1):
+                taken = max(1, round(share * len(members)))
+                chosen[drawn[:taken]] = number
                 drawn = drawn[taken:]
-    found: dict[Split, list[Example]] = {"train": [], **{split: [] for split in shares}}
-    for example, name in zip(examples, names, strict=True):
-        found[name].append(example)
-    return found
+    store = examples if isinstance(examples, ExampleStore) else store_of(examples)
+    return {split: store.take(np.flatnonzero(chosen == number)) for number, split in enumerate(splits)}

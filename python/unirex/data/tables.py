@@ -6,10 +6,10 @@ ids keep their zeros and a text `NA` stays a text) or, when empty, null.
 
 import glob
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,27 +17,53 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unirex.data.errors import DataError, shown
-from unirex.data.rows import FORMATS, Row, parse_json, read_text, stream_rows
+from unirex.data.mapping import ClassNames
+from unirex.data.rows import BLOCK_ROWS, FORMATS, Block, damaged, parse_json, read_text, stream_blocks, stream_rows
 from unirex.disk.untrusted import read_json
 from unirex.extras import install
 
 if TYPE_CHECKING:
     import datasets
 
-ClassNames = Mapping[str, tuple[str, ...]]
-_PARSED: ContextVar[dict[Path, "Table"] | None] = ContextVar("_PARSED", default=None)
+_COUNTED: ContextVar[dict[Path, int] | None] = ContextVar("_COUNTED", default=None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Rows and where each stands; the columns that any row has; the class names of columns that hold class numbers."""
+    """Rows that are read when they are asked for, and the class names of columns that hold class numbers.
 
-    rows: list[Row]
-    columns: tuple[str, ...]
+    Attributes:
+        blocks: reads all rows, from the first on.
+        count: the number of rows, where it is known without reading them.
+    """
+
+    blocks: Callable[[], Iterator[Block]]
     class_names: ClassNames = field(default_factory=dict)
+    count: Callable[[], int] | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks())) if self.count is None else self.count()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that any row has; reads all rows."""
+        return tuple(dict.fromkeys(name for block in self.blocks() for name in block.names))
+
+    def between(self, first: int, last: int | None) -> Iterator[Block]:
+        """The rows from `first` to before `last`; None = all that follow."""
+        start = 0
+        for block in self.blocks():
+            if last is not None and start >= last:
+                return
+            begin, end = max(0, first - start), len(block) if last is None else min(len(block), last - start)
+            if begin < end:
+                yield block if end - begin == len(block) else block.part(begin, end)
+            start += len(block)
 
 
-def read_table(path: str, names: Sequence[str], *, subset: str | None, revision: str | None) -> Table | None:
+def read_table(
+    path: str, names: Sequence[str], *, subset: str | None, revision: str | None, streaming: bool = False
+) -> Table | None:
     """The first of the splits `names` that there is, None where there is none.
 
     A file by itself, files by a pattern and a saved data set without splits are the split `train`.
@@ -53,26 +79,30 @@ def read_table(path: str, names: Sequence[str], *, subset: str | None, revision:
         return _files(files) if "train" in names else None
     if Path(path).suffix in FORMATS or Path(path).is_absolute() or path.startswith((".", "~")) or glob.has_magic(path):
         raise DataError(f"{path}: no such file or folder")
-    return _hub(path, names, subset, revision)
+    return _hub(path, names, subset, {"revision": revision} | ({"streaming": True} if streaming else {}))
 
 
 @contextmanager
-def parsed_once() -> Iterator[None]:
-    """Within, a file is parsed once, however many splits are parts of it; what was parsed is kept until the end."""
-    token = _PARSED.set({})
+def counted_once() -> Iterator[None]:
+    """Within, the rows of a file are counted once, however many splits are parts of it."""
+    token = _COUNTED.set({})
     try:
         yield
     finally:
-        _PARSED.reset(token)
+        _COUNTED.reset(token)
 
 
-def _parsed(path: Path) -> "Table":
-    kept = _PARSED.get()
-    if kept is None:
-        return _read(path)
-    if path not in kept:
-        kept[path] = _read(path)
-    return kept[path]
+def _rows_of(path: Path) -> int:
+    known = _COUNTED.get()
+    if known is None:
+        return _count(path)
+    if path not in known:
+        known[path] = _count(path)
+    return known[path]
+
+
+def _count(path: Path) -> int:
+    return sum(map(len, stream_blocks(path)))
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -84,10 +114,13 @@ def _matches(pattern: str) -> list[Path]:
 
 def _files(paths: Sequence[Path]) -> Table:
     """The rows of one or several files, one below the other."""
-    tables = [_parsed(path) for path in paths]
-    columns = dict.fromkeys(column for table in tables for column in table.columns)
-    class_names = {column: names for table in tables for column, names in table.class_names.items()}
-    return Table([row for table in tables for row in table.rows], tuple(columns), class_names)
+    class_names: dict[str, tuple[str, ...]] = {}
+    for path in paths:
+        stream_rows(path)  # refuses what is no file, or of no known format
+        class_names |= _class_names(path) if path.suffix.lower() == ".parquet" else {}
+    return Table(
+        lambda: (block for path in paths for block in _blocks(path)), class_names, lambda: sum(map(_rows_of, paths))
+    )
 
 
 def _folder(folder: Path, names: Sequence[str]) -> Table | None:
@@ -121,12 +154,13 @@ def _names_of_splits(path: Path) -> Sequence[str]:
     return names
 
 
-def _read(path: Path) -> Table:
-    rows = list(stream_rows(path))
-    if path.suffix.lower() in {".csv", ".tsv"}:
-        rows = [(where, {column: cell or None for column, cell in row.items()}) for where, row in rows]
-    columns = tuple(dict.fromkeys(column for _, row in rows for column in row))
-    return Table(rows, columns, _class_names(path) if path.suffix.lower() == ".parquet" else {})
+def _blocks(path: Path) -> Iterator[Block]:
+    for block in stream_blocks(path):
+        if path.suffix.lower() in {".csv", ".tsv"} and block.columns is not None:
+            columns = {name: [cell or None for cell in cells] for name, cells in block.columns.items()}
+            yield replace(block, columns=columns)
+        else:
+            yield block
 
 
 def _class_names(path: Path) -> ClassNames:
@@ -139,26 +173,36 @@ def _class_names(path: Path) -> ClassNames:
             for name, feature in features.items()
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
         }
+    except pa.ArrowException as error:
+        raise damaged(path, error) from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise DataError(f"{path}: the schema's entry 'huggingface' is not what the datasets library writes") from None
 
 
 def _saved(folder: Path) -> Table:
     """A data set that `save_to_disk` wrote."""
-    try:
+    with _readable(f"{folder}: not a saved data set", OSError, ValueError, pa.ArrowException):
         return _from_datasets(str(folder), _datasets(str(folder)).load_from_disk(str(folder)))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise DataError(f"{folder}: not a saved data set ({str(error).splitlines()[0]})") from None
 
 
-def _hub(path: str, names: Sequence[str], subset: str | None, revision: str | None) -> Table | None:
+def _hub(path: str, names: Sequence[str], subset: str | None, options: Mapping[str, Any]) -> Table | None:
     library = _datasets(path)
-    try:
-        splits = library.load_dataset(path, subset, revision=revision)
-    except (OSError, ValueError, RuntimeError, library.exceptions.DatasetsError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path}: not found locally or on the Hub ({reason})") from None
+    unreadable = (OSError, ValueError, RuntimeError, library.exceptions.DatasetsError)
+    with _readable(f"{path}: not found locally or on the Hub", *unreadable):
+        splits = library.load_dataset(path, subset, **options)
     return next((_from_datasets(f"{path}[{name}]", splits[name]) for name in names if name in splits), None)
+
+
+@contextmanager
+def _readable(message: str, *errors: type[Exception]) -> Iterator[None]:
+    """One line for what the `datasets` library raises."""
+    try:
+        yield
+    except DataError:
+        raise
+    except errors as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{message} ({reason})") from None
 
 
 def _datasets(path: str) -> Any:
@@ -169,7 +213,16 @@ def _datasets(path: str) -> Any:
     return datasets
 
 
-def _from_datasets(where: str, dataset: "datasets.Dataset") -> Table:
-    class_names = {name: tuple(f.names) for name, f in dataset.features.items() if hasattr(f, "int2str")}
-    rows = [(f"{where}: row {number}", row) for number, row in enumerate(dataset, start=1)]
-    return Table(rows, tuple(dataset.column_names), class_names)
+def _from_datasets(where: str, dataset: "datasets.Dataset | datasets.IterableDataset") -> Table:
+    features = dataset.features or {}  # a stream may not know them
+    class_names = {name: tuple(f.names) for name, f in features.items() if hasattr(f, "int2str")}
+
+    def blocks() -> Iterator[Block]:
+        first = 1
+        with _readable(f"{where}: cannot be read", OSError, ValueError, pa.ArrowException):
+            for columns in dataset.iter(batch_size=BLOCK_ROWS):
+                n_rows = max(map(len, columns.values()), default=0)
+                yield Block(f"{where}: row ", range(first, first + n_rows), columns)
+                first += n_rows
+
+    return Table(blocks, class_names, (lambda: len(dataset)) if hasattr(dataset, "__len__") else None)

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from unirex.data.cache import encode_cached
 from unirex.data.collate import EncodedSet, FillTokens, make_set
+from unirex.data.store import windows
 from unirex.data.tokenization import load_tokenizer
 from unirex.schema import Example
 
 OWN_TOKENIZER = "extractor_tokenizer"
+_NOT_NAMED = -2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ class Tools:
         return make_set(
             examples,
             encode_cached(self.tokenizer, examples, self.max_length, self.cache),
-            np.array([_label_id(example, labels) for example in examples], dtype=np.int64),
+            label_ids(examples, labels),
             self.tokenizer.pad_token_id,
             extractor=None if own is None else encode_cached(own, examples, self.max_length, self.cache),
             extractor_pad_id=0 if own is None else own.pad_token_id,
@@ -56,10 +59,26 @@ def own_tokenizer(folder: str) -> PreTrainedTokenizerFast:
     return load_tokenizer(str(Path(folder) / OWN_TOKENIZER))
 
 
-def _label_id(example: Example, labels: Sequence[str]) -> int:
-    names = example.choice_labels or labels
-    if example.label is None:
+def label_ids(examples: Sequence[Example], labels: Sequence[str]) -> NDArray[np.int64]:
+    """The place of each example's label among `labels`, or among the names of its choices; -1 = unknown."""
+    found = [np.zeros(0, np.int64)]
+    for part in windows(examples):
+        own = part.texts_of("label")
+        if part.lengths("choice_label").any():
+            choices = part.texts_of("choice_label")
+            places = [_place(label, names or labels) for label, names in zip(own, choices, strict=True)]
+        else:
+            known = {label: _place(label, labels) for label in set(own)}
+            places = [known[label] for label in own]
+        found.append(np.array(places, np.int64))
+        for row in np.flatnonzero(found[-1] == _NOT_NAMED)[:1].tolist():
+            example = part.example(row)
+            expected = ", ".join(example.choice_labels or labels)
+            raise ValueError(f"instance {example.id}: label is {example.label!r}, expected one of {expected}")
+    return np.concatenate(found)
+
+
+def _place(label: str | None, names: Sequence[str]) -> int:
+    if label is None:
         return -1
-    if example.label not in names:
-        raise ValueError(f"instance {example.id}: label is {example.label!r}, expected one of {', '.join(names)}")
-    return list(names).index(example.label)
+    return names.index(label) if label in names else _NOT_NAMED

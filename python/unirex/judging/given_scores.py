@@ -21,7 +21,7 @@ Spans = NDArray[np.int64]
 _COLUMNS = ("id", "scores", "words", "spans")
 
 
-def read_scores(path: str, examples: list[Example]) -> dict[str, NDArray[np.float32]]:
+def read_scores(path: str, examples: Sequence[Example]) -> dict[str, NDArray[np.float32]]:
     """Word scores by instance id from a Parquet, JSONL or CSV file with the fields `id` and `scores`.
 
     Every instance needs one finite score per word; null stands for a word that the explaining model never saw and

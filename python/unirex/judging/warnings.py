@@ -1,11 +1,14 @@
 """What is wrong with data or with a judged model though nothing fails, in words that say what to do."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from unirex.data.example_columns import offsets_of
+from unirex.data.store import windows
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import RunFolder
 from unirex.judging.collapse import collapse_signs
@@ -32,35 +35,48 @@ def data_warnings(splits: Mapping[str, Sequence[Example]], labels: Sequence[str]
     """
     present = {name: split for name, split in splits.items() if split}
     found = [one for name, split in present.items() for one in _classes(name, split, labels)]
-    gold = {name: [e.gold for e in split if e.gold is not None] for name, split in present.items()}
-    if not any(gold.values()):
+    gold = {name: _gold(split) for name, split in present.items()}
+    if not any(known for known, _ in gold.values()):
         return [
             *found,
             "no row has gold, so that plausibility is neither trained nor measured: if people marked words, "
             "name their column (data.hub.gold), else ignore this",
         ]
-    for name, marked in gold.items():
+    for name, (known, empty) in gold.items():
         lost = "plausibility is not trained" if name == "train" else "auprc and token_f1 are undefined there"
-        if not marked:
+        if not known:
             found.append(f"{name} has no gold: {lost}; annotate some of its rows, or let unirex draw the splits")
             continue
-        empty = sum(not one.any() for one in marked)
-        if empty >= _EMPTY * len(marked):
+        if empty >= _EMPTY * known:
             found.append(
-                f"{name}: in {empty} of {len(marked)} rows with gold no word is marked, which says that nothing in "
+                f"{name}: in {empty} of {known} rows with gold no word is marked, which says that nothing in "
                 "them is a reason; if nobody annotated them, their gold must be null (an empty cell of its own column)"
             )
     return found
 
 
+def _gold(split: Sequence[Example]) -> tuple[int, int]:
+    """How many rows have gold, and how many of these have no marked word."""
+    known = empty = 0
+    for part in windows(split):
+        offsets = part.gold[1]
+        marked = np.diff(offsets_of(part.flat(part.gold) != 0)[offsets - offsets[0]])
+        known += int(part.gold_known.sum())
+        empty += int((part.gold_known & (marked == 0)).sum())
+    return known, empty
+
+
 def _classes(name: str, split: Sequence[Example], labels: Sequence[str]) -> list[str]:
-    known = [example.label for example in split if example.label is not None and not example.choices]
-    if not known or len(set(known)) > 1:
+    known: Counter[str] = Counter()
+    for part in windows(split):
+        answers = zip(part.texts_of("label"), part.lengths("choice").tolist(), strict=True)
+        known.update(label for label, choices in answers if label is not None and not choices)
+    if len(known) != 1:
         return []
+    ((label, count),) = known.items()
     so = "a model can only learn that one" if name == "train" else "a score there says little"
     return [
-        f"{name}: all {len(known)} labels are {known[0]!r} of the classes {', '.join(labels)}: {so}; "
-        "add rows of the others"
+        f"{name}: all {count} labels are {label!r} of the classes {', '.join(labels)}: {so}; add rows of the others"
     ]
 
 

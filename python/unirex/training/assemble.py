@@ -10,8 +10,10 @@ from transformers import AutoConfig
 from unirex.config.checks import check_best_class, check_class_weights
 from unirex.config.run import ModelConfig, RunConfig
 from unirex.data.cache import cache_folder
+from unirex.data.example_columns import offsets_of
 from unirex.data.source import DataConfig, load_splits
 from unirex.data.splitting import Splits
+from unirex.data.store import has_choices, windows
 from unirex.data.tokenization import build_tokenizer, load_tokenizer
 from unirex.data.tools import Tools
 from unirex.encoder.families import LONGEST, check_family, longest_row, shape_of, usual_pooling
@@ -52,26 +54,31 @@ def assemble(config: RunConfig, hooks: Hooks | None = None) -> Assembly:
 def labeled_splits(config: DataConfig) -> Splits:
     """All splits of a data set; every training instance must have a label."""
     splits = load_splits(config)
-    for example in splits.train:
-        if example.label is None:
-            expected = ", ".join(splits.labels)
-            raise ValueError(f"instance {example.id}: label is missing, expected one of {expected} in training")
+    for part in windows(splits.train):
+        if part.batch["label"].null_count:
+            name, expected = part.texts_of("id")[part.texts_of("label").index(None)], ", ".join(splits.labels)
+            raise ValueError(f"instance {name}: label is missing, expected one of {expected} in training")
     return splits
 
 
 def gold_fraction(examples: Sequence[Example]) -> float:
     """Mean share of marked words over the instances with gold: the f* of hard rationales; 0.2 where there is none."""
-    shares = [float((e.gold > 0.5).mean()) for e in examples if e.gold is not None and len(e.gold)]
-    mean = float(np.mean(shares)) if shares else 0.2
+    shares = [np.zeros(0)]
+    for part in windows(examples):
+        values, offsets = part.gold
+        some = part.gold_known & (np.diff(offsets) > 0)
+        marked = offsets_of(values[offsets[0] : offsets[-1]] > 0.5)[offsets - offsets[0]]
+        shares.append(np.diff(marked)[some] / np.diff(offsets)[some])
+    known = np.concatenate(shares)
+    mean = float(np.mean(known)) if len(known) else 0.2
     return mean if mean > 0 else 0.2
 
 
 def make_tools(config: ModelConfig, train: Sequence[Example]) -> Tools:
     """Tokenizers of the backbones, or one built from the training set for a random encoder."""
     if config.backbone is None:
-        texts = (segment.text for example in train for segment in example.segments)
-        choices = (choice for example in train for choice in example.choices)
-        tokenizer = build_tokenizer([*texts, *choices], size=config.random.vocabulary)
+        texts = (text for part in windows(train) for name in ("text", "choice") for text in part.flat_texts(name))
+        tokenizer = build_tokenizer(texts, size=config.random.vocabulary)
     else:
         tokenizer = load_tokenizer(find_model(config.backbone))
     own = None if config.extractor_backbone is None else load_tokenizer(find_model(config.extractor_backbone))
@@ -96,7 +103,7 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
     longest = longest_row(AutoConfig.for_model(**backbone))
     if longest is not None and tools.max_length > longest:
         raise ValueError(f"model.max_length is {tools.max_length}, expected at most {longest} for this backbone")
-    choice = any(example.choices for example in splits.train)
+    choice = has_choices(splits.train)
     settings = UnirexConfig(
         backbone=backbone,
         extractor=model.extractor or "shared",

@@ -10,6 +10,7 @@ import yaml
 from unirex._rust import __version__
 from unirex.config.identity import FREE
 from unirex.config.run import RunConfig, plain
+from unirex.data.store import count_gold
 from unirex.disk.atomic import atomic_write
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.training.assemble import Assembly
@@ -124,7 +125,7 @@ def _cell(metric: Metric) -> str:
 def _data(config: RunConfig, parts: Assembly) -> str:
     splits = parts.splits
     sizes = ", ".join(f"{len(getattr(splits, name))} {name}" for name in ("train", "val", "test"))
-    gold = sum(example.gold is not None for example in splits.train)
+    gold = count_gold(splits.train)
     made = " (made in code)" if config.data.source == "toy" else ""
     return (
         f"`{config.data.short_name}`{made}: {sizes}; {gold} training instances have a human rationale. "

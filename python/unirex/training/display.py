@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from unirex.data.collate import EncodedSet
+from unirex.data.store import count_gold
 from unirex.text import say
 from unirex.training.assemble import Assembly
 
@@ -104,7 +105,7 @@ def describe(parts: Assembly, train: EncodedSet, dev: EncodedSet, processes: int
     parameters = sum(p.numel() for p in parts.model.parameters())
     splits = parts.splits
     sizes = ", ".join(
-        f"{name} {len(split)} instances ({sum(e.gold is not None for e in split)} with gold)"
+        f"{name} {len(split)} instances ({count_gold(split)} with gold)"
         for name, split in (("train", splits.train), ("val", splits.val), ("test", splits.test))
     )
     drawn = f"{' and '.join(splits.drawn)} drawn from the data by class and gold (data.seed); " if splits.drawn else ""

@@ -98,7 +98,7 @@ class Training:
         steps = len(epoch_batches(data.lengths, config, seed, 0, data.has_gold))
         self.total_epochs = config.epochs or epochs_for(steps)
         self.total_steps = self.total_epochs * steps
-        self.watch = Watch(accelerator, [example.id for example in data.examples], run)
+        self.watch = Watch(accelerator, data.examples, run)
         self.digests: Mapping[str, str] = {}
         self.hooks = Hooks()
         self.interval = Interval()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unirex.disk.log import append_log
+from unirex.schema import Example
 
 SHOWN = 8
 """Most ids of a batch in the message; the log gets all."""
@@ -36,9 +37,9 @@ class Watch:
     first bad step, and no checkpoint is written after that step.
     """
 
-    def __init__(self, accelerator: Accelerator, ids: Sequence[str], run: Path) -> None:
+    def __init__(self, accelerator: Accelerator, examples: Sequence[Example], run: Path) -> None:
         self._accelerator = accelerator
-        self._ids = ids
+        self._examples = examples
         self._run = run
         self._waiting: list[_Step] = []
 
@@ -101,7 +102,7 @@ class Watch:
             raise
 
     def _fault(self, step: int, name: str, value: object, index: NDArray[np.int64]) -> FloatingPointError:
-        ids = [self._ids[i] for i in index.tolist()]
+        ids = [self._examples[i].id for i in index.tolist()]
         if self._accelerator.is_main_process:
             record = {"event": "not finite", "step": step, "what": name, "value": str(value), "ids": ids}
             append_log(self._run, record)
