@@ -115,3 +115,30 @@ def test_recipes_are_where_a_clone_has_them() -> None:
         pytest.skip("not a clone")
     assert (ROOT / "recipes").resolve() == PACKAGED.resolve()
     assert "data/sst" in names(ROOT / "recipes")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "taken"),
+    [
+        (["seed=1", "train.lr=2"], ["--seed=1", "--train.lr=2"]),
+        (["--output", "a=b"], ["--output", "a=b"]),
+        (["--output=x", "a.b=c"], ["--output=x", "--a.b=c"]),
+        (["./a=b", "x"], ["./a=b", "x"]),
+    ],
+)
+def test_a_bare_setting_is_an_option(arguments: list[str], taken: list[str]) -> None:
+    assert config_first(arguments) == taken
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("sst/slmfp", "slmfp: .*did you mean slm-fp"), ("nowhere/sst", "nowhere/sst: no such file")]
+)
+def test_a_part_that_is_no_recipe_is_named(name: str, said: str) -> None:
+    with pytest.raises(ValueError, match=f"--config {said}"):
+        config_first(["--config", name])
+
+
+def test_a_recipe_in_a_folder_is_no_composition() -> None:
+    assert [Path(word).name for word in config_first(["--config=data/sst", "--config=sst/slm-fp"])] == [
+        "sst.yaml", "sst.yaml", "slm-fp.yaml",
+    ]  # fmt: skip

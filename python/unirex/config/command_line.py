@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
-from unirex.config.recipes import find_recipe
+from unirex.config.recipes import find_recipes
 from unirex.config.repeated import take_includes
 from unirex.disk.untrusted import read_yaml
 from unirex.extras import missing
@@ -31,21 +31,25 @@ def expand(path: str | None, key: str) -> Any:
 def config_first(arguments: list[str]) -> list[str]:
     """The arguments with every `--config=FILE` in front; names of recipes become files, with those of `--include DIR`.
 
-    jsonargparse applies arguments from left to right, so that a file given last would override the command line.
+    jsonargparse applies arguments from left to right, so that a file given last would override the command line. A bare
+    `key=value` is taken for `--key=value`, unless an option without a value stands before it.
 
     Raises:
         ValueError: a file or recipe that is not there, or is no YAML.
 
-    >>> [Path(argument).name for argument in config_first(["--seed", "1", "--config", "sst"])]
-    ['sst.yaml', '--seed', '1']
+    >>> [Path(argument).name for argument in config_first(["seed=1", "--config", "sst/slm-fp"])]
+    ['sst.yaml', 'slm-fp.yaml', '--seed=1']
     """
     folders, arguments = take_includes(arguments)
-    front, rest = [], []
+    front: list[Path] = []
+    rest: list[str] = []
     iterator = iter(arguments)
     for argument in iterator:
         option, equals, value = argument.partition("=")
         if option == "--config" and (name := value if equals else next(iterator, "")):
-            front.append(find_recipe(name, folders))
+            front.extend(find_recipes(name, folders))
+        elif _SETTING.match(argument) and not _awaits_value(rest):
+            rest.append(f"--{argument}")
         else:
             rest.append(argument)
     for path in front:
@@ -53,10 +57,17 @@ def config_first(arguments: list[str]) -> list[str]:
     return [*(f"--config={path}" for path in front), *rest]
 
 
+_SETTING = re.compile(r"[A-Za-z]\w*(?:\.\w+)*=")
+
+
+def _awaits_value(before: list[str]) -> bool:
+    return bool(before) and before[-1].startswith("--") and "=" not in before[-1]
+
+
 def add_config(parser: ArgumentParser) -> None:
     """Adds `--config`, and for the help `--include`, which `config_first` takes."""
     add = parser.add_argument
-    add("--config", action="config", help="YAML file or name of a recipe; other arguments win, wherever they are")
+    add("--config", action="config", help="YAML file, or recipes by name (sst/slm-fp); other arguments win anywhere")
     add("--include", type=str, default=SUPPRESS, metavar="DIR", help="folder with recipes of your own")
     add_import(parser)
 

@@ -15,6 +15,7 @@ PARTS = ("", "data", "methods", "backbones")
 SUITES = ("", "suites")
 """The same for suites."""
 
+_MOST_PARTS = 5
 _NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*")
 
 
@@ -48,6 +49,27 @@ def find_recipe(
     known = [known for place in (*places, PACKAGED) for known in names(place, inside)]
     where = " and ".join(["the current folder", *map(str, places), "the recipes of unirex (unirex ls recipes)"])
     raise ValueError(f"{key} {name}: no such file or recipe{suggest(Path(name).stem, known)}; looked in {where}")
+
+
+def find_recipes(name: str, folders: Sequence[str] = ()) -> list[Path]:
+    """The file that is meant, or where there is none of this name, those of its parts between slashes.
+
+    Raises:
+        ValueError: as `find_recipe`, about the first part that is none.
+
+    >>> [path.stem for path in find_recipes("sst/slm-fp/minilm")]
+    ['sst', 'slm-fp', 'minilm']
+    """
+    try:
+        return [find_recipe(name, folders)]
+    except ValueError:
+        parts = name.split("/")
+        if not 1 < len(parts) <= _MOST_PARTS or not _NAME.fullmatch(name) or Path(name).is_dir():
+            raise
+        known = [known for place in (*map(Path, folders), PACKAGED) for known in names(place)]
+        if parts[0] not in known:  # a file's path, rather than parts
+            raise
+    return [find_recipe(part, folders) for part in parts]
 
 
 def names(folder: Path, inside: Iterable[str] = PARTS) -> list[str]:
