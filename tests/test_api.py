@@ -21,6 +21,7 @@ from unirex.api.tables import given
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.methods import METHODS
 from unirex.methods.joint import Joint, JointConfig
+from unirex.report.marks import STYLES
 
 DOCS = Path(__file__).parents[1] / "docs"
 SMALL: dict[str, Any] = {
@@ -81,8 +82,8 @@ def test_the_page_about_notebooks_is_followed(
     html = shown[0]._repr_html_()
     assert shown[0].label == "neg"
     assert {span.text for span in shown[0].rationale} & {"hollow", "a mess", "mess"}
-    assert "<b><u>" in html
-    assert "rgba(0,114,178" in html
+    assert STYLES.frame in html
+    assert "background:rgba(" in html
     config = yaml.safe_load((tmp_path / "runs/notebook/config.yaml").read_text())
     assert config["data"]["hub"]["gold_format"] == "marked"
     # Rows without splits: each is in one, which has its share.

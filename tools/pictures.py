@@ -24,7 +24,7 @@ from unirex.report import RunReport, build
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-ASKED = "a dull , lifeless film with one great scene"
+ASKED = "a warm , clever film with one dull scene"
 COLUMNS, LINES = 100, 44
 MARGIN = 12
 
@@ -46,10 +46,10 @@ SHOTS = (
     Shot("report", "one", height=760),
     Shot("rationale", "one", "#verdict .key", "#verdict .example", width=680, scale=2),
     Shot("classes", "one", "[aria-label='Metrics by predicted class']", width=900, scale=2),
-    Shot("two", "both", "#apart", width=1000),
+    Shot("two", "both", "#apart", width=1000, height=1300),
     Shot("phone", "one", width=390, height=844, scale=2, scheme="dark"),
-    Shot("terminal", "terminal", "pre", width=960),
-    Shot("notebook", "notebook", "body", width=640, scale=2),
+    Shot("terminal", "terminal", "pre", width=1500),
+    Shot("notebook", "notebook", "body > div", width=640, scale=2),
 )
 
 

@@ -18,6 +18,7 @@ from unirex.metrics.commands import cli
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
 TOY = ["--data.toy.n_train=24", "--data.toy.n_val=8", "--data.toy.n_test=6"]
 RUN = [
+    "--config=training/plain", "--config=slm-fp",
     *TOY, "--model.random.hidden_size=16", "--model.random.num_hidden_layers=1", "--model.random.num_attention_heads=2",
     "--model.random.intermediate_size=16", "--model.random.vocabulary=300", "--model.max_length=32",
     "--train.batch_size=8", "--train.epochs=1", "--train.log_every=1", "--train.lr=0.001",
@@ -54,7 +55,7 @@ def test_an_old_model_explains_as_it_did(tmp_path: Path) -> None:
 def test_an_old_run_is_gone_on_with(tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(GOLDEN, run)
-    assert train.main([f"--config={run / 'config.yaml'}", f"--output={run}", "--resume=true"]) == 0
+    assert train.main([*RUN, f"--output={run}", "--resume=true"]) == 0
     newest = checkpoint.latest(run)
     assert newest is not None
     assert newest.name == "step-00000003"
@@ -77,7 +78,7 @@ def test_a_later_checkpoint_and_model_are_refused(tmp_path: Path, capsys: pytest
     shutil.copytree(GOLDEN, run)
     manifest = run / "checkpoints" / "step-00000003" / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": 2}))
-    assert train.main([f"--config={run / 'config.yaml'}", f"--output={run}", "--resume=true"]) == 2
+    assert train.main([*RUN, f"--output={run}", "--resume=true"]) == 2
     assert f"{manifest}: version is 2, expected 1" in capsys.readouterr().err
     config = run / "model" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "checkpoint_version": 2}))
