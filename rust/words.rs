@@ -48,7 +48,9 @@ mod tests {
             let points: Vec<Vec<u32>> = texts.iter().map(|text| text.chars().map(u32::from).collect()).collect();
             let mut offsets = vec![0];
             offsets.extend(points.iter().scan(0, |end, text| { *end += text.len() as i64; Some(*end) }));
-            let found = split(&Ragged::new("texts", &points.concat(), &offsets).unwrap());
+            let values = points.concat();
+            let ragged = Ragged::new("texts", &values, &offsets).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let found = split(&ragged);
             for (row, text) in texts.iter().enumerate() {
                 let range = found.offsets[row] as usize..found.offsets[row + 1] as usize;
                 let characters: Vec<char> = text.chars().collect();

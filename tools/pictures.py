@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 from rich.console import Console
 from rich.text import Text
 
@@ -81,7 +81,7 @@ def take(page: Page, shot: Shot) -> bytes:
         raise SystemExit(f"{shot.name}: {shot.part} is not shown")
     x, y = max(0, first["x"] - MARGIN), first["y"] - 1
     width, height = first["width"] + 2 * MARGIN, last["y"] + last["height"] - y - 1
-    clip = {"x": x, "y": y, "width": min(shot.width, width), "height": min(shot.height, height)}
+    clip = FloatRect(x=x, y=y, width=min(shot.width, width), height=min(shot.height, height))
     return page.screenshot(clip=clip, full_page=True, animations="disabled")
 
 
