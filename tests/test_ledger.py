@@ -366,7 +366,7 @@ def test_a_shared_model_gives_the_numbers_of_one_trained_anew(
         log = [json.loads(line) for line in (shared / "log.jsonl").read_text().splitlines()]
         log = [entry for entry in log if entry["event"] != "warning"]  # a small split may answer one class
         own = [json.loads(line) for line in (tmp_path / "grad" / "log.jsonl").read_text().splitlines()]
-        own = [entry for entry in own if entry["event"] == "end"]
+        own = [entry for entry in own if entry.get("event") == "end"]
         assert [e["event"] for e in log] == ["end"]
         assert {k: log[0][k] for k in ("step", "step_seconds", "train_seconds")} == {
             k: own[-1][k] for k in ("step", "step_seconds", "train_seconds")
