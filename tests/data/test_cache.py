@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from unirex.data import cache
-from unirex.data.align import Encoded, encode
+from unirex.data.align import encode
 from unirex.data.cache import cache_folder, encode_cached, key
+from unirex.data.encoded import Encoded
 from unirex.data.tokenization import build_tokenizer
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.schema import Example

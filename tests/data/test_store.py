@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unirex.data import align, store
+from unirex.data import align, encoded, store
 from unirex.data.align import encode
 from unirex.data.errors import DataError
 from unirex.data.hub import read_hub
@@ -72,7 +72,7 @@ def test_tokens_are_the_same_in_memory_and_in_files(kind: Kind, monkeypatch: pyt
     tokenizer = build_tokenizer(["a fine film"], size=200)
     expected = encode(tokenizer, examples, 24)
     monkeypatch.setattr(align, "EXAMPLES_AT_ONCE", 4)
-    monkeypatch.setattr(align, "_PARTS_IN_MEMORY", 2)
+    monkeypatch.setattr(encoded, "PARTS_IN_MEMORY", 2)
     found = encode(tokenizer, store_of(examples), 24)
     for name in align.Encoded.__slots__:  # type: ignore[attr-defined]
         ours, theirs = getattr(found, name), getattr(expected, name)

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unirex.data.align import Encoded, encode
+from unirex.data.align import encode
+from unirex.data.encoded import Encoded
 from unirex.data.example_columns import SCHEMA
 from unirex.data.store import windows
 from unirex.disk.atomic import atomic_write

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unirex import _rust
-from unirex.data.align import Encoded, Links, link
+from unirex.data.align import Links, link
+from unirex.data.encoded import Encoded
 from unirex.data.example_columns import Columns, offsets_of
 from unirex.data.store import windows
 from unirex.schema import Example
