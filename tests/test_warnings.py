@@ -2,15 +2,19 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from unirex import evaluate, train
+from unirex.disk.run_folder import RunFolder
 from unirex.judging.warnings import data_warnings, result_warnings
 from unirex.report import build
 from unirex.schema import Example
+from unirex.training.run import _warn
 
 
 def rows(labels: str, gold: list[float] | None = None) -> list[Example]:
@@ -75,3 +79,13 @@ def test_a_run_warns_in_terminal_log_and_report(tmp_path: Path, capsys: pytest.C
     assert evaluate.main(judged) == 0
     assert "rows has no test split: 15% of its rows are judged" in capsys.readouterr().out
     assert expected[1] in build(tmp_path / "judged").to_text(width=2000)
+
+
+def test_what_every_epoch_would_say_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run: Any = SimpleNamespace(folder=RunFolder(tmp_path), told=set())
+    assert _warn(run, ["a"], "dev 1", epoch=1) == ["dev 1: a"]
+    assert _warn(run, ["a", "b"], "dev 2", epoch=2) == ["dev 2: b"]
+    assert _warn(run, ["a"], "test", epoch=None) == ["test: a"]
+    assert capsys.readouterr().err == "warning: dev 1: a\nwarning: dev 2: b\nwarning: test: a\n"
+    logged = [json.loads(entry)["text"] for entry in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert logged == ["dev 1: a", "dev 2: b", "test: a"]

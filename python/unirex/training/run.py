@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
@@ -86,6 +86,7 @@ class Run:
         judging: how the model is judged.
         stop: what asks it to stop.
         hooks: what the user adds to it.
+        told: the warnings that have been given; each epoch's would be the same.
     """
 
     accelerator: Accelerator
@@ -95,6 +96,7 @@ class Run:
     judging: Judging
     stop: Stop
     hooks: Hooks
+    told: set[str] = field(default_factory=set)
 
     @property
     def main(self) -> bool:
@@ -258,8 +260,9 @@ def _of_data(run: Run) -> list[str]:
 
 
 def _warn(run: Run, warnings: Sequence[str], about: str, *, epoch: int | None) -> list[str]:
-    """The warnings with what they are about, once they are printed and in the log."""
-    told = tell(warnings, about)
+    """The warnings with what they are about, once they are printed and in the log; those of an epoch, once a run."""
+    told = tell([warning for warning in warnings if epoch is None or warning not in run.told], about)
+    run.told.update(warnings)
     for warning in told:
         append_log(run.folder.path, {"event": "warning", "epoch": epoch, "text": warning})
     return told
