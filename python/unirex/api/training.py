@@ -70,9 +70,9 @@ def train(
         ValueError: bad input or settings, in one line.
     """
     found = given(data)  # refuses before torch is imported
+    from unirex.config.files import check_output
     from unirex.config.run import parse
     from unirex.training.hooks import Hooks, name_of
-    from unirex.training.opening import refuse_taken
     from unirex.training.run import run
     from unirex.training.stopping import Stop
 
@@ -90,7 +90,7 @@ def train(
         own = as_yaml(content, Path(temporary) / "settings.yaml")
         files = [*([] if found.config is None else [found.config]), *recipes, own]
         made = parse([f"--config={file}" for file in files], prog="unirex.train", description="")
-    refuse_taken(made)
+    check_output(made)
     found.write(folder)
     run(made, Stop(), hooks)
     return Trained(made.output)

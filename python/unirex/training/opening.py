@@ -8,6 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from unirex.config.checks import unread
+from unirex.config.files import check_output
 from unirex.config.identity import RESUMABLE, difference, filled, renamed
 from unirex.config.run import RunConfig, parse, plain, to_yaml
 from unirex.disk import checkpoint
@@ -35,19 +36,12 @@ def alone(accelerator: Accelerator, folder: RunFolder) -> Iterator[None]:
         yield
 
 
-def refuse_taken(config: RunConfig) -> None:
-    """Refuses a folder that holds a run, unless that is to be resumed or replaced."""
-    folder = RunFolder(config.output)
-    if folder.begun() and not config.resume and not config.overwrite:
-        raise ValueError(f"output {folder} holds a run, expected a new folder, --resume true or --overwrite true")
-
-
 def open_run(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> None:
     """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
     stored = folder.config
     if folder.begun() and config.resume:
         _check_same(stored_config(stored), config, stored)
-    refuse_taken(config)
+    check_output(config)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         if config.overwrite and not config.resume:
