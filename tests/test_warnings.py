@@ -81,11 +81,11 @@ def test_a_run_warns_in_terminal_log_and_report(tmp_path: Path, capsys: pytest.C
     assert expected[1] in build(tmp_path / "judged").to_text(width=2000)
 
 
-def test_what_every_epoch_would_say_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_every_epoch_would_say_is_printed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run: Any = SimpleNamespace(folder=RunFolder(tmp_path), told=set())
     assert _warn(run, ["a"], "dev 1", epoch=1) == ["dev 1: a"]
-    assert _warn(run, ["a", "b"], "dev 2", epoch=2) == ["dev 2: b"]
+    assert _warn(run, ["a", "b"], "dev 2", epoch=2) == ["dev 2: a", "dev 2: b"]
     assert _warn(run, ["a"], "test", epoch=None) == ["test: a"]
     assert capsys.readouterr().err == "warning: dev 1: a\nwarning: dev 2: b\nwarning: test: a\n"
     logged = [json.loads(entry)["text"] for entry in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert logged == ["dev 1: a", "dev 2: b", "test: a"]
+    assert logged == ["dev 1: a", "dev 2: a", "dev 2: b", "test: a"]  # however often the run was resumed

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -95,12 +95,13 @@ def result_warnings(table: pa.Table, report: Report | None = None) -> list[str]:
     return [*_one_answer(table), *map(_collapsed, collapse_signs(table)), *undefined]
 
 
-def tell(warnings: Sequence[str], about: str) -> list[str]:
-    """The warnings with what they are about in front, once each has been printed on standard error."""
-    lines = [f"{about}: {warning}" for warning in warnings]
-    for told in lines:
-        say(line(f"warning: {told}"), error=True)
-    return lines
+def tell(warnings: Sequence[str], about: str, *, known: Collection[str] = ()) -> list[str]:
+    """The warnings with what they are about in front, once those that are not `known` are on standard error."""
+    lines = {warning: f"{about}: {warning}" for warning in warnings}
+    for warning, told in lines.items():
+        if warning not in known:
+            say(line(f"warning: {told}"), error=True)
+    return list(lines.values())
 
 
 def write_warnings(run: RunFolder, warnings: Sequence[str]) -> None:

@@ -86,7 +86,7 @@ class Run:
         judging: how the model is judged.
         stop: what asks it to stop.
         hooks: what the user adds to it.
-        told: the warnings that have been given; each epoch's would be the same.
+        told: the warnings that this process has printed; each epoch's would be the same.
     """
 
     accelerator: Accelerator
@@ -260,8 +260,8 @@ def _of_data(run: Run) -> list[str]:
 
 
 def _warn(run: Run, warnings: Sequence[str], about: str, *, epoch: int | None) -> list[str]:
-    """The warnings with what they are about, once they are printed and in the log; those of an epoch, once a run."""
-    told = tell([warning for warning in warnings if epoch is None or warning not in run.told], about)
+    """The warnings with what they are about, once they are in the log and printed: those of epochs the first time."""
+    told = tell(warnings, about, known=() if epoch is None else run.told)
     run.told.update(warnings)
     for warning in told:
         append_log(run.folder.path, {"event": "warning", "epoch": epoch, "text": warning})
