@@ -10,6 +10,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -139,16 +140,6 @@ def test_a_model_answers_and_is_judged_on_other_tables(model: unirex.Trained, ca
     assert repr(unirex.Trained(model.folder)) == f"<Trained {str(model.folder)!r}>"
 
 
-class OfPolars:
-    """What polars hands over: an Arrow stream of text as views and large lists."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self.table = table.set_column(0, "text", table["text"].cast(pa.string_view()))
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.table.__arrow_c_stream__(requested_schema)
-
-
 def columns_of(records: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {name: [row[name] for row in records] for name in records[0]}
     return {**found, "text": np.array(found["text"])}
@@ -157,7 +148,7 @@ def columns_of(records: list[dict[str, Any]]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "made",
     [pd.DataFrame, pa.Table.from_pylist, datasets.Dataset.from_list, list, columns_of,
-     lambda records: OfPolars(pa.Table.from_pylist(records)),
+     pl.DataFrame,
      lambda records: datasets.Dataset.from_list(records[::-1]).select(range(len(records))[::-1])],
     ids=["pandas", "arrow", "datasets", "rows", "columns", "polars", "selected"],
 )  # fmt: skip
