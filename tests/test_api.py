@@ -163,12 +163,15 @@ def test_tables_of_every_library_are_the_same_rows(made: Any, tmp_path: Path) ->
     assert table.to_pylist() == records
 
 
-def test_class_names_of_a_data_set_are_kept(tmp_path: Path) -> None:
+def test_class_names_of_a_data_set_are_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
     one = datasets.Dataset.from_dict({"text": ["a film", "a day"] * 8, "label": [0, 1] * 8}, features=features)
     splits = datasets.DatasetDict({"train": one, "validation": one})
     trained = unirex.train(splits, output=tmp_path / "run", **SMALL)
     assert trained.explainer.labels == ("no", "yes")
+    said = capfd.readouterr()
+    assert "dev epoch" in said.out + said.err  # the run's own lines
+    assert "it/s" not in said.err, "transformers shows bars of its own"
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,16 @@ from unirex.text import plain
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps transformers from printing its own table of tensors that do not fit."""
-    before = logging.get_verbosity()
+    """Keeps transformers from printing bars of loading and saving, and its own table of tensors that do not fit."""
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def refuse_parts(found: dict[str, Any], path: str, *, foreign: bool = False) -> None:

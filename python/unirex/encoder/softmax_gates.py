@@ -120,7 +120,8 @@ def run_gated(backbone: PreTrainedModel, gates_BL: Tensor, inputs: dict[str, Any
     """
     take_gates(backbone)
     kind = backbone.config.model_type
-    if backbone.training and backbone.is_gradient_checkpointing and not recomputes_gates(kind):
+    recomputes = any(getattr(module, "gradient_checkpointing", False) for module in backbone.modules())
+    if backbone.training and recomputes and not recomputes_gates(kind):
         raise ValueError(f"train.gradient_checkpointing is true, expected false for model type {kind} with gates")
     gate = Gate(gates_BL)
     if backbone.config._attn_implementation == "eager":

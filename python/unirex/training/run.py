@@ -9,7 +9,6 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import set_seed
 from torch import nn
-from transformers.utils.logging import disable_progress_bar
 
 from unirex.config.command_line import complain, fail
 from unirex.config.identity import training_part
@@ -21,6 +20,7 @@ from unirex.disk import checkpoint
 from unirex.disk.log import append_log
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json
+from unirex.disk.weights import quiet
 from unirex.judging.gather import dev_metrics, judge, print_tables, write_all
 from unirex.judging.predict import OWN, About, Clock, Judging, sources
 from unirex.judging.warnings import data_warnings, result_warnings, tell, write_warnings
@@ -48,7 +48,6 @@ def main(config: RunConfig) -> int:
     0, 2 for bad input or too little memory, 3 for numbers that are not finite, 124 when `train.max_time` is over, 128
     and its number for a signal: 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1 (on Linux).
     """
-    disable_progress_bar()  # of loading and saving weights; the commands have their own
     end_with_launcher()
     stop = Stop()
     try:
@@ -271,7 +270,8 @@ def _warn(run: Run, warnings: Sequence[str], about: str, *, epoch: int | None) -
 def _save_model(run: Run, model: UnirexModel) -> None:
     """Saves model, tokenizers and model card so that the folder is complete or as it was before."""
     with checkpoint.atomic_folder(run.folder.model) as temporary:
-        model.save_pretrained(temporary)
+        with quiet():
+            model.save_pretrained(temporary)
         run.parts.tools.save(temporary)
         write_card(temporary, model_card(run.config, run.parts))
 

@@ -1,0 +1,136 @@
+"""Every command that a page shows is one that the program takes; tests/test_site.py runs those of tutorial and guides.
+
+Most would train for minutes or ask for files that a reader has: here each is read as the program reads it, up to the
+point where it would start.
+"""
+
+import importlib
+import re
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from unirex.cli import COMMANDS, Command
+from unirex.metrics.commands.cli import COMMANDS as SCORING
+
+ROOT = Path(__file__).parents[1]
+FOLLOWED = {"tutorial", "report", *(path.stem for path in (ROOT / "docs" / "howto").glob("*.md"))}
+PAGES = sorted({ROOT / "README.md", *(path for path in (ROOT / "docs").rglob("*.md") if path.stem not in FOLLOWED)})
+STARTS = re.compile(
+    r"(?:\$ )?(?:[A-Z_]+=\S+ )*(?:uv run )?"
+    r"(?:accelerate launch (?:--\S+ )*-m unirex\.|(?:python )?-m unirex\.|unirex-|unirex )"
+    rf"(?P<name>{'|'.join([*COMMANDS, 'metrics'])})(?P<rest>(?: .*)?)"
+)
+INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+INCOMPLETE = re.compile(r"missing, expected with a value|has no value, expected one")
+FILES = re.compile(r"[\w./-]+\.(?:yaml|csv|jsonl|parquet|html|py)$")
+
+
+class Shown(NamedTuple):
+    """A command of a page: the subcommand's name and its arguments, which running text may leave out in part."""
+
+    where: str
+    name: str
+    rest: str
+    whole: bool
+
+
+def shown(page: Path) -> Iterator[Shown]:
+    """Commands in blocks, indented or fenced, with their continued lines; and those in running text with arguments."""
+    text = page.read_text(encoding="utf-8")
+    name = str(page.relative_to(ROOT))
+    for line in re.sub(r"\\\n\s*", "", text).splitlines():
+        if found := STARTS.fullmatch(line.strip()):
+            yield Shown(name, found["name"], found["rest"], whole=True)
+    for quoted in INLINE.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)):
+        found = STARTS.fullmatch(" ".join(quoted.split()))
+        if found and found["rest"] and "…" not in quoted:
+            yield Shown(name, found["name"], found["rest"], whole=False)
+
+
+EVERY = [command for page in PAGES for command in shown(page)]
+
+
+def nothing(*_: object, **__: object) -> int:
+    return 0
+
+
+def train(words: Sequence[str]) -> None:
+    from unirex.config.run import parse
+
+    parse(list(words), prog="unirex.train", description="")
+
+
+def evaluate(words: Sequence[str]) -> None:
+    from unirex.evaluate import parse
+
+    parse(list(words))
+
+
+def suite(words: Sequence[str]) -> None:
+    from unirex import suite as command
+    from unirex.suites.recipe import read_override, read_suite
+
+    options = command._parse(list(words))
+    found = read_suite(options.recipe, options.include)
+    unknown = set(options.only) - set(found.data) - {name.partition("@")[0] for name in found.methods}
+    assert not unknown, f"--only names {unknown}"
+    assert all(read_override(text) for text in options.set)
+
+
+READERS: dict[str, Callable[[Sequence[str]], None]] = {"train": train, "evaluate": evaluate, "suite": suite}
+STARTED = (*(f"{module}.run" for module, _ in SCORING.values()), "unirex.metrics.commands.eraser.run",
+           "unirex.explain.run", "unirex.report.cli._run")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like a clone's: the recipes are there."""
+    folder = tmp_path_factory.mktemp("clone")
+    (folder / "recipes").symlink_to(ROOT / "recipes")
+    return folder
+
+
+def place(words: Sequence[str], desk: Path) -> None:
+    """Makes the files and folders that a reader has, empty."""
+    for option, word in zip(["", *words], words, strict=False):
+        path = desk / word
+        if option == "--model":
+            path.mkdir(parents=True, exist_ok=True)
+        elif FILES.fullmatch(word) and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}" if word.endswith(".yaml") else "", encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", EVERY, ids=lambda c: f"{c.where} {c.name}{c.rest}"[:80])
+def test_the_program_takes_every_command(
+    command: Shown, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("UNIREX_DATA", str(desk))
+    for where in STARTED:
+        monkeypatch.setattr(where, nothing)
+    words = shlex.split(command.rest, comments=True)
+    place(words, desk)
+    said = ""
+    try:
+        if command.name in READERS:
+            READERS[command.name](words)
+        else:
+            found = COMMANDS.get(command.name, Command(module="unirex.metrics.commands.cli", about=""))
+            if importlib.import_module(found.module).main([*found.first, *words]):
+                said = capsys.readouterr().err
+    except SystemExit as done:  # help, or the configuration
+        said = "stopped" if done.code else ""
+    except ValueError as error:
+        said = str(error)
+    assert not said or (not command.whole and INCOMPLETE.search(said)), said
+    assert "is called" not in said + capsys.readouterr().err  # a name of before
+
+
+def test_pages_show_many_commands() -> None:
+    assert len(EVERY) > 70
+    assert {"train", "evaluate", "explain", "report", "suite", "metrics", "ls"} <= {c.name for c in EVERY}
