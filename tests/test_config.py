@@ -6,13 +6,20 @@ from pathlib import Path
 import pytest
 
 from unirex import evaluate, explain, suite, train
-from unirex.config.run import RunConfig, parse
+from unirex.config.run import RunConfig, build_parser, parse
 from unirex.methods.l2e import L2eConfig
 from unirex.metrics.commands import cli
 
 
 def read(*arguments: str) -> RunConfig:
     return parse(list(arguments), prog="t", description="d")
+
+
+def test_a_parser_is_made_once_and_keeps_nothing_of_what_it_parsed() -> None:
+    before = read()
+    read("--train.lr=0.5", "--eval.how=[delete]", "--data.hub.splits={train: a}", "--train.trackers=[tensorboard]")
+    assert read() == before
+    assert build_parser("joint", prog="t", description="d") is build_parser("joint", prog="t", description="d")
 
 
 @pytest.mark.parametrize(

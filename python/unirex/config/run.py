@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -194,6 +195,14 @@ def build_parser(
     method: str, *, prog: str, description: str, preset: str = "default", defaults: Mapping[str, Any] | None = None
 ) -> ArgumentParser:
     """The command line of a run whose method and preset are known; None: the defaults of these two."""
+    facts = find_facts(method)
+    return _parser(
+        facts.config_class, preset, json.dumps(defaults or preset_defaults(preset, method)), prog, description
+    )
+
+
+@lru_cache(maxsize=64)  # a parser takes longer to make than to use, and the runs of a suite need few
+def _parser(kind: type[MethodConfig], preset: str, defaults: str, prog: str, description: str) -> ArgumentParser:
     parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
     add_config(parser)
     parser.add_argument("--output", type=str, default="runs/toy", help="folder of the run")
@@ -209,10 +218,10 @@ def build_parser(
     parser.add_argument("--preset", type=str, default=preset, help="default, or paper: the published conventions")
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(ModelConfig, "model")
-    parser.add_class_arguments(find_facts(method).config_class, "method")
+    parser.add_class_arguments(kind, "method")
     parser.add_class_arguments(TrainConfig, "train")
     parser.add_class_arguments(EvalConfig, "eval")
-    parser.set_defaults(dict(defaults or preset_defaults(preset, method)))
+    parser.set_defaults(json.loads(defaults))
     return parser
 
 
@@ -223,11 +232,12 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
         ValueError: one line naming the key, what was found and what was expected.
     """
     arguments = config_first(import_own(argv)[1])
-    method, preset = _ahead(arguments, "method.name", "joint"), _ahead(arguments, "preset", "default")
+    ahead = _ahead(arguments, ("method.name", "preset", "model.extractor", "model.backbone"))
+    method, preset = ahead.get("method.name", "joint"), ahead.get("preset", "default")
     METHODS.check(method)
     if preset not in PRESETS:
         raise ValueError(f"preset is {preset!r}, expected {' or '.join(PRESETS)}{suggest(preset, PRESETS)}")
-    extractor, backbone = (_ahead(arguments, f"model.{key}", "null") for key in ("extractor", "backbone"))
+    extractor, backbone = (ahead.get(f"model.{key}", "null") for key in ("extractor", "backbone"))
     defaults = preset_defaults(
         preset, method, None if extractor == "null" else extractor, None if backbone == "null" else backbone
     )
@@ -274,26 +284,31 @@ def _model(model: ModelConfig, method: str, preset: str) -> ModelConfig:
     )
 
 
-def _ahead(arguments: list[str], key: str, default: str) -> str:
-    """The value of a key that is read before all others, since it decides which settings and defaults exist."""
-    value = default
+def _ahead(arguments: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+    """The values of keys that are read before all others, since they decide which settings and defaults exist."""
+    found: dict[str, str] = {}
     for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
-        if argument.partition("=")[0] == "--config":
-            path = argument.partition("=")[2] or after
-            value = _found_in(path, key) or value
-        if argument.partition("=")[0] == f"--{key}":
-            value = argument.partition("=")[2] or after
-    return NOW.get((key, value), value)
+        option, _, value = argument.partition("=")
+        if option == "--config":
+            found |= _found_in(value or after, keys)
+        elif option.startswith("--") and option[2:] in keys:
+            found[option[2:]] = value or after
+    return {key: NOW.get((key, value), value) for key, value in found.items()}
 
 
-def _found_in(path: str, key: str) -> str | None:
+def _found_in(path: str, keys: Sequence[str]) -> dict[str, str]:
+    """Those of the keys that a file has a text for."""
     content = read_yaml(Path(path))
     if content is not None and not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected keys and values")
-    found: Any = content or {}
-    for part in key.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-    return found if isinstance(found, str) else None
+    values: dict[str, str] = {}
+    for key in keys:
+        found: Any = content or {}
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        if isinstance(found, str) and found:
+            values[key] = found
+    return values
 
 
 def to_yaml(config: RunConfig) -> str:

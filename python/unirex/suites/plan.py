@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from unirex.config.identity import determining, difference, digest, filled, renamed, training_part
-from unirex.config.run import RunConfig, parse, to_yaml
+from unirex.config.run import RunConfig, parse, plain
 from unirex.disk.run_folder import RunFolder
 from unirex.suites.choice import read_choice
 from unirex.suites.recipe import Override, Recipe, Suite
@@ -144,7 +144,7 @@ class Planned:
         if told_difference(stored, self.config) is not None:
             # A run of an older version lacks the settings that came since: it had what are now their defaults.
             with suppress(ValueError):
-                stored = _plain(parse([f"--config={path}"], prog="unirex.train", description=""))
+                stored = plain(parse([f"--config={path}"], prog="unirex.train", description=""))
         return told_difference(stored, self.config)
 
 
@@ -201,7 +201,7 @@ def completed_digest(config: Mapping[str, Any]) -> str:
 
 @cache
 def _defaults(method: str) -> dict[str, Any]:
-    return determining(_plain(_parse((f"--method.name={method}",))))
+    return determining(plain(_parse((f"--method.name={method}",))))
 
 
 def complete(folder: Path) -> bool:
@@ -244,7 +244,7 @@ def _planned(
         settings[suite.sweep.key] = point
     settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
     arguments = as_arguments(configs, settings)
-    content = _plain(_parsed(suite, f"data.{data} with methods.{method}", [*arguments, "--seed=0"]))
+    content = plain(_parsed(suite, f"data.{data} with methods.{method}", [*arguments, "--seed=0"]))
     label, runs = suite.label(data, point), []
     for seed in suite.seeds_of(method):
         folder = suite.output / "runs" / label / method / str(seed)
@@ -284,11 +284,6 @@ def _parsed(suite: Suite, what: str, arguments: Sequence[str]) -> RunConfig:
         return _parse(tuple(arguments))
     except ValueError as error:
         raise ValueError(f"{suite.path}: {what}: {error}") from None
-
-
-def _plain(config: RunConfig) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(to_yaml(config))
-    return content
 
 
 def _transfer(
