@@ -19,6 +19,7 @@ import yaml
 from reference import predictions
 from unirex import suite
 from unirex.config.run import parse
+from unirex.suites import table
 from unirex.suites.launch import Launcher
 from unirex.suites.plan import Planned, make_plan, told_difference
 from unirex.suites.recipe import read_override, read_suite
@@ -207,9 +208,16 @@ class World:
 
 
 @pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def plotted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Launcher, "_launcher", lambda self: [sys.executable, str(tmp_path / "fake.py")])
     return tmp_path
+
+
+@pytest.fixture
+def fake(plotted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Without plots, which take as long as all else and are drawn anew after every run."""
+    monkeypatch.setattr(table, "draw", lambda *_: [])
+    return plotted
 
 
 def rows_of(world: World) -> list[dict[str, str]]:
@@ -312,9 +320,9 @@ def test_ctrl_c_stops_running_runs_and_starts_no_other(fake: Path, capsys: pytes
     assert len(world.calls()) == 4
 
 
-def test_the_table_names_costs_controls_and_the_sweep(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_names_costs_controls_and_the_sweep(plotted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(
-        fake,
+        plotted,
         data={"one": []},
         sweep={"key": "data.gold_share", "values": [0.01, 1.0]},
         methods={"slm": [], "aa": {"config": "none.yaml", "control": True}},
@@ -326,10 +334,10 @@ def test_the_table_names_costs_controls_and_the_sweep(fake: Path, capsys: pytest
     assert {(r["train_seconds"], r["explain_seconds"]) for r in rows[:4]} == {("2.0", "0.25")}
     for row in rows[:4]:
         assert float(row["auprc_low"]) <= float(row["auprc"]) <= float(row["auprc_high"])
-    out = fake / "out"
+    out = plotted / "out"
     assert {p.name for p in out.glob("table.*")} == {f"table.{k}" for k in ("md", "csv", "json", "tex", "png", "svg")}
     assert "gold_share" in (out / "table.svg").read_text()
-    page = fake / "page.md"
+    page = plotted / "page.md"
     page.write_text("before\n<!-- suite s -->\nstale\n<!-- end of suite s -->\nafter\n")
     for _ in range(2):
         assert world.run("--table_only", "--page", str(page)) == 0
@@ -344,11 +352,13 @@ def test_the_table_names_costs_controls_and_the_sweep(fake: Path, capsys: pytest
     assert "expected one line <!-- suite s -->" in capsys.readouterr().err
 
 
-def test_controls_stand_below_the_methods(fake: Path) -> None:
+def test_controls_stand_below_the_methods(plotted: Path) -> None:
     methods = {"aa": {"config": "none.yaml", "control": True}, "slm": []}
-    world = World(fake, data={"one": []}, methods=methods)
+    world = World(plotted, methods=methods)
     assert world.run() == 0
     assert [r["method"] for r in rows_of(world)[:2]] == ["slm", "aa"]
+    drawn = (plotted / "out" / "table.svg").read_text()
+    assert all(f">{name}<" in drawn for name in ("one", "two", "slm"))
 
 
 def test_costs_come_from_the_last_line_of_the_log(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from unirex.suites.recipe import Override, Recipe, Suite
 from unirex.text import suggest
 
 State = Literal["done", "resume", "new"]
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # every run's configuration is read after each that ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +303,6 @@ def _transfer(
 def _read_yaml(path: Path) -> Any:
     """The content of a YAML file, None where there is none or it was cut off."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - a safe loader
     except (OSError, ValueError, yaml.YAMLError):
         return None
