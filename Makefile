@@ -46,7 +46,7 @@ typecheck: types stub  ## what follows
 types:  ## strict mypy
 	$(RUN) mypy
 stub:  ## the hand-written stub against the built extension
-	$(RUN) stubtest unirex._rust --mypy-config-file pyproject.toml --allowlist tools/stubtest-allowlist.txt
+	$(RUN) stubtest unirex._rust --mypy-config-file tools/stubtest.ini --allowlist tools/stubtest-allowlist.txt
 
 test:  ## Python tests and doctests
 	uv run pytest -n 2 --dist loadfile
