@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GUIDES = sorted(path.stem for path in (DOCS / "howto").glob("*.md") if path.stem != "index")
-pytestmark = pytest.mark.timeout(900)  # a minute on an idle core; trainings, so many times that on a busy one
+# A minute on an idle core; trainings, so many times that on a busy one.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Command(NamedTuple):

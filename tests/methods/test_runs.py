@@ -28,6 +28,7 @@ TINY = [
     "--eval.references=[random]",
 ]  # fmt: skip
 RECIPES = Path(__file__).parents[2] / "recipes"
+pytestmark = pytest.mark.slow
 METHODS: dict[str, list[str]] = {
     "aa": ["--model.extractor=none", "--method.attribution=deeplift"],
     "aa_f": ["--model.extractor=attribution", "--method.plaus_weight=0"],
@@ -80,11 +81,11 @@ def test_a_method_on_toy(name: str, tmp_path: Path) -> None:
 def test_a_method_on_real_data(name: str, tmp_path: Path) -> None:
     data = [
         "--data.source=eraser", "--data.path=$UNIREX_DATA/sst", "--data.query=ignore", "--data.labels=[neg,pos]",
-        "--data.limit=64",
+        "--data.limit=32",
     ]  # fmt: skip
     run = tmp_path / "run"
     assert train.main([*data, *TINY, "--train.dev_limit=16", *METHODS[name], f"--output={run}"]) == 0
-    check_run(run, data, 64)
+    check_run(run, data, 32)
 
 
 def losses(run: Path) -> list[float]:

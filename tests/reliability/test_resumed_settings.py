@@ -1,6 +1,7 @@
 """Settings that do not change a result may change on resume, and the run ends as one that nothing interrupted."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return left(run)
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was cut, to be copied."""
+    run = tmp_path_factory.mktemp("runs") / "started"
+    with pytest.MonkeyPatch.context() as patched:
+        cut(run, patched)
+    return run
+
+
 @pytest.mark.parametrize("setting", [*SAME, "--data.cache=CACHE"])
 def test_a_setting_without_effect_may_change(
-    setting: str, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    setting: str, whole: dict[str, Any], started: Path, tmp_path: Path
 ) -> None:
     if "tensorboard" in setting:
         pytest.importorskip("tensorboard")
-    run = tmp_path / "run"
-    cut(run, monkeypatch)
+    run = shutil.copytree(started, tmp_path / "run")
     changed = setting.replace("CACHE", str(tmp_path / "cache"))
     assert train.main([*TINY, changed, f"--output={run}", "--resume=true"]) == 0
     assert left(run) == whole
@@ -99,10 +108,9 @@ def test_smaller_micro_batches_change_only_the_rounding(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("setting", ["--train.lr=0.002", "--train.accumulation=2", "--eval.seed=7", "--data.seed=3"])
 def test_what_changes_a_result_is_refused(
-    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    setting: str, started: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    cut(run, monkeypatch)
+    run = shutil.copytree(started, tmp_path / "run")
     capsys.readouterr()
     assert train.main([*TINY, setting, f"--output={run}", "--resume=true"]) == 2
     assert f"error: --resume: {setting[2:].partition('=')[0]} is " in capsys.readouterr().err
