@@ -195,10 +195,9 @@ def build_parser(
     method: str, *, prog: str, description: str, preset: str = "default", defaults: Mapping[str, Any] | None = None
 ) -> ArgumentParser:
     """The command line of a run whose method and preset are known; None: the defaults of these two."""
-    facts = find_facts(method)
-    return _parser(
-        facts.config_class, preset, json.dumps(defaults or preset_defaults(preset, method)), prog, description
-    )
+    below = json.dumps(defaults or preset_defaults(preset, method))
+    kind: Any = find_facts(method).config_class  # mypy takes the hash of a class for that of its instances
+    return _parser(kind, preset, below, prog, description)
 
 
 @lru_cache(maxsize=64)  # a parser takes longer to make than to use, and the runs of a suite need few
