@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from reference.processes import end, start
 from unirex import evaluate, train
@@ -181,7 +182,11 @@ def test_trackers_and_bf16(tmp_path: Path) -> None:
     arguments = [*TINY, f"--output={run}", "--train.precision=bf16", "--train.trackers=[tensorboard]"]
     process = start(train.main, arguments, output=tmp_path / "output")
     assert end(process, seconds=200) == [0], (tmp_path / "output").read_text()
-    assert list(run.rglob("events.out.tfevents*"))
+    tracked = EventAccumulator(str(run / "unirex")).Reload()
+    assert {"loss", "lr", "tokens_per_second", "share/backward", "peak_memory"} <= set(tracked.Tags()["scalars"])
+    logged = [entry for line in (run / "log.jsonl").open() if "loss" in (entry := json.loads(line))]
+    sent = [(event.step, event.value) for event in tracked.Scalars("tokens_per_second")]
+    assert sent == [(entry["step"], pytest.approx(entry["tokens_per_second"], rel=1e-6)) for entry in logged]
     assert len(json.loads((run / "metrics.json").read_text())["systems"]) == 4
     assert pq.read_table(run / "predictions.parquet").num_rows == 17
 

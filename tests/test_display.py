@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,24 +16,31 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_the_line_shows_losses_speed_and_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    with TrainingBar(total=20, initial=4, instances=32, main=True) as bar:
-        bar.start_t -= 8  # as if it had run for eight seconds
-        bar.losses(1.25, {"task": 0.5, "comp": 0.75})
-        bar.update(8)
-        bar.refresh()
-        line = str(bar)
-    assert "12/20 steps" in line
-    assert "loss 1.250 task 0.500 comp 0.750" in line
-    speed = float(re.search(r"([\d.,]+) instances/s", line)[1].replace(",", ""))  # type: ignore[index]
-    assert speed > 8 / 8.5 * 32 * 0.9
-    assert re.search(r"\d\d:\d\d left", line)
+COSTS = {
+    "instances_per_second": 31.6, "tokens_per_second": 1234.4, "peak_memory": 1.5 * 2**30, "peak_device_memory": 2**30,
+    "share/full": 0.25, "share/backward": 0.501, "share/wait": 0.001,
+}  # fmt: skip
+SHOWN = (
+    "32 instances/s, 1,234 tokens/s, 01:50 left, loss 1.250 task 0.500 comp 0.750; "
+    "memory 1.5 GiB, of the GPU 1.0 GiB; time: backward 50 % full 25 % wait 0 %"
+)
+
+
+def test_the_line_shows_speed_what_is_left_losses_and_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with TrainingBar(total=20, initial=4, main=True) as bar:
+        bar.ncols, bar.dynamic_ncols = 250, None
+        assert "4/20 steps, ? left" in str(bar)
+        clock[0] += 66
+        bar.update(6)
+        bar.show(1.25, {"task": 0.5, "comp": 0.75}, COSTS)
+        assert str(bar).endswith(f"10/20 steps, {SHOWN}")
 
 
 def test_one_row_an_epoch_with_the_best_marked(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingBar(total=2, initial=0, instances=32, main=True) as bar:
+    with TrainingBar(total=2, initial=0, main=True) as bar:
         bar.epoch(1, {"accuracy": 0.5, "auprc": float("nan"), "best": 0.5, "headline": 0.5}, best=True)
         bar.epoch(2, {"accuracy": 0.25, "auprc": 0.75, "best": 0.25, "headline": 0.25}, best=False)
     shown = capsys.readouterr()
@@ -51,28 +57,29 @@ def test_where_nobody_watches_a_line_comes_now_and_then(
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    with TrainingBar(total=20, initial=4, instances=32, main=True) as bar:
+    with TrainingBar(total=20, initial=4, main=True) as bar:
         for _ in range(8):
             clock[0] += 11
             bar.update(1)
-            bar.losses(1.25, {"task": 0.5, "comp": 0.75})
+            bar.show(1.25, {"task": 0.5, "comp": 0.75}, COSTS)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" steps")[0] for line in lines] == ["train 7/20", "train 10/20"], "every 33 of 88 seconds"
-    assert lines[1].endswith("3 instances/s, 01:50 left  loss 1.250 task 0.500 comp 0.750")
+    assert lines[1].endswith(SHOWN)
 
 
 def test_other_processes_are_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingBar(total=2, initial=0, instances=1, main=False) as bar:
+    with TrainingBar(total=2, initial=0, main=False) as bar:
         bar.update(1)
         bar.epoch(1, {"accuracy": 0.5}, best=True)
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("tracker", "left"), [("wandb", "*.wandb"), ("trackio", "*.db")])
+@pytest.mark.parametrize(("tracker", "left"), [("wandb", "*.wandb"), ("trackio", "*.db"), ("mlflow", "mlflow.db")])
 def test_a_tracker_writes_without_a_network(tracker: str, left: str, tmp_path: Path) -> None:
     pytest.importorskip(tracker)
     toy = ["--data.toy.n_train=48", "--data.toy.n_val=21", "--data.toy.n_test=17", "--train.epochs=1"]
     places = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "TRACKIO_DIR": str(tmp_path)}
+    places["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/mlflow.db"
     command = [sys.executable, "-m", "unirex.train", *toy, f"--output={tmp_path / 'run'}"]
     done = subprocess.run(
         [*command, f"--train.trackers=[{tracker}]"],

@@ -95,8 +95,8 @@ def test_callbacks_are_told_what_happens_and_change_nothing(tmp_path: Path) -> N
         ("step", 1, 0), ("step", 2, 0), ("epoch", 3, 1), ("judged", 3, 1),
         ("step", 4, 1), ("step", 6, 1), ("epoch", 6, 2), ("judged", 6, 2), ("end", 6, 2),
     ]  # fmt: skip
-    assert {"loss", "task", "plaus", "lr", "grad_norm"} <= told[0].metrics.keys()
-    assert {"best", "accuracy", "auprc"} <= told[3].metrics.keys()
+    assert {"loss", "task", "plaus", "lr", "grad_norm", "tokens_per_second", "share/full"} <= told[0].metrics.keys()
+    assert {"best", "accuracy", "auprc", "judge_seconds"} <= told[3].metrics.keys()
     assert "test/accuracy" in told[-1].metrics
     run(config_of(tmp_path / "b"), Stop())
     weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in "ab"]

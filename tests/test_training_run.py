@@ -38,9 +38,19 @@ def lines(folder: Path, **fields: object) -> list[dict[str, Any]]:
     return [line for line in found if fields.items() <= line.items()]
 
 
-def test_a_line_of_the_log_holds_the_means_since_the_last(tmp_path: Path) -> None:
+def test_a_line_of_the_log_holds_the_means_since_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     training = started(tmp_path, "--train.log_every=4")
     assert training.total_steps == 6
+    tokens_of, sizes = [], []
+    collate = training.data.collate
+
+    def count(index: Any, **options: Any) -> Any:
+        batch = collate(index, **options)
+        tokens_of.append(int(batch.rows.visible_BL.sum()))
+        sizes.append(len(index))
+        return batch
+
+    monkeypatch.setattr(type(training.data), "collate", lambda _, index, **options: count(index, **options))
     progress = fit(training)
     assert (progress.step, progress.epoch, progress.batch, progress.instances) == (6, 2, 0, 40)
     steps = [line for line in lines(tmp_path) if "loss" in line]
@@ -53,7 +63,21 @@ def test_a_line_of_the_log_holds_the_means_since_the_last(tmp_path: Path) -> Non
         assert line["grad_norm"] > 0
         assert 0 <= line["wait"] <= line["seconds"]
         assert line["lr"] > 0
+        batches = tokens_of[line["step"] - line["steps"] : line["step"]]
+        seconds = line["seconds"] * line["steps"]
+        assert line["tokens_per_second"] * seconds == pytest.approx(sum(batches), rel=0.01)
+        assert line["instances_per_second"] * seconds == pytest.approx(
+            sum(sizes[line["step"] - line["steps"] : line["step"]]), rel=0.01
+        )
+        shares = {name: line[name] for name in line if name.startswith("share/")}
+        assert shares.keys() == {f"share/{name}" for name in ("wait", "full", "perturbed", "backward", "optimizer")}
+        assert all(share >= 0 for share in shares.values())
+        assert 0.5 < sum(shares.values()) <= 1.001
+        assert shares["share/wait"] == pytest.approx(line["wait"] / line["seconds"], abs=0.01)
+        assert 2**20 < line["peak_memory"] < 2**40
+        assert (line["seconds_left"] > 0) == (line["step"] < 6)
     assert sum(line["seconds"] * line["steps"] for line in steps) == pytest.approx(progress.seconds, abs=0.001)
+    assert all(line["judge_seconds"] >= 0 for line in lines(tmp_path, event="dev"))
     assert [line["epoch"] for line in lines(tmp_path, event="dev")] == [1, 2]
 
 

@@ -24,6 +24,7 @@ from unirex.encoder.families import auto_class
 from unirex.extractors.build import build_extractor
 from unirex.extractors.head import HeadKind, init_linear
 from unirex.extractors.row_classifier import RowClassifier
+from unirex.timing import part
 
 CHECKPOINT_VERSION = 1
 
@@ -143,6 +144,7 @@ class UnirexModel(RowClassifier, PreTrainedModel):
             raise ValueError(f"the extractor gives {outputs_BLN.shape[-1]} numbers a token, expected one, its score")
         return outputs_BLN.squeeze(-1)
 
+    @part("extractor")
     def outputs(self, batch: Batch) -> Tensor:
         """What a learned extractor gives for the task model's tokens, float32 [B, L, N], without the answer."""
         found_BLN = None

@@ -35,7 +35,7 @@ def left(run: Path) -> dict[str, Any]:
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return {
         "weights": {name: value.tobytes() for name, value in last_weights(run).items()},
-        "dev": [line for line in log if line.get("event") == "dev"],
+        "dev": [{k: v for k, v in line.items() if k != "judge_seconds"} for line in log if line.get("event") == "dev"],
         "events": [line["event"] for line in log if "event" in line],
         "predictions": json.dumps(pq.read_table(run / "predictions.parquet").drop_columns("model").to_pylist()),
     }

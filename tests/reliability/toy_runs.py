@@ -110,7 +110,9 @@ def result(run: Path) -> dict[str, Any]:
         "metrics": [system["metrics"] for system in json.loads((run / "metrics.json").read_text())["systems"]],
         "losses": [(line["step"], line["loss"]) for line in lines if "loss" in line],
         "events": [(line.get("event", "step"), line.get("step")) for line in lines],
-        "dev": [{k: v for k, v in line.items() if k != "seconds"} for line in lines if line.get("event") == "dev"],
+        "dev": [
+            {k: v for k, v in line.items() if k != "judge_seconds"} for line in lines if line.get("event") == "dev"
+        ],
     }
 
 

@@ -251,7 +251,7 @@ def test_a_log_that_is_being_written(make_run: Make, tmp_path: Path) -> None:
     shutil.copytree(make_run(), tmp_path / "a")
     with (tmp_path / "a" / "log.jsonl").open("a") as file:
         file.write('{"event": "dev", "epo')
-    assert len(read_folders([tmp_path / "a"])[0].dev) == 2
+    assert len(read_folders([tmp_path / "a"])[0].log.dev) == 2
 
 
 def test_names_of_runs() -> None:

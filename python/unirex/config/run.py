@@ -112,7 +112,7 @@ class TrainConfig:
         log_every: steps between lines of the log.
         save_every: steps between checkpoints, in addition to the one after each epoch; None = none.
         dev_limit: most dev instances scored after each epoch, a sample drawn from `data.seed`; None = all.
-        trackers: tensorboard, wandb, trackio: any that accelerate knows and that is installed.
+        trackers: tensorboard, wandb, trackio, mlflow: any that accelerate knows and that is installed.
         max_time: how long a start of the run may last, from its beginning, in seconds or as hours:minutes:seconds; then
             it saves and ends with exit code 124. None = no bound.
         loss: name of the function whose terms were added to the method's, as `unirex.train(…, loss=…)` writes it down.

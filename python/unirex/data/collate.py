@@ -159,6 +159,11 @@ class EncodedSet:
         return np.maximum.reduceat(row_lengths, self.encoded.example_rows[:-1]) if len(self) else row_lengths
 
     @property
+    def tokens(self) -> NDArray[np.int64]:
+        """Tokens of each instance, of all its rows together, int64 [N]."""
+        return np.diff(self.encoded.row_offsets[self.encoded.example_rows])
+
+    @property
     def n_choices(self) -> int:
         """Rows of each instance."""
         return int(self.encoded.example_rows[1] - self.encoded.example_rows[0]) if len(self) else 1

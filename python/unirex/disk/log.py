@@ -63,6 +63,8 @@ class Interval:
     Attributes:
         steps: number of steps.
         seconds, wait: duration, and the part of it spent waiting for batches.
+        instances, tokens: seen by all processes; tokens of the full inputs, padding left out.
+        parts: seconds that the parts of this process's steps took.
         norm: of the gradients, before clipping.
         terms: this process's share of each term of the loss.
     """
@@ -70,6 +72,9 @@ class Interval:
     steps: int = 0
     seconds: float = 0.0
     wait: float = 0.0
+    instances: int = 0
+    tokens: int = 0
+    parts: dict[str, float] = field(default_factory=dict)
     norm: Tensor | float = 0.0
     terms: dict[str, Tensor | float] = field(default_factory=dict)
 
@@ -93,6 +98,9 @@ class Interval:
             "steps": self.steps,
             "seconds": self.seconds,
             "wait": self.wait,
+            "instances": self.instances,
+            "tokens": self.tokens,
+            "parts": self.parts,
             "norm": float(self.norm),
             "terms": dict(zip(names, values.tolist(), strict=True)),
         }

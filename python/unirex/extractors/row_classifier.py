@@ -9,6 +9,7 @@ from unirex.encoder.backbone import Pooling, encode, encode_pooled, pool
 from unirex.extractors.attribution import attribute, with_logits
 from unirex.extractors.settings import IN_TRAINING, Attribution, AttributionConfig
 from unirex.extractors.target import Target
+from unirex.timing import part
 
 
 class RowClassifier:
@@ -36,6 +37,7 @@ class RowClassifier:
         logits_BC: Tensor = self.classifier(self.dropout(pooled_BD))
         return logits_BC.float()
 
+    @part("full")
     def full(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Logits float32 [instances, C] on the full input and scores float32 [B, L], in one pass where shared.
 
@@ -53,6 +55,7 @@ class RowClassifier:
         """Row logits as logits of instances, whose choices are the columns."""
         return logits_BC.view(-1, n_choices) if self.choice else logits_BC
 
+    @part("perturbed")
     def perturbed(self, rows: Rows, n_choices: int = 1, max_tokens: int | None = None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
         pooled_BD = encode_pooled(self.backbone, rows, self.pooling, max_tokens=max_tokens)
@@ -83,6 +86,7 @@ class RowClassifier:
         target = self.target(batch, logits_IC.argmax(1), config.max_tokens, fill)
         return attribute(target, batch.words_BL, attribution, config, self.vector_head)
 
+    @part("extractor")
     def attributed(
         self,
         batch: Batch,

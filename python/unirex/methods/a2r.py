@@ -21,6 +21,7 @@ from unirex.methods.settings.contract import BY_ROW
 from unirex.modeling import UnirexModel
 from unirex.rationale.perturb import perturbed_logits
 from unirex.rationale.selection import rationale_masks
+from unirex.timing import part
 
 
 class A2r(A2rFacts, Method):
@@ -74,6 +75,7 @@ class A2r(A2rFacts, Method):
             "plaus": plausibility_term(scores_BL, batch, counts, c.plaus_criterion),
         }
 
+    @part("full")
     def _soft_logits(self, batch: Batch, attention_BL: Tensor) -> Tensor:
         """The soft predictor's logits float32 [instances, C]: its hidden states' mean, weighted by attention."""
         backbone: Any = self.soft["backbone"]

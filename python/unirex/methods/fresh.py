@@ -25,6 +25,7 @@ from unirex.methods.settings.fresh import FreshConfig, FreshFacts
 from unirex.modeling import UnirexModel
 from unirex.rationale.perturb import hidden_tokens, perturb
 from unirex.rationale.selection import rationale_masks
+from unirex.timing import part
 
 
 class Fresh(FreshFacts, Method):
@@ -98,6 +99,7 @@ class Fresh(FreshFacts, Method):
         logits_IC = self.model.perturbed(perturb(batch.rows, hidden_BL, self.config.how, self.fill), batch.n_choices)
         return {"task": task_term(task_loss(logits_IC, batch.labels_I), batch, counts, self.class_weights)}
 
+    @part("extractor")
     @torch.no_grad()
     def _rationale(self, batch: Batch) -> Tensor:
         c = self.config

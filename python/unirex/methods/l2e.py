@@ -17,6 +17,7 @@ from unirex.methods.objectives import task_loss
 from unirex.methods.remembered import Remembered
 from unirex.methods.settings.l2e import L2eConfig, L2eFacts
 from unirex.modeling import UnirexModel
+from unirex.timing import part
 
 CLASSES = 5
 """Strongly against, against, neutral, for, strongly for the prediction."""
@@ -102,7 +103,8 @@ class L2e(L2eFacts, Method):
         tokens, the rows of an instance and the instances.
         """
         if self._stage == "task":
-            logits_IC = self.model.perturbed(batch.rows, batch.n_choices)
+            with part("full"):
+                logits_IC = self.model.perturbed(batch.rows, batch.n_choices)
             return {"task": task_term(task_loss(logits_IC, batch.labels_I), batch, counts, self.class_weights)}
         classes_BL = self._remembered(batch, lambda: self._classes(batch))
         loss_BL = nn.functional.cross_entropy(
@@ -112,6 +114,7 @@ class L2e(L2eFacts, Method):
         loss_B = loss_BL.masked_fill(~selectable_BL, 0.0).sum(1) / selectable_BL.sum(1).clamp(min=1)
         return {"distil": loss_B.sum() / (batch.n_choices * counts.instances)}
 
+    @part("extractor")
     @torch.no_grad()
     def _classes(self, batch: Batch) -> Tensor:
         return importance_classes(self._attributed(batch).scores_BL, batch.selectable_BL).to(torch.int8)

@@ -99,7 +99,9 @@ class Document:
     """Everything that is shown about one or several runs.
 
     Attributes:
-        parts: the runs.
+        parts: the runs that have ended.
+        trained: the files of the same runs, where the log of any has steps; without `parts`, of runs that have not
+            ended.
         instances: those shown, side by side in all runs.
         seeds: groups of runs that differ only in their seed.
         n_left_out: instances that were chosen and did not fit into the limit of words.
@@ -111,7 +113,8 @@ class Document:
     """
 
     parts: tuple[Part, ...]
-    instances: tuple[Instance, ...]
+    trained: tuple[RunFiles, ...] = ()
+    instances: tuple[Instance, ...] = ()
     seeds: tuple[SeveralSeeds, ...] = ()
     n_left_out: int = 0
     gains: GainTable | None = None
@@ -123,7 +126,7 @@ class Document:
     @property
     def explained(self) -> bool:
         """Whether all parts are explanations of texts, which the page shows before any number."""
-        return all(part.explained for part in self.parts)
+        return bool(self.parts) and all(part.explained for part in self.parts)
 
 
 def defined(value: float | None) -> bool:

@@ -10,6 +10,8 @@ OWN_DASH, RANDOM_DASH, GOLD_DASH = range(3)
 NEUTRAL = -1
 """The color of a series that belongs to no run."""
 N_COLORS = 8
+FEW_POINTS = 24
+"""A line of at most so many points has a marker at each, and is told point by point."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class Series:
         color: 0, 1 and so on for runs, or `NEUTRAL`.
         dash, marker: 0, 1 and so on, so that color is never the only sign; dash 0 is a whole line.
         hollow: draw the marker as an outline.
+        in_legend: whether the legend has it.
     """
 
     label: str
@@ -40,6 +43,13 @@ class Series:
     dash: int = OWN_DASH
     marker: int = 0
     hollow: bool = False
+    in_legend: bool = True
+
+    @property
+    def marked(self) -> list[int]:
+        """The points of a line that have a marker: all of them, or six of many, the last among them."""
+        n = len(self.x)
+        return list(range(n)) if n <= FEW_POINTS else [round((n - 1) * (i + 1) / 6) for i in range(6)]
 
     @property
     def hue(self) -> str:
@@ -94,9 +104,13 @@ class Figure:
             if one.kind == "step":
                 top = max(range(len(one.y)), key=lambda i: one.y[i])
                 parts.append(f"{one.label}: most between {number(one.x[top])} and {number(one.x[top + 1])}.")
+            elif len(one.x) > FEW_POINTS:
+                ends = {"first": 0, "lowest": one.y.index(min(one.y)), "highest": one.y.index(max(one.y)), "last": -1}
+                told = (f"{name} {number(one.y[i])} at {self.x.label} {_place(one.x[i])}" for name, i in ends.items())
+                parts.append(f"{one.label}: {', '.join(told)}.")
             else:
                 named = dict(self.x.ticks)
-                pairs = (f"{named.get(x, number(x))}: {number(y)}" for x, y in zip(one.x, one.y, strict=True))
+                pairs = (f"{named.get(x, _place(x))}: {number(y)}" for x, y in zip(one.x, one.y, strict=True))
                 parts.append(f"{one.label}: {', '.join(pairs)}.")
         return " ".join(parts)
 
@@ -111,6 +125,11 @@ def number(value: float | None, digits: int = 3) -> str:
         return "–"
     text = f"{value:.{digits}f}"
     return text.replace("-", "") if float(text) == 0 else text.replace("-", "−")
+
+
+def _place(x: float) -> str:
+    """Where a point lies: whole numbers, as of steps, without digits."""
+    return number(x, 0 if x == round(x) and abs(x) >= 1 else 3)
 
 
 def percent(fraction: float) -> str:
@@ -155,6 +174,20 @@ def linear_axis(
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     places = [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
     return Axis(label=label, low=low, high=high, ticks=tuple((place, number(place, digits)) for place in places))
+
+
+def whole_axis(label: str, values: Sequence[float]) -> Axis:
+    """An axis from the lowest to the highest of whole numbers, with ticks at some of them.
+
+    >>> axis = whole_axis("epoch", [1, 2, 3])
+    >>> axis.low, axis.high, axis.ticks
+    (1, 3, ((1, '1'), (2, '2'), (3, '3')))
+    """
+    low, high = min(values), max(values)
+    step = max(1, math.ceil(_round_step((high - low) / 6))) if high > low else 1
+    places = range(math.ceil(low / step) * step, math.floor(high) + 1, step)
+    room = 0.5 if low == high else 0.0
+    return Axis(label=label, low=low - room, high=high + room, ticks=tuple((place, str(place)) for place in places))
 
 
 def _round_step(width: float) -> float:

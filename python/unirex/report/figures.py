@@ -97,7 +97,7 @@ def trade_off(parts: Sequence[Part]) -> tuple[Figure, ...]:
     """Faithfulness against plausibility, and against the task score."""
     plausibility = next((name for name in ("auprc", "token_f1") if _all_have(name, parts)), None)
     task = "headline" if _all_have("headline", parts) else None
-    if not _all_have("csd", parts):
+    if not parts or not _all_have("csd", parts):
         return ()
     found = []
     # A control has the task score of its run.

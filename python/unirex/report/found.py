@@ -2,13 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json
+from unirex.report.training_log import TrainingLog, read_log
 from unirex.text import plain
 
 MOST_RUNS = 8
@@ -24,11 +24,10 @@ class RunFiles:
     Attributes:
         name: of the run in the report.
         where: path as given.
-        predictions: the prediction file, or directory or pattern of shards.
+        predictions: the prediction file, or directory or pattern of shards; empty of a run that has not ended.
         references: control -> its prediction file.
         config: the text of `config.yaml`.
-        dev: the log's lines about the dev split, one per epoch.
-        end: the log's last line about the whole run.
+        log: what the log says.
         warnings: what the run warned of.
         saved: the metrics in `metrics.json`, to compare with those of the predictions.
     """
@@ -38,8 +37,7 @@ class RunFiles:
     predictions: str
     references: Mapping[str, str] = field(default_factory=dict)
     config: str | None = None
-    dev: tuple[Mapping[str, Any], ...] = ()
-    end: Mapping[str, Any] = field(default_factory=dict)
+    log: TrainingLog = field(default_factory=TrainingLog)
     warnings: tuple[str, ...] = ()
     saved: Mapping[str, float | None] = field(default_factory=dict)
 
@@ -106,17 +104,18 @@ def _read(path: str, name: str) -> RunFiles:
     if folder is None and given == RunFolder(given.parent).predictions and given.is_file():
         folder = given.parent
     if folder is None:
-        return RunFiles(name=name, where=path, predictions=path)
+        begun = RunFolder(given)
+        if not begun.begun() or any(given.glob("*.parquet")):
+            return RunFiles(name=name, where=path, predictions=path)
+        return RunFiles(name=name, where=path, predictions="", config=_text(begun.config), log=read_log(begun.log))
     run = RunFolder(folder)
-    dev, end = _log(run.log)
     return RunFiles(
         name=name,
         where=path,
         predictions=str(run.predictions),
         references={control: str(file) for control, file in run.found_references().items()},
         config=_text(run.config),
-        dev=dev,
-        end=end,
+        log=read_log(run.log),
         warnings=_warnings(run.warnings),
         saved=_saved(run.metrics),
     )
@@ -131,33 +130,6 @@ def _text(path: Path) -> str | None:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}\n…"
-
-
-def _log(path: Path) -> tuple[tuple[Mapping[str, Any], ...], Mapping[str, Any]]:
-    """The lines about the dev split and the one about the end."""
-    if not path.is_file():
-        return (), {}
-    dev, end = [], {}
-    for entry in _entries(path):
-        if entry.get("event") == "dev":
-            dev.append(entry)
-        elif entry.get("event") == "end":
-            end = entry
-    return tuple(dev[-200:]), end
-
-
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):  # being written, or cut off by a kill
-                return
-            try:
-                entry = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{path}: line {number}: not JSON ({error})") from error
-            if not isinstance(entry, dict):
-                raise ValueError(f"{path}: line {number}: holds {type(entry).__name__}, expected an object")
-            yield entry
 
 
 def _warnings(path: Path) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from unirex.report.document import Document
 from unirex.report.figure import Figure, Series, number, percent
 from unirex.report.marks import CLASSES, LEVELS, ShownWord
 from unirex.report.marks import to_html as words_to_html
+from unirex.report.training_figures import summary, training
 from unirex.text import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -47,7 +48,10 @@ def to_html(report: Document) -> str:
     text: str = page.render(
         report=report,
         parts=report.parts,
-        several=len(report.parts) > 1,
+        shown=report.parts or report.trained,
+        several=len(report.parts or report.trained) > 1,
+        training=_drawn(training(report.trained)),
+        costs=[(run, told) for run in report.trained if (told := summary(run))],
         version=__version__,
         policy=policy(style, script),
         style=_markup(style),
@@ -149,10 +153,11 @@ def _marked(words: Sequence[ShownWord]) -> Any:
 
 def _drawn(found: Sequence[Figure]) -> list[tuple[Figure, Any, list[tuple[Any, str]]]]:
     """Each figure, its SVG, and the legend: samples and labels."""
-    return [
-        (figure, _markup(svg.to_svg(figure)), [(_markup(svg.swatch(one)), one.label) for one in figure.series])
-        for figure in found
-    ]
+    return [(figure, _markup(svg.to_svg(figure)), _legend(figure)) for figure in found]
+
+
+def _legend(figure: Figure) -> list[tuple[Any, str]]:
+    return [(_markup(svg.swatch(one)), one.label) for one in figure.series if one.in_legend]
 
 
 def _marker(run: int) -> Any:

@@ -12,6 +12,7 @@ from unirex.extras import install
 from unirex.report import figures
 from unirex.report.document import Document
 from unirex.report.figure import Axis, Figure, Series
+from unirex.report.training_figures import training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +44,7 @@ def save_plots(report: Document, folder: str | os.PathLike[str], formats: Sequen
         if name not in FORMATS:
             raise ValueError(f"format is {name!r}, expected one of {list(FORMATS)}")
     found = [*figures.curves(report.parts), *figures.trade_off(report.parts), *figures.distributions(report.parts)]
+    found += training(report.trained)
     Path(folder).mkdir(parents=True, exist_ok=True)
     return [path for figure in found for path in save_figure([figure], Path(folder) / figure.key, formats)]
 
@@ -134,13 +136,14 @@ def _style(series: Series, color: str) -> dict[str, Any]:
     """How lines and points look; the markers x and + have no face."""
     marker = _MARKERS[series.marker % len(_MARKERS)]
     face = "white" if series.hollow and marker not in "x+" else color
-    return {"color": color, "marker": marker, "markerfacecolor": face, "label": series.label}
+    label = series.label if series.in_legend else "_"  # matplotlib leaves it out
+    return {"color": color, "marker": marker, "markerfacecolor": face, "label": label}
 
 
 def _line(axes: "Axes", series: Series, color: str) -> None:
     if series.low:
         axes.fill_between(series.x, series.low, series.high, color=color, alpha=0.15, linewidth=0)
-    axes.plot(series.x, series.y, linestyle=_DASHES[series.dash % 4], **_style(series, color))
+    axes.plot(series.x, series.y, linestyle=_DASHES[series.dash % 4], markevery=series.marked, **_style(series, color))
 
 
 def _step(axes: "Axes", series: Series, color: str) -> None:

@@ -95,6 +95,8 @@ def build(
         ValueError: what is wrong, with file, row id and field.
         FileNotFoundError: no such file.
 
+    Runs that have not ended have no predictions: a report on them alone shows their logs.
+
     >>> import tempfile, pyarrow as pa, pyarrow.parquet as pq
     >>> table = pa.table({"id": ["a"], "words": [["fine", "film"]], "scores": [[0.9, 0.1]], "gold": [[1.0, 0.0]]})
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -107,6 +109,9 @@ def build(
     folders = read_folders(runs, names)
     if len(folders) > MOST_RUNS:
         raise ValueError(f"{len(folders)} runs, expected at most {MOST_RUNS}")
+    trained = tuple(folders) if any(folder.log.steps for folder in folders) else ()
+    if (waiting := [folder for folder in folders if not folder.predictions]) and _only_logs(waiting, folders):
+        return RunReport(parts=(), trained=trained)
     options = {**reading, "resampling": resampling}
     rows = [open_rows(folder.predictions, reading.get("columns")) for folder in folders]
     most, most_words = limits.resolved(explained=all(one.explained for one in rows))
@@ -123,6 +128,7 @@ def build(
     gains, missing = _gains(parts, seeds, resampling, reading)
     return RunReport(
         parts=parts,
+        trained=trained,
         instances=instances,
         seeds=seeds,
         n_left_out=left_out,
@@ -132,6 +138,16 @@ def build(
         leaders=leaders(compared, resampling or Resampling()),
         apart=gap,
     )
+
+
+def _only_logs(waiting: Sequence[RunFiles], folders: Sequence[RunFiles]) -> bool:
+    """True; refuses runs that have not ended beside others, and those whose logs hold no step."""
+    if len(waiting) < len(folders):
+        raise ValueError(f"{waiting[0].where}: the run has not ended, expected only such runs or only others")
+    for folder in waiting:
+        if not folder.log.steps:
+            raise ValueError(f"{folder.where}: no predictions and no step in its log, expected a run with either")
+    return True
 
 
 def _part(folder: RunFiles, one: FirstPass, words: WordScores, options: Mapping[str, Any]) -> Part:

@@ -89,7 +89,8 @@ def _line(figure: Figure, series: Series) -> Iterator[str]:
     places = [(_x(figure, x), _y(figure, y)) for x, y in zip(series.x, series.y, strict=True)]
     yield f'<path class="line {_classes(series)}" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in places)}"/>'
     named = dict(figure.x.ticks)
-    for i, (x, y) in enumerate(places):
+    for i in series.marked:
+        x, y = places[i]
         interval = f" [{number(series.low[i])}, {number(series.high[i])}]" if series.low else ""
         at = named.get(series.x[i], number(series.x[i]))
         yield _marker(series, x, y, f"{series.label}, {at}: {number(series.y[i])}{interval}")

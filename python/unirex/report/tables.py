@@ -258,7 +258,7 @@ def epochs(part: Part) -> TextTable | None:
     names = [
         n
         for n in ("headline", "comprehensiveness", "sufficiency", "auprc")
-        if any(defined(_real(e.get(n))) for e in part.folder.dev)
+        if any(defined(_real(e.get(n))) for e in part.folder.log.dev)
     ]
     if not names:
         return None
@@ -267,7 +267,7 @@ def epochs(part: Part) -> TextTable | None:
         task if (family := family_of(name)) is None else Head(text=family.heading, direction=family.direction, about="")
         for name in names
     )
-    chosen = part.folder.end.get("best_epoch")
+    chosen = part.folder.log.end.get("best_epoch")
     rows = tuple(
         Row(
             name=f"{_whole(entry.get('epoch'))}{' (kept)' if entry.get('epoch') == chosen else ''}",
@@ -276,7 +276,7 @@ def epochs(part: Part) -> TextTable | None:
             rows=0,
             cells=tuple(TextCell(value=number(_real(entry.get(name)))) for name in names),
         )
-        for entry in part.folder.dev
+        for entry in part.folder.log.dev
     )
     return TextTable(heads=heads, rows=rows)
 

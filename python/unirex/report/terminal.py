@@ -10,6 +10,7 @@ from unirex.report.document import Document
 from unirex.report.figure import number
 from unirex.report.instances import Instance, View
 from unirex.report.marks import RESET, terminal_key, to_terminal
+from unirex.report.training_figures import summary, training
 from unirex.report.verdict import verdict
 from unirex.text import plain
 
@@ -23,7 +24,7 @@ def to_text(report: Document, *, color: bool = False, width: int = 100, instance
         width: columns of the terminal.
         instances: most instances.
     """
-    blocks = ["\n".join(_head(report, color)), "\n".join(aligned(_overview(report)))]
+    blocks = ["\n".join(_head(report, color)), "\n".join(aligned(_overview(report)))] if report.parts else []
     blocks += [f"{title}\n" + "\n".join(aligned(rows)) for title, rows in _gains(report)]
     blocks += [f"{name} at each fraction\n" + "\n".join(aligned(rows)) for name, rows in _curves(report)]
     for part in report.parts:
@@ -32,6 +33,10 @@ def to_text(report: Document, *, color: bool = False, width: int = 100, instance
             blocks.append(f"{title}\n" + "\n".join(aligned(_rows(table))))
     if (found := tables.apart(report)) is not None:
         blocks.append(f"{found[0]}\n" + "\n".join(aligned(_rows(found[1]))))
+    for run in report.trained:
+        if sentences := summary(run):
+            curves = [] if report.parts else [f"  {one.title}: {one.description()}" for one in training([run])]
+            blocks.append("\n".join([f"training of {_bold(run.name, color)}: {' '.join(sentences)}", *curves]))
     notes = tables.notes(report)
     if notes:
         blocks.append("\n".join(f"! {note}" for note in notes))

@@ -26,19 +26,18 @@ COLUMNS = {
 
 
 class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothing
-    """A bar of steps with losses, instances per second and the time left.
+    """A bar of steps with speed, the time left, losses, memory and what the time goes into.
 
     If standard error is not a terminal, a line with the same now and then.
 
     Args:
         total: steps of the whole run.
         initial: steps done before.
-        instances: instances of a step, on average.
         main: whether this process may write.
     """
 
-    def __init__(self, *, total: int, initial: int, instances: float, main: bool) -> None:
-        self.instances = instances
+    def __init__(self, *, total: int, initial: int, main: bool) -> None:
+        self.speed = ""
         self.main = main
         self.rows = 0
         self.steps = total
@@ -52,7 +51,7 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
             unit="step",
             dynamic_ncols=True,
             disable=None if main else True,
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {speed}, {remaining} left{postfix}",
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {speed}{left}{postfix}",
         )
 
     def update(self, n: float | None = 1) -> bool | None:
@@ -63,24 +62,28 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
     @property
     def format_dict(self) -> Any:
         """What the line is made of."""
-        found = super().format_dict
-        rate = found["rate"]
-        if rate is None and found["elapsed"] > 0:
-            rate = (found["n"] - found["initial"]) / found["elapsed"]
-        return {**found, "speed": f"{(rate or 0) * self.instances:,.0f} instances/s"}
+        return {**super().format_dict, "speed": self.speed, "left": self._left()}
 
-    def losses(self, total: float, terms: Mapping[str, float]) -> None:
-        """Shows the total loss and, where there are several, its terms."""
+    @property
+    def left(self) -> float:
+        """Seconds until the last step, as far as the steps, evaluations and checkpoints of this start tell."""
+        done = self.done - self.first
+        return (time.monotonic() - self.started) / done * (self.steps - self.done) if done else math.nan
+
+    def _left(self) -> str:
+        return "? left" if math.isnan(self.left) else f"{self.format_interval(self.left)} left"
+
+    def show(self, total: float, terms: Mapping[str, float], costs: Mapping[str, float]) -> None:
+        """Shows a line of the log: the total loss, where there are several its terms, and what the steps cost."""
         parts = {"loss": total, **(terms if len(terms) > 1 else {})}
-        shown = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
-        self.set_postfix_str(f"  {shown}", refresh=False)
+        losses = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
+        shown = f"{losses}; {_spent(costs)}"
+        self.speed = f"{costs['instances_per_second']:,.0f} instances/s, {costs['tokens_per_second']:,.0f} tokens/s, "
+        self.set_postfix_str(shown, refresh=False)
         now = time.monotonic()
         if self.main and self.disable and now - self.spoke >= QUIET:
             self.spoke = now
-            rate = (self.done - self.first) / (now - self.started)
-            left = self.format_interval((self.steps - self.done) / rate) if rate else "?"
-            speed = f"{rate * self.instances:,.0f} instances/s"
-            say(f"train {self.done:.0f}/{self.steps} steps, {speed}, {left} left  {shown}", error=True)
+            say(f"train {self.done:.0f}/{self.steps} steps, {self.speed}{self._left()}, {shown}", error=True)
 
     def epoch(self, number: int, metrics: Mapping[str, float], *, best: bool) -> None:
         """Adds a row of dev metrics to the table, the best so far marked by `*`, the first preceded by a heading."""
@@ -94,6 +97,22 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
                 say("  ".join(["dev epoch", *(COLUMNS[name].rjust(10) for name in found)]))
             say(row)
         self.rows += 1
+
+
+def _spent(costs: Mapping[str, float]) -> str:
+    """Memory, and what the time goes into, most first.
+
+    >>> _spent({"peak_memory": 3 * 2**29, "share/full": 0.2, "share/backward": 0.504, "share/wait": 0.001})
+    'memory 1.5 GiB; time: backward 50 % full 20 % wait 0 %'
+    """
+    memory = [
+        f"{name} {costs[key] / 2**30:.1f} GiB"
+        for key, name in (("peak_memory", "memory"), ("peak_device_memory", "of the GPU"))
+        if key in costs
+    ]
+    shares = {name.removeprefix("share/"): costs[name] for name in costs if name.startswith("share/")}
+    time = " ".join(f"{name} {shares[name]:.0%}" for name in sorted(shares, key=lambda name: -shares[name]))
+    return "; ".join([", ".join(memory), f"time: {time}".replace("%", " %")]).lstrip("; ")
 
 
 def _cell(value: float) -> str:

@@ -20,8 +20,7 @@ except ImportError:  # Windows
 def footprint(device: torch.device) -> dict[str, Any]:
     """Processor seconds and most memory so far, the device, threads, and the versions that took part.
 
-    `cpu_seconds` are this process's, over all of its threads; `peak_memory` is resident bytes, `peak_device_memory`
-    that of an accelerator.
+    `cpu_seconds` are this process's, over all of its threads; for the memory see `peak_memory`.
     """
     found: dict[str, Any] = {
         "cpu_seconds": round(time.process_time(), 2),
@@ -33,7 +32,14 @@ def footprint(device: torch.device) -> dict[str, Any]:
             "transformers": transformers.__version__,
             "python": platform.python_version(),
         },
+        **peak_memory(device),
     }
+    return found
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """The most bytes so far: `peak_memory` resident (not on Windows), `peak_device_memory` of a GPU's allocator."""
+    found = {}
     if resource is not None:
         unit = 1 if sys.platform == "darwin" else 1024
         found["peak_memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

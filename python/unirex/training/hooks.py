@@ -23,8 +23,8 @@ class Event:
             the training set; `judged`, when its model has been scored on the dev split; `end`, when the best model has
             been judged.
         step, epoch: optimizer steps and epochs done; of a method with stages, in the running one.
-        metrics: `step`: loss, terms, learning rate and so on, means since the line before; `judged`: the dev metrics;
-            `end`: the main metrics; `epoch`: none.
+        metrics: `step`: loss, terms, learning rate, speed, memory, shares of the time and so on, as in the log's line;
+            `judged`: the dev metrics, and `judge_seconds`; `end`: the main metrics; `epoch`: none.
     """
 
     kind: Kind

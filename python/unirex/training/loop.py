@@ -20,6 +20,7 @@ from unirex.disk import checkpoint
 from unirex.disk.checkpoint import rng_seed
 from unirex.disk.log import Interval, append_log, cut_log
 from unirex.methods.method import Counts, Method
+from unirex.timing import part, timed
 from unirex.training.ahead import Ahead
 from unirex.training.display import TrainingBar
 from unirex.training.hooks import Event, Hooks, Kind
@@ -27,6 +28,8 @@ from unirex.training.memory import checkpoint_layers, memory_ran_out
 from unirex.training.optimizer import adamw, learning_rate, uncorrected
 from unirex.training.schedule import FEWEST, MOST, STEPS, epoch_batches, epochs_for
 from unirex.training.stopping import CAUSES, Stop, StoppedError
+from unirex.training.stopwatch import Stopwatch, costs
+from unirex.training.trackers import track
 from unirex.training.watch import Watch
 
 
@@ -102,6 +105,9 @@ class Training:
         self.digests: Mapping[str, str] = {}
         self.hooks = Hooks()
         self.interval = Interval()
+        self._stopwatch = Stopwatch(accelerator.device)
+        self._tokens = data.tokens
+        self._trained = 0.0  # when the last epoch's steps ended
         self._weights: dict[str, float] = {}  # of the running step
         self._stop = Stop()
         self._ahead: Ahead[list[Batch]] | None = None
@@ -131,7 +137,6 @@ class Training:
         bar = TrainingBar(
             total=self.total_steps,
             initial=self.progress.step,
-            instances=len(self.data) * self.total_epochs / max(1, self.total_steps),
             main=self.accelerator.is_main_process,
         )
         with stop.after_step(), bar as self._bar:
@@ -145,6 +150,7 @@ class Training:
             self.watch.check()
             progress.epoch, progress.batch = progress.epoch + 1, 0
             self._tell("epoch", {})
+            self._trained = time.perf_counter()
             yield progress.epoch
 
     def _out_of_patience(self) -> bool:
@@ -163,7 +169,7 @@ class Training:
         started = time.perf_counter()
         lr = self._set_lr()
         self._last = batches[self.progress.batch]
-        with self.watch.explaining(self.progress.step + 1, self._last):
+        with timed(self._stopwatch.mark), self.watch.explaining(self.progress.step + 1, self._last):
             _, stop = self._step(self._last)
         self.progress.step += 1
         self.progress.instances += len(self._last)
@@ -172,6 +178,8 @@ class Training:
         seconds = time.perf_counter() - started
         self.progress.seconds += seconds
         self.interval.seconds += seconds
+        self.interval.instances += len(self._last)
+        self.interval.tokens += int(self._tokens[self._last].sum())
         if self.progress.step % self.config.log_every == 0 or self.progress.step in (1, self.total_steps):
             self._log_interval(lr)
         if stop:
@@ -189,7 +197,8 @@ class Training:
     def _step(self, index: NDArray[np.int64]) -> tuple[dict[str, Tensor], bool]:
         """One optimizer step on a global batch: this process's share of each term's mean, and whether to stop."""
         started = time.perf_counter()
-        micro = self._collate(index) if self._ahead is None else self._ahead.get(self.progress.batch)
+        with part("wait"):
+            micro = self._collate(index) if self._ahead is None else self._ahead.get(self.progress.batch)
         self.interval.wait += time.perf_counter() - started
         # A process without a share of a small last batch takes part with one instance that counts for nothing.
         idle = not self._share(index).size
@@ -197,6 +206,12 @@ class Training:
         while (sums := self._gradients(micro, counts, idle=idle)) is None:
             self._back_off(micro)
             micro = self._collate(index)
+        self._change_weights(sums, index)
+        return sums, stop
+
+    @part("optimizer")
+    def _change_weights(self, sums: dict[str, Tensor], index: NDArray[np.int64]) -> None:
+        """Steps by the gradients of a batch, whose terms have these sums."""
         step, norm = self.progress.step + 1, self._clip()
         self.watch.add(step, sums, norm, index)
         self.interval.add(sums, norm if self.accelerator.scaler is None else norm.nan_to_num(0, 0, 0))
@@ -205,7 +220,6 @@ class Training:
         weights = [parameter.detach() for parameter in self.method.parameters() if parameter.requires_grad]
         self.watch.note(step, {"the weights' norm": nn.utils.get_total_norm(weights)}, index)
         self.bare_method.after_step(sums, self._total)
-        return sums, stop
 
     def _clip(self) -> Tensor:
         """Clips the gradient if `train.clip` says so; returns its norm before that."""
@@ -249,7 +263,8 @@ class Training:
                     terms = self.method(batch.to(accelerator.device), counts, rng_seed(self.seed, step))
                     loss = torch.stack([self._weights[name] * term for name, term in terms.items()]).sum()
                     # Data-parallel training averages gradients over processes; the terms are shares of one mean.
-                    accelerator.backward(loss * (0 if idle else accelerator.num_processes))
+                    with part("backward"):
+                        accelerator.backward(loss * (0 if idle else accelerator.num_processes))
                 for name, term in terms.items():
                     sums[name] = sums.get(name, 0) + term.detach() * (0 if idle else 1)
         except (RuntimeError, MemoryError) as error:
@@ -307,8 +322,7 @@ class Training:
 
     def _log_interval(self, lr: float) -> None:
         """Writes the means over the steps since the last line of the log, this one included."""
-        self.watch.check()
-        sums = self.interval.over_all(self.accelerator)
+        sums = self._sums()
         steps = sums["steps"]
         entry = {name: value / steps for name, value in sums["terms"].items()}
         total = sum(self._weights[name] * value for name, value in entry.items())
@@ -323,18 +337,25 @@ class Training:
             "steps": steps,
             "seconds": round(sums["seconds"] / steps, 4),
             "wait": round(sums["wait"] / steps, 4),
+            **costs(self.interval, self._bar.left, self.accelerator.device),
         }
         self.interval = Interval()
         numbers = self.log(record)
-        self._bar.losses(total, entry)
+        self._bar.show(total, entry, numbers)
         self._tell("step", numbers)
+
+    def _sums(self) -> dict[str, Any]:
+        """The checked sums over the steps since the last line of the log, once the device has finished them."""
+        self.watch.check()
+        self.progress.seconds += self._stopwatch.take(self.interval)
+        return self.interval.over_all(self.accelerator)
 
     def log(self, record: dict[str, Any]) -> dict[str, float]:
         """Appends a line to the run's log and tells the trackers; returns the numbers they are told."""
         if self.accelerator.is_main_process:
             append_log(self.run, record)
         numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
-        self.accelerator.log(numbers, step=self.progress.step)
+        track(self.accelerator, numbers, self.progress.step)
         return numbers
 
     def _tell(self, kind: Kind, metrics: Mapping[str, float]) -> None:
@@ -354,8 +375,9 @@ class Training:
         """
         progress = self.progress
         progress.history.append(metrics)
-        self.log({"event": "dev", "step": progress.step, "epoch": progress.epoch, **metrics})
-        self._tell("judged", dict(metrics))
+        found = {**metrics, "judge_seconds": round(time.perf_counter() - self._trained, 3)}
+        self.log({"event": "dev", "step": progress.step, "epoch": progress.epoch, **found})
+        self._tell("judged", found)
         value = metrics["best"]
         if math.isnan(value):
             raise ValueError(f"train.best_metric is {self.config.best_metric!r}, which is undefined on the dev split")
@@ -378,8 +400,7 @@ class Training:
 
     def save(self) -> None:
         """Writes a checkpoint from the main process."""
-        self.watch.check()
-        self.progress.interval = self.interval.over_all(self.accelerator)
+        self.progress.interval = self._sums()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from accelerate import Accelerator
-from accelerate.tracking import get_available_trackers
 from accelerate.utils import set_seed
 from torch import nn
 
@@ -38,6 +37,7 @@ from unirex.training.loop import Progress, Training
 from unirex.training.memory import memory_ran_out
 from unirex.training.opening import alone, open_run, stored_config
 from unirex.training.stopping import Stop, StoppedError
+from unirex.training.trackers import check_trackers, start_trackers, track
 
 _LESS_MEMORY = "expected a smaller model, or smaller train.max_tokens, eval.max_tokens or eval.batch_size"
 
@@ -108,7 +108,7 @@ def run(config: RunConfig, stop: Stop, hooks: Hooks | None = None) -> None:
     hooks = hooks or Hooks()
     hooks.check(config.train.loss)
     folder = RunFolder(config.output)
-    _check_trackers(config.train.trackers)
+    check_trackers(config.train.trackers)
     accelerator = Accelerator(
         mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder.path
     )
@@ -118,8 +118,7 @@ def run(config: RunConfig, stop: Stop, hooks: Hooks | None = None) -> None:
         stop.know(accelerator)
         open_run(accelerator, config, folder)
         made = _assemble(accelerator, config, folder, stop, hooks)
-        if config.train.trackers:
-            accelerator.init_trackers("unirex", config={"yaml": to_yaml(config)})
+        start_trackers(accelerator, config.train.trackers, to_yaml(config))
         started = time.perf_counter()
         if config.trained is None:
             progress = _fit(made)
@@ -128,15 +127,6 @@ def run(config: RunConfig, stop: Stop, hooks: Hooks | None = None) -> None:
             progress, seconds = _borrow(made)
         _finish(made, progress, seconds)
         accelerator.end_training()
-
-
-def _check_trackers(names: Sequence[str]) -> None:
-    """Refuses a tracker that is not installed, which accelerate would leave out silently."""
-    installed = [str(tracker) for tracker in get_available_trackers()]
-    for name in names:
-        if name not in installed:
-            found = ", ".join(installed) or "none"
-            raise ValueError(f"train.trackers holds {name!r}, expected one that is installed ({found})")
 
 
 def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder, stop: Stop, hooks: Hooks) -> Run:
@@ -341,7 +331,7 @@ def _finish(run: Run, progress: Progress, seconds: float) -> None:
     write_warnings(folder, [*(f"data: {warning}" for warning in _of_data(run)), *of_result])
     write_card(folder.model, model_card(config, parts, reports, split))
     main = {f"{split}/{metric.name}": metric.value for metric in reports[OWN].metrics if metric.main}
-    run.accelerator.log(main, step=progress.step)
+    track(run.accelerator, main, progress.step)
     run.hooks.tell(Event(kind="end", step=progress.step, epoch=progress.epoch, metrics=main))
     say(
         f"\n{config.data.short_name} {split}: {len(data)} instances; best epoch {progress.best_epoch} of "
