@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -191,3 +192,20 @@ def test_help_and_mistakes_are_answered_without_torch(arguments: list[str]) -> N
     expected = 0 if rest == ["--help"] else 2
     call = f"import unirex.{command} as command; code = command.main({rest!r}); assert code == {expected}, code"
     assert loaded_by(call) == set()
+
+
+@pytest.mark.parametrize(("said", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")])
+def test_threads_of_a_command_sleep_where_they_wait_unless_told_otherwise(said: dict[str, str], expected: str) -> None:
+    if sys.platform != "linux":
+        pytest.skip("another OpenMP")
+    program = "import unirex.train as t; t.main(['--seed=x']); import torch"
+    environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, **said, "OMP_DISPLAY_ENV": "true"},
+        check=False,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert f"OMP_WAIT_POLICY = '{expected}'" in found.stderr

@@ -12,6 +12,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from unirex.config.command_line import add_config, config_first, expand, fail
 from unirex.config.own_code import import_own
+from unirex.config.threads import wait_asleep
 from unirex.data.source import DataConfig, load_split, load_splits
 from unirex.data.splitting import HELD_OUT
 from unirex.disk.atomic import atomic_write
@@ -54,6 +55,7 @@ class Request:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 for bad input. torch is imported once the input looks right."""
+    wait_asleep()
     try:
         run(parse(list(sys.argv[1:] if argv is None else argv)))
     except (ValueError, OSError, ImportError) as error:

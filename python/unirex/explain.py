@@ -14,6 +14,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from unirex.config.command_line import add_import, expand, fail
 from unirex.config.files import is_path
 from unirex.config.own_code import import_own
+from unirex.config.threads import wait_asleep
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
 from unirex.data.rows import Row, stream_rows
@@ -55,6 +56,7 @@ class Request:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, 2 for bad input, 130 for Ctrl-C (these two leave no file)."""
+    wait_asleep()
     try:
         found = _parse(list(sys.argv[1:] if argv is None else argv))
         rows = _rows(found)

@@ -1,10 +1,41 @@
-"""Training in less memory: recomputed layers, and how an error says that memory ran out."""
+"""Memory of training: recomputed layers, pages that are kept, and how an error says that memory ran out."""
+
+import ctypes
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from unirex.encoder.softmax_gates import recomputing
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+_NEVER, _USUAL_MMAPS, _USUAL_TRIM = -1, 65536, 64 << 20  # glibc's own, once large blocks were freed
+
+
+@contextmanager
+def keeping_pages() -> Iterator[None]:
+    """Inside, glibc keeps freed memory for the next step; it would return it after each, and pay for new pages.
+
+    Afterwards free memory goes back to the system. Who sets `MALLOC_…` or `GLIBC_TUNABLES` decides; other C libraries
+    do as they do.
+    """
+    decided = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    if decided or platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    library = ctypes.CDLL(None)
+    library.mallopt(_M_MMAP_MAX, 0)
+    library.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+    try:
+        yield
+    finally:
+        library.mallopt(_M_MMAP_MAX, _USUAL_MMAPS)
+        library.mallopt(_M_TRIM_THRESHOLD, _USUAL_TRIM)
+        library.malloc_trim(0)
 
 
 def checkpoint_layers(method: nn.Module) -> None:

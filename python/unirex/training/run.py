@@ -34,7 +34,7 @@ from unirex.training.footprint import footprint
 from unirex.training.hooks import Event, Hooks
 from unirex.training.launched import check_launch, end_with_launcher
 from unirex.training.loop import Progress, Training
-from unirex.training.memory import memory_ran_out
+from unirex.training.memory import keeping_pages, memory_ran_out
 from unirex.training.opening import alone, open_run, stored_config
 from unirex.training.stopping import Stop, StoppedError
 from unirex.training.trackers import check_trackers, start_trackers, track
@@ -114,7 +114,7 @@ def run(config: RunConfig, stop: Stop, hooks: Hooks | None = None) -> None:
     )
     check_launch(accelerator)
     # Not before: what connects the processes would not end for a signal that Python has to handle.
-    with stop, alone(accelerator, folder):
+    with stop, keeping_pages(), alone(accelerator, folder):
         stop.know(accelerator)
         open_run(accelerator, config, folder)
         made = _assemble(accelerator, config, folder, stop, hooks)
