@@ -22,12 +22,12 @@ from unirex.config.command_line import add_import, expand, fail
 from unirex.config.corpus import Corpus, answers_of, check_format, find_files
 from unirex.config.ending import terminable
 from unirex.config.files import is_path
-from unirex.config.made import model_digest
 from unirex.config.own_code import import_own
 from unirex.config.shards import read_shard
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
 from unirex.data.rows import Row, stream_rows
+from unirex.disk.made import model_digest
 from unirex.disk.predictions import FileHeader
 from unirex.metrics.commands.progress import progress
 from unirex.parsing import one_line

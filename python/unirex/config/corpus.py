@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unirex.config.made import file_digest, unlike, write_record
 from unirex.data.rows import FORMATS, stream_rows
 from unirex.disk.lock import holding
+from unirex.disk.made import file_digest, unlike, write_record
 
 OUTPUTS = (".parquet", ".jsonl", ".csv")
 PAGE = ".html"

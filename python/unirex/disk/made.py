@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unirex.config.identity import difference
 from unirex.disk.atomic import atomic_write
 from unirex.disk.untrusted import read_json
 
@@ -33,8 +32,19 @@ def unlike(record: Path, made: Mapping[str, Any]) -> str | None:
         stored = read_json(record.read_bytes())
     except (FileNotFoundError, ValueError):
         return "without a record of its input and settings"
-    found = difference(stored, json.loads(json.dumps(made)))
-    return None if found is None else f"with {found[0]} {found[1]!r}, expected {found[2]!r}"
+    before, now = _flat(stored), _flat(json.loads(json.dumps(made)))
+    for key in sorted({*before, *now}):
+        if before.get(key) != now.get(key):
+            return f"with {key} {before.get(key)!r}, expected {now.get(key)!r}"
+    return None
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """The values inside a mapping by their full names."""
+    if not isinstance(value, dict):
+        return {key: value}
+    inside = (_flat(inner, f"{key}.{name}" if key else name) for name, inner in value.items())
+    return {name: found for one in inside for name, found in one.items()}
 
 
 def file_digest(path: str | Path) -> str:
