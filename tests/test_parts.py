@@ -80,10 +80,11 @@ def test_shards_give_what_one_process_gives(
 def test_a_part_counts_once_it_is_whole_and_made_alike(
     model: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    half = tmp_path / "parts" / "2-of-2"
+    out = tmp_path / "out"
+    half = out / "parts" / "2-of-2"
     half.mkdir(parents=True)
     (half / "extractor.parquet").write_text("half")  # killed before it was recorded
-    assert judge(model, tmp_path, "1/2") == 0
+    assert judge(model, out, "1/2") == 0
     assert "part 1 of 2 written, missing: 2" in capsys.readouterr().out
     for more, found in [
         (["--eval.seed=1"], "eval.seed 0, expected 1"),
@@ -91,22 +92,22 @@ def test_a_part_counts_once_it_is_whole_and_made_alike(
         ([f"--scores={whole / 'predictions.parquet'}"], "scores None, expected '"),
         ([f"--checks={{other: {model}}}"], "checks.other None, expected '"),
     ]:
-        assert judge(model, tmp_path, "2/2", *more) == 2
+        assert judge(model, out, "2/2", *more) == 2
         error = capsys.readouterr().err
-        assert error.startswith(f"error: {tmp_path / 'parts' / '1-of-2'} was made with {found}")
+        assert error.startswith(f"error: {out / 'parts' / '1-of-2'} was made with {found}")
         assert error.count("\n") == 1
     other = shutil.copytree(model, tmp_path / "model")
     (other / "README.md").write_text("a card is no part of it")
-    assert judge(other, tmp_path, "1/2") == 0
+    assert judge(other, out, "1/2") == 0
     (other / "config.json").write_text((other / "config.json").read_text() + "\n")
-    assert judge(other, tmp_path, "1/2") == 2
+    assert judge(other, out, "1/2") == 2
     assert "was made with model '" in capsys.readouterr().err
-    assert judge(model, tmp_path, "2/2") == 0
-    assert results(tmp_path) == results(whole)
+    assert judge(model, out, "2/2") == 0
+    assert results(out) == results(whole)
     shutil.copy(half / "extractor.parquet", half.with_name("1-of-2") / "extractor.parquet")
-    assert judge(model, tmp_path, "1/2") == 2
+    assert judge(model, out, "1/2") == 2
     assert "rows of extractor, expected 17, each once" in capsys.readouterr().err
-    assert judge(model, tmp_path, "3/2") == 2
+    assert judge(model, out, "3/2") == 2
     assert "--shard is '3/2', expected I/N" in capsys.readouterr().err
 
 

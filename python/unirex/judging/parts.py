@@ -75,9 +75,7 @@ class Parts:
         for source, table in tables.items():
             found = len(table[PLACE].unique())
             if found != len(table) or (source == sources[0] and found != n):
-                raise ValueError(
-                    f"{self.run.parts}: {found} of {len(table)} rows of {source} differ, expected {n} rows"
-                )
+                raise ValueError(f"{self.run.parts}: {found} of {len(table)} rows of {source}, expected {n}, each once")
         costs = [json.loads(part.cost.read_bytes()) for part in parts]
         clock = Clock(
             seconds=sum(cost["explain_seconds"] for cost in costs),
