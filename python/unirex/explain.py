@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 _IN_FOLDER = {"shard": None, "overwrite": False, "format": "parquet"}
 """Options that only a folder of answers has, and their defaults."""
 
+Answers = Mapping[Path | None, Path | None]
+"""Input, None for the texts of the command line -> file of answers, None for the terminal."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -50,8 +53,8 @@ class Request:
     Attributes:
         model: folder or hub name.
         texts: those of the command line.
-        answers: input -> file of answers, both None for what there is not.
-        output: the file or folder of the answers; None = the terminal.
+        answers: where those of each input go.
+        output: the file or folder of the answers, as given.
         columns, settings, loading: arguments of the explainer.
         limit: most rows of a file.
         overwrite: whether answers that were made otherwise give way; None = the output is one file.
@@ -59,7 +62,7 @@ class Request:
 
     model: str
     texts: tuple[str, ...]
-    answers: "Answers"
+    answers: Answers
     output: str | None
     columns: "Columns"
     settings: "ExplainConfig"
@@ -145,10 +148,6 @@ def _parse(argv: list[str]) -> Any:
         return parser.parse_args(argv)
     except ArgumentError as error:
         raise ValueError(one_line(str(error), parser)) from None
-
-
-Answers = Mapping[Path | None, Path | None]
-"""Input, None for the texts of the command line -> file of answers, None for the terminal."""
 
 
 def _answers(found: Any) -> Answers:
@@ -269,7 +268,7 @@ def _run_corpus(request: Request, *, overwrite: bool) -> int:
     kept = len(answers) - len(todo)
     counts = {"kept": kept, "explained": done, "faulty": faulty, "by other processes": len(todo) - done - faulty}
     shown = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    say(f"{request.output}: {shown} of {len(answers)} files")
+    say(f"{request.output}: {shown or 'none'} of {len(answers)} files")
     return 2 if faulty else 0
 
 
