@@ -354,7 +354,9 @@ def test_a_signal_keeps_finished_files(
     assert "1 kept, 2 explained of 3 files" in capsys.readouterr().out
 
 
-def test_what_a_folder_of_answers_cannot_be(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_folder_of_answers_cannot_be(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = corpus(tmp_path / "in")
     write(tmp_path / "a.csv", ROWS)
     (tmp_path / "empty").mkdir()
@@ -374,3 +376,6 @@ def test_what_a_folder_of_answers_cannot_be(run: Path, tmp_path: Path, capsys: p
         assert message in caught
         assert caught.count("\n") == 1
     assert not (tmp_path / "out").exists()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert call(run, tmp_path / "a.csv", tmp_path / "a.jsonl") == 2
+    assert "there are several processes, expected --input and a folder as --output" in capsys.readouterr().err
