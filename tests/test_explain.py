@@ -17,7 +17,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from unirex import evaluate, explain, train
+from unirex.disk.lock import holding
 from unirex.explainer import Explainer
+from unirex.explainer.inputs import InputReader
 from unirex.metrics import score
 
 TINY = [
@@ -241,3 +243,139 @@ def test_ctrl_c_leaves_what_was_there(run: Path, tmp_path: Path) -> None:
     assert error.strip() == "stopped; nothing was written"
     assert output.read_text() == "what was there\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+def corpus(folder: Path) -> Path:
+    """Three files in three formats, of texts of very different lengths."""
+    texts = ["a truly wonderful film " * (1 + n * 7 % 11) for n in range(40)]
+    rows = [{"id": f"r{n}", "text": text} for n, text in enumerate(texts)]
+    folder.mkdir()
+    for name, part in {"a.jsonl": rows[:5], "b.csv": rows[5:30], "c.parquet": rows[30:]}.items():
+        write(folder / name, part)
+    write(folder.parent / "whole.jsonl", rows)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def lines(*files: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def test_shards_of_a_folder_give_what_one_process_gives(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, common = corpus(tmp_path / "in"), ["--id-column=id", "--faithfulness", "--batch-size=4"]
+    assert call(run, source, tmp_path / "one", *common, "--format=jsonl") == 0
+    for shard in ("2/2", "1/2", "2/2"):
+        capsys.readouterr()
+        assert call(run, source, tmp_path / "two", *common, "--format=jsonl", f"--shard={shard}") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'two'}: 1 kept of 1 files\n"
+    made = contents(tmp_path / "two")
+    assert list(made) == ["a.jsonl", "b.jsonl", "c.jsonl"]
+    assert made == contents(tmp_path / "one")  # a file is explained alone, so to the last bit
+    # Texts that pass through the model together are others, which changes the rounding of its sums.
+    assert call(run, tmp_path / "whole.jsonl", tmp_path / "whole-out.jsonl", *common) == 0
+    whole = lines(tmp_path / "whole-out.jsonl")
+    for found, expected in zip(lines(*(tmp_path / "two" / name for name in made)), whole, strict=True):
+        assert found.keys() == expected.keys()
+        for name, value in found.items():
+            number = isinstance(value, float) or (isinstance(value, list) and value and isinstance(value[0], float))
+            assert value == (pytest.approx(expected[name], abs=2e-6, rel=2e-5) if number else expected[name]), name
+
+
+def test_answers_made_otherwise_are_refused_or_replaced(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = write(tmp_path / "a.csv", ROWS[:2]), tmp_path / "out"
+
+    def said(code: int, *more: str) -> str:
+        capsys.readouterr()
+        assert call(run, source, out, "--format=csv", *more) == code
+        caught = capsys.readouterr()
+        assert caught.err.count("\n") == (1 if code else 0)
+        return caught.out + caught.err
+
+    assert "explained 2 rows" in said(0)
+    first = contents(out)
+    assert said(0, "--batch-size=1", "--device=cpu", "--overwrite=true") == f"{out}: 1 kept of 1 files\n"
+    assert "a.csv was made with settings.fraction None, expected 0.5: choose another" in said(2, "--fraction=0.5")
+    assert contents(out) == first
+    assert "1 explained of 1 files" in said(0, "--fraction=0.5", "--overwrite=true")
+    assert contents(out) != first
+    write(source, ROWS[:1])
+    assert "a.csv was made with input '" in said(2, "--fraction=0.5")
+    (out / ".explain" / "a.csv.json").unlink()
+    assert "a.csv was made without a record of its input and settings" in said(2, "--fraction=0.5")
+    assert "1 explained" in said(0, "--fraction=0.5", "--overwrite=true")
+
+
+def test_a_fault_another_process_and_the_rest_of_a_killed_one(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = corpus(tmp_path / "in"), tmp_path / "out"
+    (source / "b.csv").write_text("text\nfine\n\xff,more\n")
+    (source / ".hidden.csv").write_text("no")
+    (out / ".explain").mkdir(parents=True)
+    (out / ".c.parquet.0123.tmp").write_text("half")
+    with holding(out / ".explain" / "a.parquet.lock"):
+        assert call(run, source, out) == 2
+    caught = capsys.readouterr()
+    assert caught.err == f"error: {source / 'b.csv'}: row 2: 2 cells, expected 1 as in the header\n"
+    assert f"{out}: 1 explained, 1 faulty, 1 by other processes of 3 files" in caught.out
+    assert list(contents(out)) == ["c.parquet"]
+    (source / "b.csv").write_text("text\nfine\n")
+    assert call(run, source, out) == 0
+    assert "1 kept, 2 explained of 3 files" in capsys.readouterr().out
+    assert [row["id"] for row in pq.read_table(out / "a.parquet").to_pylist()] == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_finished_files(
+    number: signal.Signals, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    source, out = corpus(tmp_path / "in"), tmp_path / "out"
+    read = InputReader.example
+
+    def interrupted(self: InputReader, item: Any, *more: Any) -> Any:
+        if item["id"] == "r7":  # in the second file
+            os.kill(os.getpid(), number)
+        return read(self, item, *more)
+
+    monkeypatch.setattr(InputReader, "example", interrupted)
+    assert call(run, source, out, "--id-column=id") == 130
+    assert capsys.readouterr().err == "stopped; finished files stay, and the same command goes on with the others\n"
+    assert list(contents(out)) == ["a.parquet"]
+    monkeypatch.undo()
+    assert call(run, source, out, "--id-column=id") == 0
+    assert "1 kept, 2 explained of 3 files" in capsys.readouterr().out
+
+
+def test_what_a_folder_of_answers_cannot_be(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = corpus(tmp_path / "in")
+    write(tmp_path / "a.csv", ROWS)
+    (tmp_path / "empty").mkdir()
+    both = ["--input", str(source / "a.jsonl"), str(tmp_path / "a.csv")]
+    for more, message in [
+        ([f"--input={source}/*.jsonl", f"--output={source}"], "expected another folder than that of"),
+        ([*both, f"--output={tmp_path / 'out'}"], "would both become"),
+        ([*both, f"--output={tmp_path / 'out.csv'}"], "expected a folder for the answers of 2 files"),
+        ([f"--input={tmp_path / 'a.csv'}", "--output=x.csv", "--shard=1/2"], "--shard is given, expected --input and"),
+        ([f"--input={source}", f"--output={tmp_path / 'out'}", "--shard=0/2"], "--shard is '0/2', expected I/N"),
+        ([f"--input={source}/*.tsv", f"--output={tmp_path / 'out'}"], "no such files"),
+        ([f"--input={tmp_path / 'empty'}", f"--output={tmp_path / 'out'}"], "no file in this folder ends in one of"),
+        ([f"--input={source}", f"--output={tmp_path / 'out'}", "--format=txt"], "format"),
+    ]:
+        assert explain.main([f"--model={run}", *more]) == 2
+        caught = capsys.readouterr().err
+        assert message in caught
+        assert caught.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert call(run, tmp_path / "a.csv", tmp_path / "a.jsonl") == 2
+    assert "there are several processes, expected --input and a folder as --output" in capsys.readouterr().err

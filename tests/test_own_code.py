@@ -11,7 +11,7 @@ import pytest
 
 from reference.packages import describe
 from unirex import evaluate, explain, suite, train
-from unirex.config import own_code
+from unirex.config import inventory, own_code
 from unirex.config.own_code import import_own
 from unirex.data.source import READERS
 from unirex.methods import METHODS, add_method, find_method
@@ -68,6 +68,14 @@ def test_a_run_names_no_code_and_runs_none_unasked(
     (tmp_path / "c.yaml").write_text(f"import: {desk / 'brief.py'}\nmethod: {{name: brief}}\n")
     assert train.main([f"--config={tmp_path / 'c.yaml'}"]) == 2
     assert "method.name is 'brief', expected one of joint" in capsys.readouterr().err
+
+
+def test_an_own_method_is_listed(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert inventory.main(["methods", "--import", str(desk / "brief.py")]) == 0
+    (listed,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("brief ")]
+    assert listed.split(maxsplit=1)[1] == (find_method("brief").__doc__ or "").partition("\n")[0]
+    assert inventory.main(["methods", "--import=none.py"]) == 2
+    assert capsys.readouterr().err == "unirex: error: --import none.py: no such file or module\n"
 
 
 class InProcess:

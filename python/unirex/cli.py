@@ -41,7 +41,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "train": Command(
             module="unirex.train", launched=True, about="train a model that explains itself, and judge it"
         ),
-        "explain": Command(module="unirex.explain", about="ask a model why, for every row of a file"),
+        "explain": Command(
+            module="unirex.explain", launched=True, about="ask a model why, for every row of a file, or of many"
+        ),
         "report": Command(module="unirex.report.cli", about="one page about runs: metrics, curves, marked words"),
         "ls": Command(module="unirex.config.inventory", about="what there is: recipes, methods or metrics"),
     },

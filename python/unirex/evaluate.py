@@ -1,10 +1,15 @@
 """`python -m unirex.evaluate --model DIR …`: judges a saved model, or explanations made elsewhere, on any data."""
 
-import json
+if __name__ == "__main__":  # Ctrl-C during the imports below is quiet in the command unirex
+    import sys
+    from importlib import import_module
+
+    sys.exit(import_module("unirex.cli").main(["evaluate", *sys.argv[1:]]))
+
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,19 +17,22 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from unirex.config.command_line import add_config, config_first, expand, fail
 from unirex.config.own_code import import_own
+from unirex.config.shards import Shard, read_shard
 from unirex.config.threads import wait_asleep
 from unirex.data.source import DataConfig, load_split, load_splits
 from unirex.data.splitting import HELD_OUT
-from unirex.disk.atomic import atomic_write
+from unirex.disk.made import file_digest, model_digest
 from unirex.disk.run_folder import RunFolder
 from unirex.judging.settings import EvalConfig
 from unirex.parsing import one_line
+from unirex.schema import Example
 from unirex.text import say
 
 if TYPE_CHECKING:
     import torch
 
-    from unirex.judging.predict import Clock
+    from unirex.judging.parts import Judged
+    from unirex.judging.predict import Judging
     from unirex.judging.saved import Saved
 
 FROM_FILE = "file"
@@ -42,6 +50,7 @@ class Request:
             select, tokens with a foreign one.
         output: folder for predictions, controls and metrics.
         checks: folders of other unirex models by name, asked about the same rationales.
+        shard: which share of the rows is judged here; None = all.
     """
 
     model: str
@@ -51,6 +60,7 @@ class Request:
     checks: dict[str, str]
     data: DataConfig
     eval: EvalConfig
+    shard: Shard | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,6 +103,12 @@ def parse(argv: list[str]) -> Request:
         help="names and folders of check models, e.g. '{masked: runs/masked/model}': unirex models with the same "
         "tokenizer and classes that score the same rationales (unirex-metrics score --scorer NAME)",
     )
+    parser.add_argument(
+        "--shard",
+        type=str | None,
+        default=None,
+        help="I/N: only the I-th of N shares of the rows, I from 1; the share that is judged last joins all",
+    )
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(EvalConfig, "eval")
     try:
@@ -114,6 +130,7 @@ def parse(argv: list[str]) -> Request:
         checks={name: expand(folder, f"checks.{name}") for name, folder in namespace.checks.items()},
         data=replace(data, path=expand(data.path, "data.path")),
         eval=namespace.eval,
+        shard=read_shard(namespace.shard) if namespace.shard else None,
     )
 
 
@@ -122,10 +139,11 @@ def run(request: Request) -> None:
     from accelerate import Accelerator
     from transformers.utils.logging import disable_progress_bar
 
-    from unirex.data.cache import cache_folder
+    from unirex.data.cache import cache_folder, digest_of
     from unirex.data.store import has_choices
-    from unirex.judging.gather import judge, print_tables, write_all
+    from unirex.judging.gather import from_main, judge, print_tables, write_all, write_cost
     from unirex.judging.given_scores import read_scores
+    from unirex.judging.parts import Parts, judge_part
     from unirex.judging.predict import About, Clock, Judging, sources
     from unirex.judging.saved import find_model, load_saved
     from unirex.judging.warnings import data_warnings, result_warnings, tell, write_warnings
@@ -140,17 +158,7 @@ def run(request: Request) -> None:
         raise ValueError(f"{request.model}: this classifier has no scores of its own, expected --scores FILE")
     labels = saved.labels
     known = request.data if request.data.choices else for_model(request.data, labels)
-    examples = load_split(known, request.eval.split)
-    if not examples and request.eval.split in (splits := load_splits(known)).drawn:
-        examples = getattr(splits, request.eval.split)
-        if accelerator.is_main_process:
-            say(
-                f"{request.data.short_name} has no {request.eval.split} split: "
-                f"{HELD_OUT[request.eval.split]:.0%} of its rows are judged, drawn as for training "
-                "(data.hub.splits names another part)"
-            )
-    if not examples:
-        raise ValueError(f"data {request.data.short_name}: the {request.eval.split} split is empty, expected instances")
+    examples = _split(known, request.eval.split, tells=accelerator.is_main_process)
     judging = Judging(
         config=request.eval,
         unit=request.unit or ("word" if request.scores else saved.unit),
@@ -168,22 +176,65 @@ def run(request: Request) -> None:
             choice=has_choices(examples),
         ),
     )
-    data = replace(saved.tools, cache=cache_folder(request.data.cache)).encode(examples, labels)
-    clock = Clock()
-    method = saved.method.to(accelerator.device)
-    tables = judge(accelerator, method, data, judging, title=request.eval.split, clock=clock)
+
+    def judged(judging: Judging) -> "Judged":
+        clock = Clock()
+        data = replace(saved.tools, cache=cache_folder(request.data.cache)).encode(examples, labels)
+        method = saved.method.to(accelerator.device)
+        return judge(accelerator, method, data, judging, title=request.eval.split, clock=clock), clock
+
+    folder, shard = RunFolder(Path(request.output)), request.shard
+    if shard is None:
+        tables, clock = judged(judging)
+    else:
+        made = from_main(accelerator, lambda: _made(request, judging, digest_of(examples), accelerator.num_processes))
+        parts = Parts(run=folder, number=shard.number, of=shard.of, made=made)
+        part = replace(judging, shard=(shard.number, shard.of))
+        if not judge_part(accelerator, parts, lambda: judged(part)) or not accelerator.is_main_process:
+            return
+        tables, clock = parts.join(judging.sources, len(examples))
     if accelerator.is_main_process:
-        folder = RunFolder(Path(request.output))
-        paths = write_all(tables, folder)
+        folder.metrics.unlink(missing_ok=True)  # until those of the new rows are there
+        path = write_all(tables, folder)[0]
         if request.scores is None:
-            _write_cost(folder, clock)
+            write_cost(folder.cost, clock)
         report, split = print_tables(tables, folder)[0], request.eval.split
         of_data = data_warnings({split: examples}, labels)
         write_warnings(folder, tell([*of_data, *result_warnings(tables[judging.sources[0]], report)], split))
         unknown = sum(example.label is None for example in examples)
         if unknown:
             say(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}")
-        say(f"\npredictions  {paths[0]}")
+        say(f"\npredictions  {path}")
+
+
+def _split(data: DataConfig, split: Literal["train", "val", "test"], *, tells: bool) -> Sequence[Example]:
+    """The examples of a split; of data without it, the part that training would have drawn."""
+    examples = load_split(data, split)
+    if not examples and split in (splits := load_splits(data)).drawn:
+        examples = getattr(splits, split)
+        if tells:
+            say(
+                f"{data.short_name} has no {split} split: {HELD_OUT[split]:.0%} of its rows are judged, drawn as for "
+                "training (data.hub.splits names another part)"
+            )
+    if not examples:
+        raise ValueError(f"data {data.short_name}: the {split} split is empty, expected instances")
+    return examples
+
+
+def _made(request: Request, judging: "Judging", rows: str, processes: int) -> dict[str, Any]:
+    """What the rows of a shard depend on, and which of them it has: it is a share of the batches of each process."""
+    from unirex.judging.saved import find_model
+
+    return {
+        "model": model_digest(request.model),
+        "scores": None if request.scores is None else file_digest(request.scores),
+        "checks": {name: model_digest(find_model(folder)) for name, folder in request.checks.items()},
+        "unit": judging.unit,
+        "data": {"rows": rows, "name": judging.about.data, "headline": judging.about.headline},
+        "eval": asdict(judging.config),
+        "processes": processes,
+    }
 
 
 def for_model(data: DataConfig, labels: tuple[str, ...]) -> DataConfig:
@@ -204,12 +255,6 @@ def for_model(data: DataConfig, labels: tuple[str, ...]) -> DataConfig:
     return replace(data, labels=labels)
 
 
-def _write_cost(folder: RunFolder, clock: "Clock") -> None:
-    """Writes what explaining cost, by the names that the log of a training run has for it."""
-    with atomic_write(folder.cost, "w") as file:
-        json.dump({"explain_seconds": clock.seconds, "explain_instances": clock.instances}, file)
-
-
 def _load_checks(request: Request, saved: "Saved", device: "torch.device") -> dict[str, Any]:
     """The check models by name, each over the same tokens and classes as the model that is judged."""
     from unirex.judging.saved import find_model, load_saved
@@ -226,7 +271,3 @@ def _load_checks(request: Request, saved: "Saved", device: "torch.device") -> di
             raise ValueError(f"{folder}: its tokenizer differs, expected that of {request.model}")
         checks[name] = check.method.to(device).eval()
     return checks
-
-
-if __name__ == "__main__":
-    sys.exit(main())

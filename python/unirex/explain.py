@@ -1,73 +1,94 @@
-"""`unirex explain --model DIR --input FILE --output FILE`: explains every row of a file, or `--text "…"`."""
+"""`unirex explain --model DIR --input FILE --output FILE`: explains every row of a file, or files, or `--text "…"`."""
 
+if __name__ == "__main__":  # Ctrl-C during the imports below is quiet in the command unirex
+    import sys
+    from importlib import import_module
+
+    sys.exit(import_module("unirex.cli").main(["explain", *sys.argv[1:]]))
+
+import os
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
 from unirex.config.command_line import add_import, expand, fail
+from unirex.config.corpus import Corpus, answers_of, check_format, find_files
+from unirex.config.ending import terminable
 from unirex.config.files import is_path
 from unirex.config.own_code import import_own
+from unirex.config.shards import read_shard
 from unirex.config.threads import wait_asleep
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
 from unirex.data.rows import Row, stream_rows
+from unirex.disk.made import model_digest
 from unirex.disk.predictions import FileHeader
 from unirex.metrics.commands.progress import progress
 from unirex.parsing import one_line
 from unirex.schema import Example, Perturbation
-from unirex.text import say
+from unirex.text import line, say
 
 if TYPE_CHECKING:
-    from unirex.explainer import Columns, ExplainConfig, ExplainedText, Explainer
+    from unirex.explainer import Columns, ExplainConfig, Explainer
     from unirex.explainer.inputs import InputReader
+
+
+_IN_FOLDER = {"shard": None, "overwrite": False, "format": "parquet"}
+"""Options that only a folder of answers has, and their defaults."""
+
+Answers = Mapping[Path | None, Path | None]
+"""Input, None for the texts of the command line -> file of answers, None for the terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The input, model and output of a command; `columns`, `settings`, `loading`: arguments of the explainer."""
+    """What a command asks for.
+
+    Attributes:
+        model: folder or hub name.
+        texts: those of the command line.
+        answers: where those of each input go.
+        output: the file or folder of the answers, as given.
+        columns, settings, loading: arguments of the explainer.
+        limit: most rows of a file.
+        overwrite: whether answers that were made otherwise give way; None = the output is one file.
+    """
 
     model: str
-    input: str | None
+    texts: tuple[str, ...]
+    answers: Answers
     output: str | None
     columns: "Columns"
     settings: "ExplainConfig"
     loading: dict[str, Any]
     limit: int | None
-
-    def __post_init__(self) -> None:
-        """Checks what can be checked before a model is loaded."""
-        from unirex.explainer.output import check_format
-
-        if self.output is None:
-            return
-        check_format(Path(self.output))
-        if Path(self.output).is_dir():
-            raise ValueError(f"output {self.output} is a folder, expected a file")
-        if self.input is not None and Path(self.output).resolve() == Path(self.input).resolve():
-            raise ValueError(f"output is {self.output!r}, expected another file than the input")
+    overwrite: bool | None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0, 2 for bad input, 130 for Ctrl-C (these two leave no file)."""
+    """Runs the command; returns its exit code: 0, 2 for bad input, 130 for Ctrl-C and SIGTERM.
+
+    An output is whole or not there; in a folder of them those that were finished before the end stay.
+    """
     wait_asleep()
     try:
-        found = _parse(list(sys.argv[1:] if argv is None else argv))
-        rows = _rows(found)
-        _check_model(found.model)
-        run(_request(found), rows)  # from here on with torch
+        with terminable():
+            found = _parse(list(sys.argv[1:] if argv is None else argv))
+            answers = _answers(found)
+            _check_model(found.model)
+            return run(_request(found, answers))  # from here on with torch
     except (ValueError, OSError, ImportError) as error:
         return fail(error)
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)  # noqa: T201
         return 130
-    return 0
 
 
 def _parser() -> ArgumentParser:
@@ -75,14 +96,30 @@ def _parser() -> ArgumentParser:
     add = parser.add_argument
     add("--model", type=str, required=True, help="folder or hub name of a unirex model or a sequence classifier")
     add("--text", type=str, action="append", default=[], help="a text to explain; may be given several times")
-    add("--input", type=str | None, default=None, help="JSONL, CSV, TSV or Parquet with one text a row")
+    add(
+        "--input",
+        type=str,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="JSONL, CSV, TSV or Parquet with one text a row: files, folders of them or quoted patterns",
+    )
     add(
         "--output",
         "-o",
         type=str | None,
         default=None,
-        help="Parquet, JSONL, CSV, or a page (.html); appears when it is complete; with --text default: the terminal",
+        help="Parquet, JSONL, CSV, or a page (.html); appears when it is complete; with --text default: the terminal; "
+        "or a folder, for a file of answers of each input: what is there is kept",
     )
+    add(
+        "--format",
+        type=Literal["parquet", "jsonl", "csv", "html"],
+        default=_IN_FOLDER["format"],
+        help="of the files in a folder",
+    )
+    add("--shard", type=str | None, default=None, help="I/N: only the I-th of N shares of the files, I from 1")
+    add("--overwrite", type=bool, default=False, help="replace answers in a folder that were made otherwise")
     add("--text-column", type=str, default="text", help="the text, or a list of words")
     add("--pair-column", type=str | None, default=None, help="a second text (premise and hypothesis)")
     add("--query-column", type=str | None, default=None, help="a question about the text, never selected")
@@ -115,18 +152,44 @@ def _parse(argv: list[str]) -> Any:
         raise ValueError(one_line(str(error), parser)) from None
 
 
-def _rows(found: Any) -> Iterator[Row]:
-    """The rows of the file, or the texts."""
+def _answers(found: Any) -> Answers:
+    """The inputs and their files of answers; nothing of it needs torch."""
     if found.limit is not None and found.limit < 1:
         raise ValueError(f"limit is {found.limit}, expected at least 1")
-    if (found.input is None) == (not found.text):
-        given = "neither is" if found.input is None else "both are"
+    if bool(found.input) == bool(found.text):
+        given = "both are" if found.input else "neither is"
         raise ValueError(f"--input and --text: {given} given, expected one of them")
-    if found.input is not None:
-        if found.output is None:
-            raise ValueError("--output is missing, expected a file that ends in .parquet, .jsonl, .csv or .html")
-        return stream_rows(expand(found.input, "input"))
-    return iter([(f"--text {number}", {found.text_column: text}) for number, text in enumerate(found.text, start=1)])
+    output = expand(found.output, "output")
+    files = find_files([expand(name, "input") for name in found.input])
+    if files and output is None:
+        raise ValueError("--output is missing, expected a file that ends in .parquet, .jsonl, .csv or .html")
+    if files and _is_folder(output):
+        answers = answers_of(files, Path(output), f".{found.format}")
+        return {file: answers[file] for file in (read_shard(found.shard).share(files) if found.shard else files)}
+    _check_one_output(found, output, files)
+    return {file: None if output is None else Path(output) for file in (files or (None,))}
+
+
+def _is_folder(output: str) -> bool:
+    """Whether an output is a folder: one that is there, or a name that ends in a slash or has no ending."""
+    return Path(output).is_dir() or output.endswith(("/", os.sep)) or not Path(output).suffix
+
+
+def _check_one_output(found: Any, output: str | None, files: Sequence[Path]) -> None:
+    """Refuses an output that is no file, or not the only one that is asked for."""
+    if output is not None:
+        check_format(Path(output))
+        if _is_folder(output):
+            raise ValueError(f"output {output} is a folder, expected a file")
+        if any(Path(output).resolve() == file.resolve() for file in files):
+            raise ValueError(f"output is {output!r}, expected another file than the input")
+    if len(files) > 1:
+        raise ValueError(f"output is {output!r}, expected a folder for the answers of {len(files)} files")
+    for option, default in _IN_FOLDER.items():
+        if found[option] != default:
+            raise ValueError(f"--{option} is given, expected --input and a folder as --output with it")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("there are several processes, expected --input and a folder as --output, to share its files")
 
 
 def _check_model(name: str) -> None:
@@ -136,19 +199,22 @@ def _check_model(name: str) -> None:
         raise ValueError(f"model is {path!r}, expected a folder that is there")
 
 
-def _request(found: Any) -> Request:
+def _request(found: Any, answers: Answers) -> Request:
     from unirex.explainer import Columns, ExplainConfig
 
+    output = expand(found.output, "output")
     return Request(
         model=expand(found.model, "model"),
-        input=expand(found.input, "input"),
-        output=expand(found.output, "output"),
+        texts=tuple(found.text),
+        answers=answers,
+        output=output,
         columns=Columns(**{field.name: found[f"{field.name}_column"] for field in fields(Columns)}),
         settings=ExplainConfig(
             **{name: found[name] for name in ("fraction", "threshold", "faithfulness", "how", "batch_size")}
         ),
         loading={name: found[name] for name in ("attribution", "steps", "device", "words", "max_length")},
         limit=found.limit,
+        overwrite=found.overwrite if found.input and _is_folder(output) else None,
     )
 
 
@@ -163,24 +229,96 @@ def _joined(argv: list[str]) -> list[str]:
     return joined
 
 
-def run(request: Request, rows: Iterator[Row]) -> None:
-    """Explains the rows one after another; the output appears once all of them are done."""
+def run(request: Request) -> int:
+    """Explains texts, a file or many files; returns the exit code."""
     from transformers.utils.logging import disable_progress_bar
 
     from unirex.explainer import Explainer
 
     disable_progress_bar()  # of loading weights; the command has its own
+    if request.overwrite is not None:
+        return _run_corpus(request, overwrite=request.overwrite)
     explainer = Explainer.from_pretrained(request.model, **request.loading)
+    for source, output in request.answers.items():
+        _explain(request, explainer, source, output)
+    return 0
+
+
+def _run_corpus(request: Request, *, overwrite: bool) -> int:
+    """Explains the files that have no answers yet, past those with a fault."""
+    from unirex.explainer import Explainer
+    from unirex.judging.saved import find_model
+
+    folder = find_model(request.model)
+    answers = {source: output for source, output in request.answers.items() if source and output}
+    corpus = Corpus(answers=answers, made=_made(request, folder), overwrite=overwrite)
+    todo = corpus.unmade()
+    done, faulty = 0, 0
+    try:
+        explainer = Explainer.from_pretrained(folder, **request.loading) if todo else None
+        for source in corpus.claimed(todo):
+            assert explainer is not None
+            try:
+                _explain(request, explainer, source, answers[source])
+                done += 1
+            except DataError as error:
+                faulty += 1
+                say(line(f"error: {error}"), error=True)
+    except KeyboardInterrupt:
+        say("stopped; finished files stay, and the same command goes on with the others", error=True)
+        return 130
+    kept = len(answers) - len(todo)
+    counts = {"kept": kept, "explained": done, "faulty": faulty, "by other processes": len(todo) - done - faulty}
+    shown = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    say(f"{request.output}: {shown or 'none'} of {len(answers)} files")
+    return 2 if faulty else 0
+
+
+def _made(request: Request, folder: str) -> dict[str, Any]:
+    """What answers depend on besides their input; a batch or a device changes no more than rounding."""
+    return {
+        "model": model_digest(folder),
+        "columns": asdict(request.columns),
+        "settings": {name: value for name, value in asdict(request.settings).items() if name != "batch_size"},
+        "loading": {name: value for name, value in request.loading.items() if name != "device"},
+        "limit": request.limit,
+    }
+
+
+def _explain(request: Request, explainer: "Explainer", source: Path | None, output: Path | None) -> None:
+    """Explains the rows of a file, or the texts, one after another; the output appears once all of them are done."""
+    from unirex.explainer.output import explanation_file
+
+    texts = ((f"--text {at}", {request.columns.text: text}) for at, text in enumerate(request.texts, start=1))
+    rows = texts if source is None else stream_rows(source)
     waiting: deque[Mapping[str, Any]] = deque()
     answers = explainer.explain(_examples(explainer.reader(request.columns), request, rows, waiting), request.settings)
-    if request.output is None:
+    if output is None:
         for answer in answers:
             say(answer.to_text())
         return
     started = time.perf_counter()
-    done = _write(request, explainer, answers, waiting)
+    saved = explainer.saved
+    header = FileHeader(
+        labels=saved.labels,
+        choice=saved.choice,
+        headline="accuracy",
+        unit="word",
+        scores_from=str(saved.scores_from),
+        rationale_rule=request.settings.rule(saved.rationale_fraction),
+    )
+    name = "texts" if source is None else source.name
+    opened = explanation_file(output, header, fractions=request.settings.fractions, model=request.model, data=name)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    done = 0
+    with progress("explained") as show, opened as write:
+        for answer in answers:
+            write(answer, waiting.popleft())
+            done += 1
+            if show is not None:
+                show(done, request.limit or 0)
     seconds = time.perf_counter() - started
-    say(f"explained {done:,} rows in {seconds:.1f} s ({done / seconds:,.0f} a second): {request.output}")
+    say(f"explained {done:,} rows in {seconds:.1f} s ({done / seconds:,.0f} a second): {output}")
 
 
 def _examples(
@@ -194,40 +332,5 @@ def _examples(
             if example.id in seen:
                 raise DataError(f"{where}: id {example.id!r} is a duplicate, expected it once ({seen[example.id]})")
             seen[example.id] = where
-        waiting.append(row if request.input is not None else {})
+        waiting.append({} if request.texts else row)
         yield example
-
-
-def _write(
-    request: Request, explainer: "Explainer", answers: "Iterator[ExplainedText]", waiting: deque[Mapping[str, Any]]
-) -> int:
-    """Writes the answers with the columns of their rows; how many there were."""
-    from unirex.explainer.output import explanation_file
-
-    assert request.output is not None
-    saved = explainer.saved
-    header = FileHeader(
-        labels=saved.labels,
-        choice=saved.choice,
-        headline="accuracy",
-        unit="word",
-        scores_from=str(saved.scores_from),
-        rationale_rule=request.settings.rule(saved.rationale_fraction),
-    )
-    fractions, data = request.settings.fractions, Path(request.input or "texts").name
-    Path(request.output).parent.mkdir(parents=True, exist_ok=True)
-    done = 0
-    with (
-        progress("explained") as show,
-        explanation_file(request.output, header, fractions=fractions, model=request.model, data=data) as write,
-    ):
-        for answer in answers:
-            write(answer, waiting.popleft())
-            done += 1
-            if show is not None:
-                show(done, request.limit or 0)
-    return done
-
-
-if __name__ == "__main__":
-    sys.exit(main())

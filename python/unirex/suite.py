@@ -1,5 +1,11 @@
 """`python -m unirex.suite X.yaml`: runs methods on data sets with seeds, skips what is done, and writes the table."""
 
+if __name__ == "__main__":  # Ctrl-C during the imports below is quiet in the command unirex
+    import sys
+    from importlib import import_module
+
+    sys.exit(import_module("unirex.cli").main(["suite", *sys.argv[1:]]))
+
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -80,7 +86,3 @@ def run(options: Any) -> int:
     from unirex.suites.session import run_suite  # needs torch
 
     return run_suite(suite, overrides, options, page)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -96,3 +96,13 @@ def test_the_scripts_are_sound() -> None:
         assert subprocess.run(["bash", "-n", script], check=False, capture_output=True).stderr == b""
     asked = [line for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
     assert {"#SBATCH --requeue", "#SBATCH --signal=USR1@120"} <= set(asked)
+
+
+def test_each_task_of_an_array_does_its_share(tmp_path: Path) -> None:
+    (tmp_path / "python").write_text('#!/bin/bash\nprintf "%s|" "$OMP_NUM_THREADS" "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    task = {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_CPUS_PER_TASK": "4"}
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", **task}
+    command = ["bash", SCRIPT.with_name("shards.sbatch"), "explain", "--input", "a b.csv", "c.csv"]
+    said = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    assert said == "4|-m|unirex.cli|explain|--input|a b.csv|c.csv|--shard|2/3|"

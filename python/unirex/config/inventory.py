@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from unirex.config.own_code import import_own
 from unirex.config.recipes import PACKAGED, about
 from unirex.config.repeated import take_includes
 from unirex.text import line, say, suggest
@@ -13,11 +14,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 2 with one line on standard error."""
     try:
         folders, rest = take_includes(sys.argv[1:] if argv is None else argv)
+        _, rest = import_own(rest)
         if {"-h", "--help"} & set(rest):
             say(
-                f"usage: unirex ls [--include DIR] {'|'.join(KINDS)}\n\nLists what there is.\n\n"
+                f"usage: unirex ls [--include DIR] [--import FILE] {'|'.join(KINDS)}\n\nLists what there is.\n\n"
                 "recipes: for `unirex train --config NAME` and `unirex suite NAME`; first those in DIR\n"
-                "methods: for `--method.name NAME`\nmetrics: what `unirex score` reports (docs/metrics.md)"
+                "methods: for `--method.name NAME`, with those of your own in FILE\n"
+                "metrics: what `unirex score` reports (docs/metrics.md)"
             )
             return 0
         if len(rest) != 1 or rest[0] not in KINDS:

@@ -38,6 +38,17 @@ def take(path: Path) -> int | None:
 
 
 @contextmanager
+def holding(path: Path) -> Iterator[bool]:
+    """Holds the lock file `path` for the block; false where another process holds it."""
+    descriptor = take(path)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@contextmanager
 def only_here(path: Path) -> Iterator[None]:
     """Holds the lock file `path` for the block.
 
@@ -50,11 +61,8 @@ def only_here(path: Path) -> Iterator[None]:
     ...         Path(folder, ".lock").read_text() == f"process {os.getpid()} on {socket.gethostname()}"
     True
     """
-    descriptor = take(path)
-    if descriptor is None:
-        holder = path.read_text(encoding="utf-8", errors="replace") or "another process"
-        raise ValueError(f"{path.parent}: {holder} writes it, expected a folder that no running process writes")
-    try:
+    with holding(path) as held:
+        if not held:
+            holder = path.read_text(encoding="utf-8", errors="replace") or "another process"
+            raise ValueError(f"{path.parent}: {holder} writes it, expected a folder that no running process writes")
         yield
-    finally:
-        os.close(descriptor)

@@ -25,6 +25,7 @@ class RunFolder:
         cost: what a judgment without training cost.
         lock: held by the process that trains here.
         references: the folder of the controls.
+        parts: the folder of what shards of a judgment have judged.
         checkpoints: the folder of checkpoints.
 
     >>> RunFolder("runs/a").reference("gold").as_posix(), RunFolder("runs/a").stage("support").log.as_posix()
@@ -44,6 +45,7 @@ class RunFolder:
         self.lock = self.path / ".train.lock"
         self.references = self.path / "reference"
         self.checkpoints = self.path / "checkpoints"
+        self.parts = self.path / "parts"
 
     def __str__(self) -> str:
         return str(self.path)
@@ -51,6 +53,10 @@ class RunFolder:
     def reference(self, source: str) -> Path:
         """The rows judged by a control's scores, or by construction."""
         return self.references / f"{source}.parquet"
+
+    def part(self, number: int, of: int) -> Path:
+        """The folder of what one shard of so many has judged, which is whole once it holds its record."""
+        return self.parts / f"{number}-of-{of}"
 
     def found_references(self) -> dict[str, Path]:
         """The controls that were judged, and their rows."""

@@ -1,5 +1,6 @@
 """`Explainer.from_pretrained(folder)(text)`: labels and rationales for texts, pairs, choices and streams of them."""
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -86,11 +87,9 @@ class Explainer:
             raise ValueError(
                 f"{folder}: this classifier has no extractor, expected attribution 'ig' or another attribution method"
             )
-        if device is None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         self.saved = saved
         self.folder = folder
-        self.device = _device(device)
+        self.device = _device(_default_device() if device is None else device)
         self.words: Words = words or saved.words
         self.method = saved.method.to(self.device).eval().requires_grad_(False)
 
@@ -111,7 +110,7 @@ class Explainer:
             attribution: scores from the model's gradients instead of its extractor (`unirex.extractors.attribution`);
                 required for classifiers that were not trained by this package.
             steps: of integrated gradients.
-            device: default: the first GPU, else the CPU.
+            device: default: the first GPU (of several processes on a machine, each its own), else the CPU.
             words: what a word of raw text is: `text`, or `space` as in data sets that are split by spaces; default: as
                 in the data that the model was trained on, for other classifiers `text`.
             max_length: most tokens of an input; default: as in training, for other classifiers at most 512.
@@ -257,6 +256,12 @@ def _thresholded(row: Prediction, threshold: float | None) -> Prediction:
     if threshold is None:
         return row
     return replace(row, rationale=np.nan_to_num(row.scores, nan=-np.inf) >= threshold)
+
+
+def _default_device() -> str:
+    if not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
 
 
 def _device(device: torch.device | str) -> torch.device:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unirex.config.corpus import PAGE, check_format
 from unirex.data.errors import DataError
 from unirex.disk.atomic import atomic_write
 from unirex.disk.predictions import FileHeader, Prediction, nullable, to_table
@@ -19,8 +20,6 @@ from unirex.explainer.answer import ExplainedText
 AT_ONCE = 1024
 """Rows of a Parquet file written together."""
 
-OUTPUTS = (".parquet", ".jsonl", ".csv")
-PAGE = ".html"
 _MEASURES = ("comprehensiveness", "sufficiency")
 _SPANS = pa.list_(pa.struct([("part", pa.int32()), ("start", pa.int64()), ("end", pa.int64())]))
 
@@ -58,12 +57,6 @@ def explanation_file(
         opened = _jsonl(path) if path.suffix == ".jsonl" else _csv(path)
     with opened as write:
         yield write
-
-
-def check_format(path: Path) -> None:
-    """Raises ValueError if the name of an output file has an unknown ending."""
-    if path.suffix not in (*OUTPUTS, PAGE):
-        raise ValueError(f"output is {str(path)!r}, expected a name that ends in one of {', '.join((*OUTPUTS, PAGE))}")
 
 
 def _fields(answer: ExplainedText) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Judges a method on a data set over all processes: each row is gathered, kept and scored once."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ from unirex.text import say
 
 T = TypeVar("T")
 
+PLACE = "place"
+"""Column of a shard's rows: where they stand in the data set, from 0."""
+
 
 def judge(
     accelerator: Accelerator,
@@ -37,7 +41,8 @@ def judge(
 ) -> dict[str, pa.Table]:
     """Prediction tables by score source, in the order of the data set; empty outside the main process.
 
-    Sources that can score no instance (gold where there is none) are left out. `clock` adds up the time of explaining
+    Those of a shard have the place of each row in a last column, `PLACE`. Sources that can score no
+    instance (gold where there is none) are left out. `clock` adds up the time of explaining
     in this process.
     """
     unwrapped: Explainable = accelerator.unwrap_model(method)
@@ -71,7 +76,8 @@ def judge(
 
 def _table(rows: Sequence[tuple[int, Prediction]], n: int, source: str, judging: Judging) -> pa.Table:
     by_place, about = dict(rows), judging.about
-    if len(by_place) != len(rows) or (source == OWN and len(by_place) != n):
+    whole = source == OWN and judging.shard is None
+    if len(by_place) != len(rows) or (whole and len(by_place) != n):
         raise RuntimeError(f"{len(rows)} rows for {n} instances: the processes lost or repeated some")
     header = FileHeader(
         labels=tuple(judging.labels),
@@ -81,8 +87,10 @@ def _table(rows: Sequence[tuple[int, Prediction]], n: int, source: str, judging:
         scores_from=source,
         rationale_rule=f"top {judging.rationale_fraction:.4g} of words",
     )
-    ordered = [by_place[place] for place in sorted(by_place)]
-    return to_table(ordered, header, fractions=judging.config.fractions, model=about.model, data=about.data)
+    places = sorted(by_place)
+    ordered = [by_place[place] for place in places]
+    table = to_table(ordered, header, fractions=judging.config.fractions, model=about.model, data=about.data)
+    return table if judging.shard is None else table.append_column(PLACE, pa.array(places, pa.int64()))
 
 
 def dev_metrics(accelerator: Accelerator, tables: dict[str, pa.Table], chosen: str) -> dict[str, float]:
@@ -133,6 +141,12 @@ def write_all(tables: dict[str, pa.Table], run: RunFolder) -> list[Path]:
         write_table(table, path)
         paths.append(path)
     return paths
+
+
+def write_cost(path: Path, clock: Clock) -> None:
+    """Writes what explaining cost, by the names that the log of a training run has for it."""
+    with atomic_write(path, "w") as file:
+        json.dump({"explain_seconds": clock.seconds, "explain_instances": clock.instances}, file)
 
 
 def print_tables(tables: dict[str, pa.Table], run: RunFolder) -> list[Report]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -49,6 +49,8 @@ class Judging:
     `checks` are other models, over the same tokens and classes, that answer for the same rationales: a rationale that
     convinces only its own model is no evidence.
     Without `perturb` there are scores and rationales, and no probabilities under perturbation.
+    `shard` is the number, from 1, of one of so many shares of the batches: the others are left out. A batch is the same
+    in its share as in the whole, so the rows are the same to the last bit.
     """
 
     config: EvalConfig
@@ -61,6 +63,7 @@ class Judging:
     given: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
     checks: Mapping[str, Explainable] = field(default_factory=dict)
     about: About = About()
+    shard: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,7 +146,9 @@ def predict(
     found: dict[str, list[tuple[int, Prediction]]] = {source: [] for source in judging.sources}
     config = judging.config
     on_gpu = torch.device(place.device).type == "cuda"
-    for index in batches(data, config.max_tokens, config.batch_size, place.rank, place.processes):
+    number, of = judging.shard or (1, 1)
+    all_batches = batches(data, config.max_tokens, config.batch_size, place.rank, place.processes)
+    for index in islice(all_batches, number - 1, None, of):
         batch = data.collate(index, multiple=8 if on_gpu else 1).to(place.device)
         with place.autocast():
             with clock.measure(len(index), batch.labels_I.device):

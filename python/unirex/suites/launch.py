@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -15,6 +15,7 @@ from typing import Literal
 
 import yaml
 
+from unirex.config.ending import terminable
 from unirex.disk import lock
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import RunFolder
@@ -82,7 +83,7 @@ class Launcher:
             waiting.put(group)
         ended: SimpleQueue[Result] = SimpleQueue()
         slots = [threading.Thread(target=self._slot, args=(i, waiting, ended)) for i in range(self.config.jobs)]
-        with _terminable():
+        with terminable():
             for slot in slots:
                 slot.start()
             try:
@@ -268,21 +269,3 @@ def _locked(run: Planned, stop: threading.Event) -> Iterator[tuple[int, ...]]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM and SIGUSR1 end a suite as Ctrl-C does."""
-
-    def handle(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {}
-    with suppress(ValueError):  # not in the main thread
-        for number in filter(None, (signal.SIGTERM, getattr(signal, "SIGUSR1", None))):
-            before[number] = signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from unirex.config.shards import read_shard
 from unirex.disk.run_folder import RunFolder
 from unirex.metrics.nrg_text import to_markdown
 from unirex.suites.gather import collect, missing, write_state
@@ -51,17 +52,10 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
 
 
 def share(plan: Sequence[Planned], which: str | None) -> list[Planned]:
-    """The I-th of N shares of a plan, for "I/N", as even as groups that share a model allow.
-
-    Shares depend on the plan alone and not on what is done, so that machines that start at different times neither
-    leave a run out nor do one twice.
-    """
+    """The I-th of N shares of a plan, for "I/N", as even as groups that share a model allow."""
     if which is None:
         return list(plan)
-    first, _, last = which.partition("/")
-    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
-        raise ValueError(f"--shard is {which!r}, expected I/N, such as 1/4 for the first of four shares")
-    return [run for group in groups(plan)[int(first) - 1 :: int(last)] for run in group]
+    return [run for group in read_shard(which).share(groups(plan)) for run in group]
 
 
 @dataclass(kw_only=True)
