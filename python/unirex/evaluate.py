@@ -137,7 +137,6 @@ def parse(argv: list[str]) -> Request:
 def run(request: Request) -> None:
     """Judges on `eval.split` and writes predictions, controls and metrics to the output folder."""
     from accelerate import Accelerator
-    from transformers.utils.logging import disable_progress_bar
 
     from unirex.data.cache import cache_folder, digest_of
     from unirex.data.store import has_choices
@@ -149,7 +148,6 @@ def run(request: Request) -> None:
     from unirex.judging.warnings import data_warnings, result_warnings, tell, write_warnings
     from unirex.training.launched import check_launch
 
-    disable_progress_bar()  # of loading and saving weights; the commands have their own
     request = replace(request, model=find_model(request.model))
     accelerator = Accelerator()
     check_launch(accelerator)

@@ -231,11 +231,8 @@ def _joined(argv: list[str]) -> list[str]:
 
 def run(request: Request) -> int:
     """Explains texts, a file or many files; returns the exit code."""
-    from transformers.utils.logging import disable_progress_bar
-
     from unirex.explainer import Explainer
 
-    disable_progress_bar()  # of loading weights; the command has its own
     if request.overwrite is not None:
         return _run_corpus(request, overwrite=request.overwrite)
     explainer = Explainer.from_pretrained(request.model, **request.loading)
