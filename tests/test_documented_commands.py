@@ -88,9 +88,11 @@ STARTED = (*(f"{module}.run" for module, _ in SCORING.values()), "unirex.metrics
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like a clone's: the recipes are there."""
+    """A folder like a clone's: the recipes are there, and a corpus."""
     folder = tmp_path_factory.mktemp("clone")
     (folder / "recipes").symlink_to(ROOT / "recipes")
+    (folder / "corpus").mkdir()
+    (folder / "corpus" / "part.jsonl").write_text("", encoding="utf-8")
     return folder
 
 

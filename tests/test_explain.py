@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file, save_file
 
+from reference.processes import end, start
 from unirex import evaluate, explain, train
 from unirex.disk.lock import holding
 from unirex.explainer import Explainer
@@ -229,18 +228,16 @@ def test_ctrl_c_leaves_what_was_there(run: Path, tmp_path: Path) -> None:
     rows = [{"text": f"a truly wonderful film number {n} " * 20} for n in range(60_000)]
     source, output = write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
     output.write_text("what was there\n")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "unirex.explain", f"--model={run}", f"--input={source}", f"--output={output}"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    said = tmp_path.with_suffix(".said")
+    process = start(explain.main, [f"--model={run}", f"--input={source}", f"--output={output}"], output=said)
     deadline = time.monotonic() + 120
     while not any(p.stat().st_size for p in tmp_path.glob(".out*")) and time.monotonic() < deadline:
-        assert process.poll() is None
+        assert process.exitcode is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
-    assert error.strip() == "stopped; nothing was written"
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    assert end(process, seconds=60) == [130], said.read_text()
+    assert said.read_text().strip() == "stopped; nothing was written"
     assert output.read_text() == "what was there\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
 

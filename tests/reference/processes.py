@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["unirex.train"])
+_FORKS.set_forkserver_preload(["unirex.training.run", "unirex.evaluate"])  # the commands import torch when they run
 
 
 def start(

@@ -181,7 +181,7 @@ def whole_axis(label: str, values: Sequence[float]) -> Axis:
 
     >>> axis = whole_axis("epoch", [1, 2, 3])
     >>> axis.low, axis.high, axis.ticks
-    (1, 3, ((1, '1'), (2, '2'), (3, '3')))
+    (1.0, 3.0, ((1, '1'), (2, '2'), (3, '3')))
     """
     low, high = min(values), max(values)
     step = max(1, math.ceil(_round_step((high - low) / 6))) if high > low else 1
