@@ -12,11 +12,14 @@ from typing import NamedTuple
 
 import pytest
 
+from reference.processes import end, run_in, start
 from unirex.metrics import score
 from unirex.metrics.state import Resampling
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+MODULES = {name: entry.partition(":")[0] for name, entry in SCRIPTS.items()}
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GUIDES = sorted(path.stem for path in (DOCS / "howto").glob("*.md") if path.stem != "index")
 # A minute on an idle core; trainings, so many times that on a busy one.
@@ -47,8 +50,7 @@ def environment(folder: Path) -> dict[str, str]:
     """One thread, no network, no GPU; our commands from the sources; what pip installs lies in a folder of its own."""
     binaries, site = folder / "bin", folder / "site"
     binaries.mkdir()
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
-    calls = {name: "-c " + shlex.quote(_call(entry)) for name, entry in scripts.items()} | {
+    calls = {name: "-c " + shlex.quote(_call(entry)) for name, entry in SCRIPTS.items()} | {
         "python": "",
         "pip": _pip(site),
     }
@@ -88,13 +90,29 @@ def follow(page: Path, folder: Path, env: dict[str, str]) -> int:
         if language != "console":
             continue
         for line, shown in commands(content):
-            ran = subprocess.run(
-                ["/bin/sh", "-c", line], cwd=folder, env=env, capture_output=True, text=True, check=False
-            )
-            assert ran.returncode == 0, f"{page.name}: $ {line}\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}"
-            assert not shown or ran.stdout == shown, f"{page.name}: $ {line}"
+            code, said = run(line, folder, env)
+            assert code == 0, f"{page.name}: $ {line}\n{said[-4000:]}"
+            assert not shown or said == shown, f"{page.name}: $ {line}"
             n += 1
     return n
+
+
+def run(line: str, folder: Path, env: dict[str, str]) -> tuple[int | None, str]:
+    """The exit code of a command, and what it prints; one of ours, alone, starts from a server that has torch."""
+    program, *words = shlex.split(line)
+    module = MODULES.get(program, "")
+    if program == "python" and words[0] == "-m":
+        module, words = words[1], words[2:]
+    if not module.startswith("unirex.") or {"|", ">"} & set(words):
+        ran = subprocess.run(
+            ["/bin/sh", "-c", line], cwd=folder, env=env, stdout=-1, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        return ran.returncode, ran.stdout
+    output = folder / "said.txt"
+    output.write_text("")
+    site = Path(env["PYTHONPATH"].partition(os.pathsep)[0])
+    process = start(run_in, folder, site, module, words, output=output, env=env)
+    return end(process)[0], output.read_text()
 
 
 @pytest.fixture(scope="module")

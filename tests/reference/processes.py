@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -91,6 +92,13 @@ def train_to_a_late_signal(arguments: list[str]) -> int:
 
     run._finish = asked
     return train.main(arguments)
+
+
+def run_in(folder: Path, site: Path, module: str, arguments: list[str]) -> int:
+    """Runs a command in a folder, where the packages in another one are installed too."""
+    os.chdir(folder)
+    sys.path[:0] = [str(folder), str(site)]
+    return int(import_module(module).main(arguments) or 0)
 
 
 def train_with(site: Path, arguments: list[str], until: int | None = None) -> int:
