@@ -22,6 +22,16 @@ def test_a_parser_is_made_once_and_keeps_nothing_of_what_it_parsed() -> None:
     assert build_parser("joint", prog="t", description="d") is build_parser("joint", prog="t", description="d")
 
 
+def test_a_section_given_whole_decides_as_its_keys_do() -> None:
+    apart = read("--model.backbone=enc", "--method.name=fresh")
+    for whole in (
+        ["--model={backbone: enc}", "--method={name: fresh}"],
+        ["--model", '{"backbone": "enc"}', "--method", "{name: fresh}"],
+    ):
+        assert read(*whole) == apart
+    assert read("--model={backbone: enc}").train.lr < read().train.lr
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [

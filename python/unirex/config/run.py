@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -283,6 +284,9 @@ def _model(model: ModelConfig, method: str, preset: str) -> ModelConfig:
     )
 
 
+_SECTIONS = ("--model", "--method")
+
+
 def _ahead(arguments: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
     """The values of keys that are read before all others, since they decide which settings and defaults exist."""
     found: dict[str, str] = {}
@@ -292,6 +296,9 @@ def _ahead(arguments: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
             found |= _found_in(value or after, keys)
         elif option.startswith("--") and option[2:] in keys:
             found[option[2:]] = value or after
+        elif option in _SECTIONS:  # a whole section, as YAML; what cannot be read is refused where all is parsed
+            with suppress(yaml.YAMLError):
+                found |= _texts({option[2:]: yaml.safe_load(value or after)}, keys)
     return {key: NOW.get((key, value), value) for key, value in found.items()}
 
 
@@ -300,9 +307,14 @@ def _found_in(path: str, keys: Sequence[str]) -> dict[str, str]:
     content = read_yaml(Path(path))
     if content is not None and not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected keys and values")
+    return _texts(content or {}, keys)
+
+
+def _texts(content: Mapping[str, Any], keys: Sequence[str]) -> dict[str, str]:
+    """Those of the dotted keys that a mapping has a text for."""
     values: dict[str, str] = {}
     for key in keys:
-        found: Any = content or {}
+        found: Any = content
         for part in key.split("."):
             found = found.get(part) if isinstance(found, dict) else None
         if isinstance(found, str) and found:
