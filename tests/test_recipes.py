@@ -44,6 +44,7 @@ def test_a_path_that_exists_wins_then_own_folders_in_order(tmp_path: Path, monke
     [
         ("slm-pf", "no such file or recipe (did you mean slm-"),
         ("recipes/quickstrat.yaml", "no such file or recipe (did you mean quickstart?)"),
+        ("films.yml", "no such file or recipe (did you mean films.yaml?)"),
         ("../recipes/quickstart", "no such file or recipe"),
         ("smoke", "no such file or recipe"),
         ("own", "is a folder, expected a file or the name of a recipe"),
@@ -53,6 +54,7 @@ def test_an_unknown_name_says_where_was_looked(
     name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own").mkdir()
+    (tmp_path / "films.yaml").write_text("seed: 1\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"^--config ") as error:
         config_first(["--config", name, "--include=own"])

@@ -18,7 +18,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from unirex.config.command_line import add_config, config_first, expand, fail
 from unirex.config.own_code import import_own
 from unirex.config.shards import Shard, read_shard
-from unirex.config.threads import wait_asleep
+from unirex.config.threads import spin_briefly
 from unirex.data.source import DataConfig, load_split, load_splits
 from unirex.data.splitting import HELD_OUT
 from unirex.disk.made import file_digest, model_digest
@@ -65,7 +65,7 @@ class Request:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 for bad input. torch is imported once the input looks right."""
-    wait_asleep()
+    spin_briefly()
     try:
         run(parse(list(sys.argv[1:] if argv is None else argv)))
     except (ValueError, OSError, ImportError) as error:

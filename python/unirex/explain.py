@@ -24,7 +24,7 @@ from unirex.config.ending import terminable
 from unirex.config.files import is_path
 from unirex.config.own_code import import_own
 from unirex.config.shards import read_shard
-from unirex.config.threads import wait_asleep
+from unirex.config.threads import spin_briefly
 from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
 from unirex.data.rows import Row, stream_rows
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     An output is whole or not there; in a folder of them those that were finished before the end stay.
     """
-    wait_asleep()
+    spin_briefly()
     try:
         with terminable():
             found = _parse(list(sys.argv[1:] if argv is None else argv))

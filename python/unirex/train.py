@@ -19,9 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             from unirex.config.files import check_files
             from unirex.config.run import parse
-            from unirex.config.threads import wait_asleep
+            from unirex.config.threads import spin_briefly
 
-            wait_asleep()
+            spin_briefly()
             given = list(sys.argv[1:] if argv is None else argv)
             config = parse(given, prog="unirex.train", description=__doc__ or "")
             check_files(config)

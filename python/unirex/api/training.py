@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from unirex.api.tables import as_yaml, check_sections, given
 from unirex.api.trained import Trained
 from unirex.config.command_line import expand
-from unirex.config.threads import wait_asleep
+from unirex.config.threads import spin_briefly
 from unirex.disk.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def train(
     Raises:
         ValueError: bad input or settings, in one line.
     """
-    wait_asleep()
+    spin_briefly()
     found = given(data)  # refuses before torch is imported
     from unirex.config.files import check_output
     from unirex.config.run import parse

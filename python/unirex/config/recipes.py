@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from unirex.text import suggest
+from unirex.text import plain, suggest
 
 PACKAGED = Path(__file__).parents[1] / "recipes"
 """Where the package's own recipes are."""
@@ -46,9 +46,12 @@ def find_recipe(
                 return path
     if Path(name).is_dir():
         raise ValueError(f"{key} {name}: is a folder, expected a file or the name of a recipe")
-    known = [known for place in (*places, PACKAGED) for known in names(place, inside)]
+    beside = {file.stem: str(file) for file in sorted(Path(name).parent.glob("*.y*ml"))}
+    known = [*beside, *(known for place in (*places, PACKAGED) for known in names(place, inside))]
     where = " and ".join(["the current folder", *map(str, places), "the recipes of unirex (unirex ls recipes)"])
-    raise ValueError(f"{key} {name}: no such file or recipe{suggest(Path(name).stem, known)}; looked in {where}")
+    stem = Path(name).stem
+    near = f" (did you mean {plain(beside[stem])}?)" if stem in beside else suggest(stem, known)
+    raise ValueError(f"{key} {name}: no such file or recipe{near}; looked in {where}")
 
 
 def find_recipes(name: str, folders: Sequence[str] = ()) -> list[Path]:
