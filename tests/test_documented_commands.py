@@ -17,7 +17,7 @@ from unirex.cli import COMMANDS, Command
 from unirex.metrics.commands.cli import COMMANDS as SCORING
 
 ROOT = Path(__file__).parents[1]
-FOLLOWED = {"tutorial", "report", *(path.stem for path in (ROOT / "docs" / "howto").glob("*.md"))}
+FOLLOWED = {"tutorial", "report", "walk", *(path.stem for path in (ROOT / "docs" / "howto").glob("*.md"))}
 PAGES = sorted({ROOT / "README.md", *(path for path in (ROOT / "docs").rglob("*.md") if path.stem not in FOLLOWED)})
 STARTS = re.compile(
     r"(?:\$ )?(?:[A-Z_]+=\S+ )*(?:uv run )?"
