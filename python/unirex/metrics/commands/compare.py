@@ -2,17 +2,17 @@
 
 import sys
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser
 
 from unirex.metrics.commands.options import Options, add_output, add_reading, reading, resampling
 from unirex.metrics.commands.output import save
 from unirex.metrics.commands.progress import progress
-from unirex.metrics.comparison import compare
-from unirex.metrics.differences import Comparison
-from unirex.metrics.shown import as_json
 from unirex.text import plain
+
+if TYPE_CHECKING:
+    from unirex.metrics.differences import Comparison
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -29,6 +29,10 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Options) -> int:
     """Compares the systems, prints the table and writes the result; 0."""
+    # Imported here, so that help need not wait for them.
+    from unirex.metrics.comparison import compare
+    from unirex.metrics.shown import as_json
+
     settings = {name: options[name] for name in ("metrics", "intersect", "engine")}
     with progress("compare") as show:
         found = compare(
@@ -40,7 +44,7 @@ def run(options: Options) -> int:
     return 0
 
 
-def _as_dict(found: Comparison) -> dict[str, Any]:
+def _as_dict(found: "Comparison") -> dict[str, Any]:
     pairs = [
         {"other": report.about["source"], "metrics": [asdict(row) for row in rows]}
         for report, rows in zip(found.reports[1:], found.differences, strict=True)

@@ -8,9 +8,6 @@ from jsonargparse import ArgumentParser
 from unirex.metrics.commands.options import Options, add_reading, reading, resampling
 from unirex.metrics.commands.output import save
 from unirex.metrics.commands.progress import progress
-from unirex.metrics.nrg import gain_table
-from unirex.metrics.nrg_text import FORMATS, ends_to_json, read_ends
-from unirex.metrics.runs import read_runs
 from unirex.text import plain, suggest
 
 
@@ -34,6 +31,11 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Options) -> int:
     """Prints and writes the table; 0."""
+    # Imported here, so that help need not wait for them.
+    from unirex.metrics.nrg import gain_table
+    from unirex.metrics.nrg_text import FORMATS, ends_to_json, read_ends
+    from unirex.metrics.runs import read_runs
+
     against, frozen = options["against"], options["frozen"]
     with progress("nrg", "runs") as show:
         table = gain_table(
