@@ -110,7 +110,8 @@ def build(
     if len(folders) > MOST_RUNS:
         raise ValueError(f"{len(folders)} runs, expected at most {MOST_RUNS}")
     trained = tuple(folders) if any(folder.log.steps for folder in folders) else ()
-    if (waiting := [folder for folder in folders if not folder.predictions]) and _only_logs(waiting, folders):
+    if waiting := [folder for folder in folders if not folder.predictions]:
+        _check_waiting(waiting, folders)
         return RunReport(parts=(), trained=trained)
     options = {**reading, "resampling": resampling}
     rows = [open_rows(folder.predictions, reading.get("columns")) for folder in folders]
@@ -140,14 +141,13 @@ def build(
     )
 
 
-def _only_logs(waiting: Sequence[RunFiles], folders: Sequence[RunFiles]) -> bool:
-    """True; refuses runs that have not ended beside others, and those whose logs hold no step."""
+def _check_waiting(waiting: Sequence[RunFiles], folders: Sequence[RunFiles]) -> None:
+    """Refuses runs that have not ended beside others, and those whose logs hold no step."""
     if len(waiting) < len(folders):
         raise ValueError(f"{waiting[0].where}: the run has not ended, expected only such runs or only others")
     for folder in waiting:
         if not folder.log.steps:
             raise ValueError(f"{folder.where}: no predictions and no step in its log, expected a run with either")
-    return True
 
 
 def _part(folder: RunFiles, one: FirstPass, words: WordScores, options: Mapping[str, Any]) -> Part:
