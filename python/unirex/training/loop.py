@@ -197,8 +197,7 @@ class Training:
     def _step(self, index: NDArray[np.int64]) -> tuple[dict[str, Tensor], bool]:
         """One optimizer step on a global batch: this process's share of each term's mean, and whether to stop."""
         started = time.perf_counter()
-        with part("wait"):
-            micro = self._collate(index) if self._ahead is None else self._ahead.get(self.progress.batch)
+        micro = self._collate(index) if self._ahead is None else self._ahead.get(self.progress.batch)
         self.interval.wait += time.perf_counter() - started
         # A process without a share of a small last batch takes part with one instance that counts for nothing.
         idle = not self._share(index).size

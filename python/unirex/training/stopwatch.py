@@ -73,5 +73,8 @@ def costs(interval: Interval, left: float, device: torch.device) -> dict[str, fl
         "tokens_per_second": round(interval.tokens / seconds, 2),
         "seconds_left": round(left, 1),
         **peak_memory(device),
-        **{f"share/{name}": round(spent / seconds, 4) for name, spent in sorted(interval.parts.items())},
+        **{
+            f"share/{name}": round(spent / seconds, 4)
+            for name, spent in sorted({**interval.parts, "wait": interval.wait}.items())
+        },
     }
