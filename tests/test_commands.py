@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from reference.processes import end, start
 from unirex import evaluate, train
+from unirex.training.launched import forget_precision
 
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.random.hidden_size=32",
@@ -177,18 +178,23 @@ def test_ctrl_c_leaves_a_state_that_resumes_to_the_same_losses(tmp_path: Path) -
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
 
 
-def test_trackers_and_bf16(tmp_path: Path) -> None:
-    run = tmp_path / "run"  # a process of its own: accelerate keeps one precision for as long as a process lives
-    arguments = [*TINY, f"--output={run}", "--train.precision=bf16", "--train.trackers=[tensorboard]"]
-    process = start(train.main, arguments, output=tmp_path / "output")
-    assert end(process, seconds=200) == [0], (tmp_path / "output").read_text()
+def test_trackers_and_bf16(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert train.main([*TINY, f"--output={run}", "--train.precision=bf16", "--train.trackers=[tensorboard]"]) == 0
+    assert ", in bfloat16\n" in capsys.readouterr().out
     tracked = EventAccumulator(str(run / "unirex")).Reload()
     assert {"loss", "lr", "tokens_per_second", "share/backward", "peak_memory"} <= set(tracked.Tags()["scalars"])
     logged = [entry for line in (run / "log.jsonl").open() if "loss" in (entry := json.loads(line))]
     sent = [(event.step, event.value) for event in tracked.Scalars("tokens_per_second")]
     assert sent == [(entry["step"], pytest.approx(entry["tokens_per_second"], rel=1e-6)) for entry in logged]
     assert len(json.loads((run / "metrics.json").read_text())["systems"]) == 4
-    assert pq.read_table(run / "predictions.parquet").num_rows == 17
+    judged = pq.read_table(run / "predictions.parquet").drop_columns("model")
+    assert judged.num_rows == 17
+    toy = [argument for argument in TINY if argument.startswith("--data.")]
+    forget_precision()  # as in a process of its own
+    assert evaluate.main([f"--model={run}", *toy, f"--output={tmp_path / 'again'}"]) == 0
+    again = pq.read_table(tmp_path / "again" / "predictions.parquet").drop_columns("model")
+    assert again.to_pylist() == judged.to_pylist()  # in 32 bits, both
 
 
 @pytest.mark.parametrize("name", ["tensorbord", "clearml"])

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from accelerate import Accelerator
 
 from unirex.training import launched
@@ -42,6 +44,36 @@ def test_a_meeting_place_in_the_environment_of_one_process_is_no_wish(monkeypatc
     monkeypatch.setenv("MASTER_ADDR", "node1")
     under(monkeypatch, "accelerate launch --num_processes 1 -m unirex.train")
     launched.check_launch(Accelerator(cpu=True))
+
+
+@pytest.mark.parametrize(
+    ("asked", "launcher", "processor", "found"),
+    [
+        ("auto", None, {"avx512_bf16": True, "amx_bf16": False}, "bf16"),
+        ("auto", "no", {"avx512_bf16": False, "amx_bf16": True}, "bf16"),
+        ("auto", "no", {"avx2": True}, "no"),
+        ("auto", "bf16", {"avx2": True}, "bf16"),
+        ("no", "bf16", {"amx_bf16": True}, "no"),
+        (None, "bf16", {"amx_bf16": True}, None),
+    ],
+)
+def test_auto_is_bf16_where_the_processor_has_it(
+    asked: str | None, launcher: str | None, processor: dict[str, bool], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor, raising=False)
+    if launcher is None:
+        monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    else:
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launcher)
+    assert launched.precision_of(asked) == found
+
+
+def test_auto_on_a_gpu_is_bf16_where_it_computes_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    monkeypatch.setattr(launched, "PartialState", lambda: SimpleNamespace(device=torch.device("cuda")))
+    for able, found in ((True, "bf16"), (False, "no")):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda able=able, **_: able)
+        assert launched.precision_of("auto") == found
 
 
 def test_fp16_on_a_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,7 @@ def write(folder: Path, **changes: Any) -> Path:
         ({"set": {"train.epcohs": 1}}, "data.one with methods.slm: unknown configuration key 'train.epcohs'"),
         ({"set": {"train.epochs": 0}}, "train.epochs is 0, expected at least 1"),
         ({"methods": {"a": {"set": {"method.name": "jont"}}}}, "did you mean joint?"),
+        ({"set": {"train.precision": "auto"}, "ledger": "ran.jsonl"}, "train.precision is auto, expected no, bf16 or"),
         ({"output": "$NOT_SET/x"}, "the environment variable NOT_SET is not set"),
         ({"transfer": {"far": {"set": {"data.other_labels": "ignore"}}}}, "transfer.far: "),
     ],

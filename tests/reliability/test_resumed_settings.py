@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from reliability.test_stopped import losses
@@ -68,6 +69,22 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patched:
         cut(run, patched)
     return run
+
+
+def test_auto_goes_on_in_the_precision_that_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    run, auto = tmp_path / "run", "--train.precision=auto"
+    cut(run, monkeypatch, auto)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    capsys.readouterr()
+    assert train.main([*TINY, auto, f"--output={run}", "--resume=true"]) == 2
+    assert "train.precision auto is 'no' on this machine, expected 'bf16' as in" in capsys.readouterr().err
+    assert train.main([*TINY, "--train.precision=bf16", f"--output={run}", "--resume=true"]) == 0
+    assert train.main([*TINY, "--train.precision=bf16", f"--output={tmp_path / 'whole'}"]) == 0
+    assert left(run) == left(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("setting", [*SAME, "--data.cache=CACHE"])

@@ -11,6 +11,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.epochs": None,
         "train.batch_size": 16,
         "train.lr": 1e-4,
+        "train.precision": "auto",
         "train.best_metric": "composite",
     },
     # The published conventions of UNIREX (Chan et al. 2022, appendix, and its code); docs/methods.md compares them with
@@ -42,7 +43,7 @@ def preset_defaults(
         preset: its name.
         method: its name.
         extractor: None = the method's first.
-        backbone: None = one with random weights, which learn at a higher rate.
+        backbone: None = one with random weights, which learn at a higher rate, and are too small to gain from 16 bits.
 
     >>> preset_defaults("paper", "fresh")["method.rounding"]
     'floor'
@@ -51,5 +52,5 @@ def preset_defaults(
     own = facts.presets.get(preset, {})
     if preset == "default" and (extractor or facts.extractors[0]) not in ("shared", "dual"):
         own = {}  # the default recipe of a method is that of an extractor that learns
-    rate = {"train.lr": 1e-3} if preset == "default" and backbone is None else {}
-    return {**PRESETS[preset], **rate, **{f"method.{key}": value for key, value in own.items()}}
+    of_backbone = {"train.lr": 1e-3, "train.precision": None} if preset == "default" and backbone is None else {}
+    return {**PRESETS[preset], **of_backbone, **{f"method.{key}": value for key, value in own.items()}}

@@ -103,7 +103,8 @@ class TrainConfig:
         bias_correction: whether AdamW corrects for moments that start at 0; without it the first steps are larger.
         warmup: share of the steps in which the learning rate rises linearly; it then falls linearly to 0.
         clip: largest norm of the gradient, 0 = no clipping.
-        precision: `no`, `bf16` or `fp16`; None = what `accelerate launch` says.
+        precision: `no`, `bf16` or `fp16`; `auto` = `bf16` where the device computes in it, and else `no`, unless
+            `accelerate launch` asks for one of the halves; None = what `accelerate launch` says.
         best_metric: metric of the dev split that picks the saved model: `headline` (the data set's task score),
             `composite` (mean of headline, comprehensiveness - sufficiency, and AUPRC) or any metric's name.
         patience: epochs without a better value before training stops; None = never.
@@ -131,7 +132,7 @@ class TrainConfig:
     bias_correction: bool = True
     warmup: Share = 0.1
     clip: NotNegative = 1.0
-    precision: Literal["no", "bf16", "fp16"] | None = None
+    precision: Literal["no", "bf16", "fp16", "auto"] | None = None
     best_metric: str = "headline"
     patience: Count | None = 5
     length_grouping: bool = True

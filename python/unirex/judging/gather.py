@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,7 +61,7 @@ def judge(
                 device=accelerator.device,
                 rank=accelerator.process_index,
                 processes=accelerator.num_processes,
-                autocast=accelerator.autocast,
+                autocast=accelerator.autocast if judging.as_trained else nullcontext,
             ),
             progress=lambda n: bar.update(n * accelerator.num_processes),
             clock=clock,

@@ -51,6 +51,8 @@ class Judging:
     Without `perturb` there are scores and rationales, and no probabilities under perturbation.
     `shard` is the number, from 1, of one of so many shares of the batches: the others are left out. A batch is the same
     in its share as in the whole, so the rows are the same to the last bit.
+    `as_trained`: in the precision of training, which is enough to choose an epoch. Else in that of the weights, so that
+    a run's own result is what `unirex evaluate` finds later.
     """
 
     config: EvalConfig
@@ -64,6 +66,7 @@ class Judging:
     checks: Mapping[str, Explainable] = field(default_factory=dict)
     about: About = About()
     shard: tuple[int, int] | None = None
+    as_trained: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -246,6 +246,11 @@ def _planned(
     settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
     arguments = as_arguments(configs, settings)
     content = plain(_parsed(suite, f"data.{data} with methods.{method}", [*arguments, "--seed=0"]))
+    if suite.ledger is not None and content["train"]["precision"] == "auto":
+        raise ValueError(
+            f"{suite.path}: data.{data} with methods.{method}: train.precision is auto, expected no, bf16 or fp16 in a "
+            "suite with a ledger, whose runs are of many machines"
+        )
     label, runs = suite.label(data, point), []
     for seed in suite.seeds_of(method):
         folder = suite.output / "runs" / label / method / str(seed)

@@ -7,10 +7,35 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from accelerate import Accelerator
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
 
 _LAUNCHERS = {"accelerate", "accelerate-launch", "accelerate.commands.launch", "torchrun", "torch.distributed.run"}
 _PR_SET_PDEATHSIG = 1
+
+
+def precision_of(asked: str | None) -> str | None:
+    """What `train.precision` means on this machine: `no`, `bf16` or `fp16`; None = what accelerate's launcher says.
+
+    `auto` is a half that the launcher was asked for, else bf16 where it is faster: on a GPU that computes in it, and on
+    an x86 processor with AVX-512-BF16 or AMX. Others would convert every product.
+    """
+    if asked != "auto":
+        return asked
+    told = os.environ.get("ACCELERATE_MIXED_PRECISION")  # `no` where the launcher was asked for nothing
+    if told in {"bf16", "fp16"}:
+        return told
+    device = PartialState().device.type
+    if device == "cpu":
+        able = getattr(torch.cpu, "get_capabilities", dict)()  # not in the first versions that are supported
+        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "no"
+    return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+
+
+def forget_precision() -> None:
+    """Lets this process train in another precision than before, as a notebook does; accelerate keeps the first."""
+    AcceleratorState._reset_state()
 
 
 def check_launch(accelerator: Accelerator) -> None:

@@ -122,12 +122,13 @@ class Training:
 
     @property
     def length(self) -> str:
-        """How long training may last, at which batch and learning rate, in a line."""
+        """How long training may last, at which batch, learning rate and precision, in a line."""
         config = self.config
         why = "" if config.epochs else f" (train.epochs null: {STEPS} steps, in {FEWEST} to {MOST} epochs)"
+        half = {"bf16": ", in bfloat16", "fp16": ", in float16"}.get(self.accelerator.mixed_precision, "")
         return (
             f"at most {self.total_epochs} epochs of {self.total_steps // self.total_epochs} steps{why}, "
-            f"batches of {config.batch_size}, learning rate {config.lr:g}"
+            f"batches of {config.batch_size}, learning rate {config.lr:g}{half}"
         )
 
     @contextmanager
@@ -407,6 +408,7 @@ class Training:
                 "progress": asdict(self.progress),
                 "scaler": None if scaler is None else scaler.state_dict(),
                 "data": dict(self.digests),
+                "precision": self.accelerator.mixed_precision,
             }
             checkpoint.save(self.run, self.progress.step, self.bare_method.state_dict(), self.optimizer, state)
         self.accelerator.wait_for_everyone()
@@ -415,10 +417,11 @@ class Training:
         """Goes on from a checkpoint: weights, optimizer, progress; later lines of the log are dropped.
 
         Raises:
-            ValueError: the checkpoint does not fit, or was made with other data.
+            ValueError: the checkpoint does not fit, or was made with other data or in another precision.
         """
         weights, state = checkpoint.load(folder, self.optimizer)
         self._check_data(state.get("data", {}), folder)
+        self._check_precision(state.get("precision"), folder)
         try:
             self.bare_method.load_state_dict(weights)
             self.progress = Progress(**state["progress"])
@@ -439,6 +442,14 @@ class Training:
                 raise ValueError(
                     f"--resume: {what} has digest {found}, expected {expected} as in {folder}: the data were replaced"
                 )
+
+    def _check_precision(self, before: str | None, folder: Path) -> None:
+        """Refuses what `auto` means on another machine; a checkpoint of an older version says nothing."""
+        if before not in (None, found := self.accelerator.mixed_precision):
+            raise ValueError(
+                f"--resume: train.precision {self.config.precision} is {found!r} on this machine, expected {before!r} "
+                f"as in {folder}; with --train.precision={before} the run goes on"
+            )
 
     def cut_log(self) -> None:
         """Leaves in the log what was written before the current state of training, and drops a truncated line."""

@@ -68,7 +68,10 @@ def _check_same(before: Mapping[str, Any], config: RunConfig, stored: Path) -> N
     One that the stored file does not know had its default then.
     """
     now, defaults = plain(config), plain(parse([f"--method.name={config.method.name}"], prog="", description=""))
-    found = difference(filled(before, defaults), now, {*RESUMABLE, *unread(config)})
+    stored_settings = filled(before, defaults)
+    precisions = {content["train"]["precision"] for content in (stored_settings, now)}
+    resolved = {"train.precision"} if "auto" in precisions else set()  # the checkpoint says what it was
+    found = difference(stored_settings, now, {*RESUMABLE, *resolved, *unread(config)})
     if found is not None:
         key, old, new = found
         raise ValueError(f"--resume: {key} is {new!r}, expected {old!r} as in {stored}")

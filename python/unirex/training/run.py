@@ -32,7 +32,7 @@ from unirex.training.card import model_card, write_card
 from unirex.training.display import describe
 from unirex.training.footprint import footprint
 from unirex.training.hooks import Event, Hooks
-from unirex.training.launched import check_launch, end_with_launcher
+from unirex.training.launched import check_launch, end_with_launcher, forget_precision, precision_of
 from unirex.training.loop import Progress, Training
 from unirex.training.memory import keeping_pages, memory_ran_out
 from unirex.training.opening import alone, open_run, stored_config
@@ -109,8 +109,11 @@ def run(config: RunConfig, stop: Stop, hooks: Hooks | None = None) -> None:
     hooks.check(config.train.loss)
     folder = RunFolder(config.output)
     check_trackers(config.train.trackers)
+    forget_precision()
     accelerator = Accelerator(
-        mixed_precision=config.train.precision, log_with=list(config.train.trackers) or None, project_dir=folder.path
+        mixed_precision=precision_of(config.train.precision),
+        log_with=list(config.train.trackers) or None,
+        project_dir=folder.path,
     )
     check_launch(accelerator)
     # Not before: what connects the processes would not end for a signal that Python has to handle.
@@ -236,7 +239,7 @@ def _on_dev(run: Run, method: nn.Module, dev: EncodedSet, epoch: int) -> dict[st
     wanted = run.config.train.best_metric
     config = run.judging.config
     how = tuple(how for place, how in enumerate(config.how) if place == 0 or how in wanted)
-    judging = replace(run.judging, config=replace(config, how=how))
+    judging = replace(run.judging, config=replace(config, how=how), as_trained=True)
     tables = judge(run.accelerator, method, dev, judging, title=f"dev {epoch}")
     if run.main:
         _warn(run, result_warnings(tables[OWN]), f"dev {epoch}", epoch=epoch)

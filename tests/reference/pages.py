@@ -1,0 +1,32 @@
+"""What a block of memory costs in page faults; measured in a process of its own, whose heap has no large holes."""
+
+import os
+import resource
+
+import torch
+
+from unirex.training.memory import keeping_pages
+
+_BLOCK = 12_000_000  # floats; more than glibc would keep by itself
+
+
+def new_pages(n_blocks: int = 4) -> float:
+    """Page faults of making a block of zeros and freeing it, a mean."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(n_blocks):
+        torch.zeros(_BLOCK)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / n_blocks
+
+
+def pages_of_blocks(decided: str | None) -> int:
+    """Prints page faults of a block before, inside and after the time in which pages are kept."""
+    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))]:
+        del os.environ[name]
+    if decided:
+        os.environ[decided] = "2"
+    before = new_pages()
+    with keeping_pages():
+        new_pages()
+        inside = new_pages()
+    print(before, inside, new_pages(1))
+    return 0
