@@ -17,9 +17,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from unirex.config.command_line import add_import, expand, fail
 from unirex.config.own_code import OPTION, import_own
 from unirex.parsing import one_line
-from unirex.suites.choice import write_choice
 from unirex.suites.recipe import read_override, read_suite
-from unirex.suites.results import write_results
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,10 +76,15 @@ def run(options: Any) -> int:
     if options.seeds:
         suite = suite.with_seeds(options.seeds)
     overrides = [read_override(text) for text in options.set]
+    # Not at the top: each of these imports more than a help needs.
     if options.choose is not None:
+        from unirex.suites.choice import write_choice
+
         return write_choice(suite, Path(options.choose))
     page = None if options.page is None else Path(options.page)
     if suite.ledger is not None and options.table_only:
+        from unirex.suites.results import write_results
+
         return write_results(suite, page)
     from unirex.suites.session import run_suite  # needs torch
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from unirex.data.align import encode
 from unirex.data.encoded import Encoded
@@ -83,19 +82,14 @@ def _content(examples: Sequence[Example], names: Sequence[str]) -> Iterable[byte
             values = part.batch[name]
             yield np.packbits(values.is_valid().to_numpy(zero_copy_only=False)).tobytes()
             if pa.types.is_large_list(values.type):
-                yield _lengths(values)
+                yield values.value_lengths().fill_null(0).to_numpy().tobytes()
                 values = values.flatten()
             if values.type == pa.large_binary():
-                yield _lengths(values)
-                yield b"".join(value for value in values.to_pylist() if value is not None)
+                content = [value or b"" for value in values.to_pylist()]
+                yield np.array([len(value) for value in content], np.int64).tobytes()
+                yield b"".join(content)
             else:
                 yield values.to_numpy().tobytes()
-
-
-def _lengths(values: pa.Array) -> bytes:
-    of_values = pc.binary_length if values.type == pa.large_binary() else pc.list_value_length
-    lengths: bytes = pc.fill_null(of_values(values), 0).to_numpy().tobytes()
-    return lengths
 
 
 def _write(encoded: Encoded, path: Path) -> None:

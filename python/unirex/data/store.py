@@ -11,7 +11,6 @@ from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unirex.data.example_columns import SCHEMA, Columns, to_batch
@@ -75,7 +74,7 @@ class ExampleStore(Sequence[Example]):
         """Examples `start` to `end` column by column."""
         batch = self._slice(start, end) if self._rows is None else self._gather(self._rows[start:end])
         if self._no_gold is not None and self._no_gold[start:end].any():
-            gold = pc.if_else(pa.array(self._no_gold[start:end]), pa.scalar(None, batch["gold"].type), batch["gold"])
+            gold = batch["gold"].take(pa.array(np.arange(end - start), mask=self._no_gold[start:end]))
             batch = batch.set_column(batch.schema.get_field_index("gold"), "gold", gold)
         return Columns(batch)
 

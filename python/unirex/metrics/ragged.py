@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 
@@ -75,7 +74,7 @@ def list_offsets(array: pa.Array) -> NDArray[np.int64]:
     >>> list_offsets(pa.array([[1, 2], [3], None, [4]])[1:]).tolist()
     [0, 1, 1, 2]
     """
-    lengths = integer_values(pc.list_value_length(array), null=0)
+    lengths = integer_values(array.value_lengths(), null=0)
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets

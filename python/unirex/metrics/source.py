@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unirex.disk.untrusted import read_json
@@ -368,7 +367,7 @@ def _foreign(source: Source, labels: Sequence[str] | None) -> Source:
         names: dict[str, set[str]] = {column: set() for column in named}
         for _, batch in source.batches(named) if named else ():
             for column in named:
-                names[column].update(pc.unique(batch.column(column).cast(pa.string())).drop_null().to_pylist())
+                names[column].update(batch.column(column).cast(pa.string()).unique().drop_null().to_pylist())
         if len(named) > 1:
             _same_classes(source.name, names["label"], names["prediction"])
         labels = sorted(set().union(*names.values()))

@@ -28,7 +28,8 @@ def precision_of(asked: str | None) -> str | None:
         return told
     device = PartialState().device.type
     if device == "cpu":
-        able = getattr(torch.cpu, "get_capabilities", dict)()  # not in the first versions that are supported
+        # The first versions of torch that are supported do not say.
+        able: dict[str, bool] = dict(getattr(torch.cpu, "get_capabilities", dict)())
         return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "no"
     return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
 
