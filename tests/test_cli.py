@@ -14,10 +14,6 @@ from unirex.config import environment, inventory, processes
 from unirex.config.recipes import PACKAGED
 
 UNIREX = Path(sys.executable).with_name("unirex")
-SMALL = [
-    "--data.toy.n_train=48", "--data.toy.n_val=16", "--data.toy.n_test=16", "--model.random.hidden_size=32",
-    "--train.epochs=1", "--train.log_every=1",
-]  # fmt: skip
 
 
 def test_help_names_every_command_and_the_installed_one_shows_it() -> None:
@@ -200,19 +196,6 @@ def test_wrong_settings_are_told_in_our_words_without_torch(
     file.touch()
     assert cli.main([argument.format(file=file) for argument in arguments]) == 2
     assert f"error: {said.format(file=file)}" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_two_processes_start_on_a_cpu(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    environment = {name: value for name, value in os.environ.items() if name != "ACCELERATE_USE_CPU"}
-    done = subprocess.run(
-        [UNIREX, "train", "--cpu", "--num-processes", "2", *SMALL, f"--output={run}"],
-        check=False, capture_output=True, text=True, timeout=280, env=environment,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "2 processes" in done.stdout
-    assert (run / "metrics.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -417,16 +417,16 @@ def test_a_killed_run_is_reported_and_resumed(tmp_path: Path, capsys: pytest.Cap
     folder = tmp_path / "out" / "runs" / "one" / "slm" / "0"
 
     def kill() -> None:
-        wait_for(folder / "checkpoints")
-        while not list(folder.glob("checkpoints/step-*/manifest.json")):
+        while not list(folder.glob("checkpoints/step-*/manifest.json")) and not ended.is_set():
             time.sleep(0.01)
         for process in Path("/proc").iterdir():
             if process.name.isdecimal() and runs(process, "unirex.train", str(folder)):
                 os.kill(int(process.name), signal.SIGKILL)
 
-    killer = threading.Thread(target=kill)
+    killer, ended = threading.Thread(target=kill), threading.Event()
     killer.start()
     assert suite.main([str(path)]) == 1
+    ended.set()
     killer.join()
     assert "failed: one/slm/0: exit code -9" in capsys.readouterr().err
     assert suite.main([str(path)]) == 0

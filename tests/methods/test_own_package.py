@@ -17,10 +17,12 @@ from scipy.stats import beta
 
 from reference.packages import PACKAGES, install
 from reference.processes import end, start, start_two, train_with
-from unirex import evaluate, suite
+from unirex import evaluate, suite, train
 from unirex.disk import checkpoint
 from unirex.explainer import Explainer
 from unirex.report import build
+from unirex.suites.plan import make_plan
+from unirex.suites.recipe import read_suite
 
 SMALL = {
     "data": {"toy": {"n_train": 80, "n_val": 10, "n_test": 8}},
@@ -160,10 +162,13 @@ def test_it_stands_in_a_suite_beside_our_own(site: Path, tmp_path: Path, monkeyp
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
+    planned = make_plan(read_suite(str(tmp_path / "s.yaml")), [])
+    ours = next(run for run in planned if run.method == "slm-fp")
+    assert train.main(list(ours.arguments)) == 0  # done already: of the two only the other is a process of its own
     assert suite.main([str(tmp_path / "s.yaml")]) == 0
     rows = list((tmp_path / "out").rglob("table.csv"))
     assert rows
-    assert "hardkuma" in rows[0].read_text()
+    assert [name in rows[0].read_text() for name in ("slm-fp", "hardkuma")] == [True, True]
 
 
 def test_the_distribution_by_hand(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ TWO = [
     sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
     "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", "-m", "unirex.train",
 ]  # fmt: skip
+UNIREX_TWO = [sys.executable, "-m", "unirex.cli", "train", "--cpu", "--num-processes=2"]
 
 
 def stopped_at(run: Path) -> int:
@@ -62,18 +63,24 @@ def test_a_signal_in_the_last_evaluation_ends_all_at_once(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_launcher_waits_until_all_have_saved(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "environment", "number"), [(TWO, CPU, signal.SIGTERM), (UNIREX_TWO, {}, signal.SIGINT)]
+)
+def test_the_launcher_waits_until_all_have_saved(
+    command: list[str], environment: dict[str, str], number: signal.Signals, tmp_path: Path
+) -> None:
     run, output = tmp_path / "run", tmp_path / "output"
+    outside = {name: value for name, value in os.environ.items() if name not in CPU}
     with output.open("w") as file:
         launcher = subprocess.Popen(
-            [*TWO, *LONG, f"--output={run}"], stdout=file, stderr=file, env={**os.environ, **CPU}
+            [*command, *LONG, f"--output={run}"], stdout=file, stderr=file, env={**outside, **environment}
         )
     begin(run, output, launcher.poll)
     launcher.send_signal(number)
     assert launcher.wait(timeout=60) != 0
     step = stopped_at(run)  # already, when the launcher has ended
     assert f"stopped after step {step} ({number.name}); the same command" in output.read_text()
+    assert "2 processes" in output.read_text()
 
 
 @pytest.mark.parametrize("alarm", [True, False])

@@ -16,6 +16,7 @@ from transformers import AutoConfig, PreTrainedModel
 
 from unirex.data.collate import Rows, drop_padding
 from unirex.disk.untrusted import refuse_code
+from unirex.encoder.dropout import take_dropout
 from unirex.encoder.families import (
     auto_class,
     can_drop,
@@ -69,6 +70,7 @@ def bare_backbone(settings: dict[str, Any]) -> PreTrainedModel:
     config = AutoConfig.for_model(**settings)
     fix_attention(config)
     model: PreTrainedModel = auto_class(config).from_config(config, trust_remote_code=False)
+    take_dropout(model)
     return model
 
 

@@ -12,6 +12,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from unirex.encoder.dropout import kept_values
 from unirex.encoder.families import gates_by_softmax
 from unirex.encoder.fused_gates import Visible, fused_gated_attention, visible
 
@@ -106,7 +107,7 @@ class _GatedAttention(torch.autograd.Function):
         weight = torch.exp(gated - total)
         kept = None
         if dropout > 0:
-            kept = torch.rand_like(weight) >= dropout
+            kept = kept_values(weight, dropout)
             weight = weight * kept / (1 - dropout)
         ctx.save_for_backward(query, key, value, gate_BL, mask, total, kept)
         ctx.scale, ctx.dropout = scale, dropout

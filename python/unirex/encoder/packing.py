@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from unirex.data.collate import Rows
+from unirex.encoder.dropout import drop
 from unirex.encoder.gates import NAME, attention, take_gates
 
 # Up to this width the CPU is faster with attention in separate steps than with the fused kernel, which counts on long
@@ -226,7 +227,7 @@ def _dense(
     if visible is not None:
         scores = scores.masked_fill(~visible, -torch.inf)
     weights = torch.softmax(scores, dim=-1)
-    return torch.matmul(F.dropout(weights, dropout) if dropout > 0 else weights, value)
+    return torch.matmul(drop(weights, dropout), value)
 
 
 @cache
