@@ -13,7 +13,6 @@ import statistics
 import time
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 from train_step import ENCODERS, SHAPES, OurStep, Timed, drawn_batches, make_model, report
 
@@ -52,11 +51,13 @@ def values(threads: int) -> None:
 
 
 def compiled(model: UnirexModel) -> UnirexModel:
-    """Its layers compiled for any number of tokens; attention on packed rows stays as it is between them."""
-    for module in model.backbone.modules():
-        if isinstance(module, nn.ModuleList):
-            for layer in module:
-                layer.compile(dynamic=True)
+    """What treats tokens one by one, compiled for any number of them; attention on packed rows stays as it is.
+
+    Whole layers are compiled again for each plan of blocks, and then given up.
+    """
+    for layer in model.backbone.encoder.layer:
+        for part in (layer.attention.output, layer.intermediate, layer.output):
+            part.compile(dynamic=True)
     return model
 
 
