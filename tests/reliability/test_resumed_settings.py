@@ -71,6 +71,16 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+def test_a_dev_split_that_is_not_perturbed_picks_the_same_model(tmp_path: Path) -> None:
+    for run, more in ((tmp_path / "all", []), (tmp_path / "few", ["--train.dev_perturb=false"])):
+        assert train.main([*TINY, "--train.best_metric=headline", *more, f"--output={run}"]) == 0
+    whole, few = left(tmp_path / "all"), left(tmp_path / "few")
+    assert [whole[part] for part in ("weights", "predictions")] == [few[part] for part in ("weights", "predictions")]
+    for more_metrics, metrics in zip(whole["dev"], few["dev"], strict=True):
+        assert {"csd", "comprehensiveness", "sufficiency"} <= more_metrics.keys() - metrics.keys()
+        assert metrics.items() <= more_metrics.items()
+
+
 def test_auto_goes_on_in_the_precision_that_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,17 +9,27 @@ from unirex.metrics.layout import Layout
 from unirex.text import suggest
 
 
-def check_best_metric(chosen: str, how: Sequence[str], fractions: Sequence[float]) -> None:
-    """Refuses an unknown `train.best_metric`; `check_best_class` checks a class in it, once the data are read."""
+def check_best_metric(train: Any, evaluation: Any) -> None:
+    """Refuses a `train.best_metric` that dev does not have; `check_best_class` checks a class, once the data are read.
+
+    Args:
+        train: the settings of training.
+        evaluation: those of judging.
+    """
+    chosen, how = train.best_metric, evaluation.how if train.dev_perturb else ()
     layout = Layout(
-        fractions=tuple(fractions),
+        fractions=tuple(evaluation.fractions),
         perturbations=tuple((one, frozenset({"keep", "remove", "null"})) for one in how),
         has_label=True, has_gold=True, has_scores=True, has_rationale=True, has_cuts=True,
     )  # fmt: skip
-    known = ["headline", "composite", *(definition.name for definition in layout.definitions)]
+    composite = ["composite"] if how else []
+    known = ["headline", *composite, *(definition.name for definition in layout.definitions)]
     if chosen not in known and not chosen.startswith(("precision:", "recall:", "f1:")):
-        main = ["headline", "composite", *(d.name for d in layout.definitions if d.main)]
-        raise ValueError(f"train.best_metric is {chosen!r}, expected one of {', '.join(main)}{suggest(chosen, known)}")
+        main = ["headline", *composite, *(d.name for d in layout.definitions if d.main)]
+        why = "" if how else " with train.dev_perturb false"
+        raise ValueError(
+            f"train.best_metric is {chosen!r}, expected one of {', '.join(main)}{why}{suggest(chosen, known)}"
+        )
 
 
 def check_best_class(chosen: str, labels: Sequence[str]) -> None:

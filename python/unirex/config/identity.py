@@ -11,7 +11,7 @@ from unirex.text import NOW, with_current_keys
 FREE = ("output", "resume", "overwrite", "trained")
 """Settings that say where a run lies and how it is started, and do not change its result."""
 
-_FREE_INSIDE = {"data": ("cache",), "train": ("log_every", "save_every", "trackers", "max_time")}
+_FREE_INSIDE = {"data": ("cache",), "train": ("dev_perturb", "log_every", "save_every", "trackers", "max_time")}
 
 RESUMABLE = ("train.max_tokens", "eval.split")
 """Settings that a run may be resumed with other values of: training does not depend on them, but for its rounding."""

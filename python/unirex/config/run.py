@@ -114,6 +114,8 @@ class TrainConfig:
         log_every: steps between lines of the log.
         save_every: steps between checkpoints, in addition to the one after each epoch; None = none.
         dev_limit: most dev instances scored after each epoch, a sample drawn from `data.seed`; None = all.
+        dev_perturb: whether their words are hidden too, which costs most of that; False where a metric picks the model
+            that needs no comprehensiveness or sufficiency.
         trackers: tensorboard, wandb, trackio, mlflow: any that accelerate knows and that is installed.
         max_time: how long a start of the run may last, from its beginning, in seconds or as hours:minutes:seconds; then
             it saves and ends with exit code 124. None = no bound.
@@ -140,6 +142,7 @@ class TrainConfig:
     log_every: Count = 10
     save_every: Count | None = None
     dev_limit: Count | None = None
+    dev_perturb: bool = True
     trackers: tuple[str, ...] = ()
     max_time: int | str | None = None
     loss: str | None = None
@@ -184,7 +187,7 @@ class RunConfig:
             raise ValueError(f"trained is {self.trained!r}, expected another folder than output")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed is {self.seed}, expected 0 up to {2**32 - 1}")
-        check_best_metric(self.train.best_metric, self.eval.how, self.eval.fractions)
+        check_best_metric(self.train, self.eval)
         check_class_weights(self.method.class_weights, self.data.labels)
         refuse_unread(self)
         if self.train.gradient_checkpointing and self.method.forbids_recomputing is not None:

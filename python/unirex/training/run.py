@@ -239,7 +239,8 @@ def _on_dev(run: Run, method: nn.Module, dev: EncodedSet, epoch: int) -> dict[st
     wanted = run.config.train.best_metric
     config = run.judging.config
     how = tuple(how for place, how in enumerate(config.how) if place == 0 or how in wanted)
-    judging = replace(run.judging, config=replace(config, how=how), as_trained=True)
+    perturb = run.config.train.dev_perturb
+    judging = replace(run.judging, config=replace(config, how=how), perturb=perturb, as_trained=True)
     tables = judge(run.accelerator, method, dev, judging, title=f"dev {epoch}")
     if run.main:
         _warn(run, result_warnings(tables[OWN]), f"dev {epoch}", epoch=epoch)
