@@ -49,7 +49,7 @@ stub:  ## the hand-written stub against the built extension
 	$(RUN) stubtest unirex._rust --mypy-config-file tools/stubtest.ini --allowlist tools/stubtest-allowlist.txt
 
 test:  ## Python tests and doctests
-	uv run pytest -n 2 --dist loadfile
+	uv run pytest -n 3 --dist loadfile
 
 test-rust:  ## tests of the core, which need no Python
 	cargo test --locked
