@@ -172,7 +172,10 @@ def test_one_process_on_the_cpu_needs_no_launcher(monkeypatch: pytest.MonkeyPatc
     [
         (["train", "--train.lr=abc"], "train.lr is abc, expected a number"),
         (["train", "--train.patience=2.5"], "train.patience is 2.5, expected a whole number or null"),
-        (["train", "--train.precision=fp8"], "train.precision is 'fp8', expected no or bf16 or fp16 or auto or null (did you"),
+        (
+            ["train", "--train.precision=fp8"],
+            "train.precision is 'fp8', expected no or bf16 or fp16 or auto or null (",
+        ),
         (["train", "--train.betas=[1]"], "train.betas is [1], expected a list of 2 values"),
         (["train", "--train.lr"], "--train.lr has no value, expected one"),
         (["train", "--data=x"], "data is 'x', expected settings as KEY.NAME=VALUE, or a YAML file of them"),

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,10 +10,10 @@ import torch
 from test_backbone import backbone, random_rows
 from test_families import EXCHANGED, build, rows_of
 from unirex.encoder import backbone as passes
-from unirex.encoder import gates
+from unirex.encoder import fused_gates, gates
 from unirex.encoder.backbone import encode_pooled
 from unirex.encoder.families import usual_pooling
-from unirex.encoder.fused_gates import fused_gated_attention, visible
+from unirex.encoder.fused_gates import Kernels, fused_gated_attention, visible
 from unirex.encoder.gates import gated_attention
 from unirex.encoder.visible_linear import VisibleLinear
 
@@ -178,3 +179,112 @@ def test_every_family_has_the_gradients_of_plain_gates_and_layers(kind: str, mon
         assert (x is None) == (y is None)
         if x is not None and y is not None:
             assert (x - y).norm() <= 1e-6 * y.norm() + 1e-9
+
+
+def as_cuda_does(query, key, value, attn_bias, compute_log_sumexp, dropout_p=0.0, is_causal=False, *, scale):  # type: ignore[no-untyped-def]
+    """What the memory-efficient kernel of CUDA is documented to do, with its demands, by plain operations."""
+    assert (compute_log_sumexp, dropout_p, is_causal) == (True, 0.0, False)
+    n_queries, n_keys = query.shape[2], key.shape[2]
+    assert attn_bias.shape == (*query.shape[:3], n_keys)
+    assert all(stride % 16 == 0 for stride in attn_bias.stride()[:3])
+    scores = query @ key.transpose(-1, -2) * scale + attn_bias
+    total = torch.logsumexp(scores, -1)
+    sums = torch.nn.functional.pad(total, (0, -n_queries % 32), value=torch.inf)
+    return (scores - total[..., None]).exp() @ value, sums, torch.zeros(()), torch.zeros(())
+
+
+def as_cuda_does_backward(
+    grad, query, key, value, attn_bias, out, logsumexp, seed, offset, p, wanted, causal, *, scale
+):  # type: ignore[no-untyped-def]
+    assert (p, wanted, causal) == (0.0, [True, True, True, False], False)
+    assert logsumexp.shape[-1] % 32 == 0
+    assert all(stride % 16 == 0 for stride in attn_bias.stride()[:3])
+    scores = query @ key.transpose(-1, -2) * scale + attn_bias
+    weight = (scores - logsumexp[..., : query.shape[2], None]).exp()
+    by_weight = grad @ value.transpose(-1, -2)
+    by_score = weight * (by_weight - (grad * out).sum(-1, keepdim=True)) * scale
+    return by_score @ key, by_score.transpose(-1, -2) @ query, weight.transpose(-1, -2) @ grad, None
+
+
+@pytest.fixture
+def cuda_kernels(monkeypatch: pytest.MonkeyPatch) -> Kernels:
+    """Those of CUDA, over plain operations on the CPU."""
+    name = "_scaled_dot_product_efficient_attention"
+    ops = SimpleNamespace(**{name: as_cuda_does, f"{name}_backward": as_cuda_does_backward})
+    monkeypatch.setattr(fused_gates, "torch", _Proxy(torch, ops=SimpleNamespace(aten=ops)))
+    made = fused_gates._on_cuda()
+    monkeypatch.undo()
+    return made
+
+
+class _Proxy:
+    """A module with some names replaced."""
+
+    def __init__(self, module: object, **replaced: object) -> None:
+        self.__dict__.update(replaced)
+        self._module = module
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._module, name)
+
+
+@pytest.mark.parametrize("length", [7, 40])
+def test_the_calls_for_cuda_have_outputs_and_gradients_of_the_plain_way(
+    length: int, cuda_kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, key, value = states(5, 2, length, 8)
+    gate = uneven(5, length).requires_grad_()
+    leaves = query, key, value, gate
+    _, plain = both(monkeypatch, lambda: gated_attention(query, key, value, gate, None, 0.4), *leaves)
+    monkeypatch.setitem(fused_gates.KERNELS, "cpu", cuda_kernels)
+    fused, _ = both(monkeypatch, lambda: gated_attention(query, key, value, gate, None, 0.4), *leaves)
+    for x, y in zip(fused, plain, strict=True):
+        torch.testing.assert_close(x, y, atol=1e-4, rtol=1e-4)
+
+
+def test_torch_takes_the_calls_for_cuda() -> None:
+    """Order, types and shapes of arguments, by torch's own rules for tensors without content."""
+    shape, n_keys = (2, 3, 40, 16), 23
+    query, key, value = (torch.empty(*shape[:2], n, 16, device="meta") for n in (40, n_keys, n_keys))
+    bias = torch.empty(2, 1, 1, n_keys, device="meta")
+    kernels = fused_gates.KERNELS["cuda"]
+    output, total = kernels.forward(query, key, value, bias, 0.25)
+    assert (output.shape, total.shape) == (shape, shape[:3])
+    grads = kernels.backward(torch.empty_like(output), query, key, value, bias, output, total, 0.25)
+    assert [x.shape for x in grads] == [x.shape for x in (query, key, value)]
+
+
+def test_a_device_is_trusted_only_if_it_agrees(cuda_kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*arguments: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        by_query, by_key, by_value = cuda_kernels.backward(*arguments)
+        return by_query, by_key, by_value * 1.1
+
+    def absent(*_: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        raise RuntimeError("no kernel found")
+
+    # On the CPU, under a name of CUDA's that leads there.
+    monkeypatch.setattr(gates, "KERNELS", {"cpu:0": cuda_kernels})
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    for kernels, agrees in (
+        (cuda_kernels, True),
+        (replace(cuda_kernels, backward=wrong), False),
+        (replace(cuda_kernels, forward=absent), False),
+    ):
+        monkeypatch.setitem(fused_gates.KERNELS, "cpu", kernels)
+        with torch.inference_mode():
+            assert gates.trusted.__wrapped__("cpu:0") is agrees
+    assert not gates.trusted("mps")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_cuda_in_float32_has_outputs_and_gradients_of_the_cpu() -> None:
+    assert gates.trusted("cuda")
+    found = []
+    for device in ("cpu", "cuda"):
+        query, key, value = (x.detach().to(device).requires_grad_() for x in states(5, 2, 600, 16))
+        gate = uneven(5, 600).to(device).requires_grad_()
+        output = gated_attention(query, key, value, gate, None, 0.25)
+        grads = torch.autograd.grad((output * output.detach().cos()).sum(), (query, key, value, gate))
+        found.append([x.cpu() for x in (output, *grads)])
+    for x, y in zip(*found, strict=True):
+        torch.testing.assert_close(x, y, atol=1e-3, rtol=1e-3)

@@ -1,4 +1,4 @@
-"""Gated attention on a CPU at the price of attention to what is visible, by torch's fused kernels.
+"""Gated attention at the price of attention to what is visible, by torch's fused kernels for a CPU and for CUDA.
 
 Forward, a gate is a bias log g of the scores, and hidden tokens are left out as keys. Backward, the derivative by an
 open gate g_j is (sum_i w_ij (dO_i . v_j) - sum_i w_ij d_i) / g_j, where d_i = dO_i . o_i. The first sum is v_j . dV_j,
@@ -7,19 +7,95 @@ hidden tokens the weights are computed, in blocks of queries.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
-_FORWARD: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
-_BACKWARD: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None)
 _BLOCK = 512
 """Queries whose weights to hidden tokens are held at once."""
 _EXTRA = 8
 """Channels added to a head in the backward pass, a multiple of the vectors that kernels work with."""
+_BIASES, _SUMS = 16, 32
+"""On CUDA, biases of a query begin at multiples of so many, and the logarithms of sums fill up a multiple."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernels:
+    """A device's fused attention without dropout.
+
+    Attributes:
+        forward: of query [B, H, L, D], key and value [B, H, N, D], bias [B, 1, 1, N] and scale, the output [B, H, L, D]
+            and the logarithms of the sums [B, H, L].
+        backward: of the output's gradient, these three, bias, output, logarithms and scale, the gradients of the three.
+    """
+
+    forward: Callable[..., tuple[Tensor, Tensor]]
+    backward: Callable[..., tuple[Tensor, Tensor, Tensor]]
+
+
+def _on_cpu() -> Kernels:
+    run, run_back = (
+        getattr(torch.ops.aten, f"_scaled_dot_product_flash_attention_for_cpu{name}") for name in ("", "_backward")
+    )
+
+    def forward(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        output, total = run(query, key, value, 0.0, False, attn_mask=bias, scale=scale)
+        return output, total
+
+    def backward(  # noqa: PLR0913 (what the kernel takes)
+        grad: Tensor, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, output: Tensor, total: Tensor,
+        scale: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        found = run_back(grad, query, key, value, output, total, 0.0, False, attn_mask=bias, scale=scale)
+        return found[0], found[1], found[2]
+
+    return Kernels(forward=forward, backward=backward)
+
+
+def _on_cuda() -> Kernels:
+    run, run_back = (
+        getattr(torch.ops.aten, f"_scaled_dot_product_efficient_attention{name}") for name in ("", "_backward")
+    )
+
+    def aligned(bias: Tensor, query: Tensor) -> Tensor:
+        n_keys = bias.shape[-1]
+        padded = F.pad(bias, (0, -n_keys % _BIASES))[..., :n_keys]
+        return padded.expand(-1, query.shape[1], query.shape[2], -1)
+
+    def forward(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        output, total, *_ = run(query, key, value, aligned(bias, query), True, 0.0, False, scale=scale)
+        return output, total[..., : query.shape[2]]
+
+    def backward(  # noqa: PLR0913 (what the kernel takes)
+        grad: Tensor, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, output: Tensor, total: Tensor,
+        scale: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        total = F.pad(total, (0, -total.shape[-1] % _SUMS), value=torch.inf)
+        seed = torch.zeros((), dtype=torch.int64, device=grad.device)  # of dropout, of which there is none
+        found = run_back(
+            grad, query, key, value, aligned(bias, query), output, total, seed, seed, 0.0, [True, True, True, False],
+            False, scale=scale,
+        )  # fmt: skip
+        return found[0], found[1], found[2]
+
+    return Kernels(forward=forward, backward=backward)
+
+
+def _kernels() -> dict[str, Kernels]:
+    """By type of device; those that this version of torch lacks are left out."""
+    found = {}
+    for device, make in (("cpu", _on_cpu), ("cuda", _on_cuda)):
+        with suppress(AttributeError):
+            found[device] = make()
+    return found
+
+
+KERNELS = _kernels()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +120,7 @@ class Visible:
     def seen_BN(self) -> Tensor:
         """Places of the visible tokens, filled up with hidden ones; all in order where a row has nothing else."""
         if self.most == self.first_BL.shape[1]:
-            return torch.arange(self.most).expand_as(self.first_BL)
+            return torch.arange(self.most, device=self.first_BL.device).expand_as(self.first_BL)
         return self.first_BL[:, : self.most]
 
     @property
@@ -58,7 +134,7 @@ def visible(gate_BL: Tensor) -> list[Visible]:
 
     Empty where the fused kernels do not serve: on another device, or with a row that sees nothing.
     """
-    if gate_BL.device.type != "cpu" or _FORWARD is None or _BACKWARD is None:
+    if gate_BL.device.type not in KERNELS:
         return []
     hidden_BL = gate_BL.detach() <= 0
     width, n_hidden_B = hidden_BL.shape[1], hidden_BL.sum(1)
@@ -106,13 +182,11 @@ class _Fused(torch.autograd.Function):
     ) -> Tensor:
         places_BN = seen.seen_BN
         bias = gate_BL.gather(1, places_BN).log()[:, None, None].to(query.dtype)
-        output, total = _FORWARD(
-            query, _at(key, places_BN), _at(value, places_BN), 0.0, False, attn_mask=bias, scale=scale
-        )
+        forward = KERNELS[query.device.type].forward
+        output, total = forward(query, _at(key, places_BN), _at(value, places_BN), bias, scale)
         ctx.save_for_backward(query, key, value, gate_BL, output, total)
         ctx.seen, ctx.scale = seen, scale
-        found: Tensor = output
-        return found
+        return output
 
     @staticmethod
     @once_differentiable
@@ -129,10 +203,10 @@ class _Fused(torch.autograd.Function):
         seen_key, seen_value = (_at(x, places_BN).float() for x in (key, value))
         gate_BN = gate_BL.gather(1, places_BN).float()
         drift = (grad * output).sum(-1, keepdim=True)
-        by_query, by_key, by_value = _BACKWARD(
-            _wider(grad, drift), *map(_wider, (query, seen_key, seen_value, output)), total, 0.0, False,
-            attn_mask=gate_BN.log()[:, None, None], scale=ctx.scale,
-        )  # fmt: skip
+        wide = map(_wider, (query, seen_key, seen_value))
+        by_query, by_key, by_value = KERNELS[query.device.type].backward(
+            _wider(grad, drift), *wide, gate_BN.log()[:, None, None], _wider(output), total, ctx.scale
+        )
         by_gate_BL = None
         if ctx.needs_input_grad[3]:
             opened_BN = ((seen_value * by_value[..., :width]).sum(-1) - by_value[..., width]).sum(1)
@@ -160,7 +234,7 @@ def _closed(  # noqa: PLR0913 (one sum, over what stands in the backward pass)
 ) -> Tensor:
     """What the loss changes by when hidden tokens open, [B, N]: sum_i e_ij / (Z_i + e_ij) (dO_i . v_j - d_i)."""
     n_rows, n_heads, length, width = query.shape
-    sums = torch.zeros(n_rows * n_heads, key.shape[2], width + 1)
+    sums = query.new_zeros(n_rows * n_heads, key.shape[2], width + 1)
     flat_query, flat_key = query.flatten(0, 1), key.flatten(0, 1)
     flat_grad, flat_total = torch.cat([grad, drift], -1).flatten(0, 1), total.flatten(0, 1)[:, None]
     for start in range(0, length, _BLOCK):
