@@ -126,7 +126,7 @@ def _parser() -> ArgumentParser:
     add("--choices-column", type=str | None, default=None, help="a list of answers to choose from")
     add("--id-column", type=str | None, default=None, help="names the row; default: its number from 0")
     add("--label-column", type=str | None, default=None, help="the true class, to be scored against")
-    add("--attribution", type=str | None, default=None, help="scores from gradients instead of an extractor")
+    add("--attribution", type=str | None, default=None, help="scores by attribution instead of an extractor")
     add("--steps", type=int, default=50, help="of integrated gradients")
     add(
         "--words", type=Words | None, default=None, help="a word: as in a text, or between spaces; default: the model's"

@@ -18,6 +18,7 @@ from unirex.extractors.gradients import (
 )
 from unirex.extractors.occlusion import occlusion
 from unirex.extractors.settings import IN_TRAINING, Attribution, AttributionConfig, VectorPooling
+from unirex.extractors.surrogate import surrogate
 from unirex.extractors.target import Target
 
 
@@ -33,7 +34,8 @@ def attribute(
     `input_x_grad` is embedding times gradient (Shrikumar et al. 2016). `ig` is integrated gradients (Sundararajan et
     al. 2017), `gate_ig` the same along the attention gates (see `integrated_gates`), `deeplift` the Rescale rule
     (Shrikumar et al. 2017), `gradient_shap` expected gradients (Lundberg & Lee 2017), `attention` the weights that the
-    pooled token looks by, `occlusion` the fall of the logit when a unit is hidden.
+    pooled token looks by, `occlusion` the fall of the logit when a unit is hidden, `kernel_shap` and `lime` the weights
+    of a linear model of it (see `surrogate`).
     The baseline of ig, deeplift and gradient_shap has padding at every selectable token and keeps all others.
 
     Args:
@@ -47,6 +49,8 @@ def attribute(
         return attention_scores(target, config.attention), None
     if attribution == "occlusion":
         return occlusion(target, words_BL, config.occlusion_unit, config.occlusion_how), None
+    if attribution in ("kernel_shap", "lime"):
+        return surrogate(target, words_BL, attribution, config), None
     if attribution == "gate_ig":
         return integrated_gates(target, config.ig_steps, config.ig_rule)
     with torch.no_grad():

@@ -22,12 +22,8 @@ def occlusion(target: Target, words_BL: Tensor, unit: Literal["token", "word"], 
         unit: what is hidden at once; the tokens of a word share its score.
         perturbation: how it is hidden, as in `unirex.rationale.perturb`.
     """
-    width = words_BL.shape[1]
-    unit_BL = (
-        words_BL if unit == "word" else torch.where(words_BL >= 0, torch.arange(width, device=words_BL.device), -1)
-    )
-    first_BL = _first(unit_BL)
-    row_U, token_U = first_BL.nonzero(as_tuple=True)
+    width, unit_BL = words_BL.shape[1], units(words_BL, unit)
+    row_U, token_U = first_of_units(unit_BL).nonzero(as_tuple=True)
     every_B = torch.arange(len(words_BL), device=words_BL.device)
     full_B = target.logit_of_rows(target.rows, every_B)
     fall_BL = torch.zeros(words_BL.shape, device=words_BL.device)
@@ -40,7 +36,14 @@ def occlusion(target: Target, words_BL: Tensor, unit: Literal["token", "word"], 
     return fall_BL
 
 
-def _first(unit_BL: Tensor) -> Tensor:
+def units(words_BL: Tensor, unit: Literal["token", "word"]) -> Tensor:
+    """The unit that each token belongs to, int64 [B, L], -1 = not selectable; they rise along a row."""
+    if unit == "word":
+        return words_BL
+    return torch.where(words_BL >= 0, torch.arange(words_BL.shape[1], device=words_BL.device), -1)
+
+
+def first_of_units(unit_BL: Tensor) -> Tensor:
     """Whether a token is the first of its unit, bool [B, L]."""
     before_BL = torch.nn.functional.pad(unit_BL, (1, 0), value=-1)[:, :-1].cummax(1).values
     return (unit_BL >= 0) & (unit_BL > before_BL)

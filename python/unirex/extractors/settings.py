@@ -10,7 +10,18 @@ ExtractorKind = Literal["shared", "dual", "attribution", "support", "none"]
 AttentionKind = Literal["last_layer", "rollout"]
 Rule = Literal["midpoint", "gauss_legendre"]
 
-Attribution = Literal["grad", "input_x_grad", "ig", "gate_ig", "deeplift", "gradient_shap", "attention", "occlusion"]
+Attribution = Literal[
+    "grad",
+    "input_x_grad",
+    "ig",
+    "gate_ig",
+    "deeplift",
+    "gradient_shap",
+    "attention",
+    "occlusion",
+    "kernel_shap",
+    "lime",
+]
 """Where scores come from without a learned extractor; see `unirex.extractors.attribution.attribute`."""
 
 VectorPooling = Literal["auto", "sum", "norm", "abs_sum"]
@@ -31,7 +42,8 @@ class AttributionConfig:
         ig_steps, ig_rule: of integrated gradients, both kinds: points on the way, and where they lie.
         shap_samples, shap_stdev, shap_seed: of gradient_shap: samples per instance, noise on the input, seed.
         attention: which attention weights.
-        occlusion_unit, occlusion_how: what is hidden at once and how.
+        occlusion_unit, occlusion_how: what is hidden at once and how; of kernel_shap and lime too.
+        surrogate_samples, surrogate_seed: of kernel_shap and lime: inputs with hidden units for each row, seed.
         max_tokens: most tokens, padding included, of one expanded micro-batch.
     """
 
@@ -45,6 +57,8 @@ class AttributionConfig:
     attention: AttentionKind = "last_layer"
     occlusion_unit: Literal["token", "word"] = "token"
     occlusion_how: Perturbation = "attention"
+    surrogate_samples: Count = 256
+    surrogate_seed: int = 0
     max_tokens: Count = 16384
 
     def __post_init__(self) -> None:
