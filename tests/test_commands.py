@@ -14,7 +14,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from reference.processes import end, start
 from unirex import evaluate, train
-from unirex.training.launched import forget_precision
 
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.random.hidden_size=32",
@@ -191,7 +190,6 @@ def test_trackers_and_bf16(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     judged = pq.read_table(run / "predictions.parquet").drop_columns("model")
     assert judged.num_rows == 17
     toy = [argument for argument in TINY if argument.startswith("--data.")]
-    forget_precision()  # as in a process of its own
     assert evaluate.main([f"--model={run}", *toy, f"--output={tmp_path / 'again'}"]) == 0
     again = pq.read_table(tmp_path / "again" / "predictions.parquet").drop_columns("model")
     assert again.to_pylist() == judged.to_pylist()  # in 32 bits, both

@@ -58,7 +58,7 @@ def test_a_section_given_whole_decides_as_its_keys_do() -> None:
         ("--output=", "output is '', expected a folder"),
         ("--train.best_metric=comprehensivness", " (did you mean comprehensiveness?)"),
         ("--trained=runs/../runs/toy", "trained is 'runs/../runs/toy', expected another folder than output"),
-        ("--train.dev_perturb=false", "train.best_metric is 'composite', expected one of headline, accuracy, "),
+        ("--train.dev_perturb=false", "'composite' with train.dev_perturb false, expected one of headline, "),
         ("--train.best_metric=csd[delete]", "train.best_metric is 'csd[delete]', expected one of headline, "),
         ("--method.class_weights=[1, 0]", "method.class_weights holds 0.0, expected finite numbers above 0"),
         ("--method.class_weights=[1, -2]", "method.class_weights holds -2.0, expected finite numbers above 0"),

@@ -45,6 +45,8 @@ def test_a_seed_repeats_what_is_dropped_and_evaluation_drops_nothing() -> None:
     assert not torch.equal(first, other)
     assert module.eval()(values) is values
     assert torch.equal(drop(values, 0.0), values)
+    assert not drop(values, 1.0).any()
+    assert kept_values(torch.empty(100), 1 - 1e-9).sum() < 5
 
 
 def test_a_backbone_takes_it_wherever_it_drops() -> None:

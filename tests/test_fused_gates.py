@@ -187,10 +187,10 @@ def as_cuda_does(query, key, value, attn_bias, compute_log_sumexp, dropout_p=0.0
     n_queries, n_keys = query.shape[2], key.shape[2]
     assert attn_bias.shape == (*query.shape[:3], n_keys)
     assert all(stride % 16 == 0 for stride in attn_bias.stride()[:3])
-    scores = query @ key.transpose(-1, -2) * scale + attn_bias
-    total = torch.logsumexp(scores, -1)
+    scores = query.float() @ key.float().transpose(-1, -2) * scale + attn_bias.float()
+    total = torch.logsumexp(scores, -1)  # float32, whatever the states are
     sums = torch.nn.functional.pad(total, (0, -n_queries % 32), value=torch.inf)
-    return (scores - total[..., None]).exp() @ value, sums, torch.zeros(()), torch.zeros(())
+    return ((scores - total[..., None]).exp() @ value.float()).to(value.dtype), sums, torch.zeros(()), torch.zeros(())
 
 
 def as_cuda_does_backward(
@@ -263,7 +263,6 @@ def test_a_device_is_trusted_only_if_it_agrees(cuda_kernels: Kernels, monkeypatc
         raise RuntimeError("no kernel found")
 
     # On the CPU, under a name of CUDA's that leads there.
-    monkeypatch.setattr(gates, "KERNELS", {"cpu:0": cuda_kernels})
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
     for kernels, agrees in (
         (cuda_kernels, True),
@@ -272,13 +271,13 @@ def test_a_device_is_trusted_only_if_it_agrees(cuda_kernels: Kernels, monkeypatc
     ):
         monkeypatch.setitem(fused_gates.KERNELS, "cpu", kernels)
         with torch.inference_mode():
-            assert gates.trusted.__wrapped__("cpu:0") is agrees
-    assert not gates.trusted("mps")
+            assert gates.trusted.__wrapped__("cpu:0", torch.float32, 16) is agrees
+            assert gates.trusted.__wrapped__("cpu:0", torch.bfloat16, 16) is agrees
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_cuda_in_float32_has_outputs_and_gradients_of_the_cpu() -> None:
-    assert gates.trusted("cuda")
+    assert gates.trusted("cuda", torch.float32, 16)
     found = []
     for device in ("cpu", "cuda"):
         query, key, value = (x.detach().to(device).requires_grad_() for x in states(5, 2, 600, 16))

@@ -70,10 +70,21 @@ def test_auto_is_bf16_where_the_processor_has_it(
 
 def test_auto_on_a_gpu_is_bf16_where_it_computes_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
-    monkeypatch.setattr(launched, "PartialState", lambda: SimpleNamespace(device=torch.device("cuda")))
-    for able, found in ((True, "bf16"), (False, "no")):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
+    for able, on_cpu, found in ((True, "false", "bf16"), (False, "false", "no"), (True, "true", "no")):
+        monkeypatch.setenv("ACCELERATE_USE_CPU", on_cpu)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda able=able, **_: able)
         assert launched.precision_of("auto") == found
+
+
+def test_processes_of_two_precisions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = SimpleNamespace(num_processes=2, mixed_precision="bf16")
+    monkeypatch.setattr(launched, "gather_object", lambda own: [*own, "no"])
+    with pytest.raises(ValueError, match=r"train\.precision is bf16 and no on different machines, expected one"):
+        launched.check_one_precision(several)  # type: ignore[arg-type]
+    monkeypatch.setattr(launched, "gather_object", lambda own: own * 2)
+    launched.check_one_precision(several)  # type: ignore[arg-type]
 
 
 def test_fp16_on_a_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

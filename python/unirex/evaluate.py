@@ -146,9 +146,10 @@ def run(request: Request) -> None:
     from unirex.judging.predict import About, Clock, Judging, sources
     from unirex.judging.saved import find_model, load_saved
     from unirex.judging.warnings import data_warnings, result_warnings, tell, write_warnings
-    from unirex.training.launched import check_launch
+    from unirex.training.launched import check_launch, forget_precision
 
     request = replace(request, model=find_model(request.model))
+    forget_precision()
     accelerator = Accelerator()
     check_launch(accelerator)
     saved = load_saved(request.model)

@@ -60,32 +60,35 @@ def test_samples_estimate_the_shapley_values(samples: int) -> None:
     rng = np.random.default_rng(0)
     alone, pairs = torch.from_numpy(rng.normal(size=12)), torch.from_numpy(np.triu(rng.normal(size=(12, 12)), 1))
     seen, weight = _coalitions(12, samples, torch.Generator().manual_seed(0))
-    assert len(seen) == samples
-    assert not torch.equal(seen[0], seen[1])
-    assert torch.equal(seen[: samples // 2], ~seen[samples // 2 :])
+    assert (seen[:2].sum(1).tolist(), weight[:2].tolist()) == ([0, 12], [0, 0])
+    half, other = seen[2:].chunk(2)
+    assert len(half) == samples // 2
+    assert torch.equal(half, ~other)
+    assert not torch.equal(half[0], half[1])
 
     def value(seen_SU: Tensor, together: float) -> Tensor:
         seen_SU = seen_SU.double()
         return 3 + seen_SU @ alone + together * ((seen_SU @ pairs) * seen_SU).sum(1)
 
-    ends = torch.stack([torch.zeros(12), torch.ones(12)])
     for together, error in ((0.0, 1e-9), (1.0, 0.15 if samples == 2000 else 3.0)):
-        nothing, full = value(ends, together)
-        found = _shapley(seen, weight, value(seen, together), nothing, full)
+        logits = value(seen, together)
+        found = _shapley(seen, weight, logits)
         expected = alone + together * (pairs.sum(0) + pairs.sum(1)) / 2
-        torch.testing.assert_close(found.sum(), full - nothing)
+        torch.testing.assert_close(found.sum(), logits[1] - logits[0])
         assert (found - expected).abs().max() < error
 
 
-def test_fewer_samples_than_units_and_one_unit() -> None:
+def test_fewer_samples_than_units_favour_none_of_them() -> None:
     seen, weight = _coalitions(40, 10, torch.Generator().manual_seed(0))
-    logits, ends = seen.double() @ torch.ones(40, dtype=torch.float64), torch.tensor([0.0, 40.0], dtype=torch.float64)
-    found = _shapley(seen, weight, logits, *ends)
-    assert found.isfinite().all()
-    assert found.sum().item() == pytest.approx(40)
-    nothing = torch.zeros(0, dtype=torch.float64)
-    one = _shapley(*_coalitions(1, 10, torch.Generator()), nothing, *ends)
-    assert one.tolist() == [40.0]
+    logits = seen.double() @ torch.arange(40, dtype=torch.float64)
+    found, order = _shapley(seen, weight, logits), torch.randperm(40, generator=torch.Generator().manual_seed(1))
+    assert found.sum().item() == pytest.approx(780)
+    torch.testing.assert_close(_shapley(seen[:, order], weight, logits), found[order])
+
+
+def test_one_unit_has_all() -> None:
+    seen, weight = _coalitions(1, 10, torch.Generator())
+    assert _shapley(seen, weight, torch.tensor([2.0, 42.0], dtype=torch.float64)).tolist() == [40.0]
 
 
 def test_lime_is_ridge_regression_on_its_neighbours() -> None:

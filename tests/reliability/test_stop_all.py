@@ -25,7 +25,7 @@ TWO = [
     sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
     "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", "-m", "unirex.train",
 ]  # fmt: skip
-UNIREX_TWO = [sys.executable, "-m", "unirex.cli", "train", "--cpu", "--num-processes=2"]
+UNIREX_TWO = [sys.executable, "-m", "unirex.cli", "train", "--cpu", "--num-processes=2", "--train.precision=auto"]
 
 
 def stopped_at(run: Path) -> int:

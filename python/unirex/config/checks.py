@@ -28,7 +28,7 @@ def check_best_metric(train: Any, evaluation: Any) -> None:
         main = ["headline", *composite, *(d.name for d in layout.definitions if d.main)]
         why = "" if how else " with train.dev_perturb false"
         raise ValueError(
-            f"train.best_metric is {chosen!r}, expected one of {', '.join(main)}{why}{suggest(chosen, known)}"
+            f"train.best_metric is {chosen!r}{why}, expected one of {', '.join(main)}{suggest(chosen, known)}"
         )
 
 

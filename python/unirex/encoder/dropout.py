@@ -14,12 +14,13 @@ def kept_values(values: Tensor, probability: float) -> Tensor:
         return torch.rand_like(values) >= probability
     n_draws = (values.numel() + 3) // 4
     numbers = torch.empty(n_draws, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    return (numbers[: values.numel()] >= round(probability * _LEVELS) - _LEVELS // 2).view(values.shape)
+    level = min(round(probability * _LEVELS), _LEVELS - 1) - _LEVELS // 2
+    return (numbers[: values.numel()] >= level).view(values.shape)
 
 
 def drop(values: Tensor, probability: float) -> Tensor:
     """Values, dropped to 0 with a probability in [0, 1) or divided by 1 - probability."""
-    if values.device.type != "cpu" or probability == 0:
+    if values.device.type != "cpu" or probability in (0, 1):
         return F.dropout(values, probability)
     return values * kept_values(values, probability).to(values.dtype).mul_(1 / (1 - probability))
 

@@ -24,7 +24,7 @@ def surrogate(
     """Scores float32 [B, L], 0 at tokens that are not selectable; the tokens of a word share its score.
 
     `kernel_shap` (Lundberg & Lee 2017): the Shapley values of the units, exactly where all subsets are no more than
-    `surrogate_samples`, else estimated from as many in pairs of a subset and what it leaves out; they always sum to
+    `surrogate_samples`, else estimated from as many, in pairs of a subset and what it leaves out; they always sum to
     logit(full) - logit(no unit). `lime` (Ribeiro et al. 2016): ridge regression on inputs with a random number of units
     hidden, near inputs first. What is drawn for a row does not depend on its batch.
 
@@ -43,9 +43,7 @@ def surrogate(
         generator = torch.Generator().manual_seed(config.surrogate_seed * 1_000_003 + own)
         draw, solve = (_coalitions, _shapley) if kind == "kernel_shap" else (_neighbours, _ridge)
         seen_SU, weight_S = draw(n, config.surrogate_samples, generator)
-        ends_SU = torch.stack([torch.zeros(n), torch.ones(n)]).bool()
-        logits = _logits(target, row, number_BL[row], torch.cat([ends_SU, seen_SU]), config)
-        values_U = solve(seen_SU, weight_S, logits[2:], logits[0], logits[1])
+        values_U = solve(seen_SU, weight_S, _logits(target, row, number_BL[row], seen_SU, config))
         scores_BL[row] = torch.where(number_BL[row] >= 0, values_U.to(scores_BL)[number_BL[row].clamp(min=0)], 0.0)
     return scores_BL
 
@@ -65,17 +63,18 @@ def _logits(target: Target, row: int, number_L: Tensor, seen_SU: Tensor, config:
 
 
 def _coalitions(n: int, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Subsets bool [S, n] without the empty and the full one, and their weights in the regression, float64 [S]."""
-    if n == 1:
-        return torch.zeros(0, 1, dtype=torch.bool), torch.zeros(0, dtype=torch.float64)
+    """Subsets bool [S, n], the empty and the full one first, and their weights in the regression, float64 [S]."""
+    ends_SU = torch.tensor([[False], [True]]).expand(2, n)
     if n < 31 and 2**n - 2 <= samples:
         seen_SU = torch.tensor(list(product((False, True), repeat=n)))[1:-1]
         weights = [(n - 1) / (comb(n, size) * size * (n - size)) for size in seen_SU.sum(1).tolist()]
-        return seen_SU, torch.tensor(weights, dtype=torch.float64)
-    sizes = torch.arange(1, n, dtype=torch.float64)
-    drawn_S = torch.multinomial(1 / (sizes * (n - sizes)), max(1, samples // 2), True, generator=generator) + 1
-    seen_SU = _random_subsets(n, drawn_S, generator)
-    return torch.cat([seen_SU, ~seen_SU]), torch.ones(2 * len(seen_SU), dtype=torch.float64)
+    else:
+        sizes = torch.arange(1, n, dtype=torch.float64)
+        drawn_S = torch.multinomial(1 / (sizes * (n - sizes)), max(1, samples // 2), True, generator=generator) + 1
+        half_SU = _random_subsets(n, drawn_S, generator)
+        seen_SU = torch.cat([half_SU, ~half_SU])
+        weights = [1.0] * len(seen_SU)
+    return torch.cat([ends_SU, seen_SU]), torch.tensor([0.0, 0.0, *weights], dtype=torch.float64)
 
 
 def _neighbours(n: int, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -92,18 +91,20 @@ def _random_subsets(n: int, size_S: Tensor, generator: torch.Generator) -> Tenso
     return rank_SU < size_S[:, None]
 
 
-def _shapley(seen_SU: Tensor, weight_S: Tensor, logits_S: Tensor, nothing: Tensor, full: Tensor) -> Tensor:
-    """Weighted least squares whose weights sum to full - nothing: the last weight is what the others leave."""
-    seen_SU = seen_SU.double()
-    left = logits_S - nothing - seen_SU[:, -1] * (full - nothing)
-    root_S1 = weight_S.sqrt()[:, None]
-    others_SU = root_S1 * (seen_SU[:, :-1] - seen_SU[:, -1:])
-    # Rows may be fewer than units: then the shortest of all solutions.
-    values_U = torch.linalg.lstsq(others_SU, root_S1 * left[:, None], driver="gelsd").solution[:, 0]
-    return torch.cat([values_U, (full - nothing - values_U.sum())[None]])
+def _shapley(seen_SU: Tensor, weight_S: Tensor, logits_S: Tensor) -> Tensor:
+    """Weighted least squares whose weights sum to what all units add: each has an equal share, and what it differs by.
+
+    Where subsets are too few, what they differ by is the shortest of all solutions.
+    """
+    seen_SU, added = seen_SU.double(), logits_S[1] - logits_S[0]
+    share_S1, root_S1 = seen_SU.mean(1, keepdim=True), weight_S.sqrt()[:, None]
+    left_S1 = logits_S[:, None] - logits_S[0] - share_S1 * added
+    differ_U1 = torch.linalg.lstsq(root_S1 * (seen_SU - share_S1), root_S1 * left_S1, driver="gelsd").solution
+    values_U: Tensor = differ_U1[:, 0] + added / seen_SU.shape[1]
+    return values_U
 
 
-def _ridge(seen_SU: Tensor, weight_S: Tensor, logits_S: Tensor, nothing: Tensor, full: Tensor) -> Tensor:
+def _ridge(seen_SU: Tensor, weight_S: Tensor, logits_S: Tensor) -> Tensor:
     """Weighted ridge regression with a free constant."""
     seen_SU, share_S = seen_SU.double(), weight_S / weight_S.sum()
     centred_SU, centred_S = seen_SU - share_S @ seen_SU, logits_S - share_S @ logits_S

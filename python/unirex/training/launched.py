@@ -8,8 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import gather_object, parse_flag_from_env
 
 _LAUNCHERS = {"accelerate", "accelerate-launch", "accelerate.commands.launch", "torchrun", "torch.distributed.run"}
 _PR_SET_PDEATHSIG = 1
@@ -26,7 +27,8 @@ def precision_of(asked: str | None) -> str | None:
     told = os.environ.get("ACCELERATE_MIXED_PRECISION")  # `no` where the launcher was asked for nothing
     if told in {"bf16", "fp16"}:
         return told
-    device = PartialState().device.type
+    found = None if parse_flag_from_env("ACCELERATE_USE_CPU") else torch.accelerator.current_accelerator(True)
+    device = "cpu" if found is None else found.type
     if device == "cpu":
         # The first versions of torch that are supported do not say.
         able: dict[str, bool] = dict(getattr(torch.cpu, "get_capabilities", dict)())
@@ -37,6 +39,20 @@ def precision_of(asked: str | None) -> str | None:
 def forget_precision() -> None:
     """Lets this process train in another precision than before, as a notebook does; accelerate keeps the first."""
     AcceleratorState._reset_state()
+
+
+def check_one_precision(accelerator: Accelerator) -> None:
+    """Refuses processes on unlike machines, of which `auto` means one thing on some and another on others.
+
+    Raises:
+        ValueError: one line, in every process.
+    """
+    if accelerator.num_processes > 1:
+        found = sorted(set(gather_object([accelerator.mixed_precision])))
+        if len(found) > 1:
+            raise ValueError(
+                f"train.precision is {' and '.join(found)} on different machines, expected one: say --train.precision"
+            )
 
 
 def check_launch(accelerator: Accelerator) -> None:

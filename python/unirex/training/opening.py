@@ -69,8 +69,8 @@ def _check_same(before: Mapping[str, Any], config: RunConfig, stored: Path) -> N
     """
     now, defaults = plain(config), plain(parse([f"--method.name={config.method.name}"], prog="", description=""))
     stored_settings = filled(before, defaults)
-    precisions = {content["train"]["precision"] for content in (stored_settings, now)}
-    resolved = {"train.precision"} if "auto" in precisions else set()  # the checkpoint says what it was
+    # What auto was is in the checkpoint.
+    resolved = {"train.precision"} if stored_settings["train"]["precision"] == "auto" else set()
     found = difference(stored_settings, now, {*RESUMABLE, *resolved, *unread(config)})
     if found is not None:
         key, old, new = found

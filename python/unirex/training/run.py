@@ -32,7 +32,13 @@ from unirex.training.card import model_card, write_card
 from unirex.training.display import describe
 from unirex.training.footprint import footprint
 from unirex.training.hooks import Event, Hooks
-from unirex.training.launched import check_launch, end_with_launcher, forget_precision, precision_of
+from unirex.training.launched import (
+    check_launch,
+    check_one_precision,
+    end_with_launcher,
+    forget_precision,
+    precision_of,
+)
 from unirex.training.loop import Progress, Training
 from unirex.training.memory import keeping_pages, memory_ran_out
 from unirex.training.opening import alone, open_run, stored_config
@@ -119,6 +125,7 @@ def run(config: RunConfig, stop: Stop, hooks: Hooks | None = None) -> None:
     # Not before: what connects the processes would not end for a signal that Python has to handle.
     with stop, keeping_pages(), alone(accelerator, folder):
         stop.know(accelerator)
+        check_one_precision(accelerator)
         open_run(accelerator, config, folder)
         made = _assemble(accelerator, config, folder, stop, hooks)
         start_trackers(accelerator, config.train.trackers, to_yaml(config))
