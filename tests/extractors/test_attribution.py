@@ -86,6 +86,17 @@ def words(of: Target) -> Tensor:
     return torch.where(of.selectable_BL, of.selectable_BL.cumsum(1) - 1, -1)
 
 
+def last_row(of: Target) -> Target:
+    """The last of the rows, in a batch of its own."""
+    return replace(
+        of,
+        rows=of.rows.take(torch.tensor([2])),
+        selectable_BL=of.selectable_BL[2:],
+        class_B=of.class_B[2:],
+        seeds_B=of.seeds_B[2:],
+    )
+
+
 def embedded(of: Target) -> tuple[Tensor, Tensor]:
     return of.embeddings_BLD.detach(), of.baseline_BLD.detach()
 
@@ -204,13 +215,7 @@ def test_gradient_shap_equals_captums_for_the_same_draws() -> None:
 
 def test_gradient_shap_draws_for_a_row_do_not_depend_on_its_batch() -> None:
     of = target()
-    alone = replace(
-        of,
-        rows=of.rows.take(torch.tensor([2])),
-        selectable_BL=of.selectable_BL[2:],
-        class_B=of.class_B[2:],
-        seeds_B=of.seeds_B[2:],
-    )
+    alone = last_row(of)
     for stdev in (0.0, 0.3):
         config = AttributionConfig(shap_stdev=stdev)
         together = attribute(of, words(of), "gradient_shap", config)[0][2]

@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import cosine_distances
 from torch import Tensor
 
-from extractors.test_attribution import target, words
+from extractors.test_attribution import last_row, target, words
 from unirex.extractors.attribution import attribute
 from unirex.extractors.settings import AttributionConfig
 from unirex.extractors.surrogate import _coalitions, _neighbours, _shapley
@@ -111,13 +111,7 @@ def test_lime_is_ridge_regression_on_its_neighbours() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_drawn_for_a_row_depends_on_its_seed_alone(kind: Literal["kernel_shap", "lime"]) -> None:
     of = target()
-    alone = replace(
-        of,
-        rows=of.rows.take(torch.tensor([2])),
-        selectable_BL=of.selectable_BL[2:],
-        class_B=of.class_B[2:],
-        seeds_B=of.seeds_B[2:],
-    )
+    alone = last_row(of)
     few = {"surrogate_samples": 5}
     torch.testing.assert_close(scores(alone, kind, **few)[0], scores(of, kind, **few)[2], atol=1e-5, rtol=1e-4)
     assert not torch.allclose(scores(of, kind, **few), scores(of, kind, **few, surrogate_seed=1))

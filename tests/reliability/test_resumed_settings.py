@@ -92,6 +92,11 @@ def test_auto_goes_on_in_the_precision_that_it_had(
     capsys.readouterr()
     assert train.main([*TINY, auto, f"--output={run}", "--resume=true"]) == 2
     assert "train.precision auto is 'no' on this machine, expected 'bf16' as in" in capsys.readouterr().err
+    plain = tmp_path / "plain"  # began without auto, as runs of earlier versions did
+    cut(plain, monkeypatch)
+    capsys.readouterr()
+    assert train.main([*TINY, auto, f"--output={plain}", "--resume=true"]) == 2
+    assert "train.precision is 'auto', expected None as in" in capsys.readouterr().err
     assert train.main([*TINY, "--train.precision=bf16", f"--output={run}", "--resume=true"]) == 0
     assert train.main([*TINY, "--train.precision=bf16", f"--output={tmp_path / 'whole'}"]) == 0
     assert left(run) == left(tmp_path / "whole")

@@ -24,9 +24,9 @@ def surrogate(
     """Scores float32 [B, L], 0 at tokens that are not selectable; the tokens of a word share its score.
 
     `kernel_shap` (Lundberg & Lee 2017): the Shapley values of the units, exactly where all subsets are no more than
-    `surrogate_samples`, else estimated from as many, in pairs of a subset and what it leaves out; they always sum to
-    logit(full) - logit(no unit). `lime` (Ribeiro et al. 2016): ridge regression on inputs with a random number of units
-    hidden, near inputs first. What is drawn for a row does not depend on its batch.
+    `surrogate_samples`, else estimated from as many (an even number), in pairs of a subset and what it leaves out; they
+    always sum to logit(full) - logit(no unit). `lime` (Ribeiro et al. 2016): ridge regression on inputs with a random
+    number of units hidden, near inputs first. What is drawn for a row does not depend on its batch.
 
     Args:
         target: what is explained.
