@@ -1,5 +1,7 @@
 //! Numpy arrays at the border: read in place, refused with one line where they are not what the kernel reads.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use numpy::ndarray::Dimension;
 use numpy::{
     Element, PyArray, PyArray1, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray, PyUntypedArray,
@@ -17,6 +19,7 @@ pub(super) fn array<'py, T: Element, D: Dimension>(
     name: &str,
     value: &Bound<'py, PyAny>,
 ) -> PyResult<PyReadonlyArray<'py, T, D>> {
+    find_numpy(value.py());
     let wanted = || format!("a {} array of {} dimension(s)", numpy::dtype::<T>(value.py()), D::NDIM.unwrap_or(0));
     let Ok(typed) = value.cast::<PyArray<T, D>>() else {
         let found = match value.cast::<PyUntypedArray>() {
@@ -41,6 +44,7 @@ pub(super) fn marks<'py, D: Dimension>(name: &str, value: &Bound<'py, PyAny>) ->
 
 /// Whether the argument is an array of `T`.
 pub(super) fn holds<T: Element>(value: &Bound<'_, PyAny>) -> bool {
+    find_numpy(value.py());
     value.cast::<PyUntypedArray>().is_ok_and(|a| a.dtype().is_equiv_to(&numpy::dtype::<T>(value.py())))
 }
 
@@ -74,7 +78,11 @@ pub(super) fn same_shape(name: &str, found: &[usize], scores: &[usize]) -> PyRes
 /// Looks up the functions of `numpy`, once. The first use runs Python code, where a pending Ctrl-C would be a panic.
 /// It is raised in the main thread only, so another thread looks.
 pub(super) fn find_numpy(py: Python<'_>) {
+    static FOUND: AtomicBool = AtomicBool::new(false);
     let look = || Python::attach(|py| drop(PyArray1::<u8>::zeros(py, 0, false).readonly()));
-    // A panic there means that there is no `numpy`, which the caller finds out for itself.
-    py.detach(|| drop(std::thread::spawn(look).join()));
+    if !FOUND.load(Ordering::Relaxed) {
+        // A panic there means that there is no `numpy`, which the caller finds out for itself.
+        let found = py.detach(|| std::thread::spawn(look).join().is_ok());
+        FOUND.store(found, Ordering::Relaxed);
+    }
 }

@@ -1,9 +1,9 @@
 //! Bindings of `ranking`.
 
-use numpy::{PyArray1, PyReadonlyArray1, ToPyArray};
-use pyo3::exceptions::PyTypeError;
+use numpy::{Ix1, PyArray1, ToPyArray};
 use pyo3::prelude::*;
 
+use super::arrays::{array, holds};
 use crate::Result;
 use crate::ragged::Ragged;
 use crate::ranking::{self, Rankings, Score};
@@ -20,17 +20,16 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 fn rank_rows<'py>(
     py: Python<'py>,
     scores: &Bound<'py, PyAny>,
-    gold: PyReadonlyArray1<'py, bool>,
-    offsets: PyReadonlyArray1<'py, i64>,
+    gold: &Bound<'py, PyAny>,
+    offsets: &Bound<'py, PyAny>,
     threads: Option<usize>,
 ) -> PyResult<Columns<'py>> {
+    let (gold, offsets) = (array::<bool, Ix1>("gold", gold)?, array::<i64, Ix1>("offsets", offsets)?);
     let (gold, offsets) = (gold.as_slice()?, offsets.as_slice()?);
-    let found = if let Ok(scores) = scores.extract::<PyReadonlyArray1<'py, f32>>() {
-        rank(py, scores.as_slice()?, gold, offsets, threads)?
-    } else if let Ok(scores) = scores.extract::<PyReadonlyArray1<'py, f64>>() {
-        rank(py, scores.as_slice()?, gold, offsets, threads)?
+    let found = if holds::<f32>(scores) {
+        rank(py, array::<f32, Ix1>("scores", scores)?.as_slice()?, gold, offsets, threads)?
     } else {
-        return Err(PyTypeError::new_err("scores: expected a one-dimensional array of float32 or float64"));
+        rank(py, array::<f64, Ix1>("scores", scores)?.as_slice()?, gold, offsets, threads)?
     };
     Ok((found.auprc.to_pyarray(py), found.average_precision.to_pyarray(py), found.roc_auc.to_pyarray(py)))
 }

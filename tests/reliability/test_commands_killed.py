@@ -63,3 +63,28 @@ def test_an_interrupt_before_the_first_array_is_no_panic(tmp_path: Path) -> None
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, "")
+
+
+PENDING = """
+import functools, operator, signal, sys
+import numpy as np
+from unirex import _rust
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, stop)
+ids, offsets = np.zeros(1, np.uint8), np.array([0, 1])
+slow = functools.partial(sum, range(20_000_000))  # C all along: the signal waits for the next line of Python
+hashed = functools.partial(_rust.hash_ids, ids, offsets)
+signal.setitimer(signal.ITIMER_REAL, 0.02)
+try:
+    list(map(operator.call, [slow, hashed]))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_an_interrupt_that_waits_when_the_first_array_comes_is_no_panic() -> None:
+    done = subprocess.run([sys.executable, "-c", PENDING], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
