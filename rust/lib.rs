@@ -12,6 +12,7 @@ pub mod eraser;
 pub mod error;
 pub mod faithfulness;
 mod lanes;
+pub mod order_search;
 pub mod plausibility;
 pub mod pool;
 pub mod problem;

@@ -106,12 +106,17 @@ PREDICTIONS_KEY = b"unirex"
 """Key of the Parquet schema metadata that holds the file's header as JSON."""
 
 
+ORDERS = ("highest first", "lowest first", "lowest", "highest")
+"""What a column of kind `orders` holds of a row: the mean probability while its words are hidden one after another, in
+the order of their scores, in the opposite order, and in the orders where that mean is lowest and highest."""
+
+
 def perturbed_column(kind: str, how: str, scorer: str) -> str:
     """The column that holds probabilities under a perturbation.
 
-    `kind` is keep, remove (list of fractions of list of classes) or null (list of classes: every selectable token
-    removed); `how` is a perturbation (attention, delete, mask_token, pad_token); `scorer` is `self` for the task
-    model itself, or the name of a check model.
+    `kind` is keep, remove (list of fractions of list of classes), null (list of classes: every selectable token
+    removed) or orders (the four numbers of `ORDERS`); `how` is a perturbation (attention, delete, mask_token,
+    pad_token); `scorer` is `self` for the task model itself, or the name of a check model.
 
     >>> perturbed_column("keep", "attention", "self")
     'keep.attention.self'

@@ -6,6 +6,7 @@
 
 mod eraser;
 mod metrics;
+mod orders;
 mod ranking;
 
 use pyo3::exceptions::PyValueError;
@@ -30,6 +31,7 @@ fn _rust(m: &Bound<'_, PyModule>) -> PyResult<()> {
     align::register(m)?;
     eraser::register(m)?;
     metrics::register(m)?;
+    orders::register(m)?;
     ranking::register(m)?;
     selection::register(m)?;
     Ok(())

@@ -37,7 +37,7 @@ class Prediction:
 
     `scores` has NaN where the model never saw the word (null in the file); `perturbed` maps a column name
     (`unirex.schema.perturbed_column`, or `full.` and a check model's name) to probabilities, float64 [K, C] for keep
-    and remove, [C] for null and full.
+    and remove, [C] for null and full, and four numbers for orders, NaN = not known.
     """
 
     id: str
@@ -79,8 +79,11 @@ def to_table(
     columns = {name: pa.array([_cell(row, name) for row in rows], kind) for name, kind in _COLUMNS.items()}
     columns["fractions"] = pa.array([np.asarray(fractions)] * n, pa.list_(pa.float64()))
     for name in rows[0].perturbed if rows else ():
-        values = [row.perturbed[name] for row in rows]
-        nested = name.partition(".")[0] in ("keep", "remove")
+        values: list[Any] = [row.perturbed[name] for row in rows]
+        kind = name.partition(".")[0]
+        if kind == "orders":  # NaN elsewhere is a fault, which scoring names
+            values = [None if np.isnan(value).all() else value for value in values]
+        nested = kind in ("keep", "remove")
         columns[name] = pa.array(
             [list(value) for value in values] if nested else values,
             pa.list_(pa.list_(pa.float64())) if nested else pa.list_(pa.float64()),

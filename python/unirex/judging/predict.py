@@ -16,6 +16,7 @@ from torch import Tensor
 from unirex import _rust
 from unirex.data.collate import Batch, EncodedSet, Rows
 from unirex.disk.predictions import Prediction
+from unirex.judging.orders import Orders, sampled
 from unirex.judging.settings import EvalConfig
 from unirex.methods.method import Explainable, Explanation
 from unirex.rationale.perturb import hidden_tokens, perturb, perturbed_logits
@@ -148,6 +149,7 @@ def predict(
     clock = clock or Clock()
     found: dict[str, list[tuple[int, Prediction]]] = {source: [] for source in judging.sources}
     config = judging.config
+    asked_N = _asked(data, judging)
     on_gpu = torch.device(place.device).type == "cuda"
     number, of = judging.shard or (1, 1)
     all_batches = batches(data, config.max_tokens, config.batch_size, place.rank, place.processes)
@@ -156,10 +158,13 @@ def predict(
         with place.autocast():
             with clock.measure(len(index), batch.labels_I.device):
                 explanation = method.explain(batch)
+            orders = {} if asked_N is None else _orders(method, batch, explanation, asked_N[index], judging)
             for source in judging.sources:
                 scores_BL, scored = _scores(source, explanation, batch, data, judging)
                 answers = _by_construction if source == BY_CONSTRUCTION else _answers
                 probabilities_IC, perturbed = answers(method, batch, explanation, scores_BL, judging)
+                if source != BY_CONSTRUCTION:  # the order of words within a rationale that is given whole says nothing
+                    perturbed |= {name: one.outcomes(scores_BL, judging.word_score) for name, one in orders.items()}
                 rows = _rows(data, batch, probabilities_IC, scores_BL, perturbed, judging)
                 if source in (OWN, BY_CONSTRUCTION):
                     rows = _with_gaps(rows, explanation)
@@ -248,6 +253,26 @@ def _perturbed(
         nothing = run(perturb(batch.rows, batch.selectable_BL, how, method.fill))
         found[perturbed_column("null", how, name)] = _probabilities(nothing)
     return found
+
+
+def _asked(data: EncodedSet, judging: Judging) -> NDArray[np.bool_] | None:
+    """Which instances of the data set NAOPC is measured on; None = none. It is left to the judgment of a whole run."""
+    config = judging.config
+    if not config.naopc_beam or not judging.perturb or judging.as_trained:
+        return None
+    return sampled([example.id for example in data.examples], config.naopc_rows, config.seed)
+
+
+def _orders(
+    method: Explainable, batch: Batch, explanation: Explanation, wanted_I: NDArray[np.bool_], judging: Judging
+) -> dict[str, Orders]:
+    """The orders of the batch's words by column: for each model and way to hide, found once for all sources."""
+    answer_I = explanation.logits_IC.argmax(1).cpu().numpy()
+    return {
+        perturbed_column("orders", how, name): Orders(model, batch, answer_I, wanted_I, how, judging.config)
+        for name, model in {"self": method, **judging.checks}.items()
+        for how in judging.config.how
+    }
 
 
 def _by_construction(method: Explainable, batch: Batch, _: Explanation, scores_BL: Tensor, judging: Judging) -> Answers:

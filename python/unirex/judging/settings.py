@@ -1,9 +1,9 @@
 """The settings of judging, which need no torch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from unirex.ranges import Count, Fraction, check_ranges
+from unirex.ranges import Count, Fraction, Range, check_ranges
 from unirex.schema import FRACTIONS, Perturbation
 
 
@@ -20,7 +20,11 @@ class EvalConfig:
         max_tokens: most tokens in one pass, and, padding included, of the full inputs that are scored together.
         batch_size: most instances scored together.
         split: which split the run ends with; an empty one falls back to val.
-        seed: of the random reference.
+        seed: of the random reference, and of `naopc_rows`.
+        naopc_beam: sets of words that the search for the best and the worst order goes on with a step, where there are
+            more than nine words; 0 = NAOPC is not measured, as between epochs. It costs about a thousand passes a row.
+        naopc_units: most units of an order; the words of longer texts are taken together in runs of neighbors.
+        naopc_rows: most instances that NAOPC is measured on, drawn by the seed; None = all.
     """
 
     fractions: tuple[Fraction, ...] = FRACTIONS
@@ -31,6 +35,9 @@ class EvalConfig:
     batch_size: Count = 512
     split: Literal["train", "val", "test"] = "test"
     seed: int = 0
+    naopc_beam: Annotated[int, Range("at least 0", lambda n: n >= 0)] = 0
+    naopc_units: Annotated[int, Range("2 to 63", lambda n: 2 <= n <= 63)] = 16
+    naopc_rows: Count | None = None
 
     def __post_init__(self) -> None:
         """Checks the ranges."""

@@ -18,7 +18,7 @@ Direction = Literal["higher", "lower", "none"]
 Group = Literal["task", "faithfulness", "plausibility", "rationale"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 Convention = Literal["strict", "paper"]
-Per = Literal["row", "fraction", "class", "threshold"]
+Per = Literal["row", "fraction", "perturbation", "class", "threshold"]
 Values = Callable[[Inputs], NDArray[np.float64]] | Callable[[Perturbed], NDArray[np.float64]]
 
 SHARE_STEP = 2.0**-30
@@ -102,8 +102,10 @@ _WIDEST = 4.0
 """The widest range of differences between probabilities: that of `csd`."""
 
 NEEDS = frozenset({"label", "gold", "scores", "rationale", "cuts"})
-PERTURBED = frozenset({"keep", "remove", "null"})
-"""What a metric may need, of each row and of each fraction."""
+PERTURBED = frozenset({"keep", "remove", "null", "orders"})
+"""What a metric may need, of each row and of each way to perturb."""
+OF_PERTURBED: frozenset[Per] = frozenset({"fraction", "perturbation"})
+"""What is taken per fraction or per way to perturb gets `Perturbed` rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,8 @@ class Pooled:
 class Family:
     """A metric as one row: all that scoring, tables, relative gains, reports and docs/metrics.md know of it.
 
-    What is taken `per` fraction, class or threshold has one row for all of them: `csd`, `csd@0.1`, `csd[delete]`.
+    What is taken `per` fraction, perturbation, class or threshold has one row for all of them: `csd`, `csd@0.1`,
+    `csd[delete]`.
 
     Attributes:
         name: as printed, without what it is taken per.
@@ -137,9 +140,9 @@ class Family:
         meaning: what it says, in a line without full stop.
         source: who defined it, empty for what needs no source.
         needs: what a file must have: `label` (and the prediction), `gold`, `scores`, `rationale`, `cuts`; per fraction
-            `keep`, `remove`, `null` (and the probabilities).
+            and perturbation `keep`, `remove`, `null`, `orders` (and the probabilities).
         values: its value in each row, NaN = undefined; the metric is their mean. [N] per row, [N, thresholds], and
-            of `Perturbed` [n, fractions]. None for what is pooled.
+            of `Perturbed` [n, fractions], or [n] per perturbation. None for what is pooled.
         pooled: the counts that it is a ratio of.
         mean_of: the row whose mean over the classes it is.
         range: lowest and highest possible value.
@@ -175,9 +178,10 @@ class Family:
         if not self.name or set(self.name) & set("#@:[]"):
             raise ValueError(f"the metric's name is {self.name!r}, expected one without any of # @ : [ ]")
         given = [name for name in ("values", "pooled", "mean_of") if getattr(self, name) is not None]
-        if len(given) != 1 or (self.per == "fraction" and given != ["values"]):
-            expected = "values" if self.per == "fraction" else "one of values, pooled and mean_of"
+        perturbed = self.per in OF_PERTURBED
+        if len(given) != 1 or (perturbed and given != ["values"]):
+            expected = "values" if perturbed else "one of values, pooled and mean_of"
             raise ValueError(f"metric {self.name!r} has {given}, expected {expected}")
-        known = NEEDS | (PERTURBED if self.per == "fraction" else frozenset())
-        if not self.needs <= known or (self.per == "fraction" and not self.needs & PERTURBED):
+        known = NEEDS | (PERTURBED if perturbed else frozenset())
+        if not self.needs <= known or (perturbed and not self.needs & PERTURBED):
             raise ValueError(f"metric {self.name!r} needs {sorted(self.needs)}, expected some of {sorted(known)}")

@@ -10,6 +10,7 @@ from unirex import _rust
 from unirex.metrics import oddities
 from unirex.metrics.batch import Batch
 from unirex.metrics.ragged import Ragged, select, spread, where
+from unirex.schema import ORDERS
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -229,6 +230,11 @@ class Perturbed:
     def p_null(self) -> Floats:
         """The same with every selectable unit removed, [n]."""
         return self._p(self._rows("null"), 1)
+
+    @property
+    def orders(self) -> Floats:
+        """The outcomes of orders (`unirex.schema.ORDERS`), [n, 4]."""
+        return self._rows("orders").values.reshape(-1, len(ORDERS))
 
     def _rows(self, kind: str) -> Ragged:
         return select(self.batch.perturbed[kind, self.perturbation].rows, self.known)

@@ -30,6 +30,7 @@ _KINDS: dict[str, pa.DataType] = {
     "keep": pa.list_(_NUMBERS),
     "remove": pa.list_(_NUMBERS),
     "null": _NUMBERS,
+    "orders": _NUMBERS,
     "full": _NUMBERS,
 }
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from unirex.metrics.definitions import (
     COUNT_STEP,
     NEEDS,
+    OF_PERTURBED,
     Column,
     Convention,
     Count,
@@ -33,7 +34,7 @@ class Layout:
         headline: the name of the task metric that the data set is judged by.
         fractions: shares of the units kept or removed; empty without perturbations.
         perturbations: the perturbation columns of each way to perturb, the default way first: the kinds (`keep`,
-            `remove`, `null`) that exist.
+            `remove`, `null`, `orders`) that exist.
         has_label, has_gold, has_scores, has_rationale, has_cuts: which other columns exist.
         has_probabilities, has_words: which further columns exist that rows are checked by.
         has_documents: whether there is a column that says where documents end, which no span of a rationale crosses.
@@ -85,7 +86,7 @@ class Layout:
     def offers(self, family: Family, kinds: frozenset[str] | None = None) -> bool:
         """Whether a family's columns exist, of `kinds` of perturbed inputs; None: those of some perturbation."""
         has = {name for name in NEEDS if getattr(self, f"has_{name}")}
-        if family.per == "fraction" and kinds is None:
+        if family.per in OF_PERTURBED and kinds is None:
             return any(self.offers(family, found) for _, found in self.perturbations)
         return family.needs <= has | (kinds or frozenset())
 
@@ -110,7 +111,7 @@ def _definitions(layout: Layout) -> Iterator[Definition]:
     """Every metric; neighbors in the table that are taken per class or threshold are listed class by class."""
     for (_, per), block in groupby(layout.families, key=lambda family: (family.group, family.per)):
         rows = list(block)
-        if per == "fraction":
+        if per in OF_PERTURBED:
             for perturbation, kinds in layout.perturbations:
                 for family in rows:
                     if layout.offers(family, kinds):
@@ -125,8 +126,8 @@ def _numbered(layout: Layout, family: Family) -> Iterator[tuple[int, str]]:
 
 
 def _at_fractions(layout: Layout, family: Family, perturbation: str) -> Iterator[Definition]:
-    """A metric of perturbed inputs over the fractions, and at each."""
-    for fraction in (None, *layout.fractions):
+    """A metric of perturbed inputs over the fractions, and at each where it is taken per fraction."""
+    for fraction in (None, *(layout.fractions if family.per == "fraction" else ())):
         main, hits = family.main and fraction is None, family.hits and fraction is not None
         yield _mean(
             family, layout.name(family.name, perturbation, fraction), main=main, hits=hits, perturbation=perturbation

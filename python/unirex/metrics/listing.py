@@ -10,7 +10,7 @@ from unirex.metrics.families import FAMILIES
 from unirex.metrics.report import ARROWS
 
 START, END = "<!-- metrics -->", "<!-- end of metrics -->"
-_MEMBERS: dict[Per, str] = {"row": "", "fraction": "", "class": ":CLASS", "threshold": "@T"}
+_MEMBERS: dict[Per, str] = {"row": "", "fraction": "", "perturbation": "", "class": ":CLASS", "threshold": "@T"}
 
 
 def table(families: Sequence[Family] = FAMILIES) -> str:

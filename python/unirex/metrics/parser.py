@@ -17,7 +17,7 @@ from unirex.metrics.ragged import (
     valid,
     value_type,
 )
-from unirex.schema import perturbed_column
+from unirex.schema import ORDERS, perturbed_column
 from unirex.text import shown
 
 
@@ -108,6 +108,9 @@ class Parser:
         for perturbation, kinds in self.layout.perturbations:
             for kind in kinds:
                 name = perturbed_column(kind, perturbation, self.scorer)
+                if kind == "orders":
+                    found[kind, perturbation] = rows.orders(name)
+                    continue
                 blocks = 1 if kind == "null" else len(self.layout.fractions)
                 known = rows.probabilities(name, depth=1 if kind == "null" else 2, blocks=blocks)
                 lengths, expected = known.rows.lengths, full.lengths * blocks
@@ -338,6 +341,23 @@ class _Rows:
         percent = ", not percent" if bad.any() and ragged.values[bad][0] > 1 else ""
         self._first(ragged, bad, name, f"a probability in [0, 1]{percent}")
         return Known(rows=ragged, known=known)
+
+    def orders(self, name: str) -> Known:
+        """Four probabilities where they are known: two, and the lowest and the highest they can be."""
+        known = self.probabilities(name, depth=1)
+        sizes = known.rows.lengths
+        self.require(~known.known | (sizes == len(ORDERS)), lambda i: f"{name} has {sizes[i]} values, expected 4")
+        values = np.full((len(sizes), len(ORDERS)), 0.5)
+        values[known.known] = known.rows.values.reshape(-1, len(ORDERS))
+        for at, what in enumerate(ORDERS[:2]):
+            inside = (values[:, 2] <= values[:, at]) & (values[:, at] <= values[:, 3])
+
+            def message(row: int, at: int = at, what: str = what) -> str:
+                low, high = values[row, 2:]
+                return f"{name}[{at}] ({what}) is {values[row, at]:.6g}, expected {low:.6g} to {high:.6g}"
+
+            self.require(inside, message)
+        return known
 
     def fractions(self, expected: tuple[float, ...]) -> None:
         """Fails unless every row has these fractions."""

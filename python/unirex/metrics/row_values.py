@@ -30,6 +30,8 @@ METRICS = (
     "csd",
     "normalised_comprehensiveness",
     "normalised_sufficiency",
+    "naopc_comprehensiveness",
+    "naopc_sufficiency",
     "auprc",
     "token_f1",
 )

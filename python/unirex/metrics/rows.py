@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from unirex.metrics.arrays import aopc
 from unirex.metrics.batch import Batch
-from unirex.metrics.definitions import PERTURBED, Family
+from unirex.metrics.definitions import OF_PERTURBED, PERTURBED, Family
 from unirex.metrics.inputs import Inputs, Perturbed
 from unirex.metrics.layout import Layout
 from unirex.metrics.ragged import spread
@@ -41,11 +41,12 @@ def row_values(batch: Batch, layout: Layout) -> Floats:
 
 def _columns(family: Family, inputs: Inputs, layout: Layout) -> Iterator[Found]:
     """The columns of a family."""
-    if family.per == "fraction":
+    if family.per in OF_PERTURBED:
         for perturbation, kinds in layout.perturbations:
             if layout.offers(family, kinds):
-                names = [layout.name(family.name, perturbation, fraction) for fraction in (None, *layout.fractions)]
-                yield names, lambda perturbation=perturbation: _at_fractions(family, inputs, layout, perturbation)  # type: ignore[misc]
+                fractions = layout.fractions if family.per == "fraction" else ()
+                names = [layout.name(family.name, perturbation, fraction) for fraction in (None, *fractions)]
+                yield names, lambda perturbation=perturbation: _perturbed(family, inputs, layout, perturbation)  # type: ignore[misc]
         return
     sources = [] if family.values is None else [(family.name, family.values)]
     if family.pooled is not None:
@@ -57,11 +58,17 @@ def _columns(family: Family, inputs: Inputs, layout: Layout) -> Iterator[Found]:
         yield names, lambda f=function, s=shape: _shaped(family, f(inputs), s).reshape(len(inputs), -1)  # type: ignore[misc]
 
 
-def _at_fractions(family: Family, inputs: Inputs, layout: Layout, perturbation: str) -> Floats:
-    """AOPC and the values at each fraction, [N, 1 + K]; NaN in rows where a column that the family needs is null."""
+def _perturbed(family: Family, inputs: Inputs, layout: Layout, perturbation: str) -> Floats:
+    """AOPC and the values at each fraction, [N, 1 + K], or the one value, [N, 1].
+
+    NaN in rows where a column that the family needs is null.
+    """
     rows = inputs.perturbed(perturbation, family.needs & PERTURBED)
     function = cast("Callable[[Perturbed], Floats]", family.values)
-    values = spread(_shaped(family, function(rows), (int(rows.known.sum()), len(layout.fractions))), rows.known)
+    n = int(rows.known.sum())
+    if family.per == "perturbation":
+        return spread(_shaped(family, function(rows), (n,)), rows.known)[:, None]
+    values = spread(_shaped(family, function(rows), (n, len(layout.fractions))), rows.known)
     return np.column_stack([aopc(values, layout.convention), values])
 
 

@@ -49,7 +49,7 @@ KNOWN = (
     "data",
 )
 """Columns of docs/predictions.md; those of perturbations are known by their kind."""
-KINDS = ("keep", "remove", "null", "full")
+KINDS = ("keep", "remove", "null", "orders", "full")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from unirex import _rust
 from unirex.metrics import arrays
-from unirex.metrics.definitions import LOG_STEP, Family
+from unirex.metrics.definitions import LOG_STEP, Family, ratio
 from unirex.metrics.inputs import Perturbed
 from unirex.metrics.ragged import Ragged
 
@@ -17,6 +17,9 @@ LOG_RANGE = (-745.2, 745.2)
 """No logarithm of a positive double is further from 0."""
 ERASER = "DeYoung et al. 2020"
 CARTON = "Carton et al. 2020"
+EDIN = "Edin et al. 2024"
+_ALIKE = 1e-6
+"""Orders whose mean probabilities differ by no more than a model's rounding are alike."""
 SERRANO = "Serrano & Smith 2019"
 Shift = Callable[[Floats, NDArray[np.int64], Floats, NDArray[np.int64], int], Floats]
 
@@ -37,7 +40,15 @@ def _csd(rows: Perturbed) -> Floats:
     return arrays.comprehensiveness(rows.p_full, rows.p_remove) - arrays.sufficiency(rows.p_full, rows.p_keep)
 
 
+def _naopc(rows: Perturbed, order: int) -> Floats:
+    """How near the mean probability of an order is to the lowest of all orders, in [0, 1]; NaN where all are alike."""
+    outcome = rows.orders
+    span = outcome[:, 3] - outcome[:, 2]
+    return ratio(outcome[:, 3] - outcome[:, order], np.where(span > _ALIKE, span, 0.0))
+
+
 _Faithfulness = partial(Family, group="faithfulness", per="fraction")
+_Order = partial(_Faithfulness, source=EDIN, needs=frozenset({"orders"}), per="perturbation")
 _Logarithm = partial(_Faithfulness, step=LOG_STEP, main=False)
 
 FAMILIES: tuple[Family, ...] = (
@@ -96,6 +107,18 @@ FAMILIES: tuple[Family, ...] = (
         source=CARTON,
         needs=frozenset({"keep", "null"}),
         values=lambda rows: arrays.normalised_sufficiency(rows.p_full, rows.p_keep, rows.p_null),
+    ),
+    _Order(
+        name="naopc_comprehensiveness",
+        direction="higher",
+        meaning="AOPC of removing words by score, from the worst of all orders on this model (0) to the best (1)",
+        values=lambda rows: _naopc(rows, 0),
+    ),
+    _Order(
+        name="naopc_sufficiency",
+        direction="lower",
+        meaning="AOPC of keeping words by score, from the best of all orders on this model (0) to the worst (1)",
+        values=lambda rows: _naopc(rows, 1),
     ),
     _Logarithm(
         name="comprehensiveness_entropy",

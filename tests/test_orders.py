@@ -1,0 +1,184 @@
+"""NAOPC: what is judged against all orders of the words tried one by one, and what a file makes of it."""
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from accelerate import Accelerator
+
+from reference import predictions
+from reference.method_worlds import data, method_of
+from unirex.data.collate import Batch
+from unirex.judging.gather import judge
+from unirex.judging.orders import Orders, sampled
+from unirex.judging.predict import OWN, EvalConfig, Judging
+from unirex.metrics.scoring import score
+from unirex.metrics.state import Resampling
+from unirex.rationale.perturb import perturb
+
+ACCELERATOR = Accelerator(cpu=True)
+
+
+def probability(method: Any, batch: Batch, instance: int, words: set[int], answer: int, how: str) -> float:
+    """Of the answer, with these words hidden."""
+    n = batch.n_choices
+    rows = torch.arange(instance * n, instance * n + n)
+    hidden = torch.isin(batch.words_BL[rows], torch.tensor(sorted(words), dtype=torch.int64))
+    logits = method.perturbed(perturb(batch.rows.take(rows), hidden, how, method.fill), n, None)
+    return float(logits.double().softmax(-1)[0, answer])
+
+
+def outcome(method: Any, batch: Batch, instance: int, order: tuple[int, ...], answer: int, how: str) -> float:
+    """The mean probability while words are hidden in this order."""
+    steps = [probability(method, batch, instance, set(order[: k + 1]), answer, how) for k in range(len(order))]
+    return float(np.mean(steps))
+
+
+@pytest.mark.parametrize("choices", [False, True])
+@pytest.mark.parametrize("how", ["attention", "delete", "mask_token"])
+@torch.no_grad()
+def test_outcomes_are_those_of_orders_tried_one_by_one(how: Any, choices: bool) -> None:
+    method, world = method_of("slm_fp", choices=choices).eval(), data(choices=choices)
+    batch = world.collate(np.array([1, 3, 5]))
+    explanation = method.explain(batch)
+    answer_I = explanation.logits_IC.argmax(1).numpy()
+    config = EvalConfig(naopc_beam=1, naopc_units=9, max_tokens=8)
+    orders = Orders(method, batch, answer_I, np.ones(3, dtype=np.bool_), how, config)
+    found = orders.outcomes(explanation.scores_BL, "max")
+    for i, (n, answer) in enumerate(zip([2, 1, 5], answer_I.tolist(), strict=True)):
+        row = i * batch.n_choices + (answer if choices else 0)
+        scores = [float(explanation.scores_BL[row][batch.words_BL[row] == w].max()) for w in range(n)]
+        falling = tuple(sorted(range(n), key=lambda w: -scores[w]))
+        every = [outcome(method, batch, i, order, answer, how) for order in itertools.permutations(range(n))]
+        mine = [outcome(method, batch, i, order, answer, how) for order in (falling, falling[::-1])]
+        np.testing.assert_allclose(found[i], [*mine, min(every), max(every)], atol=1e-6)
+
+
+@torch.no_grad()
+def test_the_words_of_a_long_text_are_taken_together() -> None:
+    method, world = method_of("slm_fp").eval(), data()
+    batch = world.collate(np.array([2]))
+    config = EvalConfig(naopc_beam=5, naopc_units=3)
+    orders = Orders(method, batch, np.array([1]), np.ones(1, dtype=np.bool_), "attention", config)
+    groups = ((0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10))
+    assert [int(u) for u in orders.unit_of_word[0]] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
+    scores_W = torch.tensor([5.0, 0, 0, 0, 2, 2, 2, 2, 1, 1, 1])  # a mean of 1.25, 2 and 1
+    scores_BL = torch.where(batch.words_BL >= 0, scores_W[batch.words_BL.clamp(min=0)], 0.0)
+
+    def mean(order: tuple[int, ...]) -> float:
+        shown = [
+            probability(method, batch, 0, {w for g in order[: k + 1] for w in groups[g]}, 1, "attention")
+            for k in range(3)
+        ]
+        return float(np.mean(shown))
+
+    every = [mean(order) for order in itertools.permutations(range(3))]
+    found = orders.outcomes(scores_BL, "max")[0]
+    np.testing.assert_allclose(found, [mean((1, 0, 2)), mean((2, 0, 1)), min(every), max(every)], atol=1e-6)
+
+
+@torch.no_grad()
+def test_an_order_that_the_beam_missed_moves_the_end() -> None:
+    method, world = method_of("slm_fp").eval(), data()
+    batch = world.collate(np.array([2]))
+    config = EvalConfig(naopc_beam=1, naopc_units=20)
+    wide = EvalConfig(naopc_beam=400, naopc_units=20)
+    asked = np.ones(1, dtype=np.bool_)
+    for answer in range(3):
+        greedy, best = (Orders(method, batch, np.array([answer]), asked, "attention", c) for c in (config, wide))
+        greedy.low_I, greedy.high_I = best.low_I + 0.1, best.low_I + 0.1  # as if it had found nothing better
+        scores_BL = torch.randn(batch.words_BL.shape, generator=torch.Generator().manual_seed(answer))
+        first, last, low, high = greedy.outcomes(scores_BL, "max")[0]
+        assert low == min(first, last, best.low_I[0] + 0.1)
+        assert high == max(first, last, best.low_I[0] + 0.1)
+
+
+def test_a_beam_finds_ends_within_those_of_all_sets() -> None:
+    method, world = method_of("slm_fp").eval(), data()
+    batch = world.collate(np.array([0, 2, 4]))
+    asked = np.ones(3, dtype=np.bool_)
+    with torch.no_grad():
+        ends = [
+            Orders(method, batch, np.array([0, 1, 2]), asked, "attention", EvalConfig(naopc_beam=beam))
+            for beam in (1, 5, 252)
+        ]
+    for narrow, wide in itertools.pairwise(ends):
+        assert (narrow.low_I >= wide.low_I - 1e-6).all()
+        assert (narrow.high_I <= wide.high_I + 1e-6).all()
+        assert (narrow.low_I < narrow.high_I).all()
+
+
+def judging(**more: Any) -> Judging:
+    config = EvalConfig(references=(), how=("attention", "delete"), fractions=(0.1, 0.5), naopc_beam=2, **more)
+    return Judging(config=config, unit="word", word_score="max", rationale_fraction=1 / 3, labels=("a", "b", "c"))
+
+
+def test_a_file_holds_the_outcomes_and_scores_to_naopc() -> None:
+    method, check = method_of("slm_fp").eval(), method_of("dlm_fp").eval()
+    wanted = replace(judging(), sources=(OWN, "random"), checks={"check": check})
+    tables = judge(ACCELERATOR, method, data(), wanted, title="test")
+    for table in tables.values():
+        for scorer in ("self", "check"):
+            report = score(table, resampling=Resampling(replicates=0), scorer=scorer)
+            for how, suffix in (("attention", ""), ("delete", "[delete]")):
+                first, last, low, high = np.array(table[f"orders.{how}.{scorer}"].to_pylist()).T
+                kept = high - low > 1e-6
+                assert kept.sum() == 5  # one row has one word
+                for name, order in (("naopc_comprehensiveness", first), ("naopc_sufficiency", last)):
+                    expected = ((high - order)[kept] / (high - low)[kept]).mean()
+                    assert report[f"{name}{suffix}"].value == pytest.approx(expected, abs=1e-12)
+                assert report[f"naopc_sufficiency{suffix}"].direction == "lower"
+    ends = [np.array(table["orders.attention.self"].to_pylist())[:, 2:] for table in tables.values()]
+    assert (ends[0][:, 0] <= ends[1][:, 1]).all()
+
+
+def test_without_a_beam_and_between_epochs_there_are_none() -> None:
+    method = method_of("slm_fp").eval()
+    for wanted in (replace(judging(), as_trained=True), replace(judging(), perturb=False)):
+        table = judge(ACCELERATOR, method, data(), wanted, title="dev")[OWN]
+        assert not any(name.startswith("orders") for name in table.column_names)
+
+
+def test_a_sample_depends_on_the_seed_and_the_ids_alone() -> None:
+    ids = [str(i) for i in range(50)]
+    chosen = sampled(ids, 7, 0)
+    assert chosen.sum() == 7
+    turned = sampled(ids[::-1], 7, 0)
+    assert (turned[::-1] == chosen).all()
+    assert (sampled(ids, 7, 1) != chosen).any()
+    assert sampled(ids, None, 0).all()
+    assert sampled(ids, 50, 0).all()
+    table = judge(ACCELERATOR, method_of("slm_fp").eval(), data(), judging(naopc_rows=2), title="test")[OWN]
+    known = [value is not None for value in table["orders.attention.self"].to_pylist()]
+    assert known == sampled([str(i) for i in range(6)], 2, 0).tolist()
+    report = score(table, resampling=Resampling(replicates=0))
+    assert report["naopc_comprehensiveness"].n_undefined >= 4
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([0.2, 0.3, 0.4], r"row id 'row-3-1': orders\.attention\.self has 3 values, expected 4"),
+        ([0.2, 0.3, 0.25, 0.4], r"orders\.attention\.self\[0\] \(highest first\) is 0\.2, expected 0\.25 to 0\.4"),
+        ([0.2, 0.5, 0.1, 0.4], r"orders\.attention\.self\[1\] \(lowest first\) is 0\.5, expected 0\.1 to 0\.4"),
+        ([0.2, 1.5, 0.1, 2.0], r"orders\.attention\.self\[1\] is 1\.5, expected a probability in \[0, 1\]"),
+    ],
+)
+def test_wrong_outcomes_are_named(value: list[float], message: str) -> None:
+    table = predictions.table(3, 4)
+    column = pa.array([None, value, None, [0.1, 0.2, 0.1, 0.2]], pa.list_(pa.float64()))
+    with pytest.raises(ValueError, match=message):
+        score(table.append_column("orders.attention.self", column), resampling=Resampling(replicates=0))
+
+
+def test_orders_that_are_all_alike_say_nothing() -> None:
+    table = predictions.table(3, 3)
+    column = pa.array([[0.5, 0.5, 0.5, 0.5], None, [0.1, 0.2, 0.1, 0.3]], pa.list_(pa.float64()))
+    report = score(table.append_column("orders.attention.self", column), resampling=Resampling(replicates=0))
+    assert report["naopc_comprehensiveness"].value == pytest.approx(1.0)
+    assert report["naopc_sufficiency"].value == pytest.approx(0.5)
+    assert report["naopc_sufficiency"].n_undefined == 2
