@@ -103,8 +103,7 @@ def test_what_is_judged_is_saved_in_the_order_of_the_data_with_its_origin(tmp_pa
         assert set(table["data"].to_pylist()) == {"d"}
         assert table["fractions"].to_pylist()[0] == [0.1, 0.5]
     paths = write_all(tables | {"mine": tables[OWN]}, RunFolder(tmp_path))
-    controls = [f"reference/{name}.parquet" for name in ("random", "gold", "inverse")]
-    names = ["predictions.parquet", *controls, "predictions.parquet"]
+    names = ["predictions.parquet", *(f"reference/{name}.parquet" for name in ("random", "gold", "inverse", "mine"))]
     assert [str(path.relative_to(tmp_path)) for path in paths] == names
 
 

@@ -22,7 +22,7 @@ from unirex.config.threads import spin_briefly
 from unirex.data.source import DataConfig, load_split, load_splits
 from unirex.data.splitting import HELD_OUT
 from unirex.disk.made import file_digest, model_digest
-from unirex.disk.run_folder import RunFolder
+from unirex.disk.run_folder import CONTROLS, RunFolder
 from unirex.judging.settings import EvalConfig
 from unirex.parsing import one_line
 from unirex.schema import Example
@@ -44,8 +44,8 @@ class Request:
 
     Attributes:
         model: folder of a saved unirex model, or any sequence classifier of the transformers library.
-        scores: Parquet, JSONL or CSV with `id` and `scores`, one per word or per entry of their own `words` or
-            `spans`; None = the model's own.
+        scores: files by name, Parquet, JSONL or CSV with `id` and `scores`, one per word or per entry of their own
+            `words` or `spans`; none = the model's own. The first makes the prediction file, others lie with controls.
         unit: what is selected: token or word; None = words with scores of words, else what the model was trained to
             select, tokens with a foreign one.
         output: folder for predictions, controls and metrics.
@@ -54,7 +54,7 @@ class Request:
     """
 
     model: str
-    scores: str | None
+    scores: dict[str, str]
     unit: Literal["token", "word"] | None
     output: str
     checks: dict[str, str]
@@ -87,7 +87,10 @@ def parse(argv: list[str]) -> Request:
         "--model", type=str, help="folder or hub name of a unirex model or a sequence classifier", required=True
     )
     parser.add_argument(
-        "--scores", type=str | None, default=None, help="Parquet, JSONL or CSV with id and scores, one per word or span"
+        "--scores",
+        type=dict[str, str] | str | None,
+        default=None,
+        help="Parquet, JSONL or CSV with id and scores, one per word or span; several: '{NAME: FILE, OTHER: FILE}'",
     )
     parser.add_argument(
         "--unit",
@@ -119,12 +122,10 @@ def parse(argv: list[str]) -> Request:
         raise ValueError(f"unit is {namespace.unit!r}, expected token or word")
     if not namespace.output.strip():
         raise ValueError(f"output is {namespace.output!r}, expected a folder")
-    data, scores = namespace.data, expand(namespace.scores, "scores")
-    if scores is not None and not Path(scores).is_file():
-        raise ValueError(f"{scores}: no such file")
+    data = namespace.data
     return Request(
         model=expand(namespace.model, "model"),
-        scores=scores,
+        scores=_score_files(namespace.scores),
         unit=namespace.unit,
         output=expand(namespace.output, "output"),
         checks={name: expand(folder, f"checks.{name}") for name, folder in namespace.checks.items()},
@@ -132,6 +133,22 @@ def parse(argv: list[str]) -> Request:
         eval=namespace.eval,
         shard=read_shard(namespace.shard) if namespace.shard else None,
     )
+
+
+def _score_files(given: str | dict[str, str] | None) -> dict[str, str]:
+    """The files of scores by name.
+
+    Raises:
+        ValueError: a name that cannot be a file's or is a control's, or no such file.
+    """
+    named = given if isinstance(given, dict) else {} if given is None else {FROM_FILE: given}
+    found = {name: expand(file, "scores") for name, file in named.items()}
+    for name, file in found.items():
+        if not re.fullmatch(r"[\w+-][\w.+-]*", name) or name in (*CONTROLS, "select_then_predict"):
+            raise ValueError(f"scores has the name {name!r}, expected letters, digits, . _ + - and no control's name")
+        if not Path(file).is_file():
+            raise ValueError(f"{file}: no such file")
+    return found
 
 
 def run(request: Request) -> None:
@@ -153,7 +170,7 @@ def run(request: Request) -> None:
     accelerator = Accelerator()
     check_launch(accelerator)
     saved = load_saved(request.model)
-    if request.scores is None and saved.scores_from is None:
+    if not request.scores and saved.scores_from is None:
         raise ValueError(f"{request.model}: this classifier has no scores of its own, expected --scores FILE")
     labels = saved.labels
     known = request.data if request.data.choices else for_model(request.data, labels)
@@ -165,8 +182,8 @@ def run(request: Request) -> None:
         word_score="max" if request.scores else saved.word_score,
         rationale_fraction=request.eval.rationale_fraction or saved.rationale_fraction,
         labels=labels,
-        sources=(FROM_FILE, *request.eval.references) if request.scores else sources(saved.method, request.eval),
-        given=None if request.scores is None else {FROM_FILE: read_scores(request.scores, examples)},
+        sources=(*request.scores, *request.eval.references) if request.scores else sources(saved.method, request.eval),
+        given={name: read_scores(file, examples) for name, file in request.scores.items()},
         checks=_load_checks(request, saved, accelerator.device),
         about=About(
             model=request.model,
@@ -195,7 +212,7 @@ def run(request: Request) -> None:
     if accelerator.is_main_process:
         folder.metrics.unlink(missing_ok=True)  # until those of the new rows are there
         path = write_all(tables, folder)[0]
-        if request.scores is None:
+        if not request.scores:
             write_cost(folder.cost, clock)
         report, split = print_tables(tables, folder)[0], request.eval.split
         of_data = data_warnings({split: examples}, labels)
@@ -227,7 +244,7 @@ def _made(request: Request, judging: "Judging", rows: str, processes: int) -> di
 
     return {
         "model": model_digest(request.model),
-        "scores": None if request.scores is None else file_digest(request.scores),
+        "scores": {name: file_digest(file) for name, file in request.scores.items()},
         "checks": {name: model_digest(find_model(folder)) for name, folder in request.checks.items()},
         "unit": judging.unit,
         "data": {"rows": rows, "name": judging.about.data, "headline": judging.about.headline},

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from unirex.data.collate import EncodedSet
 from unirex.disk.atomic import atomic_write
 from unirex.disk.predictions import FileHeader, Prediction, to_table, write_table
-from unirex.disk.run_folder import CONTROLS, RunFolder
-from unirex.judging.predict import BY_CONSTRUCTION, OWN, Clock, Judging, Place, predict
+from unirex.disk.run_folder import RunFolder
+from unirex.judging.predict import OWN, Clock, Judging, Place, predict
 from unirex.methods.method import Explainable
 from unirex.metrics.report import Report, to_json, to_text
 from unirex.metrics.scoring import score
@@ -134,10 +134,13 @@ def _values(report: Report, chosen: str) -> dict[str, float]:
 
 
 def write_all(tables: dict[str, pa.Table], run: RunFolder) -> list[Path]:
-    """Writes the predictions by each source, controls among them, into a run's folder; returns the paths."""
+    """Writes the predictions by each source into a run's folder; returns the paths.
+
+    Those of the first are the run's own; others, controls among them, have a file each.
+    """
     paths = []
-    for source, table in tables.items():
-        path = run.reference(source) if source in (BY_CONSTRUCTION, *CONTROLS) else run.predictions
+    for number, (source, table) in enumerate(tables.items()):
+        path = run.reference(source) if number else run.predictions
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(table, path)
         paths.append(path)

@@ -1,6 +1,6 @@
 """Paired differences of one method from all others, over seeds and rows, from the row values of a ledger."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from unirex.metrics import Resampling, row_values
 from unirex.metrics.paired import Paired, paired
@@ -13,6 +13,8 @@ _HEADS = {
     "csd": "CSD ↑",
     "normalised_comprehensiveness": "norm. comp ↑",
     "normalised_sufficiency": "norm. suff ↑",
+    "naopc_comprehensiveness": "NAOPC comp ↑",
+    "naopc_sufficiency": "NAOPC suff ↓",
     "auprc": "AUPRC ↑",
     "token_f1": "token F1 ↑",
 }
@@ -28,14 +30,15 @@ def differences(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         known = {
             seed: row_values.read(str(ledger.rows(e))) for (d, m, seed), e in entries.items() if (d, m) == (data, ours)
         }
+        layout = next(iter(known.values())).layout
+        names = [str(layout.headline), *(name for name in _HEADS if name in {d.name for d in layout.definitions})]
         rows = [
             row
             for method in suite.methods
-            if method != ours and (row := _row(suite, ledger, entries, data, method, known))
+            if method != ours and (row := _row(suite, ledger, entries, (data, method), known, names))
         ]
         if rows:
-            head = next(iter(known.values())).layout.headline
-            titles = ["method", "seeds", f"{head} ↑", *_HEADS.values()]
+            titles = ["method", "seeds", *(_HEADS.get(name, f"{name} ↑") for name in names)]
             blocks.append(f"**{data}: {ours} minus the method of the row**\n\n{markdown_table(titles, rows)}")
     if blocks:
         blocks.append(
@@ -46,17 +49,21 @@ def differences(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
 
 
 def _row(
-    suite: Suite, ledger: Ledger, entries: Entries, data: str, method: str, known: Mapping[int, RowValues]
+    suite: Suite,
+    ledger: Ledger,
+    entries: Entries,
+    row: tuple[str, str],
+    known: Mapping[int, RowValues],
+    names: Sequence[str],
 ) -> list[str] | None:
-    """One method's row, None where it has no seed in common."""
-    seeds = [seed for seed in known if (data, method, seed) in entries]
+    """The row of a data set and method, None where it has no seed in common."""
+    seeds = [seed for seed in known if (*row, seed) in entries]
     if not seeds:
         return None
-    others = [row_values.read(str(ledger.rows(entries[data, method, seed]))) for seed in seeds]
+    others = [row_values.read(str(ledger.rows(entries[*row, seed]))) for seed in seeds]
     resampling = Resampling(replicates=suite.table.replicates)
     found = {one.metric: one for one in paired([known[seed] for seed in seeds], others, resampling)}
-    headline = str(others[0].layout.headline)
-    return [method, str(len(seeds)), *(_shown(found.get(name)) for name in (headline, *_HEADS))]
+    return [row[1], str(len(seeds)), *(_shown(found.get(name)) for name in names)]
 
 
 def _shown(one: Paired | None) -> str:

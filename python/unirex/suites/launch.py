@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal
+from typing import Literal, TypeVar
 
 import yaml
 
@@ -22,6 +22,7 @@ from unirex.disk.run_folder import RunFolder
 from unirex.suites.plan import Planned, Transfer
 from unirex.text import plain, say
 
+P = TypeVar("P", bound=Planned)
 Outcome = Literal["done", "skipped", "failed", "stopped"]
 
 
@@ -219,9 +220,9 @@ class Launcher:
                     os.killpg(child.pid, number)
 
 
-def groups(plan: Sequence[Planned]) -> list[tuple[Planned, ...]]:
+def groups(plan: Sequence[P]) -> list[tuple[P, ...]]:
     """The runs of a plan in order, those that train the same model together."""
-    found: dict[str, list[Planned]] = {}
+    found: dict[str, list[P]] = {}
     for run in plan:
         found.setdefault(run.training, []).append(run)
     return [tuple(group) for group in found.values()]

@@ -47,17 +47,21 @@ class Transfer:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """One entry of the ledger: a run on its own data set, or its model on another one.
+    """One entry of the ledger: a run on its own data set, its model on another one, or scores of another run on it.
 
     Attributes:
         label: of the data set in the table.
+        method: of the row in the table.
         folder: of predictions and metrics.
+        source: whose rows of that folder; empty = the folder's own predictions.
         config: the settings that the result depends on.
     """
 
     label: str
+    method: str
     folder: Path
     config: Mapping[str, Any]
+    source: str = ""
 
     @property
     def digest(self) -> str:
@@ -99,18 +103,19 @@ class Planned:
         return digest(training_part(self.config))
 
     @property
-    def judged(self) -> tuple[Judged, ...]:
+    def judged(self) -> Sequence[Judged]:
         """The run itself, then its transfers."""
         own = determining(self.config)
         far = (
             Judged(
                 label=f"{self.label} to {transfer.name}",
+                method=self.method,
                 folder=transfer.folder,
                 config={**own, "transfer": determining({k: transfer.content[k] for k in ("data", "eval")})},
             )
             for transfer in self.transfers
         )
-        return Judged(label=self.label, folder=self.folder, config=own), *far
+        return Judged(label=self.label, method=self.method, folder=self.folder, config=own), *far
 
     def state(self, *, overwrite: bool = False) -> State:
         """Whether the run is done, can go on from a checkpoint, or starts from the beginning.
@@ -195,8 +200,12 @@ def completed_digest(config: Mapping[str, Any]) -> str:
     """The digest of an entry's settings with today's defaults for those that came since it was made."""
     config = renamed(config)
     defaults = _defaults(str(config["method"]["name"]))
-    far = {name: defaults[name] for name in ("data", "eval")}
-    whole = {k: filled(v, far if k == "transfer" else defaults.get(k)) for k, v in {**defaults, **config}.items()}
+    more: dict[str, Any] = {"transfer": {name: defaults[name] for name in ("data", "eval")}}
+    if "grid" in config:
+        scores = renamed(config["grid"]["scores"])
+        config["grid"] = {**config["grid"], "scores": scores}
+        more["grid"] = {"scores": _defaults(str(scores["method"]["name"])), "eval": defaults["eval"]}
+    whole = {k: filled(v, more.get(k, defaults.get(k))) for k, v in {**defaults, **config}.items()}
     return digest(whole)
 
 
@@ -223,15 +232,19 @@ def _chosen(
     choice = read_choice(suite.chosen)
     found = [name for name in data if name in choice.values]
     missing = [name for name in data if name not in found and (not found or name in only)]
+    taken = {method: suite.methods[method].chosen or method for method in methods}
     missing += [
-        f"methods.{method} on {name}" for name in found for method in methods if method not in choice.values[name]
+        f"methods.{method} on {name}"
+        for name in found
+        for method in taken.values()
+        if method not in choice.values[name]
     ]
     if missing:
         raise ValueError(
             f"{suite.path}: {suite.chosen} has no choice for {', '.join(missing)}, expected one, written by "
             f"`python -m unirex.suite SUITE_OF_THE_TRIALS --choose {suite.chosen}`"
         )
-    return {name: {method: {choice.key: choice.values[name][method]} for method in methods} for name in found}
+    return {name: {m: {choice.key: choice.values[name][other]} for m, other in taken.items()} for name in found}
 
 
 def _planned(
@@ -245,7 +258,7 @@ def _planned(
         settings[suite.sweep.key] = point
     settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
     arguments = as_arguments(configs, settings)
-    content = plain(_parsed(suite, f"data.{data} with methods.{method}", [*arguments, "--seed=0"]))
+    content = plain(parsed(suite, f"data.{data} with methods.{method}", [*arguments, "--seed=0"]))
     if suite.ledger is not None and content["train"]["precision"] == "auto":
         raise ValueError(
             f"{suite.path}: data.{data} with methods.{method}: train.precision is auto, expected no, bf16 or fp16 in a "
@@ -285,7 +298,8 @@ def _parse(arguments: tuple[str, ...]) -> RunConfig:
     return parse(arguments, prog="unirex.train", description="")
 
 
-def _parsed(suite: Suite, what: str, arguments: Sequence[str]) -> RunConfig:
+def parsed(suite: Suite, what: str, arguments: Sequence[str]) -> RunConfig:
+    """The configuration that a command line gives; what is wrong with it names the suite and the part of it."""
     try:
         return _parse(tuple(arguments))
     except ValueError as error:
@@ -298,7 +312,7 @@ def _transfer(
     """How a run's model is judged on another data set: that set's own recipe, with the run's `eval` settings."""
     judged = {key: value for key, value in settings.items() if key.startswith("eval.")}
     judged |= {o.key: o.value for o in overrides if o.key in ("data.limit", "data.seed") and o.holds_for(name)}
-    config = _parsed(suite, f"transfer.{name}", as_arguments(recipe.configs, {**judged, **recipe.settings}))
+    config = parsed(suite, f"transfer.{name}", as_arguments(recipe.configs, {**judged, **recipe.settings}))
     folder = run / "transfer" / name
     sections = {"data": asdict(config.data), "eval": asdict(config.eval)}
     content = {"model": str(RunFolder(run).model), "output": str(folder), **json.loads(json.dumps(sections))}

@@ -25,12 +25,14 @@ class Recipe:
         settings: dotted key -> value.
         control: shown in the table, but never the worst or best of it.
         seeds: of a method that does not take the suite's; those of a data set are None.
+        chosen: the method whose chosen settings it takes; None = its own.
     """
 
     configs: tuple[Path, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     control: bool = False
     seeds: tuple[int, ...] | None = None
+    chosen: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,20 @@ class Sweep:
 
     key: str
     values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Scores of some methods judged on the models of others: whether words are better, or a model is more fragile.
+
+    Attributes:
+        models, scores: names of methods.
+        settings: dotted key -> value of the judgment.
+    """
+
+    models: tuple[str, ...]
+    scores: tuple[str, ...]
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +96,7 @@ class Suite:
         settings: dotted key -> value for every run, winning over all files.
         sweep: a setting that varies.
         transfer: data sets that every trained model is judged on, without training.
+        grid: whose scores are judged on whose models; the table then shows that, and not the runs.
         references: the method whose models the control scores (random, gold, inverse) are shown for; None = none.
         table: how the table is made.
         ledger: file that lists finished runs; None = the runs' folders say what is finished.
@@ -95,6 +112,7 @@ class Suite:
     settings: Mapping[str, Any] = field(default_factory=dict)
     sweep: Sweep | None = None
     transfer: Mapping[str, Recipe] = field(default_factory=dict)
+    grid: Grid | None = None
     references: str | None = None
     table: TableConfig = field(default_factory=TableConfig)
     ledger: Path | None = None
@@ -123,7 +141,7 @@ class Suite:
         return replace(self, seeds=tuple(dict.fromkeys(seeds)), methods=kept)
 
 
-_RUNS = ("base", "data", "methods", "seeds", "set", "sweep", "transfer")
+_RUNS = ("base", "data", "methods", "seeds", "set", "sweep", "transfer", "grid")
 _KEYS = ("output", *_RUNS, "references", "table", "ledger", "chosen")
 
 
@@ -172,6 +190,12 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
     methods = _recipes(entries["methods"], file, "methods")
     references = entries.get("references", next((name for name, one in methods.items() if not one.control), None))
     table = _table(entries.get("table"), where)
+    grid = _grid(entries.get("grid"), list(methods), where)
+    for key, wanted in (("transfer", False), ("ledger", True)):
+        if grid is not None and bool(entries.get(key)) != wanted:
+            raise ValueError(
+                f"{where}: {key} is {entries.get(key)!r}, expected {'one' if wanted else 'none'} with a grid"
+            )
     for key, name in (("references", references), ("table.against", table.against)):
         if name is not None and name not in methods:
             raise ValueError(f"{where}: {key} is {name!r}, expected a method or null{suggest(str(name), methods)}")
@@ -185,6 +209,7 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
         settings=_settings(entries.get("set"), f"{where}: set"),
         sweep=_sweep(entries.get("sweep"), where),
         transfer=_recipes(entries.get("transfer") or {}, file, "transfer"),
+        grid=grid,
         references=references,
         table=table,
         ledger=_file(entries.get("ledger"), file, "ledger", ".jsonl"),
@@ -257,7 +282,8 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
     where = f"{file}: {key}"
     if isinstance(entry, (str, list)):
         return Recipe(configs=_files(entry, file, key))
-    entries = _mapping(entry, where, ("config", "set", "control", *(["seeds"] if key.startswith("methods.") else [])))
+    of_methods = ["seeds", "chosen"] if key.startswith("methods.") else []
+    entries = _mapping(entry, where, ("config", "set", "control", *of_methods))
     control = entries.get("control", False)
     if not isinstance(control, bool):
         raise ValueError(f"{where}.control is {control!r}, expected true or false")
@@ -266,6 +292,7 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
         settings=_settings(entries.get("set"), f"{where}.set"),
         control=control,
         seeds=_seeds(entries["seeds"], where) if "seeds" in entries else None,
+        chosen=None if entries.get("chosen") is None else str(entries["chosen"]),
     )
 
 
@@ -316,6 +343,26 @@ def _sweep(content: Any, where: str) -> Sweep | None:
     if not isinstance(values, list) or not values or len({str(value) for value in values}) != len(values):
         raise ValueError(f"{where}: sweep.values is {values!r}, expected a list of different values")
     return Sweep(key=key, values=tuple(values))
+
+
+def _grid(content: Any, methods: Sequence[str], where: str) -> Grid | None:
+    if content is None:
+        return None
+    entries = _mapping(content, f"{where}: grid", ("models", "scores", "set"))
+    found: dict[str, tuple[str, ...]] = {}
+    for key in ("models", "scores"):
+        names = entries.get(key)
+        if not isinstance(names, list) or not names or len({str(name) for name in names}) != len(names):
+            raise ValueError(f"{where}: grid.{key} is {names!r}, expected a list of different methods")
+        for name in names:
+            if name not in methods:
+                raise ValueError(f"{where}: grid.{key} names {name!r}, expected methods{suggest(str(name), methods)}")
+        found[key] = tuple(names)
+    settings = _settings(entries.get("set"), f"{where}: grid.set")
+    for key in settings:
+        if not key.startswith("eval."):
+            raise ValueError(f"{where}: grid.set has {key!r}, expected settings of eval")
+    return Grid(**found, settings=settings)
 
 
 def _table(content: Any, where: str) -> TableConfig:

@@ -29,8 +29,8 @@ def record(suite: Suite, ledger: Ledger, run: Planned) -> None:
     for judged in run.judged:
         entry = _entry(suite, run, judged)
         left = RunFolder(judged.folder)
-        files = {"": left.predictions}
-        if run.method == suite.references:
+        files = {"": left.reference(judged.source) if judged.source else left.predictions}
+        if judged.method == suite.references:
             files |= {name: left.reference(name) for name in entry.references}
         for source, path in files.items():
             rows = row_values.from_predictions(
@@ -43,10 +43,12 @@ def record(suite: Suite, ledger: Ledger, run: Planned) -> None:
 def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
     content = read_json(RunFolder(judged.folder).metrics.read_bytes())
     own, *others = content.get("systems", [content])
+    if judged.source:
+        own = next(report for report in others if report["about"].get("scores_from") == judged.source)
     return Entry(
         suite=suite.path.stem,
         data=judged.label,
-        method=run.method,
+        method=judged.method,
         seed=run.seed,
         split=str(run.config["eval"]["split"]),
         digest=judged.digest,

@@ -7,6 +7,7 @@ from unirex.disk.atomic import atomic_write
 from unirex.metrics import Run
 from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable, Mean
 from unirex.suites.differences import differences
+from unirex.suites.grid_table import grid_markdown, on
 from unirex.suites.ledger import Entries, Entry, Ledger, newest
 from unirex.suites.recipe import Suite
 from unirex.suites.table import CONTROLS, FILES, Finished, markdown_table, write_page, write_table
@@ -33,18 +34,36 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
     """
     assert suite.ledger is not None
     ledger = Ledger(path=suite.ledger)
-    entries = newest(ledger.entries(), suite.path.stem)
     wanted = _wanted(suite)
+    entries = {
+        (data, method, seed): entry
+        for (data, method, seed), entry in newest(ledger.entries(), suite.path.stem).items()
+        if seed in wanted.get(data, {}).get(method, ())
+    }
+
+    if suite.grid is not None:
+        blocks = [f"{_progress(wanted, entries)}; {NOTHING} = not judged.", grid_markdown(suite, ledger, entries)]
+        paths = _write(suite, "\n\n".join(filter(None, blocks)))
+        return _close(suite, wanted, entries, paths, page)
 
     def markdown(table: GainTable | None, columns: Columns) -> str:
         return "\n\n".join([_to_markdown(wanted, entries, table, columns), *differences(suite, ledger, entries)])
 
     paths = write_table(suite, _from_ledger(suite, ledger, entries), markdown)
     if not paths:
-        suite.output.mkdir(parents=True, exist_ok=True)
-        paths = [suite.output / FILES["markdown"]]
-        with atomic_write(paths[0], "w") as file:
-            file.write(markdown(None, {}) + "\n")
+        paths = _write(suite, markdown(None, {}))
+    return _close(suite, wanted, entries, paths, page)
+
+
+def _write(suite: Suite, text: str) -> list[Path]:
+    suite.output.mkdir(parents=True, exist_ok=True)
+    path = suite.output / FILES["markdown"]
+    with atomic_write(path, "w") as file:
+        file.write(text + "\n")
+    return [path]
+
+
+def _close(suite: Suite, wanted: Wanted, entries: Entries, paths: Sequence[Path], page: Path | None) -> int:
     if page is not None:
         write_page(page, suite)
     say(f"{_progress(wanted, entries)}; written: {', '.join(map(str, paths))}")
@@ -52,7 +71,14 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
 
 
 def _wanted(suite: Suite) -> Wanted:
-    """All runs that the suite asks for."""
+    """All runs that the suite asks for; of one with a grid, its cells."""
+    if suite.grid is not None:
+        labels = [suite.label(data, point) for point in suite.points for data in suite.data]
+        return {
+            on(label, model): {m: tuple(s for s in suite.seeds_of(m) if s in suite.seeds_of(model)) for m in scores}
+            for label in labels
+            for model, scores in ((model, suite.grid.scores) for model in suite.grid.models)
+        }
     own = [(suite.label(data, point), data) for point in suite.points for data in suite.data]
     far = [(f"{label} to {name}", name) for name in suite.transfer for label, data in own if name != data]
     return {label: {m: seeds for m in suite.methods if (seeds := suite.seeds_of(m))} for label, _ in [*own, *far]}

@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from unirex.config.shards import read_shard
 from unirex.disk.run_folder import RunFolder
 from unirex.metrics.nrg_text import to_markdown
 from unirex.suites.gather import collect, missing, write_state
+from unirex.suites.grid import Crossed, cross
 from unirex.suites.launch import LaunchConfig, Launcher, Result, groups
 from unirex.suites.ledger import Entry, Ledger
 from unirex.suites.plan import Judged, Planned, completed_digest, make_plan
@@ -20,6 +21,8 @@ from unirex.suites.record import record
 from unirex.suites.results import write_results
 from unirex.suites.table import COST_NOTE, FILES, write_page, write_table
 from unirex.text import say
+
+P = TypeVar("P", bound=Planned)
 
 
 def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: Path | None) -> int:
@@ -31,6 +34,8 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
         options: the command line.
         page: Markdown page that the table is put into.
     """
+    if suite.grid is not None:
+        return _run_grid(suite, make_plan(suite, overrides, options.only), options, page)
     plan = share(make_plan(suite, overrides, options.only), options.shard)
     recorded = Recorded(suite=suite, adopts=not options.dry_run)
     if options.dry_run:
@@ -51,7 +56,32 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     return _close(progress.failures, stopped=launcher.stopped)
 
 
-def share(plan: Sequence[Planned], which: str | None) -> list[Planned]:
+def _run_grid(suite: Suite, plan: Sequence[Planned], options: Any, page: Path | None) -> int:
+    """Trains what open cells of a grid need, then judges each model by all scores at once; returns the exit code."""
+    crossed = share(cross(suite, plan), options.shard)
+    recorded = Recorded(suite=suite, adopts=not options.dry_run)
+    cells = [one for one in crossed if not recorded(one)]
+    needed = list({name: run for one in cells for name, run in one.needs.items()}.values())
+    if options.dry_run:
+        return _list([*needed, *crossed], recorded, options)
+    for run in needed:
+        run.state(overwrite=options.overwrite)  # refuses before anything is started
+    suite.output.mkdir(parents=True, exist_ok=True)
+    # The runs themselves have no entry in the ledger of a grid.
+    nothing = Recorded(suite=replace(suite, ledger=None))
+    failures: dict[str, str] = {}
+    for part, known in ((needed, nothing), (cells, recorded)):
+        ready = [run for run in part if not isinstance(run, Crossed) or all(r.finished() for r in run.needs.values())]
+        progress = _Progress(suite=suite, plan=ready, recorded=known, failures=failures)
+        launcher = Launcher(config=_launch(options), report=progress.report, known=known)
+        launcher.run_all(ready)
+        if launcher.stopped:
+            break
+    write_results(suite, page)
+    return _close(failures, stopped=launcher.stopped)
+
+
+def share(plan: Sequence[P], which: str | None) -> list[P]:
     """The I-th of N shares of a plan, for "I/N", as even as groups that share a model allow."""
     if which is None:
         return list(plan)
@@ -94,12 +124,12 @@ class Recorded:
         An entry of the same settings under another name counts, and if `adopts` it is added again under this one.
         """
         suite, wanted = self.suite.path.stem, judged.digest
-        name = (suite, judged.label, run.method, run.seed)
+        name = (suite, judged.label, judged.method, run.seed)
         if any(entry.name == name and wanted in (entry.digest, completed_digest(entry.config)) for entry in entries):
             return True
         other = next((entry for entry in entries if wanted == entry.digest), None)
         if other is not None and self.adopts:
-            ledger.add(replace(other, suite=suite, data=judged.label, method=run.method, seed=run.seed))
+            ledger.add(replace(other, suite=suite, data=judged.label, method=judged.method, seed=run.seed))
         return other is not None
 
 

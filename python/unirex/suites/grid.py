@@ -1,0 +1,85 @@
+"""The grid of a suite: the scores of some methods judged on the models of others.
+
+On one model, two methods' scores differ in the words alone; by one method's scores, two models differ in how they take
+the loss of words. A model trained on random masks (recipe `check`) favors no method's words.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from unirex.config.identity import determining, digest
+from unirex.disk.run_folder import RunFolder
+from unirex.suites.grid_table import on
+from unirex.suites.plan import Judged, Planned, Transfer, as_arguments, parsed
+from unirex.suites.recipe import Suite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossed(Planned):
+    """A trained run whose model is judged by the scores of several runs.
+
+    Attributes:
+        scores: these runs, of the same data and seed.
+    """
+
+    scores: tuple[Planned, ...]
+
+    @property
+    def name(self) -> str:
+        """Short name in messages."""
+        return f"scores on {self.label}/{self.method}/{self.seed}"
+
+    @property
+    def needs(self) -> dict[str, Planned]:
+        """The runs that must be done before, by name."""
+        own = {entry.name: getattr(self, entry.name) for entry in fields(Planned)}
+        return {run.name: run for run in (Planned(**{**own, "transfers": ()}), *self.scores)}
+
+    @property
+    def judged(self) -> Sequence[Judged]:
+        """An entry for each method's scores."""
+        (cell,) = self.transfers
+        return [
+            Judged(
+                label=on(self.label, self.method),
+                method=run.method,
+                folder=cell.folder,
+                source=run.method if number else "",
+                config=_determining(self.config, run.config, cell.content["eval"]),
+            )
+            for number, run in enumerate(self.scores)
+        ]
+
+
+def cross(suite: Suite, plan: Sequence[Planned]) -> list[Crossed]:
+    """The models of a suite's grid that are in the plan, each with the runs whose scores are judged on it."""
+    assert suite.grid is not None
+    return [_crossed(suite, run, plan) for run in plan if run.method in suite.grid.models]
+
+
+def _crossed(suite: Suite, model: Planned, plan: Sequence[Planned]) -> Crossed:
+    grid = suite.grid
+    assert grid is not None
+    by_method = {run.method: run for run in plan if (run.label, run.seed) == (model.label, model.seed)}
+    scores = tuple(by_method[name] for name in grid.scores if name in by_method)
+    config = parsed(suite, "grid", [*model.arguments, *as_arguments((), grid.settings)])
+    sections = json.loads(json.dumps({"data": asdict(config.data), "eval": asdict(config.eval)}))
+    made = digest([_determining(model.config, run.config, sections["eval"]) for run in scores])
+    folder = model.folder / "grid" / made[:12]
+    content = {
+        "model": str(RunFolder(model.folder).model),
+        "scores": {run.method: str(RunFolder(run.folder).predictions) for run in scores},
+        "output": str(folder),
+        **sections,
+    }
+    own = {entry.name: getattr(model, entry.name) for entry in fields(Planned)}
+    cell = Transfer(name="grid", folder=folder, content=content)
+    return Crossed(**{**own, "transfers": (cell,)}, scores=scores)
+
+
+def _determining(model: Mapping[str, Any], scores: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a cell depends on."""
+    judged = determining({"eval": evaluation})["eval"]
+    return {**determining(model), "grid": {"scores": determining(scores), "eval": judged}}

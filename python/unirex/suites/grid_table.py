@@ -1,0 +1,74 @@
+"""The tables of a grid from its ledger: whose scores on whose models."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unirex.suites.differences import differences
+from unirex.suites.ledger import Entries, Entry, Ledger
+from unirex.suites.recipe import Suite
+from unirex.suites.table import CONTROLS, markdown_table
+
+_SHOWN = {
+    "csd": "CSD ↑",
+    "normalised_comprehensiveness": "normalised comprehensiveness ↑",
+    "normalised_sufficiency": "normalised sufficiency ↑",
+    "naopc_comprehensiveness": "NAOPC of comprehensiveness ↑",
+    "naopc_sufficiency": "NAOPC of sufficiency ↓",
+}
+_NOTE = (
+    "Rows: whose scores; columns: whose model, the same seed of both. Means over the test rows where a metric is "
+    "defined (in brackets how many are not). A column compares words on one model, a row models by one method's words."
+)
+
+
+def on(label: str, model: str) -> str:
+    """What the table calls a data set on a method's model.
+
+    >>> on("sst", "slm-fp")
+    'sst on slm-fp'
+    """
+    return f"{label} on {model}"
+
+
+def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
+    """The grid of each data set as tables, one for each metric, and the paired differences on each model."""
+    assert suite.grid is not None
+    blocks = []
+    for label in (suite.label(data, point) for point in suite.points for data in suite.data):
+        cells = _cells(suite, label, entries)
+        for metric, title in _SHOWN.items():
+            if any(metric in found for found in cells.values()):
+                names = dict.fromkeys(name for name, _ in cells)
+                rows = [
+                    [name, *(_shown(cells.get((name, model), {}).get(metric)) for model in suite.grid.models)]
+                    for name in names
+                ]
+                table = markdown_table(["scores of", *(f"on {model}" for model in suite.grid.models)], rows)
+                blocks.append(f"**{label}: {title}**\n\n{table}")
+    return "\n\n".join([*blocks, _NOTE, *differences(suite, ledger, entries)]) if blocks else ""
+
+
+def _cells(suite: Suite, label: str, entries: Entries) -> dict[tuple[str, str], Mapping[str, Sequence[Any]]]:
+    """(whose scores, whose model) -> metrics, of the first seed that has an entry; control scores last."""
+    assert suite.grid is not None
+    found: dict[tuple[str, str], Mapping[str, Sequence[Any]]] = {}
+    first: dict[tuple[str, str], Entry] = {}
+    for model in suite.grid.models:
+        for name in suite.grid.scores:
+            seeds = [entry for key, entry in entries.items() if key[:2] == (on(label, model), name)]
+            if seeds:
+                first[name, model] = min(seeds, key=lambda entry: entry.seed)
+    found |= {key: entry.metrics for key, entry in first.items()}
+    for control in CONTROLS:
+        found |= {
+            (f"{control} (control)", model): entry.references[control]
+            for (name, model), entry in first.items()
+            if name == suite.grid.scores[0] and control in entry.references
+        }
+    return found
+
+
+def _shown(metric: Sequence[Any] | None) -> str:
+    if metric is None or metric[0] is None:
+        return "—"
+    return f"{metric[0]:.3f}" + (f" ({metric[1]})" if metric[1] else "")

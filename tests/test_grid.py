@@ -1,0 +1,164 @@
+"""The grid of a suite: scores of runs judged on the models of others, once each, and the table of its ledger."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unirex import evaluate, suite, train
+from unirex.config.identity import digest
+from unirex.suites.launch import Launcher
+from unirex.suites.ledger import Ledger
+from unirex.suites.plan import completed_digest, make_plan
+from unirex.suites.recipe import read_suite
+
+METRICS = ("comprehensiveness", "normalised_sufficiency", "naopc_comprehensiveness", "naopc_sufficiency")
+NAOPC = {"eval.naopc_beam": 2, "eval.naopc_units": 4, "eval.naopc_rows": 5}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    small = {"data.toy.n_train": 32, "data.toy.n_val": 8, "data.toy.n_test": 12, "model.random.hidden_size": 32}
+    content = {
+        "output": str(folder / "runs"),
+        "ledger": str(folder / "cells.jsonl"),
+        "data": {"toy": {"set": small}},
+        "methods": {name: name for name in ("aa-ig", "slm-fp", "check")},
+        "grid": {
+            "models": ["check", "slm-fp"],
+            "scores": ["slm-fp", "aa-ig"],
+            "set": {"eval.references": ["random"], **NAOPC},
+        },
+        "set": {
+            "train.epochs": 1,
+            "train.dev_perturb": False,
+            "train.best_metric": "headline",
+            "eval.references": [],
+            "train.precision": "no",
+        },
+        "references": "slm-fp",
+        "table": {"against": "slm-fp", "replicates": 20},
+    }
+    path = folder / "cells.yaml"
+    path.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False))
+    return path
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is started, which runs in this process."""
+    found: list[str] = []
+
+    def start(self: Launcher, number: int, held: Any, log: Path, module: str, arguments: Any) -> tuple[int, str]:
+        found.append(f"{module.removeprefix('unirex.')} {log.parent.parent.name}")
+        return {"unirex.train": train.main, "unirex.evaluate": evaluate.main}[module](list(arguments)), ""
+
+    monkeypatch.setattr(Launcher, "_start", start)
+    return found
+
+
+def test_each_model_is_judged_once_by_all_scores(
+    started: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path)
+    assert suite.main([str(path), "--dry-run"]) == 0
+    assert started == []
+    out = capsys.readouterr().out
+    assert "scores on toy/check/0: to be run" in out
+    assert "then grid: to be judged" in out
+
+    assert suite.main([str(path)]) == 0
+    assert started == ["train slm-fp", "train aa-ig", "train check", "evaluate slm-fp", "evaluate check"]
+    entries = {(e.data, e.method): e for e in Ledger(path=tmp_path / "cells.jsonl").entries()}
+    assert list(entries) == [(f"toy on {m}", s) for m in ("slm-fp", "check") for s in ("slm-fp", "aa-ig")]
+    for model in ("slm-fp", "check"):
+        for scores in ("slm-fp", "aa-ig")[model == "slm-fp" :]:
+            run = tmp_path / "runs" / "runs" / "toy"
+            eval_settings = [f"--{key}={json.dumps(value)}" for key, value in NAOPC.items()]
+            data = ["--data.toy.n_train=32", "--data.toy.n_val=8", "--data.toy.n_test=12", "--eval.references=[]"]
+            arguments = [f"--model={run / model / '0'}", f"--scores={run / scores / '0' / 'predictions.parquet'}"]
+            assert evaluate.main([*arguments, *data, *eval_settings, f"--output={tmp_path / 'one'}"]) == 0
+            alone = json.loads((tmp_path / "one" / "metrics.json").read_text())
+            value = {metric["name"]: metric["value"] for metric in alone["metrics"]}
+            cell = entries[f"toy on {model}", scores].metrics
+            for name in METRICS:
+                assert cell[name][0] == pytest.approx(value[name], rel=1e-6)
+            assert cell["naopc_sufficiency"][1] >= 7
+    assert list(entries["toy on check", "slm-fp"].references) == ["random"]
+    table = (tmp_path / "runs" / "table.md").read_text()
+    assert table.startswith("4 of 4 runs done")
+    assert "| scores of | on check | on slm-fp |" in table
+    assert "| random (control) |" in table
+    assert "**toy on check: slm-fp minus the method of the row**" in table
+    assert "NAOPC suff ↓" in table
+
+    started.clear()
+    assert suite.main([str(path)]) == 0
+    assert started == []
+    kept = (tmp_path / "cells.jsonl").read_text().splitlines()[:2]
+    (tmp_path / "cells.jsonl").write_text("\n".join(kept) + "\n")
+    (tmp_path / "runs" / "table.md").unlink()
+    assert suite.main([str(path), "--table-only"]) == 0
+    assert (tmp_path / "runs" / "table.md").read_text().startswith("2 of 4 runs done")
+    assert suite.main([str(path), "--set", "eval.naopc_rows=3"]) == 2  # the runs' own, which they were not made with
+    assert started == []
+    assert suite.main([str(path)]) == 0
+    assert started == []  # the judgment was there, and its entry is added again
+    assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 4
+
+    narrow = write(tmp_path, grid={"models": ["check"], "scores": ["aa-ig"], "set": {"eval.fractions": [0.5]}})
+    assert suite.main([str(narrow)]) == 0
+    assert started == ["evaluate check"]
+
+
+def test_an_entry_made_before_a_setting_came_is_that_of_its_default(started: list[str], tmp_path: Path) -> None:
+    path = write(tmp_path, grid={"models": ["slm-fp"], "scores": ["aa-ig"]})
+    assert suite.main([str(path)]) == 0
+    (entry,) = Ledger(path=tmp_path / "cells.jsonl").entries()
+    older = json.loads(json.dumps(entry.config))
+    del older["grid"]["eval"]["naopc_beam"], older["grid"]["scores"]["eval"]["naopc_beam"], older["eval"]["naopc_beam"]
+    assert digest(older) != entry.digest
+    assert completed_digest(older) == entry.digest
+    older["grid"]["scores"]["train"]["lr"] = 0.5
+    assert completed_digest(older) != entry.digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grid": {"models": ["slm"], "scores": ["aa-ig"]}}, "grid.models names 'slm', expected methods"),
+        ({"grid": {"models": ["slm-fp"]}}, "grid.scores is None, expected a list of different methods"),
+        ({"grid": {"models": ["check", "check"], "scores": ["aa-ig"]}}, "grid.models is ['check', 'check'], expected"),
+        (
+            {"grid": {"models": ["check"], "scores": ["aa-ig"], "set": {"train.lr": 1}}},
+            "grid.set has 'train.lr', expected settings of eval",
+        ),
+        ({"ledger": None}, "ledger is None, expected one with a grid"),
+        ({"transfer": {"far": {}}}, "transfer is {'far': {}}, expected none with a grid"),
+    ],
+)
+def test_wrong_grids_are_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError) as error:  # noqa: PT011 (compared as text below)
+        read_suite(str(write(tmp_path, **changes)))
+    assert message in str(error.value)
+
+
+def test_a_method_takes_what_was_chosen_for_another(tmp_path: Path) -> None:
+    choice = {"suite": "s", "key": "train.lr", "values": {"toy": {"aa-ig": 0.25, "slm-fp": 0.5}}, "trials": {}}
+    (tmp_path / "chosen.json").write_text(json.dumps(choice))
+    methods = {"aa-ig": "aa-ig", "slm-fp": "slm-fp", "check": {"config": "check", "chosen": "aa-ig"}}
+    path = write(tmp_path, chosen=str(tmp_path / "chosen.json"), methods=methods)
+    rates = {run.method: run.config["train"]["lr"] for run in make_plan(read_suite(str(path)), [])}
+    assert rates == {"aa-ig": 0.25, "slm-fp": 0.5, "check": 0.25}
+    bare = write(tmp_path, chosen=str(tmp_path / "chosen.json"))
+    with pytest.raises(ValueError, match=r"has no choice for methods\.check on toy"):
+        make_plan(read_suite(str(bare)), [])
+
+
+@pytest.mark.parametrize("name", ["random", "select_then_predict", "a/b", ".hidden", ""])
+def test_scores_have_names_that_can_be_files(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "s.jsonl").write_text("{}\n")
+    scores = json.dumps({name: str(tmp_path / "s.jsonl")})
+    assert evaluate.main(["--model=m", f"--scores={scores}"]) == 2
+    assert f"scores has the name {name!r}, expected letters" in capsys.readouterr().err
