@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -232,6 +233,45 @@ def test_a2r_trains_scores_through_the_soft_predictor_only() -> None:
     method.zero_grad()
     method(batch, counts_of(batch), 0)["soft"].backward()
     assert method.model.extractor.head.layers[0].weight.grad.abs().max() > 0
+
+
+def test_mcd_is_two_task_losses_their_divergence_and_its_jumps() -> None:
+    method, batch = method_of("mcd"), data().collate(np.arange(6))
+    terms = method(batch, counts_of(batch), 0)
+    with torch.no_grad():
+        full, scores = method.model.full(batch)
+        kept = top_k_masks(scores, batch.selectable_BL, [0.3])[0]
+        keep = method.model.perturbed(perturb(batch.rows, batch.selectable_BL & ~kept, "attention", method.fill))
+        p, q = full.softmax(1), keep.softmax(1)
+        jumps = 0.0
+        for row in range(6):
+            marks = kept[row][batch.selectable_BL[row]].tolist()  # one run of tokens
+            changes = [a != b for a, b in pairwise(marks)]
+            jumps += sum(changes) / len(changes) if changes else 0.0
+    assert jumps > 0
+    expected = {
+        "task": task_loss(full, batch.labels_I).mean().item(),
+        "keep": task_loss(keep, batch.labels_I).mean().item(),
+        "dependence": (p * (p / q).log()).sum(1).mean().item(),
+        "coherence": jumps / 6,
+    }
+    for name, value in expected.items():
+        assert terms[name].item() == pytest.approx(value, rel=1e-3, abs=1e-7), name
+
+
+@pytest.mark.parametrize("case", ["mcd", "mcd_shared"])
+def test_mcd_trains_predictor_and_extractor_by_losses_of_their_own(case: str) -> None:
+    """The rationale is a constant to the predictor, and the predictor one to what the extractor minimizes."""
+    head = "extractor.head.layers" if case == "mcd" else "extractor.layers"
+    for term in ("task", "keep", "dependence", "coherence"):
+        method, batch = method_of(case), data().collate(np.arange(6))
+        method(batch, counts_of(batch), 0)[term].backward()
+        reached = {name for name, p in method.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+        by_predictor = term in ("task", "keep")
+        assert any(name.startswith("classifier") for name in reached) == by_predictor
+        assert any(name.startswith(head) for name in reached) != by_predictor
+        if case == "mcd":
+            assert any(name.startswith("backbone") for name in reached) == by_predictor
 
 
 def test_l2e_distils_the_classes_of_the_attribution() -> None:

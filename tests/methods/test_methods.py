@@ -132,6 +132,7 @@ def test_a_stage_leaves_the_other_models_weights_alone(case: str) -> None:
         ("a2r", {"gap_weight": -1.0}, "method.gap_weight is -1.0"),
         ("a2r", {"gap_weight": 0.0, "soft_weight": 0.0}, "expected one of them to train the scores"),
         ("a2r", {"fractions": (0.5, 0.2)}, "method.fractions is (0.5, 0.2), expected ascending values"),
+        ("mcd", {"estimator": "hard"}, "method.estimator is 'hard', expected another one"),
         ("l2e", {"task_epochs": 0}, "method.task_epochs is 0"),
         ("joint", {"comp_target": 0.2}, "method.comp_target is 0.2, expected null with comp_criterion margin"),
         ("joint", {"comp_trains": "extractor"}, "method.comp_trains is 'extractor', expected 'both' with estimator"),
@@ -188,7 +189,9 @@ def test_plausibility_needs_an_attribution_that_can_be_trained() -> None:
         ("a2r", {"plaus_criterion": "bce"}, False),  # of weight 0
         ("a2r_p", {"plaus_criterion": "ranking"}, False),
         ("fresh_p", {"plaus_criterion": "ranking"}, False),
+        ("mcd", {}, False),
         ("a2r_p", {}, True),
+        ("mcd_p", {}, True),
         ("slm_fp_logistic", {}, True),
         ("slm_fp_logistic", {"plaus_criterion": "ranking", "unit": "word", "word_score": "sum"}, True),
     ],

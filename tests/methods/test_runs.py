@@ -45,6 +45,8 @@ METHODS: dict[str, list[str]] = {
     "a2r": ["--method.name=a2r"],
     "a2r_p": ["--method.name=a2r", "--method.plaus_weight=0.5", "--model.extractor=shared"],
     "l2e": ["--method.name=l2e"],
+    "mcd": [f"--config={RECIPES / 'methods' / 'mcd.yaml'}"],
+    "mcd_p": ["--method.name=mcd", "--method.plaus_weight=0.5", "--model.extractor=shared", "--method.estimator=aimle"],
 }
 
 
@@ -70,7 +72,7 @@ def test_a_method_on_toy(name: str, tmp_path: Path) -> None:
     systems = check_run(run, TOY, 9)
     staged = name.startswith(("fresh", "l2e"))
     assert (run / "stages").exists() == staged
-    by_construction = name.startswith(("fresh", "a2r"))
+    by_construction = name.startswith(("fresh", "a2r", "mcd"))
     assert ("select_then_predict" in systems) == by_construction
     if by_construction:
         metrics = {metric["name"]: metric["value"] for metric in systems["select_then_predict"]["metrics"]}

@@ -50,6 +50,9 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
          "gap_criterion": "jensen_shannon_reversed"},
     ),
     "a2r_p": ("a2r", "dual", {"plaus_weight": 0.5}),
+    "mcd": ("mcd", "dual", {"fraction": 0.3}),
+    "mcd_shared": ("mcd", "shared", {"unit": "word"}),
+    "mcd_p": ("mcd", "dual", {"plaus_weight": 0.5, "estimator": "aimle", "noise": 0.0, "samples": 1}),
     "l2e": ("l2e", "dual", {}),
     "l2e_class": ("l2e", "dual", {"score": "class", "attribution": "input_x_grad"}),
 }  # fmt: skip
