@@ -274,6 +274,43 @@ def test_mcd_trains_predictor_and_extractor_by_losses_of_their_own(case: str) ->
             assert any(name.startswith("backbone") for name in reached) == by_predictor
 
 
+def test_rtp_is_three_answers_and_the_form_of_the_mask() -> None:
+    method, batch = method_of("rtp"), data().collate(np.arange(6))
+    terms = method(batch, counts_of(batch), 0)
+    expected = dict.fromkeys(terms, 0.0)
+    with torch.no_grad():
+        full, scores = method.model.full(batch)
+        for row, label in enumerate(batch.labels_I.tolist()):
+            inside = batch.selectable_BL[row].nonzero().flatten().tolist()  # one run of tokens
+            mask = [1 / (1 + math.exp(-scores[row, t].item())) for t in inside]
+            keep, remove = torch.ones(2, batch.words_BL.shape[1])
+            keep[inside], remove[inside] = torch.tensor(mask), 1 - torch.tensor(mask)
+            alone = batch.rows.take(torch.tensor([row]))
+            kept, left = (
+                method.model.perturbed(replace(alone, gates_BL=gates[None])).log_softmax(1)[0].tolist()
+                for gates in (keep, remove)
+            )
+            expected["task"] -= full[row].log_softmax(0)[label].item() / 6
+            expected["keep"] -= kept[label] / 6
+            expected["remove"] += sum(math.log(1 / 3) - value for value in left) / 3 / 6
+            expected["size"] += abs(sum(mask) / len(mask) - 0.25) / 6  # the run's f*
+            changes = [abs(a - b) for a, b in pairwise(mask)]
+            expected["coherence"] += sum(changes) / max(len(changes), 1) / 6
+    for name in ("task", "keep", "remove", "size", "coherence"):
+        assert terms[name].item() == pytest.approx(expected[name], rel=1e-3, abs=1e-6), name
+        assert terms[name].item() > 1e-3
+
+
+def test_rtp_trains_one_model_by_every_answer() -> None:
+    for term in ("keep", "remove"):
+        method, batch = method_of("rtp"), data().collate(np.arange(6))
+        method(batch, counts_of(batch), 0)[term].backward()
+        for part in ("classifier.weight", "extractor.layers.0.weight", "backbone.embeddings.word_embeddings.weight"):
+            gradient = method.model.get_parameter(part).grad
+            assert gradient is not None, (term, part)
+            assert gradient.abs().max() > 0, (term, part)
+
+
 def test_l2e_distils_the_classes_of_the_attribution() -> None:
     method, batch = method_of("l2e"), data().collate(np.arange(6))
     method.enter("explainer")

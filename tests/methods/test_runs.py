@@ -45,6 +45,7 @@ METHODS: dict[str, list[str]] = {
     "a2r": ["--method.name=a2r"],
     "a2r_p": ["--method.name=a2r", "--method.plaus_weight=0.5", "--model.extractor=shared"],
     "l2e": ["--method.name=l2e"],
+    "rtp": [f"--config={RECIPES / 'methods' / 'rtp.yaml'}"],
     "mcd": [f"--config={RECIPES / 'methods' / 'mcd.yaml'}"],
     "mcd_p": ["--method.name=mcd", "--method.plaus_weight=0.5", "--model.extractor=shared", "--method.estimator=aimle"],
 }

@@ -53,6 +53,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mcd": ("mcd", "dual", {"fraction": 0.3}),
     "mcd_shared": ("mcd", "shared", {"unit": "word"}),
     "mcd_p": ("mcd", "dual", {"plaus_weight": 0.5, "estimator": "aimle", "noise": 0.0, "samples": 1}),
+    "rtp": ("rtp", "shared", {}),
+    "rtp_p": ("rtp", "shared", {"plaus_weight": 0.5}),
     "l2e": ("l2e", "dual", {}),
     "l2e_class": ("l2e", "dual", {"score": "class", "attribution": "input_x_grad"}),
 }  # fmt: skip
