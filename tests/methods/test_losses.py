@@ -259,18 +259,43 @@ def test_mcd_is_two_task_losses_their_divergence_and_its_jumps() -> None:
         assert terms[name].item() == pytest.approx(value, rel=1e-3, abs=1e-7), name
 
 
-@pytest.mark.parametrize("case", ["mcd", "mcd_shared"])
-def test_mcd_trains_predictor_and_extractor_by_losses_of_their_own(case: str) -> None:
+def test_n2r_compares_the_lengths_of_what_is_classified() -> None:
+    method, batch = method_of("n2r"), data().collate(np.arange(6))
+    terms = method(batch, counts_of(batch), 0)
+    model, ce, norm = method.model, 0.0, 0.0
+    with torch.no_grad():
+        scores = model.scores(batch)
+        kept = top_k_masks(scores, batch.selectable_BL, [0.3])[0]
+        for row, label in enumerate(batch.labels_I.tolist()):
+            seen = batch.rows.visible_BL[row]
+            ids = batch.rows.input_ids_BL[row][seen][None]
+            left = (kept[row] | ~batch.selectable_BL[row])[seen][None]
+            whole, part = (
+                model.backbone(input_ids=ids, attention_mask=mask.long()).pooler_output[0]
+                for mask in (torch.ones_like(left), left)
+            )
+            ce -= model.classifier(part).log_softmax(0)[label].item() / 6
+            norm += (1 - part.norm() / whole.norm()).item() / 6
+    assert terms["select"].item() == pytest.approx(ce, rel=1e-4)
+    assert terms["keep"].item() == pytest.approx(ce, rel=1e-4)
+    assert terms["norm"].item() == pytest.approx(norm, rel=1e-3)
+    assert abs(norm) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("case", "own"), [("mcd", ["dependence"]), ("mcd_shared", ["dependence"]), ("n2r", ["select", "norm"])]
+)
+def test_predictor_and_extractor_have_losses_of_their_own(case: str, own: list[str]) -> None:
     """The rationale is a constant to the predictor, and the predictor one to what the extractor minimizes."""
-    head = "extractor.head.layers" if case == "mcd" else "extractor.layers"
-    for term in ("task", "keep", "dependence", "coherence"):
+    head = "extractor.head.layers" if method_of(case).model.config.extractor == "dual" else "extractor.layers"
+    for term in ("task", "keep", "coherence", *own):
         method, batch = method_of(case), data().collate(np.arange(6))
         method(batch, counts_of(batch), 0)[term].backward()
         reached = {name for name, p in method.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
         by_predictor = term in ("task", "keep")
         assert any(name.startswith("classifier") for name in reached) == by_predictor
         assert any(name.startswith(head) for name in reached) != by_predictor
-        if case == "mcd":
+        if not case.endswith("shared"):
             assert any(name.startswith("backbone") for name in reached) == by_predictor
 
 

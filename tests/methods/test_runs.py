@@ -46,6 +46,7 @@ METHODS: dict[str, list[str]] = {
     "a2r_p": ["--method.name=a2r", "--method.plaus_weight=0.5", "--model.extractor=shared"],
     "l2e": ["--method.name=l2e"],
     "rtp": [f"--config={RECIPES / 'methods' / 'rtp.yaml'}"],
+    "n2r": [f"--config={RECIPES / 'methods' / 'n2r.yaml'}"],
     "mcd": [f"--config={RECIPES / 'methods' / 'mcd.yaml'}"],
     "mcd_p": ["--method.name=mcd", "--method.plaus_weight=0.5", "--model.extractor=shared", "--method.estimator=aimle"],
 }
@@ -73,7 +74,7 @@ def test_a_method_on_toy(name: str, tmp_path: Path) -> None:
     systems = check_run(run, TOY, 9)
     staged = name.startswith(("fresh", "l2e"))
     assert (run / "stages").exists() == staged
-    by_construction = name.startswith(("fresh", "a2r", "mcd"))
+    by_construction = name.startswith(("fresh", "a2r", "mcd", "n2r"))
     assert ("select_then_predict" in systems) == by_construction
     if by_construction:
         metrics = {metric["name"]: metric["value"] for metric in systems["select_then_predict"]["metrics"]}

@@ -53,6 +53,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mcd": ("mcd", "dual", {"fraction": 0.3}),
     "mcd_shared": ("mcd", "shared", {"unit": "word"}),
     "mcd_p": ("mcd", "dual", {"plaus_weight": 0.5, "estimator": "aimle", "noise": 0.0, "samples": 1}),
+    "n2r": ("n2r", "dual", {"fraction": 0.3}),
+    "n2r_p": ("n2r", "shared", {"plaus_weight": 0.5, "unit": "word"}),
     "rtp": ("rtp", "shared", {}),
     "rtp_p": ("rtp", "shared", {"plaus_weight": 0.5}),
     "l2e": ("l2e", "dual", {}),

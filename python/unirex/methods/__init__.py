@@ -15,6 +15,7 @@ from unirex.methods.settings.fresh import FreshFacts
 from unirex.methods.settings.joint import JointFacts
 from unirex.methods.settings.l2e import L2eFacts
 from unirex.methods.settings.mcd import McdFacts
+from unirex.methods.settings.n2r import N2rFacts
 from unirex.methods.settings.rtp import RtpFacts
 from unirex.methods.settings.sgt import SgtFacts
 from unirex.plugins import Registry
@@ -31,6 +32,7 @@ FACTS: dict[str, type[MethodFacts]] = {
     "l2e": L2eFacts,
     "mcd": McdFacts,
     "rtp": RtpFacts,
+    "n2r": N2rFacts,
 }
 """What is known of the methods of this package without torch."""
 

@@ -1,63 +1,27 @@
 """The settings of MCD, which need no torch."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from unirex.methods.settings.contract import BY_ROW, MethodConfig, MethodFacts, PlausCriterion
-from unirex.ranges import Fraction, NotNegative
-from unirex.rationale.settings import Relaxation, unread_settings
+from unirex.methods.settings.contract import MethodFacts
+from unirex.methods.settings.selecting import SelectingConfig
+from unirex.ranges import NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
-class McdConfig(Relaxation, MethodConfig):
-    """Settings of MCD. Tokens outside the rationale are hidden from attention.
+class McdConfig(SelectingConfig):
+    """Settings of MCD.
 
     Attributes:
         name: of the method.
-        fraction: share of the units in the rationale; None = the run's f*, the mean gold share of the training set.
-        keep_weight: weight of the predictor's cross-entropy on the rationale, beside that on the whole input.
         dependence_weight: weight of KL(p(full) || p(rationale)), which trains the extractor alone.
-        coherence_weight: weight of the share of neighbouring tokens of which one is in the rationale.
-        plaus_weight: weight of the plausibility of the scores.
-        plaus_criterion: see `unirex.methods.objectives`.
-        estimator, temperature, noise, samples, imle_step, aimle_target, aimle_rate: how the gradient passes through
-            the selection; see `unirex.rationale.relaxation.Relaxation`. Not `hard`, which passes none.
     """
 
     name: str = "mcd"
-    fraction: Fraction | None = None
-    keep_weight: NotNegative = 1.0
     dependence_weight: NotNegative = 1.0
-    coherence_weight: NotNegative = 0.1
-    plaus_weight: NotNegative = 0.0
-    plaus_criterion: PlausCriterion = "bce"
-    estimator: str = "logistic"
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        super().__post_init__()
-        if self.estimator == "hard":
-            raise ValueError("method.estimator is 'hard', expected another one, which trains the extractor")
-
-    def unread(self, extractor: str | None) -> dict[str, str]:
-        """What the estimator does not read."""
-        settings = sorted(unread_settings(self.estimator))
-        return dict.fromkeys((f"method.{name}" for name in settings), f"method.estimator {self.estimator}")
-
-    @property
-    def forbids_recomputing(self) -> str | None:
-        """Layers computed again in the backward pass, when nothing is frozen anymore, would train the predictor."""
-        return f"method.name {self.name}"
-
-    @property
-    def reads_shift(self) -> bool:
-        """Whether a loss changes when all scores shift."""
-        by_token = self.plaus_weight > 0 and self.plaus_criterion not in BY_ROW
-        return by_token or (self.unit == "word" and self.word_score == "sum")
 
 
 class McdFacts(MethodFacts):
     """The predictor reads inputs and rationales; the extractor makes its answers to both alike."""
 
-    config_class: ClassVar[type[McdConfig]] = McdConfig
+    config_class = McdConfig
     extractors = ("dual", "shared")
