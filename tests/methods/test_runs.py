@@ -195,6 +195,8 @@ def test_an_extractor_with_another_backbone_and_tokenizer(method: list[str], tmp
             "model.extractor is 'dual', expected support for method fresh",
         ),
         (["--method.name=sgt", "--method.comp_weight=1"], "method.comp_weight is 1.0, expected 0 for sgt"),
+        (["--method.name=mcd", "--train.gradient_checkpointing=true"], "expected false with method.name mcd"),
+        (["--method.name=n2r", "--method.estimator=imle", "--method.temperature=0.5"], "method.temperature is 0.5"),
         (["--method.name=a3r"], "did you mean a2r?"),
         (["--preset=papre"], "did you mean paper?"),
         (["--model.extractor=attribution", "--method.attribution=ig"], "expected grad or input_x_grad"),
