@@ -12,6 +12,7 @@ from test_package import loaded_by
 from unirex import cli
 from unirex.config import environment, inventory, processes
 from unirex.config.recipes import PACKAGED
+from unirex.methods import FACTS
 
 UNIREX = Path(sys.executable).with_name("unirex")
 
@@ -116,7 +117,7 @@ def test_lists_hold_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert len(lines) == 1 + len(list(PACKAGED.rglob("*.yaml")))
     assert all(len(line.split(maxsplit=1)) == 2 for line in lines), "a recipe that says nothing about itself"
     assert inventory.main(["methods"]) == 0
-    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} >= {"joint", "sgt", "fresh", "a2r", "l2e"}
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} >= set(FACTS)
     assert inventory.main(["metrics"]) == 0
     assert "comprehensiveness " in capsys.readouterr().out
 

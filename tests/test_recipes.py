@@ -1,5 +1,6 @@
 """Recipes by name: in the package, in folders of the user's own, and where there is none."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,16 @@ def test_train_reads_recipes_by_name(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (config.data.source, config.method.name, config.model.extractor) == ("toy", "joint", "shared")
     assert (config.train.epochs, config.seed) == (3, 7)
+
+
+def test_refer_is_slm_fp_with_a_gradient_through_half_of_the_tokens() -> None:
+    refer, unirex = (
+        parse(["--config", name], prog="unirex.train", description="").method for name in ("refer", "slm-fp")
+    )
+    before = asdict(unirex)
+    changed = {name: value for name, value in asdict(refer).items() if value != before[name]}
+    weights = dict.fromkeys(("comp_weight", "suff_weight", "plaus_weight"), 1.0)
+    assert changed == {"fractions": (0.5,), "estimator": "aimle", **weights}
 
 
 def test_evaluate_reads_recipes_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,9 @@ def test_parts_inside_a_part_count_as_it_and_the_rest_as_nothing(monkeypatch: py
         ("aa_fp", ["extractor", "perturbed"]),
         ("a2r", ["extractor", "perturbed", "full"]),
         ("fresh", ["extractor", "perturbed"]),
+        ("rtp", ["full", "perturbed"]),
+        ("n2r", ["full", "perturbed", "perturbed"]),
+        ("mcd", ["full", "perturbed", "perturbed"]),
         ("l2e", ["extractor", "extractor"]),
     ],
 )

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -232,6 +233,107 @@ def test_a2r_trains_scores_through_the_soft_predictor_only() -> None:
     method.zero_grad()
     method(batch, counts_of(batch), 0)["soft"].backward()
     assert method.model.extractor.head.layers[0].weight.grad.abs().max() > 0
+
+
+def test_mcd_is_two_task_losses_their_divergence_and_its_jumps() -> None:
+    method, batch = method_of("mcd"), data().collate(np.arange(6))
+    terms = method(batch, counts_of(batch), 0)
+    with torch.no_grad():
+        full, scores = method.model.full(batch)
+        kept = top_k_masks(scores, batch.selectable_BL, [0.3])[0]
+        keep = method.model.perturbed(perturb(batch.rows, batch.selectable_BL & ~kept, "attention", method.fill))
+        p, q = full.softmax(1), keep.softmax(1)
+        jumps = 0.0
+        for row in range(6):
+            marks = kept[row][batch.selectable_BL[row]].tolist()  # one run of tokens
+            changes = [a != b for a, b in pairwise(marks)]
+            jumps += sum(changes) / len(changes) if changes else 0.0
+    assert jumps > 0
+    expected = {
+        "task": task_loss(full, batch.labels_I).mean().item(),
+        "keep": task_loss(keep, batch.labels_I).mean().item(),
+        "dependence": (p * (p / q).log()).sum(1).mean().item(),
+        "coherence": jumps / 6,
+    }
+    for name, value in expected.items():
+        assert terms[name].item() == pytest.approx(value, rel=1e-3, abs=1e-7), name
+
+
+def test_n2r_compares_the_lengths_of_what_is_classified() -> None:
+    method, batch = method_of("n2r"), data().collate(np.arange(6))
+    terms = method(batch, counts_of(batch), 0)
+    model, ce, norm = method.model, 0.0, 0.0
+    with torch.no_grad():
+        scores = model.scores(batch)
+        kept = top_k_masks(scores, batch.selectable_BL, [0.3])[0]
+        for row, label in enumerate(batch.labels_I.tolist()):
+            seen = batch.rows.visible_BL[row]
+            ids = batch.rows.input_ids_BL[row][seen][None]
+            left = (kept[row] | ~batch.selectable_BL[row])[seen][None]
+            whole, part = (
+                model.backbone(input_ids=ids, attention_mask=mask.long()).pooler_output[0]
+                for mask in (torch.ones_like(left), left)
+            )
+            ce -= model.classifier(part).log_softmax(0)[label].item() / 6
+            norm += (1 - part.norm() / whole.norm()).item() / 6
+    assert terms["select"].item() == pytest.approx(ce, rel=1e-4)
+    assert terms["keep"].item() == pytest.approx(ce, rel=1e-4)
+    assert terms["norm"].item() == pytest.approx(norm, rel=1e-3)
+    assert abs(norm) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("case", "own"), [("mcd", ["dependence"]), ("mcd_shared", ["dependence"]), ("n2r", ["select", "norm"])]
+)
+def test_predictor_and_extractor_have_losses_of_their_own(case: str, own: list[str]) -> None:
+    """The rationale is a constant to the predictor, and the predictor one to what the extractor minimizes."""
+    head = "extractor.head.layers" if method_of(case).model.config.extractor == "dual" else "extractor.layers"
+    for term in ("task", "keep", "coherence", *own):
+        method, batch = method_of(case), data().collate(np.arange(6))
+        method(batch, counts_of(batch), 0)[term].backward()
+        reached = {name for name, p in method.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+        by_predictor = term in ("task", "keep")
+        assert any(name.startswith("classifier") for name in reached) == by_predictor
+        assert any(name.startswith(head) for name in reached) != by_predictor
+        if not case.endswith("shared"):
+            assert any(name.startswith("backbone") for name in reached) == by_predictor
+
+
+def test_rtp_is_three_answers_and_the_form_of_the_mask() -> None:
+    method, batch = method_of("rtp"), data().collate(np.arange(6))
+    terms = method(batch, counts_of(batch), 0)
+    expected = dict.fromkeys(terms, 0.0)
+    with torch.no_grad():
+        full, scores = method.model.full(batch)
+        for row, label in enumerate(batch.labels_I.tolist()):
+            inside = batch.selectable_BL[row].nonzero().flatten().tolist()  # one run of tokens
+            mask = [1 / (1 + math.exp(-scores[row, t].item())) for t in inside]
+            keep, remove = torch.ones(2, batch.words_BL.shape[1])
+            keep[inside], remove[inside] = torch.tensor(mask), 1 - torch.tensor(mask)
+            alone = batch.rows.take(torch.tensor([row]))
+            kept, left = (
+                method.model.perturbed(replace(alone, gates_BL=gates[None])).log_softmax(1)[0].tolist()
+                for gates in (keep, remove)
+            )
+            expected["task"] -= full[row].log_softmax(0)[label].item() / 6
+            expected["keep"] -= kept[label] / 6
+            expected["remove"] += sum(math.log(1 / 3) - value for value in left) / 3 / 6
+            expected["size"] += abs(sum(mask) / len(mask) - 0.25) / 6  # the run's f*
+            changes = [abs(a - b) for a, b in pairwise(mask)]
+            expected["coherence"] += sum(changes) / max(len(changes), 1) / 6
+    for name in ("task", "keep", "remove", "size", "coherence"):
+        assert terms[name].item() == pytest.approx(expected[name], rel=1e-3, abs=1e-6), name
+        assert terms[name].item() > 1e-3
+
+
+def test_rtp_trains_one_model_by_every_answer() -> None:
+    for term in ("keep", "remove"):
+        method, batch = method_of("rtp"), data().collate(np.arange(6))
+        method(batch, counts_of(batch), 0)[term].backward()
+        for part in ("classifier.weight", "extractor.layers.0.weight", "backbone.embeddings.word_embeddings.weight"):
+            gradient = method.model.get_parameter(part).grad
+            assert gradient is not None, (term, part)
+            assert gradient.abs().max() > 0, (term, part)
 
 
 def test_l2e_distils_the_classes_of_the_attribution() -> None:

@@ -38,12 +38,17 @@ METHODS: dict[str, list[str]] = {
     "slm_p": ["--method.comp_weight=0", "--method.suff_weight=0"],
     "slm_fp": [],
     "slm_fp_relaxed": [f"--config={RECIPES / 'methods' / 'slm-fp-relaxed.yaml'}", "--train.best_metric=composite"],
+    "refer": [f"--config={RECIPES / 'methods' / 'refer.yaml'}"],
     "sgt_p": ["--method.name=sgt", "--method.plaus_weight=0.5"],
     "fresh": ["--method.name=fresh", "--method.shape=contiguous"],
     "fresh_p": ["--method.name=fresh", "--method.plaus_weight=0.5"],
     "a2r": ["--method.name=a2r"],
     "a2r_p": ["--method.name=a2r", "--method.plaus_weight=0.5", "--model.extractor=shared"],
     "l2e": ["--method.name=l2e"],
+    "rtp": [f"--config={RECIPES / 'methods' / 'rtp.yaml'}"],
+    "n2r": [f"--config={RECIPES / 'methods' / 'n2r.yaml'}"],
+    "mcd": [f"--config={RECIPES / 'methods' / 'mcd.yaml'}"],
+    "mcd_p": ["--method.name=mcd", "--method.plaus_weight=0.5", "--model.extractor=shared", "--method.estimator=aimle"],
 }
 
 
@@ -69,7 +74,7 @@ def test_a_method_on_toy(name: str, tmp_path: Path) -> None:
     systems = check_run(run, TOY, 9)
     staged = name.startswith(("fresh", "l2e"))
     assert (run / "stages").exists() == staged
-    by_construction = name.startswith(("fresh", "a2r"))
+    by_construction = name.startswith(("fresh", "a2r", "mcd", "n2r"))
     assert ("select_then_predict" in systems) == by_construction
     if by_construction:
         metrics = {metric["name"]: metric["value"] for metric in systems["select_then_predict"]["metrics"]}
@@ -190,6 +195,8 @@ def test_an_extractor_with_another_backbone_and_tokenizer(method: list[str], tmp
             "model.extractor is 'dual', expected support for method fresh",
         ),
         (["--method.name=sgt", "--method.comp_weight=1"], "method.comp_weight is 1.0, expected 0 for sgt"),
+        (["--method.name=mcd", "--train.gradient_checkpointing=true"], "expected false with method.name mcd"),
+        (["--method.name=n2r", "--method.estimator=imle", "--method.temperature=0.5"], "method.temperature is 0.5"),
         (["--method.name=a3r"], "did you mean a2r?"),
         (["--preset=papre"], "did you mean paper?"),
         (["--model.extractor=attribution", "--method.attribution=ig"], "expected grad or input_x_grad"),

@@ -50,6 +50,13 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
          "gap_criterion": "jensen_shannon_reversed"},
     ),
     "a2r_p": ("a2r", "dual", {"plaus_weight": 0.5}),
+    "mcd": ("mcd", "dual", {"fraction": 0.3}),
+    "mcd_shared": ("mcd", "shared", {"unit": "word"}),
+    "mcd_p": ("mcd", "dual", {"plaus_weight": 0.5, "estimator": "aimle", "noise": 0.0, "samples": 1}),
+    "n2r": ("n2r", "dual", {"fraction": 0.3}),
+    "n2r_p": ("n2r", "shared", {"plaus_weight": 0.5, "unit": "word"}),
+    "rtp": ("rtp", "shared", {}),
+    "rtp_p": ("rtp", "shared", {"plaus_weight": 0.5}),
     "l2e": ("l2e", "dual", {}),
     "l2e_class": ("l2e", "dual", {"score": "class", "attribution": "input_x_grad"}),
 }  # fmt: skip

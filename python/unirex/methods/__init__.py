@@ -14,6 +14,9 @@ from unirex.methods.settings.contract import MethodFacts
 from unirex.methods.settings.fresh import FreshFacts
 from unirex.methods.settings.joint import JointFacts
 from unirex.methods.settings.l2e import L2eFacts
+from unirex.methods.settings.mcd import McdFacts
+from unirex.methods.settings.n2r import N2rFacts
+from unirex.methods.settings.rtp import RtpFacts
 from unirex.methods.settings.sgt import SgtFacts
 from unirex.plugins import Registry
 from unirex.text import NOW
@@ -27,6 +30,9 @@ FACTS: dict[str, type[MethodFacts]] = {
     "fresh": FreshFacts,
     "a2r": A2rFacts,
     "l2e": L2eFacts,
+    "mcd": McdFacts,
+    "rtp": RtpFacts,
+    "n2r": N2rFacts,
 }
 """What is known of the methods of this package without torch."""
 

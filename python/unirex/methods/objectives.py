@@ -154,6 +154,20 @@ def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
+def unevenness(values_BL: Tensor, selectable_BL: Tensor) -> Tensor:
+    """Mean of |v_t - v_t+1| over neighbouring selectable tokens, float [B]; 0 in a row without any.
+
+    Of marks it is the share of neighbours of which one is marked, in [0, 1]; lower = longer runs. Source: the
+    coherence of rationales (Lei et al. 2016).
+
+    >>> unevenness(torch.tensor([[1.0, 1.0, 0.0, 0.0, 1.0]]), torch.tensor([[True, True, True, True, False]])).item()
+    0.3333333432674408
+    """
+    both_BL = selectable_BL[:, :-1] & selectable_BL[:, 1:]
+    change_BL = (values_BL[:, 1:] - values_BL[:, :-1]).abs()
+    return torch.where(both_BL, change_BL, 0.0).sum(1) / both_BL.sum(1).clamp(min=1)
+
+
 def plausibility_loss(
     scores_BL: Tensor,
     gold_BL: Tensor,
