@@ -26,7 +26,7 @@ def write(folder: Path, **changes: Any) -> Path:
         "data": {"toy": {"set": small}},
         "methods": {name: name for name in ("aa-ig", "slm-fp", "check")},
         "grid": {
-            "models": ["check", "slm-fp"],
+            "models": ["check", "slm-fp", "aa-ig"],
             "scores": ["slm-fp", "aa-ig"],
             "set": {"eval.references": ["random"], **NAOPC},
         },
@@ -69,9 +69,10 @@ def test_each_model_is_judged_once_by_all_scores(
     assert "then grid: to be judged" in out
 
     assert suite.main([str(path)]) == 0
-    assert started == ["train slm-fp", "train aa-ig", "train check", "evaluate slm-fp", "evaluate check"]
+    assert started[:3] == ["train aa-ig", "train slm-fp", "train check"]
+    assert started[3:] == ["evaluate aa-ig", "evaluate slm-fp", "evaluate check"]
     entries = {(e.data, e.method): e for e in Ledger(path=tmp_path / "cells.jsonl").entries()}
-    assert list(entries) == [(f"toy on {m}", s) for m in ("slm-fp", "check") for s in ("slm-fp", "aa-ig")]
+    assert list(entries) == [(f"toy on {m}", s) for m in ("aa-ig", "slm-fp", "check") for s in ("slm-fp", "aa-ig")]
     for model in ("slm-fp", "check"):
         for scores in ("slm-fp", "aa-ig")[model == "slm-fp" :]:
             run = tmp_path / "runs" / "runs" / "toy"
@@ -86,12 +87,20 @@ def test_each_model_is_judged_once_by_all_scores(
                 assert cell[name][0] == pytest.approx(value[name], rel=1e-6)
             assert cell["naopc_sufficiency"][1] >= 7
     assert list(entries["toy on check", "slm-fp"].references) == ["random"]
+    assert all(entry.cost["judge_seconds"] > 0 for entry in entries.values())
     table = (tmp_path / "runs" / "table.md").read_text()
-    assert table.startswith("4 of 4 runs done")
-    assert "| scores of | on check | on slm-fp |" in table
+    assert table.startswith("6 of 6 cells done")
+    assert "| scores of | on check | on slm-fp | on aa-ig |" in table
     assert "| random (control) |" in table
     assert "**toy on check: slm-fp minus the method of the row**" in table
     assert "NAOPC suff ↓" in table
+    block = table[table.index("**toy, each on its own model: slm-fp minus") :].split("\n")
+    cells = {head.strip(): cell.strip() for head, cell in zip(block[2].split("|"), block[4].split("|"), strict=True)}
+    own = [entries[f"toy on {m}", m].metrics for m in ("slm-fp", "aa-ig")]
+    assert cells["method"] == "aa-ig"
+    for head, names in (("AUPRC ↑", ["auprc"]), ("CSD ↑", ["comprehensiveness", "sufficiency"])):
+        values = [one[names[0]][0] - sum(one[name][0] for name in names[1:]) for one in own]
+        assert float(cells[head].split()[0]) == pytest.approx(values[0] - values[1], abs=6e-4)
 
     started.clear()
     assert suite.main([str(path)]) == 0
@@ -100,12 +109,12 @@ def test_each_model_is_judged_once_by_all_scores(
     (tmp_path / "cells.jsonl").write_text("\n".join(kept) + "\n")
     (tmp_path / "runs" / "table.md").unlink()
     assert suite.main([str(path), "--table-only"]) == 0
-    assert (tmp_path / "runs" / "table.md").read_text().startswith("2 of 4 runs done")
+    assert (tmp_path / "runs" / "table.md").read_text().startswith("2 of 6 cells done")
     assert suite.main([str(path), "--set", "eval.naopc_rows=3"]) == 2  # the runs' own, which they were not made with
     assert started == []
     assert suite.main([str(path)]) == 0
     assert started == []  # the judgment was there, and its entry is added again
-    assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 4
+    assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 6
 
     narrow = write(tmp_path, grid={"models": ["check"], "scores": ["aa-ig"], "set": {"eval.fractions": [0.5]}})
     assert suite.main([str(narrow)]) == 0

@@ -89,7 +89,7 @@ def test_a_part_counts_once_it_is_whole_and_made_alike(
     for more, found in [
         (["--eval.seed=1"], "eval.seed 0, expected 1"),
         (["--data.toy.n_test=16"], "data.rows '"),
-        ([f"--scores={whole / 'predictions.parquet'}"], "scores None, expected '"),
+        ([f"--scores={whole / 'predictions.parquet'}"], "scores.file None, expected '"),
         ([f"--checks={{other: {model}}}"], "checks.other None, expected '"),
     ]:
         assert judge(model, out, "2/2", *more) == 2

@@ -1,13 +1,16 @@
 """The committed results: every entry of a ledger belongs to its suite, has a cost, and the page shows the ledger."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from unirex import suite
 from unirex.metrics import Resampling, row_values
+from unirex.suites.grid import cross
 from unirex.suites.ledger import Entry, Ledger, newest
-from unirex.suites.plan import completed_digest, make_plan
+from unirex.suites.plan import Planned, completed_digest, make_plan
 from unirex.suites.recipe import Suite, read_suite
 
 ROOT = Path(__file__).parents[1]
@@ -33,8 +36,10 @@ def test_every_entry_that_counts_is_a_run_of_the_suite(made: Suite, monkeypatch:
     if made.chosen is not None and not made.chosen.exists():
         assert not found, f"runs of {made.path} came before their choice, {made.chosen}"
         return
-    plan = make_plan(made, [], sorted({data.partition("@")[0] for data, _, _ in found}))
-    wanted = {(judged.label, run.method, run.seed): judged.digest for run in plan for judged in run.judged}
+    plan: Sequence[Planned] = make_plan(made, [], sorted({re.split("@| on ", data)[0] for data, _, _ in found}))
+    if made.grid is not None:
+        plan = cross(made, plan)
+    wanted = {(judged.label, judged.method, run.seed): judged.digest for run in plan for judged in run.judged}
     for key, entry in found.items():
         assert key in wanted, f"{key} is not in {made.path}"
         assert wanted[key] in (entry.digest, completed_digest(entry.config)), f"{key} is of other settings"
@@ -43,8 +48,11 @@ def test_every_entry_that_counts_is_a_run_of_the_suite(made: Suite, monkeypatch:
 @pytest.mark.parametrize("made", SUITES, ids=lambda made: made.path.stem)
 def test_every_entry_has_its_cost_and_the_rows_of_its_metrics(made: Suite) -> None:
     for entry in entries(made):
-        assert entry.cost["columns"]["explain_seconds"] > 0, entry.name
-        assert " to " in entry.data or entry.cost["train_seconds"] > 0, entry.name
+        if made.grid is not None:
+            assert entry.cost["judge_seconds"] > 0, entry.name
+        else:
+            assert entry.cost["columns"]["explain_seconds"] > 0, entry.name
+            assert " to " in entry.data or entry.cost["train_seconds"] > 0, entry.name
         assert "/" not in str(entry.config["data"]["path"] or "").removeprefix("$UNIREX_DATA/"), entry.name
         assert made.ledger is not None
         rows = row_values.read(str(Ledger(path=made.ledger).rows(entry)))

@@ -8,6 +8,7 @@ if __name__ == "__main__":  # Ctrl-C during the imports below is quiet in the co
 
 import re
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -194,10 +195,14 @@ def run(request: Request) -> None:
     )
 
     def judged(judging: Judging) -> "Judged":
-        clock = Clock()
+        clock, started = Clock(), time.perf_counter()
         data = replace(saved.tools, cache=cache_folder(request.data.cache)).encode(examples, labels)
         method = saved.method.to(accelerator.device)
-        return judge(accelerator, method, data, judging, title=request.eval.split, clock=clock), clock
+        tables = judge(accelerator, method, data, judging, title=request.eval.split, clock=clock)
+        if request.scores:  # what the model's own would have cost is not asked
+            clock = Clock()
+        clock.judging = time.perf_counter() - started
+        return tables, clock
 
     folder, shard = RunFolder(Path(request.output)), request.shard
     if shard is None:
@@ -212,8 +217,7 @@ def run(request: Request) -> None:
     if accelerator.is_main_process:
         folder.metrics.unlink(missing_ok=True)  # until those of the new rows are there
         path = write_all(tables, folder)[0]
-        if not request.scores:
-            write_cost(folder.cost, clock)
+        write_cost(folder.cost, clock)
         report, split = print_tables(tables, folder)[0], request.eval.split
         of_data = data_warnings({split: examples}, labels)
         write_warnings(folder, tell([*of_data, *result_warnings(tables[judging.sources[0]], report)], split))

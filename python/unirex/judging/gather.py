@@ -148,9 +148,14 @@ def write_all(tables: dict[str, pa.Table], run: RunFolder) -> list[Path]:
 
 
 def write_cost(path: Path, clock: Clock) -> None:
-    """Writes what explaining cost, by the names that the log of a training run has for it."""
+    """Writes what judging and explaining cost, by the names that the log of a training run has for it."""
+    cost = {
+        "explain_seconds": clock.seconds,
+        "explain_instances": clock.instances,
+        "judge_seconds": clock.judging,
+    }
     with atomic_write(path, "w") as file:
-        json.dump({"explain_seconds": clock.seconds, "explain_instances": clock.instances}, file)
+        json.dump(cost, file)
 
 
 def print_tables(tables: dict[str, pa.Table], run: RunFolder) -> list[Report]:

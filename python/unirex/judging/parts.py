@@ -80,6 +80,7 @@ class Parts:
         clock = Clock(
             seconds=sum(cost["explain_seconds"] for cost in costs),
             instances=sum(cost["explain_instances"] for cost in costs),
+            judging=sum(cost.get("judge_seconds", 0.0) for cost in costs),
         )
         return {source: table.drop_columns([PLACE]) for source, table in tables.items()}, clock
 

@@ -88,15 +88,17 @@ def sources(method: Explainable, config: EvalConfig) -> tuple[str, ...]:
 
 @dataclass(kw_only=True)
 class Clock:
-    """What explaining costs one process: seconds of the method's logits and scores, perturbation left out.
+    """What judging costs one process, and explaining apart: the method's logits and scores, perturbation left out.
 
     Attributes:
-        seconds: so far.
+        seconds: of explaining, so far.
         instances: explained in them.
+        judging: seconds of it all.
     """
 
     seconds: float = 0.0
     instances: int = 0
+    judging: float = 0.0
 
     @contextmanager
     def measure(self, instances: int, device: torch.device) -> Iterator[None]:

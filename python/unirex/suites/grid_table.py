@@ -33,7 +33,8 @@ def on(label: str, model: str) -> str:
 def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
     """The grid of each data set as tables, one for each metric, and the paired differences on each model."""
     assert suite.grid is not None
-    blocks = []
+    blocks: list[str] = []
+    own: dict[tuple[str, str, int], Entry] = {}
     for label in (suite.label(data, point) for point in suite.points for data in suite.data):
         cells = _cells(suite, label, entries)
         for metric, title in _SHOWN.items():
@@ -45,7 +46,12 @@ def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
                 ]
                 table = markdown_table(["scores of", *(f"on {model}" for model in suite.grid.models)], rows)
                 blocks.append(f"**{label}: {title}**\n\n{table}")
-    return "\n\n".join([*blocks, _NOTE, *differences(suite, ledger, entries)]) if blocks else ""
+        own |= {
+            (f"{label}, each on its own model", method, seed): entry
+            for (data, method, seed), entry in entries.items()
+            if data == on(label, method)
+        }
+    return "\n\n".join([*blocks, _NOTE, *differences(suite, ledger, {**own, **entries})]) if blocks else ""
 
 
 def _cells(suite: Suite, label: str, entries: Entries) -> dict[tuple[str, str], Mapping[str, Sequence[Any]]]:

@@ -42,7 +42,10 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
     }
 
     if suite.grid is not None:
-        blocks = [f"{_progress(wanted, entries)}; {NOTHING} = not judged.", grid_markdown(suite, ledger, entries)]
+        blocks = [
+            f"{_progress(wanted, entries, 'cells')}; {NOTHING} = not judged.",
+            grid_markdown(suite, ledger, entries),
+        ]
         paths = _write(suite, "\n\n".join(filter(None, blocks)))
         return _close(suite, wanted, entries, paths, page)
 
@@ -97,9 +100,9 @@ def _from_ledger(suite: Suite, ledger: Ledger, entries: Entries) -> Finished:
     return found.ordered()
 
 
-def _progress(wanted: Wanted, entries: Entries) -> str:
+def _progress(wanted: Wanted, entries: Entries, of: str = "runs") -> str:
     keys = [(data, method, seed) for data, ms in wanted.items() for method, seeds in ms.items() for seed in seeds]
-    return f"{sum(key in entries for key in keys)} of {len(keys)} runs done"
+    return f"{sum(key in entries for key in keys)} of {len(keys)} {of} done"
 
 
 def _to_markdown(wanted: Wanted, entries: Entries, table: GainTable | None, columns: Columns) -> str:
