@@ -78,7 +78,7 @@ impl OrderSearch {
 
     /// Goes on with the values of the sets that `wanted` gave, in their order.
     pub fn tell(&mut self, values: &[f64]) -> Result<()> {
-        let offsets = self.asked.take().unwrap_or_else(|| vec![0; self.rows.len() + 1]);
+        let offsets = self.asked.clone().unwrap_or_else(|| vec![0; self.rows.len() + 1]);
         let values = Ragged::new("values", values, &offsets)?;
         for number in 0..self.rows.len() {
             if let Some(index) = values.row(number).iter().position(|value| !value.is_finite()) {
@@ -89,6 +89,7 @@ impl OrderSearch {
         for (number, row) in self.rows.iter_mut().enumerate() {
             row.step(values.row(number));
         }
+        self.asked = None;
         Ok(())
     }
 
@@ -253,6 +254,11 @@ mod tests {
             "row 1: values[1] is NaN, expected a finite number"
         );
         assert!(search.tell(&[0.5]).unwrap_err().to_string().contains("values"));
+        assert!(search.tell(&[0.5, f64::NAN]).is_err());
+        assert!(search.tell(&[]).is_err());
+        search.tell(&[0.5, 0.25]).unwrap(); // those that were asked for are still wanted
+        search.tell(&[]).unwrap();
+        assert!(search.tell(&[0.5]).is_err());
         assert!(search.bounds().0[1].is_nan());
     }
 }

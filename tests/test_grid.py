@@ -110,11 +110,23 @@ def test_each_model_is_judged_once_by_all_scores(
     (tmp_path / "runs" / "table.md").unlink()
     assert suite.main([str(path), "--table-only"]) == 0
     assert (tmp_path / "runs" / "table.md").read_text().startswith("2 of 6 cells done")
-    assert suite.main([str(path), "--set", "eval.naopc_rows=3"]) == 2  # the runs' own, which they were not made with
-    assert started == []
     assert suite.main([str(path)]) == 0
     assert started == []  # the judgment was there, and its entry is added again
     assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 6
+
+    scores = tmp_path / "runs" / "runs" / "toy" / "aa-ig" / "0" / "predictions.parquet"
+    scores.touch()  # as if they had been made anew
+    (tmp_path / "cells.jsonl").unlink()
+    assert suite.main([str(path), "--only", "slm-fp"]) == 0
+    assert started == ["evaluate slm-fp"]
+    started.clear()
+    assert suite.main([str(path), "--only", "slm-fp", "--set", "eval.naopc_rows=3"]) == 0
+    assert started == ["evaluate slm-fp"]  # the judgment alone
+    assert len({e.digest for e in Ledger(path=tmp_path / "cells.jsonl").entries()}) == 4
+    assert suite.main([str(path), "--only", "check", "slm"]) == 2
+    assert "--only slm: expected data sets or models of the grid (did you mean slm-fp?)" in capsys.readouterr().err
+    (tmp_path / "cells.jsonl").unlink()
+    started.clear()
 
     narrow = write(tmp_path, grid={"models": ["check"], "scores": ["aa-ig"], "set": {"eval.fractions": [0.5]}})
     assert suite.main([str(narrow)]) == 0
@@ -143,6 +155,28 @@ def test_an_entry_made_before_a_setting_came_is_that_of_its_default(started: lis
             {"grid": {"models": ["check"], "scores": ["aa-ig"], "set": {"train.lr": 1}}},
             "grid.set has 'train.lr', expected settings of eval",
         ),
+        (
+            {"grid": {"models": ["check"], "scores": ["aa-ig"], "set": {"eval.split": "val"}}},
+            "grid.set has 'eval.split', expected settings of eval other than its split",
+        ),
+        (
+            {
+                "methods": {"gold": "aa-ig"},
+                "references": None,
+                "table": {},
+                "grid": {"models": ["gold"], "scores": ["gold"]},
+            },
+            "grid.scores has the name 'gold', expected another one than random",
+        ),
+        (
+            {
+                "methods": {
+                    **dict.fromkeys(("aa-ig", "slm-fp"), "aa-ig"),
+                    "check": {"config": "check", "chosen": "aa-ig"},
+                }
+            },
+            "methods.check.chosen is 'aa-ig', expected none without a file `chosen`",
+        ),
         ({"ledger": None}, "ledger is None, expected one with a grid"),
         ({"transfer": {"far": {}}}, "transfer is {'far': {}}, expected none with a grid"),
     ],
@@ -165,9 +199,9 @@ def test_a_method_takes_what_was_chosen_for_another(tmp_path: Path) -> None:
         make_plan(read_suite(str(bare)), [])
 
 
-@pytest.mark.parametrize("name", ["random", "select_then_predict", "a/b", ".hidden", ""])
+@pytest.mark.parametrize("name", ["random", "extractor", "select_then_predict", "a/b", ".hidden", ""])
 def test_scores_have_names_that_can_be_files(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "s.jsonl").write_text("{}\n")
     scores = json.dumps({name: str(tmp_path / "s.jsonl")})
     assert evaluate.main(["--model=m", f"--scores={scores}"]) == 2
-    assert f"scores has the name {name!r}, expected letters" in capsys.readouterr().err
+    assert f"scores has the name {name!r}, expected" in capsys.readouterr().err

@@ -48,7 +48,7 @@ def test_outcomes_are_those_of_orders_tried_one_by_one(how: Any, choices: bool) 
     answer_I = explanation.logits_IC.argmax(1).numpy()
     config = EvalConfig(naopc_beam=1, naopc_units=9, max_tokens=8)
     orders = Orders(method, batch, answer_I, np.ones(3, dtype=np.bool_), how, config)
-    found = orders.outcomes(explanation.scores_BL, "max")
+    found = orders.outcomes({"own": explanation.scores_BL}, "max")["own"]
     for i, (n, answer) in enumerate(zip([2, 1, 5], answer_I.tolist(), strict=True)):
         row = i * batch.n_choices + (answer if choices else 0)
         scores = [float(explanation.scores_BL[row][batch.words_BL[row] == w].max()) for w in range(n)]
@@ -77,24 +77,44 @@ def test_the_words_of_a_long_text_are_taken_together() -> None:
         return float(np.mean(shown))
 
     every = [mean(order) for order in itertools.permutations(range(3))]
-    found = orders.outcomes(scores_BL, "max")[0]
+    found = orders.outcomes({"own": scores_BL}, "max")["own"][0]
     np.testing.assert_allclose(found, [mean((1, 0, 2)), mean((2, 0, 1)), min(every), max(every)], atol=1e-6)
 
 
 @torch.no_grad()
-def test_an_order_that_the_beam_missed_moves_the_end() -> None:
+def test_orders_that_the_beam_missed_move_the_ends_of_all_sources() -> None:
     method, world = method_of("slm_fp").eval(), data()
     batch = world.collate(np.array([2]))
-    config = EvalConfig(naopc_beam=1, naopc_units=20)
-    wide = EvalConfig(naopc_beam=400, naopc_units=20)
-    asked = np.ones(1, dtype=np.bool_)
-    for answer in range(3):
-        greedy, best = (Orders(method, batch, np.array([answer]), asked, "attention", c) for c in (config, wide))
-        greedy.low_I, greedy.high_I = best.low_I + 0.1, best.low_I + 0.1  # as if it had found nothing better
-        scores_BL = torch.randn(batch.words_BL.shape, generator=torch.Generator().manual_seed(answer))
-        first, last, low, high = greedy.outcomes(scores_BL, "max")[0]
-        assert low == min(first, last, best.low_I[0] + 0.1)
-        assert high == max(first, last, best.low_I[0] + 0.1)
+    orders = Orders(method, batch, np.array([1]), np.ones(1, dtype=np.bool_), "attention", EvalConfig(naopc_beam=1))
+    orders.low_I = orders.high_I = (orders.low_I + orders.high_I) / 2  # as if it had found one order
+    generator = torch.Generator().manual_seed(1)
+    scores = {name: torch.randn(batch.words_BL.shape, generator=generator) for name in "abc"}
+    found = orders.outcomes(scores, "max")
+    judged = np.concatenate([one[0, :2] for one in found.values()])
+    for one in found.values():
+        assert one[0, 2] == min(*judged, orders.low_I[0])
+        assert one[0, 3] == max(*judged, orders.high_I[0])
+    assert len({one[0, 0] for one in found.values()}) == 3
+
+
+@torch.no_grad()
+def test_words_without_a_score_go_last_and_runs_of_words_are_scored_by_the_others() -> None:
+    method, world = method_of("slm_fp").eval(), data()
+    batch = world.collate(np.array([2]))
+    orders = Orders(
+        method, batch, np.array([0]), np.ones(1, dtype=np.bool_), "attention", EvalConfig(naopc_beam=5, naopc_units=4)
+    )
+    assert orders.unit_of_word[0].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
+    scores_W = torch.tensor([9.0, -torch.inf, -torch.inf, 5, 5, 5, *[-torch.inf] * 3, 1, 1])
+    scores_BL = torch.where(batch.words_BL >= 0, scores_W[batch.words_BL.clamp(min=0)], 0.0)
+    wanted = [(0, 1, 3, 2), (2, 3, 1, 0)]
+    groups = ({0, 1, 2}, {3, 4, 5}, {6, 7, 8}, {9, 10})
+    expected = []
+    for order in wanted:
+        shown = [set().union(*(groups[g] for g in order[: k + 1])) for k in range(4)]
+        expected.append(np.mean([probability(method, batch, 0, words, 0, "attention") for words in shown]))
+    found = orders.outcomes({"file": scores_BL}, "max")["file"][0]
+    np.testing.assert_allclose(found[:2], expected, atol=1e-6)
 
 
 def test_a_beam_finds_ends_within_those_of_all_sets() -> None:
@@ -132,8 +152,8 @@ def test_a_file_holds_the_outcomes_and_scores_to_naopc() -> None:
                     expected = ((high - order)[kept] / (high - low)[kept]).mean()
                     assert report[f"{name}{suffix}"].value == pytest.approx(expected, abs=1e-12)
                 assert report[f"naopc_sufficiency{suffix}"].direction == "lower"
-    ends = [np.array(table["orders.attention.self"].to_pylist())[:, 2:] for table in tables.values()]
-    assert (ends[0][:, 0] <= ends[1][:, 1]).all()
+    ends = [np.array(table["orders.delete.check"].to_pylist())[:, 2:] for table in tables.values()]
+    assert (ends[0] == ends[1]).all()
 
 
 def test_without_a_beam_and_between_epochs_there_are_none() -> None:
@@ -157,6 +177,35 @@ def test_a_sample_depends_on_the_seed_and_the_ids_alone() -> None:
     assert known == sampled([str(i) for i in range(6)], 2, 0).tolist()
     report = score(table, resampling=Resampling(replicates=0))
     assert report["naopc_comprehensiveness"].n_undefined >= 4
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_sample_has_the_outcomes_of_the_whole(seed: int) -> None:
+    """Also where the longest text is not asked about, and by batches of which some have nothing to ask."""
+    method = method_of("slm_fp").eval()
+    whole = judge(ACCELERATOR, method, data(), judging(seed=seed), title="test")[OWN]["orders.attention.self"]
+    for more in ({}, {"batch_size": 1}):
+        part = judge(ACCELERATOR, method, data(), judging(naopc_rows=2, seed=seed, **more), title="test")[OWN]
+        found = part["orders.attention.self"].to_pylist()
+        assert sum(one is not None for one in found) == 2
+        for one, other in zip(found, whole.to_pylist(), strict=True):
+            assert one is None or one == pytest.approx(other, abs=1e-6)
+
+
+def test_a_text_without_words_and_an_answer_of_nan_have_no_outcomes() -> None:
+    method, world = method_of("slm_fp").eval(), data()
+    batch = world.collate(np.array([0, 3]))
+    batch = replace(batch, words_BL=torch.where(torch.arange(2)[:, None] == 1, -1, batch.words_BL))
+    asked = np.ones(2, dtype=np.bool_)
+    with torch.no_grad():
+        orders = Orders(method, batch, np.array([0, 0]), asked, "attention", EvalConfig(naopc_beam=2))
+        found = orders.outcomes({"a": torch.zeros(batch.words_BL.shape)}, "max")["a"]
+        assert not np.isnan(found[0]).any()
+        assert np.isnan(found[1]).all()
+        for parameter in method.model.parameters():
+            parameter.fill_(torch.nan)
+        orders = Orders(method, batch, np.array([0, 0]), asked, "attention", EvalConfig(naopc_beam=2))
+        assert np.isnan(orders.outcomes({"a": torch.zeros(batch.words_BL.shape)}, "max")["a"]).all()
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from unirex.config.threads import spin_briefly
 from unirex.data.source import DataConfig, load_split, load_splits
 from unirex.data.splitting import HELD_OUT
 from unirex.disk.made import file_digest, model_digest
-from unirex.disk.run_folder import CONTROLS, RunFolder
-from unirex.judging.settings import EvalConfig
+from unirex.disk.run_folder import RunFolder
+from unirex.judging.settings import EvalConfig, check_source
 from unirex.parsing import one_line
 from unirex.schema import Example
 from unirex.text import say
@@ -145,8 +145,7 @@ def _score_files(given: str | dict[str, str] | None) -> dict[str, str]:
     named = given if isinstance(given, dict) else {} if given is None else {FROM_FILE: given}
     found = {name: expand(file, "scores") for name, file in named.items()}
     for name, file in found.items():
-        if not re.fullmatch(r"[\w+-][\w.+-]*", name) or name in (*CONTROLS, "select_then_predict"):
-            raise ValueError(f"scores has the name {name!r}, expected letters, digits, . _ + - and no control's name")
+        check_source(name, "scores")
         if not Path(file).is_file():
             raise ValueError(f"{file}: no such file")
     return found

@@ -1,6 +1,6 @@
 """What the order of the words is worth among all orders, on one model: the outcomes that NAOPC is computed from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from unirex.judging.settings import EvalConfig
 from unirex.methods.method import Explainable
 from unirex.rationale.perturb import perturb
 from unirex.rationale.selection import pool_words
-from unirex.schema import ORDERS, Perturbation, WordScore
+from unirex.schema import Perturbation, WordScore
 
 EXACT = 9
 """Units up to which all sets are tried: 511 for nine, about as many as a beam of five asks about for eleven."""
@@ -59,30 +59,47 @@ class Orders:
         ]
         unit_IT = np.stack([_of_tokens(*one) for one in zip(self.unit_of_word, words_IT, strict=True)])
         self.unit_BL = torch.from_numpy(unit_IT).view(batch.words_BL.shape).to(batch.words_BL.device)
+        self.broken_I = np.zeros(len(answer_I), dtype=np.bool_)
         self.low_I, self.high_I = self._ends()
 
-    def outcomes(self, scores_BL: Tensor, word_score: WordScore) -> Floats:
-        """The four numbers of `unirex.schema.ORDERS` for scores of tokens, [I, 4]; NaN where nothing is asked or seen.
+    def outcomes(self, scores: Mapping[str, Tensor], word_score: WordScore) -> dict[str, Floats]:
+        """The four numbers of `unirex.schema.ORDERS` for each source's scores of tokens, [I, 4].
 
-        A unit has the mean score of its words; of equal ones the first goes first, and last in the opposite order. The
-        ends are those of the search, or where these orders lie outside (a beam may miss the best), theirs.
+        NaN where nothing is asked or seen, or where the model answers NaN. A unit has the mean score of its words,
+        those without a score left out; of equal ones the first goes first, and last in the opposite order. The ends are
+        those of the search and of all these orders (a beam may miss the best), so that sources share them.
+
+        Args:
+            scores: float [B, L] by source.
+            word_score: score of a word from those of its tokens.
         """
+        found = {source: self._means(scores_BL, word_score) for source, scores_BL in scores.items()}
+        every = np.stack([self.low_I, self.high_I, *(means for pair in found.values() for means in pair)])
+        ends = every.min(0), every.max(0)
+        return {
+            source: np.where(self.broken_I[:, None], np.nan, np.stack([*pair, *ends], axis=1))
+            for source, pair in found.items()
+        }
+
+    def _means(self, scores_BL: Tensor, word_score: WordScore) -> tuple[Floats, Floats]:
+        """The mean probability in the order of the scores and in the opposite one, [I] each; NaN where not asked."""
         n_choices = self.batch.n_choices
         row_I = torch.arange(len(self.answer_I), device=scores_BL.device) * n_choices
         row_I = row_I + (self.answer_I if n_choices > 1 else 0)
-        width = max(1, *(len(unit_W) for unit_W in self.unit_of_word))
-        pooled_IW = pool_words(scores_BL[row_I], self.batch.words_BL[row_I], width, word_score).cpu().numpy()
-        chains = [_chains(pooled_W[: len(u)], u) for pooled_W, u in zip(pooled_IW, self.unit_of_word, strict=True)]
+        words_IL = self.batch.words_BL[row_I]
+        width = max(1, int(self.batch.words_BL.max()) + 1)
+        pooled_IW = pool_words(scores_BL[row_I], words_IL, width, word_score).cpu().numpy()
+        chains = []
+        for pooled_W, words_L, unit_W in zip(pooled_IW, words_IL.cpu().numpy(), self.unit_of_word, strict=True):
+            seen_W = np.isin(np.arange(len(unit_W)), words_L)  # of several choices, the answer's
+            chains.append(_chains(np.where(seen_W, pooled_W[: len(unit_W)], -np.inf), unit_W))
         instance = np.repeat(np.arange(len(chains)), [chain.size for chain in chains])
         values = self._values(np.concatenate([chain.reshape(-1) for chain in chains]), instance)
-        found = np.full((len(chains), len(ORDERS)), np.nan)
-        found[:, 2], found[:, 3] = self.low_I, self.high_I
-        ends = np.cumsum([0, *(chain.size for chain in chains)])
-        for row, (start, end) in enumerate(pairwise(ends)):
+        means = np.full((2, len(chains)), np.nan)
+        for row, (start, end) in enumerate(pairwise(np.cumsum([0, *(chain.size for chain in chains)]))):
             if end > start:
-                first, last = values[start:end].reshape(2, -1).mean(1)
-                found[row] = first, last, min(found[row, 2], first, last), max(found[row, 3], first, last)
-        return found
+                means[:, row] = values[start:end].reshape(2, -1).mean(1)
+        return means[0], means[1]
 
     def _ends(self) -> tuple[Floats, Floats]:
         """The lowest and the highest mean of an order, [I] each."""
@@ -109,7 +126,9 @@ class Orders:
             rows = perturb(self.batch.rows.take(row_P), hidden_PL, self.how, self.method.fill)
             probability_SC = self.method.perturbed(rows, n, self.config.max_tokens).double().softmax(-1)
             values[part] = probability_SC.gather(1, self.answer_I[instance_S][:, None])[:, 0].cpu().numpy()
-        return values
+        # Scoring names an instance whose probabilities are NaN by its id.
+        self.broken_I[instance[np.isnan(values)]] = True
+        return np.nan_to_num(values)
 
 
 def _units(words_T: Sets, most: int) -> Sets:
@@ -132,9 +151,15 @@ def _of_tokens(unit_W: Sets, words_T: Sets) -> Sets:
 
 
 def _chains(scores_W: NDArray[np.float32], unit_W: Sets) -> Sets:
-    """The sets that hide one unit after another: by falling score, and the other way round, [2, n]."""
-    seen_W = unit_W >= 0
-    scores_U = np.bincount(unit_W[seen_W], scores_W[seen_W].astype(np.float64)) / np.bincount(unit_W[seen_W])
+    """The sets that hide one unit after another: by falling score, and the other way round, [2, n].
+
+    >>> _chains(np.array([9.0, -np.inf, 1.0, 1.0], dtype=np.float32), np.array([0, 0, 1, 1])).tolist()
+    [[1, 3], [2, 3]]
+    """
+    n, scored_W = int(unit_W.max(initial=-1)) + 1, (unit_W >= 0) & (scores_W > -np.inf)
+    count_U = np.bincount(unit_W[scored_W], minlength=n)
+    sum_U = np.bincount(unit_W[scored_W], scores_W[scored_W].astype(np.float64), minlength=n)
+    scores_U = np.where(count_U > 0, sum_U / np.maximum(count_U, 1), -np.inf)
     order = np.argsort(-scores_U, kind="stable")
     return np.stack([np.cumsum(1 << order), np.cumsum(1 << order[::-1])]).astype(np.int64)
 

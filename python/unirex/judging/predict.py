@@ -161,12 +161,14 @@ def predict(
             with clock.measure(len(index), batch.labels_I.device):
                 explanation = method.explain(batch)
             orders = {} if asked_N is None else _orders(method, batch, explanation, asked_N[index], judging)
-            for source in judging.sources:
-                scores_BL, scored = _scores(source, explanation, batch, data, judging)
+            scores = {source: _scores(source, explanation, batch, data, judging) for source in judging.sources}
+            # The order of words within a rationale that is given whole says nothing.
+            ordered = {source: one for source, (one, _) in scores.items() if source != BY_CONSTRUCTION}
+            outcomes = {name: one.outcomes(ordered, judging.word_score) for name, one in orders.items()}
+            for source, (scores_BL, scored) in scores.items():
                 answers = _by_construction if source == BY_CONSTRUCTION else _answers
                 probabilities_IC, perturbed = answers(method, batch, explanation, scores_BL, judging)
-                if source != BY_CONSTRUCTION:  # the order of words within a rationale that is given whole says nothing
-                    perturbed |= {name: one.outcomes(scores_BL, judging.word_score) for name, one in orders.items()}
+                perturbed |= {name: made[source] for name, made in outcomes.items() if source in made}
                 rows = _rows(data, batch, probabilities_IC, scores_BL, perturbed, judging)
                 if source in (OWN, BY_CONSTRUCTION):
                     rows = _with_gaps(rows, explanation)

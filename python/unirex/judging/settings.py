@@ -3,8 +3,26 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from unirex.disk.run_folder import CONTROLS
 from unirex.ranges import Count, Fraction, Range, check_ranges
 from unirex.schema import FRACTIONS, Perturbation
+
+RESERVED = (*CONTROLS, "extractor", "select_then_predict")
+"""Score sources that have a meaning of their own."""
+
+
+def check_source(name: str, what: str) -> None:
+    r"""Refuses a name of given scores that is a source of its own or cannot be a file's.
+
+    >>> check_source("slm-fp K=0.5", "scores")
+    >>> check_source("a/b", "scores")
+    Traceback (most recent call last):
+    ValueError: scores has the name 'a/b', expected one without / \ and no dot in front
+    """
+    if name in RESERVED:
+        raise ValueError(f"{what} has the name {name!r}, expected another one than {', '.join(RESERVED)}")
+    if not name.strip() or name.startswith(".") or not name.isprintable() or set(name) & set("/\\"):
+        raise ValueError(f"{what} has the name {name!r}, expected one without / \\ and no dot in front")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,14 @@ the loss of words. A model trained on random masks (recipe `check`) favors no me
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from unirex.config.identity import determining, digest
 from unirex.disk.run_folder import RunFolder
 from unirex.suites.grid_table import on
 from unirex.suites.plan import Judged, Planned, Transfer, as_arguments, parsed
-from unirex.suites.recipe import Suite
+from unirex.suites.recipe import Override, Suite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,18 +54,42 @@ class Crossed(Planned):
         ]
 
 
-def cross(suite: Suite, plan: Sequence[Planned]) -> list[Crossed]:
-    """The models of a suite's grid that are in the plan, each with the runs whose scores are judged on it."""
+class Cell(Transfer):
+    """A model judged by the scores of several runs."""
+
+    def done(self) -> bool:
+        """Whether metrics are there that are younger than the model and the scores."""
+        made = [*map(Path, self.content["scores"].values()), Path(self.content["model"]) / "config.json"]
+        metrics = RunFolder(self.folder).metrics
+        return super().done() and all(
+            file.is_file() and file.stat().st_mtime_ns <= metrics.stat().st_mtime_ns for file in made
+        )
+
+
+def cross(
+    suite: Suite, plan: Sequence[Planned], models: Sequence[str] = (), overrides: Sequence[Override] = ()
+) -> list[Crossed]:
+    """The models of a suite's grid, each with the runs of the plan whose scores are judged on it.
+
+    Args:
+        suite: with a grid.
+        plan: all its runs.
+        models: only these; none = all.
+        overrides: settings that win over those of the grid.
+    """
     assert suite.grid is not None
-    return [_crossed(suite, run, plan) for run in plan if run.method in suite.grid.models]
+    wanted = [run for run in plan if run.method in (models or suite.grid.models)]
+    found = [_crossed(suite, run, plan, overrides) for run in wanted]
+    return [one for one in found if one.scores]
 
 
-def _crossed(suite: Suite, model: Planned, plan: Sequence[Planned]) -> Crossed:
+def _crossed(suite: Suite, model: Planned, plan: Sequence[Planned], overrides: Sequence[Override]) -> Crossed:
     grid = suite.grid
     assert grid is not None
     by_method = {run.method: run for run in plan if (run.label, run.seed) == (model.label, model.seed)}
     scores = tuple(by_method[name] for name in grid.scores if name in by_method)
-    config = parsed(suite, "grid", [*model.arguments, *as_arguments((), grid.settings)])
+    settings = {**grid.settings, **{o.key: o.value for o in overrides if o.holds_for(model.data, model.method)}}
+    config = parsed(suite, "grid", [*model.arguments, *as_arguments((), settings)])
     sections = json.loads(json.dumps({"data": asdict(config.data), "eval": asdict(config.eval)}))
     made = digest([_determining(model.config, run.config, sections["eval"]) for run in scores])
     folder = model.folder / "grid" / made[:12]
@@ -75,7 +100,7 @@ def _crossed(suite: Suite, model: Planned, plan: Sequence[Planned]) -> Crossed:
         **sections,
     }
     own = {entry.name: getattr(model, entry.name) for entry in fields(Planned)}
-    cell = Transfer(name="grid", folder=folder, content=content)
+    cell = Cell(name="grid", folder=folder, content=content)
     return Crossed(**{**own, "transfers": (cell,)}, scores=scores)
 
 

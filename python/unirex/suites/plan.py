@@ -236,7 +236,7 @@ def _chosen(
     missing += [
         f"methods.{method} on {name}"
         for name in found
-        for method in taken.values()
+        for method in dict.fromkeys(taken.values())
         if method not in choice.values[name]
     ]
     if missing:

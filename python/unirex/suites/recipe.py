@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from unirex.config.command_line import expand
 from unirex.config.recipes import PACKAGED, SUITES, find_recipe
 from unirex.disk.untrusted import parse_yaml, read_yaml
+from unirex.judging.settings import check_source
 from unirex.schema import PERTURBATIONS
 from unirex.text import current, suggest
 
@@ -196,6 +197,11 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
             raise ValueError(
                 f"{where}: {key} is {entries.get(key)!r}, expected {'one' if wanted else 'none'} with a grid"
             )
+    for method, part in methods.items():
+        if part.chosen is not None and entries.get("chosen") is None:
+            raise ValueError(
+                f"{where}: methods.{method}.chosen is {part.chosen!r}, expected none without a file `chosen`"
+            )
     for key, name in (("references", references), ("table.against", table.against)):
         if name is not None and name not in methods:
             raise ValueError(f"{where}: {key} is {name!r}, expected a method or null{suggest(str(name), methods)}")
@@ -358,10 +364,12 @@ def _grid(content: Any, methods: Sequence[str], where: str) -> Grid | None:
             if name not in methods:
                 raise ValueError(f"{where}: grid.{key} names {name!r}, expected methods{suggest(str(name), methods)}")
         found[key] = tuple(names)
+    for name in found["scores"]:
+        check_source(name, f"{where}: grid.scores")
     settings = _settings(entries.get("set"), f"{where}: grid.set")
     for key in settings:
-        if not key.startswith("eval."):
-            raise ValueError(f"{where}: grid.set has {key!r}, expected settings of eval")
+        if not key.startswith("eval.") or key == "eval.split":  # the split is that of the scores
+            raise ValueError(f"{where}: grid.set has {key!r}, expected settings of eval other than its split")
     return Grid(**found, settings=settings)
 
 

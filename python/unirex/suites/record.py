@@ -60,7 +60,7 @@ def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
             for report in others
             if (source := str(report["about"].get("scores_from"))) in CONTROLS
         },
-        cost=_cost(judged.folder),
+        cost=_cost(judged.folder, len(run.judged) if "grid" in judged.config else 1),
         trained=run.training,
         commit=_commit(suite.path.parent),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -76,9 +76,14 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, list[Any]]:
     }
 
 
-def _cost(folder: Path) -> dict[str, Any]:
-    """Time, memory and machine from the run's log; `columns` are those of the table."""
+def _cost(folder: Path, entries: int) -> dict[str, Any]:
+    """Time, memory and machine from the run's log; `columns` are those of the table.
+
+    A judgment that makes several entries costs each its share.
+    """
     end = _last_event(folder)
+    if entries > 1:
+        end["judge_seconds"] /= entries
     found = {name: _rounded(end[name]) for name in _KEPT if name in end}
     columns = {name: _rounded(value) for name, value in read_costs(folder).items()}
     if "train_seconds" in end:

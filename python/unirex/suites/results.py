@@ -47,7 +47,7 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
             grid_markdown(suite, ledger, entries),
         ]
         paths = _write(suite, "\n\n".join(filter(None, blocks)))
-        return _close(suite, wanted, entries, paths, page)
+        return _close(suite, _progress(wanted, entries, "cells"), paths, page)
 
     def markdown(table: GainTable | None, columns: Columns) -> str:
         return "\n\n".join([_to_markdown(wanted, entries, table, columns), *differences(suite, ledger, entries)])
@@ -55,7 +55,7 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
     paths = write_table(suite, _from_ledger(suite, ledger, entries), markdown)
     if not paths:
         paths = _write(suite, markdown(None, {}))
-    return _close(suite, wanted, entries, paths, page)
+    return _close(suite, _progress(wanted, entries), paths, page)
 
 
 def _write(suite: Suite, text: str) -> list[Path]:
@@ -66,10 +66,10 @@ def _write(suite: Suite, text: str) -> list[Path]:
     return [path]
 
 
-def _close(suite: Suite, wanted: Wanted, entries: Entries, paths: Sequence[Path], page: Path | None) -> int:
+def _close(suite: Suite, progress: str, paths: Sequence[Path], page: Path | None) -> int:
     if page is not None:
         write_page(page, suite)
-    say(f"{_progress(wanted, entries)}; written: {', '.join(map(str, paths))}")
+    say(f"{progress}; written: {', '.join(map(str, paths))}")
     return 0
 
 

@@ -20,7 +20,7 @@ from unirex.suites.recipe import Override, Suite
 from unirex.suites.record import record
 from unirex.suites.results import write_results
 from unirex.suites.table import COST_NOTE, FILES, write_page, write_table
-from unirex.text import say
+from unirex.text import say, suggest
 
 P = TypeVar("P", bound=Planned)
 
@@ -35,7 +35,7 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
         page: Markdown page that the table is put into.
     """
     if suite.grid is not None:
-        return _run_grid(suite, make_plan(suite, overrides, options.only), options, page)
+        return _run_grid(suite, overrides, options, page)
     plan = share(make_plan(suite, overrides, options.only), options.shard)
     recorded = Recorded(suite=suite, adopts=not options.dry_run)
     if options.dry_run:
@@ -56,9 +56,23 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     return _close(progress.failures, stopped=launcher.stopped)
 
 
-def _run_grid(suite: Suite, plan: Sequence[Planned], options: Any, page: Path | None) -> int:
-    """Trains what open cells of a grid need, then judges each model by all scores at once; returns the exit code."""
-    crossed = share(cross(suite, plan), options.shard)
+def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: Path | None) -> int:
+    """Trains what open cells of a grid need, then judges each model by all scores at once; returns the exit code.
+
+    Settings of `eval` on the command line are those of the judgment, and a method in `--only` is a model.
+    """
+    assert suite.grid is not None
+    of_runs = [one for one in overrides if not one.key.startswith("eval.")]
+    models = [name for name in options.only if name not in suite.data]
+    for name in models:
+        if name not in suite.grid.models:
+            hint = suggest(name, [*suite.data, *suite.grid.models])
+            raise ValueError(f"--only {name}: expected data sets or models of the grid{hint}")
+    plan = make_plan(suite, of_runs, [name for name in options.only if name in suite.data])
+    of_cells = [one for one in overrides if one.key.startswith("eval.")]
+    crossed = share(cross(suite, plan, models, of_cells), options.shard)
+    if not crossed and options.shard is None:
+        raise ValueError(f"{suite.path}: models and scores of the grid have no seed in common, expected one")
     recorded = Recorded(suite=suite, adopts=not options.dry_run)
     cells = [one for one in crossed if not recorded(one)]
     needed = list({name: run for one in cells for name, run in one.needs.items()}.values())
@@ -71,12 +85,21 @@ def _run_grid(suite: Suite, plan: Sequence[Planned], options: Any, page: Path | 
     nothing = Recorded(suite=replace(suite, ledger=None))
     failures: dict[str, str] = {}
     for part, known in ((needed, nothing), (cells, recorded)):
-        ready = [run for run in part if not isinstance(run, Crossed) or all(r.finished() for r in run.needs.values())]
+        ready: list[Planned] = []
+        for run in part:
+            lacks = [name for name, one in run.needs.items() if not one.finished()] if isinstance(run, Crossed) else []
+            if lacks:
+                failures[run.name] = f"not judged without {', '.join(lacks)}"
+            else:
+                ready.append(run)
         progress = _Progress(suite=suite, plan=ready, recorded=known, failures=failures)
         launcher = Launcher(config=_launch(options), report=progress.report, known=known)
         launcher.run_all(ready)
         if launcher.stopped:
             break
+    else:
+        for run in filter(Planned.finished, needed):
+            RunFolder(run.folder).drop_checkpoints()
     write_results(suite, page)
     return _close(failures, stopped=launcher.stopped)
 

@@ -19,6 +19,14 @@ class McdConfig(SelectingConfig):
     name: str = "mcd"
     dependence_weight: NotNegative = 1.0
 
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        super().__post_init__()
+        if self.dependence_weight == 0 and self.plaus_weight == 0:
+            raise ValueError(
+                "method.dependence_weight is 0, expected more, or a method.plaus_weight that trains scores"
+            )
+
 
 class McdFacts(MethodFacts):
     """The predictor reads inputs and rationales; the extractor makes its answers to both alike."""
