@@ -134,6 +134,7 @@ def test_a_stage_leaves_the_other_models_weights_alone(case: str) -> None:
         ("a2r", {"fractions": (0.5, 0.2)}, "method.fractions is (0.5, 0.2), expected ascending values"),
         ("mcd", {"estimator": "hard"}, "method.estimator is 'hard', expected another one"),
         ("n2r", {"select_weight": 0.0, "norm_weight": 0.0}, "expected one of them to train scores"),
+        ("mcd", {"dependence_weight": 0.0}, "expected more, or a method.plaus_weight that trains scores"),
         ("rtp", {"keep_weight": 0.0, "remove_weight": 0.0}, "expected one of them to train the mask"),
         ("l2e", {"task_epochs": 0}, "method.task_epochs is 0"),
         ("joint", {"comp_target": 0.2}, "method.comp_target is 0.2, expected null with comp_criterion margin"),
