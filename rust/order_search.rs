@@ -79,6 +79,15 @@ impl OrderSearch {
     /// Goes on with the values of the sets that `wanted` gave, in their order.
     pub fn tell(&mut self, values: &[f64]) -> Result<()> {
         let offsets = self.asked.clone().unwrap_or_else(|| vec![0; self.rows.len() + 1]);
+        let expected = offsets.last().map_or(0, |&end| end as usize);
+        if values.len() != expected {
+            return Err(Error::LengthMismatch {
+                name: "values",
+                found: values.len(),
+                other: "the sets wanted",
+                expected,
+            });
+        }
         let values = Ragged::new("values", values, &offsets)?;
         for number in 0..self.rows.len() {
             if let Some(index) = values.row(number).iter().position(|value| !value.is_finite()) {
@@ -174,9 +183,9 @@ mod tests {
     }
 
     /// Bounds of rows whose sets have these values, and how many values were asked for.
-    fn search(rows: &[&[f64]], width: usize, exact: usize) -> (Vec<f64>, Vec<f64>, usize) {
+    fn search(rows: &[&[f64]], width: usize, exact: usize) -> Result<(Vec<f64>, Vec<f64>, usize)> {
         let units: Vec<i64> = rows.iter().map(|values| i64::from(values.len().trailing_zeros())).collect();
-        let mut search = OrderSearch::new(&units, width, exact).unwrap();
+        let mut search = OrderSearch::new(&units, width, exact)?;
         let mut asked = 0;
         loop {
             let wanted = search.wanted();
@@ -189,10 +198,14 @@ mod tests {
                 (wanted.offsets[row] as usize..wanted.offsets[row + 1] as usize).map(move |at| (row, at))
             });
             let values: Vec<f64> = places.map(value).collect();
-            search.tell(&values).unwrap();
+            search.tell(&values)?;
         }
         let (low, high) = search.bounds();
-        (low, high, asked)
+        Ok((low, high, asked))
+    }
+
+    fn said<T>(found: Result<T>) -> String {
+        found.err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     proptest! {
@@ -201,7 +214,7 @@ mod tests {
             rows in prop::collection::vec((1_u32..7).prop_flat_map(|n| prop::collection::vec(0.0..1.0, 1 << n)), 1..5)
         ) {
             let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
-            let (low, high, asked) = search(&rows, 1, 6);
+            let (low, high, asked) = search(&rows, 1, 6)?;
             // Each set but the empty one is asked for once.
             prop_assert_eq!(asked, rows.iter().map(|values| values.len() - 1).sum::<usize>());
             for (row, values) in rows.iter().enumerate() {
@@ -216,49 +229,46 @@ mod tests {
             values in prop::collection::vec(0.0..1.0, 1 << 6), width in 1_usize..4
         ) {
             let (lowest, highest) = by_trying(&values, 6);
-            let (low, high, _) = search(&[&values], width, 0);
+            let (low, high, _) = search(&[&values], width, 0)?;
             prop_assert!(low[0] >= lowest - 1e-12 && high[0] <= highest + 1e-12 && low[0] <= high[0] + 1e-12);
             // 20 sets of three units are the most of one size.
-            let (low, high, _) = search(&[&values], 20, 0);
+            let (low, high, _) = search(&[&values], 20, 0)?;
             prop_assert!((low[0] - lowest).abs() < 1e-12 && (high[0] - highest).abs() < 1e-12);
         }
     }
 
     #[test]
-    fn a_beam_of_one_is_greedy() {
+    fn a_beam_of_one_is_greedy() -> Result<()> {
         // Unit 0 looks better first, but unit 1 makes way for the lower end.
         let values = [0.9, 0.5, 0.6, 0.1, 0.8, 0.5, 0.0, 0.1];
-        let (low, _, _) = search(&[&values], 1, 0);
+        let (low, _, _) = search(&[&values], 1, 0)?;
         assert!((low[0] - (0.5 + 0.1 + 0.1) / 3.0).abs() < 1e-12);
-        let (low, _, _) = search(&[&values], 2, 0);
+        let (low, _, _) = search(&[&values], 2, 0)?;
         assert!((low[0] - (0.6 + 0.0 + 0.1) / 3.0).abs() < 1e-12);
+        Ok(())
     }
 
     #[test]
-    fn rows_without_units_have_no_ends_and_one_unit_has_one_order() {
-        let (low, high, asked) = search(&[&[0.3], &[0.3, 0.7]], 5, 8);
+    fn rows_without_units_have_no_ends_and_one_unit_has_one_order() -> Result<()> {
+        let (low, high, asked) = search(&[&[0.3], &[0.3, 0.7]], 5, 8)?;
         assert!(low[0].is_nan() && high[0].is_nan());
         assert!((low[1] - 0.7).abs() < 1e-12 && (high[1] - 0.7).abs() < 1e-12);
         assert_eq!(asked, 1);
+        Ok(())
     }
 
     #[test]
-    fn bad_input_is_named() {
-        let said = |found: Result<OrderSearch>| found.unwrap_err().to_string();
+    fn bad_input_is_named() -> Result<()> {
         assert_eq!(said(OrderSearch::new(&[3, 64], 5, 8)), "row 1: units[0] is 64, expected 0 to 63");
         assert_eq!(said(OrderSearch::new(&[3], 0, 8)), "width is 0, expected at least 1");
-        let mut search = OrderSearch::new(&[0, 2], 5, 8).unwrap();
+        let mut search = OrderSearch::new(&[0, 2], 5, 8)?;
         assert_eq!(search.wanted(), Wanted { sets: vec![1, 2], offsets: vec![0, 0, 2] });
-        assert_eq!(
-            search.clone().tell(&[0.5, f64::NAN]).unwrap_err().to_string(),
-            "row 1: values[1] is NaN, expected a finite number"
-        );
-        assert!(search.tell(&[0.5]).unwrap_err().to_string().contains("values"));
-        assert!(search.tell(&[0.5, f64::NAN]).is_err());
-        assert!(search.tell(&[]).is_err());
-        search.tell(&[0.5, 0.25]).unwrap(); // those that were asked for are still wanted
-        search.tell(&[]).unwrap();
-        assert!(search.tell(&[0.5]).is_err());
+        assert_eq!(said(search.tell(&[0.5, f64::NAN])), "row 1: values[1] is NaN, expected a finite number");
+        assert_eq!(said(search.tell(&[0.5])), "values has length 1, expected 2 (as the sets wanted)");
+        assert_eq!(said(search.tell(&[])), "values has length 0, expected 2 (as the sets wanted)");
+        search.tell(&[0.5, 0.25])?; // those that were asked for are still wanted
+        assert_eq!(said(search.tell(&[0.5])), "values has length 1, expected 0 (as the sets wanted)");
         assert!(search.bounds().0[1].is_nan());
+        Ok(())
     }
 }

@@ -24,7 +24,7 @@ class N2r(N2rFacts, Selecting):
 
     @part("perturbed")
     def judge(self, batch: Batch, counts: Counts, logits_IC: Tensor, rationale: Rows) -> dict[str, Tensor]:
-        """The cross-entropy on the rationale, and 1 - |Enc(rationale)| / |Enc(input)|, of vectors as classified."""
+        """The cross-entropy on the rationale, and 1 - norm of its vector / norm of the input's, as classified."""
         model = self.model
         kept_BD = encode_pooled(model.backbone, rationale, model.pooling)
         with torch.no_grad():

@@ -155,7 +155,7 @@ def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 
 def unevenness(values_BL: Tensor, selectable_BL: Tensor) -> Tensor:
-    """Mean of |v_t - v_t+1| over neighbouring selectable tokens, float [B]; 0 in a row without any.
+    """Mean absolute change between neighbouring selectable tokens, float [B]; 0 in a row without any.
 
     Of marks it is the share of neighbours of which one is marked, in [0, 1]; lower = longer runs. Source: the
     coherence of rationales (Lei et al. 2016).

@@ -15,7 +15,7 @@ class N2rConfig(SelectingConfig):
         name: of the method.
         select_weight: weight of the predictor's cross-entropy on the rationale as a loss of the extractor; 0 leaves it
             to the norm.
-        norm_weight: weight of 1 - |Enc(rationale)| / |Enc(input)|.
+        norm_weight: weight of 1 - norm of Enc(rationale) / norm of Enc(input).
     """
 
     name: str = "n2r"
