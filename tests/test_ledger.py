@@ -18,6 +18,7 @@ from unirex import suite, train
 from unirex.config.identity import determining, digest, training_part
 from unirex.config.run import parse, to_yaml
 from unirex.metrics import Resampling, Run, gain_table, row_values, score
+from unirex.suites import record
 from unirex.suites.launch import Launcher, groups
 from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.plan import completed_digest, make_plan
@@ -70,6 +71,13 @@ def test_a_file_system_without_locks_keeps_a_ledger(tmp_path: Path, monkeypatch:
     ledger = Ledger(path=tmp_path / "s.jsonl")
     assert ledger.add(entry())
     assert len(ledger.entries()) == 1
+
+
+def test_the_cost_of_a_run_stands_before_warnings_about_its_result(tmp_path: Path) -> None:
+    events = [{"event": "step"}, {"event": "end", "train_seconds": 3.0, "judge_seconds": 6.0}, {"event": "warning"}]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    cost = record._cost(tmp_path, 2)
+    assert (cost["train_seconds"], cost["judge_seconds"]) == (3.0, 3.0)
 
 
 def test_a_line_that_is_no_entry_is_refused(tmp_path: Path) -> None:

@@ -92,10 +92,12 @@ def _cost(folder: Path, entries: int) -> dict[str, Any]:
 
 
 def _last_event(folder: Path) -> dict[str, Any]:
+    """What the log says at the end of the run, or the cost of a judgment."""
     for path in (RunFolder(folder).log, RunFolder(folder).cost):
         with suppress(OSError):
-            lines = path.read_text(encoding="utf-8").splitlines()
-            return dict(json.loads(lines[-1]))
+            events = [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+            # Warnings about the result stand behind the end of a run.
+            return next((one for one in reversed(events) if one.get("event") == "end"), events[-1])
     return {}
 
 
