@@ -1,5 +1,6 @@
 """A sweep decides for the suite that follows it: on dev, by the highest CNRG between the ends of all trials."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from unirex import suite
 from unirex.config.identity import digest
 from unirex.metrics import row_values, score
 from unirex.suites.choice import read_choice
+from unirex.suites.launch import _trained
 from unirex.suites.ledger import Entry, Ledger
 from unirex.suites.plan import make_plan
 from unirex.suites.recipe import read_suite
@@ -113,6 +115,35 @@ def test_the_suite_that_follows_takes_what_was_chosen(folder: Path, capsys: pyte
     assert {run.data for run in plan} == {"one"}
     with pytest.raises(ValueError, match="no choice for two"):
         make_plan(following, [], ["one", "two"])
+
+
+def test_the_model_of_the_chosen_trial_is_taken_and_no_other(folder: Path) -> None:
+    whole(folder, "one")
+    choose(folder)
+    following = read_suite(str(folder / "test.yaml"))
+    run = next(run for run in make_plan(following, []) if run.method == "b")
+    rate = read_choice(folder / "chosen.json").values["one"]["b"]
+    trials = following.output.parent / "dev" / "runs"
+    assert run.trial == trials / f"one@lr={rate}" / "b" / "0"
+    assert run.trial in {planned.folder for planned in make_plan(read_suite(str(folder / "dev.yaml")), [])}
+    other = replace(run, trial=folder / "trial")
+    assert not other.trial_is_the_same()
+    (folder / "trial" / "model").mkdir(parents=True)
+    (folder / "trial" / "metrics.json").write_text("{}")
+    (folder / "trial" / "predictions.parquet").write_bytes(b"")
+    stored: dict[str, Any] = {**run.config, "eval": {**run.config["eval"], "split": "val"}}
+    # The trial is older than this setting.
+    stored["method"] = {k: v for k, v in run.config["method"].items() if k != "mask_weight"}
+    for content, same in (
+        (stored, True),
+        ({**stored, "train": {**stored["train"], "lr": 0.5}}, False),
+        ({**stored, "seed": 1}, False),
+        ([], False),
+        ({"method": 3}, False),
+    ):
+        (folder / "trial" / "config.yaml").write_text(yaml.safe_dump(content))
+        assert other.trial_is_the_same() is same, content
+        assert _trained(other, [other]) == ([f"--trained={folder / 'trial'}"] if same else [])
 
 
 def test_what_is_chosen_stays(folder: Path) -> None:

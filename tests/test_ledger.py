@@ -119,6 +119,13 @@ def test_an_entry_from_before_a_setting_came_is_of_its_default() -> None:
     assert completed_digest({**before, "train": {**before["train"], "clip": 3.0}}) != digest(now)
 
 
+def test_a_setting_that_a_preset_has_since_was_off_before() -> None:
+    now, off = (determining(settings(*more)) for more in ([], ["--method.gradient_weight=0"]))
+    before = {**now, "method": {k: v for k, v in now["method"].items() if k != "gradient_weight"}}
+    assert now["method"]["gradient_weight"] > 0
+    assert completed_digest(before) == digest(off) != digest(now)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -130,6 +137,13 @@ def test_an_entry_from_before_a_setting_came_is_of_its_default() -> None:
         # The best epoch is chosen by the scores, or they are trained: they count.
         (["--train.best_metric=composite"], ["--train.best_metric=composite", "--method.attribution=ig"], False),
         (["--train.best_metric=composite"], ["--train.best_metric=composite", "--eval.split=val"], True),
+        # What leads an extractor's scores is not trained.
+        (["--model.extractor=shared"], ["--model.extractor=shared", "--method.gradient_weight=0"], True),
+        (
+            ["--model.extractor=shared", "--train.best_metric=composite"],
+            ["--model.extractor=shared", "--train.best_metric=composite", "--method.gradient_weight=0"],
+            False,
+        ),
         (
             ["--model.extractor=attribution", "--method.attribution=grad"],
             ["--model.extractor=attribution", "--method.attribution=input_x_grad"],

@@ -171,13 +171,14 @@ def test_half_of_each_batch_has_gold_where_little_has() -> None:
 
 class TestDefault:
     def test_is_our_recipe_with_one_fraction_a_step(self) -> None:
-        ours = read("--config=slm-fp-relaxed")
+        ours = read("--config=slm-fp-guided")
         assert read().method == ours.method
         assert (ours.method.estimator, ours.method.fractions_per_step, ours.model.extractor) == (
             "logistic",
             1,
             "shared",
         )
+        assert read("--config=slm-fp-relaxed").method == replace(ours.method, gradient_weight=0.0)
 
     @pytest.mark.parametrize("recipe", ["slm-fp", "slm-p", "dlm-fp", "dlm-p", "aa-ig", "aa-f", "aa-fp"])
     def test_leaves_the_rows_of_the_paper_as_they_are(self, recipe: str) -> None:

@@ -17,7 +17,7 @@ from unirex.encoder.backbone import encode_pooled
 from unirex.extractors.attention import attention_scores, eager
 from unirex.extractors.attribution import attribute, with_logits
 from unirex.extractors.deeplift import ELEMENTWISE, deeplift
-from unirex.extractors.gate_gradients import gate_gradient, integrated_gates
+from unirex.extractors.gate_gradients import gate_gradient, gate_gradients, integrated_gates
 from unirex.extractors.gradients import completeness_gap, draw_shap, gradient_shap, integrated_gradients
 from unirex.extractors.head import ScoreHead
 from unirex.extractors.learned import VectorHead
@@ -281,6 +281,17 @@ def test_the_gradient_by_a_gate_is_that_of_finite_differences() -> None:
                 ends.append(value(replace(of.rows, gates_BL=gates))[row].item())
         assert found[row, token].item() == pytest.approx((ends[0] - ends[1]) / 2e-2, abs=2e-3, rel=2e-2)
     assert (found[~of.selectable_BL] == 0).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_gradient_is_that_of_integrated_gates_with_one_step(family: str) -> None:
+    """Its point is .5 ** 3, where a step of the third root weighs 3 * .5 ** 2."""
+    of = target(family)
+    torch.testing.assert_close(0.75 * gate_gradients(of), integrated_gates(of, 1, "midpoint")[0])
+    for most in (16384, 8):
+        torch.testing.assert_close(gate_gradients(replace(of, max_tokens=most)), gate_gradients(of))
+    bare = gate_gradients(replace(of, selectable_BL=of.rows.visible_BL))  # with no token besides them too
+    assert bare[of.rows.visible_BL].abs().min() > 0
 
 
 @pytest.mark.parametrize("family", FAMILIES)

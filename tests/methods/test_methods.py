@@ -10,12 +10,14 @@ import torch
 
 from reference.method_worlds import CASES, counts_of, data, method_of, stages_of
 from unirex.config.run import TrainConfig
+from unirex.encoder import gates
 from unirex.extractors.attribution import attribute
 from unirex.extractors.head import ScoreHead
 from unirex.extractors.settings import AttributionConfig
 from unirex.judging.predict import EvalConfig, Judging, predict, sources
 from unirex.judging.saved import Attributed
 from unirex.methods import METHODS
+from unirex.methods.joint import Joint, standardised
 from unirex.methods.method import saved_config
 from unirex.modeling import UnirexModel
 from unirex.training.optimizer import adamw
@@ -90,6 +92,40 @@ def test_attributions_asked_of_a_fresh_model_are_those_of_the_model_that_answers
     torch.testing.assert_close(found.scores_BL, expected)
     other = method.support.attributions(batch, found.logits_IC, "input_x_grad", settings, method.fill)[0]
     assert not torch.allclose(found.scores_BL, other)
+
+
+@pytest.mark.parametrize("extractor", ["slm_fp_guided", "dlm_fp_guided"])
+@pytest.mark.parametrize("choices", [False, True], ids=["single", "choices"])
+def test_a_gradient_leads_the_scores_of_an_extractor(extractor: str, choices: bool) -> None:
+    """The definition by hand: each row's two kinds of scores, less their mean, over their deviation."""
+    method, batch = method_of(extractor, choices=choices).eval(), data(choices=choices).collate(np.arange(6))
+    with torch.no_grad():
+        found = method.explain(batch)
+        logits, own = method.model.full(batch)
+    torch.testing.assert_close(found.logits_IC, logits)
+    led, _ = method.model.attributions(batch, logits, "gate_ig", AttributionConfig(ig_steps=1), method.fill)
+    for row, inside in enumerate(batch.selectable_BL.numpy()):
+        scores = [one[row].double().numpy()[inside] for one in (own, led)]
+        first, second = ((one - one.mean()) / (one.std() if len(one) > 1 else 1) for one in scores)
+        np.testing.assert_allclose(found.scores_BL[row].numpy()[inside], first + 0.3 * second, atol=1e-4)
+    assert method.scores_from == "extractor and gradient"
+
+
+def test_equal_scores_lead_nowhere() -> None:
+    scores = torch.tensor([[0.1, 0.1, 0.1, 9.0], [1e-3, 2e-3, 9.0, 9.0], [5.0, 9.0, 9.0, 9.0]])
+    selectable = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0]], dtype=torch.bool)
+    expected = torch.tensor([[0.0, 0.0, 0.0, 0.0], [-1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    torch.testing.assert_close(standardised(scores, selectable), expected)
+    nothing = standardised(scores, torch.zeros_like(selectable))
+    assert (nothing == 0).all()
+
+
+@pytest.mark.parametrize("case", ["slm_fp", "dlm_fp"])
+def test_a_gradient_is_refused_where_attention_cannot_be_gated(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = method_of(case)
+    monkeypatch.setitem(gates._FORBIDDEN, "bert", "as a test wants it")
+    with pytest.raises(ValueError, match=r"attention cannot be gated.*as a test wants it"):
+        Joint(method.model, replace(method.config, gradient_weight=0.5), method.fill)
 
 
 @pytest.mark.parametrize("case", CASES)

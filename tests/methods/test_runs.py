@@ -38,6 +38,7 @@ METHODS: dict[str, list[str]] = {
     "slm_p": ["--method.comp_weight=0", "--method.suff_weight=0"],
     "slm_fp": [],
     "slm_fp_relaxed": [f"--config={RECIPES / 'methods' / 'slm-fp-relaxed.yaml'}", "--train.best_metric=composite"],
+    "slm_fp_guided": [f"--config={RECIPES / 'methods' / 'slm-fp-guided.yaml'}", "--train.best_metric=composite"],
     "refer": [f"--config={RECIPES / 'methods' / 'refer.yaml'}"],
     "sgt_p": ["--method.name=sgt", "--method.plaus_weight=0.5"],
     "fresh": ["--method.name=fresh", "--method.shape=contiguous"],

@@ -33,6 +33,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "dlm_fp_apart": ("joint", "dual", {"estimator": "logistic", "comp_trains": "extractor"}),
     "slm_fp_aimle": ("joint", "shared", {"estimator": "aimle", "noise": 0.0, "samples": 1, "fractions": (0.2, 0.5)}),
     "slm_fp_ranking": ("joint", "shared", {"estimator": "logistic", "plaus_criterion": "ranking"}),
+    "slm_fp_guided": ("joint", "shared", {"gradient_weight": 0.3}),
+    "dlm_fp_guided": ("joint", "dual", {"gradient_weight": 0.3, "unit": "word"}),
     "dlm_p": ("joint", "dual", {"comp_weight": 0.0, "suff_weight": 0.0}),
     "dlm_fp": ("joint", "dual", {}),
     "slm_p": ("joint", "shared", {"comp_weight": 0.0, "suff_weight": 0.0}),

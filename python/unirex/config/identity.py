@@ -55,16 +55,19 @@ def digest(content: Any) -> str:
 def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that the trained model depends on: two runs that agree in them train the same weights, bit by bit.
 
-    If a task metric picks the best epoch, the settings of the evaluation afterwards do not matter, nor does the
-    attribution of a run without an extractor (`model.extractor: none`). If a metric of scores picks it, they do.
+    If a task metric picks the best epoch, the settings of the evaluation afterwards do not matter, nor do those of
+    explaining: the attribution of a run without an extractor (`model.extractor: none`), what a gradient adds to a
+    learned extractor's scores. If a metric of scores picks it, they do.
     """
     part = determining(config)
     evaluation = dict(part.pop("eval"))
     best = str(part["train"]["best_metric"])
     if best not in _TASK_METRICS and not best.startswith(_TASK_FAMILIES):
         return {**part, "eval": {k: v for k, v in evaluation.items() if k not in ("split", "references", "seed")}}
+    explaining = ["gradient_weight"]
     if part["model"]["extractor"] == "none":
-        part["method"] = {k: v for k, v in part["method"].items() if k not in ("attribution", "attribution_settings")}
+        explaining += ["attribution", "attribution_settings"]
+    part["method"] = {k: v for k, v in part["method"].items() if k not in explaining}
     # Rounding depends on which rows pass through the model together, so the batches of the dev split count.
     return {**part, "eval": {name: evaluation[name] for name in ("max_tokens", "batch_size")}}
 

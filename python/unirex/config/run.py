@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from unirex.config.checks import check_best_metric, check_class_weights, refuse_unread
 from unirex.config.command_line import add_config, config_first, current_names, expand
+from unirex.config.identity import filled, renamed
 from unirex.config.own_code import import_own
 from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
@@ -200,7 +201,7 @@ def build_parser(
     method: str, *, prog: str, description: str, preset: str = "default", defaults: Mapping[str, Any] | None = None
 ) -> ArgumentParser:
     """The command line of a run whose method and preset are known; None: the defaults of these two."""
-    below = json.dumps(defaults or preset_defaults(preset, method))
+    below = json.dumps(preset_defaults(preset, method) if defaults is None else defaults)
     kind: Any = find_facts(method).config_class  # mypy takes the hash of a class for that of its instances
     return _parser(kind, preset, below, prog, description)
 
@@ -251,6 +252,23 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
     except ArgumentError as error:
         raise ValueError(one_line(str(error), parser)) from None
     return _from_namespace(parser, namespace)
+
+
+@cache
+def bare(method: str) -> dict[str, Any]:
+    """The settings of a method's run without a preset, as read from YAML."""
+    parser = build_parser(method, prog="", description="", defaults={})
+    return plain(_from_namespace(parser, parser.parse_args([f"--method.name={method}"])))
+
+
+def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's stored configuration with today's names, and the settings that came since.
+
+    These begin with the value that leaves everything as it was, whatever a preset makes of them since.
+    """
+    config = renamed(stored)
+    whole: dict[str, Any] = filled(config, bare(str(config["method"]["name"])))
+    return whole
 
 
 def _from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:

@@ -32,6 +32,25 @@ def gate_gradient(value: Callable[[Rows], Tensor], rows: Rows, selectable_BL: Te
     return gradient_BL * selectable_BL
 
 
+def gate_gradients(target: Target, opening: float = 0.125) -> Tensor:
+    """The gradient of the explained logit by each token's gate, float32 [B, L], where all are equally open.
+
+    One point of `integrated_gates`, by default that of its rule with one step; it needs no token besides the
+    selectable ones.
+    """
+    scores_BL = torch.zeros(target.selectable_BL.shape, device=target.selectable_BL.device)
+    for _, row_P in target.chunks(1):
+        scores_BL[row_P] = _gradient_of_rows(target, row_P, torch.full(row_P.shape, opening, device=scores_BL.device))
+    return scores_BL
+
+
+def _gradient_of_rows(target: Target, row_P: Tensor, opening_P: Tensor) -> Tensor:
+    def explained(rows: Rows) -> Tensor:
+        return target.logit_of_rows(rows, row_P)
+
+    return gate_gradient(explained, target.rows.take(row_P), target.selectable_BL[row_P], opening_P).float()
+
+
 @torch.no_grad()
 def integrated_gates(target: Target, steps: int, rule: Rule) -> tuple[Tensor, Tensor]:
     """The mean gradient by each token's gate on the way from no selectable token in view to all, float32 [B, L].
@@ -54,12 +73,8 @@ def integrated_gates(target: Target, steps: int, rule: Rule) -> tuple[Tensor, Te
     root_S, width_S = (torch.from_numpy(values).float().to(device) for values in quadrature(rule, steps))
     opening_S, weight_S = root_S**3, 3 * root_S**2 * width_S
     for step_P, row_P in target.chunks(steps):
-
-        def explained(rows: Rows, row_P: Tensor = row_P) -> Tensor:
-            return target.logit_of_rows(rows, row_P)
-
-        found_PL = gate_gradient(explained, target.rows.take(row_P), target.selectable_BL[row_P], opening_S[step_P])
-        scores_BL.index_add_(0, row_P, found_PL.float() * weight_S[step_P, None])
+        found_PL = _gradient_of_rows(target, row_P, opening_S[step_P])
+        scores_BL.index_add_(0, row_P, found_PL * weight_S[step_P, None])
     every_B = torch.arange(shape[0], device=device)
     nothing = replace(target.rows, gates_BL=torch.where(target.selectable_BL, _LEAST, 1.0))
     change_B = target.logit_of_rows(target.rows, every_B) - target.logit_of_rows(nothing, every_B)

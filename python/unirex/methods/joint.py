@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens
+from unirex.encoder.gates import take_gates
+from unirex.extractors.gate_gradients import gate_gradients
 from unirex.extractors.settings import IN_TRAINING
 from unirex.methods.method import (
     Counts,
@@ -44,6 +46,20 @@ def frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+def standardised(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
+    """Scores float32 [B, L] with mean 0 and deviation 1 over the selectable tokens of each row; equal ones become 0.
+
+    >>> standardised(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([[True, True, False]]))
+    tensor([[-1.,  1.,  0.]])
+    """
+    kept_BL = scores_BL.double() * selectable_BL  # double: what rounding leaves of equal scores must not be blown up
+    n_B1 = selectable_BL.sum(1, keepdim=True).clamp(min=1)
+    centred_BL = (kept_BL - kept_BL.sum(1, keepdim=True) / n_B1) * selectable_BL
+    deviation_B1 = (centred_BL.square().sum(1, keepdim=True) / n_B1).sqrt()
+    varies_B1 = deviation_B1 > 1e-9 * kept_BL.abs().amax(1, keepdim=True)
+    return torch.where(varies_B1, centred_BL / deviation_B1, 0.0).float()
+
+
 def trains_scores(config: JointConfig) -> bool:
     """Whether a loss differentiates the scores: plausibility does, and faithfulness unless the selection is hard."""
     return config.plaus_weight > 0 or (config.faithful and config.estimator != "hard")
@@ -79,6 +95,8 @@ class Joint(JointFacts, Method):
             )
         if not self.reads_shift:
             model.hold_score_bias()
+        if self._led:
+            take_gates(model.backbone)  # refuses here what it would refuse once there is something to explain
         self.step = AdaptiveStep(config.aimle_target, config.aimle_rate) if config.estimator == "aimle" else None
 
     @property
@@ -231,10 +249,24 @@ class Joint(JointFacts, Method):
         return tuple(c.fractions[i] for i in drawn.tolist())
 
     def explain(self, batch: Batch) -> Explanation:
-        """Logits on the full input and scores: the extractor's, or the gradient's where there is no extractor."""
-        return explained(self.model, batch, self.config, self.fill)
+        """Logits on the full input and scores: the extractor's, the attribution's where there is none, or of both."""
+        c, found = self.config, explained(self.model, batch, self.config, self.fill)
+        if not self._led:
+            return found
+        target = self.model.target(batch, found.logits_IC.argmax(1), c.attribution_settings.max_tokens, self.fill)
+        own_BL, gradient_BL = (
+            standardised(one, batch.selectable_BL) for one in (found.scores_BL, gate_gradients(target))
+        )
+        return Explanation(logits_IC=found.logits_IC, scores_BL=own_BL + c.gradient_weight * gradient_BL)
+
+    @property
+    def _led(self) -> bool:
+        """Whether the gradient leads a learned extractor's scores."""
+        return self.model.config.extractor in ("shared", "dual") and self.config.gradient_weight > 0
 
     @property
     def scores_from(self) -> str:
-        """The extractor, or the attribution where there is none."""
-        return "extractor" if self.model.extractor is not None else self.config.attribution
+        """The extractor, led by a gradient or not, or the attribution where there is none."""
+        if self.model.extractor is None:
+            return self.config.attribution
+        return "extractor and gradient" if self._led else "extractor"

@@ -229,11 +229,11 @@ def groups(plan: Sequence[P]) -> list[tuple[P, ...]]:
 
 
 def _trained(run: Planned, group: Sequence[Planned]) -> list[str]:
-    """The argument that lets a run take the model of a finished run of its group, where there is one."""
+    """The argument that lets a run take the model of a finished run of its group or of its trial, if there is one."""
     for other in group:
         if other is not run and RunFolder(other.folder).model.is_dir() and other.finished():
             return [f"--trained={other.folder}"]
-    return []
+    return [f"--trained={run.trial}"] if run.trial_is_the_same() else []
 
 
 def _prepare(transfer: Transfer) -> None:

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import yaml
 
 from unirex.config.identity import determining, difference, digest, filled, renamed, training_part
-from unirex.config.run import RunConfig, parse, plain
+from unirex.config.run import RunConfig, bare, completed, parse, plain
 from unirex.disk.run_folder import RunFolder
-from unirex.suites.choice import read_choice
-from unirex.suites.recipe import Override, Recipe, Suite
+from unirex.suites.choice import Choice, read_choice
+from unirex.suites.recipe import Override, Recipe, Suite, labelled
 from unirex.text import suggest
 
 State = Literal["done", "resume", "new"]
@@ -81,6 +81,7 @@ class Planned:
         arguments: of `unirex.train`.
         config: the configuration that the arguments give, as read from YAML.
         transfers: what the trained model is then judged on.
+        trial: folder of the run of an earlier suite that the settings were chosen by; None = nothing was chosen.
     """
 
     data: str
@@ -91,6 +92,7 @@ class Planned:
     arguments: tuple[str, ...]
     config: Mapping[str, Any]
     transfers: tuple[Transfer, ...]
+    trial: Path | None = None
 
     @property
     def name(self) -> str:
@@ -137,6 +139,13 @@ class Planned:
         stages = RunFolder(self.folder).stages()
         return "resume" if any(stage.found_checkpoints() for stage in stages) else "new"
 
+    def trial_is_the_same(self) -> bool:
+        """Whether the trial that the settings were chosen by lies here and trained the model that this run would."""
+        if self.trial is None or not RunFolder(self.trial).model.is_dir() or not complete(self.trial):
+            return False
+        stored = _completed(_read_yaml(RunFolder(self.trial).config))
+        return stored is not None and digest(training_part(stored)) == self.training
+
     def finished(self) -> bool:
         """Whether the run and all its transfers are done; a run of another configuration is not this one."""
         return complete(self.folder) and self._difference() is None
@@ -148,9 +157,7 @@ class Planned:
         if not isinstance(stored, dict):
             return f"{path} cannot be read"
         if told_difference(stored, self.config) is not None:
-            # A run of an older version lacks the settings that came since: it had what are now their defaults.
-            with suppress(ValueError):
-                stored = plain(parse([f"--config={path}"], prog="unirex.train", description=""))
+            stored = _completed(stored) or stored
         return told_difference(stored, self.config)
 
 
@@ -179,15 +186,20 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
             raise ValueError(f"--set {who}:{override.key}: no such method or data set{suggest(who, known)}")
     data = [name for name in suite.data if name in only] or list(suite.data)
     methods = [name for name in suite.methods if name in only] or list(suite.methods)
-    chosen = _chosen(suite, data, methods, only)
+    choice = None if suite.chosen is None else _chosen(suite, suite.chosen, data, methods, only)
     return [
         run
         for point in suite.points
         for name in data
-        if chosen is None or name in chosen
+        if choice is None or name in choice.values
         for method in methods
-        for run in _planned(suite, name, method, point, overrides, {} if chosen is None else chosen[name][method])
+        for run in _planned(suite, name, method, point, overrides, choice)
     ]
+
+
+def runs_of(output: Path) -> Path:
+    """Where a suite of this output has its runs: in folders of data set, method and seed."""
+    return output / "runs"
 
 
 def told_difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
@@ -211,7 +223,7 @@ def completed_digest(config: Mapping[str, Any]) -> str:
 
 @cache
 def _defaults(method: str) -> dict[str, Any]:
-    return determining(plain(_parse((f"--method.name={method}",))))
+    return determining(bare(method))
 
 
 def complete(folder: Path) -> bool:
@@ -223,37 +235,37 @@ def complete(folder: Path) -> bool:
     return isinstance(content, dict) and RunFolder(folder).predictions.is_file()
 
 
-def _chosen(
-    suite: Suite, data: Sequence[str], methods: Sequence[str], only: Sequence[str]
-) -> dict[str, dict[str, dict[str, Any]]] | None:
-    """Data set -> method -> the setting that an earlier suite chose; None for a suite that follows no choice."""
-    if suite.chosen is None:
-        return None
-    choice = read_choice(suite.chosen)
+def _chosen(suite: Suite, path: Path, data: Sequence[str], methods: Sequence[str], only: Sequence[str]) -> Choice:
+    """What an earlier suite chose; refused where it lacks what is asked for."""
+    choice = read_choice(path)
     found = [name for name in data if name in choice.values]
     missing = [name for name in data if name not in found and (not found or name in only)]
-    taken = {method: suite.methods[method].chosen or method for method in methods}
     missing += [
         f"methods.{method} on {name}"
         for name in found
-        for method in dict.fromkeys(taken.values())
+        for method in dict.fromkeys(suite.methods[method].chosen or method for method in methods)
         if method not in choice.values[name]
     ]
     if missing:
         raise ValueError(
-            f"{suite.path}: {suite.chosen} has no choice for {', '.join(missing)}, expected one, written by "
-            f"`python -m unirex.suite SUITE_OF_THE_TRIALS --choose {suite.chosen}`"
+            f"{suite.path}: {path} has no choice for {', '.join(missing)}, expected one, written by "
+            f"`python -m unirex.suite SUITE_OF_THE_TRIALS --choose {path}`"
         )
-    return {name: {m: {choice.key: choice.values[name][other]} for m, other in taken.items()} for name in found}
+    return choice
 
 
 def _planned(
-    suite: Suite, data: str, method: str, point: Any, overrides: Sequence[Override], chosen: Mapping[str, Any]
+    suite: Suite, data: str, method: str, point: Any, overrides: Sequence[Override], choice: Choice | None
 ) -> list[Planned]:
     """The runs of a method on a data set, one for each seed."""
     recipes = suite.data[data], suite.methods[method]
     configs = [*suite.base, *recipes[0].configs, *recipes[1].configs]
-    settings = {**suite.settings, **recipes[0].settings, **recipes[1].settings, **chosen}
+    settings = {**suite.settings, **recipes[0].settings, **recipes[1].settings}
+    trials = None
+    if choice is not None:
+        other = recipes[1].chosen or method
+        value = settings[choice.key] = choice.values[data][other]
+        trials = runs_of(suite.output.parent / choice.suite) / labelled(data, choice.key, value) / other
     if suite.sweep is not None:
         settings[suite.sweep.key] = point
     settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
@@ -266,7 +278,7 @@ def _planned(
         )
     label, runs = suite.label(data, point), []
     for seed in suite.seeds_of(method):
-        folder = suite.output / "runs" / label / method / str(seed)
+        folder = runs_of(suite.output) / label / method / str(seed)
         others = [(name, recipe) for name, recipe in suite.transfer.items() if name != data]
         runs.append(
             Planned(
@@ -278,6 +290,7 @@ def _planned(
                 arguments=(*arguments, f"--seed={seed}", f"--output={folder}"),
                 config={**content, "seed": seed},
                 transfers=tuple(_transfer(suite, *other, folder, settings, overrides) for other in others),
+                trial=None if trials is None else trials / str(seed),
             )
         )
     return runs
@@ -317,6 +330,13 @@ def _transfer(
     sections = {"data": asdict(config.data), "eval": asdict(config.eval)}
     content = {"model": str(RunFolder(run).model), "output": str(folder), **json.loads(json.dumps(sections))}
     return Transfer(name=name, folder=folder, content=content)
+
+
+def _completed(stored: Any) -> dict[str, Any] | None:
+    """A stored configuration as it would be written now, None for what no run has written."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        return completed(stored)
+    return None
 
 
 def _read_yaml(path: Path) -> Any:

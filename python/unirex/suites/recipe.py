@@ -126,7 +126,7 @@ class Suite:
 
     def label(self, data: str, point: Any) -> str:
         """The name in the table of a data set at a value of the sweep."""
-        return data if self.sweep is None else f"{data}@{self.sweep.key.rpartition('.')[2]}={point}"
+        return data if self.sweep is None else labelled(data, self.sweep.key, point)
 
     def seeds_of(self, method: str) -> tuple[int, ...]:
         """The seeds of a method: its own, or the suite's."""
@@ -140,6 +140,15 @@ class Suite:
             for name, one in self.methods.items()
         }
         return replace(self, seeds=tuple(dict.fromkeys(seeds)), methods=kept)
+
+
+def labelled(data: str, key: str, value: Any) -> str:
+    """The name of a data set at a value of a sweep's setting.
+
+    >>> labelled("sst", "train.lr", 1e-4)
+    'sst@lr=0.0001'
+    """
+    return f"{data}@{key.rpartition('.')[2]}={value}"
 
 
 _RUNS = ("base", "data", "methods", "seeds", "set", "sweep", "transfer", "grid")

@@ -9,8 +9,8 @@ from accelerate import Accelerator
 
 from unirex.config.checks import unread
 from unirex.config.files import check_output
-from unirex.config.identity import RESUMABLE, difference, filled, renamed
-from unirex.config.run import RunConfig, parse, plain, to_yaml
+from unirex.config.identity import RESUMABLE, difference
+from unirex.config.run import RunConfig, completed, plain, to_yaml
 from unirex.disk import checkpoint
 from unirex.disk.atomic import atomic_write
 from unirex.disk.lock import only_here
@@ -55,23 +55,18 @@ def open_run(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> 
 
 
 def stored_config(path: Path) -> dict[str, Any]:
-    """The configuration that a run's folder holds, with the name that its method has now."""
+    """The configuration that a run's folder holds, as it would be written now."""
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, expected the configuration of the run")
-    return renamed(content)
+    return completed(content)
 
 
 def _check_same(before: Mapping[str, Any], config: RunConfig, stored: Path) -> None:
-    """Refuses a resumption with other settings that something reads.
-
-    One that the stored file does not know had its default then.
-    """
-    now, defaults = plain(config), plain(parse([f"--method.name={config.method.name}"], prog="", description=""))
-    stored_settings = filled(before, defaults)
+    """Refuses a resumption with other settings that something reads."""
     # What auto was is in the checkpoint.
-    resolved = {"train.precision"} if stored_settings["train"]["precision"] == "auto" else set()
-    found = difference(stored_settings, now, {*RESUMABLE, *resolved, *unread(config)})
+    resolved = {"train.precision"} if before["train"]["precision"] == "auto" else set()
+    found = difference(before, plain(config), {*RESUMABLE, *resolved, *unread(config)})
     if found is not None:
         key, old, new = found
         raise ValueError(f"--resume: {key} is {new!r}, expected {old!r} as in {stored}")

@@ -44,6 +44,9 @@ class JointConfig(Relaxation, AttributingConfig):
             comp_criteria `prior`, `unlikelihood` and `probability` don't read the full input.
         attribution: where scores come from without a learned extractor; with model.extractor `attribution` in training
             too, which explains the gold class.
+        gradient_weight: how much a learned extractor's scores are led by the task model's own where a model explains:
+            the weight of the gradient of the predicted class by the attention gates (`gate_gradients`), both
+            standardised within the row; 0 = not at all. Training does not see it.
         estimator, temperature, noise, samples, imle_step, aimle_target, aimle_rate: how faithfulness trains the
             extractor through the selection; see `unirex.rationale.relaxation.Relaxation`. `hard` = not at all, as in
             the paper; the others need `how: attention`.
@@ -68,6 +71,7 @@ class JointConfig(Relaxation, AttributingConfig):
     comp_trains: Literal["both", "extractor"] = "both"
     detach_full: bool = False
     attribution: Attribution = "input_x_grad"
+    gradient_weight: NotNegative = 0.0
     mask_weight: NotNegative = 0.0
     ramp: Share = 0.0
 
@@ -100,8 +104,9 @@ class JointConfig(Relaxation, AttributingConfig):
         """What the estimator does not read, and the attribution where an extractor scores."""
         settings = sorted(unread_settings(self.estimator))
         found = dict.fromkeys((f"method.{name}" for name in settings), f"method.estimator {self.estimator}")
+        cause = f"model.extractor {extractor}"
         learned = extractor in ("shared", "dual")
-        return found | (without_attribution(f"model.extractor {extractor}") if learned else {})
+        return found | (without_attribution(cause) if learned else {"method.gradient_weight": cause})
 
     @property
     def forbids_recomputing(self) -> str | None:
@@ -121,6 +126,7 @@ RELAXED = {
     "comp_criterion": "probability",
     "plaus_criterion": "ranking",
     "plaus_weight": 1.5,
+    "gradient_weight": 0.3,
 }
 """The recipe `slm-fp-relaxed`: what a learned extractor is trained with when nothing says otherwise."""
 
