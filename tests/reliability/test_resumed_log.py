@@ -82,3 +82,7 @@ def test_the_cost_of_an_earlier_stage_stays(where: str, tmp_path: Path, monkeypa
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     costs = [e["step_seconds"] / e["step_instances"] for e in lines if e.get("event") in ("stage", "end")]
     assert read_costs(run)["train_seconds"] == pytest.approx(sum(costs))
+    # The time of training is that of all its parts, before the interruption too.
+    took = sum(event["step_seconds"] for event in lines if event.get("event") in ("stage", "end"))
+    took += sum(event["judge_seconds"] for event in lines if event.get("event") == "dev")
+    assert next(event for event in lines if event.get("event") == "end")["train_seconds"] >= took - 0.01

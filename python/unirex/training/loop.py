@@ -46,6 +46,7 @@ class Progress:
         history: dev metrics by epoch.
         max_tokens: bound of a micro-batch, found by running out of memory; None before that.
         seconds: of all optimizer steps, those before an interruption included.
+        wall: of training, the judgments on dev with it, up to the last save.
         instances: seen in these steps, repeats counted.
         interval: sums over the steps since the last line of the log.
     """
@@ -58,6 +59,7 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     max_tokens: int | None = None
     seconds: float = 0.0
+    wall: float = 0.0
     instances: int = 0
     interval: dict[str, Any] = field(default_factory=dict)
 
@@ -108,6 +110,7 @@ class Training:
         self._stopwatch = Stopwatch(accelerator.device)
         self._tokens = data.tokens
         self._trained = 0.0  # when the last epoch's steps ended
+        self._saved = time.perf_counter()  # when the time up to now was last counted
         self._weights: dict[str, float] = {}  # of the running step
         self._stop = Stop()
         self._ahead: Ahead[list[Batch]] | None = None
@@ -401,6 +404,9 @@ class Training:
     def save(self) -> None:
         """Writes a checkpoint from the main process."""
         self.progress.interval = self._sums()
+        now = time.perf_counter()
+        self.progress.wall += now - self._saved
+        self._saved = now
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler

@@ -129,12 +129,7 @@ def run(config: RunConfig, stop: Stop, hooks: Hooks | None = None) -> None:
         open_run(accelerator, config, folder)
         made = _assemble(accelerator, config, folder, stop, hooks)
         start_trackers(accelerator, config.train.trackers, to_yaml(config))
-        started = time.perf_counter()
-        if config.trained is None:
-            progress = _fit(made)
-            seconds = time.perf_counter() - started
-        else:
-            progress, seconds = _borrow(made)
+        progress, seconds = _fit(made) if config.trained is None else _borrow(made)
         _finish(made, progress, seconds)
         accelerator.end_training()
 
@@ -160,8 +155,10 @@ def _assemble(accelerator: Accelerator, config: RunConfig, folder: RunFolder, st
     )
 
 
-def _fit(run: Run) -> Progress:
-    """Trains all stages of the method and returns the progress of the last; a resumed run starts from its checkpoints.
+def _fit(run: Run) -> tuple[Progress, float]:
+    """Trains all stages of the method; a resumed run starts from its checkpoints.
+
+    Returns the progress of the last stage, and the seconds that all have taken, before interruptions too.
 
     When a stage ends, its best model is loaded. Stages before the last have folders of their own.
     """
@@ -176,7 +173,7 @@ def _fit(run: Run) -> Progress:
         describe(run.parts, train, dev, run.accelerator.num_processes)
         write_warnings(run.folder, _warn(run, _of_data(run), "data", epoch=0))
     stages = method.stages
-    progress = Progress()
+    progress, seconds = Progress(), 0.0
     for stage in stages:
         folder = run.folder if stage is stages[-1] else run.folder.stage(stage.name)
         if len(stages) > 1:
@@ -186,10 +183,11 @@ def _fit(run: Run) -> Progress:
                 say(f"stage {stage.name}")
             run.accelerator.wait_for_everyone()
         progress = _fit_stage(replace(run, folder=folder), stage, train, dev)
+        seconds += progress.wall
         if run.main and stage is not stages[-1]:
             cost = {"step_seconds": progress.seconds, "step_instances": progress.instances}
             append_log(run.folder.path, {"event": "stage", "stage": stage.name, **cost})
-    return progress
+    return progress, seconds
 
 
 def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Progress:
