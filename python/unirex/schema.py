@@ -96,6 +96,10 @@ Perturbation = Literal["attention", "delete", "mask_token", "pad_token"]
 
 PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
 
+Judged = Literal[Perturbation, "soft"]
+"""How rationales are judged: by hiding tokens, or `soft`, by taking from every token as much as its score says
+(`unirex.judging.soft`)."""
+
 WordScore = Literal["max", "mean", "sum", "first"]
 """How the scores of a word's tokens become the word's."""
 
@@ -116,7 +120,7 @@ def perturbed_column(kind: str, how: str, scorer: str) -> str:
 
     `kind` is keep, remove (list of fractions of list of classes), null (list of classes: every selectable token
     removed) or orders (the four numbers of `ORDERS`); `how` is a perturbation (attention, delete, mask_token,
-    pad_token); `scorer` is `self` for the task model itself, or the name of a check model.
+    pad_token, soft); `scorer` is `self` for the task model itself, or the name of a check model.
 
     >>> perturbed_column("keep", "attention", "self")
     'keep.attention.self'

@@ -76,6 +76,11 @@ class RowClassifier:
             max_tokens=max_tokens,
         )
 
+    def embedded(self, batch: Batch, factors_BLD: Tensor, max_tokens: int, fill: FillTokens) -> Tensor:
+        """Logits float32 [instances, C] of the full input whose embeddings are multiplied by factors."""
+        target = self.target(batch, torch.zeros_like(batch.labels_I), max_tokens, fill)
+        return self.by_instance(target.scaled(factors_BLD), batch.n_choices)
+
     def attributions(
         self, batch: Batch, logits_IC: Tensor, attribution: Attribution, config: AttributionConfig, fill: FillTokens
     ) -> tuple[Tensor, Tensor | None]:

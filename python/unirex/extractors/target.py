@@ -59,6 +59,13 @@ class Target:
         hidden_PLD, pooler_PD = encode(self.backbone, rows, embeddings_PLD)
         return self.classify(pool(hidden_PLD, pooler_PD, rows.visible_BL, self.pooling)).float()
 
+    def scaled(self, factors_BLD: Tensor) -> Tensor:
+        """Logits float32 [B, C] of the rows whose embeddings are multiplied by factors."""
+        embeddings_BLD = self.embeddings_BLD
+        return torch.cat(
+            [self.logits(embeddings_BLD[row_P] * factors_BLD[row_P], row_P) for _, row_P in self.chunks(1)]
+        )
+
     def logit(self, embeddings_PLD: Tensor, index_P: Tensor) -> Tensor:
         """The explained logit of embedded rows, float32 [P]."""
         return self.of_class(self.logits(embeddings_PLD, index_P), index_P)

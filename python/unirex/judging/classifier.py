@@ -1,5 +1,7 @@
 """Any sequence classifier, judged by scores from its gradients or by word scores made elsewhere."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unirex.data.collate import Batch, FillTokens, Rows, drop_padding
-from unirex.encoder.backbone import plan_passes, reach
+from unirex.encoder.backbone import embedding_width, plan_passes, reach
 from unirex.encoder.families import family_inputs, is_causal
 from unirex.encoder.softmax_gates import run_gated
 from unirex.extractors.attribution import attribute
@@ -67,28 +69,49 @@ class Classifier(Explainable):
         scores_BL = torch.zeros(batch.words_BL.shape, device=batch.words_BL.device)
         gap_B: Tensor | None = None
         if self.attribution is not None:
-            # Rows of one length at a time: a decoder given embeddings cannot tell padding from text.
-            lengths_B = reach(batch.rows.visible_BL)
-            for length in lengths_B.unique().tolist():
-                index_P = (lengths_B == length).nonzero().squeeze(1)
+            for index_P, target in self._targets(batch, logits_IC.argmax(1)):
+                length = target.selectable_BL.shape[1]
                 words_PL = batch.words_BL[index_P, :length]
-                target = ClassifierTarget(
-                    backbone=self.model,
-                    classify=nn.Identity(),
-                    pooling="last" if is_causal(self.model.config) else "first",
-                    rows=drop_padding(batch.rows.take(index_P), length),
-                    selectable_BL=words_PL >= 0,
-                    class_B=logits_IC[index_P].argmax(1),
-                    fill=self.fill,
-                    seeds_B=batch.index_I[index_P],
-                    max_tokens=self.settings.max_tokens,
-                )
                 scores_PL, part_P = attribute(target, words_PL, self.attribution, self.settings)
                 scores_BL[index_P, :length] = scores_PL
                 if part_P is not None:
                     gap_B = torch.zeros(len(scores_BL), device=scores_BL.device) if gap_B is None else gap_B
                     gap_B[index_P] = part_P.float()
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
+
+    def _targets(self, batch: Batch, class_I: Tensor) -> Iterator[tuple[Tensor, ClassifierTarget]]:
+        """Rows of one length at a time, with their places: a decoder given embeddings cannot tell padding from text."""
+        lengths_B = reach(batch.rows.visible_BL)
+        for length in lengths_B.unique().tolist():
+            index_P = (lengths_B == length).nonzero().squeeze(1)
+            yield (
+                index_P,
+                ClassifierTarget(
+                    backbone=self.model,
+                    classify=nn.Identity(),
+                    pooling="last" if is_causal(self.model.config) else "first",
+                    rows=drop_padding(batch.rows.take(index_P), length),
+                    selectable_BL=batch.words_BL[index_P, :length] >= 0,
+                    class_B=class_I[index_P],
+                    fill=self.fill,
+                    seeds_B=batch.index_I[index_P],
+                    max_tokens=self.settings.max_tokens,
+                ),
+            )
+
+    @property
+    def embedding_width(self) -> int:
+        """Numbers in an embedding."""
+        return embedding_width(self.model)
+
+    def embedded(self, batch: Batch, factors_BLD: Tensor, max_tokens: int) -> Tensor:
+        """Logits float32 [B, C] of the full input whose embeddings are multiplied by factors."""
+        logits, order = [], []
+        for index_P, target in self._targets(batch, torch.zeros_like(batch.labels_I)):
+            factors_PLD = factors_BLD[index_P, : target.selectable_BL.shape[1]]
+            logits.append(replace(target, max_tokens=max_tokens).scaled(factors_PLD))
+            order.append(index_P)
+        return torch.cat(logits)[torch.cat(order).argsort()]
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [B, C]; hidden tokens are masked in place, which every classifier understands."""

@@ -18,6 +18,7 @@ from unirex.data.collate import Batch, EncodedSet, Rows
 from unirex.disk.predictions import Prediction
 from unirex.judging.orders import Orders, sampled
 from unirex.judging.settings import EvalConfig
+from unirex.judging.soft import SOFT, soft_logits, soft_shares
 from unirex.methods.method import Explainable, Explanation
 from unirex.rationale.perturb import hidden_tokens, perturb, perturbed_logits
 from unirex.rationale.selection import pool_words, rationale_masks, select
@@ -169,6 +170,9 @@ def predict(
                 answers = _by_construction if source == BY_CONSTRUCTION else _answers
                 probabilities_IC, perturbed = answers(method, batch, explanation, scores_BL, judging)
                 perturbed |= {name: made[source] for name, made in outcomes.items() if source in made}
+                if SOFT in config.how and judging.perturb and source != BY_CONSTRUCTION:
+                    ids = [data.examples[i].id for i in index]
+                    perturbed |= _soft(method, batch, scores_BL, ids, judging)
                 rows = _rows(data, batch, probabilities_IC, scores_BL, perturbed, judging)
                 if source in (OWN, BY_CONSTRUCTION):
                     rows = _with_gaps(rows, explanation)
@@ -250,12 +254,25 @@ def _perturbed(
     def run(rows: Rows) -> Tensor:
         return method.perturbed(rows, batch.n_choices, config.max_tokens)
 
-    for how in config.how:
+    for how in config.hiding:
         logits = perturbed_logits(run, batch, rationale_KBL, ("keep", "remove"), how, method.fill)
         for kind, logits_KIC in logits.items():
             found[perturbed_column(kind, how, name)] = _probabilities(logits_KIC).transpose(1, 0, 2)
         nothing = run(perturb(batch.rows, batch.selectable_BL, how, method.fill))
         found[perturbed_column("null", how, name)] = _probabilities(nothing)
+    return found
+
+
+def _soft(
+    method: Explainable, batch: Batch, scores_BL: Tensor, ids: list[str], judging: Judging
+) -> dict[str, NDArray[np.float64]]:
+    """The probabilities of all models where every token keeps as much as its score says, by column."""
+    shares_BL = soft_shares(scores_BL, batch.words_BL, judging.unit, judging.word_score)
+    found: dict[str, NDArray[np.float64]] = {}
+    for name, model in {"self": method, **judging.checks}.items():
+        for kind, logits in soft_logits(model, batch, shares_BL, ids, judging.config).items():
+            values = _probabilities(logits)
+            found[perturbed_column(kind, SOFT, name)] = values if kind == "null" else values.transpose(1, 0, 2)
     return found
 
 
@@ -275,7 +292,7 @@ def _orders(
     return {
         perturbed_column("orders", how, name): Orders(model, batch, answer_I, wanted_I, how, judging.config)
         for name, model in {"self": method, **judging.checks}.items()
-        for how in judging.config.how
+        for how in judging.config.hiding
     }
 
 
@@ -286,7 +303,7 @@ def _by_construction(method: Explainable, batch: Batch, _: Explanation, scores_B
     rationale_BL = rationale_masks(scores_BL, batch.words_BL, fraction, unit=judging.unit, pooling=judging.word_score)
     perturbed: dict[str, NDArray[np.float64]] = {}
     full_IC = None
-    for how in config.how:
+    for how in config.hiding:
         kept_IC, nothing_IC = (
             _probabilities(
                 method.perturbed(perturb(batch.rows, hidden_BL, how, method.fill), batch.n_choices, config.max_tokens)

@@ -103,6 +103,15 @@ class Attributed(Explainable):
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
         return self.method.perturbed(rows, n_choices, max_tokens)
 
+    @property
+    def embedding_width(self) -> int:
+        """Numbers in an embedding of the task model."""
+        return self.method.embedding_width
+
+    def embedded(self, batch: Batch, factors_BLD: Tensor, max_tokens: int) -> Tensor:
+        """Logits float32 [instances, C] of the full input whose embeddings are multiplied by factors."""
+        return self.method.embedded(batch, factors_BLD, max_tokens)
+
 
 def find_model(path: str, revision: str | None = None) -> str:
     """The folder of a model: a folder as it is, the model in the folder of a run, or a download from the Hub.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from unirex.disk.run_folder import CONTROLS
 from unirex.ranges import Count, Fraction, Range, check_ranges
-from unirex.schema import FRACTIONS, Perturbation
+from unirex.schema import FRACTIONS, Judged, Perturbation
 
 RESERVED = (*CONTROLS, "extractor", "select_then_predict")
 """Score sources that have a meaning of their own."""
@@ -31,7 +31,8 @@ class EvalConfig:
 
     Attributes:
         fractions: shares of the selectable units kept or removed.
-        how: the perturbations, the first one being the headline: attention, delete, mask_token, pad_token.
+        how: the perturbations, the first one being the headline: attention, delete, mask_token, pad_token; after it
+            also soft (`unirex.judging.soft`), which asks each model 2 K + 1 times more.
         rationale_fraction: share f* of the words in the saved hard rationale; None = mean gold share of the training
             set (0.2 where there is no gold).
         references: control scores judged on the same model: random, gold, inverse.
@@ -46,7 +47,7 @@ class EvalConfig:
     """
 
     fractions: tuple[Fraction, ...] = FRACTIONS
-    how: tuple[Perturbation, ...] = ("attention",)
+    how: tuple[Judged, ...] = ("attention",)
     rationale_fraction: Fraction | None = None
     references: tuple[Literal["random", "gold", "inverse"], ...] = ("random", "gold", "inverse")
     max_tokens: Count = 16384
@@ -64,3 +65,10 @@ class EvalConfig:
             raise ValueError(f"eval.fractions is {self.fractions}, expected ascending values without repeats")
         if not self.how:
             raise ValueError("eval.how is empty, expected at least one perturbation")
+        if self.how[0] == "soft":
+            raise ValueError("eval.how begins with soft, expected a perturbation that hides tokens before it")
+
+    @property
+    def hiding(self) -> tuple[Perturbation, ...]:
+        """The perturbations that hide tokens."""
+        return tuple(how for how in self.how if how != "soft")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.encoder.backbone import embedding_width
 from unirex.extractors.row_classifier import RowClassifier
 from unirex.methods.objectives import plausibility_loss
 from unirex.methods.settings.contract import BY_ROW, MethodFacts, PlausCriterion
@@ -106,6 +107,15 @@ class Explainable(nn.Module, ABC):
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
 
+    @property
+    def embedding_width(self) -> int:
+        """Numbers in a token's embedding, as `embedded` takes factors for."""
+        raise ValueError(f"{type(self).__name__} says nothing of its embeddings, expected eval.how without soft")
+
+    def embedded(self, batch: Batch, factors_BLD: Tensor, max_tokens: int) -> Tensor:
+        """Logits float32 [instances, C] of the full input whose embeddings are multiplied by factors."""
+        raise ValueError(f"{type(self).__name__} takes no embeddings, expected eval.how without soft")
+
 
 class Method(MethodFacts, Explainable):
     """How a model is trained to explain itself: a module around the model whose `forward` is its losses.
@@ -181,6 +191,15 @@ class Method(MethodFacts, Explainable):
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
         return self.model.perturbed(rows, n_choices, max_tokens)
+
+    @property
+    def embedding_width(self) -> int:
+        """Numbers in an embedding of the task model."""
+        return embedding_width(self.model.backbone)
+
+    def embedded(self, batch: Batch, factors_BLD: Tensor, max_tokens: int) -> Tensor:
+        """Logits float32 [instances, C] of the full input whose embeddings are multiplied by factors."""
+        return self.model.embedded(batch, factors_BLD, max_tokens, self.fill)
 
     @property
     def scores_from(self) -> str:
