@@ -76,8 +76,9 @@ class UnirexOutput(ModelOutput):
     Attributes:
         loss: mean cross-entropy where labels were given.
         logits: float [instances, C].
-        scores: float [B, L], importance of each token, higher = more important; None where the extractor gives none
-            by itself (attribution, several numbers a token): `unirex.explainer` explains those.
+        scores: float [B, L], importance of each token by the extractor alone (what a gradient adds is the method's:
+            `unirex.explainer`), higher = more important; None where the extractor gives none by itself (attribution,
+            several numbers a token): `unirex.explainer` explains those.
     """
 
     loss: Tensor | None = None
