@@ -9,7 +9,7 @@ from unirex.suites.ledger import Entries, Ledger
 from unirex.suites.recipe import Suite
 from unirex.suites.table import markdown_table
 
-_HEADS = {
+HEADS = {
     "csd": "CSD ↑",
     "normalised_comprehensiveness": "norm. comp ↑",
     "normalised_sufficiency": "norm. suff ↑",
@@ -31,14 +31,14 @@ def differences(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
             seed: row_values.read(str(ledger.rows(e))) for (d, m, seed), e in entries.items() if (d, m) == (data, ours)
         }
         layout = next(iter(known.values())).layout
-        names = [str(layout.headline), *(name for name in _HEADS if name in {d.name for d in layout.definitions})]
+        names = [str(layout.headline), *(name for name in HEADS if name in {d.name for d in layout.definitions})]
         rows = [
             row
             for method in suite.methods
             if method != ours and (row := _row(suite, ledger, entries, (data, method), known, names))
         ]
         if rows:
-            titles = ["method", "seeds", *(_HEADS.get(name, f"{name} ↑") for name in names)]
+            titles = ["method", "seeds", *(HEADS.get(name, f"{name} ↑") for name in names)]
             blocks.append(f"**{data}: {ours} minus the method of the row**\n\n{markdown_table(titles, rows)}")
     if blocks:
         blocks.append(

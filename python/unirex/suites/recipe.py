@@ -74,6 +74,8 @@ class TableConfig:
         plot: the metrics of the plot of a sweep.
         note: what a reader must know, printed below the table.
         against: the method that the table of a ledger compares with all others; None = no comparison.
+        rivals: methods of which the best by the trials of `chosen` is what `against` is claimed to be better than.
+        margin: how far apart task scores may be to count as equivalent.
     """
 
     convention: Convention = "strict"
@@ -82,6 +84,8 @@ class TableConfig:
     plot: tuple[str, ...] = ("auprc", "comprehensiveness", "sufficiency", "task")
     note: str | None = None
     against: str | None = None
+    rivals: tuple[str, ...] = ()
+    margin: float = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +215,10 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
             raise ValueError(
                 f"{where}: methods.{method}.chosen is {part.chosen!r}, expected none without a file `chosen`"
             )
-    for key, name in (("references", references), ("table.against", table.against)):
+    rivals = [("table.rivals", name) for name in table.rivals]
+    if rivals and (table.against is None or entries.get("chosen") is None):
+        raise ValueError(f"{where}: table.rivals is set, expected table.against and a file `chosen` with it")
+    for key, name in (("references", references), ("table.against", table.against), *rivals):
         if name is not None and name not in methods:
             raise ValueError(f"{where}: {key} is {name!r}, expected a method or null{suggest(str(name), methods)}")
     return Suite(
@@ -393,6 +400,12 @@ def _table(content: Any, where: str) -> TableConfig:
     replicates = entries.get("replicates", 1000)
     if type(replicates) is not int or not 0 <= replicates <= 100_000:
         raise ValueError(f"{where}: table.replicates is {replicates!r}, expected 0 to 100000")
+    rivals, margin = entries.get("rivals", ()), entries.get("margin", 0.01)
+    if not isinstance(rivals, list | tuple) or not all(isinstance(name, str) for name in rivals):
+        raise ValueError(f"{where}: table.rivals is {rivals!r}, expected a list of methods")
+    entries = {**entries, "rivals": tuple(rivals)}
+    if type(margin) is not float or not 0 < margin < 1:
+        raise ValueError(f"{where}: table.margin is {margin!r}, expected a number between 0 and 1")
     if not isinstance(entries.get("note"), str | None):
         raise ValueError(f"{where}: table.note is {entries['note']!r}, expected text")
     if "plot" in entries:

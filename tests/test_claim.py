@@ -1,0 +1,170 @@
+"""What a suite's page says of the claim: the rival that dev chose, and what each interval shows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from reference import predictions
+from unirex.config.identity import digest
+from unirex.metrics import Resampling, row_values
+from unirex.metrics.paired import Paired, paired
+from unirex.suites.choice import Choice
+from unirex.suites.claim import Line, best, claim, mean, of_task, verdict
+from unirex.suites.ledger import Entry, Ledger, newest
+from unirex.suites.recipe import read_suite
+
+ROOT = Path(__file__).parents[1]
+N = 400
+
+
+def difference(low: float | None, value: float, high: float | None) -> Paired:
+    return Paired(metric="x", direction="higher", difference=value, low=low, high=high, rows=10)
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        ((0.01, 0.2, 0.3), "better"),
+        ((-0.3, -0.2, -0.01), "worse"),
+        ((-0.01, 0.2, 0.3), "not shown"),
+        ((0.0, 0.2, 0.3), "not shown"),
+        ((None, 0.2, None), "not shown"),
+    ],
+)
+def test_what_an_interval_shows(one: tuple[Any, float, Any], expected: str) -> None:
+    assert verdict(difference(*one)) == expected
+
+
+@pytest.mark.parametrize(
+    ("task", "near", "expected"),
+    [
+        ((0.001, 0.02, 0.04), (0.003, 0.02, 0.037), "better"),
+        ((-0.012, 0.0, 0.012), (-0.01, 0.0, 0.01), "equivalent"),
+        ((-0.012, -0.001, 0.012), (-0.0101, -0.001, 0.01), "not shown"),
+        ((-0.009, -0.005, -0.001), (-0.008, -0.005, -0.002), "equivalent"),
+        ((-0.03, -0.02, -0.01), (-0.028, -0.02, -0.012), "worse"),
+        ((None, 0.0, None), (None, 0.0, None), "not shown"),
+    ],
+)
+def test_a_task_score_can_be_equivalent(task: Any, near: Any, expected: str) -> None:
+    line = Line(data="d", rival="r", seeds=1, task=difference(*task), near=difference(*near), others={})
+    assert of_task(line, 0.01) == expected
+
+
+def test_a_mean_has_the_interval_of_independent_parts() -> None:
+    found = mean([difference(-0.2, 0.1, 0.4), difference(-0.1, 0.3, 0.7)])
+    assert found.difference == pytest.approx(0.2)
+    assert (found.low, found.high) == (pytest.approx(0.2 - 0.25), pytest.approx(0.2 + 0.25))  # 3-4-5
+    assert mean([difference(-0.2, 0.1, 0.4), difference(None, 0.3, None)]).low is None
+
+
+def test_the_rival_is_the_best_on_dev_at_its_chosen_setting() -> None:
+    trials = {"d": {"a": {"0.1": 0.5, "0.3": 0.9}, "b": {"0.1": 0.6, "0.3": 0.2}, "c": {"0.1": 0.6, "0.3": 0.1}}}
+    choice = Choice(suite="s", key="train.lr", values={"d": {"a": 0.1, "b": 0.1, "c": 0.1}}, trials=trials)
+    assert best(choice, "d", ["a", "b", "c"]) == "b"
+    assert best(choice, "d", ["a", "c"]) == "c"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    toy = str(ROOT / "recipes" / "data" / "toy.yaml")
+    content = {
+        "base": str(ROOT / "recipes" / "backbones" / "tiny.yaml"),
+        "data": {"one": toy, "two": toy, "three": toy},
+        "methods": {name: {"set": {"method.name": "joint"}} for name in ("ours", "weak", "strong")},
+        "ledger": "s.jsonl",
+        "chosen": "chosen.json",
+        "table": {"against": "ours", "rivals": ["weak", "strong"], "replicates": 200},
+    }
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    trials = {
+        "one": {"weak": {"0.1": 0.1}, "strong": {"0.1": 0.8}},
+        "two": {"weak": {"0.1": 0.7}, "strong": {"0.1": 0.6}},
+    }
+    values = {data: dict.fromkeys(("weak", "strong"), 0.1) for data in trials}
+    chosen = {"suite": "dev", "key": "train.lr", "values": values, "trials": trials}
+    (tmp_path / "chosen.json").write_text(json.dumps(chosen))
+    return tmp_path
+
+
+def add(folder: Path, data: str, method: str, seed: int, of: int) -> None:
+    """An entry whose row values are those of made-up predictions."""
+    ledger = Ledger(path=folder / "s.jsonl")
+    config = {"data": data, "method": method, "seed": seed}
+    entry = Entry(
+        suite="s", data=data, method=method, seed=seed, split="test", digest=digest(config), config=config, rows=N,
+        metrics={}, references={}, cost={"columns": {}}, trained="x", commit=None, date="2026-01-01",
+    )  # fmt: skip
+    made = predictions.rows(7, N, hows=("attention",))
+    rng = np.random.default_rng(of)
+    for row, other in zip(made, predictions.rows(of, N, hows=("attention",)), strict=True):
+        row["scores"] = rng.normal(size=len(row["words"])).astype(np.float32).tolist()
+        row |= {k: other[k] for k in other if k in ("prediction", "probabilities") or k.endswith(".self")}
+    path = folder / f"{data}-{method}-{seed}.parquet"
+    pq.write_table(predictions.as_table(made, hows=("attention",)), path)
+    row_values.write(row_values.from_predictions(str(path)), ledger.rows(entry))
+    ledger.add(entry)
+
+
+def test_each_data_set_stands_beside_its_own_rival(folder: Path) -> None:
+    for seed in (0, 1):
+        add(folder, "one", "ours", seed, 10 + seed)
+    add(folder, "one", "strong", 0, 20)
+    add(folder, "one", "weak", 0, 21)
+    for method, of in (("ours", 30), ("strong", 31), ("weak", 32)):
+        add(folder, "two", method, 0, of)
+    add(folder, "three", "ours", 0, 40)  # nothing is chosen there
+    suite = read_suite(str(folder / "s.yaml"))
+    ledger = Ledger(path=folder / "s.jsonl")
+    entries = newest(ledger.entries(), "s")
+    table, sentence = claim(suite, ledger, entries)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
+    assert [line[:3] for line in lines[2:]] == [["one", "strong", "1"], ["two", "weak", "1"], ["mean of 2", "", ""]]
+    for place, (data, rival) in enumerate((("one", "strong"), ("two", "weak"))):
+        sides = [[row_values.read(str(ledger.rows(entries[data, m, 0])))] for m in ("ours", rival)]
+        for found, cell in zip(
+            [
+                next(o for o in paired(sides[0], sides[1], Resampling(replicates=200)) if o.metric == name)
+                for name in ("macro_f1", "auprc", "normalised_comprehensiveness", "normalised_sufficiency")
+            ],
+            lines[2 + place][3:],
+            strict=True,
+        ):
+            assert cell.startswith(f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}] "), cell
+    assert "2 of 3 data sets are judged, so nothing is claimed yet" in sentence
+    words = [[cell.rpartition("] ")[2] for cell in line[3:]] for line in lines[2:]]
+    assert {word for line in words for word in line} <= {"better", "equivalent", "not shown", "worse"}
+    held = sum(line[0] in ("better", "equivalent") for line in words[:2])
+    assert f"task score equivalent or better on each: {held} of 2; " in sentence
+    assert f"AUPRC not shown lower on any: {sum(line[1] != 'worse' for line in words[:2])} of 2; " in sentence
+    wins = sum(line[3] == "better" for line in words[:2])
+    assert f"norm. suff better on all but one: {wins} of 2, in the mean {words[2][3]}." in sentence
+
+
+def test_nothing_is_said_without_rivals_runs_or_a_choice(folder: Path) -> None:
+    suite = read_suite(str(folder / "s.yaml"))
+    ledger = Ledger(path=folder / "s.jsonl")
+    assert claim(suite, ledger, {}) == []
+    (folder / "chosen.json").unlink()
+    assert claim(suite, ledger, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"against": "ours", "rivals": "weak"}, r"table.rivals is 'weak', expected a list of methods"),
+        ({"against": "ours", "rivals": ["wek"]}, r"table.rivals is 'wek', expected a method or null.*weak"),
+        ({"rivals": ["weak"]}, r"table.rivals is set, expected table.against and a file `chosen` with it"),
+        ({"against": "ours", "margin": 2}, r"table.margin is 2, expected a number between 0 and 1"),
+    ],
+)
+def test_wrong_tables_are_refused(folder: Path, table: dict[str, Any], message: str) -> None:
+    content = yaml.safe_load((folder / "s.yaml").read_text())
+    (folder / "s.yaml").write_text(yaml.safe_dump({**content, "table": table}))
+    with pytest.raises(ValueError, match=message):
+        read_suite(str(folder / "s.yaml"))
