@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -68,7 +69,11 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_answers_are_those_of_the_model_called_by_hand(model: Explainer, run: Path) -> None:
+def test_answers_are_those_of_the_model_called_by_hand(
+    model: Explainer, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a gradient adds is not the model's alone: tests/methods/test_methods.py.
+    monkeypatch.setattr(model.method, "config", replace(model.method.config, gradient_weight=0.0))  # type: ignore[type-var]
     tokenizer = AutoTokenizer.from_pretrained(run / "model")
     bare = model.method.model
     for text, answer in zip(TEXTS, model(TEXTS), strict=True):

@@ -295,6 +295,16 @@ def test_one_gradient_is_that_of_integrated_gates_with_one_step(family: str) -> 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_a_gradient_under_autocast_is_near_that_of_float32(family: str) -> None:
+    of = target(family, spread=0.5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = gate_gradients(of)
+    expected = gate_gradients(of)
+    assert found.dtype == torch.float32
+    assert (found - expected).norm() < 0.05 * expected.norm()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_attention_from_the_pooled_token(family: str) -> None:
     of = target(family)
     last, rollout = attention_scores(of, "last_layer"), attention_scores(of, "rollout")

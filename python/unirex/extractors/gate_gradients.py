@@ -28,7 +28,9 @@ def gate_gradient(value: Callable[[Rows], Tensor], rows: Rows, selectable_BL: Te
     """
     with torch.enable_grad():
         gates_BL = torch.where(selectable_BL, opening_B.clamp(min=_LEAST)[:, None], 1.0).requires_grad_()
-        gradient_BL = torch.autograd.grad(value(replace(rows, gates_BL=gates_BL)).sum(), gates_BL)[0]
+        explained = value(replace(rows, gates_BL=gates_BL)).sum()
+        with torch.autocast(gates_BL.device.type, enabled=False):  # is for the way there alone
+            gradient_BL = torch.autograd.grad(explained, gates_BL)[0]
     return gradient_BL * selectable_BL
 
 
