@@ -1,15 +1,17 @@
 """What training goes by after an epoch: the highest `best`, whichever way the chosen metric points."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from accelerate import Accelerator
 
 from reference import predictions
-from reference.method_worlds import data, method_of
+from reference.method_worlds import CASES, data, method_of
 from unirex.disk.run_folder import RunFolder
 from unirex.judging.gather import dev_metrics, judge, print_tables, write_all
 from unirex.judging.predict import OWN, About, Clock, EvalConfig, Judging, Place, predict
@@ -155,3 +157,24 @@ def test_a_collapsed_extractor_is_told_of(table: pa.Table, capsys: pytest.Captur
     lines = capsys.readouterr().err.splitlines()
     assert lines
     assert all(line.startswith("warning: dev 3: the extractor may have collapsed: ") for line in lines)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_given_scores_cost_no_attribution_and_change_no_answer(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = method_of(case).eval()
+    asked = judging(sources=(OWN, "random"))
+    both = predict(method, data(), asked)["random"]
+    own = {"aa", "aa_f", "aa_fp", "slm_fp_guided", "dlm_fp_guided", "sgt"}
+    if case in own:
+
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise AssertionError("an attribution that nobody asked for")
+
+        monkeypatch.setattr(type(method), "explain", refuse)
+    alone = predict(method, data(), replace(asked, sources=("random",)))["random"]
+    for (place, row), (other_place, other) in zip(alone, both, strict=True):
+        assert place == other_place
+        np.testing.assert_array_equal(row.probabilities, other.probabilities)
+        np.testing.assert_array_equal(row.scores, other.scores)
+        for name, values in row.perturbed.items():
+            np.testing.assert_array_equal(values, other.perturbed[name])

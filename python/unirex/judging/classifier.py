@@ -65,7 +65,7 @@ class Classifier(Explainable):
 
     def explain(self, batch: Batch) -> Explanation:
         """Logits on the full input, and scores."""
-        logits_IC = self.perturbed(batch.rows, batch.n_choices, None)
+        logits_IC = self.answer(batch)
         scores_BL = torch.zeros(batch.words_BL.shape, device=batch.words_BL.device)
         gap_B: Tensor | None = None
         if self.attribution is not None:
@@ -78,6 +78,10 @@ class Classifier(Explainable):
                     gap_B = torch.zeros(len(scores_BL), device=scores_BL.device) if gap_B is None else gap_B
                     gap_B[index_P] = part_P.float()
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
+
+    def answer(self, batch: Batch) -> Tensor:
+        """The logits of `explain`, without an attribution."""
+        return self.perturbed(batch.rows, batch.n_choices, None)
 
     def _targets(self, batch: Batch, class_I: Tensor) -> Iterator[tuple[Tensor, ClassifierTarget]]:
         """Rows of one length at a time, with their places: a decoder given embeddings cannot tell padding from text."""

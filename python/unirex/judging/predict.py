@@ -160,7 +160,7 @@ def predict(
         batch = data.collate(index, multiple=8 if on_gpu else 1).to(place.device)
         with place.autocast():
             with clock.measure(len(index), batch.labels_I.device):
-                explanation = method.explain(batch)
+                explanation = _explained(method, batch, judging)
             orders = {} if asked_N is None else _orders(method, batch, explanation, asked_N[index], judging)
             scores = {source: _scores(source, explanation, batch, data, judging) for source in judging.sources}
             # The order of words within a rationale that is given whole says nothing.
@@ -179,6 +179,13 @@ def predict(
                 found[source] += [(at, row) for at, row, yes in zip(index.tolist(), rows, scored, strict=True) if yes]
         progress(len(index))
     return found
+
+
+def _explained(method: Explainable, batch: Batch, judging: Judging) -> Explanation:
+    """The method's explanation; where no source asks for its scores, its answer and zeros."""
+    if set(judging.sources) & {OWN, BY_CONSTRUCTION}:
+        return method.explain(batch)
+    return Explanation(logits_IC=method.answer(batch), scores_BL=torch.zeros_like(batch.gold_BL))
 
 
 def _scores(

@@ -95,9 +95,13 @@ class Attributed(Explainable):
 
     def explain(self, batch: Batch) -> Explanation:
         """Logits on the full input, and attributions of the predicted class."""
-        logits_IC = self.method.perturbed(batch.rows, batch.n_choices, None)
+        logits_IC = self.answer(batch)
         scores_BL, gap_B = self.method.model.attributions(batch, logits_IC, self.attribution, self.settings, self.fill)
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
+
+    def answer(self, batch: Batch) -> Tensor:
+        """The logits of `explain`, without an attribution."""
+        return self.method.perturbed(batch.rows, batch.n_choices, None)
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""

@@ -259,6 +259,10 @@ class Joint(JointFacts, Method):
         )
         return Explanation(logits_IC=found.logits_IC, scores_BL=own_BL + c.gradient_weight * gradient_BL)
 
+    def answer(self, batch: Batch) -> Tensor:
+        """The logits of `explain`, without an attribution."""
+        return self.model.full(batch)[0]
+
     @property
     def _led(self) -> bool:
         """Whether the gradient leads a learned extractor's scores."""

@@ -103,6 +103,10 @@ class Explainable(nn.Module, ABC):
     def explain(self, batch: Batch) -> Explanation:
         """Logits and scores."""
 
+    def answer(self, batch: Batch) -> Tensor:
+        """The logits of `explain`, float32 [instances, C], without the cost of scores where that can be spared."""
+        return self.explain(batch).logits_IC
+
     @abstractmethod
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
