@@ -14,6 +14,8 @@ _SHOWN = {
     "normalised_sufficiency": "normalised sufficiency ↑",
     "naopc_comprehensiveness": "NAOPC of comprehensiveness ↑",
     "naopc_sufficiency": "NAOPC of sufficiency ↓",
+    "normalised_comprehensiveness[soft]": "Soft-NC ↑",
+    "normalised_sufficiency[soft]": "Soft-NS ↑",
 }
 _NOTE = (
     "Rows: whose scores; columns: whose model, the same seed of both. Means over the test rows where a metric is "
