@@ -49,8 +49,8 @@ def frozen(module: nn.Module) -> Iterator[None]:
 def standardised(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
     """Scores float32 [B, L] with mean 0 and deviation 1 over the selectable tokens of each row; equal ones become 0.
 
-    >>> standardised(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([[True, True, False]]))
-    tensor([[-1.,  1.,  0.]])
+    >>> standardised(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([[True, True, False]])).tolist()
+    [[-1.0, 1.0, 0.0]]
     """
     kept_BL = scores_BL.double() * selectable_BL  # double: what rounding leaves of equal scores must not be blown up
     n_B1 = selectable_BL.sum(1, keepdim=True).clamp(min=1)
