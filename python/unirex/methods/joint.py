@@ -57,7 +57,7 @@ def standardised(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
     centred_BL = (kept_BL - kept_BL.sum(1, keepdim=True) / n_B1) * selectable_BL
     deviation_B1 = (centred_BL.square().sum(1, keepdim=True) / n_B1).sqrt()
     varies_B1 = deviation_B1 > 1e-9 * kept_BL.abs().amax(1, keepdim=True)
-    return torch.where(varies_B1, centred_BL / deviation_B1, 0.0).float()
+    return torch.where(varies_B1 & selectable_BL, centred_BL / deviation_B1, 0.0).float()
 
 
 def trains_scores(config: JointConfig) -> bool:
