@@ -8,7 +8,7 @@ from statistics import NormalDist
 from unirex.metrics import Resampling, row_values
 from unirex.metrics.paired import Paired, paired
 from unirex.suites.choice import Choice, read_choice
-from unirex.suites.differences import HEADS
+from unirex.suites.differences import HEADS, shown
 from unirex.suites.ledger import Entries, Ledger
 from unirex.suites.recipe import Suite
 from unirex.suites.table import markdown_table
@@ -134,12 +134,6 @@ def mean(parts: Sequence[Paired]) -> Paired:
         high=value + spread if whole else None,
         rows=sum(part.rows for part in parts),
     )
-
-
-def shown(one: Paired) -> str:
-    """A difference and its interval."""
-    span = "" if one.low is None or one.high is None else f" [{one.low:+.3f}, {one.high:+.3f}]"
-    return f"{one.difference:+.3f}{span}"
 
 
 def _judged(suite: Suite, lines: Sequence[Line]) -> str:

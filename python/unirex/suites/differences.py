@@ -63,10 +63,11 @@ def _row(
     others = [row_values.read(str(ledger.rows(entries[*row, seed]))) for seed in seeds]
     resampling = Resampling(replicates=suite.table.replicates)
     found = {one.metric: one for one in paired([known[seed] for seed in seeds], others, resampling)}
-    return [row[1], str(len(seeds)), *(_shown(found.get(name)) for name in names)]
+    return [row[1], str(len(seeds)), *(shown(found.get(name)) for name in names)]
 
 
-def _shown(one: Paired | None) -> str:
+def shown(one: Paired | None) -> str:
+    """A difference and its interval; a dash where there is none."""
     if one is None or one.low is None or one.high is None:
         return "—"
     return f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
