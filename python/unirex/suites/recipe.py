@@ -5,16 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from unirex.config.command_line import expand
 from unirex.config.recipes import PACKAGED, SUITES, find_recipe
 from unirex.disk.untrusted import parse_yaml, read_yaml
 from unirex.judging.settings import check_source
-from unirex.schema import PERTURBATIONS
-from unirex.text import current, suggest
-
-Convention = Literal["strict", "eraser", "paper"]
+from unirex.suites.table_config import TABLE_KEYS, TableConfig, read_table
+from unirex.text import suggest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,31 +59,6 @@ class Grid:
     models: tuple[str, ...]
     scores: tuple[str, ...]
     settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableConfig:
-    """How the table is made.
-
-    Attributes:
-        convention: whose definitions of the metrics.
-        perturbation: how tokens were hidden; None = the first of `eval.how`.
-        replicates: of the bootstrap.
-        plot: the metrics of the plot of a sweep.
-        note: what a reader must know, printed below the table.
-        against: the method that the table of a ledger compares with all others; None = no comparison.
-        rivals: methods of which the best by the trials of `chosen` is what `against` is claimed to be better than.
-        margin: how far apart task scores may be to count as equivalent.
-    """
-
-    convention: Convention = "strict"
-    perturbation: str | None = None
-    replicates: int = 1000
-    plot: tuple[str, ...] = ("auprc", "comprehensiveness", "sufficiency", "task")
-    note: str | None = None
-    against: str | None = None
-    rivals: tuple[str, ...] = ()
-    margin: float = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +176,7 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
             raise ValueError(f"{where}: {key} is {entries.get(key)!r}, expected one name or more")
     methods = _recipes(entries["methods"], file, "methods")
     references = entries.get("references", next((name for name, one in methods.items() if not one.control), None))
-    table = _table(entries.get("table"), where)
+    table = read_table(_mapping(entries.get("table") or {}, f"{where}: table", TABLE_KEYS), where)
     grid = _grid(entries.get("grid"), list(methods), where)
     for key, wanted in (("transfer", False), ("ledger", True)):
         if grid is not None and bool(entries.get(key)) != wanted:
@@ -387,30 +360,3 @@ def _grid(content: Any, methods: Sequence[str], where: str) -> Grid | None:
         if not key.startswith("eval.") or key == "eval.split":  # the split is that of the scores
             raise ValueError(f"{where}: grid.set has {key!r}, expected settings of eval other than its split")
     return Grid(**found, settings=settings)
-
-
-def _table(content: Any, where: str) -> TableConfig:
-    entries = _mapping(content or {}, f"{where}: table", tuple(TableConfig.__dataclass_fields__))
-    if "convention" in entries:
-        entries["convention"] = current("convention", str(entries["convention"]))
-    for key, allowed in (("convention", get_args(Convention)), ("perturbation", (None, *PERTURBATIONS))):
-        if key in entries and entries[key] not in allowed:
-            shown = ", ".join(value or "null" for value in allowed)
-            raise ValueError(f"{where}: table.{key} is {entries[key]!r}, expected one of {shown}")
-    replicates = entries.get("replicates", 1000)
-    if type(replicates) is not int or not 0 <= replicates <= 100_000:
-        raise ValueError(f"{where}: table.replicates is {replicates!r}, expected 0 to 100000")
-    rivals, margin = entries.get("rivals", ()), entries.get("margin", 0.01)
-    if not isinstance(rivals, list | tuple) or not all(isinstance(name, str) for name in rivals):
-        raise ValueError(f"{where}: table.rivals is {rivals!r}, expected a list of methods")
-    entries = {**entries, "rivals": tuple(rivals)}
-    if type(margin) is not float or not 0 < margin < 1:
-        raise ValueError(f"{where}: table.margin is {margin!r}, expected a number between 0 and 1")
-    if not isinstance(entries.get("note"), str | None):
-        raise ValueError(f"{where}: table.note is {entries['note']!r}, expected text")
-    if "plot" in entries:
-        known = ("auprc", "token_f1", "comprehensiveness", "sufficiency", "task")
-        if not isinstance(entries["plot"], list) or not entries["plot"] or not set(entries["plot"]) <= set(known):
-            raise ValueError(f"{where}: table.plot is {entries['plot']!r}, expected some of {', '.join(known)}")
-        entries = {**entries, "plot": tuple(entries["plot"])}
-    return TableConfig(**entries)
