@@ -146,6 +146,25 @@ def test_the_model_of_the_chosen_trial_is_taken_and_no_other(folder: Path) -> No
         assert _trained(other, [other]) == ([f"--trained={folder / 'trial'}"] if same else [])
 
 
+def test_a_data_set_may_have_some_of_the_trials(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = yaml.safe_load((folder / "dev.yaml").read_text())
+    content["data"]["two"] = {"config": content["data"]["two"], "sweep": [RATES[0]]}
+    (folder / "dev.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    trials = read_suite(str(folder / "dev.yaml"))
+    labels = [f"one@lr={RATES[0]}", f"two@lr={RATES[0]}", f"one@lr={RATES[1]}"]
+    assert [run.label for run in make_plan(trials, [])] == [label for label in labels for _ in METHODS]
+    whole(folder, "one")
+    for place, method in enumerate(METHODS):
+        trial(folder, "two", method, RATES[0], judged(40 + place))
+    assert choose(folder) == 0
+    choice = read_choice(folder / "chosen.json")
+    assert choice.values["two"] == dict.fromkeys(METHODS, RATES[0])
+    assert {tuple(each) for each in choice.trials["two"].values()} == {(str(RATES[0]),)}
+    assert len(set(choice.values["one"].values())) == 2
+    assert suite.main([str(folder / "dev.yaml"), "--table-only", "--output", str(folder / "out")]) == 0
+    assert "12 of 12 runs done" in capsys.readouterr().out
+
+
 def test_what_is_chosen_stays(folder: Path) -> None:
     whole(folder, "one")
     choose(folder)

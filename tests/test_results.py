@@ -37,7 +37,7 @@ def test_every_entry_that_counts_is_a_run_of_the_suite(made: Suite, monkeypatch:
     if made.chosen is not None and not made.chosen.exists():
         assert not found, f"runs of {made.path} came before their choice, {made.chosen}"
         return
-    plan: Sequence[Planned] = make_plan(made, [], sorted({re.split("@| on ", data)[0] for data, _, _ in found}))
+    plan: Sequence[Planned] = make_plan(made, [], sorted({re.split("@| on | to ", data)[0] for data, _, _ in found}))
     if made.grid is not None:
         plan = cross(made, plan)
     wanted = {(judged.label, judged.method, run.seed): judged.digest for run in plan for judged in run.judged}

@@ -37,8 +37,7 @@ def choose(suite: Suite, ledger: Ledger) -> Choice:
     """The value of the sweep with each method's highest CNRG, for each data set whose trials are all in the ledger.
 
     The CNRG's 0 and 1 are the worst and best of all trials of the data set. Of equal values the first in the order of
-    the sweep is chosen. Data sets that lack a trial are left
-    out.
+    the sweep is chosen. Data sets that lack a trial are left out.
 
     Raises:
         ValueError: a suite without a sweep, or a trial that was not judged on dev.
@@ -64,10 +63,10 @@ def choose(suite: Suite, ledger: Ledger) -> Choice:
             perturbation=suite.table.perturbation,
         )
         gains = {
-            method: {p: table.cells[data, f"{method}@{p}"].composites["CNRG"] for p in suite.points}
+            method: {p: table.cells[data, f"{method}@{p}"].composites["CNRG"] for p in suite.points_of(data)}
             for method in suite.methods
         }
-        values[data] = {method: max(suite.points, key=each.__getitem__) for method, each in gains.items()}
+        values[data] = {method: max(each, key=each.__getitem__) for method, each in gains.items()}
         trials[data] = {m: {str(p): round(gain, 6) for p, gain in each.items()} for m, each in gains.items()}
     return Choice(suite=suite.path.stem, key=suite.sweep.key, values=values, trials=trials)
 
@@ -77,7 +76,7 @@ def _trials(
 ) -> dict[tuple[str, Any], list[Entry]] | None:
     """(method, value) -> its entries, None where one is missing."""
     found: dict[tuple[str, Any], list[Entry]] = {}
-    for point in suite.points:
+    for point in suite.points_of(data):
         for method in suite.methods:
             for seed in suite.seeds_of(method):
                 entry = entries.get((suite.label(data, point), method, seed))

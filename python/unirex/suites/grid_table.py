@@ -37,7 +37,7 @@ def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
     assert suite.grid is not None
     blocks: list[str] = []
     own: dict[tuple[str, str, int], Entry] = {}
-    for label in (suite.label(data, point) for point in suite.points for data in suite.data):
+    for label in (suite.label(*point) for point in suite.points):
         cells = _cells(suite, label, entries)
         for metric, title in _SHOWN.items():
             if any(metric in found for found in cells.values()):

@@ -189,9 +189,8 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
     choice = None if suite.chosen is None else _chosen(suite, suite.chosen, data, methods, only)
     return [
         run
-        for point in suite.points
-        for name in data
-        if choice is None or name in choice.values
+        for name, point in suite.points
+        if name in data and (choice is None or name in choice.values)
         for method in methods
         for run in _planned(suite, name, method, point, overrides, choice)
     ]

@@ -25,6 +25,7 @@ class Recipe:
         control: shown in the table, but never the worst or best of it.
         seeds: of a method that does not take the suite's; those of a data set are None.
         chosen: the method whose chosen settings it takes; None = its own.
+        points: of a data set, the values of the suite's sweep that it is run at; None = all.
     """
 
     configs: tuple[Path, ...]
@@ -32,6 +33,7 @@ class Recipe:
     control: bool = False
     seeds: tuple[int, ...] | None = None
     chosen: str | None = None
+    points: tuple[Any, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +99,17 @@ class Suite:
     chosen: Path | None = None
 
     @property
-    def points(self) -> tuple[Any, ...]:
-        """The values of the sweep; one None without one."""
-        return self.sweep.values if self.sweep else (None,)
+    def points(self) -> tuple[tuple[str, Any], ...]:
+        """Each data set with each value of the sweep that it is run at, values outermost; None without a sweep."""
+        values = (None,) if self.sweep is None else self.sweep.values
+        return tuple((data, value) for value in values for data in self.data if value in self.points_of(data))
+
+    def points_of(self, data: str) -> tuple[Any, ...]:
+        """The values of the sweep that a data set is run at; one None without a sweep."""
+        if self.sweep is None:
+            return (None,)
+        own = self.data[data].points
+        return self.sweep.values if own is None else own
 
     def label(self, data: str, point: Any) -> str:
         """The name in the table of a data set at a value of the sweep."""
@@ -194,15 +204,21 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
     for key, name in (("references", references), ("table.against", table.against), *rivals):
         if name is not None and name not in methods:
             raise ValueError(f"{where}: {key} is {name!r}, expected a method or null{suggest(str(name), methods)}")
+    data = _recipes(entries["data"], file, "data")
+    sweep = _sweep(entries.get("sweep"), where)
+    for name, part in data.items():
+        extra = [value for value in part.points or () if sweep is None or value not in sweep.values]
+        if extra:
+            raise ValueError(f"{where}: data.{name}.sweep has {extra[0]!r}, expected values of the suite's sweep")
     return Suite(
         path=path,
         output=Path(expand(str(entries.get("output", f"runs/{path.stem}")), f"{where}: output")),
         base=_files(entries.get("base", []), file, "base"),
-        data=_recipes(entries["data"], file, "data"),
+        data=data,
         methods=methods,
         seeds=_seeds(entries.get("seeds", [0]), where),
         settings=_settings(entries.get("set"), f"{where}: set"),
-        sweep=_sweep(entries.get("sweep"), where),
+        sweep=sweep,
         transfer=_recipes(entries.get("transfer") or {}, file, "transfer"),
         grid=grid,
         references=references,
@@ -277,8 +293,8 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
     where = f"{file}: {key}"
     if isinstance(entry, (str, list)):
         return Recipe(configs=_files(entry, file, key))
-    of_methods = ["seeds", "chosen"] if key.startswith("methods.") else []
-    entries = _mapping(entry, where, ("config", "set", "control", *of_methods))
+    more = {"methods": ["seeds", "chosen"], "data": ["sweep"]}.get(key.partition(".")[0], [])
+    entries = _mapping(entry, where, ("config", "set", "control", *more))
     control = entries.get("control", False)
     if not isinstance(control, bool):
         raise ValueError(f"{where}.control is {control!r}, expected true or false")
@@ -288,6 +304,7 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
         control=control,
         seeds=_seeds(entries["seeds"], where) if "seeds" in entries else None,
         chosen=None if entries.get("chosen") is None else str(entries["chosen"]),
+        points=_different(entries["sweep"], f"{where}.sweep") if "sweep" in entries else None,
     )
 
 
@@ -335,9 +352,13 @@ def _sweep(content: Any, where: str) -> Sweep | None:
     key, values = entries.get("key"), entries.get("values")
     if not isinstance(key, str):
         raise ValueError(f"{where}: sweep.key is {key!r}, expected a setting, such as data.gold_share")
+    return Sweep(key=key, values=_different(values, f"{where}: sweep.values"))
+
+
+def _different(values: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(values, list) or not values or len({str(value) for value in values}) != len(values):
-        raise ValueError(f"{where}: sweep.values is {values!r}, expected a list of different values")
-    return Sweep(key=key, values=tuple(values))
+        raise ValueError(f"{where} is {values!r}, expected a list of different values")
+    return tuple(values)
 
 
 def _grid(content: Any, methods: Sequence[str], where: str) -> Grid | None:

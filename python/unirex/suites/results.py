@@ -78,13 +78,13 @@ def _close(suite: Suite, progress: str, paths: Sequence[Path], page: Path | None
 def _wanted(suite: Suite) -> Wanted:
     """All runs that the suite asks for; of one with a grid, its cells."""
     if suite.grid is not None:
-        labels = [suite.label(data, point) for point in suite.points for data in suite.data]
+        labels = [suite.label(*point) for point in suite.points]
         return {
             on(label, model): {m: tuple(s for s in suite.seeds_of(m) if s in suite.seeds_of(model)) for m in scores}
             for label in labels
             for model, scores in ((model, suite.grid.scores) for model in suite.grid.models)
         }
-    own = [(suite.label(data, point), data) for point in suite.points for data in suite.data]
+    own = [(suite.label(data, point), data) for data, point in suite.points]
     far = [(f"{label} to {name}", name) for name in suite.transfer for label, data in own if name != data]
     return {label: {m: seeds for m in suite.methods if (seeds := suite.seeds_of(m))} for label, _ in [*own, *far]}
 

@@ -93,7 +93,7 @@ def write_table(suite: Suite, found: Finished, markdown: Callable[[GainTable, Co
         paths.append(suite.output / name)
         with atomic_write(paths[-1], "w") as file:
             file.write(text + "\n")
-    points = {suite.label(data, point): (data, point) for data in suite.data for point in suite.points}
+    points = {suite.label(*point): point for point in suite.points}
     return paths + draw(suite, table, points)
 
 
