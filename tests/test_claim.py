@@ -11,10 +11,11 @@ import yaml
 
 from reference import predictions
 from unirex.config.identity import digest
-from unirex.metrics import Resampling, row_values
+from unirex.metrics import Resampling, Run, gain_table, row_values
+from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.paired import Paired, paired
 from unirex.suites.choice import Choice
-from unirex.suites.claim import Line, best, claim, mean, of_task, verdict
+from unirex.suites.claim import Line, best, best_in_mean, claim, finding, mean, of_task, verdict
 from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.recipe import read_suite
 
@@ -154,9 +155,61 @@ def test_nothing_is_said_without_rivals_runs_or_a_choice(folder: Path) -> None:
     assert claim(suite, ledger, {}) == []
 
 
+def test_the_best_variant_in_the_mean_of_dev_stands_beside_the_best_of_the_others(folder: Path) -> None:
+    content = yaml.safe_load((folder / "s.yaml").read_text())
+    content["table"] |= {"rivals": ["weak", "strong"], "variants": ["weak"]}
+    (folder / "s.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    suite = read_suite(str(folder / "s.yaml"))
+    ledger = Ledger(path=folder / "s.jsonl")
+
+    def made() -> tuple[GainTable, list[str]]:
+        runs = [
+            Run(method=entry.method, data=entry.data, seed=str(entry.seed), path=str(ledger.rows(entry)))
+            for entry in newest(ledger.entries(), "s").values()
+        ]
+        table = gain_table(runs, resampling=Resampling(replicates=100))
+        return table, finding(suite, table)
+
+    for seed in (0, 1):
+        add(folder, "one", "weak", seed, 10 + seed)
+    for place, method in enumerate(("strong", "ours")):
+        add(folder, "one", method, 0, 20 + place)
+    table, (block, sentence) = made()
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines() if line.startswith("|")]
+    assert lines[0][1:3] == ["weak CNRG ↑", "strong CNRG ↑"]
+    assert [line[0] for line in lines[2:]] == ["one"]
+    values = [table.cells["one", name].composites["CNRG"] for name in ("weak", "strong")]
+    assert lines[2][1:3] == [f"{value:.3f}" for value in values]
+    assert lines[2][3].startswith(f"{values[0] - values[1]:+.3f} [")
+    assert f", with 1 of 3 data sets judged: {lines[2][3]} ({values[0] / values[1] - 1:+.1%})." in sentence
+    add(folder, "two", "strong", 0, 31)
+    assert made()[1] == [], "a run is missing"
+    for place, method in enumerate(("weak", "ours")):
+        add(folder, "two", method, 0, 32 + place)
+    table, (block, sentence) = made()
+    gain = table.over(None, "weak", "strong")
+    assert gain is not None
+    assert f"| mean of 2 | {table.means['weak'].composites['CNRG']:.3f} |" in block
+    shown_here = "shown" if gain.low is not None and gain.low > 0 else "not shown"
+    shown_here = "contradicted" if gain.high is not None and gain.high < 0 else shown_here
+    assert sentence.startswith(
+        f"Here the finding is {shown_here}, with 2 of 3 data sets judged: {gain.difference:+.3f} ["
+    )
+
+
+def test_both_sides_are_picked_by_their_mean_on_dev() -> None:
+    trials = {"d": {"a": {"0.1": 0.5, "0.3": 0.9}, "b": {"0.1": 0.8}}, "e": {"a": {"0.1": 0.7}, "b": {"0.1": 0.3}}}
+    values = {data: {"a": 0.1, "b": 0.1} for data in trials}
+    choice = Choice(suite="s", key="train.lr", values=values, trials=trials)
+    assert best_in_mean(choice, ["d"], ["a", "b"]) == "b"
+    assert best_in_mean(choice, ["d", "e"], ["b", "a"]) == "a"
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
+        ({"against": "ours", "rivals": ["weak"], "variants": ["weak"]}, r"variants is \['weak'\], expected some of"),
+        ({"against": "ours", "rivals": ["weak"], "variants": 3}, r"table.variants is 3, expected a list of methods"),
         ({"against": "ours", "rivals": "weak"}, r"table.rivals is 'weak', expected a list of methods"),
         ({"against": "ours", "rivals": ["wek"]}, r"table.rivals is 'wek', expected a method or null.*weak"),
         ({"rivals": ["weak"]}, r"table.rivals is set, expected table.against and a file `chosen` with it"),

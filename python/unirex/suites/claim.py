@@ -6,6 +6,7 @@ from math import sqrt
 from statistics import NormalDist
 
 from unirex.metrics import Resampling, row_values
+from unirex.metrics.nrg_table import Gain, GainTable
 from unirex.metrics.paired import Paired, paired
 from unirex.suites.choice import Choice, read_choice
 from unirex.suites.differences import HEADS, shown
@@ -79,6 +80,46 @@ def best(choice: Choice, data: str, rivals: Sequence[str]) -> str:
     return max(rivals, key=lambda method: trials[method][str(values[method])])
 
 
+def finding(suite: Suite, table: GainTable | None) -> list[str]:
+    """Markdown: the best of `table.variants` over the best of the other rivals; none without variants or their runs.
+
+    Each is the one with the highest mean of CNRG on dev over the data sets that the table has (as in the paper's
+    abstract, where the best variant is compared with the best baseline by their means).
+    """
+    others = [name for name in suite.table.rivals if name not in suite.table.variants]
+    if table is None or not suite.table.variants or suite.chosen is None or not suite.chosen.exists():
+        return []
+    choice = read_choice(suite.chosen)
+    judged = [data for data in table.data if data in choice.values]
+    if not judged:
+        return []
+    first, other = (best_in_mean(choice, judged, names) for names in (suite.table.variants, others))
+    rows = []
+    for data in [*judged, *([None] if len(judged) > 1 else [])]:
+        gain = table.over(data, first, other)
+        if gain is None:  # a run is missing
+            return []
+        level = (table.means[other] if data is None else table.cells[data, other]).composites["CNRG"]
+        name = f"mean of {len(judged)}" if data is None else data
+        rows.append([name, f"{level + gain.difference:.3f}", f"{level:.3f}", shown(gain)])
+    last = table.over(None if len(judged) > 1 else judged[0], first, other)
+    assert last is not None
+    words = {"better": "shown", "worse": "contradicted"}.get(verdict(last), "not shown")
+    share = f" ({last.difference / level:+.1%})" if level > 0 else ""
+    partly = f", with {len(judged)} of {len(suite.data)} data sets judged" if len(judged) < len(suite.data) else ""
+    head = markdown_table(["data set", f"{first} CNRG ↑", f"{other} CNRG ↑", "difference"], rows)
+    return [
+        f"**The paper's finding: its best variant over the best of its other systems, both picked on dev**\n\n{head}",
+        f"Here the finding is {words}{partly}: {shown(last)}{share}. Intervals of 95 %, over instances and, where "
+        "there are several, seeds.",
+    ]
+
+
+def best_in_mean(choice: Choice, data: Sequence[str], names: Sequence[str]) -> str:
+    """The method with the highest mean of CNRG on dev over data sets, at its chosen settings; of equals the first."""
+    return max(names, key=lambda m: sum(choice.trials[d][m][str(choice.values[d][m])] for d in data))
+
+
 def _line(suite: Suite, ledger: Ledger, entries: Entries, data: str, rival: str) -> Line | None:
     """None where one of the two has no run, or they have no seed in common."""
     ours = str(suite.table.against)
@@ -102,7 +143,7 @@ def _line(suite: Suite, ledger: Ledger, entries: Entries, data: str, rival: str)
     )
 
 
-def verdict(one: Paired) -> str:
+def verdict(one: Paired | Gain) -> str:
     """What an interval shows: `better`, `worse`, or `not shown` where 0 lies in it."""
     if one.low is None or one.high is None or one.low <= 0 <= one.high:
         return "not shown"

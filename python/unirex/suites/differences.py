@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from unirex.metrics import Resampling, row_values
+from unirex.metrics.nrg_table import Gain
 from unirex.metrics.paired import Paired, paired
 from unirex.metrics.row_values import RowValues
 from unirex.suites.ledger import Entries, Ledger
@@ -66,7 +67,7 @@ def _row(
     return [row[1], str(len(seeds)), *(shown(found.get(name)) for name in names)]
 
 
-def shown(one: Paired | None) -> str:
+def shown(one: Paired | Gain | None) -> str:
     """A difference and its interval; a dash where there is none."""
     if one is None or one.low is None or one.high is None:
         return "—"

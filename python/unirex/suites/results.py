@@ -6,7 +6,7 @@ from pathlib import Path
 from unirex.disk.atomic import atomic_write
 from unirex.metrics import Run
 from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable, Mean
-from unirex.suites.claim import claim
+from unirex.suites.claim import claim, finding
 from unirex.suites.differences import differences
 from unirex.suites.grid_table import grid_markdown, on
 from unirex.suites.ledger import Entries, Entry, Ledger, newest
@@ -51,7 +51,7 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
         return _close(suite, _progress(wanted, entries, "cells"), paths, page)
 
     def markdown(table: GainTable | None, columns: Columns) -> str:
-        more = [*claim(suite, ledger, entries), *differences(suite, ledger, entries)]
+        more = [*claim(suite, ledger, entries), *finding(suite, table), *differences(suite, ledger, entries)]
         return "\n\n".join([_to_markdown(wanted, entries, table, columns), *more])
 
     paths = write_table(suite, _from_ledger(suite, ledger, entries), markdown)

@@ -21,6 +21,7 @@ class TableConfig:
         note: what a reader must know, printed below the table.
         against: the method that the table of a ledger compares with all others; None = no comparison.
         rivals: methods of which the best by the trials of `chosen` is what `against` is claimed to be better than.
+        variants: those of the rivals that are held against the others: the best by CNRG of both, by the same trials.
         margin: how far apart task scores may be to count as equivalent.
     """
 
@@ -31,6 +32,7 @@ class TableConfig:
     note: str | None = None
     against: str | None = None
     rivals: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
     margin: float = 0.01
 
 
@@ -52,10 +54,15 @@ def read_table(entries: dict[str, Any], where: str) -> TableConfig:
     replicates = entries.get("replicates", 1000)
     if type(replicates) is not int or not 0 <= replicates <= 100_000:
         raise ValueError(f"{where}: table.replicates is {replicates!r}, expected 0 to 100000")
-    rivals, margin = entries.get("rivals", ()), entries.get("margin", 0.01)
-    if not isinstance(rivals, list | tuple) or not all(isinstance(name, str) for name in rivals):
-        raise ValueError(f"{where}: table.rivals is {rivals!r}, expected a list of methods")
-    entries = {**entries, "rivals": tuple(rivals)}
+    margin = entries.get("margin", 0.01)
+    for key in ("rivals", "variants"):
+        names = entries.get(key, ())
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{where}: table.{key} is {names!r}, expected a list of methods")
+        entries = {**entries, key: tuple(names)}
+    if entries["variants"] and not set(entries["variants"]) < set(entries["rivals"]):
+        names = entries["variants"]
+        raise ValueError(f"{where}: table.variants is {list(names)}, expected some of table.rivals, not all")
     if type(margin) is not float or not 0 < margin < 1:
         raise ValueError(f"{where}: table.margin is {margin!r}, expected a number between 0 and 1")
     if not isinstance(entries.get("note"), str | None):
