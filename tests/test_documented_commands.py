@@ -72,7 +72,8 @@ def evaluate(words: Sequence[str]) -> None:
 
 def suite(words: Sequence[str]) -> None:
     from unirex import suite as command
-    from unirex.suites.recipe import read_override, read_suite
+    from unirex.suites.override import read_override
+    from unirex.suites.recipe import read_suite
 
     options = command._parse(list(words))
     found = read_suite(options.recipe, options.include)

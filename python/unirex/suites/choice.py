@@ -78,7 +78,7 @@ def _trials(
     found: dict[tuple[str, Any], list[Entry]] = {}
     for point in suite.points_of(data):
         for method in suite.methods:
-            for seed in suite.seeds_of(method):
+            for seed in suite.seeds_of(method, data):
                 entry = entries.get((suite.label(data, point), method, seed))
                 if entry is None:
                     return None

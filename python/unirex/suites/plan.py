@@ -14,7 +14,8 @@ from unirex.config.identity import determining, difference, digest, filled, rena
 from unirex.config.run import RunConfig, bare, completed, parse, plain
 from unirex.disk.run_folder import RunFolder
 from unirex.suites.choice import Choice, read_choice
-from unirex.suites.recipe import Override, Recipe, Suite, labelled
+from unirex.suites.override import Override
+from unirex.suites.recipe import Recipe, Suite, labelled
 from unirex.text import suggest
 
 State = Literal["done", "resume", "new"]
@@ -276,7 +277,7 @@ def _planned(
             "suite with a ledger, whose runs are of many machines"
         )
     label, runs = suite.label(data, point), []
-    for seed in suite.seeds_of(method):
+    for seed in suite.seeds_of(method, data):
         folder = runs_of(suite.output) / label / method / str(seed)
         others = [(name, recipe) for name, recipe in suite.transfer.items() if name != data]
         runs.append(

@@ -3,13 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from unirex.config.command_line import expand
 from unirex.config.recipes import PACKAGED, SUITES, find_recipe
-from unirex.disk.untrusted import parse_yaml, read_yaml
+from unirex.disk.untrusted import read_yaml
 from unirex.judging.settings import check_source
 from unirex.suites.table_config import TABLE_KEYS, TableConfig, read_table
 from unirex.text import suggest
@@ -23,9 +22,10 @@ class Recipe:
         configs: files, applied in order.
         settings: dotted key -> value.
         control: shown in the table, but never the worst or best of it.
-        seeds: of a method that does not take the suite's; those of a data set are None.
+        seeds: of a method that does not take the suite's.
         chosen: the method whose chosen settings it takes; None = its own.
         points: of a data set, the values of the suite's sweep that it is run at; None = all.
+        seeds_here: of a data set, the seeds of methods that have others there.
     """
 
     configs: tuple[Path, ...]
@@ -34,6 +34,7 @@ class Recipe:
     seeds: tuple[int, ...] | None = None
     chosen: str | None = None
     points: tuple[Any, ...] | None = None
+    seeds_here: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,18 +116,26 @@ class Suite:
         """The name in the table of a data set at a value of the sweep."""
         return data if self.sweep is None else labelled(data, self.sweep.key, point)
 
-    def seeds_of(self, method: str) -> tuple[int, ...]:
-        """The seeds of a method: its own, or the suite's."""
-        own = self.methods[method].seeds
+    def seeds_of(self, method: str, data: str) -> tuple[int, ...]:
+        """The seeds of a method on a data set: those it has there, else its own, else the suite's."""
+        own = self.data[data].seeds_here.get(method, self.methods[method].seeds)
         return self.seeds if own is None else own
 
     def with_seeds(self, seeds: Sequence[int]) -> "Suite":
         """The same with other seeds; a method with seeds of its own keeps those among them."""
-        kept = {
-            name: one if one.seeds is None else replace(one, seeds=tuple(s for s in one.seeds if s in seeds))
-            for name, one in self.methods.items()
+
+        def kept(own: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(seed for seed in own if seed in seeds)
+
+        methods = {
+            name: part if part.seeds is None else replace(part, seeds=kept(part.seeds))
+            for name, part in self.methods.items()
         }
-        return replace(self, seeds=tuple(dict.fromkeys(seeds)), methods=kept)
+        data = {
+            name: replace(part, seeds_here={method: kept(own) for method, own in part.seeds_here.items()})
+            for name, part in self.data.items()
+        }
+        return replace(self, seeds=tuple(dict.fromkeys(seeds)), methods=methods, data=data)
 
 
 def labelled(data: str, key: str, value: Any) -> str:
@@ -206,10 +215,7 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
             raise ValueError(f"{where}: {key} is {name!r}, expected a method or null{suggest(str(name), methods)}")
     data = _recipes(entries["data"], file, "data")
     sweep = _sweep(entries.get("sweep"), where)
-    for name, part in data.items():
-        extra = [value for value in part.points or () if sweep is None or value not in sweep.values]
-        if extra:
-            raise ValueError(f"{where}: data.{name}.sweep has {extra[0]!r}, expected values of the suite's sweep")
+    _check_data(data, sweep, methods, where)
     return Suite(
         path=path,
         output=Path(expand(str(entries.get("output", f"runs/{path.stem}")), f"{where}: output")),
@@ -228,40 +234,16 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Override:
-    """A setting from the command line.
-
-    Attributes:
-        who: pattern of the methods or data sets that get it.
-        key: dotted.
-        value: of it.
-    """
-
-    who: str
-    key: str
-    value: Any
-
-    def holds_for(self, *names: str) -> bool:
-        """Whether one of the names (of a run's data set and method) is meant."""
-        return any(fnmatchcase(name, self.who) for name in names)
-
-
-def read_override(text: str) -> Override:
-    """`KEY=VALUE` for all runs, or `NAME:KEY=VALUE` for those of a method or data set; NAME may have `*` in it.
-
-    >>> override = read_override("slm-*:train.epochs=1")
-    >>> override.key, override.value, override.holds_for("sst", "slm-fp"), override.holds_for("sst", "sgt")
-    ('train.epochs', 1, True, False)
-    """
-    left, equals, value = text.partition("=")
-    who, colon, key = left.rpartition(":")
-    if not equals or not key.strip() or (colon and not who.strip()):
-        raise ValueError(f"--set {text}: expected KEY=VALUE or NAME:KEY=VALUE, such as train.epochs=1")
-    try:
-        return Override(who=who.strip() or "*", key=key.strip(), value=parse_yaml(value))
-    except ValueError:
-        raise ValueError(f"--set {text}: the value is not YAML, expected one such as in train.epochs=1") from None
+def _check_data(data: Mapping[str, Recipe], sweep: Sweep | None, methods: Mapping[str, Recipe], where: str) -> None:
+    """Refuses a data set with values that the sweep lacks, or seeds of a method that the suite lacks."""
+    for name, part in data.items():
+        for value in part.points or ():
+            if sweep is None or value not in sweep.values:
+                raise ValueError(f"{where}: data.{name}.sweep has {value!r}, expected values of the suite's sweep")
+        for method in part.seeds_here:
+            if method not in methods:
+                hint = suggest(method, methods)
+                raise ValueError(f"{where}: data.{name}.seeds names {method!r}, expected methods{hint}")
 
 
 def _mapping(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
@@ -293,18 +275,23 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
     where = f"{file}: {key}"
     if isinstance(entry, (str, list)):
         return Recipe(configs=_files(entry, file, key))
-    more = {"methods": ["seeds", "chosen"], "data": ["sweep"]}.get(key.partition(".")[0], [])
+    of_data = key.startswith("data.")
+    more = ["sweep", "seeds"] if of_data else ["seeds", "chosen"] if key.startswith("methods.") else []
     entries = _mapping(entry, where, ("config", "set", "control", *more))
     control = entries.get("control", False)
     if not isinstance(control, bool):
         raise ValueError(f"{where}.control is {control!r}, expected true or false")
+    seeds, here = entries.get("seeds"), entries.get("seeds", {}) if of_data else {}
+    if not isinstance(here, dict):
+        raise ValueError(f"{where}.seeds is {here!r}, expected methods with their seeds")
     return Recipe(
         configs=_files(entries.get("config", []), file, f"{key}.config"),
         settings=_settings(entries.get("set"), f"{where}.set"),
         control=control,
-        seeds=_seeds(entries["seeds"], where) if "seeds" in entries else None,
+        seeds=None if of_data or seeds is None else _seeds(seeds, where),
         chosen=None if entries.get("chosen") is None else str(entries["chosen"]),
         points=_different(entries["sweep"], f"{where}.sweep") if "sweep" in entries else None,
+        seeds_here={str(name): _seeds(own, f"{where}.seeds.{name}") for name, own in here.items()},
     )
 
 

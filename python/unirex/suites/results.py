@@ -77,16 +77,18 @@ def _close(suite: Suite, progress: str, paths: Sequence[Path], page: Path | None
 
 def _wanted(suite: Suite) -> Wanted:
     """All runs that the suite asks for; of one with a grid, its cells."""
-    if suite.grid is not None:
-        labels = [suite.label(*point) for point in suite.points]
-        return {
-            on(label, model): {m: tuple(s for s in suite.seeds_of(m) if s in suite.seeds_of(model)) for m in scores}
-            for label in labels
-            for model, scores in ((model, suite.grid.scores) for model in suite.grid.models)
-        }
     own = [(suite.label(data, point), data) for data, point in suite.points]
-    far = [(f"{label} to {name}", name) for name in suite.transfer for label, data in own if name != data]
-    return {label: {m: seeds for m in suite.methods if (seeds := suite.seeds_of(m))} for label, _ in [*own, *far]}
+    if suite.grid is not None:
+        return {
+            on(label, model): {
+                m: tuple(s for s in suite.seeds_of(m, data) if s in suite.seeds_of(model, data))
+                for m in suite.grid.scores
+            }
+            for label, data in own
+            for model in suite.grid.models
+        }
+    far = [(f"{label} to {name}", data) for name in suite.transfer for label, data in own if name != data]
+    return {label: {m: s for m in suite.methods if (s := suite.seeds_of(m, data))} for label, data in [*own, *far]}
 
 
 def _from_ledger(suite: Suite, ledger: Ledger, entries: Entries) -> Finished:

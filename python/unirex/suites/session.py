@@ -15,8 +15,9 @@ from unirex.suites.gather import collect, missing, write_state
 from unirex.suites.grid import Crossed, cross
 from unirex.suites.launch import LaunchConfig, Launcher, Result, groups
 from unirex.suites.ledger import Entry, Ledger
+from unirex.suites.override import Override
 from unirex.suites.plan import Judged, Planned, completed_digest, make_plan
-from unirex.suites.recipe import Override, Suite
+from unirex.suites.recipe import Suite
 from unirex.suites.record import record
 from unirex.suites.results import write_results
 from unirex.suites.table import COST_NOTE, FILES, write_page, write_table
