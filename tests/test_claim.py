@@ -20,7 +20,7 @@ from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.recipe import read_suite
 
 ROOT = Path(__file__).parents[1]
-N = 400
+N = 120
 
 
 def difference(low: float | None, value: float, high: float | None) -> Paired:

@@ -1,7 +1,9 @@
 """NAOPC: what is judged against all orders of the words tried one by one, and what a file makes of it."""
 
 import itertools
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from unirex.rationale.perturb import perturb
 ACCELERATOR = Accelerator(cpu=True)
 
 
-def probability(method: Any, batch: Batch, instance: int, words: set[int], answer: int, how: str) -> float:
+def probability(method: Any, batch: Batch, instance: int, words: Collection[int], answer: int, how: str) -> float:
     """Of the answer, with these words hidden."""
     n = batch.n_choices
     rows = torch.arange(instance * n, instance * n + n)
@@ -32,10 +34,9 @@ def probability(method: Any, batch: Batch, instance: int, words: set[int], answe
     return float(logits.double().softmax(-1)[0, answer])
 
 
-def outcome(method: Any, batch: Batch, instance: int, order: tuple[int, ...], answer: int, how: str) -> float:
+def outcome(of_set: Callable[[frozenset[int]], float], order: tuple[int, ...]) -> float:
     """The mean probability while words are hidden in this order."""
-    steps = [probability(method, batch, instance, set(order[: k + 1]), answer, how) for k in range(len(order))]
-    return float(np.mean(steps))
+    return float(np.mean([of_set(frozenset(order[: k + 1])) for k in range(len(order))]))
 
 
 @pytest.mark.parametrize("choices", [False, True])
@@ -51,10 +52,11 @@ def test_outcomes_are_those_of_orders_tried_one_by_one(how: Any, choices: bool) 
     found = orders.outcomes({"own": explanation.scores_BL}, "max")["own"]
     for i, (n, answer) in enumerate(zip([2, 1, 5], answer_I.tolist(), strict=True)):
         row = i * batch.n_choices + (answer if choices else 0)
+        of_set = cache(partial(probability, method, batch, i, answer=answer, how=how))
         scores = [float(explanation.scores_BL[row][batch.words_BL[row] == w].max()) for w in range(n)]
         falling = tuple(sorted(range(n), key=lambda w: -scores[w]))
-        every = [outcome(method, batch, i, order, answer, how) for order in itertools.permutations(range(n))]
-        mine = [outcome(method, batch, i, order, answer, how) for order in (falling, falling[::-1])]
+        every = [outcome(of_set, order) for order in itertools.permutations(range(n))]
+        mine = [outcome(of_set, order) for order in (falling, falling[::-1])]
         np.testing.assert_allclose(found[i], [*mine, min(every), max(every)], atol=1e-6)
 
 

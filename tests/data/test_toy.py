@@ -1,6 +1,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,16 @@ CUE_CLASS = {cue: label for label, cues in CUES.items() for cue in cues}
 SPLITS: tuple[Any, ...] = ("train", "val", "test")
 
 
-def corpus(kind: Any, seed: int = 0, **sizes: Any) -> dict[str, list[Example]]:
+def made(kind: Any, split: Any = "train", seed: int = 0, **sizes: Any) -> Sequence[Example]:
     config = DataConfig(toy=ToyConfig(kind=kind, **{"n_train": 400, "n_val": 60, "n_test": 80, **sizes}), seed=seed)
-    return {split: load_split(config, split) for split in SPLITS}
+    return list(load_split(config, split))
+
+
+part = cache(made)
+
+
+def corpus(kind: Any, **sizes: Any) -> dict[str, Sequence[Example]]:
+    return {split: part(kind, split, **sizes) for split in SPLITS}
 
 
 def plain(example: Example) -> tuple[Any, ...]:
@@ -41,7 +49,7 @@ class TestEveryKind:
         assert len({tuple(s.text for s in example.segments) for example in everything}) == len(everything)
 
     def test_the_seed_decides_everything(self, kind: str) -> None:
-        once, again, other = (list(map(plain, corpus(kind, seed)["val"])) for seed in (0, 0, 1))
+        once, again, other = (list(map(plain, made(kind, "val", seed))) for seed in (0, 0, 1))
         assert once == again
         assert once != other
 
@@ -53,30 +61,30 @@ class TestEveryKind:
         }
         words = {*NEUTRAL, *(word for group in groups[kind] for word in group)}
         seen: set[str] = set()
-        for example in corpus(kind, n_train=3000)["train"]:
+        for example in part(kind, n_train=3000):
             seen.update(example.words, *(choice.split() for choice in example.choices))
         assert seen == words
 
     def test_some_have_no_gold_and_the_others_a_mask(self, kind: str) -> None:
-        examples = corpus(kind)["train"]
+        examples = part(kind)
         assert 0.05 < np.mean([example.gold is None for example in examples]) < 0.15
         for example in examples:
             if example.gold is not None:
                 assert example.gold.dtype == np.float32
                 assert len(example.gold) == example.n_words
                 assert 0 < example.gold.sum() < len(example.gold)
-        assert all(example.gold is not None for example in corpus(kind, without_gold=0.0)["train"])
-        assert all(example.gold is None for example in corpus(kind, without_gold=1.0)["train"])
+        assert all(example.gold is not None for example in part(kind, without_gold=0.0))
+        assert all(example.gold is None for example in part(kind, without_gold=1.0))
 
     def test_labels_are_balanced(self, kind: str) -> None:
-        counts = Counter(example.label for example in corpus(kind)["train"])
+        counts = Counter(example.label for example in part(kind))
         assert len(counts) == {"single": 2, "pair": 3, "choice": 4}[kind]
         assert min(counts.values()) > 0.7 * 400 / len(counts)
 
 
 def test_single_the_majority_of_the_cues_is_the_label_and_its_cues_are_the_gold() -> None:
     phrases = 0
-    for example in corpus("single", without_gold=0.0)["train"]:
+    for example in part("single", without_gold=0.0):
         assert 12 <= example.n_words <= 32
         classes = Counter(CUE_CLASS[word] for word in example.words if word in CUE_CLASS)
         assert classes.most_common(1)[0][0] == example.label
@@ -92,7 +100,7 @@ def test_single_the_majority_of_the_cues_is_the_label_and_its_cues_are_the_gold(
 
 def test_pair_the_hypothesis_answers_a_word_of_the_premise() -> None:
     opposite = {a: b for pair in OPPOSITES for a, b in (pair, pair[::-1])}
-    for example in corpus("pair", without_gold=0.0)["train"]:
+    for example in part("pair", without_gold=0.0):
         first, second = ([word for word in segment.words if word in opposite] for segment in example.segments)
         (premise,), (hypothesis,) = first, second
         if example.label == "entailment":
@@ -106,7 +114,7 @@ def test_pair_the_hypothesis_answers_a_word_of_the_premise() -> None:
 
 def test_choice_the_cues_belong_to_the_right_choice_only() -> None:
     topic = {cue: name for name, cues in TOPICS.items() for cue in cues}
-    for example in corpus("choice", without_gold=0.0)["train"]:
+    for example in part("choice", without_gold=0.0):
         assert len(set(example.choices)) == len(example.choice_labels) == 4
         right = example.choices[example.choice_labels.index(str(example.label))]
         cues = [word for word in example.words if word in topic]

@@ -28,7 +28,8 @@ def _distribution(rng: np.random.Generator, classes: int) -> list[float]:
         return np.eye(classes)[rng.integers(classes)].tolist()
     if kind < 0.1:
         return [1.0 / classes] * classes
-    return rng.dirichlet(np.ones(classes)).tolist()
+    drawn = rng.standard_exponential(classes)  # Dirichlet's, in half its time
+    return (drawn * (1 / drawn.sum())).tolist()
 
 
 def rows(
