@@ -55,7 +55,7 @@ def job(cluster: dict[str, str], log: Path, *arguments: str, **more: str) -> "su
 @pytest.mark.slow
 def test_a_job_that_runs_out_of_time_is_put_back_and_ends(cluster: dict[str, str], tmp_path: Path) -> None:
     run, log = tmp_path / "run", tmp_path / "log"
-    arguments = [*TINY, "--train.epochs=16", "--train.lr=0.001", f"--output={run}"]
+    arguments = [*TINY, "--train.epochs=10", "--train.lr=0.001", f"--output={run}"]
     cluster["SLURM_NTASKS"] = "2"
     first = job(cluster, log, *arguments)
     deadline = time.monotonic() + 200
@@ -69,10 +69,11 @@ def test_a_job_that_runs_out_of_time_is_put_back_and_ends(cluster: dict[str, str
     assert (tmp_path / "codes").read_text().split() == [str(128 + signal.SIGUSR1)] * 2
     assert (tmp_path / "told").read_text() == f"requeue {cluster['SLURM_JOB_ID']}\n"
     done = len(losses(run))
-    assert done < 32
+    assert done < 20
     assert (run / "checkpoints" / f"step-{done:08d}").is_dir()
-    assert job(cluster, log, *arguments, SLURM_RESTART_COUNT="1").wait(timeout=200) == 0, log.read_text()
-    assert len(losses(run)) == 32
+    again = job(cluster, log, *arguments, SLURM_RESTART_COUNT="1", SLURM_NTASKS="1")  # one is left of the two
+    assert again.wait(timeout=200) == 0, log.read_text()
+    assert len(losses(run)) == 20
     assert (run / "metrics.json").exists()
     assert (tmp_path / "told").read_text().count("requeue") == 1
 
