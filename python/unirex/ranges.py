@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -43,10 +44,11 @@ def check_ranges(section: str, config: object) -> None:
     Traceback (most recent call last):
     ValueError: pass.dropouts holds 1.0, expected 0 up to but not 1
     """
-    for name, kind in get_type_hints(type(config), include_extras=True).items():
+    kind: Any = type(config)  # mypy takes the hash of a class for that of its instances
+    for name, ranges in _ranges_of_fields(kind).items():
         found = getattr(config, name)
         verb, values = ("holds", found) if isinstance(found, tuple) else ("is", (found,))
-        for wanted in _ranges(kind):
+        for wanted in ranges:
             for value in values:
                 if value is not None and not wanted.holds(value):
                     raise ValueError(f"{section}.{name} {verb} {value}, expected {wanted.expected}")
@@ -73,6 +75,13 @@ def seconds_of(duration: int | str | None, key: str = "") -> int | None:
     if not found:
         raise ValueError(f"{key} is {duration!r}, expected seconds or hours:minutes:seconds, at least 1 second")
     return found
+
+
+@cache
+def _ranges_of_fields(kind: type) -> dict[str, tuple[Range, ...]]:
+    """The ranges in the type of each field that has some."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: found for name, hint in hints.items() if (found := tuple(_ranges(hint)))}
 
 
 def _ranges(kind: Any) -> Iterator[Range]:
