@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[1]
 N = 120
 
 
-def difference(low: float | None, value: float, high: float | None) -> Paired:
-    return Paired(metric="x", direction="higher", difference=value, low=low, high=high, rows=10)
+def difference(low: float | None, value: float, high: float | None, direction: Any = "higher") -> Paired:
+    return Paired(metric="x", direction=direction, difference=value, low=low, high=high, rows=10)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,8 @@ def difference(low: float | None, value: float, high: float | None) -> Paired:
 )
 def test_what_an_interval_shows(one: tuple[Any, float, Any], expected: str) -> None:
     assert verdict(difference(*one)) == expected
+    turned = {"better": "worse", "worse": "better"}.get(expected, expected)
+    assert verdict(difference(*one, "lower")) == turned
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The grid of a suite: scores of runs judged on the models of others, once each, and the table of its ledger."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ import yaml
 
 from unirex import evaluate, suite, train
 from unirex.config.identity import digest
+from unirex.suites.grid_claim import grid_claim
 from unirex.suites.launch import Launcher
-from unirex.suites.ledger import Ledger
+from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.plan import completed_digest, make_plan
 from unirex.suites.recipe import read_suite
 
@@ -102,6 +105,8 @@ def test_each_model_is_judged_once_by_all_scores(
         values = [one[names[0]][0] - sum(one[name][0] for name in names[1:]) for one in own]
         assert float(cells[head].split()[0]) == pytest.approx(values[0] - values[1], abs=6e-4)
 
+    check_claim(path, entries)
+
     started.clear()
     assert suite.main([str(path)]) == 0
     assert started == []
@@ -131,6 +136,44 @@ def test_each_model_is_judged_once_by_all_scores(
     narrow = write(tmp_path, grid={"models": ["check"], "scores": ["aa-ig"], "set": {"eval.fractions": [0.5]}})
     assert suite.main([str(narrow)]) == 0
     assert started == ["evaluate check"]
+
+
+def check_claim(path: Path, entries: Mapping[tuple[str, str], Entry]) -> None:
+    """What the grid says of its method and the rival that dev chose."""
+    made = read_suite(str(path))
+    assert made.grid is not None
+    chosen = path.with_name("chosen.json")
+    asking = replace(
+        made,
+        chosen=chosen,
+        grid=replace(made.grid, neutral="check"),
+        table=replace(made.table, rivals=("aa-ig", "dlm-p")),
+    )
+    ledger = Ledger(path=path.with_name("cells.jsonl"))
+    found = newest(ledger.entries(), "cells")
+
+    def told(gain: float) -> list[str]:
+        """Where this is the gain of `dlm-p` on dev, and that of `aa-ig` .5."""
+        trials = {"toy": {"aa-ig": {"1": 0.5}, "dlm-p": {"1": gain}}}
+        values = {"toy": {"aa-ig": 1, "dlm-p": 1}}
+        chosen.write_text(json.dumps({"suite": "dev", "key": "train.lr", "values": values, "trials": trials}))
+        return grid_claim(asking, ledger, found)
+
+    assert grid_claim(made, ledger, found) == []
+    (block,) = told(0.6)
+    assert block.splitlines()[-1].split(" | ")[1:] == ["dlm-p", "", *["not in the grid"] * 2, "not in the grid |"]
+    block, sentence = told(0.4)
+    head, _, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines()[2:])
+    assert head == ["data set", "best rival on dev", "CSD on check ↑", "NAOPC comp ↑", "NAOPC suff ↓"]
+    assert row[:2] == ["toy", "aa-ig"]
+    ours, other = (entries["toy on check", name].metrics for name in ("slm-fp", "aa-ig"))
+    csd = [one["comprehensiveness"][0] - one["sufficiency"][0] for one in (ours, other)]
+    assert float(row[2].split()[0]) == pytest.approx(csd[0] - csd[1], abs=6e-4)
+    assert all(cell.endswith(("] better", "] worse", "] not shown", "— not shown")) for cell in row[2:])
+    win = int(row[4].endswith("] better"))
+    assert f"NAOPC suff better on all but one: {win} of 1, in the mean {row[4].rpartition('] ')[2]}." in sentence
+    assert "CSD on check better on all but one: " in sentence
+    assert grid_claim(asking, ledger, {k: v for k, v in found.items() if k[0] != "toy on check"}) == []
 
 
 def test_an_entry_made_before_a_setting_came_is_that_of_its_default(started: list[str], tmp_path: Path) -> None:
@@ -176,6 +219,10 @@ def test_an_entry_made_before_a_setting_came_is_that_of_its_default(started: lis
                 }
             },
             "methods.check.chosen is 'aa-ig', expected none without a file `chosen`",
+        ),
+        (
+            {"grid": {"models": ["check"], "scores": ["aa-ig"], "neutral": "aa-ig"}},
+            "grid.neutral is 'aa-ig', expected one of its models or null",
         ),
         ({"ledger": None}, "ledger is None, expected one with a grid"),
         ({"transfer": {"far": {}}}, "transfer is {'far': {}}, expected none with a grid"),

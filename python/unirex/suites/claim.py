@@ -147,7 +147,14 @@ def verdict(one: Paired | Gain) -> str:
     """What an interval shows: `better`, `worse`, or `not shown` where 0 lies in it."""
     if one.low is None or one.high is None or one.low <= 0 <= one.high:
         return "not shown"
-    return "better" if one.low > 0 else "worse"
+    lower = isinstance(one, Paired) and one.direction == "lower"
+    return "better" if (one.low > 0) != lower else "worse"
+
+
+def all_but_one(parts: Sequence[Paired], title: str) -> str:
+    """On how many data sets a line of the claim is better, and what its mean shows."""
+    wins = sum(verdict(part) == "better" for part in parts)
+    return f"{title} better on all but one: {wins} of {len(parts)}, in the mean {verdict(mean(parts))}"
 
 
 def of_task(line: Line, margin: float) -> str:
@@ -186,12 +193,13 @@ def _judged(suite: Suite, lines: Sequence[Line]) -> str:
         f"task score equivalent or better on each: {task} of {n}",
         f"AUPRC not shown lower on any: {plausible} of {n}",
     ]
-    for name in BETTER:
-        wins = sum(verdict(line.others[name]) == "better" for line in lines)
-        in_mean = verdict(mean([line.others[name] for line in lines]))
-        told.append(f"{HEADS[name].removesuffix(' ↑')} better on all but one: {wins} of {n}, in the mean {in_mean}")
-    whole = "" if n == planned else f" {n} of {planned} data sets are judged, so nothing is claimed yet."
+    told += [all_but_one([line.others[name] for line in lines], HEADS[name].removesuffix(" ↑")) for name in BETTER]
     return (
-        f"Lines of the claim: {'; '.join(told)}.{whole} Intervals of 95 %, over instances and, where there are "
-        "several, seeds; that of equivalence 90 %; that of a mean by the normal approximation."
+        f"Lines of the claim: {'; '.join(told)}.{partly(n, planned)} Intervals of 95 %, over instances and, where "
+        "there are several, seeds; that of equivalence 90 %; that of a mean by the normal approximation."
     )
+
+
+def partly(judged: int, planned: int) -> str:
+    """A sentence where data sets are missing."""
+    return "" if judged == planned else f" {judged} of {planned} data sets are judged, so nothing is claimed yet."

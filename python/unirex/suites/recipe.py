@@ -57,11 +57,13 @@ class Grid:
     Attributes:
         models, scores: names of methods.
         settings: dotted key -> value of the judgment.
+        neutral: the model on which words are compared, favoring no method's; None = none is said to be.
     """
 
     models: tuple[str, ...]
     scores: tuple[str, ...]
     settings: Mapping[str, Any]
+    neutral: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +212,8 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
     rivals = [("table.rivals", name) for name in table.rivals]
     if rivals and (table.against is None or entries.get("chosen") is None):
         raise ValueError(f"{where}: table.rivals is set, expected table.against and a file `chosen` with it")
-    for key, name in (("references", references), ("table.against", table.against), *rivals):
+    # The rivals of a grid may be among the trials alone: which of them dev picks decides what it must hold.
+    for key, name in (("references", references), ("table.against", table.against), *([] if grid else rivals)):
         if name is not None and name not in methods:
             raise ValueError(f"{where}: {key} is {name!r}, expected a method or null{suggest(str(name), methods)}")
     data = _recipes(entries["data"], file, "data")
@@ -351,7 +354,7 @@ def _different(values: Any, where: str) -> tuple[Any, ...]:
 def _grid(content: Any, methods: Sequence[str], where: str) -> Grid | None:
     if content is None:
         return None
-    entries = _mapping(content, f"{where}: grid", ("models", "scores", "set"))
+    entries = _mapping(content, f"{where}: grid", ("models", "scores", "set", "neutral"))
     found: dict[str, tuple[str, ...]] = {}
     for key in ("models", "scores"):
         names = entries.get(key)
@@ -367,4 +370,7 @@ def _grid(content: Any, methods: Sequence[str], where: str) -> Grid | None:
     for key in settings:
         if not key.startswith("eval.") or key == "eval.split":  # the split is that of the scores
             raise ValueError(f"{where}: grid.set has {key!r}, expected settings of eval other than its split")
-    return Grid(**found, settings=settings)
+    neutral = entries.get("neutral")
+    if neutral is not None and neutral not in found["models"]:
+        raise ValueError(f"{where}: grid.neutral is {neutral!r}, expected one of its models or null")
+    return Grid(**found, settings=settings, neutral=neutral)

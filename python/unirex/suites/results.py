@@ -8,6 +8,7 @@ from unirex.metrics import Run
 from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable, Mean
 from unirex.suites.claim import claim, finding
 from unirex.suites.differences import differences
+from unirex.suites.grid_claim import grid_claim
 from unirex.suites.grid_table import grid_markdown, on
 from unirex.suites.ledger import Entries, Entry, Ledger, newest
 from unirex.suites.recipe import Suite
@@ -45,6 +46,7 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
     if suite.grid is not None:
         blocks = [
             f"{_progress(wanted, entries, 'cells')}; {NOTHING} = not judged.",
+            *grid_claim(suite, ledger, entries),
             grid_markdown(suite, ledger, entries),
         ]
         paths = _write(suite, "\n\n".join(filter(None, blocks)))

@@ -1,0 +1,79 @@
+"""What a grid adds to the claim of docs/protocol.md: words on a neutral model, and pairs of words and model."""
+
+from collections.abc import Sequence
+
+from unirex.metrics import Resampling, row_values
+from unirex.metrics.paired import Paired, paired
+from unirex.suites.choice import read_choice
+from unirex.suites.claim import all_but_one, best, mean, partly, verdict
+from unirex.suites.differences import HEADS, shown
+from unirex.suites.grid_table import on
+from unirex.suites.ledger import Entries, Ledger
+from unirex.suites.recipe import Suite
+from unirex.suites.table import markdown_table
+
+NEUTRAL = "csd"
+"""What is compared on the neutral model."""
+OWN = ("naopc_comprehensiveness", "naopc_sufficiency")
+"""What is compared with each method on its own model."""
+
+
+def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
+    """Markdown: each data set against the rival that dev chose; none without `table.rivals` and a neutral model.
+
+    A data set whose rival is not in the grid has a row that says so, and is not judged.
+    """
+    grid, table = suite.grid, suite.table
+    if grid is None or grid.neutral is None or not table.rivals or suite.chosen is None or not suite.chosen.exists():
+        return []
+    choice = read_choice(suite.chosen)
+    rows: list[list[str]] = []
+    found: list[list[Paired]] = []
+    for data, point in suite.points:
+        if data not in choice.values:
+            continue
+        rival, label = best(choice, data, table.rivals), suite.label(data, point)
+        if rival not in grid.scores or rival not in grid.models:
+            rows.append([label, rival, "", *["not in the grid"] * 3])
+        elif parts := _parts(suite, ledger, entries, label, rival):
+            found.append(parts)
+            rows.append([label, rival, *(f"{shown(part)} {verdict(part)}" for part in parts)])
+    if not rows:
+        return []
+    if len(found) > 1:
+        means = [mean(column) for column in zip(*found, strict=True)]
+        rows.append([f"mean of {len(found)}", "", *(f"{shown(part)} {verdict(part)}" for part in means)])
+    heads = [f"{HEADS[NEUTRAL].removesuffix(' ↑')} on {grid.neutral} ↑", *(HEADS[name] for name in OWN)]
+    block = markdown_table(["data set", "best rival on dev", *heads], rows)
+    title = f"**{table.against} minus the best rival on dev: words on {grid.neutral}, the rest each on its own model**"
+    return [f"{title}\n\n{block}", *([_lines(found, heads, len(suite.data))] if found else [])]
+
+
+def _lines(found: Sequence[Sequence[Paired]], heads: Sequence[str], planned: int) -> str:
+    told = [
+        all_but_one(column, head.rstrip(" ↑↓")) for head, column in zip(heads, zip(*found, strict=True), strict=True)
+    ]
+    return (
+        f"Lines of the claim: {'; '.join(told)}.{partly(len(found), planned)} Intervals of 95 %, over instances and, "
+        "where there are several, seeds; that of a mean by the normal approximation."
+    )
+
+
+def _parts(suite: Suite, ledger: Ledger, entries: Entries, label: str, rival: str) -> list[Paired] | None:
+    """The differences that count, None where a cell is missing."""
+    assert suite.grid is not None
+    ours, neutral = str(suite.table.against), str(suite.grid.neutral)
+    sides = {NEUTRAL: (neutral, neutral), **dict.fromkeys(OWN, (ours, rival))}
+    found = []
+    for metric, models in sides.items():
+        first, other = ((on(label, model), method) for model, method in zip(models, (ours, rival), strict=True))
+        seeds = sorted(seed for d, m, seed in entries if (d, m) == first and (*other, seed) in entries)
+        if not seeds:
+            return None
+        values = [[row_values.read(str(ledger.rows(entries[*k, seed]))) for seed in seeds] for k in (first, other)]
+        compared = paired(values[0], values[1], Resampling(replicates=suite.table.replicates))
+        one = next((one for one in compared if one.metric == metric), None)
+        if one is None:
+            return None
+        found.append(one)
+    return found
