@@ -82,7 +82,18 @@ def suite(words: Sequence[str]) -> None:
     assert all(read_override(text) for text in options.set)
 
 
-READERS: dict[str, Callable[[Sequence[str]], None]] = {"train": train, "evaluate": evaluate, "suite": suite}
+def roar(words: Sequence[str]) -> None:
+    from unirex.roar import _parse
+
+    _parse(list(words))
+
+
+READERS: dict[str, Callable[[Sequence[str]], None]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "suite": suite,
+    "roar": roar,
+}
 STARTED = (*(f"{module}.run" for module, _ in SCORING.values()), "unirex.metrics.commands.eraser.run",
            "unirex.explain.run", "unirex.report.cli._run")  # fmt: skip
 

@@ -58,6 +58,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "more": {
         "suite": Command(module="unirex.suite", about="methods x data sets x seeds from one file, and their table"),
+        "roar": Command(module="unirex.roar", about="which words remove-and-retrain (ROAR) hides next"),
         "env": Command(module="unirex.config.environment", about="versions and devices, for a bug report"),
     },
 }

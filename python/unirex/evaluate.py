@@ -130,7 +130,7 @@ def parse(argv: list[str]) -> Request:
         unit=namespace.unit,
         output=expand(namespace.output, "output"),
         checks={name: expand(folder, f"checks.{name}") for name, folder in namespace.checks.items()},
-        data=replace(data, path=expand(data.path, "data.path")),
+        data=replace(data, path=expand(data.path, "data.path"), masked=expand(data.masked, "data.masked")),
         eval=namespace.eval,
         shard=read_shard(namespace.shard) if namespace.shard else None,
     )
@@ -155,7 +155,7 @@ def run(request: Request) -> None:
     """Judges on `eval.split` and writes predictions, controls and metrics to the output folder."""
     from accelerate import Accelerator
 
-    from unirex.data.cache import cache_folder, digest_of
+    from unirex.data.cache import digest_of
     from unirex.data.store import has_choices
     from unirex.judging.gather import from_main, judge, print_tables, write_all, write_cost
     from unirex.judging.given_scores import read_scores
@@ -195,7 +195,7 @@ def run(request: Request) -> None:
 
     def judged(judging: Judging) -> "Judged":
         clock, started = Clock(), time.perf_counter()
-        data = replace(saved.tools, cache=cache_folder(request.data.cache)).encode(examples, labels)
+        data = saved.tools.over(request.data).encode(examples, labels)
         method = saved.method.to(accelerator.device)
         tables = judge(accelerator, method, data, judging, title=request.eval.split, clock=clock)
         if request.scores:  # what the model's own would have cost is not asked

@@ -35,6 +35,8 @@ def determining(config: Mapping[str, Any]) -> dict[str, Any]:
             free = _FREE_INSIDE.get(key, ())
             inside = {k: v for k, v in value.items() if k not in free} if isinstance(value, Mapping) else value
             found[key] = inside
+    if found.get("data", {}).get("masked_share") == 0:  # nothing of the masks is read
+        found["data"] = {**found["data"], "masked": None}
     root = os.environ.get(_DATA, "").rstrip("/")
     path = found.get("data", {}).get("path")
     if root and isinstance(path, str) and path.startswith(f"{root}/"):

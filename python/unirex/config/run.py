@@ -282,7 +282,7 @@ def _from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
         overwrite=made.overwrite,
         trained=expand(made.trained, "trained"),
         preset=made.preset,
-        data=replace(data, path=expand(data.path, "data.path")),
+        data=replace(data, path=expand(data.path, "data.path"), masked=expand(data.masked, "data.masked")),
         model=_model(model, made.method.name, made.preset),
         method=made.method,
         train=made.train,

@@ -12,6 +12,7 @@ from unirex.data.errors import DataError
 from unirex.data.gold import keep_gold_share
 from unirex.data.hub import read_hub
 from unirex.data.mapping import HubConfig
+from unirex.data.masks import Masks, file_of, read_masks
 from unirex.data.reading import Labeling, read_examples
 from unirex.data.record import OtherLabels, QueryUse, Record, Records
 from unirex.data.splitting import HELD_OUT, Split, Splits, split_examples
@@ -44,6 +45,8 @@ class DataConfig:
         headline: the task score to report first: `accuracy`, `macro_f1`, or `f1:CLASS` (binary F1 of that class).
         limit: at most so many instances of each split, a seeded sample in the order of the file.
         gold_share: share of the training instances with gold that keep it, drawn by class.
+        masked, masked_share: folder with masks of words (`unirex roar`), and which of them is taken: the words are
+            hidden from every run; 0 = none are.
         seed: of the toy corpus, of splits that the data lack, of `limit` and of `gold_share`; training has its own.
         cache: folder that keeps the tokenized data for the next run; None = $UNIREX_CACHE, or no cache.
         eraser: what ERASER files leave open.
@@ -62,6 +65,8 @@ class DataConfig:
     headline: str = "accuracy"
     limit: int | None = None
     gold_share: float = 1.0
+    masked: str | None = None
+    masked_share: float = 0.0
     seed: int = 0
     cache: str | None = None
     eraser: EraserConfig = field(default_factory=EraserConfig)
@@ -90,8 +95,26 @@ class DataConfig:
             raise ValueError(f"data.limit is {self.limit}, expected 1 or more")
         if not 0 < self.gold_share <= 1:
             raise ValueError(f"data.gold_share is {self.gold_share}, expected more than 0 and at most 1")
+        if not 0 <= self.masked_share < 1:
+            raise ValueError(f"data.masked_share is {self.masked_share}, expected 0 or more and less than 1")
+        if self.masked_share and self.masked is None:
+            raise ValueError(f"data.masked_share is {self.masked_share}, expected 0 without data.masked")
         if self.seed < 0:
             raise ValueError(f"data.seed is {self.seed}, expected 0 or more")
+
+    @property
+    def mask_file(self) -> Path | None:
+        """The masks of the words that no run sees, None where all are seen."""
+        return file_of(self.masked, self.masked_share) if self.masked and self.masked_share else None
+
+    @property
+    def masks(self) -> Masks | None:
+        """What is in the mask file.
+
+        Raises:
+            DataError: there is no such file, or it holds something else.
+        """
+        return None if self.mask_file is None else read_masks(self.mask_file)
 
     @property
     def short_name(self) -> str:

@@ -1,15 +1,18 @@
 """What turns examples into model input."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from unirex.data.cache import encode_cached
+from unirex.data.cache import cache_folder, encode_cached
 from unirex.data.collate import EncodedSet, FillTokens, make_set
+from unirex.data.encoded import Encoded
+from unirex.data.masks import Masks
+from unirex.data.source import DataConfig
 from unirex.data.store import windows
 from unirex.data.tokenization import load_tokenizer
 from unirex.schema import Example
@@ -20,38 +23,50 @@ _NOT_NAMED = -2
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What turns examples into model input: tokenizers, the longest row, and where the result is kept."""
+    """What turns examples into model input: tokenizers, longest row, words to hide, and where the result is kept."""
 
     tokenizer: PreTrainedTokenizerFast
     extractor_tokenizer: PreTrainedTokenizerFast | None
     max_length: int
     cache: Path | None = None
+    masks: Masks | None = None
 
     @property
     def fill(self) -> FillTokens:
         """The ids that replace hidden tokens."""
-        mask_id = self.tokenizer.mask_token_id
-        return FillTokens(
-            mask_id=self.tokenizer.unk_token_id if mask_id is None else mask_id, pad_id=self.tokenizer.pad_token_id
-        )
+        return FillTokens(mask_id=mask_id(self.tokenizer), pad_id=self.tokenizer.pad_token_id)
+
+    def over(self, config: DataConfig) -> "Tools":
+        """The same for a data set: with its cache and its masks."""
+        return replace(self, cache=cache_folder(config.cache), masks=config.masks)
 
     def encode(self, examples: Sequence[Example], labels: Sequence[str]) -> EncodedSet:
         """A data set ready for the model."""
         own = self.extractor_tokenizer
         return make_set(
             examples,
-            encode_cached(self.tokenizer, examples, self.max_length, self.cache),
+            self._encoded(self.tokenizer, examples),
             label_ids(examples, labels),
             self.tokenizer.pad_token_id,
-            extractor=None if own is None else encode_cached(own, examples, self.max_length, self.cache),
+            extractor=None if own is None else self._encoded(own, examples),
             extractor_pad_id=0 if own is None else own.pad_token_id,
         )
+
+    def _encoded(self, tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]) -> Encoded:
+        found = encode_cached(tokenizer, examples, self.max_length, self.cache)
+        return found if self.masks is None else self.masks.apply(found, examples, mask_id(tokenizer))
 
     def save(self, folder: Path) -> None:
         """Saves the tokenizers with a model."""
         self.tokenizer.save_pretrained(folder)
         if self.extractor_tokenizer is not None:
             self.extractor_tokenizer.save_pretrained(folder / OWN_TOKENIZER)
+
+
+def mask_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """The id that stands for a hidden token: the mask token, where there is none the unknown one."""
+    found: int | None = tokenizer.mask_token_id
+    return int(tokenizer.unk_token_id if found is None else found)
 
 
 def own_tokenizer(folder: str) -> PreTrainedTokenizerFast:

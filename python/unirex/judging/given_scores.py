@@ -34,13 +34,7 @@ def read_scores(path: str, examples: Sequence[Example]) -> dict[str, NDArray[np.
     """
     by_id = {example.id: example for example in examples}
     found: dict[str, NDArray[np.float32]] = {}
-    for where, row in _rows(path):
-        key = take(where, row, "id", (str, int), "text")
-        key, place = str(key), f"{where}: id {str(key)!r}"
-        if key in found:
-            raise DataError(f"{where}: id {key!r} is a duplicate, expected it once")
-        with located(place, "scores"):
-            scores = _numbers(cell_list(row.get("scores")))
+    for place, key, row, scores in _scored(path):
         found[key] = scores if key not in by_id else _on_words(place, row, scores, by_id[key])
     for example in examples:
         if example.id not in found:
@@ -48,6 +42,28 @@ def read_scores(path: str, examples: Sequence[Example]) -> dict[str, NDArray[np.
                 f"{path}: no scores for instance {example.id!r}, expected one row for each of {len(examples)}"
             )
     return found
+
+
+def word_scores(path: str) -> dict[str, NDArray[np.float32]]:
+    """Scores by instance id as they are in such a file, one for each word it was made of; minus infinity for null.
+
+    Raises:
+        ValueError: file, row, id and field of the first fault.
+    """
+    return {key: scores for _, key, _, scores in _scored(path)}
+
+
+def _scored(path: str) -> Iterable[tuple[str, str, Mapping[str, Any], NDArray[np.float32]]]:
+    """Place, id, fields and scores of each row; an id comes once."""
+    known: set[str] = set()
+    for where, row in _rows(path):
+        key = str(take(where, row, "id", (str, int), "text"))
+        if key in known:
+            raise DataError(f"{where}: id {key!r} is a duplicate, expected it once")
+        known.add(key)
+        place = f"{where}: id {key!r}"
+        with located(place, "scores"):
+            yield place, key, row, _numbers(cell_list(row.get("scores")))
 
 
 def _rows(path: str) -> Iterable[Row]:

@@ -1,7 +1,7 @@
 """From a configuration to data sets, tokenizers, model and method."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ from transformers import AutoConfig
 
 from unirex.config.checks import check_best_class, check_class_weights
 from unirex.config.run import ModelConfig, RunConfig
-from unirex.data.cache import cache_folder
 from unirex.data.example_columns import offsets_of
 from unirex.data.source import DataConfig, load_splits
 from unirex.data.splitting import Splits
@@ -42,7 +41,7 @@ def assemble(config: RunConfig, hooks: Hooks | None = None) -> Assembly:
     splits = labeled_splits(config.data)
     check_class_weights(config.method.class_weights, splits.labels)
     check_best_class(config.train.best_metric, splits.labels)
-    tools = replace(make_tools(config.model, splits.train), cache=cache_folder(config.data.cache))
+    tools = make_tools(config.model, splits.train).over(config.data)
     fraction = config.eval.rationale_fraction or gold_fraction(splits.train)
     model = make_model(config, tools, splits, fraction)
     check_model(model)

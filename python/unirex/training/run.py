@@ -1,5 +1,6 @@
 """A run from its command line to its files: training, the choice of the model, and its judgment."""
 
+import hashlib
 import signal
 import time
 from collections.abc import Sequence
@@ -219,10 +220,12 @@ def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Pr
 
 
 def _digests(config: RunConfig, parts: Assembly) -> dict[str, str]:
-    """Digests of the training and dev data; a resumed run must find the same."""
+    """Digests of the training and dev data, and of their masks; a resumed run must find the same."""
     where = config.data.path or config.data.source
     splits = {"train": parts.splits.train, "val": parts.splits.val}
-    return {f"the {name} split of {where}": digest_of(examples) for name, examples in splits.items()}
+    found = {f"the {name} split of {where}": digest_of(examples) for name, examples in splits.items()}
+    masks = config.data.mask_file
+    return found if masks is None else {**found, str(masks): hashlib.sha256(masks.read_bytes()).hexdigest()}
 
 
 def _resume(training: Training) -> None:
