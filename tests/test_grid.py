@@ -11,6 +11,7 @@ import yaml
 
 from unirex import evaluate, suite, train
 from unirex.config.identity import digest
+from unirex.suites.grid import cross
 from unirex.suites.grid_claim import grid_claim
 from unirex.suites.launch import Launcher
 from unirex.suites.ledger import Entry, Ledger, newest
@@ -138,6 +139,26 @@ def test_each_model_is_judged_once_by_all_scores(
     assert started == ["evaluate check"]
 
 
+def test_a_data_set_may_have_a_grid_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"toy": {"set": {"data.toy.n_train": 32}}, "far": {"set": {"data.toy.n_train": 16}}}
+    grid: dict[str, Any] = {"models": ["check", "slm-fp"], "scores": ["slm-fp", "aa-ig"], "set": NAOPC}
+    grid["data"] = {"far": {"scores": ["aa-ig"], "set": {"eval.naopc_rows": 3, "eval.fractions": [0.5]}}}
+    path = write(tmp_path, data=data, grid=grid)
+    made = read_suite(str(path))
+    cells = {(one.data, one.method): one for one in cross(made, make_plan(made, []))}
+    assert {key: [run.method for run in one.scores] for key, one in cells.items()} == {
+        ("toy", "slm-fp"): ["slm-fp", "aa-ig"],
+        ("toy", "check"): ["slm-fp", "aa-ig"],
+        ("far", "slm-fp"): ["aa-ig"],
+        ("far", "check"): ["aa-ig"],
+    }
+    ours, theirs = (cells[name, "check"].transfers[0].content["eval"] for name in ("toy", "far"))
+    assert (ours["naopc_beam"], ours["naopc_rows"]) == (2, 5)
+    assert (theirs["naopc_beam"], theirs["naopc_rows"], theirs["fractions"]) == (2, 3, [0.5])
+    assert suite.main([str(path), "--table-only"]) == 0
+    assert "0 of 6 cells done" in capsys.readouterr().out
+
+
 def check_claim(path: Path, entries: Mapping[tuple[str, str], Entry]) -> None:
     """What the grid says of its method and the rival that dev chose."""
     made = read_suite(str(path))
@@ -223,6 +244,18 @@ def test_an_entry_made_before_a_setting_came_is_that_of_its_default(started: lis
         (
             {"grid": {"models": ["check"], "scores": ["aa-ig"], "neutral": "aa-ig"}},
             "grid.neutral is 'aa-ig', expected one of its models or null",
+        ),
+        (
+            {"grid": {"models": ["check"], "scores": ["aa-ig"], "data": {"far": {}}}},
+            "grid.data is {'far': {}}, expected data sets of the suite with what differs there",
+        ),
+        (
+            {"grid": {"models": ["check"], "scores": ["aa-ig"], "data": {"toy": {"scores": ["ig"]}}}},
+            "grid.data.toy.scores names 'ig', expected methods",
+        ),
+        (
+            {"grid": {"models": ["check"], "scores": ["aa-ig"], "data": {"toy": {"set": {"train.lr": 1}}}}},
+            "grid.data.toy.set has 'train.lr', expected settings of eval",
         ),
         ({"ledger": None}, "ledger is None, expected one with a grid"),
         ({"transfer": {"far": {}}}, "transfer is {'far': {}}, expected none with a grid"),

@@ -79,14 +79,16 @@ def cross(
         overrides: settings that win over those of the grid.
     """
     assert suite.grid is not None
-    wanted = [run for run in plan if run.method in (models or suite.grid.models)]
+    wanted = [
+        run for run in plan if run.method in suite.grid.of(run.data).models and run.method in (models or [run.method])
+    ]
     found = [_crossed(suite, run, plan, overrides) for run in wanted]
     return [one for one in found if one.scores]
 
 
 def _crossed(suite: Suite, model: Planned, plan: Sequence[Planned], overrides: Sequence[Override]) -> Crossed:
-    grid = suite.grid
-    assert grid is not None
+    assert suite.grid is not None
+    grid = suite.grid.of(model.data)
     by_method = {run.method: run for run in plan if (run.label, run.seed) == (model.label, model.seed)}
     scores = tuple(by_method[name] for name in grid.scores if name in by_method)
     settings = {**grid.settings, **{o.key: o.value for o in overrides if o.holds_for(model.data, model.method)}}

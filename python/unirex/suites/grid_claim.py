@@ -33,7 +33,7 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         if data not in choice.values:
             continue
         rival, label = best(choice, data, table.rivals), suite.label(data, point)
-        if rival not in grid.scores or rival not in grid.models:
+        if rival not in grid.of(data).scores or rival not in grid.of(data).models:
             rows.append([label, rival, "", *["not in the grid"] * 3])
         elif parts := _parts(suite, ledger, entries, label, rival):
             found.append(parts)

@@ -5,7 +5,7 @@ from typing import Any
 
 from unirex.suites.differences import differences
 from unirex.suites.ledger import Entries, Entry, Ledger
-from unirex.suites.recipe import Suite
+from unirex.suites.recipe import Grid, Suite
 from unirex.suites.table import CONTROLS, markdown_table
 
 _SHOWN = {
@@ -37,32 +37,32 @@ def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
     assert suite.grid is not None
     blocks: list[str] = []
     own: dict[tuple[str, str, int], Entry] = {}
-    for label in (suite.label(*point) for point in suite.points):
-        cells = _cells(suite, label, entries)
+    for data, point in suite.points:
+        label, grid = suite.label(data, point), suite.grid.of(data)
+        cells = _cells(grid, label, entries)
         for metric, title in _SHOWN.items():
             if any(metric in found for found in cells.values()):
                 names = dict.fromkeys(name for name, _ in cells)
                 rows = [
-                    [name, *(_shown(cells.get((name, model), {}).get(metric)) for model in suite.grid.models)]
+                    [name, *(_shown(cells.get((name, model), {}).get(metric)) for model in grid.models)]
                     for name in names
                 ]
-                table = markdown_table(["scores of", *(f"on {model}" for model in suite.grid.models)], rows)
+                table = markdown_table(["scores of", *(f"on {model}" for model in grid.models)], rows)
                 blocks.append(f"**{label}: {title}**\n\n{table}")
         own |= {
             (f"{label}, each on its own model", method, seed): entry
-            for (data, method, seed), entry in entries.items()
-            if data == on(label, method)
+            for (where, method, seed), entry in entries.items()
+            if where == on(label, method)
         }
     return "\n\n".join([*blocks, _NOTE, *differences(suite, ledger, {**own, **entries})]) if blocks else ""
 
 
-def _cells(suite: Suite, label: str, entries: Entries) -> dict[tuple[str, str], Mapping[str, Sequence[Any]]]:
+def _cells(grid: Grid, label: str, entries: Entries) -> dict[tuple[str, str], Mapping[str, Sequence[Any]]]:
     """(whose scores, whose model) -> metrics, of the first seed that has an entry; control scores last."""
-    assert suite.grid is not None
     found: dict[tuple[str, str], Mapping[str, Sequence[Any]]] = {}
     first: dict[tuple[str, str], Entry] = {}
-    for model in suite.grid.models:
-        for name in suite.grid.scores:
+    for model in grid.models:
+        for name in grid.scores:
             seeds = [entry for key, entry in entries.items() if key[:2] == (on(label, model), name)]
             if seeds:
                 first[name, model] = min(seeds, key=lambda entry: entry.seed)
@@ -71,7 +71,7 @@ def _cells(suite: Suite, label: str, entries: Entries) -> dict[tuple[str, str], 
         found |= {
             (f"{control} (control)", model): entry.references[control]
             for (name, model), entry in first.items()
-            if name == suite.grid.scores[0] and control in entry.references
+            if name == grid.scores[0] and control in entry.references
         }
     return found
 

@@ -58,12 +58,18 @@ class Grid:
         models, scores: names of methods.
         settings: dotted key -> value of the judgment.
         neutral: the model on which words are compared, favoring no method's; None = none is said to be.
+        data: data sets that have another grid: other models or scores, and settings over those here.
     """
 
     models: tuple[str, ...]
     scores: tuple[str, ...]
     settings: Mapping[str, Any]
     neutral: str | None = None
+    data: Mapping[str, "Grid"] = field(default_factory=dict)
+
+    def of(self, data: str) -> "Grid":
+        """The grid of a data set."""
+        return self.data.get(data, self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +204,7 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
     methods = _recipes(entries["methods"], file, "methods")
     references = entries.get("references", next((name for name, one in methods.items() if not one.control), None))
     table = read_table(_mapping(entries.get("table") or {}, f"{where}: table", TABLE_KEYS), where)
-    grid = _grid(entries.get("grid"), list(methods), where)
+    grid = _grid(entries.get("grid"), list(methods), list(entries["data"]), where)
     for key, wanted in (("transfer", False), ("ledger", True)):
         if grid is not None and bool(entries.get(key)) != wanted:
             raise ValueError(
@@ -351,26 +357,39 @@ def _different(values: Any, where: str) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def _grid(content: Any, methods: Sequence[str], where: str) -> Grid | None:
+def _grid(content: Any, methods: Sequence[str], data: Sequence[str], where: str) -> Grid | None:
     if content is None:
         return None
-    entries = _mapping(content, f"{where}: grid", ("models", "scores", "set", "neutral"))
+    whole = _mapping(content, f"{where}: grid", ("models", "scores", "set", "neutral", "data"))
+    own = whole.get("data") or {}
+    if not isinstance(own, dict) or not set(own) <= set(data):
+        raise ValueError(f"{where}: grid.data is {own!r}, expected data sets of the suite with what differs there")
+    grid, parts = _grid_of(whole, methods, f"{where}: grid"), {}
+    for name, part in own.items():
+        at = f"{where}: grid.data.{name}"
+        entries = _mapping(part, at, ("models", "scores", "set", "neutral"))
+        one = _grid_of({**whole, **entries}, methods, at)
+        parts[str(name)] = replace(one, settings={**grid.settings, **one.settings})
+    return replace(grid, data=parts)
+
+
+def _grid_of(entries: Mapping[str, Any], methods: Sequence[str], where: str) -> Grid:
     found: dict[str, tuple[str, ...]] = {}
     for key in ("models", "scores"):
         names = entries.get(key)
         if not isinstance(names, list) or not names or len({str(name) for name in names}) != len(names):
-            raise ValueError(f"{where}: grid.{key} is {names!r}, expected a list of different methods")
+            raise ValueError(f"{where}.{key} is {names!r}, expected a list of different methods")
         for name in names:
             if name not in methods:
-                raise ValueError(f"{where}: grid.{key} names {name!r}, expected methods{suggest(str(name), methods)}")
+                raise ValueError(f"{where}.{key} names {name!r}, expected methods{suggest(str(name), methods)}")
         found[key] = tuple(names)
     for name in found["scores"]:
-        check_source(name, f"{where}: grid.scores")
-    settings = _settings(entries.get("set"), f"{where}: grid.set")
+        check_source(name, f"{where}.scores")
+    settings = _settings(entries.get("set"), f"{where}.set")
     for key in settings:
         if not key.startswith("eval.") or key == "eval.split":  # the split is that of the scores
-            raise ValueError(f"{where}: grid.set has {key!r}, expected settings of eval other than its split")
+            raise ValueError(f"{where}.set has {key!r}, expected settings of eval other than its split")
     neutral = entries.get("neutral")
     if neutral is not None and neutral not in found["models"]:
-        raise ValueError(f"{where}: grid.neutral is {neutral!r}, expected one of its models or null")
-    return Grid(**found, settings=settings, neutral=neutral)
+        raise ValueError(f"{where}.neutral is {neutral!r}, expected one of its models or null")
+    return Grid(models=found["models"], scores=found["scores"], settings=settings, neutral=neutral)

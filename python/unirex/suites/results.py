@@ -84,10 +84,10 @@ def _wanted(suite: Suite) -> Wanted:
         return {
             on(label, model): {
                 m: tuple(s for s in suite.seeds_of(m, data) if s in suite.seeds_of(model, data))
-                for m in suite.grid.scores
+                for m in suite.grid.of(data).scores
             }
             for label, data in own
-            for model in suite.grid.models
+            for model in suite.grid.of(data).models
         }
     far = [(f"{label} to {name}", data) for name in suite.transfer for label, data in own if name != data]
     return {label: {m: s for m in suite.methods if (s := suite.seeds_of(m, data))} for label, data in [*own, *far]}
