@@ -182,7 +182,9 @@ def check_claim(path: Path, entries: Mapping[tuple[str, str], Entry]) -> None:
 
     assert grid_claim(made, ledger, found) == []
     (block,) = told(0.6)
-    assert block.splitlines()[-1].split(" | ")[1:] == ["dlm-p", "", *["not in the grid"] * 2, "not in the grid |"]
+    lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:]]
+    assert lines[-1] == ["toy", "dlm-p", *["not in the grid"] * 3]
+    assert len(lines[0]) == len(lines[-1])
     block, sentence = told(0.4)
     head, _, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines()[2:])
     assert head == ["data set", "best rival on dev", "CSD on check ↑", "NAOPC comp ↑", "NAOPC suff ↓"]
@@ -248,6 +250,10 @@ def test_an_entry_made_before_a_setting_came_is_that_of_its_default(started: lis
         (
             {"grid": {"models": ["check"], "scores": ["aa-ig"], "data": {"far": {}}}},
             "grid.data is {'far': {}}, expected data sets of the suite with what differs there",
+        ),
+        (
+            {"grid": {"models": ["check"], "scores": ["aa-ig"], "data": {"toy": {"neutral": "check"}}}},
+            "grid.data.toy: unknown key 'neutral', expected scores, set",
         ),
         (
             {"grid": {"models": ["check"], "scores": ["aa-ig"], "data": {"toy": {"scores": ["ig"]}}}},

@@ -79,9 +79,7 @@ def cross(
         overrides: settings that win over those of the grid.
     """
     assert suite.grid is not None
-    wanted = [
-        run for run in plan if run.method in suite.grid.of(run.data).models and run.method in (models or [run.method])
-    ]
+    wanted = [run for run in plan if run.method in suite.grid.models and run.method in (models or [run.method])]
     found = [_crossed(suite, run, plan, overrides) for run in wanted]
     return [one for one in found if one.scores]
 

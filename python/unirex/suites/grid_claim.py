@@ -33,8 +33,8 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         if data not in choice.values:
             continue
         rival, label = best(choice, data, table.rivals), suite.label(data, point)
-        if rival not in grid.of(data).scores or rival not in grid.of(data).models:
-            rows.append([label, rival, "", *["not in the grid"] * 3])
+        if rival not in grid.of(data).scores or rival not in grid.models:
+            rows.append([label, rival, *["not in the grid"] * (1 + len(OWN))])
         elif parts := _parts(suite, ledger, entries, label, rival):
             found.append(parts)
             rows.append([label, rival, *(f"{shown(part)} {verdict(part)}" for part in parts)])

@@ -58,7 +58,7 @@ class Grid:
         models, scores: names of methods.
         settings: dotted key -> value of the judgment.
         neutral: the model on which words are compared, favoring no method's; None = none is said to be.
-        data: data sets that have another grid: other models or scores, and settings over those here.
+        data: data sets that have other scores, and settings over those here.
     """
 
     models: tuple[str, ...]
@@ -367,7 +367,7 @@ def _grid(content: Any, methods: Sequence[str], data: Sequence[str], where: str)
     grid, parts = _grid_of(whole, methods, f"{where}: grid"), {}
     for name, part in own.items():
         at = f"{where}: grid.data.{name}"
-        entries = _mapping(part, at, ("models", "scores", "set", "neutral"))
+        entries = _mapping(part, at, ("scores", "set"))
         one = _grid_of({**whole, **entries}, methods, at)
         parts[str(name)] = replace(one, settings={**grid.settings, **one.settings})
     return replace(grid, data=parts)

@@ -87,7 +87,7 @@ def _wanted(suite: Suite) -> Wanted:
                 for m in suite.grid.of(data).scores
             }
             for label, data in own
-            for model in suite.grid.of(data).models
+            for model in suite.grid.models
         }
     far = [(f"{label} to {name}", data) for name in suite.transfer for label, data in own if name != data]
     return {label: {m: s for m in suite.methods if (s := suite.seeds_of(m, data))} for label, data in [*own, *far]}
