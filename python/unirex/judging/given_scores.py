@@ -63,7 +63,8 @@ def _scored(path: str) -> Iterable[tuple[str, str, Mapping[str, Any], NDArray[np
         known.add(key)
         place = f"{where}: id {key!r}"
         with located(place, "scores"):
-            yield place, key, row, _numbers(cell_list(row.get("scores")))
+            scores = _numbers(cell_list(row.get("scores")))
+        yield place, key, row, scores
 
 
 def _rows(path: str) -> Iterable[Row]:

@@ -106,11 +106,11 @@ def finding(suite: Suite, table: GainTable | None) -> list[str]:
     assert last is not None
     words = {"better": "shown", "worse": "contradicted"}.get(verdict(last), "not shown")
     share = f" ({last.difference / level:+.1%})" if level > 0 else ""
-    partly = f", with {len(judged)} of {len(suite.data)} data sets judged" if len(judged) < len(suite.data) else ""
+    so_far = f", with {len(judged)} of {len(suite.data)} data sets judged" if len(judged) < len(suite.data) else ""
     head = markdown_table(["data set", f"{first} CNRG ↑", f"{other} CNRG ↑", "difference"], rows)
     return [
         f"**The paper's finding: its best variant over the best of its other systems, both picked on dev**\n\n{head}",
-        f"Here the finding is {words}{partly}: {shown(last)}{share}. Intervals of 95 %, over instances and, where "
+        f"Here the finding is {words}{so_far}: {shown(last)}{share}. Intervals of 95 %, over instances and, where "
         "there are several, seeds.",
     ]
 
