@@ -45,8 +45,8 @@ class DataConfig:
         headline: the task score to report first: `accuracy`, `macro_f1`, or `f1:CLASS` (binary F1 of that class).
         limit: at most so many instances of each split, a seeded sample in the order of the file.
         gold_share: share of the training instances with gold that keep it, drawn by class.
-        masked, masked_share: folder with masks of words (`unirex roar`), and which of them is taken: the words are
-            hidden from every run; 0 = none are.
+        masked: folder with masks of words (`unirex roar`), which are then hidden from every run.
+        masked_share: which mask of that folder, by the share of words that it hides; 0 = none.
         seed: of the toy corpus, of splits that the data lack, of `limit` and of `gold_share`; training has its own.
         cache: folder that keeps the tokenized data for the next run; None = $UNIREX_CACHE, or no cache.
         eraser: what ERASER files leave open.
