@@ -138,16 +138,24 @@ def test_later_settings_win_and_every_run_is_planned(tmp_path: Path) -> None:
 
 def test_a_method_has_the_seeds_of_the_data_set_its_own_or_the_suites(tmp_path: Path) -> None:
     slm = {"set": {"model": {"extractor": "shared"}}, "seeds": [0, 1]}
-    data = {"one": {"seeds": {"slm": [0, 2], "aa": [3]}}, "two": {"config": "pair.yaml"}}
+    data = {"one": {"seeds": {"slm": [0, 2], "aa": [3]}}, "two": {"config": "pair.yaml"}, "six": {"seeds": {"slm": []}}}
     path = write(tmp_path, seeds=[0], data=data, methods={"slm": slm, "aa": "none.yaml"}, ledger="ran.jsonl")
     path.write_text(path.read_text().replace("train.epochs: 1", "train.epochs: 1\n  train.precision: 'no'"))
     made = read_suite(str(path))
-    names = ["one/slm/0", "one/slm/2", "one/aa/3", "two/slm/0", "two/slm/1", "two/aa/0"]
+    names = ["one/slm/0", "one/slm/2", "one/aa/3", "two/slm/0", "two/slm/1", "two/aa/0", "six/aa/0"]
     assert [run.name for run in make_plan(made, [])] == names
     less = made.with_seeds([0, 2])
-    assert [run.name for run in make_plan(less, [])] == ["one/slm/0", "one/slm/2", "two/slm/0", "two/aa/0", "two/aa/2"]
+    ends = ["two/slm/0", "two/aa/0", "two/aa/2", "six/aa/0", "six/aa/2"]
+    assert [run.name for run in make_plan(less, [])] == ["one/slm/0", "one/slm/2", *ends]
     assert suite.main([str(path), "--table-only", "--output", str(tmp_path / "out")]) == 0
-    assert "0 of 6 runs done" in (tmp_path / "out" / "table.md").read_text()
+    assert "0 of 7 runs done" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_setting_may_have_the_seed_of_the_run(tmp_path: Path) -> None:
+    path = write(tmp_path, seeds=[0, 3], set={"data.seed": "{seed}", "train.epochs": 1})
+    first, other = make_plan(read_suite(str(path)), [], ["one", "slm"])[:2]
+    assert [(run.seed, run.config["seed"], run.config["data"]["seed"]) for run in (first, other)] == [(0,) * 3, (3,) * 3]
+    assert "--data.seed=3" in other.arguments
 
 
 @pytest.mark.parametrize(

@@ -269,15 +269,16 @@ def _planned(
     if suite.sweep is not None:
         settings[suite.sweep.key] = point
     settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
-    arguments = as_arguments(configs, settings)
-    content = plain(parsed(suite, f"data.{data} with methods.{method}", [*arguments, "--seed=0"]))
-    if suite.ledger is not None and content["train"]["precision"] == "auto":
-        raise ValueError(
-            f"{suite.path}: data.{data} with methods.{method}: train.precision is auto, expected no, bf16 or fp16 in a "
-            "suite with a ledger, whose runs are of many machines"
-        )
     label, runs = suite.label(data, point), []
     for seed in suite.seeds_of(method, data):
+        own = {k: v.replace("{seed}", str(seed)) if isinstance(v, str) else v for k, v in settings.items()}
+        arguments = as_arguments(configs, own)
+        content = plain(parsed(suite, f"data.{data} with methods.{method}", [*arguments, "--seed=0"]))
+        if suite.ledger is not None and content["train"]["precision"] == "auto":
+            raise ValueError(
+                f"{suite.path}: data.{data} with methods.{method}: train.precision is auto, expected no, bf16 or fp16 "
+                "in a suite with a ledger, whose runs are of many machines"
+            )
         folder = runs_of(suite.output) / label / method / str(seed)
         others = [(name, recipe) for name, recipe in suite.transfer.items() if name != data]
         runs.append(
@@ -289,7 +290,7 @@ def _planned(
                 folder=folder,
                 arguments=(*arguments, f"--seed={seed}", f"--output={folder}"),
                 config={**content, "seed": seed},
-                transfers=tuple(_transfer(suite, *other, folder, settings, overrides) for other in others),
+                transfers=tuple(_transfer(suite, *other, folder, own, overrides) for other in others),
                 trial=None if trials is None else trials / str(seed),
             )
         )

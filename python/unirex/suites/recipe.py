@@ -25,7 +25,7 @@ class Recipe:
         seeds: of a method that does not take the suite's.
         chosen: the method whose chosen settings it takes; None = its own.
         points: of a data set, the values of the suite's sweep that it is run at; None = all.
-        seeds_here: of a data set, the seeds of methods that have others there.
+        seeds_here: of a data set, the seeds of methods that have others there; with none, a method is not run there.
     """
 
     configs: tuple[Path, ...]
@@ -300,7 +300,9 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
         seeds=None if of_data or seeds is None else _seeds(seeds, where),
         chosen=None if entries.get("chosen") is None else str(entries["chosen"]),
         points=_different(entries["sweep"], f"{where}.sweep") if "sweep" in entries else None,
-        seeds_here={str(name): _seeds(own, f"{where}.seeds.{name}") for name, own in here.items()},
+        seeds_here={
+            str(name): () if own == [] else _seeds(own, f"{where}.seeds.{name}") for name, own in here.items()
+        },
     )
 
 
