@@ -300,9 +300,7 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
         seeds=None if of_data or seeds is None else _seeds(seeds, where),
         chosen=None if entries.get("chosen") is None else str(entries["chosen"]),
         points=_different(entries["sweep"], f"{where}.sweep") if "sweep" in entries else None,
-        seeds_here={
-            str(name): () if own == [] else _seeds(own, f"{where}.seeds.{name}") for name, own in here.items()
-        },
+        seeds_here={str(name): () if own == [] else _seeds(own, f"{where}.seeds.{name}") for name, own in here.items()},
     )
 
 
