@@ -1,4 +1,4 @@
-"""A select-then-predict model of pyhighlights (MIT) on our rows, written as a prediction file that unirex-metrics reads.
+"""A select-then-predict model of pyhighlights on our rows, written as a prediction file that unirex-metrics reads.
 
     uv pip install 'pyhighlights[transformers]'
     python benches/select_then_predict.py fr-p --config sst --config minilm --data.limit=1600 --train.lr=1e-4 \
@@ -109,10 +109,9 @@ def trained(name, config, splits, share, folder):
 
 @torch.inference_mode()
 def judged(model, loader, fractions):
-    """For each row: word scores, own selection, probabilities of (whole, own, none) and of each fraction (keep, remove)."""
+    """Of each row: word scores, own selection, probabilities of whole, own, none, of fractions kept, then removed."""
     model.sample_at_evaluation = False
-    for batch in loader:
-        batch = batch.to(model.device)
+    for batch in (loaded.to(model.device) for loaded in loader):
         valid = model.selection_valid(batch).bool()
         own = model.reported(model(batch))
         scores = own.highlight_logits[..., 1] - own.highlight_logits[..., 0]
