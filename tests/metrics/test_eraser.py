@@ -69,7 +69,7 @@ def compare(world):
         assert_same(found, expected)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(worlds())
 def test_equals_the_slow_twin(world):
     compare(world)
