@@ -164,6 +164,32 @@ def test_a_data_set_may_have_some_of_the_trials(folder: Path) -> None:
     assert len(set(choice.values["one"].values())) == 2
 
 
+def test_a_method_may_be_left_out_on_a_data_set_and_come_later(folder: Path) -> None:
+    content = {name: yaml.safe_load((folder / name).read_text()) for name in ("dev.yaml", "test.yaml")}
+
+    def write(**data: Any) -> None:
+        for name, one in content.items():
+            (folder / name).write_text(yaml.safe_dump({**one, "data": {**one["data"], **data}}, sort_keys=False))
+
+    write(one={"config": content["dev.yaml"]["data"]["one"], "seeds": {"d": []}})
+    paths = whole(folder, "one")
+    assert choose(folder) == 0
+    before = read_choice(folder / "chosen.json")
+    assert set(before.values["one"]) == {"a", "b", "c"}
+    expected = cnrg({key: path for key, path in paths.items() if key[0] != "d"})
+    assert before.trials["one"]["a"][str(RATES[0])] == pytest.approx(expected["a", RATES[0]], abs=1e-6)
+    plan = make_plan(read_suite(str(folder / "test.yaml")), [])
+    assert {run.method for run in plan} == {"a", "b", "c"}
+    write()
+    with pytest.raises(ValueError, match=r"has no choice for methods\.d on one"):
+        make_plan(read_suite(str(folder / "test.yaml")), [])
+    assert choose(folder) == 0
+    after = read_choice(folder / "chosen.json")
+    assert set(after.values["one"]) == set(METHODS)
+    assert {m: after.trials["one"][m] for m in "abc"} == before.trials["one"]
+    assert "d" in {run.method for run in make_plan(read_suite(str(folder / "test.yaml")), [])}
+
+
 def test_what_is_chosen_stays(folder: Path) -> None:
     whole(folder, "one")
     choose(folder)

@@ -1,6 +1,8 @@
 """What a suite's page says of the claim: the rival that dev chose, and what each interval shows."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +57,19 @@ def test_what_an_interval_shows(one: tuple[Any, float, Any], expected: str) -> N
     ],
 )
 def test_a_task_score_can_be_equivalent(task: Any, near: Any, expected: str) -> None:
-    line = Line(data="d", rival="r", seeds=1, task=difference(*task), near=difference(*near), others={})
+    line = Line(data="d", rival="r", seeds=1, of=10, task=difference(*task), near=difference(*near), others={})
     assert of_task(line, 0.01) == expected
 
 
 def test_a_mean_has_the_interval_of_independent_parts() -> None:
     found = mean([difference(-0.2, 0.1, 0.4), difference(-0.1, 0.3, 0.7)])
+    assert found is not None
     assert found.difference == pytest.approx(0.2)
     assert (found.low, found.high) == (pytest.approx(0.2 - 0.25), pytest.approx(0.2 + 0.25))  # 3-4-5
-    assert mean([difference(-0.2, 0.1, 0.4), difference(None, 0.3, None)]).low is None
+    half = mean([difference(-0.2, 0.1, 0.4), difference(None, 0.3, None)])
+    assert half is not None
+    assert half.low is None
+    assert mean([difference(-0.2, 0.1, 0.4), None]) is None
 
 
 def test_the_rival_is_the_best_on_dev_at_its_chosen_setting() -> None:
@@ -71,6 +77,8 @@ def test_the_rival_is_the_best_on_dev_at_its_chosen_setting() -> None:
     choice = Choice(suite="s", key="train.lr", values={"d": {"a": 0.1, "b": 0.1, "c": 0.1}}, trials=trials)
     assert best(choice, "d", ["a", "b", "c"]) == "b"
     assert best(choice, "d", ["a", "c"]) == "c"
+    with pytest.raises(ValueError, match="the choice of suite s has no e on d, expected its trials"):
+        best(choice, "d", ["a", "e"])
 
 
 @pytest.fixture
@@ -95,7 +103,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def add(folder: Path, data: str, method: str, seed: int, of: int) -> None:
+def add(folder: Path, data: str, method: str, seed: int, of: int, *, gold: bool = True) -> None:
     """An entry whose row values are those of made-up predictions."""
     ledger = Ledger(path=folder / "s.jsonl")
     config = {"data": data, "method": method, "seed": seed}
@@ -109,7 +117,8 @@ def add(folder: Path, data: str, method: str, seed: int, of: int) -> None:
         row["scores"] = rng.normal(size=len(row["words"])).astype(np.float32).tolist()
         row |= {k: other[k] for k in other if k in ("prediction", "probabilities") or k.endswith(".self")}
     path = folder / f"{data}-{method}-{seed}.parquet"
-    pq.write_table(predictions.as_table(made, hows=("attention",)), path)
+    made_table = predictions.as_table(made, hows=("attention",))
+    pq.write_table(made_table if gold else made_table.drop_columns("gold"), path)
     row_values.write(row_values.from_predictions(str(path)), ledger.rows(entry))
     ledger.add(entry)
 
@@ -138,15 +147,35 @@ def test_each_data_set_stands_beside_its_own_rival(folder: Path) -> None:
             lines[2 + place][3:],
             strict=True,
         ):
-            assert cell.startswith(f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}] "), cell
+            fewer = "" if found.rows == N else f"({found.rows}) "
+            assert cell.startswith(f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}] {fewer}"), cell
     assert "2 of 3 data sets are judged, so nothing is claimed yet" in sentence
-    words = [[cell.rpartition("] ")[2] for cell in line[3:]] for line in lines[2:]]
+    words = [[re.sub(r".*\] (\(\d+\) )?", "", cell) for cell in line[3:]] for line in lines[2:]]
     assert {word for line in words for word in line} <= {"better", "equivalent", "not shown", "worse"}
     held = sum(line[0] in ("better", "equivalent") for line in words[:2])
     assert f"task score equivalent or better on each: {held} of 2; " in sentence
     assert f"AUPRC not shown lower on any: {sum(line[1] != 'worse' for line in words[:2])} of 2; " in sentence
     wins = sum(line[3] == "better" for line in words[:2])
     assert f"norm. suff better on all but one: {wins} of 2, in the mean {words[2][3]}." in sentence
+    # With a run of whatever method missing, nothing is said of a data set.
+    table, sentence = claim(suite, ledger, {k: e for k, e in entries.items() if k != ("two", "strong", 0)})
+    row = next(line for line in table.splitlines() if line.startswith("| two "))
+    assert row == "| two | weak |  | 2 of 3 runs done | — | — | — |"
+    assert "mean of" not in table
+    assert "1 of 3 data sets are judged" in sentence
+    more = replace(suite, seeds=(0, 1))
+    table, sentence = claim(more, ledger, entries)
+    assert "| one | strong |  | 4 of 6 runs done |" in table
+    assert sentence == "0 of 3 data sets are judged, so nothing is claimed yet."
+
+
+def test_without_gold_plausibility_is_not_judged(folder: Path) -> None:
+    for method, of in (("ours", 30), ("strong", 31), ("weak", 32)):
+        add(folder, "one", method, 0, of, gold=False)
+    ledger = Ledger(path=folder / "s.jsonl")
+    table, sentence = claim(read_suite(str(folder / "s.yaml")), ledger, newest(ledger.entries(), "s"))
+    assert table.splitlines()[-1].split(" | ")[4] == "— not shown"
+    assert "AUPRC not shown lower on any: 0 of 1; " in sentence
 
 
 def test_nothing_is_said_without_rivals_runs_or_a_choice(folder: Path) -> None:
@@ -170,7 +199,7 @@ def test_the_best_variant_in_the_mean_of_dev_stands_beside_the_best_of_the_other
             for entry in newest(ledger.entries(), "s").values()
         ]
         table = gain_table(runs, resampling=Resampling(replicates=100))
-        return table, finding(suite, table)
+        return table, finding(suite, table, newest(ledger.entries(), "s"))
 
     for seed in (0, 1):
         add(folder, "one", "weak", seed, 10 + seed)
@@ -185,17 +214,20 @@ def test_the_best_variant_in_the_mean_of_dev_stands_beside_the_best_of_the_other
     assert lines[2][3].startswith(f"{values[0] - values[1]:+.3f} [")
     assert f", with 1 of 3 data sets judged: {lines[2][3]} ({values[0] / values[1] - 1:+.1%})." in sentence
     add(folder, "two", "strong", 0, 31)
-    assert made()[1] == [], "a run is missing"
+    assert ", with 1 of 3 data sets judged: " in made()[1][1], "a run is missing"
+    add(folder, "three", "ours", 0, 40)  # nothing is chosen there, and it is no part of the mean
     for place, method in enumerate(("weak", "ours")):
         add(folder, "two", method, 0, 32 + place)
     table, (block, sentence) = made()
-    gain = table.over(None, "weak", "strong")
-    assert gain is not None
-    assert f"| mean of 2 | {table.means['weak'].composites['CNRG']:.3f} |" in block
-    shown_here = "shown" if gain.low is not None and gain.low > 0 else "not shown"
-    shown_here = "contradicted" if gain.high is not None and gain.high < 0 else shown_here
+    gains = [gain for data in ("one", "two") if (gain := table.over(data, "weak", "strong"))]
+    level = np.mean([table.cells[data, "weak"].composites["CNRG"] for data in ("one", "two")])
+    assert f"| mean of 2 | {level:.3f} |" in block
+    value = np.mean([gain.difference for gain in gains])
+    half = np.hypot(*[((gain.high or 0) - (gain.low or 0)) / 2 for gain in gains]) / 2
+    shown_here = "shown" if value > half else "contradicted" if value < -half else "not shown"
     assert sentence.startswith(
-        f"Here the finding is {shown_here}, with 2 of 3 data sets judged: {gain.difference:+.3f} ["
+        f"Here the finding is {shown_here}, with 2 of 3 data sets judged: {value:+.3f} [{value - half:+.3f}, "
+        f"{value + half:+.3f}] ("
     )
 
 
@@ -214,7 +246,11 @@ def test_both_sides_are_picked_by_their_mean_on_dev() -> None:
         ({"against": "ours", "rivals": ["weak"], "variants": 3}, r"table.variants is 3, expected a list of methods"),
         ({"against": "ours", "rivals": "weak"}, r"table.rivals is 'weak', expected a list of methods"),
         ({"against": "ours", "rivals": ["wek"]}, r"table.rivals is 'wek', expected a method or null.*weak"),
-        ({"rivals": ["weak"]}, r"table.rivals is set, expected table.against and a file `chosen` with it"),
+        ({"rivals": ["weak"]}, r"table.rivals is set, expected one table.against and a file `chosen` with it"),
+        ({"against": ["ours", "weak"], "rivals": ["weak"]}, r"table.rivals is set, expected one table.against and a"),
+        ({"against": ["ours", "wek"]}, r"table.against is 'wek', expected a method or null.*weak"),
+        ({"against": 3}, r"table.against is 3, expected a list of methods"),
+        ({"convention": "eraser"}, r"table.convention is 'eraser', expected strict or paper with a ledger"),
         ({"against": "ours", "margin": 2}, r"table.margin is 2, expected a number between 0 and 1"),
     ],
 )

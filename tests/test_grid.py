@@ -92,7 +92,7 @@ def test_each_model_is_judged_once_by_all_scores(
             assert cell["naopc_sufficiency"][1] >= 7
     assert list(entries["toy on check", "slm-fp"].references) == ["random"]
     assert all(entry.cost["judge_seconds"] > 0 for entry in entries.values())
-    table = (tmp_path / "runs" / "table.md").read_text()
+    table = (tmp_path / "runs" / "cells.md").read_text()
     assert table.startswith("6 of 6 cells done")
     assert "| scores of | on check | on slm-fp | on aa-ig |" in table
     assert "| random (control) |" in table
@@ -113,9 +113,9 @@ def test_each_model_is_judged_once_by_all_scores(
     assert started == []
     kept = (tmp_path / "cells.jsonl").read_text().splitlines()[:2]
     (tmp_path / "cells.jsonl").write_text("\n".join(kept) + "\n")
-    (tmp_path / "runs" / "table.md").unlink()
+    (tmp_path / "runs" / "cells.md").unlink()
     assert suite.main([str(path), "--table-only"]) == 0
-    assert (tmp_path / "runs" / "table.md").read_text().startswith("2 of 6 cells done")
+    assert (tmp_path / "runs" / "cells.md").read_text().startswith("2 of 6 cells done")
     assert suite.main([str(path)]) == 0
     assert started == []  # the judgment was there, and its entry is added again
     assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 6
@@ -126,7 +126,14 @@ def test_each_model_is_judged_once_by_all_scores(
     assert suite.main([str(path), "--only", "slm-fp"]) == 0
     assert started == ["evaluate slm-fp"]
     started.clear()
-    assert suite.main([str(path), "--only", "slm-fp", "--set", "eval.naopc_rows=3"]) == 0
+    again = [str(path), "--only", "slm-fp", "--set", "eval.naopc_rows=3"]
+    assert suite.main(again) == 2
+    message = (
+        "has a result of other settings for toy on slm-fp/slm-fp/0 (grid.eval.naopc_rows is 5 there, 3 here), expec"
+    )
+    assert message in capsys.readouterr().err
+    assert started == []
+    assert suite.main([*again, "--overwrite", "true"]) == 0
     assert started == ["evaluate slm-fp"]  # the judgment alone
     assert len({e.digest for e in Ledger(path=tmp_path / "cells.jsonl").entries()}) == 4
     assert suite.main([str(path), "--only", "check", "slm"]) == 2
@@ -192,11 +199,14 @@ def check_claim(path: Path, entries: Mapping[tuple[str, str], Entry]) -> None:
     ours, other = (entries["toy on check", name].metrics for name in ("slm-fp", "aa-ig"))
     csd = [one["comprehensiveness"][0] - one["sufficiency"][0] for one in (ours, other)]
     assert float(row[2].split()[0]) == pytest.approx(csd[0] - csd[1], abs=6e-4)
-    assert all(cell.endswith(("] better", "] worse", "] not shown", "— not shown")) for cell in row[2:])
-    win = int(row[4].endswith("] better"))
-    assert f"NAOPC suff better on all but one: {win} of 1, in the mean {row[4].rpartition('] ')[2]}." in sentence
+    assert all(cell.endswith((" better", " worse", " not shown")) for cell in row[2:])
+    assert row[3].rpartition("] ")[2].startswith("(5) ")  # of 12 instances
+    win = int(row[4].endswith(" better"))
+    assert f"NAOPC suff better on all but one: {win} of 1, in the mean {row[4].rpartition(') ')[2]}." in sentence
     assert "CSD on check better on all but one: " in sentence
-    assert grid_claim(asking, ledger, {k: v for k, v in found.items() if k[0] != "toy on check"}) == []
+    (block,) = grid_claim(asking, ledger, {k: v for k, v in found.items() if k[0] != "toy on check"})
+    assert block.splitlines()[-1] == "| toy | aa-ig | 4 of 6 cells done | — | — |"
+    assert grid_claim(asking, ledger, {}) == []
 
 
 def test_an_entry_made_before_a_setting_came_is_that_of_its_default(started: list[str], tmp_path: Path) -> None:

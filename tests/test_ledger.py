@@ -277,8 +277,16 @@ def test_what_is_in_the_ledger_is_not_run_again(world: World, capsys: pytest.Cap
     assert world.run() == 0
     assert world.calls() == []
     assert len(world.ledger.entries()) == 8
-    # A new setting is another run.
-    assert world.run("--only", "one", "slm", "--seeds", "1", "--set", "train.lr=0.1", "--overwrite", "true") == 1
+    # A new setting is another run, which does not take the place of the first by itself.
+    capsys.readouterr()
+    again = ["--only", "one", "slm", "--seeds", "1", "--set", "train.lr=0.1"]
+    assert world.run(*again) == 2
+    error = capsys.readouterr().err
+    assert f"{world.ledger.path} has a result of other settings for one/slm/1 (train.lr is " in error
+    assert "there, 0.1 here), expected the same, another suite, or --overwrite true" in error
+    assert world.run(*again, "--dry-run") == 0
+    assert "one/slm/1: refused: " in capsys.readouterr().out
+    assert world.run(*again, "--overwrite", "true") == 1
     assert world.calls() == ["one/slm/1"]
 
 
@@ -346,7 +354,7 @@ def test_the_table_needs_the_ledger_alone(world: World) -> None:
     apart = [row for row in rows if row[0] == "grad"][-1]
     assert apart[:2] == ["grad", "1"]
     assert all(
-        re.fullmatch(r"\+0\.000 \[-0\.\d+, \+0\.\d+\]", cell) for cell in apart[2:]
+        re.fullmatch(r"\+0\.000 \[-0\.\d+, \+0\.\d+\]( \(\d+\))?", cell) for cell in apart[2:]
     )  # the same predictions, seed 0
     assert text == show()
 
@@ -396,6 +404,20 @@ def test_a_shared_model_gives_the_numbers_of_one_trained_anew(
     capsys.readouterr()
     assert train.main(small(tmp_path / "x", "ig", f"--trained={tmp_path / 'grad'}", "--train.lr=0.02")) == 2
     assert "its train settings differ, expected a run with the same" in capsys.readouterr().err
+
+
+def test_of_a_run_with_several_settings_the_latest_counts_wherever_it_stands(tmp_path: Path) -> None:
+    old, new = entry(), replace(entry(), digest="x", date="2026-01-02")
+    for order in ([old, new], [new, old]):
+        assert newest(order, "s")["one", "slm", 0] is new
+    ledger = Ledger(path=tmp_path / "s.jsonl")
+    config = {**old.config, "another": 1}
+    for one in (old, replace(old, config=config, digest=digest(config), date="2026-01-02")):
+        assert ledger.add(one)
+        assert not ledger.add(one)
+    assert ledger.add(replace(old, date="2026-01-03")), "it no longer counted"
+    assert [one.date for one in ledger.entries()] == ["2026-01-03", "2026-01-02"]
+    assert newest(ledger.entries(), "s")["one", "slm", 0].digest == old.digest
 
 
 def test_an_entry_of_another_suite_does_not_count() -> None:

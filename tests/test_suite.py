@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from unirex.suites.launch import Launcher
 from unirex.suites.override import read_override
 from unirex.suites.plan import Planned, make_plan, told_difference
 from unirex.suites.recipe import read_suite
-from unirex.suites.table import read_costs
+from unirex.suites.table import read_costs, write_page
 
 SMALL = {"data": {"toy": {"n_train": 24, "n_val": 8, "n_test": 8}}, "model": {"random": {"hidden_size": 32}}}
 
@@ -148,7 +150,28 @@ def test_a_method_has_the_seeds_of_the_data_set_its_own_or_the_suites(tmp_path: 
     ends = ["two/slm/0", "two/aa/0", "two/aa/2", "six/aa/0", "six/aa/2"]
     assert [run.name for run in make_plan(less, [])] == ["one/slm/0", "one/slm/2", *ends]
     assert suite.main([str(path), "--table-only", "--output", str(tmp_path / "out")]) == 0
-    assert "0 of 7 runs done" in (tmp_path / "out" / "table.md").read_text()
+    assert "0 of 7 runs done" in (tmp_path / "out" / f"{path.stem}.md").read_text()
+
+
+def test_a_page_keeps_what_several_write_at_once(tmp_path: Path) -> None:
+    made = [replace(read_suite(str(write(tmp_path))), path=Path(f"{name}.yaml")) for name in "abcdef"]
+    page = tmp_path / "page.md"
+    page.write_text("".join(f"<!-- suite {one.path.stem} -->\n<!-- end of suite {one.path.stem} -->\n" for one in made))
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(5):
+            list(pool.map(lambda one, n=number: write_page(page, one, f"{one.path} {n}"), made))  # type: ignore[misc]
+            assert all(f"\n{one.path} {number}\n" in page.read_text() for one in made)
+
+
+def test_means_are_of_independent_data_sets(tmp_path: Path) -> None:
+    toy = {"one": {"set": {"data.toy.kind": "pair"}}, "two": []}
+    assert read_suite(str(write(tmp_path, data=toy))).independent
+    for changes in (
+        {"data": {"one": {"set": {"data.gold_share": 0.5}}, "two": {"set": {"data.limit": 9}}}},
+        {"data": toy, "transfer": {"three": []}},
+        {"data": toy, "sweep": {"key": "data.gold_share", "values": [0.5, 1.0]}},
+    ):
+        assert not read_suite(str(write(tmp_path, **changes))).independent
 
 
 def test_a_setting_may_have_the_seed_of_the_run(tmp_path: Path) -> None:

@@ -109,10 +109,18 @@ def difference(
             for name in sorted({*old, *new}):
                 skipped = name in _FREE_INSIDE.get(key, ()) or f"{key}.{name}" in free
                 if not skipped and old.get(name) != new.get(name):
-                    return f"{key}.{name}", old.get(name), new.get(name)
+                    return _innermost(f"{key}.{name}", old.get(name), new.get(name))
         elif old != new:
             return key, old, new
     return None
+
+
+def _innermost(key: str, old: Any, new: Any) -> tuple[str, Any, Any]:
+    """The first difference inside of two values that differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        name = next(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+        return _innermost(f"{key}.{name}", old.get(name), new.get(name))
+    return key, old, new
 
 
 def filled(value: Any, default: Any) -> Any:

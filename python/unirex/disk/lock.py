@@ -66,3 +66,18 @@ def only_here(path: Path) -> Iterator[None]:
             holder = path.read_text(encoding="utf-8", errors="replace") or "another process"
             raise ValueError(f"{path.parent}: {holder} writes it, expected a folder that no running process writes")
         yield
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Holds a folder for the block, after whoever else holds it: for a file in it that is read and written anew."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks lets every process in
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -129,6 +129,10 @@ class GainTable(Shown):
                 return gain if gain.method == method else gain.turned()
         return None
 
+    def without_means(self) -> "GainTable":
+        """The same for data sets that share rows or models, of whose means the intervals would be too narrow."""
+        return replace(self, means={}, differences=tuple(gain for gain in self.differences if gain.data is not None))
+
     def best(self, data: str | None) -> str:
         """The method with the highest CNRG on a data set, or in the means; a control where there is no other."""
         rows = self.means if data is None else {m: cell for (d, m), cell in self.cells.items() if d == data}

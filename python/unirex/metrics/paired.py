@@ -44,7 +44,8 @@ def paired(first: Sequence[RowValues], other: Sequence[RowValues], resampling: R
     """
     if not first or not other:
         raise ValueError(f"{len(first)} and {len(other)} seeds, expected at least one of both")
-    sides = [rows.ordered() for rows in (*first, *other)]
+    both = set.intersection(*({one.name for one in rows.layout.definitions} for rows in (*first, *other)))
+    sides = [rows.among(both).ordered() for rows in (*first, *other)]
     hashes = sides[0].hashes
     for side in sides[1:]:
         if not np.array_equal(side.hashes, hashes):

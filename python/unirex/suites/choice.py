@@ -49,7 +49,7 @@ def choose(suite: Suite, ledger: Ledger) -> Choice:
     trials: dict[str, dict[str, dict[str, float]]] = {}
     for data in suite.data:
         found = _trials(suite, entries, data)
-        if found is None:
+        if not found:
             continue
         runs = [
             Run(method=f"{method}@{point}", data=data, seed=str(entry.seed), path=str(ledger.rows(entry)))
@@ -65,6 +65,7 @@ def choose(suite: Suite, ledger: Ledger) -> Choice:
         gains = {
             method: {p: table.cells[data, f"{method}@{p}"].composites["CNRG"] for p in suite.points_of(data)}
             for method in suite.methods
+            if suite.seeds_of(method, data)
         }
         values[data] = {method: max(each, key=each.__getitem__) for method, each in gains.items()}
         trials[data] = {m: {str(p): round(gain, 6) for p, gain in each.items()} for m, each in gains.items()}
@@ -92,7 +93,7 @@ def _trials(
 def write_choice(suite: Suite, path: Path) -> int:
     """Writes what the ledger of a suite decides as JSON; returns the exit code, 1 where no data set is complete.
 
-    A data set that was decided before keeps its values: what is chosen does not change under runs that follow it.
+    What was decided before stays as it is, since runs have followed it: only methods new to a data set are added there.
 
     Raises:
         ValueError: a suite without ledger or sweep, or a file that holds the choice of another one.
@@ -106,11 +107,12 @@ def write_choice(suite: Suite, path: Path) -> int:
             raise ValueError(
                 f"{path}: holds {before.key} chosen by suite {before.suite}, expected {found.key} by {found.suite}"
             )
+        both = dict.fromkeys([*before.values, *found.values])
         found = Choice(
             suite=found.suite,
             key=found.key,
-            values={**found.values, **before.values},
-            trials={**found.trials, **before.trials},
+            values={data: {**found.values.get(data, {}), **before.values.get(data, {})} for data in both},
+            trials={data: {**found.trials.get(data, {}), **before.trials.get(data, {})} for data in both},
         )
     missing = [data for data in suite.data if data not in found.values]
     if not found.values:

@@ -1,13 +1,14 @@
 """Whether one method is better than the best of its rivals, line by line, as docs/protocol.md says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 from unirex.metrics import Resampling, row_values
 from unirex.metrics.nrg_table import Gain, GainTable
 from unirex.metrics.paired import Paired, paired
+from unirex.suites.cells import done_of
 from unirex.suites.choice import Choice, read_choice
 from unirex.suites.differences import HEADS, shown
 from unirex.suites.ledger import Entries, Ledger
@@ -28,82 +29,102 @@ class Line:
         data: the data set.
         rival: the method that dev chose.
         seeds: that both have.
+        of: instances of the data set.
         task: the difference in task score, at 95 %.
         near: the same at 90 %, for equivalence.
-        others: of AUPRC and what must be better, by metric.
+        others: of AUPRC and what must be better, by metric; those that both define.
     """
 
     data: str
     rival: str
     seeds: int
+    of: int
     task: Paired
     near: Paired
     others: Mapping[str, Paired]
 
 
 def claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
-    """Markdown: each data set against its rival, and which line of the claim holds; none without `table.rivals`."""
+    """Markdown: each data set against its rival, and which line of the claim holds; none without `table.rivals`.
+
+    A data set of which any run is missing, of whatever method, has a row that says so, and is not judged.
+
+    Raises:
+        ValueError: a rival that has no trials.
+    """
     table = suite.table
-    if not table.rivals or table.against is None or suite.chosen is None or not suite.chosen.exists():
+    if not table.rivals or suite.chosen is None or not suite.chosen.exists():
         return []
     choice = read_choice(suite.chosen)
-    lines = [
-        line
-        for data in suite.data
-        if data in choice.values and (line := _line(suite, ledger, entries, data, best(choice, data, table.rivals)))
-    ]
-    if not lines:
+    names = ("auprc", *BETTER)
+    lines, rows = [], []
+    for data in suite.data:
+        done, wanted = done_of(suite, data, entries)
+        if data not in choice.values or not done:
+            continue
+        rival = best(choice, data, table.rivals)
+        line = _line(suite, ledger, entries, data, rival) if done == wanted else None
+        if line is None:
+            rows.append([data, rival, "", f"{done} of {wanted} runs done", *["—"] * len(names)])
+            continue
+        lines.append(line)
+        told = (f"{shown(one, line.of)} {verdict(one)}" for one in map(line.others.get, names))
+        task = f"{shown(line.task, line.of)} {of_task(line, table.margin)}"
+        rows.append([data, rival, str(line.seeds), task, *told])
+    if not rows:
         return []
-    heads = ["data set", "best rival on dev", "seeds", f"task ↑ (equivalent: ±{table.margin:g})"]
-    rows = [
-        [
-            line.data,
-            line.rival,
-            str(line.seeds),
-            f"{shown(line.task)} {of_task(line, table.margin)}",
-            *(f"{shown(line.others[name])} {verdict(line.others[name])}" for name in ("auprc", *BETTER)),
-        ]
-        for line in lines
-    ]
     if len(lines) > 1:
-        names = ("auprc", *BETTER)
-        means = [mean([line.task for line in lines]), *(mean([line.others[name] for line in lines]) for name in names)]
+        means = [mean([line.task for line in lines]), *(mean([line.others.get(n) for line in lines]) for n in names)]
         rows.append([f"mean of {len(lines)}", "", "", *(f"{shown(one)} {verdict(one)}" for one in means)])
-    title = f"**{table.against} minus the best rival on dev, and what is shown**"
-    found = markdown_table([*heads, *(HEADS[name] for name in ("auprc", *BETTER))], rows)
-    return [f"{title}\n\n{found}", _judged(suite, lines)]
+    heads = ["data set", "best rival on dev", "seeds", f"task ↑ (equivalent: ±{table.margin:g})"]
+    title = f"**{table.against[0]} minus the best rival on dev, and what is shown**"
+    found = markdown_table([*heads, *(HEADS[name] for name in names)], rows)
+    return [f"{title}\n\n{found}", _judged(suite, lines) if lines else partly(0, len(suite.data)).strip()]
 
 
 def best(choice: Choice, data: str, rivals: Sequence[str]) -> str:
     """The rival with the highest CNRG on dev, at its chosen setting; of equals the first."""
-    trials, values = choice.trials[data], choice.values[data]
-    return max(rivals, key=lambda method: trials[method][str(values[method])])
+    return max(rivals, key=lambda method: _on_dev(choice, data, method))
 
 
-def finding(suite: Suite, table: GainTable | None) -> list[str]:
+def _on_dev(choice: Choice, data: str, method: str) -> float:
+    """CNRG on dev of a method at its chosen setting."""
+    try:
+        return choice.trials[data][method][str(choice.values[data][method])]
+    except KeyError:
+        raise ValueError(
+            f"the choice of suite {choice.suite} has no {method} on {data}, expected its trials and what they chose"
+        ) from None
+
+
+def finding(suite: Suite, table: GainTable | None, entries: Entries) -> list[str]:
     """Markdown: the best of `table.variants` over the best of the other rivals; none without variants or their runs.
 
-    Each is the one with the highest mean of CNRG on dev over the data sets that the table has (as in the paper's
-    abstract, where the best variant is compared with the best baseline by their means).
+    Each is the one with the highest mean of CNRG on dev over the data sets of which all runs are there (as in the
+    paper's abstract, where the best variant is compared with the best baseline by their means).
     """
     others = [name for name in suite.table.rivals if name not in suite.table.variants]
     if table is None or not suite.table.variants or suite.chosen is None or not suite.chosen.exists():
         return []
     choice = read_choice(suite.chosen)
-    judged = [data for data in table.data if data in choice.values]
+    judged = [d for d in suite.data if d in choice.values and len(set(done_of(suite, d, entries))) == 1]
     if not judged:
         return []
     first, other = (best_in_mean(choice, judged, names) for names in (suite.table.variants, others))
-    rows = []
-    for data in [*judged, *([None] if len(judged) > 1 else [])]:
+    rows, gains, levels = [], [], []
+    for data in judged:
         gain = table.over(data, first, other)
-        if gain is None:  # a run is missing
+        if gain is None:  # none of its runs has row values
             return []
-        level = (table.means[other] if data is None else table.cells[data, other]).composites["CNRG"]
-        name = f"mean of {len(judged)}" if data is None else data
-        rows.append([name, f"{level + gain.difference:.3f}", f"{level:.3f}", shown(gain)])
-    last = table.over(None if len(judged) > 1 else judged[0], first, other)
-    assert last is not None
+        gains.append(gain)
+        levels.append(table.cells[data, other].composites["CNRG"])
+        rows.append([data, f"{levels[-1] + gain.difference:.3f}", f"{levels[-1]:.3f}", shown(gain)])
+    value, low, high = _mean_of(gains)
+    last, level = replace(gains[0], data=None, difference=value, low=low, high=high), fmean(levels)
+    if len(judged) > 1:
+        rows.append([f"mean of {len(judged)}", f"{level + value:.3f}", f"{level:.3f}", shown(last)])
+    else:
+        last = gains[0]
     words = {"better": "shown", "worse": "contradicted"}.get(verdict(last), "not shown")
     share = f" ({last.difference / level:+.1%})" if level > 0 else ""
     so_far = f", with {len(judged)} of {len(suite.data)} data sets judged" if len(judged) < len(suite.data) else ""
@@ -111,18 +132,18 @@ def finding(suite: Suite, table: GainTable | None) -> list[str]:
     return [
         f"**The paper's finding: its best variant over the best of its other systems, both picked on dev**\n\n{head}",
         f"Here the finding is {words}{so_far}: {shown(last)}{share}. Intervals of 95 %, over instances and, where "
-        "there are several, seeds.",
+        "there are several, seeds; that of a mean by the normal approximation.",
     ]
 
 
 def best_in_mean(choice: Choice, data: Sequence[str], names: Sequence[str]) -> str:
     """The method with the highest mean of CNRG on dev over data sets, at its chosen settings; of equals the first."""
-    return max(names, key=lambda m: sum(choice.trials[d][m][str(choice.values[d][m])] for d in data))
+    return max(names, key=lambda method: sum(_on_dev(choice, one, method) for one in data))
 
 
 def _line(suite: Suite, ledger: Ledger, entries: Entries, data: str, rival: str) -> Line | None:
-    """None where one of the two has no run, or they have no seed in common."""
-    ours = str(suite.table.against)
+    """None where they have no seed in common."""
+    (ours,) = suite.table.against
     seeds = [seed for d, m, seed in entries if (d, m) == (data, ours) and (data, rival, seed) in entries]
     if not seeds:
         return None
@@ -137,21 +158,22 @@ def _line(suite: Suite, ledger: Ledger, entries: Entries, data: str, rival: str)
         data=data,
         rival=rival,
         seeds=len(seeds),
+        of=len(first[0].hashes),
         task=found[headline],
         near=next(one for one in near if one.metric == headline),
-        others={name: found[name] for name in ("auprc", *BETTER)},
+        others={name: found[name] for name in ("auprc", *BETTER) if name in found},
     )
 
 
-def verdict(one: Paired | Gain) -> str:
-    """What an interval shows: `better`, `worse`, or `not shown` where 0 lies in it."""
-    if one.low is None or one.high is None or one.low <= 0 <= one.high:
+def verdict(one: Paired | Gain | None) -> str:
+    """What an interval shows: `better`, `worse`, or `not shown` where 0 lies in it or there is none."""
+    if one is None or one.low is None or one.high is None or one.low <= 0 <= one.high:
         return "not shown"
     lower = isinstance(one, Paired) and one.direction == "lower"
     return "better" if (one.low > 0) != lower else "worse"
 
 
-def all_but_one(parts: Sequence[Paired], title: str) -> str:
+def all_but_one(parts: Sequence[Paired | None], title: str) -> str:
     """On how many data sets a line of the claim is better, and what its mean shows."""
     wins = sum(verdict(part) == "better" for part in parts)
     return f"{title} better on all but one: {wins} of {len(parts)}, in the mean {verdict(mean(parts))}"
@@ -166,37 +188,41 @@ def of_task(line: Line, margin: float) -> str:
     return "equivalent" if inside else verdict(line.task)
 
 
-def mean(parts: Sequence[Paired]) -> Paired:
-    """The mean of differences on independent data sets, its interval by the normal approximation from theirs."""
+def mean(parts: Sequence[Paired | None]) -> Paired | None:
+    """The mean of differences on independent data sets, its interval by the normal approximation; None if one lacks."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    value, low, high = _mean_of(known)
+    return replace(known[0], difference=value, low=low, high=high, rows=sum(part.rows for part in known))
+
+
+def _mean_of(parts: Sequence[Paired] | Sequence[Gain]) -> tuple[float, float | None, float | None]:
+    """Mean and interval of independent differences, from their intervals; no interval where one has none."""
     half = NormalDist().inv_cdf(0.975)
-    widths = [None if p.low is None or p.high is None else (p.high - p.low) / 2 / half for p in parts]
-    known = [width for width in widths if width is not None]
-    value = sum(part.difference for part in parts) / len(parts)
-    spread = half * sqrt(sum(width**2 for width in known)) / len(parts)
-    whole = len(known) == len(parts)
-    return Paired(
-        metric=parts[0].metric,
-        direction=parts[0].direction,
-        difference=value,
-        low=value - spread if whole else None,
-        high=value + spread if whole else None,
-        rows=sum(part.rows for part in parts),
-    )
+    widths = [(part.high - part.low) / 2 / half for part in parts if part.low is not None and part.high is not None]
+    value = fmean(part.difference for part in parts)
+    if len(widths) < len(parts):
+        return value, None, None
+    spread = half * sqrt(sum(width**2 for width in widths)) / len(parts)
+    return value, value - spread, value + spread
 
 
 def _judged(suite: Suite, lines: Sequence[Line]) -> str:
     """A sentence for each line of the claim; there is no claim before all data sets are there."""
     n, planned = len(lines), len(suite.data)
     task = sum(of_task(line, suite.table.margin) in ("better", "equivalent") for line in lines)
-    plausible = sum(verdict(line.others["auprc"]) != "worse" for line in lines)
+    known = [one for line in lines if (one := line.others.get("auprc")) is not None and one.low is not None]
+    plausible = sum(verdict(one) != "worse" for one in known)
     told = [
         f"task score equivalent or better on each: {task} of {n}",
         f"AUPRC not shown lower on any: {plausible} of {n}",
     ]
-    told += [all_but_one([line.others[name] for line in lines], HEADS[name].removesuffix(" ↑")) for name in BETTER]
+    told += [all_but_one([line.others.get(name) for line in lines], HEADS[name].removesuffix(" ↑")) for name in BETTER]
     return (
         f"Lines of the claim: {'; '.join(told)}.{partly(n, planned)} Intervals of 95 %, over instances and, where "
-        "there are several, seeds; that of equivalence 90 %; that of a mean by the normal approximation."
+        "there are several, seeds; that of equivalence 90 %; that of a mean by the normal approximation; in round "
+        "brackets how many instances define it, where that is not all."
     )
 
 

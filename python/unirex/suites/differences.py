@@ -22,31 +22,37 @@ HEADS = {
 
 
 def differences(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
-    """A Markdown block for each data set on which the suite's `table.against` has run; none without it."""
-    ours = suite.table.against
-    if ours is None:
-        return []
-    blocks = []
-    for data in dict.fromkeys(data for data, method, _ in entries if method == ours):
-        known = {
-            seed: row_values.read(str(ledger.rows(e))) for (d, m, seed), e in entries.items() if (d, m) == (data, ours)
-        }
-        layout = next(iter(known.values())).layout
-        names = [str(layout.headline), *(name for name in HEADS if name in {d.name for d in layout.definitions})]
-        rows = [
-            row
-            for method in suite.methods
-            if method != ours and (row := _row(suite, ledger, entries, (data, method), known, names))
-        ]
-        if rows:
-            titles = ["method", "seeds", *(HEADS.get(name, f"{name} ↑") for name in names)]
-            blocks.append(f"**{data}: {ours} minus the method of the row**\n\n{markdown_table(titles, rows)}")
+    """A Markdown block for each data set on which a method of the suite's `table.against` has run."""
+    blocks = [
+        block
+        for data in dict.fromkeys(data for data, _, _ in entries)
+        for ours in suite.table.against
+        if (block := _block(suite, ledger, entries, data, ours))
+    ]
     if blocks:
         blocks.append(
-            "Differences of the means over the seeds that both have, in brackets the interval of 95 % over instances "
-            "and, where there are several, seeds. Each metric: over the instances for which both define it."
+            "Differences of the means over the seeds that both have, in square brackets the interval of 95 % over "
+            "instances and, where there are several, seeds. Each metric: over the instances for which all these runs "
+            "define it; in round brackets how many, where that is not all."
         )
     return blocks
+
+
+def _block(suite: Suite, ledger: Ledger, entries: Entries, data: str, ours: str) -> str | None:
+    known = {
+        seed: row_values.read(str(ledger.rows(e))) for (d, m, seed), e in entries.items() if (d, m) == (data, ours)
+    }
+    if not known:
+        return None
+    layout = next(iter(known.values())).layout
+    names = [str(layout.headline), *(name for name in HEADS if name in {d.name for d in layout.definitions})]
+    rows = [
+        row
+        for method in suite.methods
+        if method != ours and (row := _row(suite, ledger, entries, (data, method), known, names))
+    ]
+    titles = ["method", "seeds", *(HEADS.get(name, f"{name} ↑") for name in names)]
+    return f"**{data}: {ours} minus the method of the row**\n\n{markdown_table(titles, rows)}" if rows else None
 
 
 def _row(
@@ -64,11 +70,13 @@ def _row(
     others = [row_values.read(str(ledger.rows(entries[*row, seed]))) for seed in seeds]
     resampling = Resampling(replicates=suite.table.replicates)
     found = {one.metric: one for one in paired([known[seed] for seed in seeds], others, resampling)}
-    return [row[1], str(len(seeds)), *(shown(found.get(name)) for name in names)]
+    of = len(others[0].hashes)
+    return [row[1], str(len(seeds)), *(shown(found.get(name), of) for name in names)]
 
 
-def shown(one: Paired | Gain | None) -> str:
-    """A difference and its interval; a dash where there is none."""
+def shown(one: Paired | Gain | None, of: int = 0) -> str:
+    """A difference, its interval, and behind how many instances it holds where they are `of`; a dash without one."""
     if one is None or one.low is None or one.high is None:
         return "—"
-    return f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+    fewer = f" ({one.rows})" if isinstance(one, Paired) and one.rows < of else ""
+    return f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]{fewer}"

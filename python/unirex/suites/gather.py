@@ -37,7 +37,7 @@ def missing(plan: Sequence[Planned], failures: Mapping[str, str]) -> list[str]:
 
 
 def write_state(suite: Suite, plan: Sequence[Planned], failures: Mapping[str, str]) -> None:
-    """Writes `runs.json`: each run's folder and whether it is done, missing, or failed and why."""
+    """Writes `runs.json`, with a ledger `NAME-runs.json`: each run's folder and its state, and why it failed."""
     entries = [
         {
             "data": run.label,
@@ -49,7 +49,8 @@ def write_state(suite: Suite, plan: Sequence[Planned], failures: Mapping[str, st
         }
         for run in plan
     ]
-    with atomic_write(suite.output / "runs.json", "w") as file:
+    name = "runs.json" if suite.ledger is None else f"{suite.table_stem}-runs.json"
+    with atomic_write(suite.output / name, "w") as file:
         json.dump(entries, file, indent=1, ensure_ascii=False)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from unirex.config.identity import determining, digest
 from unirex.disk.run_folder import RunFolder
-from unirex.suites.grid_table import on
+from unirex.suites.cells import on
 from unirex.suites.override import Override
 from unirex.suites.plan import Judged, Planned, Transfer, as_arguments, parsed
 from unirex.suites.recipe import Suite

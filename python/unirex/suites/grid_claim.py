@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from unirex.metrics import Resampling, row_values
 from unirex.metrics.paired import Paired, paired
+from unirex.suites.cells import done_of, on
 from unirex.suites.choice import read_choice
 from unirex.suites.claim import all_but_one, best, mean, partly, verdict
 from unirex.suites.differences import HEADS, shown
-from unirex.suites.grid_table import on
 from unirex.suites.ledger import Entries, Ledger
 from unirex.suites.recipe import Suite
 from unirex.suites.table import markdown_table
@@ -21,7 +21,7 @@ OWN = ("naopc_comprehensiveness", "naopc_sufficiency")
 def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
     """Markdown: each data set against the rival that dev chose; none without `table.rivals` and a neutral model.
 
-    A data set whose rival is not in the grid has a row that says so, and is not judged.
+    A data set whose rival is not in the grid, or that lacks a cell, has a row that says so, and is not judged.
     """
     grid, table = suite.grid, suite.table
     if grid is None or grid.neutral is None or not table.rivals or suite.chosen is None or not suite.chosen.exists():
@@ -33,11 +33,14 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         if data not in choice.values:
             continue
         rival, label = best(choice, data, table.rivals), suite.label(data, point)
+        done, wanted = done_of(suite, label, entries)
         if rival not in grid.of(data).scores or rival not in grid.models:
             rows.append([label, rival, *["not in the grid"] * (1 + len(OWN))])
-        elif parts := _parts(suite, ledger, entries, label, rival):
-            found.append(parts)
-            rows.append([label, rival, *(f"{shown(part)} {verdict(part)}" for part in parts)])
+        elif 0 < done < wanted:
+            rows.append([label, rival, f"{done} of {wanted} cells done", *["—"] * len(OWN)])
+        elif done and (parts := _parts(suite, ledger, entries, label, rival)):
+            found.append([part for part, _ in parts])
+            rows.append([label, rival, *(f"{shown(part, of)} {verdict(part)}" for part, of in parts)])
     if not rows:
         return []
     if len(found) > 1:
@@ -45,7 +48,9 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         rows.append([f"mean of {len(found)}", "", *(f"{shown(part)} {verdict(part)}" for part in means)])
     heads = [f"{HEADS[NEUTRAL].removesuffix(' ↑')} on {grid.neutral} ↑", *(HEADS[name] for name in OWN)]
     block = markdown_table(["data set", "best rival on dev", *heads], rows)
-    title = f"**{table.against} minus the best rival on dev: words on {grid.neutral}, the rest each on its own model**"
+    title = (
+        f"**{table.against[0]} minus the best rival on dev: words on {grid.neutral}, the rest each on its own model**"
+    )
     return [f"{title}\n\n{block}", *([_lines(found, heads, len(suite.data))] if found else [])]
 
 
@@ -55,14 +60,15 @@ def _lines(found: Sequence[Sequence[Paired]], heads: Sequence[str], planned: int
     ]
     return (
         f"Lines of the claim: {'; '.join(told)}.{partly(len(found), planned)} Intervals of 95 %, over instances and, "
-        "where there are several, seeds; that of a mean by the normal approximation."
+        "where there are several, seeds; that of a mean by the normal approximation; in round brackets how many "
+        "instances define it, where that is not all."
     )
 
 
-def _parts(suite: Suite, ledger: Ledger, entries: Entries, label: str, rival: str) -> list[Paired] | None:
-    """The differences that count, None where a cell is missing."""
+def _parts(suite: Suite, ledger: Ledger, entries: Entries, label: str, rival: str) -> list[tuple[Paired, int]] | None:
+    """The differences that count, each with the instances of its data set; None where a metric or seed is missing."""
     assert suite.grid is not None
-    ours, neutral = str(suite.table.against), str(suite.grid.neutral)
+    (ours,), neutral = suite.table.against, str(suite.grid.neutral)
     sides = {NEUTRAL: (neutral, neutral), **dict.fromkeys(OWN, (ours, rival))}
     found = []
     for metric, models in sides.items():
@@ -75,5 +81,5 @@ def _parts(suite: Suite, ledger: Ledger, entries: Entries, label: str, rival: st
         one = next((one for one in compared if one.metric == metric), None)
         if one is None:
             return None
-        found.append(one)
+        found.append((one, len(values[0][0].hashes)))
     return found

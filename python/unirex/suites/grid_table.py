@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unirex.suites.cells import on
 from unirex.suites.differences import differences
 from unirex.suites.ledger import Entries, Entry, Ledger
 from unirex.suites.recipe import Grid, Suite
@@ -21,15 +22,6 @@ _NOTE = (
     "Rows: whose scores; columns: whose model, the same seed of both. Means over the test rows where a metric is "
     "defined (in brackets how many are not). A column compares words on one model, a row models by one method's words."
 )
-
-
-def on(label: str, model: str) -> str:
-    """What the table calls a data set on a method's model.
-
-    >>> on("sst", "slm-fp")
-    'sst on slm-fp'
-    """
-    return f"{label} on {model}"
 
 
 def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:

@@ -83,7 +83,7 @@ class Ledger:
     _told: set[int] = field(default_factory=set)
 
     def entries(self) -> list[Entry]:
-        """All entries in order. Of one name and digest the first counts; a cut-off last line is left out and reported.
+        """All entries in order. Of one name and digest the last counts; a cut-off last line is left out and reported.
 
         Raises:
             ValueError: a line that is no entry, or whose digest is not that of its settings.
@@ -100,14 +100,15 @@ class Ledger:
         for number, line in enumerate(lines[:-1], start=1):
             if line.strip():
                 entry = _entry(line, f"{self.path}: line {number}")
-                found.setdefault((entry.name, entry.digest), entry)
+                found[entry.name, entry.digest] = entry
         return list(found.values())
 
     def add(self, entry: Entry) -> bool:
-        """Appends an entry, whole or not at all, unless it is there; returns whether it was added."""
+        """Appends an entry, whole or not at all, unless it counts already; returns whether it was added."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(self.path) as file:
-            if any((e.name, e.digest) == (entry.name, entry.digest) for e in self.entries()):
+            counts = newest(self.entries(), entry.suite).get(entry.name[1:])
+            if counts is not None and counts.digest == entry.digest:
                 return False
             end = _cut_torn(file)
             line = json.dumps(asdict(entry), ensure_ascii=False, separators=(",", ":"))
@@ -123,8 +124,13 @@ class Ledger:
 
 
 def newest(entries: Sequence[Entry], suite: str) -> Entries:
-    """The entries of a suite; if its settings have changed, the last of each run."""
-    return {(e.data, e.method, e.seed): e for e in entries if e.suite == suite}
+    """The entries of a suite that count: of a run with several settings the latest, in whatever order they stand."""
+    found: dict[tuple[str, str, int], Entry] = {}
+    for entry in entries:
+        key = entry.data, entry.method, entry.seed
+        if entry.suite == suite and (key not in found or found[key].date <= entry.date):
+            found[key] = entry
+    return found
 
 
 def _entry(line: str, where: str) -> Entry:

@@ -243,7 +243,7 @@ def _chosen(suite: Suite, path: Path, data: Sequence[str], methods: Sequence[str
     missing += [
         f"methods.{method} on {name}"
         for name in found
-        for method in dict.fromkeys(suite.methods[method].chosen or method for method in methods)
+        for method in dict.fromkeys(suite.methods[m].chosen or m for m in methods if suite.seeds_of(m, name))
         if method not in choice.values[name]
     ]
     if missing:
@@ -264,7 +264,7 @@ def _planned(
     trials = None
     if choice is not None:
         other = recipes[1].chosen or method
-        value = settings[choice.key] = choice.values[data][other]
+        value = settings[choice.key] = choice.values[data].get(other)  # None: no seed, and so no run
         trials = runs_of(suite.output.parent / choice.suite) / labelled(data, choice.key, value) / other
     if suite.sweep is not None:
         settings[suite.sweep.key] = point

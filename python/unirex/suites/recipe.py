@@ -113,6 +113,20 @@ class Suite:
         values = (None,) if self.sweep is None else self.sweep.values
         return tuple((data, value) for value in values for data in self.data if value in self.points_of(data))
 
+    @property
+    def table_stem(self) -> str:
+        """The name of the table's files, without their endings."""
+        return "table" if self.ledger is None else self.path.stem
+
+    @property
+    def independent(self) -> bool:
+        """Whether a mean over the data sets has an interval: none shares its test rows or its models with another."""
+        rows = {
+            (one.configs, tuple((k, str(v)) for k, v in one.settings.items() if _names_rows(k)))
+            for one in self.data.values()
+        }
+        return self.sweep is None and not self.transfer and len(rows) == len(self.data)
+
     def points_of(self, data: str) -> tuple[Any, ...]:
         """The values of the sweep that a data set is run at; one None without a sweep."""
         if self.sweep is None:
@@ -144,6 +158,11 @@ class Suite:
             for name, part in self.data.items()
         }
         return replace(self, seeds=tuple(dict.fromkeys(seeds)), methods=methods, data=data)
+
+
+def _names_rows(key: str) -> bool:
+    """Whether a setting says which rows a data set has, and not only how they are used."""
+    return key.startswith(("data.source", "data.path", "data.name", "data.hub", "data.toy"))
 
 
 def labelled(data: str, key: str, value: Any) -> str:
@@ -215,11 +234,14 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
             raise ValueError(
                 f"{where}: methods.{method}.chosen is {part.chosen!r}, expected none without a file `chosen`"
             )
+    if entries.get("ledger") is not None and table.convention == "eraser":
+        raise ValueError(f"{where}: table.convention is 'eraser', expected strict or paper with a ledger")
+    against = [("table.against", name) for name in table.against]
     rivals = [("table.rivals", name) for name in table.rivals]
-    if rivals and (table.against is None or entries.get("chosen") is None):
-        raise ValueError(f"{where}: table.rivals is set, expected table.against and a file `chosen` with it")
+    if rivals and (len(against) != 1 or entries.get("chosen") is None):
+        raise ValueError(f"{where}: table.rivals is set, expected one table.against and a file `chosen` with it")
     # The rivals of a grid may be among the trials alone: which of them dev picks decides what it must hold.
-    for key, name in (("references", references), ("table.against", table.against), *([] if grid else rivals)):
+    for key, name in (("references", references), *against, *([] if grid else rivals)):
         if name is not None and name not in methods:
             raise ValueError(f"{where}: {key} is {name!r}, expected a method or null{suggest(str(name), methods)}")
     data = _recipes(entries["data"], file, "data")

@@ -68,11 +68,11 @@ def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
 
 
 def _metrics(report: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Means and numbers of undefined rows under every perturbation, without those of single fractions and classes."""
+    """Means and numbers of undefined rows under every perturbation, as far as tables or readers may need them."""
     return {
         name: [None if metric["value"] is None else float(f"{metric['value']:.8g}"), metric["n_undefined"]]
         for metric in report["metrics"]
-        if not _LEFT_OUT.search(name := metric["name"])
+        if not _LEFT_OUT.search(name := metric["name"]) or name == report.get("headline")
     }
 
 

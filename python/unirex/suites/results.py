@@ -6,13 +6,14 @@ from pathlib import Path
 from unirex.disk.atomic import atomic_write
 from unirex.metrics import Run
 from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable, Mean
+from unirex.suites.cells import Wanted, counted, wanted
 from unirex.suites.claim import claim, finding
 from unirex.suites.differences import differences
 from unirex.suites.grid_claim import grid_claim
-from unirex.suites.grid_table import grid_markdown, on
+from unirex.suites.grid_table import grid_markdown
 from unirex.suites.ledger import Entries, Entry, Ledger, newest
 from unirex.suites.recipe import Suite
-from unirex.suites.table import CONTROLS, FILES, Finished, markdown_table, write_page, write_table
+from unirex.suites.table import CONTROLS, Finished, markdown_table, table_path, write_page, write_table
 from unirex.text import say
 
 NOTHING = "—"
@@ -24,8 +25,6 @@ _NOTE = (
     "of scoring an instance; run min: of training and judging. A model that several rows share was trained once, and "
     "each of them shows what it cost."
 )
-Wanted = Mapping[str, Mapping[str, tuple[int, ...]]]
-"""Data set of the table -> method -> seeds."""
 
 
 def write_results(suite: Suite, page: Path | None = None) -> int:
@@ -36,67 +35,47 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
     """
     assert suite.ledger is not None
     ledger = Ledger(path=suite.ledger)
-    wanted = _wanted(suite)
+    cells = wanted(suite)
     entries = {
         (data, method, seed): entry
         for (data, method, seed), entry in newest(ledger.entries(), suite.path.stem).items()
-        if seed in wanted.get(data, {}).get(method, ())
+        if seed in cells.get(data, {}).get(method, ())
     }
 
-    if suite.grid is not None:
-        blocks = [
-            f"{_progress(wanted, entries, 'cells')}; {NOTHING} = not judged.",
-            *grid_claim(suite, ledger, entries),
-            grid_markdown(suite, ledger, entries),
-        ]
-        paths = _write(suite, "\n\n".join(filter(None, blocks)))
-        return _close(suite, _progress(wanted, entries, "cells"), paths, page)
-
     def markdown(table: GainTable | None, columns: Columns) -> str:
-        more = [*claim(suite, ledger, entries), *finding(suite, table), *differences(suite, ledger, entries)]
-        return "\n\n".join([_to_markdown(wanted, entries, table, columns), *more])
+        more = [*claim(suite, ledger, entries), *finding(suite, table, entries), *differences(suite, ledger, entries)]
+        note = [] if suite.table.note is None else [suite.table.note]
+        return "\n\n".join([_to_markdown(cells, entries, table, columns), *note, *more])
 
-    paths = write_table(suite, _from_ledger(suite, ledger, entries), markdown)
-    if not paths:
-        paths = _write(suite, markdown(None, {}))
-    return _close(suite, _progress(wanted, entries), paths, page)
+    if suite.grid is not None:
+        grid = grid_markdown(suite, ledger, entries)
+        begin = f"{_progress(cells, entries, 'cells')}; {NOTHING} = not judged."
+        text = "\n\n".join(filter(None, [begin, *grid_claim(suite, ledger, entries), grid]))
+        paths = _write(suite, text)
+    else:
+        paths, text = write_table(suite, _from_ledger(suite, ledger, entries), markdown)
+        if not paths:
+            text = markdown(None, {})
+            paths = _write(suite, text)
+    if page is not None:
+        write_page(page, suite, text)
+    progress = _progress(cells, entries, "runs" if suite.grid is None else "cells")
+    say(f"{progress}; written: {', '.join(map(str, paths))}")
+    return 0
 
 
 def _write(suite: Suite, text: str) -> list[Path]:
     suite.output.mkdir(parents=True, exist_ok=True)
-    path = suite.output / FILES["markdown"]
+    path = table_path(suite, "markdown")
     with atomic_write(path, "w") as file:
         file.write(text + "\n")
     return [path]
 
 
-def _close(suite: Suite, progress: str, paths: Sequence[Path], page: Path | None) -> int:
-    if page is not None:
-        write_page(page, suite)
-    say(f"{progress}; written: {', '.join(map(str, paths))}")
-    return 0
-
-
-def _wanted(suite: Suite) -> Wanted:
-    """All runs that the suite asks for; of one with a grid, its cells."""
-    own = [(suite.label(data, point), data) for data, point in suite.points]
-    if suite.grid is not None:
-        return {
-            on(label, model): {
-                m: tuple(s for s in suite.seeds_of(m, data) if s in suite.seeds_of(model, data))
-                for m in suite.grid.of(data).scores
-            }
-            for label, data in own
-            for model in suite.grid.models
-        }
-    far = [(f"{label} to {name}", data) for name in suite.transfer for label, data in own if name != data]
-    return {label: {m: s for m in suite.methods if (s := suite.seeds_of(m, data))} for label, data in [*own, *far]}
-
-
 def _from_ledger(suite: Suite, ledger: Ledger, entries: Entries) -> Finished:
     """What the ledger has of a suite, with the control scores on the models of `references`."""
     found = Finished(controls=[name for name, part in suite.methods.items() if part.control])
-    for data, methods in _wanted(suite).items():
+    for data, methods in wanted(suite).items():
         for method, seeds in methods.items():
             for entry in (entries[key] for seed in seeds if (key := (data, method, seed)) in entries):
                 found.add(_run(ledger, entry, method), entry.cost["columns"])
@@ -106,31 +85,32 @@ def _from_ledger(suite: Suite, ledger: Ledger, entries: Entries) -> Finished:
     return found.ordered()
 
 
-def _progress(wanted: Wanted, entries: Entries, of: str = "runs") -> str:
-    keys = [(data, method, seed) for data, ms in wanted.items() for method, seeds in ms.items() for seed in seeds]
-    return f"{sum(key in entries for key in keys)} of {len(keys)} {of} done"
+def _progress(cells: Wanted, entries: Entries, of: str = "runs") -> str:
+    done, all_of_them = counted(cells, entries)
+    return f"{done} of {all_of_them} {of} done"
 
 
-def _to_markdown(wanted: Wanted, entries: Entries, table: GainTable | None, columns: Columns) -> str:
+def _to_markdown(cells: Wanted, entries: Entries, table: GainTable | None, columns: Columns) -> str:
     """A block for each data set with runs, missing cells as a dash, and one of the means over the data sets."""
-    begun = [data for data in wanted if table is not None and data in table.data]
-    left = ", ".join(data for data in wanted if data not in begun)
-    blocks = [f"{_progress(wanted, entries)}; {NOTHING} = no run." + (f" None of {left}." if left else "")]
+    begun = [data for data in cells if table is not None and data in table.data]
+    left = ", ".join(data for data in cells if data not in begun)
+    blocks = [f"{_progress(cells, entries)}; {NOTHING} = no run." + (f" None of {left}." if left else "")]
     if table is None:
         return blocks[0]
     for data in begun:
-        done = _progress({data: wanted[data]}, entries)
-        blocks.append(f"**{data}** ({done})\n\n{_block(data, wanted[data], table, columns)}")
+        done = _progress({data: cells[data]}, entries)
+        blocks.append(f"**{data}** ({done})\n\n{_block(data, cells[data], table, columns)}")
     if len(table.data) > 1 and table.means:
         means = [[_label(table, method), *_composites(table.means.get(method))] for method in table.methods]
         title = f"**mean over {len(table.data)} data sets, of methods run on all of them**"
         blocks.append(f"{title}\n\n{markdown_table(['method', *COMPOSITES, ''], means)}")
-    return "\n\n".join([*blocks, _ends(table), _NOTE])
+    return "\n\n".join([*blocks, _ends(table), _NOTE, *table.notes])
 
 
 def _block(data: str, methods: Mapping[str, Sequence[int]], table: GainTable, columns: Columns) -> str:
     """A row for each method of the suite, then those of the controls."""
-    names = [n for n in _ORDER if n == "csd" or n in table.ends[data]]
+    ends = table.ends[data]
+    names = [n for n in _ORDER if n in ends or (n == "csd" and {"comprehensiveness", "sufficiency"} <= set(ends))]
     heads = [table.headlines[data] if n == TASK else _SHORT.get(n, n.upper()) for n in names]
     arrows = [f"{head} {'↓' if name in LOWER else '↑'}" for name, head in zip(names, heads, strict=True)]
     head = ["method", "seeds", *arrows, *COMPOSITES, "", *_SHOWN.values()]

@@ -14,13 +14,13 @@ from unirex.metrics.nrg_text import to_markdown
 from unirex.suites.gather import collect, missing, write_state
 from unirex.suites.grid import Crossed, cross
 from unirex.suites.launch import LaunchConfig, Launcher, Result, groups
-from unirex.suites.ledger import Entry, Ledger
+from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.override import Override
-from unirex.suites.plan import Judged, Planned, completed_digest, make_plan
+from unirex.suites.plan import Judged, Planned, completed_digest, make_plan, told_difference
 from unirex.suites.recipe import Suite
 from unirex.suites.record import record
 from unirex.suites.results import write_results
-from unirex.suites.table import COST_NOTE, FILES, write_page, write_table
+from unirex.suites.table import COST_NOTE, write_page, write_table
 from unirex.text import say, suggest
 
 P = TypeVar("P", bound=Planned)
@@ -42,8 +42,9 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     if options.dry_run:
         return _list(plan, recorded, options)
     for planned in () if options.table_only else plan:
-        if not recorded(planned):
-            planned.state(overwrite=options.overwrite)  # refuses before anything is started
+        if not recorded(planned):  # what follows refuses before anything is started
+            recorded.allow([planned], overwrite=options.overwrite)
+            planned.state(overwrite=options.overwrite)
     suite.output.mkdir(parents=True, exist_ok=True)
     progress = _Progress(suite=suite, plan=plan, recorded=recorded)
     launcher = Launcher(config=_launch(options), report=progress.report, known=recorded)
@@ -79,8 +80,9 @@ def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     needed = list({name: run for one in cells for name, run in one.needs.items()}.values())
     if options.dry_run:
         return _list([*needed, *crossed], recorded, options)
+    recorded.allow(cells, overwrite=options.overwrite)  # this and what follows refuse before anything is started
     for run in needed:
-        run.state(overwrite=options.overwrite)  # refuses before anything is started
+        run.state(overwrite=options.overwrite)
     suite.output.mkdir(parents=True, exist_ok=True)
     # The runs themselves have no entry in the ledger of a grid.
     nothing = Recorded(suite=replace(suite, ledger=None))
@@ -142,15 +144,33 @@ class Recorded:
             record(self.suite, self._ledger, run)
             RunFolder(run.folder).drop_checkpoints()
 
-    def _has(self, ledger: Ledger, entries: Sequence[Entry], run: Planned, judged: Judged) -> bool:
-        """Whether there is an entry of this name and these settings; a setting added since then had its default.
+    def allow(self, runs: Sequence[Planned], *, overwrite: bool) -> None:
+        """Refuses runs whose results stand in the ledger with other settings, of which they would take the place.
 
-        An entry of the same settings under another name counts, and if `adopts` it is added again under this one.
+        Raises:
+            ValueError: there is such a result, and it is not to be overwritten.
+        """
+        if self._ledger is None or overwrite:
+            return
+        counting = newest(self._ledger.entries(), self.suite.path.stem)
+        for run, judged in ((one, judged) for one in runs for judged in one.judged):
+            entry = counting.get((judged.label, judged.method, run.seed))
+            if entry is not None and judged.digest not in (entry.digest, completed_digest(entry.config)):
+                other = told_difference(entry.config, judged.config)
+                raise ValueError(
+                    f"{self._ledger.path} has a result of other settings for {'/'.join(map(str, entry.name[1:]))} "
+                    f"({other}), expected the same, another suite, or --overwrite true"
+                )
+
+    def _has(self, ledger: Ledger, entries: Sequence[Entry], run: Planned, judged: Judged) -> bool:
+        """Whether the entry of this name has these settings; a setting added since then had its default.
+
+        An entry of the same settings that does not count, or under another name, is added again if `adopts`.
         """
         suite, wanted = self.suite.path.stem, judged.digest
-        name = (suite, judged.label, judged.method, run.seed)
-        if any(entry.name == name and wanted in (entry.digest, completed_digest(entry.config)) for entry in entries):
-            return True
+        own = newest(entries, suite).get((judged.label, judged.method, run.seed))
+        if own is not None:
+            return wanted in (own.digest, completed_digest(own.config))
         other = next((entry for entry in entries if wanted == entry.digest), None)
         if other is not None and self.adopts:
             ledger.add(replace(other, suite=suite, data=judged.label, method=judged.method, seed=run.seed))
@@ -203,28 +223,28 @@ class _Progress:
             except ValueError as error:  # raised again at the end
                 say(f"no table yet: {error}")
 
-    def write(self) -> list[Path]:
-        """Writes the table of the folders of the runs, and their state."""
+    def write(self) -> tuple[list[Path], str]:
+        """Writes the table of the folders of the runs, and their state; paths and Markdown."""
         started = time.monotonic()
         write_state(self.suite, self.plan, self.failures)
         notes = [*filter(None, [self.suite.table.note]), COST_NOTE, *missing(self.plan, self.failures)]
         found = collect(self.suite, self.plan)
-        paths = write_table(
+        written = write_table(
             self.suite, found, lambda table, columns: "\n\n".join([to_markdown(table, columns), *notes])
         )
         self._written = time.monotonic()
         self._price = self._written - started
-        return paths
+        return written
 
     def show(self, page: Path | None) -> None:
         """Writes the table, also into a page, and prints it and where it is."""
-        paths = self.write()
+        paths, text = self.write()
         if not paths:
             say("written: no table, since no run is finished")
             return
         if page is not None:
-            write_page(page, self.suite)
-        say("\n" + (self.suite.output / FILES["markdown"]).read_text(encoding="utf-8"))
+            write_page(page, self.suite, text)
+        say(f"\n{text}\n")
         say("written: " + ", ".join(map(str, paths)))
 
 
@@ -232,7 +252,9 @@ def _list(plan: Sequence[Planned], recorded: Recorded, options: Any) -> int:
     for run in plan:
         try:
             states = {"done": "done", "resume": "to be resumed", "new": "to be run"}
-            state = "in the ledger" if recorded(run) else states[run.state(overwrite=options.overwrite)]
+            there = recorded(run)
+            recorded.allow([run], overwrite=options.overwrite)
+            state = "in the ledger" if there else states[run.state(overwrite=options.overwrite)]
         except ValueError as error:
             state = f"refused: {error}"
         more = "".join(f"\n  then {t.name}: {'done' if t.done() else 'to be judged'}" for t in run.transfers)

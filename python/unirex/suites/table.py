@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unirex.disk.atomic import atomic_write
+from unirex.disk.lock import in_turn
 from unirex.disk.run_folder import RunFolder
 from unirex.metrics import Resampling, Run, gain_table
 from unirex.metrics.nrg_table import Columns, GainTable
@@ -14,7 +15,7 @@ from unirex.metrics.nrg_text import FORMATS
 from unirex.suites.plot import draw
 from unirex.suites.recipe import Suite
 
-FILES = {"markdown": "table.md", "csv": "table.csv", "json": "table.json", "latex": "table.tex"}
+_ENDINGS = {"markdown": "md", "csv": "csv", "json": "json", "latex": "tex"}
 CONTROLS = ("random", "gold", "inverse")
 COSTS = {"train_seconds": "step", "explain_seconds": "explain"}
 COST_NOTE = (
@@ -66,8 +67,16 @@ class Finished:
         }
 
 
-def write_table(suite: Suite, found: Finished, markdown: Callable[[GainTable, Columns], str]) -> list[Path]:
-    """Writes the table of what is finished in every format, and the plot; returns the paths, none where nothing is.
+def table_path(suite: Suite, form: str) -> Path:
+    """The file of the table in a format of `unirex nrg`.
+
+    It has the suite's name where there is a ledger, since the runs, and so the output, may be shared with other suites.
+    """
+    return suite.output / f"{suite.table_stem}.{_ENDINGS[form]}"
+
+
+def write_table(suite: Suite, found: Finished, markdown: Callable[[GainTable, Columns], str]) -> tuple[list[Path], str]:
+    """Writes the table of what is finished in every format, and the plot; paths and Markdown, none where nothing is.
 
     Args:
         suite: whose.
@@ -78,7 +87,7 @@ def write_table(suite: Suite, found: Finished, markdown: Callable[[GainTable, Co
         ValueError: runs that cannot stand in one table, such as predictions for different instances.
     """
     if not found.runs:
-        return []
+        return [], ""
     suite.output.mkdir(parents=True, exist_ok=True)
     table = gain_table(
         found.runs,
@@ -87,31 +96,31 @@ def write_table(suite: Suite, found: Finished, markdown: Callable[[GainTable, Co
         convention=suite.table.convention,
         perturbation=suite.table.perturbation,
     )
-    paths = []
-    for form, name in FILES.items():
-        text = (markdown if form == "markdown" else FORMATS[form])(table, found.columns)
-        paths.append(suite.output / name)
-        with atomic_write(paths[-1], "w") as file:
+    if not suite.independent:
+        table = table.without_means()
+    texts = {form: (markdown if form == "markdown" else FORMATS[form])(table, found.columns) for form in _ENDINGS}
+    for form, text in texts.items():
+        with atomic_write(table_path(suite, form), "w") as file:
             file.write(text + "\n")
     points = {suite.label(*point): point for point in suite.points}
-    return paths + draw(suite, table, points)
+    return [table_path(suite, form) for form in _ENDINGS] + draw(suite, table, points), texts["markdown"]
 
 
-def write_page(page: Path, suite: Suite) -> None:
-    """Puts the table into a Markdown page, between `<!-- suite NAME -->` and `<!-- end of suite NAME -->`.
+def write_page(page: Path, suite: Suite, text: str) -> None:
+    """Puts a table's Markdown into a page, between `<!-- suite NAME -->` and `<!-- end of suite NAME -->`.
 
     Raises:
         ValueError: the page has not exactly one such pair of marks.
     """
     name = suite.path.stem
     first, last = f"<!-- suite {name} -->", f"<!-- end of suite {name} -->"
-    text = page.read_text(encoding="utf-8")
-    if text.count(first) != 1 or text.count(last) != 1 or text.index(first) > text.index(last):
-        raise ValueError(f"{page}: expected one line {first} and one {last} after it")
-    table = (suite.output / FILES["markdown"]).read_text(encoding="utf-8")
-    before, after = text[: text.index(first)], text[text.index(last) :]
-    with atomic_write(page, "w") as file:
-        file.write(f"{before}{first}\n\n{table.strip()}\n\n{after}")
+    with in_turn(page.parent):  # a suite may write its part of the page meanwhile
+        content = page.read_text(encoding="utf-8")
+        if content.count(first) != 1 or content.count(last) != 1 or content.index(first) > content.index(last):
+            raise ValueError(f"{page}: expected one line {first} and one {last} after it")
+        before, after = content[: content.index(first)], content[content.index(last) :]
+        with atomic_write(page, "w") as file:
+            file.write(f"{before}{first}\n\n{text.strip()}\n\n{after}")
 
 
 def read_costs(folder: Path) -> dict[str, float]:

@@ -19,8 +19,8 @@ class TableConfig:
         replicates: of the bootstrap.
         plot: the metrics of the plot of a sweep.
         note: what a reader must know, printed below the table.
-        against: the method that the table of a ledger compares with all others; None = no comparison.
-        rivals: methods of which the best by the trials of `chosen` is what `against` is claimed to be better than.
+        against: methods of which each is compared with all others in the table of a ledger.
+        rivals: methods of which the best by the trials of `chosen` is what `against`, one method, is held against.
         variants: those of the rivals that are held against the others: the best by CNRG of both, by the same trials.
         margin: how far apart task scores may be to count as equivalent.
     """
@@ -30,7 +30,7 @@ class TableConfig:
     replicates: int = 1000
     plot: tuple[str, ...] = ("auprc", "comprehensiveness", "sufficiency", "task")
     note: str | None = None
-    against: str | None = None
+    against: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     margin: float = 0.01
@@ -55,8 +55,10 @@ def read_table(entries: dict[str, Any], where: str) -> TableConfig:
     if type(replicates) is not int or not 0 <= replicates <= 100_000:
         raise ValueError(f"{where}: table.replicates is {replicates!r}, expected 0 to 100000")
     margin = entries.get("margin", 0.01)
-    for key in ("rivals", "variants"):
-        names = entries.get(key, ())
+    for key in ("against", "rivals", "variants"):
+        names = entries.get(key) or ()
+        if key == "against" and isinstance(names, str):
+            names = [names]
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"{where}: table.{key} is {names!r}, expected a list of methods")
         entries = {**entries, key: tuple(names)}
