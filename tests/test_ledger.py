@@ -137,6 +137,12 @@ def test_a_setting_that_a_preset_has_since_was_off_before() -> None:
         # The best epoch is chosen by the scores, or they are trained: they count.
         (["--train.best_metric=composite"], ["--train.best_metric=composite", "--method.attribution=ig"], False),
         (["--train.best_metric=composite"], ["--train.best_metric=composite", "--eval.split=val"], True),
+        # Where the method has no share of its own, it is trained with that of the evaluation.
+        (
+            ["--model.extractor=null", "--method.name=fresh"],
+            ["--model.extractor=null", "--method.name=fresh", "--eval.rationale_fraction=0.5"],
+            False,
+        ),
         # What leads an extractor's scores is not trained.
         (["--model.extractor=shared"], ["--model.extractor=shared", "--method.gradient_weight=0"], True),
         (

@@ -174,7 +174,7 @@ def run(request: Request) -> None:
         raise ValueError(f"{request.model}: this classifier has no scores of its own, expected --scores FILE")
     labels = saved.labels
     known = request.data if request.data.choices else for_model(request.data, labels)
-    examples = _split(known, request.eval.split, tells=accelerator.is_main_process)
+    examples = _split(known, request.eval.split, choice=saved.choice, tells=accelerator.is_main_process)
     judging = Judging(
         config=request.eval,
         unit=request.unit or ("word" if request.scores else saved.unit),
@@ -226,8 +226,14 @@ def run(request: Request) -> None:
         say(f"\npredictions  {path}")
 
 
-def _split(data: DataConfig, split: Literal["train", "val", "test"], *, tells: bool) -> Sequence[Example]:
-    """The examples of a split; of data without it, the part that training would have drawn."""
+def _split(data: DataConfig, split: Literal["train", "val", "test"], *, choice: bool, tells: bool) -> Sequence[Example]:
+    """The examples of a split; of data without it, the part that training would have drawn.
+
+    Raises:
+        ValueError: no examples, or multiple choice for a model of classes, or the other way round.
+    """
+    from unirex.data.store import has_choices
+
     examples = load_split(data, split)
     if not examples and split in (splits := load_splits(data)).drawn:
         examples = getattr(splits, split)
@@ -238,6 +244,11 @@ def _split(data: DataConfig, split: Literal["train", "val", "test"], *, tells: b
             )
     if not examples:
         raise ValueError(f"data {data.short_name}: the {split} split is empty, expected instances")
+    if (found := has_choices(examples)) != choice:
+        kinds = ("single texts or pairs", "multiple choice")
+        raise ValueError(
+            f"data {data.short_name}: the instances are {kinds[found]}, expected {kinds[choice]} for this model"
+        )
     return examples
 
 
@@ -280,7 +291,7 @@ def _load_checks(request: Request, saved: "Saved", device: "torch.device") -> di
 
     checks: dict[str, Any] = {}
     for name, folder in request.checks.items():
-        if not re.fullmatch(r"\w+", name) or name == "self":
+        if not isinstance(name, str) or not re.fullmatch(r"\w+", name) or name == "self":
             raise ValueError(f"checks has the name {name!r}, expected letters, digits and _, and not self")
         check = load_saved(find_model(folder))
         if check.labels != saved.labels:

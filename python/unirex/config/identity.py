@@ -70,8 +70,10 @@ def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
     if part["model"]["extractor"] == "none":
         explaining += ["attribution", "attribution_settings"]
     part["method"] = {k: v for k, v in part["method"].items() if k not in explaining}
-    # Rounding depends on which rows pass through the model together, so the batches of the dev split count.
-    return {**part, "eval": {name: evaluation[name] for name in ("max_tokens", "batch_size")}}
+    # Rounding depends on which rows pass through the model together, so the batches of the dev split count. A method
+    # without a `fraction` of its own is trained with that of the evaluation.
+    kept = ["max_tokens", "batch_size", *(["rationale_fraction"] if part["method"].get("fraction", 0) is None else [])]
+    return {**part, "eval": {name: evaluation[name] for name in kept}}
 
 
 def renamed(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -48,6 +49,19 @@ class Rows:
     def take(self, index: Tensor) -> "Rows":
         """The rows at `index` (int64), in that order, repeats allowed."""
         return _each(self, lambda tensor_BL: tensor_BL[index])
+
+
+def text_seeds(rows: Rows) -> Tensor:
+    """A number for each row, int64 [B] in [0, 2 ** 32), of the tokens in view alone: the same wherever a row stands.
+
+    >>> ids, visible = torch.tensor([[5, 6, 0], [5, 6, 7]]), torch.tensor([[True, True, False]] * 2)
+    >>> rows = Rows(input_ids_BL=ids, visible_BL=visible, token_types_BL=torch.zeros_like(ids))
+    >>> len(set(text_seeds(rows).tolist()))
+    1
+    """
+    ids_BL, visible_BL = rows.input_ids_BL.cpu().numpy().astype("<i8"), rows.visible_BL.cpu().numpy()
+    seeds = [crc32(ids_L[seen_L].tobytes()) for ids_L, seen_L in zip(ids_BL, visible_BL, strict=True)]
+    return torch.tensor(seeds, dtype=torch.int64, device=rows.input_ids_BL.device)
 
 
 def drop_padding(rows: Rows, width: int) -> Rows:
@@ -191,15 +205,19 @@ class EncodedSet:
         n_choices = self.n_choices
         row_index = (self.encoded.example_rows[index][:, None] + np.arange(n_choices)).reshape(-1)
         place_BL, inside_BL = _places(self.encoded, row_index, multiple)
+        extractor = self._extractor_view(row_index, place_BL.shape[1], multiple)
+        words_BL = np.where(inside_BL, self.encoded.token_words[place_BL], -1).astype(np.int64)
+        if extractor is not None:
+            words_BL = _linked_words(words_BL, extractor.target.numpy())
         return Batch(
             rows=_gather(self.encoded, place_BL, inside_BL, self.pad_id),
-            words_BL=torch.from_numpy(np.where(inside_BL, self.encoded.token_words[place_BL], -1).astype(np.int64)),
+            words_BL=torch.from_numpy(words_BL),
             gold_BL=torch.from_numpy(np.where(inside_BL, self.token_gold[place_BL], np.float32(0))),
             has_gold_B=torch.from_numpy(np.repeat(self.has_gold[index], n_choices)),
             labels_I=torch.from_numpy(self.label_ids[index]),
             n_choices=n_choices,
             index_I=torch.from_numpy(index.astype(np.int64)),
-            extractor=self._extractor_view(row_index, place_BL.shape[1], multiple),
+            extractor=extractor,
         )
 
     def _extractor_view(self, row_index: NDArray[np.int64], width: int, multiple: int) -> ExtractorView | None:
@@ -276,6 +294,19 @@ def _row_words(part: Columns, of_row: NDArray[np.int64]) -> tuple[NDArray[np.flo
     offsets = offsets_of(n_words[of_row])
     shift = np.repeat(offsets_of(n_words)[of_row] - offsets[:-1], n_words[of_row])
     return words[shift + np.arange(offsets[-1])], offsets
+
+
+def _linked_words(words_BL: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The words of tokens, -1 where the extractor, whose rows are cut sooner, sees none of a word: it has no score.
+
+    >>> _linked_words(np.array([[-1, 0, 0, 1]]), np.array([0, 1]))
+    array([[-1,  0,  0, -1]])
+    """
+    width = int(words_BL.max(initial=0)) + 2
+    keys_BL = words_BL + 1 + np.arange(len(words_BL))[:, None] * width
+    seen = np.zeros(len(words_BL) * width, dtype=np.bool_)
+    seen[keys_BL.reshape(-1)[target]] = True
+    return np.where(seen[keys_BL], words_BL, -1)
 
 
 def _places(

@@ -137,7 +137,7 @@ def pool(
             total_B1 = weight_BL.detach().sum(1, keepdim=True)
             weight_BL = weight_BL * torch.where(visible_BL, 1.0, total_B1 / (total_B1 + 1))
         weight_BL1 = weight_BL.to(hidden_BLD.dtype).unsqueeze(-1)
-        return (hidden_BLD * weight_BL1).sum(1) / weight_BL1.sum(1).clamp(min=1)
+        return (hidden_BLD * weight_BL1).sum(1) / weight_BL1.sum(1).clamp(min=torch.finfo(hidden_BLD.dtype).tiny)
     last_B = torch.arange(visible_BL.shape[1], device=visible_BL.device).expand_as(visible_BL)
     last_B = last_B.masked_fill(~visible_BL, 0).amax(1)
     return _zero_unseen(hidden_BLD[torch.arange(len(last_B), device=last_B.device), last_B], visible_BL)

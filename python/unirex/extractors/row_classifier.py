@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.data.collate import Batch, FillTokens, Rows, text_seeds
 from unirex.encoder.backbone import Pooling, encode, encode_pooled, pool
 from unirex.extractors.attribution import attribute, with_logits
 from unirex.extractors.settings import IN_TRAINING, Attribution, AttributionConfig
@@ -63,16 +63,15 @@ class RowClassifier:
 
     def target(self, batch: Batch, class_I: Tensor, max_tokens: int, fill: FillTokens) -> Target:
         """What attribution explains: the logits of `class_I`."""
-        choice = torch.arange(batch.n_choices, device=class_I.device).repeat(len(class_I))
         return Target(
             backbone=self.backbone,
             classify=self.classify,
             pooling=self.pooling,
             rows=batch.rows,
             selectable_BL=batch.selectable_BL,
-            class_B=torch.zeros_like(choice) if self.choice else class_I,
+            class_B=torch.zeros_like(batch.words_BL[:, 0]) if self.choice else class_I,
             fill=fill,
-            seeds_B=batch.index_I.to(class_I.device).repeat_interleave(batch.n_choices) * batch.n_choices + choice,
+            seeds_B=text_seeds(batch.rows),
             max_tokens=max_tokens,
         )
 
@@ -86,10 +85,10 @@ class RowClassifier:
     ) -> tuple[Tensor, Tensor | None]:
         """Scores float32 [B, L] of the predicted class's logit (multiple choice: of each row's own), without gradient.
 
-        Second, what they miss of completeness, where that means something; see `attribute`.
+        Second, what they miss of completeness, where that means something; see `attribute`. No learned head takes part.
         """
         target = self.target(batch, logits_IC.argmax(1), config.max_tokens, fill)
-        return attribute(target, batch.words_BL, attribution, config, self.vector_head)
+        return attribute(target, batch.words_BL, attribution, config)
 
     @part("extractor")
     def attributed(

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from unirex.data.collate import Batch, FillTokens, Rows, drop_padding
+from unirex.data.collate import Batch, FillTokens, Rows, drop_padding, text_seeds
 from unirex.encoder.backbone import embedding_width, plan_passes, reach
-from unirex.encoder.families import family_inputs, is_causal
+from unirex.encoder.families import family_inputs, is_causal, position_offset, positions_of
 from unirex.encoder.softmax_gates import run_gated
 from unirex.extractors.attribution import attribute
 from unirex.extractors.settings import Attribution, AttributionConfig
@@ -34,6 +34,9 @@ class ClassifierTarget(Target):
 def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Tensor:
     """Logits float32 [B, C] of a sequence classifier; hidden tokens are masked, gates act on every attention weight."""
     inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long(), **family_inputs(model.config, rows)}
+    offset = position_offset(model.config)
+    if offset is not None:  # by itself a model may count the tokens that are no padding, which `pad_token` changes
+        inputs["position_ids"] = positions_of(rows) + offset
     if getattr(model.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = rows.token_types_BL
     inputs |= {"input_ids": rows.input_ids_BL} if embeddings_BLD is None else {"inputs_embeds": embeddings_BLD}
@@ -85,7 +88,7 @@ class Classifier(Explainable):
 
     def _targets(self, batch: Batch, class_I: Tensor) -> Iterator[tuple[Tensor, ClassifierTarget]]:
         """Rows of one length at a time, with their places: a decoder given embeddings cannot tell padding from text."""
-        lengths_B = reach(batch.rows.visible_BL)
+        lengths_B, seeds_B = reach(batch.rows.visible_BL), text_seeds(batch.rows)
         for length in lengths_B.unique().tolist():
             index_P = (lengths_B == length).nonzero().squeeze(1)
             yield (
@@ -98,7 +101,7 @@ class Classifier(Explainable):
                     selectable_BL=batch.words_BL[index_P, :length] >= 0,
                     class_B=class_I[index_P],
                     fill=self.fill,
-                    seeds_B=batch.index_I[index_P],
+                    seeds_B=seeds_B[index_P],
                     max_tokens=self.settings.max_tokens,
                 ),
             )

@@ -21,7 +21,7 @@ from unirex.judging.settings import EvalConfig
 from unirex.judging.soft import SOFT, soft_logits, soft_shares
 from unirex.methods.method import Explainable, Explanation
 from unirex.rationale.perturb import hidden_tokens, perturb, perturbed_logits
-from unirex.rationale.selection import pool_words, rationale_masks, select
+from unirex.rationale.selection import pool_words, select
 from unirex.schema import Example, WordScore, perturbed_column
 
 OWN = "extractor"
@@ -306,8 +306,7 @@ def _orders(
 def _by_construction(method: Explainable, batch: Batch, _: Explanation, scores_BL: Tensor, judging: Judging) -> Answers:
     """The answers of a predictor that sees the hard rationale only: sufficiency is 0, keep and full being one input."""
     config = judging.config
-    fraction = judging.rationale_fraction
-    rationale_BL = rationale_masks(scores_BL, batch.words_BL, fraction, unit=judging.unit, pooling=judging.word_score)
+    rationale_BL = method.rationale(batch, scores_BL, judging.rationale_fraction)
     perturbed: dict[str, NDArray[np.float64]] = {}
     full_IC = None
     for how in config.hiding:
@@ -349,6 +348,7 @@ def _rows(
     np.put_along_axis(seen_IW, words_IL.cpu().numpy(), True, axis=1)  # -1, no word, marks the spare last column
     inside_IW = np.arange(width) < lengths[:, None]
     flat, seen = pooled_IW[inside_IW], seen_IW[:, :width][inside_IW]
+    seen = seen & (flat > -np.inf)  # a word that given scores lack is as one that was not seen
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     chosen = _rust.ragged_rationales(flat, offsets, seen, [judging.rationale_fraction])[0]
     flat = np.where(seen, flat, np.float32(np.nan))

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict, Unpack, get_args
 import torch
 from torch import Tensor
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     PretrainedConfig,
     PreTrainedModel,
@@ -228,6 +229,10 @@ def _ours(
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"config.json: run holds no settings of a method known here ({reason})") from None
     check_model(model)
+    for part in (model.config.backbone, model.config.extractor_backbone):
+        longest = None if part is None else longest_row(AutoConfig.for_model(**part))
+        if longest is not None and tools.max_length > longest:
+            raise ValueError(f"max_length is {tools.max_length}, expected at most {longest} for this model")
     method = kind(model, method_config, tools.fill)
     return Saved(
         method=method if attribution is None else Attributed(method, attribution, AttributionConfig(ig_steps=steps)),

@@ -19,6 +19,8 @@ def check_source(name: str, what: str) -> None:
     Traceback (most recent call last):
     ValueError: scores has the name 'a/b', expected one without / \ and no dot in front
     """
+    if not isinstance(name, str):  # YAML reads 1 as a number, and null as none
+        raise ValueError(f"{what} has the name {name!r}, expected text, in quotes where it looks like something else")
     if name in RESERVED:
         raise ValueError(f"{what} has the name {name!r}, expected another one than {', '.join(RESERVED)}")
     if not name.strip() or name.startswith(".") or not name.isprintable() or set(name) & set("/\\"):

@@ -63,7 +63,7 @@ def _uniform(key: str, *shape: int) -> NDArray[np.float32]:
 def soft_shares(scores_BL: Tensor, words_BL: Tensor, unit: str, word_score: WordScore) -> Tensor:
     """Scores between the lowest (0) and the highest (1) of their row's selectable units, float32 [B, L]; equal: .5.
 
-    With unit `word` the tokens of a word have its score.
+    With unit `word` the tokens of a word have its score. What has the score -inf (none was given) has 0.
 
     >>> words = torch.tensor([[-1, 0, 0, 1, -1]])
     >>> scores = torch.tensor([[9.0, 1.0, 3.0, 2.0, 9.0]])
@@ -76,7 +76,8 @@ def soft_shares(scores_BL: Tensor, words_BL: Tensor, unit: str, word_score: Word
     if unit == "word":
         pooled_BW = pool_words(scores_BL, words_BL, max(1, int(words_BL.max()) + 1), word_score)
         scores_BL = pooled_BW.gather(1, words_BL.clamp(min=0)).float()
-    low_B1 = scores_BL.masked_fill(~selectable_BL, torch.inf).amin(1, keepdim=True)
-    span_B1 = scores_BL.masked_fill(~selectable_BL, -torch.inf).amax(1, keepdim=True) - low_B1
+    scored_BL = selectable_BL & (scores_BL > -torch.inf)  # given scores may lack some
+    low_B1 = scores_BL.masked_fill(~scored_BL, torch.inf).amin(1, keepdim=True)
+    span_B1 = scores_BL.masked_fill(~scored_BL, -torch.inf).amax(1, keepdim=True) - low_B1
     shares_BL = torch.where(span_B1 > 0, (scores_BL - low_B1) / span_B1, 0.5)
-    return shares_BL.where(selectable_BL, 0.0)
+    return shares_BL.where(scored_BL, 0.0)

@@ -94,19 +94,23 @@ class Fresh(FreshFacts, Method):
             if scores_BL is not None:
                 terms["plaus"] = plausibility_term(scores_BL, batch, counts, self.config.plaus_criterion)
             return terms
-        rationale_BL = self._remembered(batch, lambda: self._rationale(batch))
+        rationale_BL = self._remembered(batch, lambda: self._of_support(batch))
         hidden_BL = hidden_tokens(rationale_BL, batch.selectable_BL, "keep")
         logits_IC = self.model.perturbed(perturb(batch.rows, hidden_BL, self.config.how, self.fill), batch.n_choices)
         return {"task": task_term(task_loss(logits_IC, batch.labels_I), batch, counts, self.class_weights)}
 
     @part("extractor")
     @torch.no_grad()
-    def _rationale(self, batch: Batch) -> Tensor:
+    def _of_support(self, batch: Batch) -> Tensor:
+        return self.rationale(batch, explained(self.support, batch, self.config, self.fill).scores_BL, self.fraction)
+
+    def rationale(self, batch: Batch, scores_BL: Tensor, fraction: float) -> Tensor:
+        """The hard rationale of scores, in the settings' rounding and shape; see `Method.rationale`."""
         c = self.config
         return rationale_masks(
-            explained(self.support, batch, c, self.fill).scores_BL,
+            scores_BL,
             batch.words_BL,
-            self.fraction,
+            c.fraction or fraction,
             unit=c.unit,
             pooling=c.word_score,
             rounding=c.rounding,

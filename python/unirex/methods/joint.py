@@ -49,15 +49,19 @@ def frozen(module: nn.Module) -> Iterator[None]:
 def standardised(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
     """Scores float32 [B, L] with mean 0 and deviation 1 over the selectable tokens of each row; equal ones become 0.
 
+    A row with a score that is not finite becomes NaN, which is refused where words are selected.
+
     >>> standardised(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([[True, True, False]])).tolist()
     [[-1.0, 1.0, 0.0]]
     """
-    kept_BL = scores_BL.double() * selectable_BL  # double: what rounding leaves of equal scores must not be blown up
+    kept_BL = scores_BL.double().masked_fill(
+        ~selectable_BL, 0.0
+    )  # double: what rounding leaves of equal scores must not be blown up
     n_B1 = selectable_BL.sum(1, keepdim=True).clamp(min=1)
-    centred_BL = (kept_BL - kept_BL.sum(1, keepdim=True) / n_B1) * selectable_BL
+    centred_BL = (kept_BL - kept_BL.sum(1, keepdim=True) / n_B1).masked_fill(~selectable_BL, 0.0)
     deviation_B1 = (centred_BL.square().sum(1, keepdim=True) / n_B1).sqrt()
-    varies_B1 = deviation_B1 > 1e-9 * kept_BL.abs().amax(1, keepdim=True)
-    return torch.where(varies_B1 & selectable_BL, centred_BL / deviation_B1, 0.0).float()
+    equal_B1 = deviation_B1 <= 1e-9 * kept_BL.abs().amax(1, keepdim=True)  # not of NaN
+    return torch.where(~equal_B1 & selectable_BL, centred_BL / deviation_B1, 0.0).float()
 
 
 def trains_scores(config: JointConfig) -> bool:

@@ -16,6 +16,7 @@ from unirex.methods.settings.contract import BY_ROW, MethodFacts, PlausCriterion
 from unirex.methods.settings.contract import AttributingConfig as AttributingConfig  # noqa: PLC0414 (methods of other packages import it here)
 from unirex.methods.settings.contract import MethodConfig as MethodConfig  # noqa: PLC0414
 from unirex.modeling import UnirexModel
+from unirex.rationale.selection import rationale_masks
 from unirex.text import with_current_keys
 
 Total = Callable[[Tensor], Tensor]
@@ -111,6 +112,10 @@ class Explainable(nn.Module, ABC):
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
 
+    def rationale(self, batch: Batch, scores_BL: Tensor, fraction: float) -> Tensor:
+        """What a model that selects, then predicts, answers from (see `Method.rationale`)."""
+        raise ValueError(f"{type(self).__name__} does not answer from a rationale alone")
+
     @property
     def embedding_width(self) -> int:
         """Numbers in a token's embedding, as `embedded` takes factors for."""
@@ -143,6 +148,18 @@ class Method(MethodFacts, Explainable):
         self.config = config
         self.fill = fill
         self.class_weights = None if config.class_weights is None else torch.tensor(config.class_weights)
+
+    def rationale(self, batch: Batch, scores_BL: Tensor, fraction: float) -> Tensor:
+        """The hard rationale that a model which selects, then predicts, answers from: bool [B, L] over tokens.
+
+        Args:
+            batch: the full input.
+            scores_BL: what words are selected by.
+            fraction: of the units, where the method has none of its own.
+        """
+        c = self.config
+        own = getattr(c, "fraction", None) or fraction
+        return rationale_masks(scores_BL, batch.words_BL, own, unit=c.unit, pooling=c.word_score)
 
     @classmethod
     def model_settings(cls, config: Any) -> dict[str, Any]:

@@ -84,8 +84,9 @@ def make_tools(config: ModelConfig, train: Sequence[Example]) -> Tools:
     if own is not None and own.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str():
         own = None
     length = config.max_length or min(LONGEST, tokenizer.model_max_length)
-    if config.max_length is None and config.backbone is not None:
-        length = min(length, longest_row(read_config(find_model(config.backbone))) or LONGEST)
+    for backbone in (config.backbone, config.extractor_backbone) if config.max_length is None else ():
+        if backbone is not None:
+            length = min(length, longest_row(read_config(find_model(backbone))) or LONGEST)
     return Tools(tokenizer=tokenizer, extractor_tokenizer=own, max_length=length)
 
 
@@ -99,9 +100,10 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
     for part in (backbone, own or {}):
         if model.backbone_dropout is not None:
             part.update({key: model.backbone_dropout for key in part if "dropout" in key})
-    longest = longest_row(AutoConfig.for_model(**backbone))
-    if longest is not None and tools.max_length > longest:
-        raise ValueError(f"model.max_length is {tools.max_length}, expected at most {longest} for this backbone")
+    for part, name in ((backbone, "this backbone"), (own, "the extractor's backbone")):
+        longest = None if part is None else longest_row(AutoConfig.for_model(**part))
+        if longest is not None and tools.max_length > longest:
+            raise ValueError(f"model.max_length is {tools.max_length}, expected at most {longest} for {name}")
     choice = has_choices(splits.train)
     settings = UnirexConfig(
         backbone=backbone,
