@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from unirex.config.command_line import add_config, config_first, expand, fail
+from unirex.config.command_line import add_config, config_first, expand, fail, of_data
 from unirex.config.own_code import import_own
 from unirex.config.shards import Shard, read_shard
 from unirex.config.threads import spin_briefly
@@ -116,7 +116,7 @@ def parse(argv: list[str]) -> Request:
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(EvalConfig, "eval")
     try:
-        namespace = parser.instantiate(parser.parse_args(config_first(import_own(argv)[1])))
+        namespace = parser.instantiate(parser.parse_args(of_data(config_first(import_own(argv)[1]))))
     except ArgumentError as error:
         raise ValueError(one_line(str(error), parser)) from None
     if namespace.unit not in ("token", "word", None):

@@ -93,7 +93,6 @@ class TestByHand:
             ("A *very fine* film, seen *twice*.", "marked", [0, 1, 1, 0, 0, 1]),
             ("A *very* *fine* film*,* seen twice.", "marked", [0, 1, 1, 1, 0, 0]),
             ("A  very fine\nfilm, seen twice.", "marked", [0] * 6),
-            ("A** very fine film, seen twice.", "marked", [0] * 6),
         ],
     )
     def test_read(self, cell: Any, form: Any, expected: list[float]) -> None:

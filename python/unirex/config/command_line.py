@@ -103,6 +103,29 @@ def current_names(arguments: list[str]) -> list[str]:
     return found
 
 
+def of_data(arguments: list[str]) -> list[str]:
+    """The arguments of `config_first`, with files that describe a training run cut to what they say of data and eval.
+
+    So the file that a model was trained from also says what it is judged on.
+    """
+    return [
+        f"--config={_of_data(path)}" if option == "--config" and equals else argument
+        for argument in arguments
+        for option, equals, path in [argument.partition("=")]
+    ]
+
+
+def _of_data(path: str) -> str:
+    content = read_yaml(Path(path))
+    if not isinstance(content, dict) or not (isinstance(content.get("model"), dict) or {*content} & _OF_TRAINING):
+        return path
+    kept = {key: value for key, value in content.items() if str(key).split(".")[0] in ("data", "eval")}
+    return yaml.safe_dump(kept, sort_keys=False)
+
+
+_OF_TRAINING = {"method", "train", "preset", "seed", "resume", "overwrite", "trained"}
+
+
 def _current_content(path: str) -> str:
     content = read_yaml(Path(path))
     method = content.get("method") if isinstance(content, dict) else None

@@ -86,6 +86,11 @@ def unmark(text: str, marks: Marks) -> tuple[str, list[tuple[int, int]]]:
         elif start is None and found == opening:
             start, opened = length, match.start()
         elif start is not None and found == closing:
+            if start == length:
+                raise DataError(
+                    f"mark {opening!r} at character {opened} in {_around(text, opened)} is closed at once, expected "
+                    f"marked text {_or_escaped(opening)}"
+                )
             spans.append((start, length))
             start = None
         else:

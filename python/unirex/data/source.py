@@ -1,5 +1,6 @@
 """Where instances come from: the configuration of a data set, and its splits as examples."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from unirex.data.eraser import EraserConfig, read_eraser
 from unirex.data.errors import DataError
 from unirex.data.gold import keep_gold_share
 from unirex.data.hub import read_hub
-from unirex.data.mapping import HubConfig
+from unirex.data.mapping import HubConfig, overlap
 from unirex.data.masks import Masks, file_of, read_masks
 from unirex.data.reading import Labeling, read_examples
 from unirex.data.record import OtherLabels, QueryUse, Record, Records
@@ -139,7 +140,16 @@ def load_splits(config: DataConfig) -> Splits:
 
     These are drawn from the training split with `config.seed`, by class and by having gold (`split_examples`), before
     `limit` and `gold_share` count.
+
+    Raises:
+        DataError: rows of training that are those of val or test too, among others.
     """
+    train_part = config.hub.splits.get("train", "train")
+    for split, part in config.hub.splits.items() if config.source == "hub" else ():
+        if split != "train" and overlap(train_part, part):
+            raise DataError(
+                f"data.hub.splits.{split} is {part!r}, expected rows that are not trained on (train is {train_part!r})"
+            )
     with counted_once():
         train = _read(config, "train")
         labels = label_names(config, train)
@@ -200,6 +210,7 @@ def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]
             longest = max([longest, *part.texts_of("choice_label")], key=len)
             found.update(part.texts_of("label"))
         names = tuple(longest or sorted(name for name in found if name is not None))
+        _check_spelling(config, names)
     where = config.path or config.source
     if len(names) < 2:
         raise DataError(f"{where}: the training labels are {list(names)}, expected two or more classes")
@@ -207,6 +218,18 @@ def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]
     if headline != config.headline and headline not in names:
         raise DataError(f"{where}: headline is {config.headline!r}, expected f1: and one of {', '.join(names)}")
     return names
+
+
+def _check_spelling(config: DataConfig, names: Sequence[str]) -> None:
+    """Refuses classes that nothing but capitals or blanks at the ends tells apart: they are one, written twice."""
+    spelled: dict[str, str] = {}
+    for name in names:
+        other = spelled.setdefault(name.strip().casefold(), name)
+        if other != name:
+            raise DataError(
+                f"{config.path or config.source}: the training labels have {other!r} and {name!r}, expected one "
+                f"spelling (data.rename_labels '{{{json.dumps(name)}: {json.dumps(other)}}}', or data.labels with both)"
+            )
 
 
 def _read_toy(config: DataConfig, split: Split) -> Iterable[Example]:

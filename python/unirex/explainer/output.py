@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unirex.config.corpus import PAGE, check_format
-from unirex.data.errors import DataError
+from unirex.data.errors import DataError, shown
 from unirex.disk.atomic import atomic_write
 from unirex.disk.predictions import FileHeader, Prediction, nullable, to_table
 from unirex.explainer.answer import ExplainedText
+from unirex.metrics.source import is_known
 
 AT_ONCE = 1024
 """Rows of a Parquet file written together."""
@@ -64,7 +65,7 @@ def _fields(answer: ExplainedText) -> dict[str, Any]:
     row = answer.row
     return {
         "id": row.id,
-        **({} if row.label is None else {"label": row.label}),
+        "label": row.label,
         "prediction": row.prediction,
         "labels": list(answer.probabilities),
         "probabilities": [round(p, 6) for p in row.probabilities.tolist()],
@@ -117,7 +118,7 @@ def _csv(path: Path) -> Iterator[Write]:
 
         def write(answer: ExplainedText, kept: Kept) -> None:
             nonlocal writer
-            fields = {"id": answer.id, "label": None, **_fields(answer)}
+            fields = _fields(answer)
             fields["rationale_text"] = " … ".join(span.text for span in answer.rationale)
             fields |= _others(kept, fields)
             if writer is None:
@@ -144,7 +145,7 @@ def _parquet(path: Path, table_of: Callable[[list[Prediction]], pa.Table]) -> It
             kept = [_others(row, table.column_names) for _, row in waiting]
             types = _types(kept) if types is None else types
             for name, kind in types.items():
-                table = table.append_column(name, _column(name, kind, kept))
+                table = table.append_column(name, _column(name, kind, table["id"].to_pylist(), kept))
             writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd", write_page_checksum=True)
             writer.write_table(table)
             waiting.clear()
@@ -154,11 +155,13 @@ def _parquet(path: Path, table_of: Callable[[list[Prediction]], pa.Table]) -> It
             if len(waiting) == AT_ONCE:
                 flush()
 
-        yield write
-        if waiting or writer is None:
-            flush()
-        assert writer is not None
-        writer.close()
+        try:
+            yield write
+            if waiting or writer is None:
+                flush()
+        finally:
+            if writer is not None:
+                writer.close()
 
 
 def _widened(table: pa.Table, answers: list[ExplainedText]) -> pa.Table:
@@ -186,7 +189,8 @@ def _page(path: Path, table_of: Callable[[list[Prediction]], pa.Table]) -> Itera
 
 
 def _others(kept: Kept, ours: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in kept.items() if name not in ours}
+    """Columns of the input that have no name of ours, in use here or not: a reader would take them for ours."""
+    return {name: value for name, value in kept.items() if name not in ours and not is_known(name)}
 
 
 def _types(kept: Sequence[Kept]) -> dict[str, pa.DataType]:
@@ -201,16 +205,22 @@ def _types(kept: Sequence[Kept]) -> dict[str, pa.DataType]:
 _NUMBERS = (({bool}, pa.bool_()), ({int}, pa.int64()), ({int, float}, pa.float64()))
 
 
-def _column(name: str, kind: pa.DataType, kept: Sequence[Kept]) -> pa.Array:
+def _column(name: str, kind: pa.DataType, ids: Sequence[str], kept: Sequence[Kept]) -> pa.Array:
     values = [row.get(name) for row in kept]
     if kind == pa.string():
         values = [value if value is None or isinstance(value, str) else _as_text(value) for value in values]
-    try:
+    wrong = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)
+    with suppress(*wrong):
         return pa.array(values, kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        raise DataError(
-            f"column {name} holds other values than its first rows ({kind}), expected the same kind"
-        ) from None
+    for key, value in zip(ids, values, strict=True):
+        try:
+            pa.scalar(value, kind)
+        except wrong:
+            raise DataError(
+                f"row id {key!r}: column {name} is {shown(value)}, expected {kind} as in the first rows (JSONL and CSV "
+                "take any value)"
+            ) from None
+    return pa.array(values, kind)
 
 
 def _as_text(value: object) -> str:

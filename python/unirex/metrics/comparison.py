@@ -95,6 +95,7 @@ def compare(
     groups = [_Group.of(system, resampling, reading) for system in systems]
     _same_setting([made for group in groups for made in group.plans])
     _narrow(groups, metrics)
+    _same_hiding([made for group in groups for made in group.plans])
     n_partly, left_out = _run(groups, intersect=intersect, progress=progress, engine=engine)
     first, others = groups[0], groups[1:]
     tests = [[_test(d, first, other, n_partly) for d in first.plans[0].layout.definitions] for other in others]
@@ -146,6 +147,18 @@ def _same_setting(plans: Sequence[Plan]) -> None:
                 raise ValueError(
                     f"{other.source.name}: {what} {theirs} differ from those of {first.source.name}: {ours}"
                 )
+
+
+def _same_hiding(plans: Sequence[Plan]) -> None:
+    """Faithfulness of one way to hide words is not compared with that of another."""
+    hiding = [(p.source.name, p.layout.perturbations[0][0]) for p in plans if p.layout.perturbations]
+    tested = any(definition.perturbation is not None for plan in plans for definition in plan.layout.definitions)
+    for name, way in hiding[1:] if tested else ():
+        if way != hiding[0][1]:
+            raise ValueError(
+                f"{name}: perturbation {way!r} differs from that of {hiding[0][0]}: {hiding[0][1]!r} "
+                "(--perturbation names one that both have)"
+            )
 
 
 def _narrow(groups: Sequence[_Group], metrics: Sequence[str] | None) -> None:

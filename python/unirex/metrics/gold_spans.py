@@ -1,7 +1,7 @@
 """Gold rationales given as spans, as marks of the words."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +9,19 @@ import pyarrow as pa
 from unirex.text import shown
 
 CHARS, WORDS = "gold_char_spans", "gold_word_spans"
+
+
+def refuse_in_file(names: Collection[str], file: str) -> None:
+    """Refuses a file whose gold stands in spans alone, which are read from tables in memory.
+
+    Raises:
+        ValueError: which column.
+    """
+    for column in (CHARS, WORDS):
+        if column in names and "gold" not in names:
+            raise ValueError(
+                f"{file}: has {column} and no gold, expected gold for each word (spans are read from tables in memory)"
+            )
 
 
 def with_gold(table: pa.Table, name: str) -> pa.Table:

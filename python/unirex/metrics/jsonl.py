@@ -10,6 +10,7 @@ import pyarrow.json as pj
 
 from unirex.disk.untrusted import read_json
 from unirex.metrics import remote
+from unirex.metrics.gold_spans import refuse_in_file
 from unirex.metrics.remote import Remote
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -45,22 +46,30 @@ def is_jsonl(path: PurePath | Remote) -> bool:
 
 
 def read_schema(path: Path | Remote, columns: Mapping[str, str], name: str) -> pa.Schema:
-    """The columns of the first line's object that we know, `columns` giving other names for ours, `name` the file's.
+    """The columns we know of the first lines' objects, `columns` giving other names for ours, `name` the file's.
+
+    A column's type is that of its first value; lines are read up to a MiB, and at least one.
 
     Raises:
         ValueError: no line, or the first one is no JSON object.
     """
     ours = dict(zip(columns.values(), columns.keys(), strict=True))
     with remote.stream(path) as stream:
-        first = _first_line(stream, name)
-    if not first:
+        lines = _first_lines(stream, name)
+    if not lines:
         raise ValueError(f"{name}: no rows")
-    try:
-        found: Any = read_json(first)
-    except ValueError as error:
-        raise ValueError(f"{name}: line 1: not JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{name}: line 1: holds {type(found).__name__}, expected an object")
+    found: dict[str, Any] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            row: Any = read_json(line)
+        except ValueError as error:
+            if number > 1:  # told where the rows are read
+                break
+            raise ValueError(f"{name}: line 1: not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{name}: line {number}: holds {type(row).__name__}, expected an object")
+        found |= {key: value for key, value in row.items() if found.get(key) in (None, [])}
+    refuse_in_file({*found, *columns}, name)
     typed = ((key, _type(ours.get(str(key), str(key)), value)) for key, value in found.items())
     return pa.schema([(key, data_type) for key, data_type in typed if data_type is not None])
 
@@ -89,22 +98,18 @@ def batches(path: Path | Remote, schema: pa.Schema, rows: int, name: str) -> Ite
         raise ValueError(f"{where}: {reason[: row.start()] if row else reason}") from error
 
 
-def _first_line(stream: pa.NativeFile, name: str) -> bytes:
-    """The first line that is not blank, empty if there is none; no more than a block is ever held."""
-    parts: list[bytes] = []
-    size = 0
-    while content := stream.read(1 << 16):
-        line, end, rest = content.partition(b"\n")
-        while end and not line.strip() and not size:
-            line, end, rest = rest.partition(b"\n")
-        if size or line.strip():
-            parts.append(line)
-            size += len(line)
-        if size > BLOCK:
+def _first_lines(stream: pa.NativeFile, name: str) -> list[bytes]:
+    """The lines of the first MiB that are not blank, but at least one if there is any."""
+    content = b""
+    while True:
+        more = stream.read(1 << 20)
+        content += more
+        *whole, rest = content.split(b"\n")
+        lines = [line for line in (whole if more else [*whole, rest]) if line.strip()]
+        if lines or not more:
+            return lines
+        if len(content) > BLOCK:
             raise ValueError(_too_long(f"{name}: line 1"))
-        if end and parts:
-            break
-    return b"".join(parts)
 
 
 def _too_long(where: str) -> str:

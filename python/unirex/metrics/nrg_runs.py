@@ -118,6 +118,12 @@ def check_same(runs: Sequence[Scored], controls: Sequence[str]) -> None:
             ours, theirs = getattr(first.report, what), getattr(other.report, what)
             if ours != theirs:
                 raise ValueError(f"{other.run.path}: {what} {theirs!r} differs from {ours!r} of {first.run.path}")
+        ways = [next((name for name, _ in one.state.layout.perturbations), None) for one in (first, other)]
+        if None not in ways and ways[0] != ways[1]:
+            raise ValueError(
+                f"{other.run.path}: perturbation {ways[1]!r} differs from {ways[0]!r} of {first.run.path} "
+                "(--perturbation names one that both have)"
+            )
         both = shared([first.seen, other.seen])
         lacks = len(both[0].hashes) < len(first.seen.hashes) and other.run.method not in controls
         if lacks or len(both[1].hashes) < len(other.seen.hashes):

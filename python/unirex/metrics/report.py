@@ -162,14 +162,25 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
 
 
 def across_models(reports: Sequence[Report], metrics: Iterable[str]) -> list[str]:
-    """A warning, a list of at most one line, if faithfulness was measured on different models.
+    """Warnings, a list of a line each, if faithfulness was measured on different models, or of different units.
 
     How far removing words can move a probability at all differs between models (Edin et al. 2024, arXiv 2408.08137), so
     plain comprehensiveness and sufficiency tell explanations of one model apart, not models.
     """
-    judges = {(r.about.get("scorer") or r.about.get("model"), r.about.get("scorer") is None) for r in reports}
     families = [family_of(name) for name in metrics]
-    if len(judges) < 2 or not any(family is not None and family.of_one_model for family in families):
+    if not any(family is not None and family.of_one_model for family in families):
+        return []
+    units = {str(r.about["unit"]) for r in reports if r.about.get("unit")}
+    notes = [
+        f"note: what is hidden differs ({' and '.join(sorted(units))}), and faithfulness with it: a word may be "
+        "several tokens (unirex evaluate --unit judges both by one unit)"
+    ]
+    return [*(notes if len(units) > 1 else []), *_of_models(reports)]
+
+
+def _of_models(reports: Sequence[Report]) -> list[str]:
+    judges = {(r.about.get("scorer") or _model(r), r.about.get("scorer") is None) for r in reports}
+    if len(judges) < 2:
         return []
     comprehensiveness, sufficiency, *others = (family.name for family in FAMILIES if family.of_one_model)
     return [
@@ -177,6 +188,11 @@ def across_models(reports: Sequence[Report], metrics: Iterable[str]) -> list[str
         "do not rank these systems; the normalised ones on the rows that all define (compare), or one check model "
         "(--scorer), do"
     ]
+
+
+def _model(report: Report) -> str:
+    """The model that was asked; a run and its folder `model` are one."""
+    return str(report.about.get("model")).removesuffix("/model")
 
 
 def heads(reports: Sequence[Report]) -> list[str]:

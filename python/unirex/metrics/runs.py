@@ -94,7 +94,7 @@ def _matches(pattern: str) -> list[tuple[str, re.Match[str]]]:
 
 
 def _listed(path: Path) -> list[Run]:
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
     try:
         entries: Any = _parse(path.suffix.lower(), text)
     except (ValueError, csv.Error) as error:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from unirex.disk.untrusted import read_json
 from unirex.metrics import jsonl, remote
+from unirex.metrics.gold_spans import refuse_in_file
 from unirex.metrics.remote import Remote, opened
 from unirex.metrics.spool import STANDARD_INPUT, is_stream, spool
 from unirex.metrics.tables import NAME, ArrowStream, as_table
@@ -253,7 +254,7 @@ def _schema(name: str, part: Part, columns: Mapping[str, str]) -> pa.Schema:
         if jsonl.is_jsonl(part):
             return jsonl.read_schema(part, columns, name)
         schema = pq.read_schema(opened(part))
-        _ = schema.names  # fails here, inside the guard, if a name is not UTF-8
+        refuse_in_file({*schema.names, *columns}, name)  # fails here, inside the guard, if a name is not UTF-8
         return schema
 
 

@@ -67,11 +67,12 @@ def apart(runs: Sequence[RowValues], resampling: Resampling) -> Apart | None:
 
 
 def comparable(runs: Sequence[RowValues]) -> bool:
-    """Whether all runs hold the same ids, in classes and fractions that do not differ."""
+    """Whether all runs hold the same ids, in classes, fractions and ways to hide that do not differ."""
     first, *others = runs
     return all(
         np.array_equal(run.hashes, first.hashes)
         and all(getattr(run.layout, name) == getattr(first.layout, name) for name in ("labels", "fractions"))
+        and run.layout.perturbations[:1] == first.layout.perturbations[:1]
         for run in others
     )
 

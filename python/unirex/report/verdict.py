@@ -10,6 +10,8 @@ from unirex.text import plain
 
 SMALL = 0.1
 """A loss of the answer's probability below which its words hardly matter."""
+LEAST = 0.01
+"""A gain of the answer's probability below which its words do not speak against it."""
 READABLE = 60
 """Words of a text that is shown first, where there is one so short."""
 
@@ -75,12 +77,12 @@ def standing_of(report: Report, chance: Report | None) -> Standing:
     """What removing the words with the highest scores does to the answer, as far as the interval tells.
 
     They matter if the answer loses more than by random words and at least a tenth of a probability; they speak
-    against it if it gains. Without an interval nothing is clear.
+    against it if it gains a hundredth or more. Without an interval nothing is clear.
     """
     found = report["comprehensiveness"]
     if found.low is None or found.high is None:
         return "unclear"
-    if found.high < 0:
+    if found.value <= -LEAST and found.high < 0:
         return "against"
     other = chance["comprehensiveness"].value if chance is not None and _measured(chance) else 0.0
     if found.value >= SMALL and found.low > max(other, 0.0):

@@ -1,0 +1,182 @@
+"""What would make a number wrong, or lose one, is said: in one line, or in a note beside the number."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reference import predictions
+from report.test_verdict import made, report_of
+from unirex import evaluate, explain, train
+from unirex.data.errors import DataError
+from unirex.data.gold import unmark
+from unirex.data.mapping import HubConfig
+from unirex.data.source import DataConfig, load_splits
+from unirex.metrics import Resampling, compare, score
+from unirex.metrics.commands.cli import main
+from unirex.report import build
+from unirex.report.html import to_html
+
+FEW = Resampling(replicates=50)
+TINY = [
+    "--data.toy.n_train=48", "--data.toy.n_val=12", "--data.toy.n_test=9", "--model.random.hidden_size=16",
+    "--train.lr=0.001", "--train.batch_size=24", "--train.epochs=1", "--eval.references=[]",
+]  # fmt: skip
+
+
+def system(path: Path, *, how: str = "attention", **header: str) -> Path:
+    table = predictions.as_table(predictions.rows(3, 40, hows=(how,)), hows=(how,))
+    known = json.loads((table.schema.metadata or {}).get(b"unirex", b"{}"))
+    pq.write_table(table.replace_schema_metadata({"unirex": json.dumps({**known, **header})}), path)
+    return path
+
+
+def test_ways_to_hide_words_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = system(tmp_path / "one.parquet"), system(tmp_path / "other.parquet", how="delete")
+    with pytest.raises(ValueError, match=r"other.parquet: perturbation 'delete' differs from that of .*'attention'"):
+        compare([one, other], resampling=FEW)
+    assert [row.metric for row in compare([one, other], metrics=["auprc"], resampling=FEW).differences[0]] == ["auprc"]
+    (tmp_path / "runs.csv").write_text("method,data,path\na,d,one.parquet\nb,d,other.parquet\n", encoding="utf-8-sig")
+    assert main(["nrg", str(tmp_path / "runs.csv")]) == 2
+    assert "perturbation 'delete' differs from 'attention' of" in capsys.readouterr().err
+    assert build(one, other).apart is None
+
+
+def test_tokens_and_words_are_told_apart(tmp_path: Path) -> None:
+    one, other = (system(tmp_path / f"{unit}.parquet", unit=unit) for unit in ("token", "word"))
+    text = str(compare([one, other], metrics=["comprehensiveness"], resampling=FEW))
+    assert "note: what is hidden differs (token and word), and faithfulness with it" in text
+    assert "what is hidden" not in str(compare([one, other], metrics=["auprc"], resampling=FEW))
+
+
+def test_a_run_and_its_model_are_one_model(tmp_path: Path) -> None:
+    paths = []
+    for name in ("runs/x", "runs/x/model", "runs/y"):
+        table = predictions.table(3, 40)
+        column = pa.array([name] * len(table)).dictionary_encode()
+        paths.append(tmp_path / f"{len(paths)}.parquet")
+        place = table.column_names.index("model") if "model" in table.column_names else len(table.column_names)
+        table = table.drop_columns("model") if "model" in table.column_names else table
+        pq.write_table(table.add_column(place, "model", column), paths[-1])
+    metrics = ["comprehensiveness"]
+    assert "different models" not in str(compare(paths[:2], metrics=metrics, resampling=FEW))
+    assert "different models" in str(compare([paths[0], paths[2]], metrics=metrics, resampling=FEW))
+
+
+def test_a_field_that_the_first_lines_lack_counts(tmp_path: Path) -> None:
+    lines = [{"id": str(n), "scores": [0.3, 0.1], **({} if n < 3 else {"gold": [1, 0]})} for n in range(9)]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    report = score(tmp_path / "p.jsonl", resampling=Resampling(replicates=0))
+    assert (report["auprc"].value, report["auprc"].n_undefined) == (1, 3)
+
+
+@pytest.mark.parametrize("name", ["p.jsonl", "p.parquet"])
+def test_spans_in_a_file_are_refused(name: str, tmp_path: Path) -> None:
+    row = {"id": "a", "scores": [0.3, 0.1], "gold_word_spans": [[0, 1]]}
+    path = tmp_path / name
+    if name.endswith("jsonl"):
+        path.write_text(json.dumps(row))
+    else:
+        pq.write_table(pa.Table.from_pylist([row]), path)
+    with pytest.raises(ValueError, match=r"p\..*: has gold_word_spans and no gold, expected gold for each word"):
+        score(path)
+    assert score(pa.Table.from_pylist([row]), resampling=Resampling(replicates=0))["auprc"].value == 1
+
+
+def test_an_empty_mark_is_refused() -> None:
+    message = r"mark '\*' at character 2 in 'a \*\*fine\*\* film' is closed at once, expected marked text \(\\\*"
+    with pytest.raises(DataError, match=message):
+        unmark("a **fine** film", ("*", "*"))
+    assert unmark("a **fine** film", ("**", "**")) == ("a fine film", [(2, 6)])
+
+
+def table_of(path: Path, labels: list[str], **splits: str) -> DataConfig:
+    rows = [{"text": f"text {n}", "label": label} for n, label in enumerate(labels)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return DataConfig(source="hub", path=str(path), hub=HubConfig(splits=splits))  # type: ignore[arg-type]
+
+
+def test_one_class_written_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"the training labels have 'Neg' and 'neg ', expected one spelling"):
+        load_splits(table_of(tmp_path / "t.jsonl", ["Neg", "pos", "neg "] * 20))
+
+
+def test_rows_that_are_trained_on_are_not_judged(tmp_path: Path) -> None:
+    labels = ["neg", "pos"] * 30
+    parts = {"train": "train[:80%]", "val": "train[70%:]"}
+    with pytest.raises(
+        DataError, match=r"data.hub.splits.val is 'train\[70%:\]', expected rows that are not trained on"
+    ):
+        load_splits(table_of(tmp_path / "t.jsonl", labels, **parts))
+    assert len(load_splits(table_of(tmp_path / "t.jsonl", labels, **{**parts, "val": "train[80%:]"})).val) == 12
+    with pytest.raises(ValueError, match=r"'train\[:200%\]', expected at most 100%"):
+        table_of(tmp_path / "t.jsonl", labels, train="train[:200%]")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "plain"
+    assert train.main([*TINY, f"--output={folder}"]) == 0
+    return folder
+
+
+def explained(run: Path, tmp_path: Path, rows: list[dict[str, Any]], name: str, *more: str) -> int:
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return explain.main([f"--model={run}", f"--input={tmp_path / 'in.jsonl'}", f"--output={tmp_path / name}", *more])
+
+
+def test_columns_of_the_input_do_not_pass_for_ours(run: Path, tmp_path: Path) -> None:
+    rows = [{"text": "a fine film", "label": "x", "gold": [1], "note": n, "kind": None} for n in range(3)]
+    rows[1]["kind"] = "positive"
+    assert explained(run, tmp_path, rows, "a.jsonl") == 0
+    made = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [(row["label"], row["note"]) for row in made] == [(None, 0), (None, 1), (None, 2)]
+    assert all("gold" not in row for row in made)
+    assert explained(run, tmp_path, rows, "b.jsonl", "--label-column=kind") == 0
+    report = score(tmp_path / "b.jsonl", labels=["negative", "positive"], resampling=Resampling(replicates=0))
+    assert report["accuracy"].n == 1
+
+
+def test_a_later_row_that_does_not_fit_is_named_and_nothing_is_left(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unirex.explainer.output.AT_ONCE", 2)
+    rows: list[dict[str, Any]] = [{"text": "a fine film", "note": n} for n in range(5)]
+    rows[4]["note"] = "many"
+    assert explained(run, tmp_path, rows, "a.parquet") == 2
+    assert "row id '4': column note is 'many', expected int64 as in the first rows" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.parquet"))
+    assert explained(run, tmp_path, [*rows[:4], {"text": None, "note": 1}], "a.parquet") == 2
+    error = capsys.readouterr().err
+    assert "in.jsonl:5: text is null" in error
+    assert "Traceback" not in error
+
+
+def test_the_file_of_a_training_run_says_what_is_judged(run: Path, tmp_path: Path) -> None:
+    config = ["--config", str(run / "config.yaml"), "--eval.fractions=[0.5]"]
+    assert evaluate.main([f"--model={run}", *config, f"--output={tmp_path / 'out'}"]) == 0
+    assert pq.read_metadata(tmp_path / "out" / "predictions.parquet").num_rows == 9
+
+
+def test_a_tiny_gain_speaks_against_nothing(tmp_path: Path) -> None:
+    page = to_html(report_of(tmp_path / "p.parquet", made(60, loss={"none": -1e-5, "hate": -1e-5, "odd": -1e-5})))
+    assert "speak against" not in page
+
+
+def test_names_of_classes_are_made_visible_under_every_metric(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    rows = predictions.rows(3, 40, hows=("attention",))
+    table = predictions.as_table(rows, hows=("attention",))
+    odd = {name: f"{name}\x1b[31m\u202e" for name in {row["prediction"] for row in rows}}
+    for column in ("label", "prediction"):
+        values = [odd.get(value, value) for value in table[column].to_pylist()]
+        table = table.set_column(table.column_names.index(column), column, pa.array(values))
+    known = json.loads((table.schema.metadata or {}).get(b"unirex", b"{}"))
+    known["labels"] = [odd.get(name, name) for name in known.get("labels", sorted(odd))]
+    pq.write_table(table.replace_schema_metadata({"unirex": json.dumps(known)}), path)
+    page = to_html(build(path))
+    assert "\x1b" not in page
+    assert "\u202e" not in page
