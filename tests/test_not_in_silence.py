@@ -1,6 +1,7 @@
 """What would make a number wrong, or lose one, is said: in one line, or in a note beside the number."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from unirex.data.errors import DataError
 from unirex.data.gold import unmark
 from unirex.data.mapping import HubConfig
 from unirex.data.source import DataConfig, load_splits
+from unirex.explainer import Explainer
 from unirex.metrics import Resampling, compare, score
 from unirex.metrics.commands.cli import main
 from unirex.report import build
@@ -180,3 +182,19 @@ def test_names_of_classes_are_made_visible_under_every_metric(tmp_path: Path) ->
     page = to_html(build(path))
     assert "\x1b" not in page
     assert "\u202e" not in page
+
+
+def test_a_frame_with_a_column_twice_is_refused() -> None:
+    frame = pytest.importorskip("pandas").DataFrame([[1, 2, 3]], columns=["id", "scores", "scores"])
+    with pytest.raises(ValueError, match="table: column 'scores' occurs twice, expected each once"):
+        score(frame)
+
+
+def test_a_notebook_shows_control_characters(run: Path) -> None:
+    asked = Explainer.from_pretrained(run)
+    asked.saved = replace(asked.saved, labels=("\x1b[31m\u202e<b>", "other"))
+    shown = asked("a fine film")._repr_html_()
+    assert "\\u001b[31m\\u202e&lt;b&gt;" in shown
+    assert "\x1b" not in shown
+    report = score(pa.Table.from_pylist([{"id": "a", "label": "x\x07", "prediction": "x\x07"}]), resampling=FEW)
+    assert "\x07" not in report._repr_html_()

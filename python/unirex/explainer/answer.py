@@ -229,18 +229,18 @@ class ExplainedText:
 
     def _repr_html_(self) -> str:
         names = "".join(
-            f"<li>{escape(name)}: {p:.3f}</li>" for name, p in self.probabilities.items() if name != self.label
+            f"<li>{escape(plain(name))}: {p:.3f}</li>" for name, p in self.probabilities.items() if name != self.label
         )
         texts = "".join(
             f'<p style="line-height:1.7;white-space:pre-wrap;unicode-bidi:isolate;margin:.4em 0">{html(pieces)}</p>'
             for pieces in self._pieces()
         )
         if self.choices:
-            texts += f"<p>answer: {escape(self.choices[self._place])}</p>"
+            texts += f"<p>answer: {escape(plain(self.choices[self._place]))}</p>"
         notes = "".join(f'<p style="opacity:.75;margin:.2em 0">{note}</p>' for note in self._notes())
         return (
             f'<div style="font-family:sans-serif;max-width:48em"><p style="margin:.2em 0"><b>'
-            f"{escape(self.label)}</b> {self.probability:.3f}</p>{texts}"
+            f"{escape(plain(self.label))}</b> {self.probability:.3f}</p>{texts}"
             f'<ul style="opacity:.75;margin:.2em 0">{names}</ul>{notes}</div>'
         )
 

@@ -68,15 +68,15 @@ def finite(content: Any) -> Any:
 
 
 def as_html(records: Records) -> str:
-    """Rows as an HTML table; every text in it is escaped.
+    """Rows as an HTML table; every text in it is escaped, and control characters are shown.
 
     >>> as_html([{"metric": "<auprc>", "value": 0.5, "low": None}])
     '<table><thead><tr><th>metric</th><th>value</th><th>low</th></tr></thead><tbody><tr><td>&lt;auprc&gt;</td>\
 <td>0.5000</td><td></td></tr></tbody></table>'
     """
     names = list(records[0]) if records else []
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-    rows = ("".join(f"<td>{html.escape(_cell(row[name]))}</td>" for name in names) for row in records)
+    head = "".join(f"<th>{html.escape(plain(name))}</th>" for name in names)
+    rows = ("".join(f"<td>{html.escape(plain(_cell(row[name])))}</td>" for name in names) for row in records)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 

@@ -83,6 +83,9 @@ def _of_pandas(frame: Any) -> pa.Table:
     """A pandas frame with its named index. A missing cell is null; NaN within a list stays NaN, to be refused."""
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"{NAME}: column {twice!r} occurs twice, expected each once")
     columns = {name: frame[name] for name in frame.columns}
     for name, column in columns.items():
         if column.dtype == object:
