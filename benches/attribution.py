@@ -31,7 +31,6 @@ def make_target(batch: int, width: int) -> Target:
         selectable_BL=inside_BL,
         class_B=torch.zeros(batch, dtype=torch.int64),
         fill=FillTokens(mask_id=103, pad_id=0),
-        seeds_B=torch.arange(batch),
         max_tokens=16384,
     )
 

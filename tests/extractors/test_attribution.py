@@ -62,7 +62,6 @@ def target(family: str = "bert", *, max_tokens: int = 16384, spread: float = 1.0
         selectable_BL=(places_BL > 0) & (places_BL < lengths[:, None] - 1),
         class_B=torch.tensor([0, 2, 1]),
         fill=FillTokens(mask_id=2, pad_id=1),
-        seeds_B=torch.tensor([10, 11, 12]),
         max_tokens=max_tokens,
     )
 
@@ -93,7 +92,6 @@ def last_row(of: Target) -> Target:
         rows=of.rows.take(torch.tensor([2])),
         selectable_BL=of.selectable_BL[2:],
         class_B=of.class_B[2:],
-        seeds_B=of.seeds_B[2:],
     )
 
 

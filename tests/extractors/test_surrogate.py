@@ -12,6 +12,7 @@ from sklearn.metrics.pairwise import cosine_distances
 from torch import Tensor
 
 from extractors.test_attribution import last_row, target, words
+from unirex.data.collate import text_seeds
 from unirex.extractors.attribution import attribute
 from unirex.extractors.settings import AttributionConfig
 from unirex.extractors.surrogate import _coalitions, _neighbours, _shapley
@@ -94,7 +95,7 @@ def test_one_unit_has_all() -> None:
 def test_lime_is_ridge_regression_on_its_neighbours() -> None:
     of = target()
     found = scores(of, "lime", surrogate_samples=50)
-    for row, own in enumerate(of.seeds_B.tolist()):
+    for row, own in enumerate(text_seeds(of.rows)):
         tokens = of.selectable_BL[row].nonzero()[:, 0].tolist()
         seen, weight = _neighbours(len(tokens), 50, torch.Generator().manual_seed(own))
         assert seen[0].all()

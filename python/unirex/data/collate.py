@@ -51,17 +51,16 @@ class Rows:
         return _each(self, lambda tensor_BL: tensor_BL[index])
 
 
-def text_seeds(rows: Rows) -> Tensor:
-    """A number for each row, int64 [B] in [0, 2 ** 32), of the tokens in view alone: the same wherever a row stands.
+def text_seeds(rows: Rows) -> list[int]:
+    """A number for each row, in [0, 2 ** 32), of the tokens in view alone: the same wherever a row stands.
 
     >>> ids, visible = torch.tensor([[5, 6, 0], [5, 6, 7]]), torch.tensor([[True, True, False]] * 2)
     >>> rows = Rows(input_ids_BL=ids, visible_BL=visible, token_types_BL=torch.zeros_like(ids))
-    >>> len(set(text_seeds(rows).tolist()))
+    >>> len(set(text_seeds(rows)))
     1
     """
     ids_BL, visible_BL = rows.input_ids_BL.cpu().numpy().astype("<i8"), rows.visible_BL.cpu().numpy()
-    seeds = [crc32(ids_L[seen_L].tobytes()) for ids_L, seen_L in zip(ids_BL, visible_BL, strict=True)]
-    return torch.tensor(seeds, dtype=torch.int64, device=rows.input_ids_BL.device)
+    return [crc32(ids_L[seen_L].tobytes()) for ids_L, seen_L in zip(ids_BL, visible_BL, strict=True)]
 
 
 def drop_padding(rows: Rows, width: int) -> Rows:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from unirex.data.collate import text_seeds
 from unirex.encoder.backbone import embedding_width
 from unirex.extractors.settings import Rule
 from unirex.extractors.target import Target
@@ -94,14 +95,14 @@ def missed_share(total_B: Tensor, change_B: Tensor) -> Tensor:
 def draw_shap(target: Target, samples: int, stdev: float, seed: int) -> tuple[Tensor, Tensor | None]:
     """What `gradient_shap` draws: places float [S, B] in [0, 1), and noise float [S, B, L, D] where stdev > 0.
 
-    A row's draws depend on `seed`, the row's own seed and its visible tokens, not on the batch around it.
+    A row's draws depend on `seed` and its visible tokens, not on its place or the batch around it.
     """
     n, width = target.rows.input_ids_BL.shape
     depth = embedding_width(target.backbone)
     lengths = target.rows.visible_BL.sum(1).tolist()
     places_SB = torch.zeros(samples, n)
     noise_SBLD = torch.zeros(samples, n, width, depth) if stdev > 0 else None
-    for row, (own, length) in enumerate(zip(target.seeds_B.tolist(), lengths, strict=True)):
+    for row, (own, length) in enumerate(zip(text_seeds(target.rows), lengths, strict=True)):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + own)
         places_SB[:, row] = torch.rand(samples, generator=generator)
         if noise_SBLD is not None:

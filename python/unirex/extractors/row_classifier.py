@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from unirex.data.collate import Batch, FillTokens, Rows, text_seeds
+from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.encoder.backbone import Pooling, encode, encode_pooled, pool
 from unirex.extractors.attribution import attribute, with_logits
 from unirex.extractors.settings import IN_TRAINING, Attribution, AttributionConfig
@@ -71,7 +71,6 @@ class RowClassifier:
             selectable_BL=batch.selectable_BL,
             class_B=torch.zeros_like(batch.words_BL[:, 0]) if self.choice else class_I,
             fill=fill,
-            seeds_B=text_seeds(batch.rows),
             max_tokens=max_tokens,
         )
 

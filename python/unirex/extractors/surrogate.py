@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unirex.data.collate import text_seeds
 from unirex.extractors.occlusion import first_of_units, units
 from unirex.extractors.settings import AttributionConfig
 from unirex.extractors.target import Target
@@ -37,7 +38,7 @@ def surrogate(
     unit_BL = units(words_BL, config.occlusion_unit)
     number_BL = (first_of_units(unit_BL).cumsum(1) - 1).masked_fill(unit_BL < 0, -1)
     scores_BL = torch.zeros(words_BL.shape, device=words_BL.device)
-    for row, (own, n) in enumerate(zip(target.seeds_B.tolist(), (number_BL.amax(1) + 1).tolist(), strict=True)):
+    for row, (own, n) in enumerate(zip(text_seeds(target.rows), (number_BL.amax(1) + 1).tolist(), strict=True)):
         if not n:
             continue
         generator = torch.Generator().manual_seed(config.surrogate_seed * 1_000_003 + own)

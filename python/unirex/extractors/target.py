@@ -26,7 +26,6 @@ class Target:
         selectable_BL: bool, the tokens that scores are wanted of.
         class_B: int64, the explained class (column of the logits) of each row.
         fill: ids that stand for nothing.
-        seeds_B: int64, of whatever is drawn for a row: the same in any batch and place (`text_seeds`).
         max_tokens: most tokens of one expanded micro-batch, padding included.
     """
 
@@ -37,7 +36,6 @@ class Target:
     selectable_BL: Tensor
     class_B: Tensor
     fill: FillTokens
-    seeds_B: Tensor
     max_tokens: int
 
     @property

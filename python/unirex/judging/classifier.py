@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from unirex.data.collate import Batch, FillTokens, Rows, drop_padding, text_seeds
+from unirex.data.collate import Batch, FillTokens, Rows, drop_padding
 from unirex.encoder.backbone import embedding_width, plan_passes, reach
 from unirex.encoder.families import family_inputs, is_causal, position_offset, positions_of
 from unirex.encoder.softmax_gates import run_gated
@@ -88,7 +88,7 @@ class Classifier(Explainable):
 
     def _targets(self, batch: Batch, class_I: Tensor) -> Iterator[tuple[Tensor, ClassifierTarget]]:
         """Rows of one length at a time, with their places: a decoder given embeddings cannot tell padding from text."""
-        lengths_B, seeds_B = reach(batch.rows.visible_BL), text_seeds(batch.rows)
+        lengths_B = reach(batch.rows.visible_BL)
         for length in lengths_B.unique().tolist():
             index_P = (lengths_B == length).nonzero().squeeze(1)
             yield (
@@ -101,7 +101,6 @@ class Classifier(Explainable):
                     selectable_BL=batch.words_BL[index_P, :length] >= 0,
                     class_B=class_I[index_P],
                     fill=self.fill,
-                    seeds_B=seeds_B[index_P],
                     max_tokens=self.settings.max_tokens,
                 ),
             )

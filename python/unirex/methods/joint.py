@@ -54,9 +54,8 @@ def standardised(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
     >>> standardised(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([[True, True, False]])).tolist()
     [[-1.0, 1.0, 0.0]]
     """
-    kept_BL = scores_BL.double().masked_fill(
-        ~selectable_BL, 0.0
-    )  # double: what rounding leaves of equal scores must not be blown up
+    # In double precision: what rounding leaves of equal scores must not be blown up.
+    kept_BL = scores_BL.double().masked_fill(~selectable_BL, 0.0)
     n_B1 = selectable_BL.sum(1, keepdim=True).clamp(min=1)
     centred_BL = (kept_BL - kept_BL.sum(1, keepdim=True) / n_B1).masked_fill(~selectable_BL, 0.0)
     deviation_B1 = (centred_BL.square().sum(1, keepdim=True) / n_B1).sqrt()
