@@ -251,7 +251,9 @@ class TestErrors:
             placed(read(write(tmp_path / "a.parquet", "text")))
         assert "\n" not in str(error.value)
 
-    @pytest.mark.parametrize("path", ["nowhere.csv", "./nowhere", "nowhere/*.x", "~/nowhere", "/nowhere/at/all"])
+    @pytest.mark.parametrize(
+        "path", ["nowhere.csv", "nowhere.csv.gz", "./nowhere", "nowhere/*.x", "~/nowhere", "/nowhere/at/all"]
+    )
     def test_a_local_path_that_does_not_exist_is_never_asked_from_the_hub(self, path: str) -> None:
         with pytest.raises(DataError) as error:
             placed(read(path))

@@ -77,7 +77,8 @@ def read_table(
         return _folder(Path(path), names)
     if files := _matches(path):
         return _files(files) if "train" in names else None
-    if Path(path).suffix in FORMATS or Path(path).is_absolute() or path.startswith((".", "~")) or glob.has_magic(path):
+    local = Path(path).is_absolute() or path.startswith((".", "~")) or glob.has_magic(path)
+    if local or FORMATS.keys() & {*Path(path).suffixes}:  # the last may be that of a compressed file
         raise DataError(f"{path}: no such file or folder")
     return _hub(path, names, subset, {"revision": revision} | ({"streaming": True} if streaming else {}))
 

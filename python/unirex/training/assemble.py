@@ -56,7 +56,9 @@ def labeled_splits(config: DataConfig) -> Splits:
     for part in windows(splits.train):
         if part.batch["label"].null_count:
             name, expected = part.texts_of("id")[part.texts_of("label").index(None)], ", ".join(splits.labels)
-            raise ValueError(f"instance {name}: label is missing, expected one of {expected} in training")
+            raise ValueError(
+                f"{config.path or config.source}: train: instance {name}: label is missing, expected one of {expected}"
+            )
     return splits
 
 
