@@ -63,11 +63,13 @@ def read_schema(path: Path | Remote, columns: Mapping[str, str], name: str) -> p
         try:
             row: Any = read_json(line)
         except ValueError as error:
-            if number > 1:  # told where the rows are read
+            if number > 1:  # told where the rows are read, by the line of the file
                 break
             raise ValueError(f"{name}: line 1: not JSON ({error})") from error
         if not isinstance(row, dict):
-            raise ValueError(f"{name}: line {number}: holds {type(row).__name__}, expected an object")
+            if number > 1:
+                break
+            raise ValueError(f"{name}: line 1: holds {type(row).__name__}, expected an object")
         found |= {key: value for key, value in row.items() if found.get(key) in (None, [])}
     refuse_in_file({*found, *columns}, name)
     typed = ((key, _type(ours.get(str(key), str(key)), value)) for key, value in found.items())
