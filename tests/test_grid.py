@@ -1,6 +1,7 @@
 """The grid of a suite: scores of runs judged on the models of others, once each, and the table of its ledger."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,17 @@ def test_each_model_is_judged_once_by_all_scores(
     assert suite.main([str(path)]) == 0
     assert started == []  # the judgment was there, and its entry is added again
     assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 6
+    lines = (tmp_path / "cells.jsonl").read_text().splitlines()
+    (tmp_path / "cells.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    shutil.rmtree(tmp_path / "runs" / "runs" / "toy" / "check" / "0" / "grid")
+    assert suite.main([str(path)]) == 0
+    assert started == ["evaluate check"]
+    last = Ledger(path=tmp_path / "cells.jsonl").entries()[-1]
+    assert (len(last.references), last.metrics) == (1, entries["toy on check", "aa-ig"].metrics)
+    assert last.cost["judge_seconds"] > 0
+    (cell,) = (tmp_path / "runs" / "runs" / "toy" / "check" / "0" / "grid").iterdir()
+    assert not (cell / "predictions-aa-ig.parquet").exists()  # these scores alone, so they are no second ones
+    started.clear()
 
     scores = tmp_path / "runs" / "runs" / "toy" / "aa-ig" / "0" / "predictions.parquet"
     scores.touch()  # as if they had been made anew
@@ -204,6 +216,10 @@ def check_claim(path: Path, entries: Mapping[tuple[str, str], Entry]) -> None:
     win = int(row[4].endswith(" better"))
     assert f"NAOPC suff better on all but one: {win} of 1, in the mean {row[4].rpartition(') ')[2]}." in sentence
     assert "CSD on check better on all but one: " in sentence
+    shared = replace(asking, grid=replace(made.grid, neutral="check", own={"aa-ig": "slm-fp"}))
+    row = [cell.strip() for cell in grid_claim(shared, ledger, found)[0].splitlines()[-1].split("|")[1:-1]]
+    own = [entries["toy on slm-fp", name].metrics["naopc_comprehensiveness"][0] for name in ("slm-fp", "aa-ig")]
+    assert float(row[3].split()[0]) == pytest.approx(own[0] - own[1], abs=6e-4)
     (block,) = grid_claim(asking, ledger, {k: v for k, v in found.items() if k[0] != "toy on check"})
     assert block.splitlines()[-1] == "| toy | aa-ig | 4 of 6 cells done | — | — |"
     assert grid_claim(asking, ledger, {}) == []
@@ -256,6 +272,10 @@ def test_an_entry_made_before_a_setting_came_is_that_of_its_default(started: lis
         (
             {"grid": {"models": ["check"], "scores": ["aa-ig"], "neutral": "aa-ig"}},
             "grid.neutral is 'aa-ig', expected one of its models or null",
+        ),
+        (
+            {"grid": {"models": ["check"], "scores": ["aa-ig"], "own": {"aa-ig": "aa-ig"}}},
+            "grid.own is {'aa-ig': 'aa-ig'}, expected methods with one of its models each",
         ),
         (
             {"grid": {"models": ["check"], "scores": ["aa-ig"], "data": {"far": {}}}},

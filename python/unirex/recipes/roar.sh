@@ -6,7 +6,7 @@
 set -euo pipefail
 
 suite=$1 name=${NAME:-sst} folder=${FOLDER:-runs/roar} jobs=${JOBS:-1}
-read -ra methods <<< "${METHODS:-aa-ig slm-fp slm-fp-guided}"
+read -ra methods <<< "${METHODS:-aa-ig slm-fp slm-fp-led}"
 read -ra levels <<< "${LEVELS:-20 40 60}"
 read -ra data <<< "${DATA:---config recipes/data/sst.yaml --data.limit 1600}"
 

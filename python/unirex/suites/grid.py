@@ -5,7 +5,7 @@ the loss of words. A model trained on random masks (recipe `check`) favors no me
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from unirex.suites.cells import on
 from unirex.suites.override import Override
 from unirex.suites.plan import Judged, Planned, Transfer, as_arguments, parsed
 from unirex.suites.recipe import Suite
+
+Known = Callable[[Planned, Judged], bool]
+"""Whether the ledger has an entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,13 @@ class Crossed(Planned):
         """The runs that must be done before, by name."""
         own = {entry.name: getattr(self, entry.name) for entry in fields(Planned)}
         return {run.name: run for run in (Planned(**{**own, "transfers": ()}), *self.scores)}
+
+    def without(self, known: Known, suite: Suite, overrides: Sequence[Override] = ()) -> "Crossed":
+        """What is left of the judgment where the ledger has some of its entries; all of it where it is done."""
+        if all(cell.done() for cell in self.transfers):
+            return self
+        open_ = tuple(run for run, one in zip(self.scores, self.judged, strict=True) if not known(self, one))
+        return _crossed(suite, self, open_, overrides) if len(open_) < len(self.scores) else self
 
     @property
     def judged(self) -> Sequence[Judged]:
@@ -80,15 +90,18 @@ def cross(
     """
     assert suite.grid is not None
     wanted = [run for run in plan if run.method in suite.grid.models and run.method in (models or [run.method])]
-    found = [_crossed(suite, run, plan, overrides) for run in wanted]
-    return [one for one in found if one.scores]
+    found = []
+    for model in wanted:
+        of_same = {run.method: run for run in plan if (run.label, run.seed) == (model.label, model.seed)}
+        scores = [of_same[name] for name in suite.grid.of(model.data).scores if name in of_same]
+        if scores:
+            found.append(_crossed(suite, model, scores, overrides))
+    return found
 
 
-def _crossed(suite: Suite, model: Planned, plan: Sequence[Planned], overrides: Sequence[Override]) -> Crossed:
+def _crossed(suite: Suite, model: Planned, scores: Sequence[Planned], overrides: Sequence[Override]) -> Crossed:
     assert suite.grid is not None
     grid = suite.grid.of(model.data)
-    by_method = {run.method: run for run in plan if (run.label, run.seed) == (model.label, model.seed)}
-    scores = tuple(by_method[name] for name in grid.scores if name in by_method)
     settings = {**grid.settings, **{o.key: o.value for o in overrides if o.holds_for(model.data, model.method)}}
     config = parsed(suite, "grid", [*model.arguments, *as_arguments((), settings)])
     sections = json.loads(json.dumps({"data": asdict(config.data), "eval": asdict(config.eval)}))
@@ -102,7 +115,7 @@ def _crossed(suite: Suite, model: Planned, plan: Sequence[Planned], overrides: S
     }
     own = {entry.name: getattr(model, entry.name) for entry in fields(Planned)}
     cell = Cell(name="grid", folder=folder, content=content)
-    return Crossed(**{**own, "transfers": (cell,)}, scores=scores)
+    return Crossed(**{**own, "transfers": (cell,)}, scores=tuple(scores))
 
 
 def _determining(model: Mapping[str, Any], scores: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
             continue
         rival, label = best(choice, data, table.rivals), suite.label(data, point)
         done, wanted = done_of(suite, label, entries)
-        if rival not in grid.of(data).scores or rival not in grid.models:
+        if rival not in grid.of(data).scores or grid.model_of(rival) not in grid.models:
             rows.append([label, rival, *["not in the grid"] * (1 + len(OWN))])
         elif 0 < done < wanted:
             rows.append([label, rival, f"{done} of {wanted} cells done", *["—"] * len(OWN)])
@@ -68,8 +68,9 @@ def _lines(found: Sequence[Sequence[Paired]], heads: Sequence[str], planned: int
 def _parts(suite: Suite, ledger: Ledger, entries: Entries, label: str, rival: str) -> list[tuple[Paired, int]] | None:
     """The differences that count, each with the instances of its data set; None where a metric or seed is missing."""
     assert suite.grid is not None
-    (ours,), neutral = suite.table.against, str(suite.grid.neutral)
-    sides = {NEUTRAL: (neutral, neutral), **dict.fromkeys(OWN, (ours, rival))}
+    (ours,), grid = suite.table.against, suite.grid
+    own = (grid.model_of(ours), grid.model_of(rival))
+    sides = {NEUTRAL: (str(grid.neutral),) * 2, **dict.fromkeys(OWN, own)}
     found = []
     for metric, models in sides.items():
         first, other = ((on(label, model), method) for model, method in zip(models, (ours, rival), strict=True))

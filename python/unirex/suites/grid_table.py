@@ -44,7 +44,7 @@ def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
         own |= {
             (f"{label}, each on its own model", method, seed): entry
             for (where, method, seed), entry in entries.items()
-            if where == on(label, method)
+            if where == on(label, grid.model_of(method))
         }
     return "\n\n".join([*blocks, _NOTE, *differences(suite, ledger, {**own, **entries})]) if blocks else ""
 

@@ -58,6 +58,7 @@ class Grid:
         models, scores: names of methods.
         settings: dotted key -> value of the judgment.
         neutral: the model on which words are compared, favoring no method's; None = none is said to be.
+        own: of a method that is no model here, the method whose model it explains as its own.
         data: data sets that have other scores, and settings over those here.
     """
 
@@ -65,11 +66,16 @@ class Grid:
     scores: tuple[str, ...]
     settings: Mapping[str, Any]
     neutral: str | None = None
+    own: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, "Grid"] = field(default_factory=dict)
 
     def of(self, data: str) -> "Grid":
         """The grid of a data set."""
         return self.data.get(data, self)
+
+    def model_of(self, method: str) -> str:
+        """Whose model a method's own is."""
+        return self.own.get(method, method)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,7 +388,7 @@ def _different(values: Any, where: str) -> tuple[Any, ...]:
 def _grid(content: Any, methods: Sequence[str], data: Sequence[str], where: str) -> Grid | None:
     if content is None:
         return None
-    whole = _mapping(content, f"{where}: grid", ("models", "scores", "set", "neutral", "data"))
+    whole = _mapping(content, f"{where}: grid", ("models", "scores", "set", "neutral", "own", "data"))
     own = whole.get("data") or {}
     if not isinstance(own, dict) or not set(own) <= set(data):
         raise ValueError(f"{where}: grid.data is {own!r}, expected data sets of the suite with what differs there")
@@ -414,4 +420,7 @@ def _grid_of(entries: Mapping[str, Any], methods: Sequence[str], where: str) -> 
     neutral = entries.get("neutral")
     if neutral is not None and neutral not in found["models"]:
         raise ValueError(f"{where}.neutral is {neutral!r}, expected one of its models or null")
-    return Grid(models=found["models"], scores=found["scores"], settings=settings, neutral=neutral)
+    own = entries.get("own") or {}
+    if not isinstance(own, dict) or not set(own) <= set(methods) or not set(own.values()) <= set(found["models"]):
+        raise ValueError(f"{where}.own is {own!r}, expected methods with one of its models each")
+    return Grid(models=found["models"], scores=found["scores"], settings=settings, neutral=neutral, own=own)

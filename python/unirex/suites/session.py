@@ -14,7 +14,7 @@ from unirex.metrics.nrg_text import to_markdown
 from unirex.suites.gather import collect, missing, write_state
 from unirex.suites.grid import Crossed, cross
 from unirex.suites.launch import LaunchConfig, Launcher, Result, groups
-from unirex.suites.ledger import Entry, Ledger, newest
+from unirex.suites.ledger import Ledger, newest
 from unirex.suites.override import Override
 from unirex.suites.plan import Judged, Planned, completed_digest, make_plan, told_difference
 from unirex.suites.recipe import Suite
@@ -76,7 +76,7 @@ def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     if not crossed and options.shard is None:
         raise ValueError(f"{suite.path}: models and scores of the grid have no seed in common, expected one")
     recorded = Recorded(suite=suite, adopts=not options.dry_run)
-    cells = [one for one in crossed if not recorded(one)]
+    cells = [one.without(recorded.has, suite, of_cells) for one in crossed if not recorded(one)]
     needed = list({name: run for one in cells for name, run in one.needs.items()}.values())
     if options.dry_run:
         return _list([*needed, *crossed], recorded, options)
@@ -133,10 +133,7 @@ class Recorded:
 
     def __call__(self, run: Planned) -> bool:
         """Whether everything that the run is judged on has an entry."""
-        if self._ledger is None:
-            return False
-        entries = self._ledger.entries()
-        return all(self._has(self._ledger, entries, run, judged) for judged in run.judged)
+        return self._ledger is not None and all(self.has(run, judged) for judged in run.judged)
 
     def add(self, run: Planned) -> None:
         """Adds what a finished run has left, and deletes its checkpoints, which are of no more use."""
@@ -162,18 +159,20 @@ class Recorded:
                     f"({other}), expected the same, another suite, or --overwrite true"
                 )
 
-    def _has(self, ledger: Ledger, entries: Sequence[Entry], run: Planned, judged: Judged) -> bool:
+    def has(self, run: Planned, judged: Judged) -> bool:
         """Whether the entry of this name has these settings; a setting added since then had its default.
 
         An entry of the same settings that does not count, or under another name, is added again if `adopts`.
         """
-        suite, wanted = self.suite.path.stem, judged.digest
+        if self._ledger is None:
+            return False
+        suite, wanted, entries = self.suite.path.stem, judged.digest, self._ledger.entries()
         own = newest(entries, suite).get((judged.label, judged.method, run.seed))
         if own is not None:
             return wanted in (own.digest, completed_digest(own.config))
         other = next((entry for entry in entries if wanted == entry.digest), None)
         if other is not None and self.adopts:
-            ledger.add(replace(other, suite=suite, data=judged.label, method=judged.method, seed=run.seed))
+            self._ledger.add(replace(other, suite=suite, data=judged.label, method=judged.method, seed=run.seed))
         return other is not None
 
 
