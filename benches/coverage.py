@@ -78,7 +78,9 @@ def confusion(rng: Rng, n: int, name: str) -> bool:
     return one_metric(rng, layout, name, columns, truth)
 
 
-def table(ids: np.ndarray, right: np.ndarray, comprehensiveness: np.ndarray, sufficiency: np.ndarray) -> pa.Table:
+def table(
+    ids: np.ndarray, right: np.ndarray, comprehensiveness: np.ndarray, sufficiency: np.ndarray, model: str = "m"
+) -> pa.Table:
     """A prediction file in which a row is right or wrong and has this comprehensiveness and sufficiency."""
     head = {"labels": ["a", "b"], "headline": "accuracy", "unit": "word", "scores_from": "x", "rationale_rule": "x"}
     prediction = np.where(right, "a", "b")
@@ -94,7 +96,7 @@ def table(ids: np.ndarray, right: np.ndarray, comprehensiveness: np.ndarray, suf
         "probabilities": lists(np.full(n, 0.9), 0), "words": pa.array([["w"]] * n), "scores": pa.array([[0.5]] * n),
         "rationale": pa.array([[True]] * n), "gold": pa.array([None] * n, pa.list_(pa.float32())),
         "fractions": pa.array([[0.5]] * n), "words_cut": pa.array([0] * n, pa.int32()),
-        "gold_cut": pa.array([0] * n, pa.int32()), "model": pa.array(["m"] * n), "data": pa.array(["d"] * n),
+        "gold_cut": pa.array([0] * n, pa.int32()), "model": pa.array([model] * n), "data": pa.array(["d"] * n),
         "keep.attention.self": lists(np.clip(0.9 - sufficiency, 0, 1), 1),
         "remove.attention.self": lists(np.clip(0.9 - comprehensiveness, 0, 1), 1),
     }  # fmt: skip
@@ -118,17 +120,18 @@ class World:
         self.ids = np.array([f"{key:x}" for key in rng.integers(0, 2**62, n)])
         self.hard, self.far = rng.random(n), rng.normal(0, 0.06, n)
 
-    def predictions(self, method: int) -> pa.Table:
-        """What one seed of a method predicts."""
+    def predictions(self, method: int, model: str = "m", model_shift: float = 0.0) -> pa.Table:
+        """What one seed of a method predicts, on a model that shifts the faithfulness of all methods."""
         rng, n = self.rng, self.n
         shift = rng.normal(0, self.spread, 3) if self.spread else np.zeros(3)
+        shift = shift + np.array([0.0, model_shift, -model_shift])
         # Half of the rows are as hard for all methods; the draw stays uniform.
         draw = np.where(rng.random(n) < 0.5, self.hard, rng.random(n))
         right = draw < self.accuracy[method] + shift[0]
         mean = self.faithfulness[method]
         comprehensiveness = mean + shift[1] + self.far + rng.normal(0, 0.06, n)
         sufficiency = 0.6 - mean + shift[2] - self.far + rng.normal(0, 0.06, n)
-        return table(self.ids, right, comprehensiveness, sufficiency)
+        return table(self.ids, right, comprehensiveness, sufficiency, model)
 
 
 ACCURACY = [0.80, 0.81, 0.79, 0.78, 0.805]
@@ -202,6 +205,17 @@ def seeds_compared(rng: Rng, n: int, counts: Counts, seeds: int = 3) -> None:
         counts.setdefault(name, []).append(holds(row.low, row.high, truth))
 
 
+def models_compared(rng: Rng, n: int, counts: Counts, seeds: int = 3) -> None:
+    """Paired differences of two explanations of each of several models, which differ more than the explanations."""
+    world = World(rng, n, [0.85, 0.85], [0.3, 0.28], 0.01)
+    shifts = rng.normal(0, 0.05, seeds)
+    systems: list[Any] = [{str(s): world.predictions(m, f"m{s}", shifts[s]) for s in range(seeds)} for m in (0, 1)]
+    how = Resampling(replicates=400, seed=int(rng.integers(2**32)))
+    (row,) = compare(systems, metrics=["comprehensiveness"], resampling=how).differences[0]
+    name = f"paired difference, {row.metric}, rows and {seeds} models of both"
+    counts.setdefault(name, []).append(holds(row.low, row.high, 0.02))
+
+
 CHEAP: dict[str, Callable[[Rng], bool]] = {
     **{f"accuracy {p}, {n} rows": lambda r, n=n, p=p: share(r, n, p) for p in (0.98, 0.85) for n in (20, 50, 100, 400)},  # type: ignore[misc]
     **{
@@ -234,6 +248,9 @@ def measure_tables(simulations: int, n: int = 200, seed: int = 0) -> dict[str, f
         gains(rng, n, counts, seeds=1)
         gains(rng, n, counts, seeds=3)
         seeds_compared(rng, n, counts)
+    rng = np.random.default_rng([seed, 1])
+    for _ in range(simulations):
+        models_compared(rng, n, counts)
     return {name: float(np.mean(held)) for name, held in counts.items()}
 
 

@@ -106,7 +106,14 @@ def folder(tmp_path: Path) -> Path:
 def add(folder: Path, data: str, method: str, seed: int, of: int, *, gold: bool = True) -> None:
     """An entry whose row values are those of made-up predictions."""
     ledger = Ledger(path=folder / "s.jsonl")
-    config = {"data": data, "method": method, "seed": seed}
+    config = {
+        "data": {"name": data},
+        "model": {"extractor": "shared"},
+        "method": {"name": method},
+        "train": {"best_metric": "headline"},
+        "eval": {"max_tokens": 9, "batch_size": 8},
+        "seed": seed,
+    }
     entry = Entry(
         suite="s", data=data, method=method, seed=seed, split="test", digest=digest(config), config=config, rows=N,
         metrics={}, references={}, cost={"columns": {}}, trained="x", commit=None, date="2026-01-01",

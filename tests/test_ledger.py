@@ -15,7 +15,7 @@ import yaml
 
 from reference import predictions
 from unirex import suite, train
-from unirex.config.identity import determining, digest, training_part
+from unirex.config.identity import determining, digest, trained_alike, training_part
 from unirex.config.run import parse, to_yaml
 from unirex.metrics import Resampling, Run, gain_table, row_values, score
 from unirex.suites import record
@@ -117,6 +117,26 @@ def test_an_entry_from_before_a_setting_came_is_of_its_default() -> None:
     assert digest(before) != digest(now)
     assert completed_digest(before) == completed_digest(now) == digest(now)
     assert completed_digest({**before, "train": {**before["train"], "clip": 3.0}}) != digest(now)
+
+
+def test_entries_of_one_model_are_known_whenever_they_were_made_and_whatever_it_was_judged_on() -> None:
+    common = ["--model.extractor=shared", "--train.best_metric=headline", "--seed=1"]
+    now, led, other, masked = (
+        determining(settings(*common, *more))
+        for more in (
+            ["--method.gradient_weight=0"],
+            ["--method.gradient_weight=0.1"],
+            ["--seed=2"],
+            ["--data.masked=x", "--data.masked_share=0.2"],
+        )
+    )
+    before = {**now, "data": {k: v for k, v in now["data"].items() if not k.startswith("masked")}}
+    far = {**led, "transfer": {"data": now["data"], "eval": now["eval"]}}
+    on_it = {**now, "grid": {"scores": other, "eval": now["eval"]}}
+    assert all(trained_alike(one, now) and trained_alike(now, one) for one in (before, led, far, on_it))
+    assert not any(trained_alike(one, before) for one in (other, masked, {**far, "seed": 2}))
+    by_scores = [{**one, "train": {**one["train"], "best_metric": "composite"}} for one in (now, led)]
+    assert not trained_alike(*by_scores)
 
 
 def test_a_setting_that_a_preset_has_since_was_off_before() -> None:

@@ -324,6 +324,17 @@ def test_several_seeds_widen_interval_and_p_value(tmp_path: Path, capsys: pytest
     # Seeds differ by .1 and the systems by .02.
     assert row.p > 0.5
     assert row.low < -0.1
+    # What moves both systems is no part of their difference where each seed is one model; the files say which.
+    for models, close in ((("m0", "m1", "m2"), True), (("m0", "m1", "m0"), False)):
+        for name in names:
+            for seed, model in enumerate(models):
+                table = pq.read_table(name.replace("{seed}", str(seed)))
+                table = table.drop(["model"]) if "model" in table.column_names else table
+                pq.write_table(table.append_column("model", [[model] * len(table)]), name.replace("{seed}", str(seed)))
+        [again] = compare(names, metrics=metric, resampling=quick).differences[0]
+        assert again.difference == pytest.approx(row.difference, abs=1e-12)
+        assert again.low is not None
+        assert (again.p < 0.05, again.low > 0.005) == (close, close)
     by_name = compare([{"x": names[0].replace("{seed}", "0")}, names[1]], metrics=metric, resampling=quick)
     assert by_name.seeds == (1, 3)
     assert "one seed stands behind" in by_name.notes[-1]

@@ -85,6 +85,15 @@ def test_intervals_hold_the_truth_and_grow_with_the_spread_of_seeds() -> None:
         known = 2 * 1.96 * np.sqrt(1 / 6 / 200 / 2)
         assert 0.8 * known < high - low < 6 * known
         assert uneven[name].high - uneven[name].low > 3 * (high - low)  # type: ignore[operator]
+    # What a seed does to both systems is no part of their difference where it is one model.
+    moved = [[rows(seed, shift=0.6 * (seed % 2)) for seed in side] for side in ((0, 1), (2, 3), (0, 1))]
+
+    def width(metric: str, other: int, shared: bool) -> float:
+        found = next(o for o in paired(moved[0], moved[other], how, shared=shared) if o.metric == metric)
+        return found.high - found.low  # type: ignore[operator]
+
+    assert width("auprc", 1, False) > 3 * width("auprc", 1, True)
+    assert width("macro_f1", 2, False) > width("macro_f1", 2, True)  # the same answers of the same models
     same = paired([rows(0)], [rows(0)], how)
     assert {one.difference for one in same} == {0.0}
     assert all(one.low <= 0 <= one.high for one in same if one.low is not None)  # type: ignore[operator]

@@ -76,6 +76,26 @@ def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**part, "eval": {name: evaluation[name] for name in kept}}
 
 
+def trained_alike(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two stored configurations train one model, whenever they were stored and whatever it was judged on.
+
+    A setting that only one has came between them; it is the same if it is off there: null, false or 0.
+
+    >>> one = {"seed": 1, "data": {}, "eval": {"max_tokens": 9, "batch_size": 8}, "method": {"gradient_weight": 0.1},
+    ...        "model": {"extractor": "shared"}, "train": {"best_metric": "headline"}}
+    >>> trained_alike(one, {**one, "method": {}, "data": {"masked": None}}), trained_alike(one, {**one, "seed": 2})
+    (True, False)
+    """
+    kept = ({k: v for k, v in renamed(one).items() if k not in ("transfer", "grid")} for one in (first, other))
+    return _alike(*map(training_part, kept))
+
+
+def _alike(first: Any, other: Any) -> bool:
+    if isinstance(first, Mapping) and isinstance(other, Mapping):
+        return all(_alike(first.get(key), other.get(key)) for key in {*first, *other})
+    return bool(first == other or not (first or other))
+
+
 def renamed(config: Mapping[str, Any]) -> dict[str, Any]:
     """A stored configuration with the names that its method and its settings have now.
 

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -30,7 +30,7 @@ from unirex.metrics.pairing import (
     shared,
     survey,
 )
-from unirex.metrics.report import Report
+from unirex.metrics.report import Report, model_of
 from unirex.metrics.runs import read_seeds
 from unirex.metrics.scoring import Plan, Progress, finish, plan
 from unirex.metrics.seeds import Draws, draws_of, over_seeds
@@ -126,10 +126,19 @@ class _Group:
             raise ValueError("a system has no seeds, expected one or more")
         return cls(name=pattern, plans=[plan(one, resampling=resampling, **reading) for one in found.values()])
 
+    @cached_property
+    def reports(self) -> list[Report]:
+        """Of each seed, once all states are there."""
+        return [finish(made, state) for made, state in zip(self.plans, self.states, strict=True)]
+
     def report(self) -> Report:
         """Its metrics, of several seeds their means."""
-        reports = [finish(made, state) for made, state in zip(self.plans, self.states, strict=True)]
-        return over_seeds(reports, self.states, self.name or str(reports[0].about["source"]))
+        return over_seeds(self.reports, self.states, self.name or str(self.reports[0].about["source"]))
+
+    def shares(self, other: "_Group") -> bool:
+        """Whether each seed of both is one model, as their files say: seeds are then paired."""
+        first, second = ([model_of(report) for report in group.reports] for group in (self, other))
+        return first == second and None not in first and len(set(first)) == len(first)
 
 
 def _is_seeds(system: System | Seeds, reading: Mapping[str, Any]) -> TypeGuard[Seeds]:
@@ -265,9 +274,10 @@ def _add(work: tuple[Plan, Allowed, Progress | None], *, swaps: bool) -> tuple[S
 
 def _test(definition: Definition, first: _Group, other: _Group, n_partly: Mapping[str, int]) -> Difference:
     a, b = draws_of(definition, first.states), draws_of(definition, other.states)
-    found = a.gap(b, first.states[0].resampling.confidence, definition.bounds)
+    pairs = first.shares(other)
+    found = a.gap(b, first.states[0].resampling.confidence, definition.bounds, shared=pairs)
     swaps = first.swapped[0].n_rows > 0
-    p = _p_value(definition, first, other, a.mean - b.mean) if swaps else _t_test(a, b)
+    p = _p_value(definition, first, other, a.mean - b.mean) if swaps else _t_test(a, b, pairs)
     return Difference(
         metric=definition.name,
         direction=definition.direction,
@@ -285,9 +295,9 @@ def _test(definition: Definition, first: _Group, other: _Group, n_partly: Mappin
     )
 
 
-def _t_test(first: Draws, other: Draws) -> float:
-    """The p-value of the difference over its standard error, from rows and seeds."""
-    difference, variance = first.minus(other)
+def _t_test(first: Draws, other: Draws, pairs: bool) -> float:
+    """The p-value of the difference over its standard error, from rows and seeds, paired or not."""
+    difference, variance = first.minus(other, shared=pairs)
     if is_rounding(difference, max(abs(first.mean), abs(other.mean))):
         return 1.0
     if math.isnan(difference) or variance.total == 0:

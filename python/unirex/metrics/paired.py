@@ -31,13 +31,16 @@ class Paired:
     rows: int
 
 
-def paired(first: Sequence[RowValues], other: Sequence[RowValues], resampling: Resampling) -> list[Paired]:
+def paired(
+    first: Sequence[RowValues], other: Sequence[RowValues], resampling: Resampling, *, shared: bool = False
+) -> list[Paired]:
     """Differences of two systems on the same instances, in every metric that both have.
 
     Args:
         first: row values of one system, of each seed.
         other: of the other system.
         resampling: replicates, seed and confidence.
+        shared: whether both have one model for each seed; seeds are then paired.
 
     Raises:
         ValueError: other instances, or no seed.
@@ -55,7 +58,7 @@ def paired(first: Sequence[RowValues], other: Sequence[RowValues], resampling: R
     found = []
     for definition in sides[0].layout.definitions:
         ours, theirs = (draws_of(definition, group) for group in (states[: len(first)], states[len(first) :]))
-        gap = ours.gap(theirs, resampling.confidence, definition.bounds)
+        gap = ours.gap(theirs, resampling.confidence, definition.bounds, shared=shared)
         found.append(
             Paired(
                 metric=definition.name,

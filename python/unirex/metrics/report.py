@@ -179,7 +179,7 @@ def across_models(reports: Sequence[Report], metrics: Iterable[str]) -> list[str
 
 
 def _of_models(reports: Sequence[Report]) -> list[str]:
-    judges = {(r.about.get("scorer") or _model(r), r.about.get("scorer") is None) for r in reports}
+    judges = {(r.about.get("scorer") or model_of(r), r.about.get("scorer") is None) for r in reports}
     if len(judges) < 2:
         return []
     comprehensiveness, sufficiency, *others = (family.name for family in FAMILIES if family.of_one_model)
@@ -190,9 +190,10 @@ def _of_models(reports: Sequence[Report]) -> list[str]:
     ]
 
 
-def _model(report: Report) -> str:
-    """The model that was asked; a run and its folder `model` are one."""
-    return str(report.about.get("model")).removesuffix("/model")
+def model_of(report: Report) -> str | None:
+    """The model of a report's predictions, None where they name none; a run and its folder `model` are one."""
+    name = report.about.get("model")
+    return None if name is None else str(name).removesuffix("/model")
 
 
 def heads(reports: Sequence[Report]) -> list[str]:

@@ -48,17 +48,23 @@ class Draws:
             return NONE
         return interval(self.mean, self.variance(), n=self.n, confidence=confidence, bounds=bounds, seeds=seeds)
 
-    def minus(self, other: "Draws") -> tuple[float, Variance]:
-        """The difference of two means on the same rows and its variance; seeds are not paired."""
-        gap = self.replicates.mean(axis=0) - other.replicates.mean(axis=0)
-        variance = of_rows(gap, min(self.n, other.n)) + of_seeds(self.values) + of_seeds(other.values)
-        return self.mean - other.mean, variance
+    def minus(self, other: "Draws", *, shared: bool = False) -> tuple[float, Variance]:
+        """The difference of two means on the same rows and its variance.
 
-    def gap(self, other: "Draws", confidence: float, bounds: Bounds | None = None) -> Interval:
+        Seeds are paired where `shared`: the first of both is one model, and so on. What another model would change in
+        both alike is then no part of their difference.
+        """
+        gap = self.replicates.mean(axis=0) - other.replicates.mean(axis=0)
+        rows = of_rows(gap, min(self.n, other.n))
+        if shared:
+            return self.mean - other.mean, rows + of_seeds(self.values - other.values)
+        return self.mean - other.mean, rows + of_seeds(self.values) + of_seeds(other.values)
+
+    def gap(self, other: "Draws", confidence: float, bounds: Bounds | None = None, *, shared: bool = False) -> Interval:
         """The interval of the difference of two means on the same rows; `bounds` are those of each."""
         if not self.replicates.shape[1]:
             return NONE
-        value, variance = self.minus(other)
+        value, variance = self.minus(other, shared=shared)
         widest = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
         seeds = max(len(self.values), len(other.values))
         n = min(self.n, other.n)

@@ -7,10 +7,10 @@ from statistics import NormalDist, fmean
 
 from unirex.metrics import Resampling, row_values
 from unirex.metrics.nrg_table import Gain, GainTable
-from unirex.metrics.paired import Paired, paired
+from unirex.metrics.paired import Paired
 from unirex.suites.cells import done_of
 from unirex.suites.choice import Choice, read_choice
-from unirex.suites.differences import HEADS, shown
+from unirex.suites.differences import HEADS, between, shown
 from unirex.suites.ledger import Entries, Ledger
 from unirex.suites.recipe import Suite
 from unirex.suites.table import markdown_table
@@ -147,20 +147,18 @@ def _line(suite: Suite, ledger: Ledger, entries: Entries, data: str, rival: str)
     seeds = [seed for d, m, seed in entries if (d, m) == (data, ours) and (data, rival, seed) in entries]
     if not seeds:
         return None
-    first, other = (
-        [row_values.read(str(ledger.rows(entries[data, m, seed]))) for seed in seeds] for m in (ours, rival)
-    )
-    replicates = suite.table.replicates
-    found = {one.metric: one for one in paired(first, other, Resampling(replicates=replicates))}
-    near = paired(first, other, Resampling(replicates=replicates, confidence=EQUIVALENCE))
-    headline = str(first[0].layout.headline)
+    first, other = ([entries[data, m, seed] for seed in seeds] for m in (ours, rival))
+    resampling = Resampling(replicates=suite.table.replicates)
+    found = between(ledger, first, other, resampling)
+    near = between(ledger, first, other, replace(resampling, confidence=EQUIVALENCE))
+    headline = str(row_values.read(str(ledger.rows(first[0]))).layout.headline)
     return Line(
         data=data,
         rival=rival,
         seeds=len(seeds),
-        of=len(first[0].hashes),
+        of=first[0].rows,
         task=found[headline],
-        near=next(one for one in near if one.metric == headline),
+        near=near[headline],
         others={name: found[name] for name in ("auprc", *BETTER) if name in found},
     )
 

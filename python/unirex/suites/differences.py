@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from unirex.config.identity import trained_alike
 from unirex.metrics import Resampling, row_values
 from unirex.metrics.nrg_table import Gain
 from unirex.metrics.paired import Paired, paired
-from unirex.metrics.row_values import RowValues
-from unirex.suites.ledger import Entries, Ledger
+from unirex.suites.ledger import Entries, Entry, Ledger
 from unirex.suites.recipe import Suite
 from unirex.suites.table import markdown_table
 
@@ -32,19 +32,17 @@ def differences(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
     if blocks:
         blocks.append(
             "Differences of the means over the seeds that both have, in square brackets the interval of 95 % over "
-            "instances and, where there are several, seeds. Each metric: over the instances for which all these runs "
-            "define it; in round brackets how many, where that is not all."
+            "instances and, where there are several, seeds, paired where each is one model in both. Each metric: over "
+            "the instances for which all these runs define it; in round brackets how many, where that is not all."
         )
     return blocks
 
 
 def _block(suite: Suite, ledger: Ledger, entries: Entries, data: str, ours: str) -> str | None:
-    known = {
-        seed: row_values.read(str(ledger.rows(e))) for (d, m, seed), e in entries.items() if (d, m) == (data, ours)
-    }
+    known = {seed: entry for (d, m, seed), entry in entries.items() if (d, m) == (data, ours)}
     if not known:
         return None
-    layout = next(iter(known.values())).layout
+    layout = row_values.read(str(ledger.rows(next(iter(known.values()))))).layout
     names = [str(layout.headline), *(name for name in HEADS if name in {d.name for d in layout.definitions})]
     rows = [
         row
@@ -60,18 +58,25 @@ def _row(
     ledger: Ledger,
     entries: Entries,
     row: tuple[str, str],
-    known: Mapping[int, RowValues],
+    known: Mapping[int, Entry],
     names: Sequence[str],
 ) -> list[str] | None:
     """The row of a data set and method, None where it has no seed in common."""
     seeds = [seed for seed in known if (*row, seed) in entries]
     if not seeds:
         return None
-    others = [row_values.read(str(ledger.rows(entries[*row, seed]))) for seed in seeds]
-    resampling = Resampling(replicates=suite.table.replicates)
-    found = {one.metric: one for one in paired([known[seed] for seed in seeds], others, resampling)}
-    of = len(others[0].hashes)
-    return [row[1], str(len(seeds)), *(shown(found.get(name), of) for name in names)]
+    first, other = [known[seed] for seed in seeds], [entries[*row, seed] for seed in seeds]
+    found = between(ledger, first, other, Resampling(replicates=suite.table.replicates))
+    return [row[1], str(len(seeds)), *(shown(found.get(name), other[0].rows) for name in names)]
+
+
+def between(
+    ledger: Ledger, first: Sequence[Entry], other: Sequence[Entry], resampling: Resampling
+) -> dict[str, Paired]:
+    """Differences of the seeds of two methods, by metric; seeds are paired where both have one model for each."""
+    ours, theirs = ([row_values.read(str(ledger.rows(entry))) for entry in side] for side in (first, other))
+    shared = all(trained_alike(one.config, two.config) for one, two in zip(first, other, strict=True))
+    return {one.metric: one for one in paired(ours, theirs, resampling, shared=shared)}
 
 
 def shown(one: Paired | Gain | None, of: int = 0) -> str:

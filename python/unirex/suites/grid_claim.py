@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from unirex.metrics import Resampling, row_values
-from unirex.metrics.paired import Paired, paired
+from unirex.metrics import Resampling
+from unirex.metrics.paired import Paired
 from unirex.suites.cells import done_of, on
 from unirex.suites.choice import read_choice
 from unirex.suites.claim import all_but_one, best, mean, partly, verdict
-from unirex.suites.differences import HEADS, shown
+from unirex.suites.differences import HEADS, between, shown
 from unirex.suites.ledger import Entries, Ledger
 from unirex.suites.recipe import Suite
 from unirex.suites.table import markdown_table
@@ -70,17 +70,16 @@ def _parts(suite: Suite, ledger: Ledger, entries: Entries, label: str, rival: st
     assert suite.grid is not None
     (ours,), grid = suite.table.against, suite.grid
     own = (grid.model_of(ours), grid.model_of(rival))
-    sides = {NEUTRAL: (str(grid.neutral),) * 2, **dict.fromkeys(OWN, own)}
+    pairs = {NEUTRAL: (str(grid.neutral),) * 2, **dict.fromkeys(OWN, own)}
     found = []
-    for metric, models in sides.items():
+    for metric, models in pairs.items():
         first, other = ((on(label, model), method) for model, method in zip(models, (ours, rival), strict=True))
         seeds = sorted(seed for d, m, seed in entries if (d, m) == first and (*other, seed) in entries)
         if not seeds:
             return None
-        values = [[row_values.read(str(ledger.rows(entries[*k, seed]))) for seed in seeds] for k in (first, other)]
-        compared = paired(values[0], values[1], Resampling(replicates=suite.table.replicates))
-        one = next((one for one in compared if one.metric == metric), None)
+        ours_there, theirs = ([entries[*key, seed] for seed in seeds] for key in (first, other))
+        one = between(ledger, ours_there, theirs, Resampling(replicates=suite.table.replicates)).get(metric)
         if one is None:
             return None
-        found.append((one, len(values[0][0].hashes)))
+        found.append((one, theirs[0].rows))
     return found
