@@ -316,6 +316,12 @@ def test_what_is_in_the_ledger_is_not_run_again(world: World, capsys: pytest.Cap
     assert world.calls() == ["one/slm/1"]
 
 
+def test_a_model_is_taken_from_a_run_that_the_command_leaves_out(world: World) -> None:
+    for method in ("grad", "ig"):
+        assert world.run("--only", "one", method) == 0
+    assert world.calls() == ["one/grad/0", "one/ig/0 one/grad/0"]
+
+
 def test_the_same_run_under_another_name_is_not_run_again(world: World) -> None:
     assert world.run("--only", "one", "slm", "--seeds", "0") == 0
     world.calls()

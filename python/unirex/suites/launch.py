@@ -65,11 +65,13 @@ class Launcher:
         config: how.
         report: called with each result, in the thread of `run_all`.
         known: whether a run's result exists already, on whatever machine it was made.
+        lenders: runs outside of the plan whose models it may take.
     """
 
     config: LaunchConfig
     report: Callable[[Result], None]
     known: Callable[[Planned], bool]
+    lenders: Sequence[Planned] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _children: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -153,7 +155,7 @@ class Launcher:
         if not skipped:
             for transfer in run.transfers:
                 RunFolder(transfer.folder).metrics.unlink(missing_ok=True)
-            trained = _trained(run, group) if state == "new" else []
+            trained = _trained(run, [*group, *self.lenders]) if state == "new" else []
             mode = "--resume=true" if state == "resume" else "--overwrite=true"
             code, message = start("unirex.train", *run.arguments, *trained, mode)
             if code:
@@ -228,10 +230,15 @@ def groups(plan: Sequence[P]) -> list[tuple[P, ...]]:
     return [tuple(group) for group in found.values()]
 
 
-def _trained(run: Planned, group: Sequence[Planned]) -> list[str]:
-    """The argument that lets a run take the model of a finished run of its group or of its trial, if there is one."""
-    for other in group:
-        if other is not run and RunFolder(other.folder).model.is_dir() and other.finished():
+def _trained(run: Planned, others: Sequence[Planned]) -> list[str]:
+    """The argument that lets a run take the model of a finished run that trains the same, or of its trial, if any."""
+    for other in others:
+        if (
+            other is not run
+            and other.training == run.training
+            and RunFolder(other.folder).model.is_dir()
+            and other.finished()
+        ):
             return [f"--trained={other.folder}"]
     return [f"--trained={run.trial}"] if run.trial_is_the_same() else []
 

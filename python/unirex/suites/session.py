@@ -47,7 +47,8 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
             planned.state(overwrite=options.overwrite)
     suite.output.mkdir(parents=True, exist_ok=True)
     progress = _Progress(suite=suite, plan=plan, recorded=recorded)
-    launcher = Launcher(config=_launch(options), report=progress.report, known=recorded)
+    lenders = make_plan(suite, overrides, []) if options.only and not options.table_only else []
+    launcher = Launcher(config=_launch(options), report=progress.report, known=recorded, lenders=lenders)
     if not options.table_only:
         launcher.run_all(plan)
     if suite.ledger is not None:
