@@ -5,8 +5,9 @@ from typing import Any
 
 from unirex.suites.cells import on
 from unirex.suites.differences import differences
+from unirex.suites.grid_config import Grid
 from unirex.suites.ledger import Entries, Entry, Ledger
-from unirex.suites.recipe import Grid, Suite
+from unirex.suites.recipe import Suite
 from unirex.suites.table import CONTROLS, markdown_table
 
 _SHOWN = {

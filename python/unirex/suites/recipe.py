@@ -9,7 +9,8 @@ from typing import Any
 from unirex.config.command_line import expand
 from unirex.config.recipes import PACKAGED, SUITES, find_recipe
 from unirex.disk.untrusted import read_yaml
-from unirex.judging.settings import check_source
+from unirex.suites.grid_config import Grid, read_grid
+from unirex.suites.reading import read_different, read_mapping, read_settings
 from unirex.suites.table_config import TABLE_KEYS, TableConfig, read_table
 from unirex.text import suggest
 
@@ -48,34 +49,6 @@ class Sweep:
 
     key: str
     values: tuple[Any, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """Scores of some methods judged on the models of others: whether words are better, or a model is more fragile.
-
-    Attributes:
-        models, scores: names of methods.
-        settings: dotted key -> value of the judgment.
-        neutral: the model on which words are compared, favoring no method's; None = none is said to be.
-        own: of a method that is no model here, the method whose model it explains as its own.
-        data: data sets that have other scores, and settings over those here.
-    """
-
-    models: tuple[str, ...]
-    scores: tuple[str, ...]
-    settings: Mapping[str, Any]
-    neutral: str | None = None
-    own: Mapping[str, str] = field(default_factory=dict)
-    data: Mapping[str, "Grid"] = field(default_factory=dict)
-
-    def of(self, data: str) -> "Grid":
-        """The grid of a data set."""
-        return self.data.get(data, self)
-
-    def model_of(self, method: str) -> str:
-        """Whose model a method's own is."""
-        return self.own.get(method, method)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,14 +195,14 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
     """
     path = find_recipe(where, folders, inside=SUITES, key="suite")
     file = _File(path, folders)
-    entries = _mapping(read_yaml(path), where, _KEYS)
+    entries = read_mapping(read_yaml(path), where, _KEYS)
     for key in ("data", "methods"):
         if not entries.get(key):
             raise ValueError(f"{where}: {key} is {entries.get(key)!r}, expected one name or more")
     methods = _recipes(entries["methods"], file, "methods")
     references = entries.get("references", next((name for name, one in methods.items() if not one.control), None))
-    table = read_table(_mapping(entries.get("table") or {}, f"{where}: table", TABLE_KEYS), where)
-    grid = _grid(entries.get("grid"), list(methods), list(entries["data"]), where)
+    table = read_table(read_mapping(entries.get("table") or {}, f"{where}: table", TABLE_KEYS), where)
+    grid = read_grid(entries.get("grid"), list(methods), list(entries["data"]), where)
     for key, wanted in (("transfer", False), ("ledger", True)):
         if grid is not None and bool(entries.get(key)) != wanted:
             raise ValueError(
@@ -260,7 +233,7 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
         data=data,
         methods=methods,
         seeds=_seeds(entries.get("seeds", [0]), where),
-        settings=_settings(entries.get("set"), f"{where}: set"),
+        settings=read_settings(entries.get("set"), f"{where}: set"),
         sweep=sweep,
         transfer=_recipes(entries.get("transfer") or {}, file, "transfer"),
         grid=grid,
@@ -281,16 +254,6 @@ def _check_data(data: Mapping[str, Recipe], sweep: Sweep | None, methods: Mappin
             if method not in methods:
                 hint = suggest(method, methods)
                 raise ValueError(f"{where}: data.{name}.seeds names {method!r}, expected methods{hint}")
-
-
-def _mapping(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
-    """The entries of a mapping that has no other keys than those known."""
-    if not isinstance(content, dict):
-        raise ValueError(f"{where}: holds {type(content).__name__}, expected the keys {', '.join(known)}")
-    for key in content:
-        if key not in known:
-            raise ValueError(f"{where}: unknown key {key!r}{suggest(str(key), known)}, expected {', '.join(known)}")
-    return content
 
 
 def _recipes(content: Any, file: _File, key: str) -> dict[str, Recipe]:
@@ -314,7 +277,7 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
         return Recipe(configs=_files(entry, file, key))
     of_data = key.startswith("data.")
     more = ["sweep", "seeds"] if of_data else ["seeds", "chosen"] if key.startswith("methods.") else []
-    entries = _mapping(entry, where, ("config", "set", "control", *more))
+    entries = read_mapping(entry, where, ("config", "set", "control", *more))
     control = entries.get("control", False)
     if not isinstance(control, bool):
         raise ValueError(f"{where}.control is {control!r}, expected true or false")
@@ -323,11 +286,11 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
         raise ValueError(f"{where}.seeds is {here!r}, expected methods with their seeds")
     return Recipe(
         configs=_files(entries.get("config", []), file, f"{key}.config"),
-        settings=_settings(entries.get("set"), f"{where}.set"),
+        settings=read_settings(entries.get("set"), f"{where}.set"),
         control=control,
         seeds=None if of_data or seeds is None else _seeds(seeds, where),
         chosen=None if entries.get("chosen") is None else str(entries["chosen"]),
-        points=_different(entries["sweep"], f"{where}.sweep") if "sweep" in entries else None,
+        points=read_different(entries["sweep"], f"{where}.sweep") if "sweep" in entries else None,
         seeds_here={str(name): () if own == [] else _seeds(own, f"{where}.seeds.{name}") for name, own in here.items()},
     )
 
@@ -337,21 +300,6 @@ def _files(entry: Any, file: _File, key: str) -> tuple[Path, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{file}: {key} is {entry!r}, expected a file or a list of files")
     return tuple(file.recipe(name, key) for name in names)
-
-
-def _settings(content: Any, where: str) -> dict[str, Any]:
-    """Nested or dotted keys, as dotted ones."""
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ValueError(f"{where} holds {type(content).__name__}, expected keys and values")
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict) and key != "data.rename_labels":
-            flat |= {f"{key}.{name}": inner for name, inner in _settings(value, where).items()}
-        else:
-            flat[str(key)] = value
-    return flat
 
 
 def _seeds(content: Any, where: str) -> tuple[int, ...]:
@@ -372,55 +320,8 @@ def _file(content: Any, file: _File, key: str, ending: str) -> Path | None:
 def _sweep(content: Any, where: str) -> Sweep | None:
     if content is None:
         return None
-    entries = _mapping(content, f"{where}: sweep", ("key", "values"))
+    entries = read_mapping(content, f"{where}: sweep", ("key", "values"))
     key, values = entries.get("key"), entries.get("values")
     if not isinstance(key, str):
         raise ValueError(f"{where}: sweep.key is {key!r}, expected a setting, such as data.gold_share")
-    return Sweep(key=key, values=_different(values, f"{where}: sweep.values"))
-
-
-def _different(values: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(values, list) or not values or len({str(value) for value in values}) != len(values):
-        raise ValueError(f"{where} is {values!r}, expected a list of different values")
-    return tuple(values)
-
-
-def _grid(content: Any, methods: Sequence[str], data: Sequence[str], where: str) -> Grid | None:
-    if content is None:
-        return None
-    whole = _mapping(content, f"{where}: grid", ("models", "scores", "set", "neutral", "own", "data"))
-    own = whole.get("data") or {}
-    if not isinstance(own, dict) or not set(own) <= set(data):
-        raise ValueError(f"{where}: grid.data is {own!r}, expected data sets of the suite with what differs there")
-    grid, parts = _grid_of(whole, methods, f"{where}: grid"), {}
-    for name, part in own.items():
-        at = f"{where}: grid.data.{name}"
-        entries = _mapping(part, at, ("scores", "set"))
-        one = _grid_of({**whole, **entries}, methods, at)
-        parts[str(name)] = replace(one, settings={**grid.settings, **one.settings})
-    return replace(grid, data=parts)
-
-
-def _grid_of(entries: Mapping[str, Any], methods: Sequence[str], where: str) -> Grid:
-    found: dict[str, tuple[str, ...]] = {}
-    for key in ("models", "scores"):
-        names = entries.get(key)
-        if not isinstance(names, list) or not names or len({str(name) for name in names}) != len(names):
-            raise ValueError(f"{where}.{key} is {names!r}, expected a list of different methods")
-        for name in names:
-            if name not in methods:
-                raise ValueError(f"{where}.{key} names {name!r}, expected methods{suggest(str(name), methods)}")
-        found[key] = tuple(names)
-    for name in found["scores"]:
-        check_source(name, f"{where}.scores")
-    settings = _settings(entries.get("set"), f"{where}.set")
-    for key in settings:
-        if not key.startswith("eval.") or key == "eval.split":  # the split is that of the scores
-            raise ValueError(f"{where}.set has {key!r}, expected settings of eval other than its split")
-    neutral = entries.get("neutral")
-    if neutral is not None and neutral not in found["models"]:
-        raise ValueError(f"{where}.neutral is {neutral!r}, expected one of its models or null")
-    own = entries.get("own") or {}
-    if not isinstance(own, dict) or not set(own) <= set(methods) or not set(own.values()) <= set(found["models"]):
-        raise ValueError(f"{where}.own is {own!r}, expected methods with one of its models each")
-    return Grid(models=found["models"], scores=found["scores"], settings=settings, neutral=neutral, own=own)
+    return Sweep(key=key, values=read_different(values, f"{where}: sweep.values"))
