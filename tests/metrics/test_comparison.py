@@ -331,7 +331,10 @@ def test_several_seeds_widen_interval_and_p_value(tmp_path: Path, capsys: pytest
                 table = pq.read_table(name.replace("{seed}", str(seed)))
                 table = table.drop(["model"]) if "model" in table.column_names else table
                 pq.write_table(table.append_column("model", [[model] * len(table)]), name.replace("{seed}", str(seed)))
-        [again] = compare(names, metrics=metric, resampling=quick).differences[0]
+        whole = compare(names, metrics=metric, resampling=quick)
+        [again] = whole.differences[0]
+        assert again.test == ("paired t" if close else "t")
+        assert ("seeds, paired where each is one model of both" in whole.to_text()) is close
         assert again.difference == pytest.approx(row.difference, abs=1e-12)
         assert again.low is not None
         assert (again.p < 0.05, again.low > 0.005) == (close, close)

@@ -291,7 +291,7 @@ def _test(definition: Definition, first: _Group, other: _Group, n_partly: Mappin
         n=a.n,
         n_partly=n_partly[definition.name],
         interval=found.method,
-        test="randomization" if swaps else "t",
+        test="randomization" if swaps else "paired t" if pairs else "t",
     )
 
 

@@ -25,7 +25,8 @@ class Difference:
         n: rows behind it: those where all systems define the metric.
         n_partly: rows that only some of the systems define, which are left out.
         interval: the method behind the interval.
-        test: the method behind p: `randomization`, or `t` in a comparison with several seeds of some system.
+        test: the method behind p: `randomization`; in a comparison with several seeds of some system `t`, or `paired t`
+            where each seed is one model of both.
     """
 
     metric: str
@@ -93,7 +94,9 @@ class Comparison(Shown):
         count = 0 if first.resampling is None else first.resampling["replicates"]
         tested = [row.metric for rows in self.differences for row in rows]
         several = max(self.seeds) > 1
-        test = "t test over rows and seeds" if several else f"approximate randomization, {count} swaps"
+        pairs = any(row.test == "paired t" for rows in self.differences for row in rows)
+        seeds = "seeds, paired where each is one model of both" if pairs else "seeds"
+        test = f"t test over rows and {seeds}" if several else f"approximate randomization, {count} swaps"
         behind = "test rows and seeds" if several else "test rows"
         lines += ["", f"convention {first.convention}; intervals: of {behind}; p: {test}, Holm over all lines"]
         if any(row.n_partly for rows in self.differences for row in rows):
