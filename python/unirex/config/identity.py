@@ -91,9 +91,11 @@ def trained_alike(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _alike(first: Any, other: Any) -> bool:
-    if isinstance(first, Mapping) and isinstance(other, Mapping):
-        return all(_alike(first.get(key), other.get(key)) for key in {*first, *other})
-    return bool(first == other or not (first or other))
+    if not isinstance(first, Mapping) or not isinstance(other, Mapping):
+        return bool(first == other)
+    both = first.keys() & other.keys()
+    came = {key: value for one in (first, other) for key, value in one.items() if key not in both}
+    return not any(came.values()) and all(_alike(first[key], other[key]) for key in both)
 
 
 def renamed(config: Mapping[str, Any]) -> dict[str, Any]:
