@@ -164,6 +164,16 @@ def test_each_data_set_stands_beside_its_own_rival(folder: Path) -> None:
     assert f"AUPRC not shown lower on any: {sum(line[1] != 'worse' for line in words[:2])} of 2; " in sentence
     wins = sum(line[3] == "better" for line in words[:2])
     assert f"norm. suff better on all but one: {wins} of 2, in the mean {words[2][3]}." in sentence
+    apart = replace(suite, table=replace(suite.table, shaped=("one",)))
+    assert (
+        " Without one, which shaped ours: task score equivalent or better on each: " in claim(apart, ledger, entries)[1]
+    )
+    said = claim(apart, ledger, entries)[1].partition("Without one")[2]
+    assert f"AUPRC not shown lower on any: {int(words[1][1] != 'worse')} of 1; " in said
+    alone = "better" if words[1][3] == "better" else "worse" if words[1][3] == "worse" else "not shown"
+    assert f"norm. suff better on each: {int(alone == 'better')} of 1, in the mean {alone}." in said
+    both = replace(suite, table=replace(suite.table, shaped=("one", "two")))
+    assert " None is judged yet without one and two, which shaped ours." in claim(both, ledger, entries)[1]
     # With a run of whatever method missing, nothing is said of a data set.
     table, sentence = claim(suite, ledger, {k: e for k, e in entries.items() if k != ("two", "strong", 0)})
     row = next(line for line in table.splitlines() if line.startswith("| two "))
@@ -257,6 +267,8 @@ def test_both_sides_are_picked_by_their_mean_on_dev() -> None:
         ({"against": ["ours", "weak"], "rivals": ["weak"]}, r"table.rivals is set, expected one table.against and a"),
         ({"against": ["ours", "wek"]}, r"table.against is 'wek', expected a method or null.*weak"),
         ({"against": 3}, r"table.against is 3, expected a list of methods"),
+        ({"shaped": ["on"]}, r"table.shaped is 'on', expected a data set.*one"),
+        ({"shaped": "one"}, r"table.shaped is 'one', expected a list of data sets"),
         ({"convention": "eraser"}, r"table.convention is 'eraser', expected strict or paper with a ledger"),
         ({"against": "ours", "margin": 2}, r"table.margin is 2, expected a number between 0 and 1"),
     ],

@@ -220,6 +220,8 @@ def check_claim(path: Path, entries: Mapping[tuple[str, str], Entry]) -> None:
     row = [cell.strip() for cell in grid_claim(shared, ledger, found)[0].splitlines()[-1].split("|")[1:-1]]
     own = [entries["toy on slm-fp", name].metrics["naopc_comprehensiveness"][0] for name in ("slm-fp", "aa-ig")]
     assert float(row[3].split()[0]) == pytest.approx(own[0] - own[1], abs=6e-4)
+    apart = replace(asking, table=replace(asking.table, shaped=("toy",)))
+    assert " None is judged yet without toy, which shaped slm-fp." in grid_claim(apart, ledger, found)[1]
     (block,) = grid_claim(asking, ledger, {k: v for k, v in found.items() if k[0] != "toy on check"})
     assert block.splitlines()[-1] == "| toy | aa-ig | 4 of 6 cells done | — | — |"
     assert grid_claim(asking, ledger, {}) == []

@@ -171,10 +171,18 @@ def verdict(one: Paired | Gain | None) -> str:
     return "better" if (one.low > 0) != lower else "worse"
 
 
-def all_but_one(parts: Sequence[Paired | None], title: str) -> str:
+def better_on(parts: Sequence[Paired | None], title: str, which: str = "all but one") -> str:
     """On how many data sets a line of the claim is better, and what its mean shows."""
     wins = sum(verdict(part) == "better" for part in parts)
-    return f"{title} better on all but one: {wins} of {len(parts)}, in the mean {verdict(mean(parts))}"
+    return f"{title} better on {which}: {wins} of {len(parts)}, in the mean {verdict(mean(parts))}"
+
+
+def apart(suite: Suite, told: Sequence[str]) -> str:
+    """A sentence of the lines on the data sets that did not shape the method; none where all count alike."""
+    if not suite.table.shaped:
+        return ""
+    without = f"{' and '.join(suite.table.shaped)}, which shaped {suite.table.against[0]}"
+    return f" Without {without}: {'; '.join(told)}." if told else f" None is judged yet without {without}."
 
 
 def of_task(line: Line, margin: float) -> str:
@@ -208,20 +216,26 @@ def _mean_of(parts: Sequence[Paired] | Sequence[Gain]) -> tuple[float, float | N
 
 def _judged(suite: Suite, lines: Sequence[Line]) -> str:
     """A sentence for each line of the claim; there is no claim before all data sets are there."""
-    n, planned = len(lines), len(suite.data)
+    rest = [line for line in lines if line.data not in suite.table.shaped]
+    return (
+        f"Lines of the claim: {'; '.join(_told(suite, lines, 'all but one'))}."
+        f"{apart(suite, _told(suite, rest, 'each') if rest else [])}{partly(len(lines), len(suite.data))} Intervals of "
+        "95 %, over instances and, where there are several, seeds; that of equivalence 90 %; that of a mean by the "
+        "normal approximation; in round brackets how many instances define it, where that is not all."
+    )
+
+
+def _told(suite: Suite, lines: Sequence[Line], which: str) -> list[str]:
+    """What each line of the claim says of some data sets."""
+    n = len(lines)
     task = sum(of_task(line, suite.table.margin) in ("better", "equivalent") for line in lines)
     known = [one for line in lines if (one := line.others.get("auprc")) is not None and one.low is not None]
     plausible = sum(verdict(one) != "worse" for one in known)
-    told = [
+    return [
         f"task score equivalent or better on each: {task} of {n}",
         f"AUPRC not shown lower on any: {plausible} of {n}",
+        *(better_on([x.others.get(name) for x in lines], HEADS[name].removesuffix(" ↑"), which) for name in BETTER),
     ]
-    told += [all_but_one([line.others.get(name) for line in lines], HEADS[name].removesuffix(" ↑")) for name in BETTER]
-    return (
-        f"Lines of the claim: {'; '.join(told)}.{partly(n, planned)} Intervals of 95 %, over instances and, where "
-        "there are several, seeds; that of equivalence 90 %; that of a mean by the normal approximation; in round "
-        "brackets how many instances define it, where that is not all."
-    )
 
 
 def partly(judged: int, planned: int) -> str:

@@ -1,12 +1,12 @@
 """What a grid adds to the claim of docs/protocol.md: words on a neutral model, and pairs of words and model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from unirex.metrics import Resampling
 from unirex.metrics.paired import Paired
 from unirex.suites.cells import done_of, on
 from unirex.suites.choice import read_choice
-from unirex.suites.claim import all_but_one, best, mean, partly, verdict
+from unirex.suites.claim import apart, best, better_on, mean, partly, verdict
 from unirex.suites.differences import HEADS, between, shown
 from unirex.suites.ledger import Entries, Ledger
 from unirex.suites.recipe import Suite
@@ -28,7 +28,7 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         return []
     choice = read_choice(suite.chosen)
     rows: list[list[str]] = []
-    found: list[list[Paired]] = []
+    found: dict[str, list[Paired]] = {}
     for data, point in suite.points:
         if data not in choice.values:
             continue
@@ -39,29 +39,32 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         elif 0 < done < wanted:
             rows.append([label, rival, f"{done} of {wanted} cells done", *["—"] * len(OWN)])
         elif done and (parts := _parts(suite, ledger, entries, label, rival)):
-            found.append([part for part, _ in parts])
+            found[data] = [part for part, _ in parts]
             rows.append([label, rival, *(f"{shown(part, of)} {verdict(part)}" for part, of in parts)])
     if not rows:
         return []
     if len(found) > 1:
-        means = [mean(column) for column in zip(*found, strict=True)]
+        means = [mean(column) for column in zip(*found.values(), strict=True)]
         rows.append([f"mean of {len(found)}", "", *(f"{shown(part)} {verdict(part)}" for part in means)])
     heads = [f"{HEADS[NEUTRAL].removesuffix(' ↑')} on {grid.neutral} ↑", *(HEADS[name] for name in OWN)]
     block = markdown_table(["data set", "best rival on dev", *heads], rows)
     title = (
         f"**{table.against[0]} minus the best rival on dev: words on {grid.neutral}, the rest each on its own model**"
     )
-    return [f"{title}\n\n{block}", *([_lines(found, heads, len(suite.data))] if found else [])]
+    return [f"{title}\n\n{block}", *([_lines(suite, found, heads)] if found else [])]
 
 
-def _lines(found: Sequence[Sequence[Paired]], heads: Sequence[str], planned: int) -> str:
-    told = [
-        all_but_one(column, head.rstrip(" ↑↓")) for head, column in zip(heads, zip(*found, strict=True), strict=True)
-    ]
+def _lines(suite: Suite, found: Mapping[str, Sequence[Paired]], heads: Sequence[str]) -> str:
+    def told(parts: Sequence[Sequence[Paired]], which: str) -> list[str]:
+        columns = zip(*parts, strict=True)
+        return [better_on(column, head.rstrip(" ↑↓"), which) for head, column in zip(heads, columns, strict=True)]
+
+    rest = [parts for data, parts in found.items() if data not in suite.table.shaped]
     return (
-        f"Lines of the claim: {'; '.join(told)}.{partly(len(found), planned)} Intervals of 95 %, over instances and, "
-        "where there are several, seeds; that of a mean by the normal approximation; in round brackets how many "
-        "instances define it, where that is not all."
+        f"Lines of the claim: {'; '.join(told([*found.values()], 'all but one'))}."
+        f"{apart(suite, told(rest, 'each') if rest else [])}{partly(len(found), len(suite.data))} Intervals of 95 %, "
+        "over instances and, where there are several, seeds; that of a mean by the normal approximation; in round "
+        "brackets how many instances define it, where that is not all."
     )
 
 

@@ -224,6 +224,9 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
         if name is not None and name not in methods:
             raise ValueError(f"{where}: {key} is {name!r}, expected a method or null{suggest(str(name), methods)}")
     data = _recipes(entries["data"], file, "data")
+    for name in table.shaped:
+        if name not in data:
+            raise ValueError(f"{where}: table.shaped is {name!r}, expected a data set{suggest(name, data)}")
     sweep = _sweep(entries.get("sweep"), where)
     _check_data(data, sweep, methods, where)
     return Suite(

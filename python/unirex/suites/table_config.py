@@ -22,6 +22,7 @@ class TableConfig:
         against: methods of which each is compared with all others in the table of a ledger.
         rivals: methods of which the best by the trials of `chosen` is what `against`, one method, is held against.
         variants: those of the rivals that are held against the others: the best by CNRG of both, by the same trials.
+        shaped: data sets that `against` was made or tuned on: what is said of the others is said apart.
         margin: how far apart task scores may be to count as equivalent.
     """
 
@@ -33,6 +34,7 @@ class TableConfig:
     against: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
+    shaped: tuple[str, ...] = ()
     margin: float = 0.01
 
 
@@ -55,12 +57,14 @@ def read_table(entries: dict[str, Any], where: str) -> TableConfig:
     if type(replicates) is not int or not 0 <= replicates <= 100_000:
         raise ValueError(f"{where}: table.replicates is {replicates!r}, expected 0 to 100000")
     margin = entries.get("margin", 0.01)
-    for key in ("against", "rivals", "variants"):
+    for key in ("against", "rivals", "variants", "shaped"):
         names = entries.get(key) or ()
         if key == "against" and isinstance(names, str):
             names = [names]
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"{where}: table.{key} is {names!r}, expected a list of methods")
+            raise ValueError(
+                f"{where}: table.{key} is {names!r}, expected a list of {'data sets' if key == 'shaped' else 'methods'}"
+            )
         entries = {**entries, key: tuple(names)}
     if entries["variants"] and not set(entries["variants"]) < set(entries["rivals"]):
         names = entries["variants"]
