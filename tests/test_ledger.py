@@ -317,9 +317,13 @@ def test_what_is_in_the_ledger_is_not_run_again(world: World, capsys: pytest.Cap
 
 
 def test_a_model_is_taken_from_a_run_that_the_command_leaves_out(world: World) -> None:
+    content = yaml.safe_load(world.path.read_text())
+    content["methods"]["wrong"] = {"set": {"train.lr": "fast"}}  # no reason to refuse the others
+    world.path.write_text(yaml.safe_dump(content, sort_keys=False))
     for method in ("grad", "ig"):
         assert world.run("--only", "one", method) == 0
     assert world.calls() == ["one/grad/0", "one/ig/0 one/grad/0"]
+    assert world.run("--only", "one", "wrong") == 2
 
 
 def test_the_same_run_under_another_name_is_not_run_again(world: World) -> None:

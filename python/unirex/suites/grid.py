@@ -5,7 +5,7 @@ the loss of words. A model trained on random masks (recipe `check`) favors no me
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,6 @@ from unirex.suites.cells import on
 from unirex.suites.override import Override
 from unirex.suites.plan import Judged, Planned, Transfer, as_arguments, parsed
 from unirex.suites.recipe import Suite
-
-Known = Callable[[Planned, Judged], bool]
-"""Whether the ledger has an entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +39,12 @@ class Crossed(Planned):
         own = {entry.name: getattr(self, entry.name) for entry in fields(Planned)}
         return {run.name: run for run in (Planned(**{**own, "transfers": ()}), *self.scores)}
 
-    def without(self, known: Known, suite: Suite, overrides: Sequence[Override] = ()) -> "Crossed":
-        """What is left of the judgment where the ledger has some of its entries; all of it where it is done."""
-        if all(cell.done() for cell in self.transfers):
+    def left(self, lacking: Sequence[Judged], suite: Suite, overrides: Sequence[Override] = ()) -> "Crossed":
+        """The judgment by the scores that the ledger lacks alone; all of it where it is done."""
+        if len(lacking) == len(self.scores) or all(cell.done() for cell in self.transfers):
             return self
-        open_ = tuple(run for run, one in zip(self.scores, self.judged, strict=True) if not known(self, one))
-        return _crossed(suite, self, open_, overrides) if len(open_) < len(self.scores) else self
+        names = [one.method for one in lacking]
+        return _crossed(suite, self, [run for run in self.scores if run.method in names], overrides)
 
     @property
     def judged(self) -> Sequence[Judged]:

@@ -4,6 +4,7 @@ import os
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from unirex.metrics.nrg_text import to_markdown
 from unirex.suites.gather import collect, missing, write_state
 from unirex.suites.grid import Crossed, cross
 from unirex.suites.launch import LaunchConfig, Launcher, Result, groups
-from unirex.suites.ledger import Ledger, newest
+from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.override import Override
 from unirex.suites.plan import Judged, Planned, completed_digest, make_plan, told_difference
 from unirex.suites.recipe import Suite
@@ -47,7 +48,7 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
             planned.state(overwrite=options.overwrite)
     suite.output.mkdir(parents=True, exist_ok=True)
     progress = _Progress(suite=suite, plan=plan, recorded=recorded)
-    lenders = make_plan(suite, overrides, []) if options.only and not options.table_only else []
+    lenders = [] if options.table_only else _lenders(suite, overrides, options.only)
     launcher = Launcher(config=_launch(options), report=progress.report, known=recorded, lenders=lenders)
     if not options.table_only:
         launcher.run_all(plan)
@@ -77,7 +78,7 @@ def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     if not crossed and options.shard is None:
         raise ValueError(f"{suite.path}: models and scores of the grid have no seed in common, expected one")
     recorded = Recorded(suite=suite, adopts=not options.dry_run)
-    cells = [one.without(recorded.has, suite, of_cells) for one in crossed if not recorded(one)]
+    cells = [one.left(lacking, suite, of_cells) for one in crossed if (lacking := recorded.lacks(one))]
     needed = list({name: run for one in cells for name, run in one.needs.items()}.values())
     if options.dry_run:
         return _list([*needed, *crossed], recorded, options)
@@ -108,6 +109,15 @@ def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     return _close(failures, stopped=launcher.stopped)
 
 
+def _lenders(suite: Suite, overrides: Sequence[Override], only: Sequence[str]) -> list[Planned]:
+    """The runs of the methods that `--only` leaves out, on its data sets; a method that cannot run has none."""
+    found: list[Planned] = []
+    for method in suite.methods if any(name in suite.methods for name in only) else ():
+        with suppress(ValueError):
+            found += make_plan(suite, overrides, [*(name for name in only if name in suite.data), method])
+    return found
+
+
 def share(plan: Sequence[P], which: str | None) -> list[P]:
     """The I-th of N shares of a plan, for "I/N", as even as groups that share a model allow."""
     if which is None:
@@ -134,7 +144,14 @@ class Recorded:
 
     def __call__(self, run: Planned) -> bool:
         """Whether everything that the run is judged on has an entry."""
-        return self._ledger is not None and all(self.has(run, judged) for judged in run.judged)
+        return not self.lacks(run)
+
+    def lacks(self, run: Planned) -> list[Judged]:
+        """What of a run has no entry."""
+        if self._ledger is None:
+            return list(run.judged)
+        entries = self._ledger.entries()
+        return [judged for judged in run.judged if not self._has(self._ledger, entries, run, judged)]
 
     def add(self, run: Planned) -> None:
         """Adds what a finished run has left, and deletes its checkpoints, which are of no more use."""
@@ -160,20 +177,18 @@ class Recorded:
                     f"({other}), expected the same, another suite, or --overwrite true"
                 )
 
-    def has(self, run: Planned, judged: Judged) -> bool:
+    def _has(self, ledger: Ledger, entries: Sequence[Entry], run: Planned, judged: Judged) -> bool:
         """Whether the entry of this name has these settings; a setting added since then had its default.
 
         An entry of the same settings that does not count, or under another name, is added again if `adopts`.
         """
-        if self._ledger is None:
-            return False
-        suite, wanted, entries = self.suite.path.stem, judged.digest, self._ledger.entries()
+        suite, wanted = self.suite.path.stem, judged.digest
         own = newest(entries, suite).get((judged.label, judged.method, run.seed))
         if own is not None:
             return wanted in (own.digest, completed_digest(own.config))
         other = next((entry for entry in entries if wanted == entry.digest), None)
         if other is not None and self.adopts:
-            self._ledger.add(replace(other, suite=suite, data=judged.label, method=judged.method, seed=run.seed))
+            ledger.add(replace(other, suite=suite, data=judged.label, method=judged.method, seed=run.seed))
         return other is not None
 
 
