@@ -65,6 +65,19 @@ def test_every_entry_has_its_cost_and_the_rows_of_its_metrics(made: Suite) -> No
             assert metric.n_undefined == undefined, (entry.name, metric.name)
 
 
+def test_one_model_scores_words_alike_on_dev_and_on_test() -> None:
+    """Else the code that judged one of the two explained the model in another way."""
+    seen: dict[tuple[str, str, str], Entry] = {}
+    compared = 0
+    for entry in [entry for made in SUITES if made.grid is None for entry in entries(made)]:
+        other = seen.setdefault((entry.trained, entry.method, str(entry.config["data"]["path"])), entry)
+        (one, _), (two, _) = (each.metrics.get("auprc", (None, 0)) for each in (entry, other))
+        if other is not entry and one is not None and two is not None:
+            compared += 1
+            assert one == pytest.approx(two, abs=0.08), (entry.name, entry.split, other.split)
+    assert compared >= 40
+
+
 @pytest.mark.parametrize("made", SUITES, ids=lambda made: made.path.stem)
 def test_the_page_shows_what_the_command_prints(made: Suite, tmp_path: Path) -> None:
     page = tmp_path / "results.md"

@@ -80,14 +80,22 @@ class RowClassifier:
         return self.by_instance(target.scaled(factors_BLD), batch.n_choices)
 
     def attributions(
-        self, batch: Batch, logits_IC: Tensor, attribution: Attribution, config: AttributionConfig, fill: FillTokens
+        self,
+        batch: Batch,
+        logits_IC: Tensor,
+        attribution: Attribution,
+        config: AttributionConfig,
+        fill: FillTokens,
+        *,
+        head: nn.Module | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Scores float32 [B, L] of the predicted class's logit (multiple choice: of each row's own), without gradient.
 
-        Second, what they miss of completeness, where that means something; see `attribute`. No learned head takes part.
+        Second, what they miss of completeness, where that means something; see `attribute`. Vectors become scores by
+        `head`, which only the attribution it was trained with has (`vector_head`); by their sum or length without it.
         """
         target = self.target(batch, logits_IC.argmax(1), config.max_tokens, fill)
-        return attribute(target, batch.words_BL, attribution, config)
+        return attribute(target, batch.words_BL, attribution, config, head)
 
     @part("extractor")
     def attributed(

@@ -251,7 +251,7 @@ def explained(classifier: RowClassifier, batch: Batch, config: AttributingConfig
     gap_B = None
     if scores_BL is None:
         wanted = config.attribution, config.attribution_settings
-        scores_BL, gap_B = classifier.attributions(batch, logits_IC, *wanted, fill)
+        scores_BL, gap_B = classifier.attributions(batch, logits_IC, *wanted, fill, head=classifier.vector_head)
     return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
 
