@@ -70,7 +70,7 @@ def test_one_model_scores_words_alike_on_dev_and_on_test() -> None:
     seen: dict[tuple[str, str, str], Entry] = {}
     compared = 0
     for entry in [entry for made in SUITES if made.grid is None for entry in entries(made)]:
-        other = seen.setdefault((entry.trained, entry.method, str(entry.config["data"]["path"])), entry)
+        other = seen.setdefault((entry.trained, entry.method, entry.data.split("@")[0]), entry)
         (one, _), (two, _) = (each.metrics.get("auprc", (None, 0)) for each in (entry, other))
         if other is not entry and one is not None and two is not None:
             compared += 1
