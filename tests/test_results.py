@@ -75,7 +75,7 @@ def test_one_model_scores_words_alike_on_dev_and_on_test() -> None:
         if other is not entry and one is not None and two is not None:
             compared += 1
             assert one == pytest.approx(two, abs=0.08), (entry.name, entry.split, other.split)
-    assert compared >= 40
+    assert compared >= 30
 
 
 @pytest.mark.parametrize("made", SUITES, ids=lambda made: made.path.stem)
