@@ -17,7 +17,7 @@ from unirex.metrics import Resampling, Run, gain_table, row_values
 from unirex.metrics.nrg_table import GainTable
 from unirex.metrics.paired import Paired, paired
 from unirex.suites.choice import Choice
-from unirex.suites.claim import Line, best, best_in_mean, claim, finding, mean, of_task, verdict
+from unirex.suites.claim import best, best_in_mean, claim, finding, mean, of_task, verdict
 from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.recipe import read_suite
 
@@ -57,8 +57,8 @@ def test_what_an_interval_shows(one: tuple[Any, float, Any], expected: str) -> N
     ],
 )
 def test_a_task_score_can_be_equivalent(task: Any, near: Any, expected: str) -> None:
-    line = Line(data="d", rival="r", seeds=1, of=10, task=difference(*task), near=difference(*near), others={})
-    assert of_task(line, 0.01) == expected
+    assert of_task(difference(*task), difference(*near), 0.01) == expected
+    assert of_task(difference(*task), None, 0.01) == verdict(difference(*task))
 
 
 def test_a_mean_has_the_interval_of_independent_parts() -> None:
@@ -70,6 +70,9 @@ def test_a_mean_has_the_interval_of_independent_parts() -> None:
     assert half is not None
     assert half.low is None
     assert mean([difference(-0.2, 0.1, 0.4), None]) is None
+    near = mean([difference(-0.2, 0.1, 0.4), difference(-0.1, 0.3, 0.7)], 0.9)
+    assert near is not None
+    assert (near.low, near.high) == pytest.approx((found.low, found.high)), "that of the parts"
 
 
 def test_the_rival_is_the_best_on_dev_at_its_chosen_setting() -> None:
@@ -157,6 +160,7 @@ def test_each_data_set_stands_beside_its_own_rival(folder: Path) -> None:
             fewer = "" if found.rows == N else f"({found.rows}) "
             assert cell.startswith(f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}] {fewer}"), cell
     assert "2 of 3 data sets are judged, so nothing is claimed yet" in sentence
+    assert claim(suite.with_seeds([0]), ledger, entries) == [], "a part of the seeds is no ground for a claim"
     words = [[re.sub(r".*\] (\(\d+\) )?", "", cell) for cell in line[3:]] for line in lines[2:]]
     assert {word for line in words for word in line} <= {"better", "equivalent", "not shown", "worse"}
     held = sum(line[0] in ("better", "equivalent") for line in words[:2])
@@ -224,28 +228,28 @@ def test_the_best_variant_in_the_mean_of_dev_stands_beside_the_best_of_the_other
         add(folder, "one", method, 0, 20 + place)
     table, (block, sentence) = made()
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines() if line.startswith("|")]
-    assert lines[0][1:3] == ["weak CNRG ↑", "strong CNRG ↑"]
-    assert [line[0] for line in lines[2:]] == ["one"]
+    assert lines[0][1:4] == ["seeds", "weak CNRG ↑", "strong CNRG ↑"]
+    assert [line[:2] for line in lines[2:]] == [["one", "2; 1"]]
     values = [table.cells["one", name].composites["CNRG"] for name in ("weak", "strong")]
-    assert lines[2][1:3] == [f"{value:.3f}" for value in values]
-    assert lines[2][3].startswith(f"{values[0] - values[1]:+.3f} [")
-    assert f", with 1 of 3 data sets judged: {lines[2][3]} ({values[0] / values[1] - 1:+.1%})." in sentence
+    assert lines[2][2:4] == [f"{value:.3f}" for value in values]
+    assert lines[2][4].startswith(f"{values[0] - values[1]:+.3f} [")
+    assert f": {lines[2][4]} ({values[0] / values[1] - 1:+.1%}). 1 of 3 data sets are judged, so nothing" in sentence
     add(folder, "two", "strong", 0, 31)
-    assert ", with 1 of 3 data sets judged: " in made()[1][1], "a run is missing"
+    assert " 1 of 3 data sets are judged, so nothing is claimed yet." in made()[1][1], "a run is missing"
     add(folder, "three", "ours", 0, 40)  # nothing is chosen there, and it is no part of the mean
     for place, method in enumerate(("weak", "ours")):
         add(folder, "two", method, 0, 32 + place)
     table, (block, sentence) = made()
     gains = [gain for data in ("one", "two") if (gain := table.over(data, "weak", "strong"))]
     level = np.mean([table.cells[data, "weak"].composites["CNRG"] for data in ("one", "two")])
-    assert f"| mean of 2 | {level:.3f} |" in block
+    assert f"| mean of 2 |  | {level:.3f} |" in block
     value = np.mean([gain.difference for gain in gains])
     half = np.hypot(*[((gain.high or 0) - (gain.low or 0)) / 2 for gain in gains]) / 2
     shown_here = "shown" if value > half else "contradicted" if value < -half else "not shown"
     assert sentence.startswith(
-        f"Here the finding is {shown_here}, with 2 of 3 data sets judged: {value:+.3f} [{value - half:+.3f}, "
-        f"{value + half:+.3f}] ("
+        f"On these the finding is {shown_here}: {value:+.3f} [{value - half:+.3f}, {value + half:+.3f}] ("
     )
+    assert ". 2 of 3 data sets are judged, so nothing is claimed yet." in sentence
 
 
 def test_both_sides_are_picked_by_their_mean_on_dev() -> None:

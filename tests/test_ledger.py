@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -459,3 +459,11 @@ def test_of_a_run_with_several_settings_the_latest_counts_wherever_it_stands(tmp
 def test_an_entry_of_another_suite_does_not_count() -> None:
     found = newest([entry(), replace(entry(), suite="t", date="later")], "s")
     assert found["one", "slm", 0].date == "2026-01-01"
+
+
+def test_of_equal_settings_the_latest_line_counts_wherever_it_stands(tmp_path: Path) -> None:
+    old, new = entry(), replace(entry(), date="2026-01-02")
+    for number, order in enumerate(([old, new], [new, old])):
+        ledger = Ledger(path=tmp_path / f"{number}.jsonl")
+        ledger.path.write_text("".join(json.dumps(asdict(one)) + "\n" for one in order))
+        assert [one.date for one in ledger.entries()] == ["2026-01-02"]

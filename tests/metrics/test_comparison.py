@@ -109,13 +109,14 @@ def test_the_interval_is_that_of_a_paired_bootstrap() -> None:
 
 def test_a_system_against_itself_differs_in_nothing() -> None:
     table = predictions.table(3, 40)
-    found = compare([table, table, table], resampling=Resampling(replicates=200))
+    found = compare([table, table, table], metrics=["macro_f1", "auprc"], resampling=Resampling(replicates=200))
     assert len(found.differences) == 2
-    for row in itertools.chain(*found.differences):
-        assert (row.difference, row.p, row.p_holm) == (0, 1, 1)
-        assert row.low is not None
-        assert row.low == pytest.approx(-row.high)  # type: ignore[operator]
-        assert -0.5 < row.low < 0
+    for task, words in found.differences:
+        assert (task.difference, task.p, task.p_holm) == (words.difference, words.p, words.p_holm) == (0, 1, 1)
+        assert (task.low, task.high, task.interval) == (0, 0, "one_model")
+        assert words.low is not None
+        assert words.low == pytest.approx(-words.high)  # type: ignore[operator]
+        assert -0.5 < words.low < 0
 
 
 def test_a_clearly_better_system_is_called_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

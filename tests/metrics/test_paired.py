@@ -94,6 +94,17 @@ def test_intervals_hold_the_truth_and_grow_with_the_spread_of_seeds() -> None:
 
     assert width("auprc", 1, False) > 3 * width("auprc", 1, True)
     assert width("macro_f1", 2, False) > width("macro_f1", 2, True)  # the same answers of the same models
+    exact = {one.metric: one for one in paired(moved[0], moved[2], how, shared=True)}
+    assert (exact["macro_f1"].low, exact["macro_f1"].high) == (0.0, 0.0), (
+        "no other row could tell one model from itself"
+    )
+    assert exact["auprc"].low is not None
+    assert exact["auprc"].low < 0, "other words could"
+    changed = [moved[0][0], replace(moved[0][1], values=moved[0][1].values.copy())]
+    changed[1].values[NAMES.index("#predicted:a"), 0] = 1 - changed[1].values[NAMES.index("#predicted:a"), 0]
+    one = next(o for o in paired(moved[0], changed, how, shared=True) if o.metric == "macro_f1")
+    assert one.low is not None
+    assert one.low < one.difference < one.high  # type: ignore[operator]
     same = paired([rows(0)], [rows(0)], how)
     assert {one.difference for one in same} == {0.0}
     assert all(one.low <= 0 <= one.high for one in same if one.low is not None)  # type: ignore[operator]

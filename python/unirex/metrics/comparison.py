@@ -33,7 +33,7 @@ from unirex.metrics.pairing import (
 from unirex.metrics.report import Report, model_of
 from unirex.metrics.runs import read_seeds
 from unirex.metrics.scoring import Plan, Progress, finish, plan
-from unirex.metrics.seeds import Draws, draws_of, over_seeds
+from unirex.metrics.seeds import Draws, draws_of, gap_of, over_seeds
 from unirex.metrics.source import Source, System, is_known
 from unirex.metrics.state import Resampling, State
 from unirex.text import shown, suggest
@@ -275,7 +275,7 @@ def _add(work: tuple[Plan, Allowed, Progress | None], *, swaps: bool) -> tuple[S
 def _test(definition: Definition, first: _Group, other: _Group, n_partly: Mapping[str, int]) -> Difference:
     a, b = draws_of(definition, first.states), draws_of(definition, other.states)
     pairs = first.shares(other)
-    found = a.gap(b, first.states[0].resampling.confidence, definition.bounds, shared=pairs)
+    found = gap_of(definition, a, b, first.states[0].resampling.confidence, shared=pairs)
     swaps = first.swapped[0].n_rows > 0
     p = _p_value(definition, first, other, a.mean - b.mean) if swaps else _t_test(a, b, pairs)
     return Difference(

@@ -7,7 +7,7 @@ import numpy as np
 
 from unirex.metrics.definitions import Direction
 from unirex.metrics.row_values import RowValues
-from unirex.metrics.seeds import draws_of
+from unirex.metrics.seeds import draws_of, gap_of
 from unirex.metrics.state import Resampling
 
 
@@ -58,7 +58,7 @@ def paired(
     found = []
     for definition in sides[0].layout.definitions:
         ours, theirs = (draws_of(definition, group) for group in (states[: len(first)], states[len(first) :]))
-        gap = ours.gap(theirs, resampling.confidence, definition.bounds, shared=shared)
+        gap = gap_of(definition, ours, theirs, resampling.confidence, shared=shared)
         found.append(
             Paired(
                 metric=definition.name,

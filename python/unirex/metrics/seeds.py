@@ -81,6 +81,17 @@ def draws_of(definition: Definition, states: Sequence[State]) -> Draws:
     )
 
 
+def gap_of(definition: Definition, first: Draws, other: Draws, confidence: float, *, shared: bool) -> Interval:
+    """The interval of the difference of a metric's means on the same rows.
+
+    Where both are one model for each seed (`shared`) and answer alike, no other row could tell their task scores apart.
+    """
+    alike = np.array_equal(first.values, other.values) and np.array_equal(first.replicates, other.replicates)
+    if shared and alike and definition.group == "task" and first.replicates.shape[1]:
+        return Interval(0.0, 0.0, "one_model")
+    return first.gap(other, confidence, definition.bounds, shared=shared)
+
+
 def metric_interval(definition: Definition, states: Sequence[State]) -> Interval:
     """The interval of a metric's mean over the states of several seeds, or of its value for one."""
     resampling = states[0].resampling

@@ -69,13 +69,15 @@ def claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
             continue
         lines.append(line)
         told = (f"{shown(one, line.of)} {verdict(one)}" for one in map(line.others.get, names))
-        task = f"{shown(line.task, line.of)} {of_task(line, table.margin)}"
+        task = f"{shown(line.task, line.of)} {of_task(line.task, line.near, table.margin)}"
         rows.append([data, rival, str(line.seeds), task, *told])
     if not rows:
         return []
     if len(lines) > 1:
-        means = [mean([line.task for line in lines]), *(mean([line.others.get(n) for line in lines]) for n in names)]
-        rows.append([f"mean of {len(lines)}", "", "", *(f"{shown(one)} {verdict(one)}" for one in means)])
+        task_mean, near = mean([line.task for line in lines]), mean([line.near for line in lines], EQUIVALENCE)
+        told = (f"{shown(one)} {verdict(one)}" for one in (mean([line.others.get(n) for line in lines]) for n in names))
+        task = f"{shown(task_mean)} {of_task(task_mean, near, table.margin)}"
+        rows.append([f"mean of {len(lines)}", "", "", task, *told])
     heads = ["data set", "best rival on dev", "seeds", f"task ↑ (equivalent: ±{table.margin:g})"]
     title = f"**{table.against[0]} minus the best rival on dev, and what is shown**"
     found = markdown_table([*heads, *(HEADS[name] for name in names)], rows)
@@ -118,21 +120,23 @@ def finding(suite: Suite, table: GainTable | None, entries: Entries) -> list[str
             return []
         gains.append(gain)
         levels.append(table.cells[data, other].composites["CNRG"])
-        rows.append([data, f"{levels[-1] + gain.difference:.3f}", f"{levels[-1]:.3f}", shown(gain)])
+        seeds = "; ".join(str(len(table.cells[data, name].seeds)) for name in (first, other))
+        rows.append([data, seeds, f"{levels[-1] + gain.difference:.3f}", f"{levels[-1]:.3f}", shown(gain)])
     value, low, high = _mean_of(gains)
     last, level = replace(gains[0], data=None, difference=value, low=low, high=high), fmean(levels)
     if len(judged) > 1:
-        rows.append([f"mean of {len(judged)}", f"{level + value:.3f}", f"{level:.3f}", shown(last)])
+        rows.append([f"mean of {len(judged)}", "", f"{level + value:.3f}", f"{level:.3f}", shown(last)])
     else:
         last = gains[0]
     words = {"better": "shown", "worse": "contradicted"}.get(verdict(last), "not shown")
     share = f" ({last.difference / level:+.1%})" if level > 0 else ""
-    so_far = f", with {len(judged)} of {len(suite.data)} data sets judged" if len(judged) < len(suite.data) else ""
-    head = markdown_table(["data set", f"{first} CNRG ↑", f"{other} CNRG ↑", "difference"], rows)
+    head = markdown_table(["data set", "seeds", f"{first} CNRG ↑", f"{other} CNRG ↑", "difference"], rows)
     return [
         f"**The paper's finding: its best variant over the best of its other systems, both picked on dev**\n\n{head}",
-        f"Here the finding is {words}{so_far}: {shown(last)}{share}. Intervals of 95 %, over instances and, where "
-        "there are several, seeds; that of a mean by the normal approximation.",
+        f"{'On these' if len(judged) < len(suite.data) else 'Here'} the finding is {words}: {shown(last)}{share}."
+        f"{partly(len(judged), len(suite.data))} Intervals of 95 %, over instances and, where there are several, "
+        "seeds (what another seed would do to a method of one seed is not in them); that of a mean by the normal "
+        "approximation.",
     ]
 
 
@@ -185,27 +189,31 @@ def apart(suite: Suite, told: Sequence[str]) -> str:
     return f" Without {without}: {'; '.join(told)}." if told else f" None is judged yet without {without}."
 
 
-def of_task(line: Line, margin: float) -> str:
-    """The same of a task score, which may also be `equivalent`: the 90 % interval lies within the margin."""
-    if verdict(line.task) == "better":
-        return "better"
-    near = line.near
+def of_task(task: Paired | None, near: Paired | None, margin: float) -> str:
+    """The same of a task score, which may also be `equivalent`: `near`, its 90 % interval, lies within the margin."""
+    if verdict(task) == "better" or near is None:
+        return verdict(task)
     inside = near.low is not None and near.high is not None and -margin <= near.low and near.high <= margin
-    return "equivalent" if inside else verdict(line.task)
+    return "equivalent" if inside else verdict(task)
 
 
-def mean(parts: Sequence[Paired | None]) -> Paired | None:
-    """The mean of differences on independent data sets, its interval by the normal approximation; None if one lacks."""
+def mean(parts: Sequence[Paired | None], confidence: float = 0.95) -> Paired | None:
+    """The mean of differences on independent data sets, its interval by the normal approximation; None if one lacks.
+
+    `confidence` is that of the intervals of the parts and of the mean's.
+    """
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
-    value, low, high = _mean_of(known)
+    value, low, high = _mean_of(known, confidence)
     return replace(known[0], difference=value, low=low, high=high, rows=sum(part.rows for part in known))
 
 
-def _mean_of(parts: Sequence[Paired] | Sequence[Gain]) -> tuple[float, float | None, float | None]:
+def _mean_of(
+    parts: Sequence[Paired] | Sequence[Gain], confidence: float = 0.95
+) -> tuple[float, float | None, float | None]:
     """Mean and interval of independent differences, from their intervals; no interval where one has none."""
-    half = NormalDist().inv_cdf(0.975)
+    half = NormalDist().inv_cdf((1 + confidence) / 2)
     widths = [(part.high - part.low) / 2 / half for part in parts if part.low is not None and part.high is not None]
     value = fmean(part.difference for part in parts)
     if len(widths) < len(parts):
@@ -221,14 +229,16 @@ def _judged(suite: Suite, lines: Sequence[Line]) -> str:
         f"Lines of the claim: {'; '.join(_told(suite, lines, 'all but one'))}."
         f"{apart(suite, _told(suite, rest, 'each') if rest else [])}{partly(len(lines), len(suite.data))} Intervals of "
         "95 %, over instances and, where there are several, seeds; that of equivalence 90 %; that of a mean by the "
-        "normal approximation; in round brackets how many instances define it, where that is not all."
+        "normal approximation; of the task score [0, 0] where both are one model for each seed and answer alike; in "
+        "round brackets how many instances define it, where that is not all."
     )
 
 
 def _told(suite: Suite, lines: Sequence[Line], which: str) -> list[str]:
     """What each line of the claim says of some data sets."""
     n = len(lines)
-    task = sum(of_task(line, suite.table.margin) in ("better", "equivalent") for line in lines)
+    margin = suite.table.margin
+    task = sum(of_task(line.task, line.near, margin) in ("better", "equivalent") for line in lines)
     known = [one for line in lines if (one := line.others.get("auprc")) is not None and one.low is not None]
     plausible = sum(verdict(one) != "worse" for one in known)
     return [

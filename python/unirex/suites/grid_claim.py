@@ -41,6 +41,8 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         elif done and (parts := _parts(suite, ledger, entries, label, rival)):
             found[data] = [part for part, _ in parts]
             rows.append([label, rival, *(f"{shown(part, of)} {verdict(part)}" for part, of in parts)])
+        elif done:
+            rows.append([label, rival, *["a seed or metric is missing"] * (1 + len(OWN))])
     if not rows:
         return []
     if len(found) > 1:

@@ -83,7 +83,7 @@ class Ledger:
     _told: set[int] = field(default_factory=set)
 
     def entries(self) -> list[Entry]:
-        """All entries in order. Of one name and digest the last counts; a cut-off last line is left out and reported.
+        """All entries. Of one name and digest the latest counts; a cut-off last line is left out and reported.
 
         Raises:
             ValueError: a line that is no entry, or whose digest is not that of its settings.
@@ -100,7 +100,9 @@ class Ledger:
         for number, line in enumerate(lines[:-1], start=1):
             if line.strip():
                 entry = _entry(line, f"{self.path}: line {number}")
-                found[entry.name, entry.digest] = entry
+                key = entry.name, entry.digest
+                if key not in found or found[key].date <= entry.date:
+                    found[key] = entry
         return list(found.values())
 
     def add(self, entry: Entry) -> bool:

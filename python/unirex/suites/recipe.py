@@ -123,7 +123,7 @@ class Suite:
         return self.seeds if own is None else own
 
     def with_seeds(self, seeds: Sequence[int]) -> "Suite":
-        """The same with other seeds; a method with seeds of its own keeps those among them."""
+        """The same with other seeds; a method with seeds of its own keeps those among them. Nothing is claimed then."""
 
         def kept(own: tuple[int, ...]) -> tuple[int, ...]:
             return tuple(seed for seed in own if seed in seeds)
@@ -136,7 +136,8 @@ class Suite:
             name: replace(part, seeds_here={method: kept(own) for method, own in part.seeds_here.items()})
             for name, part in self.data.items()
         }
-        return replace(self, seeds=tuple(dict.fromkeys(seeds)), methods=methods, data=data)
+        table = replace(self.table, rivals=(), variants=())
+        return replace(self, seeds=tuple(dict.fromkeys(seeds)), methods=methods, data=data, table=table)
 
 
 def _names_rows(key: str) -> bool:

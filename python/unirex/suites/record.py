@@ -12,7 +12,7 @@ from typing import Any
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json
 from unirex.metrics import row_values
-from unirex.suites.ledger import Entry, Ledger
+from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.plan import Judged, Planned
 from unirex.suites.recipe import Suite
 from unirex.suites.table import CONTROLS, read_costs
@@ -25,9 +25,12 @@ _KEPT = (
 
 
 def record(suite: Suite, ledger: Ledger, run: Planned) -> None:
-    """Adds what a finished run and its transfers have left to the ledger."""
+    """Adds what a finished run and its transfers have left to the ledger, and what it has already stays."""
+    known = newest(ledger.entries(), suite.path.stem)
     for judged in run.judged:
         entry = _entry(suite, run, judged)
+        if (there := known.get(entry.name[1:])) is not None and there.digest == entry.digest:
+            continue  # its row values are those of its line
         left = RunFolder(judged.folder)
         files = {"": left.reference(judged.source) if judged.source else left.predictions}
         if judged.method == suite.references:

@@ -17,6 +17,7 @@ from unirex.suites.table import CONTROLS, Finished, markdown_table, table_path, 
 from unirex.text import say
 
 NOTHING = "—"
+_SPLITS = {"val": "dev"}
 _SHORT = {TASK: "task", "comprehensiveness": "comp", "sufficiency": "suff", "auprc": "AUPRC", "token_f1": "token F1"}
 _ORDER = (TASK, "comprehensiveness", "sufficiency", "csd", "auprc", "token_f1")
 _SHOWN = {"train_seconds": "train s", "explain_seconds": "explain s", "run_minutes": "run min"}
@@ -104,7 +105,8 @@ def _to_markdown(cells: Wanted, entries: Entries, table: GainTable | None, colum
         means = [[_label(table, method), *_composites(table.means.get(method))] for method in table.methods]
         title = f"**mean over {len(table.data)} data sets, of methods run on all of them**"
         blocks.append(f"{title}\n\n{markdown_table(['method', *COMPOSITES, ''], means)}")
-    return "\n\n".join([*blocks, _ends(table), _NOTE, *table.notes])
+    split = " and ".join(sorted({_SPLITS.get(entry.split, entry.split) for entry in entries.values()}))
+    return "\n\n".join([*blocks, _ends(table, split), _NOTE, *table.notes])
 
 
 def _block(data: str, methods: Mapping[str, Sequence[int]], table: GainTable, columns: Columns) -> str:
@@ -138,10 +140,10 @@ def _value(cell: Cell, name: str) -> str:
     return f"{cell.values[name]:.3f}{spread} {_interval(low, high)}".strip()
 
 
-def _ends(table: GainTable) -> str:
+def _ends(table: GainTable, split: str) -> str:
     methods = ", ".join(method for method in table.methods if method not in table.controls)
     several = any(len(cell.seeds) > 1 for cell in table.cells.values())
-    behind = "test rows and seeds" if several else "test rows"
+    behind = f"{split} rows and seeds" if several else f"{split} rows"
     return (
         f"convention {table.convention}; per data set 0 and 1 are the worst and best of those run on it among: "
         f"{methods}; ± standard deviation over seeds; intervals: of {behind}, the last of CNRG"
