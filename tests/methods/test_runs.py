@@ -82,6 +82,15 @@ def test_a_method_on_toy(name: str, tmp_path: Path) -> None:
         assert metrics["sufficiency"] == 0
 
 
+def test_a_stage_that_trains_no_answer_ends_with_its_last_epoch(tmp_path: Path) -> None:
+    kept = ["--method.name=l2e", "--train.best_metric=headline", "--train.epochs=3", "--train.patience=1"]
+    assert train.main([*TOY, *TINY, *kept, "--method.task_epochs=1", f"--output={tmp_path / 'run'}"]) == 0
+    events = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert len({event["best"] for event in events if event.get("event") == "dev"}) == 1, "of a frozen task model"
+    (end,) = (event for event in events if event.get("event") == "end")
+    assert (end["epoch"], end["best_epoch"]) == (3, 3)
+
+
 @pytest.fixture(scope="module")
 def first_of_sst(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first instances of each split of SST and their documents: reading all takes longer than a run."""

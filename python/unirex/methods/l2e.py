@@ -71,7 +71,7 @@ class L2e(L2eFacts, Method):
     @property
     def stages(self) -> tuple[Stage, ...]:
         """Task model first, then the explainer."""
-        return (Stage(name="task", epochs=self.config.task_epochs), Stage(name="explainer"))
+        return (Stage(name="task", epochs=self.config.task_epochs), Stage(name="explainer", latest=True))
 
     def enter(self, stage: str) -> None:
         """Frees the weights of the stage and freezes the others; scores come from attribution in the first."""

@@ -83,10 +83,13 @@ class Stage:
     Attributes:
         name: also the folder of its checkpoints.
         epochs: most passes over the training set; None = `train.epochs`.
+        latest: keep the latest of epochs that dev finds equal, not the first: where the task model is frozen, all have
+            the same task score.
     """
 
     name: str
     epochs: int | None = None
+    latest: bool = False
 
 
 class Explainable(nn.Module, ABC):

@@ -370,8 +370,10 @@ class Training:
         """Names the last step and its batch in an error about numbers that are not finite."""
         return self.watch.explaining(self.progress.step, self._last)
 
-    def improves(self, metrics: dict[str, float]) -> bool:
+    def improves(self, metrics: dict[str, float], *, or_equals: bool = False) -> bool:
         """Notes the dev metrics of an epoch; whether its model is the best so far, by the metric `best`.
+
+        An epoch that is as good as the best is kept in its place with `or_equals`.
 
         Raises:
             ValueError: that metric is undefined.
@@ -384,7 +386,7 @@ class Training:
         value = metrics["best"]
         if math.isnan(value):
             raise ValueError(f"train.best_metric is {self.config.best_metric!r}, which is undefined on the dev split")
-        if progress.best is not None and value <= progress.best:
+        if progress.best is not None and (value < progress.best or (value == progress.best and not or_equals)):
             return False
         progress.best, progress.best_epoch = value, progress.epoch
         return True

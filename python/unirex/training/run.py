@@ -210,7 +210,7 @@ def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Pr
         for epoch in training.epochs():
             with training.explaining():
                 metrics = _on_dev(run, training.method, dev, epoch)
-            if training.improves(metrics) and run.main:
+            if training.improves(metrics, or_equals=stage.latest) and run.main:
                 _save_model(run, training.bare_method.model)
             training.end_epoch(metrics)
     training.close()
