@@ -74,6 +74,22 @@ def test_round_trip_is_bit_equal(extractor: str, head: str, tmp_path: Path) -> N
                 assert (x is None and y is None) or torch.equal(x, y)
 
 
+@pytest.mark.parametrize(("extractor", "head"), [("shared", "mlp"), ("dual", "linear"), ("support", "linear")])
+def test_classifiers_begin_small_and_heads_as_torch_draws_them(extractor: str, head: str) -> None:
+    model = model_of(extractor, head=head, head_width=64)
+    own = model.extractor.own_classifier  # type: ignore[union-attr]
+    assert (own is None) == (extractor != "support")
+    for layer in filter(None, (model.classifier, own)):
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.35)
+        assert not layer.bias.any()
+    parts = [] if model.extractor.score_head is None else list(model.extractor.score_head.layers)  # type: ignore[union-attr]
+    for layer in (part for part in parts if isinstance(part, torch.nn.Linear)):
+        most = layer.in_features**-0.5
+        assert layer.weight.abs().max().item() <= most
+        assert layer.weight.std().item() == pytest.approx(most / 3**0.5, rel=0.35)
+        assert layer.bias.any()
+
+
 def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path) -> None:
     model_of("shared").save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

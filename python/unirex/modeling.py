@@ -22,7 +22,7 @@ from unirex.disk.weights import allow_new_pooler, quiet, refuse_parts
 from unirex.encoder.backbone import Pooling, bare_backbone, encode, freeze_pooler
 from unirex.encoder.families import auto_class
 from unirex.extractors.build import build_extractor
-from unirex.extractors.head import HeadKind, init_linear
+from unirex.extractors.head import HeadKind
 from unirex.extractors.row_classifier import RowClassifier
 from unirex.timing import part
 
@@ -129,10 +129,11 @@ class UnirexModel(RowClassifier, PreTrainedModel):
         return (model, found) if wanted else model
 
     def _init_weights(self, module: nn.Module) -> None:
-        # Called for every module; the backbones initialise themselves.
-        new_parts = () if self.extractor is None else self.extractor.new_parts
-        if any(module is part for part in (self.classifier, *new_parts)):
-            init_linear(module, self.config.initializer_range)
+        # Called for modules with weights of their own; backbones draw theirs, and heads begin as torch has them.
+        own = None if self.extractor is None else self.extractor.own_classifier
+        if isinstance(module, nn.Linear) and (module is self.classifier or module is own):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            nn.init.zeros_(module.bias)
 
     def own_scores(self, batch: Batch, hidden_BLD: Tensor) -> Tensor | None:
         """The extractor's; see `Extractor.scores`."""

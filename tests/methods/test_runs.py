@@ -19,6 +19,7 @@ from unirex.data import DataConfig, load_split
 from unirex.data.tokenization import build_tokenizer
 from unirex.data.toy import ToyConfig
 from unirex.disk import checkpoint
+from unirex.judging.saved import load_saved
 from unirex.training import loop as training
 
 TOY = ["--data.toy.n_train=48", "--data.toy.n_val=12", "--data.toy.n_test=9"]
@@ -75,6 +76,9 @@ def test_a_method_on_toy(name: str, tmp_path: Path) -> None:
     systems = check_run(run, TOY, 9)
     staged = name.startswith(("fresh", "l2e"))
     assert (run / "stages").exists() == staged
+    for first in (run / "stages").glob("*"):
+        saved = load_saved(str(first / "model")).method
+        assert saved._stage == first.name, "its model answers, and its scores explain"
     by_construction = name.startswith(("fresh", "a2r", "mcd", "n2r"))
     assert ("select_then_predict" in systems) == by_construction
     if by_construction:
@@ -221,6 +225,10 @@ def test_an_extractor_with_another_backbone_and_tokenizer(method: list[str], tmp
         ),
         (["--method.name=sgt", "--method.comp_weight=1"], "method.comp_weight is 1.0, expected 0 for sgt"),
         (["--method.name=mcd", "--train.gradient_checkpointing=true"], "expected false with method.name mcd"),
+        (
+            ["--model.extractor=attribution", "--train.gradient_checkpointing=true"],
+            "expected false with model.extractor attribution",
+        ),
         (["--method.name=n2r", "--method.estimator=imle", "--method.temperature=0.5"], "method.temperature is 0.5"),
         (["--method.name=a3r"], "did you mean a2r?"),
         (["--preset=papre"], "did you mean paper?"),

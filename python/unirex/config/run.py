@@ -191,10 +191,11 @@ class RunConfig:
         check_best_metric(self.train, self.eval)
         check_class_weights(self.method.class_weights, self.data.labels)
         refuse_unread(self)
-        if self.train.gradient_checkpointing and self.method.forbids_recomputing is not None:
-            raise ValueError(
-                f"train.gradient_checkpointing is true, expected false with {self.method.forbids_recomputing}"
-            )
+        # Scores of an attribution are gradients, taken in the forward pass too: layers would be recomputed twice.
+        attributed = "model.extractor attribution" if self.model.extractor == "attribution" else None
+        forbids = self.method.forbids_recomputing or attributed
+        if self.train.gradient_checkpointing and forbids is not None:
+            raise ValueError(f"train.gradient_checkpointing is true, expected false with {forbids}")
 
 
 def build_parser(

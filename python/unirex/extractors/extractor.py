@@ -46,9 +46,9 @@ class Extractor(nn.Module):
         return None
 
     @property
-    def new_parts(self) -> tuple[nn.Module, ...]:
-        """Modules that no pretrained weights exist for."""
-        return () if self.score_head is None else (self.score_head,)
+    def own_classifier(self) -> nn.Linear | None:
+        """A classifier of rows on its encoder, None where there is none."""
+        return None
 
     @property
     def own_backbone(self) -> PreTrainedModel | None:

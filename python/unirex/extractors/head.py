@@ -10,7 +10,10 @@ HeadKind = Literal["linear", "mlp"]
 
 
 class ScoreHead(nn.Module):
-    """Numbers of each token, usually one, its score: a linear map, or an MLP with ReLU (UNIREX: 2 layers of 2048)."""
+    """Numbers of each token, usually one, its score: a linear map, or an MLP with ReLU (UNIREX: 2 layers of 2048).
+
+    Weights begin as torch draws those of a linear layer.
+    """
 
     def __init__(self, width: int, kind: HeadKind, hidden: int, layers: int, outputs: int = 1) -> None:
         super().__init__()
@@ -42,12 +45,3 @@ class ScoreHead(nn.Module):
         last = self.layers[-1]
         assert isinstance(last, nn.Linear)
         last.bias.register_hook(torch.zeros_like)
-
-
-def init_linear(module: nn.Module, std: float) -> None:
-    """Draws the weights of every linear layer in `module` from a normal distribution, biases zero."""
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            nn.init.normal_(part.weight, std=std)
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)

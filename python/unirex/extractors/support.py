@@ -41,9 +41,9 @@ class SupportClassifier(RowClassifier, Extractor):
         return self.head
 
     @property
-    def new_parts(self) -> tuple[nn.Module, ...]:
-        """The layers on its encoder."""
-        return (*super().new_parts, self.classifier)
+    def own_classifier(self) -> nn.Linear:
+        """What it answers with."""
+        return self.classifier
 
     @property
     def own_backbone(self) -> PreTrainedModel:

@@ -234,6 +234,8 @@ def _ours(
         if longest is not None and tools.max_length > longest:
             raise ValueError(f"max_length is {tools.max_length}, expected at most {longest} for this model")
     method = kind(model, method_config, tools.fill)
+    if "stage" in settings:
+        method.enter(settings["stage"])
     return Saved(
         method=method if attribution is None else Attributed(method, attribution, AttributionConfig(ig_steps=steps)),
         tools=tools,

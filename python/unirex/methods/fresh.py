@@ -110,7 +110,7 @@ class Fresh(FreshFacts, Method):
         return rationale_masks(
             scores_BL,
             batch.words_BL,
-            c.fraction or fraction,
+            self.fraction,
             unit=c.unit,
             pooling=c.word_score,
             rounding=c.rounding,

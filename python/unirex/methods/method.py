@@ -158,10 +158,10 @@ class Method(MethodFacts, Explainable):
         Args:
             batch: the full input.
             scores_BL: what words are selected by.
-            fraction: of the units, where the method has none of its own.
+            fraction: of the units, where the method was trained with none of its own (`self.fraction`).
         """
         c = self.config
-        own = getattr(c, "fraction", None) or fraction
+        own = getattr(self, "fraction", None) or fraction
         return rationale_masks(scores_BL, batch.words_BL, own, unit=c.unit, pooling=c.word_score)
 
     @classmethod

@@ -179,6 +179,7 @@ def _fit(run: Run) -> tuple[Progress, float]:
         folder = run.folder if stage is stages[-1] else run.folder.stage(stage.name)
         if len(stages) > 1:
             method.enter(stage.name)
+            method.model.config.run = {**(method.model.config.run or {}), "stage": stage.name}  # whose model is saved
             if run.main:
                 folder.path.mkdir(parents=True, exist_ok=True)
                 say(f"stage {stage.name}")
