@@ -16,8 +16,9 @@ before=0
 for level in "${levels[@]}"; do
     python -m unirex.suite "$suite" --only "$name-$before" --jobs "$jobs"
     for method in "${methods[@]}"; do
-        run=$folder/runs/$name-$before/words-$method/0
-        [ -d "$run" ] || run=$folder/runs/$name-$before/$method/0
+        marker=$method
+        if grep -qE "^ *words-$method:" "$suite"; then marker=words-$method; fi
+        run=$folder/runs/$name-$before/$marker/0
         scores=()
         for split in train val test; do
             scores+=("$run/words/$split/predictions.parquet")
