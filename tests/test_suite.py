@@ -66,6 +66,8 @@ def write(folder: Path, **changes: Any) -> Path:
         ({"data": {"one": {"seeds": [1]}}}, "data.one.seeds is [1], expected methods with their seeds"),
         ({"data": {"one": {"seeds": {"slm": 1}}}}, "data.one.seeds.slm: seeds is 1, expected different whole numbers"),
         ({"data": {"one": {"seeds": {"sml": [1]}}}}, "names 'sml', expected methods (did you mean slm?)"),
+        ({"data": {"one": {"groups": "["}}}, "data.one.groups is '[', expected a regular expression"),
+        ({"data": {"one": {"groups": "[^:]+"}}}, "data.one.groups is '[^:]+', expected none without a ledger"),
         ({"transfer": {"far": {"seeds": {}}}}, "transfer.far: unknown key 'seeds'"),
         ({"references": "sml"}, "references is 'sml', expected a method or null (did you mean slm?)"),
         ({"table": {"convention": "loose"}}, "table.convention is 'loose', expected one of strict"),

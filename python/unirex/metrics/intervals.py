@@ -144,13 +144,17 @@ def wilson_ends(share: float, n: float, z: float) -> tuple[float, float]:
     return (0.0 if share == 0 else max(0.0, below)), (1.0 if share == 1 else min(1.0, above))
 
 
-def of_metric(definition: Definition, sums: Sums, resampled: Sums, confidence: float) -> Interval:
-    """The interval of a metric of one system: `wilson` for a share of rows, else by its bootstrap variance."""
+def of_metric(
+    definition: Definition, sums: Sums, resampled: Sums, *, n: int, confidence: float, grouped: bool = False
+) -> Interval:
+    """The interval of a metric of one system: `wilson` for a share of rows, else by its bootstrap variance.
+
+    Rows that are drawn in groups, `n` of them, are not independent: a share of them has its interval by the variance.
+    """
     value = float(definition.value(sums))
     if math.isnan(value):
         return NONE
-    n = int(sums.counts[definition.columns[0].name])
-    if definition.share is not None:
+    if definition.share is not None and not grouped:
         hits, trials = definition.share(sums)
         low, high = wilson_ends(hits / trials, trials, NormalDist().inv_cdf((1 + confidence) / 2))
         return Interval(definition.from_share(low), definition.from_share(high), "wilson")

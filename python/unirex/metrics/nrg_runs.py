@@ -55,7 +55,8 @@ class Scored:
         parts: Iterable[tuple[Batch | RowValues, NDArray[np.float64]]]
         parts = [(source, source.values)] if isinstance(source, RowValues) else source.rows()
         for batch, values in parts:
-            state.add(*mask.narrowed(start, batch.hashes, values))
+            hashes, kept = mask.narrowed(start, batch.hashes, values)
+            state.add(hashes, kept, source.groups_of(hashes) if isinstance(source, RowValues) else None)
             start += len(batch.hashes)
         return replace(self, state=state, report=_report(source, state))
 
@@ -123,6 +124,10 @@ def check_same(runs: Sequence[Scored], controls: Sequence[str]) -> None:
             raise ValueError(
                 f"{other.run.path}: perturbation {ways[1]!r} differs from {ways[0]!r} of {first.run.path} "
                 "(--perturbation names one that both have)"
+            )
+        if (first.state.n_groups() is None) != (other.state.n_groups() is None):
+            raise ValueError(
+                f"{other.run.path}: its rows and those of {first.run.path} are not drawn in the same groups"
             )
         both = shared([first.seen, other.seen])
         lacks = len(both[0].hashes) < len(first.seen.hashes) and other.run.method not in controls

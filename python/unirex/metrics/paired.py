@@ -53,6 +53,8 @@ def paired(
     for side in sides[1:]:
         if not np.array_equal(side.hashes, hashes):
             raise ValueError(f"{len(side.hashes)} instances are not the {len(hashes)} of the first, expected the same")
+        if not np.array_equal(side.groups, sides[0].groups):  # type: ignore[arg-type]
+            raise ValueError("the instances are in other groups than those of the first, expected the same")
     undefined = np.logical_or.reduce([np.isnan(side.values) for side in sides])
     states = [replace(side, values=np.where(undefined, np.nan, side.values)).state(resampling) for side in sides]
     found = []

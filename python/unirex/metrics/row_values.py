@@ -6,6 +6,7 @@ interval and paired difference: the same draws as from the predictions themselve
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 
 from unirex.disk.atomic import atomic_write
 from unirex.disk.untrusted import read_json
-from unirex.metrics.batch import order
+from unirex.metrics.batch import as_keys, hash_ids, order
 from unirex.metrics.layout import Layout
-from unirex.metrics.scoring import plan
+from unirex.metrics.scoring import Plan, plan
 from unirex.metrics.state import Resampling, State
+from unirex.text import shown
 
 KEY = b"unirex.row_values"
 METRICS = (
@@ -40,6 +42,7 @@ METRICS = (
 _PLAIN = ("labels", "headline", "fractions", "convention", "iou_thresholds")
 _FLAGS = ("has_label", "has_gold", "has_scores", "has_rationale", "has_cuts")
 _HASH = ("id_high", "id_low")
+_GROUP = ("group_high", "group_low")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,11 +53,13 @@ class RowValues:
         layout: which columns there are and what metrics they make.
         hashes: uint64 [N, 2], of the ids.
         values: float64 [columns, N], NaN where undefined.
+        groups: uint64 [N, 2], the same for rows that are not independent (questions about one text); None = all are.
     """
 
     layout: Layout
     hashes: NDArray[np.uint64]
     values: NDArray[np.float64]
+    groups: NDArray[np.uint64] | None = None
 
     def among(self, names: Iterable[str]) -> "RowValues":
         """What these metrics need of it."""
@@ -67,17 +72,38 @@ class RowValues:
     def ordered(self) -> "RowValues":
         """The rows in the order of their hashes."""
         places = order(self.hashes)
-        return replace(self, hashes=self.hashes[places], values=self.values[:, places])
+        groups = None if self.groups is None else self.groups[places]
+        return replace(self, hashes=self.hashes[places], values=self.values[:, places], groups=groups)
+
+    def groups_of(self, hashes: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
+        """The groups of some of the rows, by the hashes of their ids."""
+        if self.groups is None:
+            return None
+        ours = self.ordered()
+        assert ours.groups is not None
+        return ours.groups[np.searchsorted(as_keys(ours.hashes), as_keys(hashes))]
 
     def state(self, resampling: Resampling) -> State:
         """The state after all rows."""
         state = State(self.layout, resampling)
-        state.add(self.hashes, self.values)
+        state.add(self.hashes, self.values, self.groups)
         return state
 
 
-def from_predictions(path: str, *, convention: str = "strict", perturbation: str | None = None) -> RowValues:
-    """The row values of a prediction file, under one perturbation (None = its default)."""
+def from_predictions(
+    path: str, *, convention: str = "strict", perturbation: str | None = None, groups: str | None = None
+) -> RowValues:
+    """The row values of a prediction file, under one perturbation (None = its default).
+
+    Args:
+        path: of the file.
+        convention: whose definitions of the metrics.
+        perturbation: how tokens were hidden.
+        groups: regular expression; rows of one group have ids that begin with the same match of it.
+
+    Raises:
+        ValueError: an id that does not begin with a match, beside what reading the file may raise.
+    """
     made = plan(path, convention, perturbation=perturbation)  # type: ignore[arg-type]
     layout = replace(
         made.layout,
@@ -89,13 +115,28 @@ def from_predictions(path: str, *, convention: str = "strict", perturbation: str
         layout=layout,
         hashes=np.concatenate([batch.hashes for batch, _ in parts]),
         values=np.concatenate([values for _, values in parts], axis=1),
+        groups=None if groups is None else _grouped(made, groups),
     )
+
+
+def _grouped(made: Plan, pattern: str) -> NDArray[np.uint64]:
+    """The hashes of what a pattern matches at the beginning of each id."""
+    found = []
+    for where, batch in made.source.batches(["id"]):
+        for name in batch.column("id").cast(pa.string()).to_pylist():
+            match = re.match(pattern, name)
+            if match is None or not match[0]:
+                raise ValueError(f"{where}: id {shown(name)} does not begin with {pattern!r}, expected a group of rows")
+            found.append(match[0])
+    return hash_ids(pa.array(found, pa.string()))
 
 
 def write(rows: RowValues, path: Path) -> None:
     """Writes the rows in the order of their ids' hashes, so that the same rows are the same file."""
     rows = rows.ordered()
     columns = {name: pa.array(rows.hashes[:, i]) for i, name in enumerate(_HASH)}
+    if rows.groups is not None:
+        columns |= {name: pa.array(rows.groups[:, i]) for i, name in enumerate(_GROUP)}
     names = [column.name for column in rows.layout.columns]
     for name, values in zip(names, rows.values, strict=True):
         columns[name] = pa.array(values.astype(np.float32))
@@ -108,8 +149,8 @@ def write(rows: RowValues, path: Path) -> None:
             file,
             compression="zstd",
             compression_level=19,
-            use_dictionary=whole,
-            column_encoding={name: "BYTE_STREAM_SPLIT" for name in columns if name not in whole},
+            use_dictionary=[*whole, *(name for name in _GROUP if name in columns)],
+            column_encoding={name: "BYTE_STREAM_SPLIT" for name in columns if name not in whole and name not in _GROUP},
             write_statistics=False,
         )
 
@@ -134,12 +175,21 @@ def read(path: str) -> RowValues:
         table = pq.read_table(path)
         layout = _layout(read_json((table.schema.metadata or {})[KEY]))
         names = [column.name for column in layout.columns]
-        hashes = np.stack([table.column(name).to_numpy().astype(np.uint64) for name in _HASH], axis=1)
+        hashes, groups = (_pairs(table, names) for names in (_HASH, _GROUP))
         values = np.array([table.column(name).to_numpy().astype(np.float64) for name in names])
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: not a file of row values ({type(error).__name__}: {reason})") from error
-    return RowValues(layout=layout, hashes=hashes, values=values.reshape(len(names), -1))
+    if hashes is None:
+        raise ValueError(f"{path}: not a file of row values (no {_HASH[0]})")
+    return RowValues(layout=layout, hashes=hashes, values=values.reshape(len(names), -1), groups=groups)
+
+
+def _pairs(table: pa.Table, names: tuple[str, str]) -> NDArray[np.uint64] | None:
+    """Hashes, uint64 [N, 2], from their two columns; None where the table has neither."""
+    if not set(names) & set(table.column_names):
+        return None
+    return np.stack([table.column(name).to_numpy().astype(np.uint64) for name in names], axis=1)
 
 
 def _described(layout: Layout) -> dict[str, Any]:

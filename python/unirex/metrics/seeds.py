@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex.metrics.definitions import Definition
-from unirex.metrics.intervals import NONE, Bounds, Interval, Variance, interval, of_metric, of_rows, of_seeds
+from unirex.metrics.intervals import NONE, Bounds, Interval, Variance, interval, of_rows, of_seeds
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.state import State
 
@@ -21,7 +21,7 @@ class Draws:
     Attributes:
         values: float64 [seeds].
         replicates: float64 [seeds, replicates]; a replicate draws the same rows for every seed.
-        n: rows behind it.
+        n: rows behind it, or groups of them that are drawn together.
     """
 
     values: Floats
@@ -73,11 +73,10 @@ class Draws:
 
 def draws_of(definition: Definition, states: Sequence[State]) -> Draws:
     """A metric in the states of several seeds."""
-    sums = [state.sums() for state in states]
     return Draws(
-        values=np.array([float(definition.value(one)) for one in sums]),
+        values=np.array([float(definition.value(state.sums())) for state in states]),
         replicates=np.stack([definition.value(state.resampled()) for state in states]),
-        n=min(int(one.counts[definition.columns[0].name]) for one in sums),
+        n=min(state.n_behind(definition) for state in states),
     )
 
 
@@ -98,7 +97,7 @@ def metric_interval(definition: Definition, states: Sequence[State]) -> Interval
     if not resampling.replicates:
         return NONE
     if len(states) == 1:
-        return of_metric(definition, states[0].sums(), states[0].resampled(), resampling.confidence)
+        return states[0].interval(definition, states[0].sums(), states[0].resampled())
     return draws_of(definition, states).interval(resampling.confidence, definition.bounds)
 
 

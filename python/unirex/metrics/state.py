@@ -14,7 +14,7 @@ from unirex import _rust
 from unirex.disk.untrusted import read_json
 from unirex.metrics.batch import Batch, order, repeated
 from unirex.metrics.definitions import Definition, Sums
-from unirex.metrics.intervals import NONE, of_metric
+from unirex.metrics.intervals import NONE, Interval, of_metric
 from unirex.metrics.layout import Layout
 from unirex.metrics.oddities import NOTES, notes
 from unirex.metrics.parser import Parser
@@ -75,6 +75,7 @@ class State:
         self._counts = [0] * n
         self._resampled = np.zeros((2, n, resampling.replicates), dtype=np.int64)
         self._hashes: list[NDArray[np.uint64]] = []
+        self._groups: list[tuple[NDArray[np.uint64], NDArray[np.bool_]]] = []  # with what is defined, [columns, N]
         self.odd = dict.fromkeys(NOTES, 0)
 
     def update(self, rows: Batch | pa.RecordBatch, where: str = "table") -> None:
@@ -90,15 +91,22 @@ class State:
         for kind, count in odd.items():
             self.odd[kind] += count
 
-    def add(self, hashes: NDArray[np.uint64], values: NDArray[np.float64]) -> None:
-        """Adds row values, [columns, N], of rows with these id hashes, uint64 [N, 2]."""
+    def add(
+        self, hashes: NDArray[np.uint64], values: NDArray[np.float64], groups: NDArray[np.uint64] | None = None
+    ) -> None:
+        """Adds row values, [columns, N], of rows with these id hashes, uint64 [N, 2].
+
+        Rows of one group, also uint64 [N, 2], are drawn together: they are not independent of each other.
+        """
         flat = np.ascontiguousarray(values).reshape(-1)
         sums, counts = _rust.column_sums(flat, len(values))
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)]
         self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
         if self.resampling.replicates:
-            self._resampled += self._resample(hashes, flat)
+            self._resampled += self._resample(hashes if groups is None else groups, flat)
         self._hashes.append(hashes)
+        if groups is not None:
+            self._groups.append((groups, ~np.isnan(values)))
         self.n_rows += len(hashes)
 
     def _resample(self, hashes: NDArray[np.uint64], flat: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -149,6 +157,7 @@ class State:
         self._counts = [a + b for a, b in zip(self._counts, other._counts, strict=True)]
         self._resampled += other._resampled
         self._hashes += other._hashes
+        self._groups += other._groups
         self.doubt(other.odd)
         self.n_rows += other.n_rows
 
@@ -156,7 +165,12 @@ class State:
         """What the state has seen, for `merge_bytes` elsewhere: arrays in numpy's format, without pickled objects.
 
         They hold the settings that it was made with.
+
+        Raises:
+            ValueError: rows were added in groups, which the bytes do not hold.
         """
+        if self._groups:
+            raise ValueError("the state has groups of rows, expected none in one that is written as bytes")
         content = io.BytesIO()
         settings = json.dumps({"version": _VERSION, "settings": self.settings()}).encode()
         np.savez(
@@ -201,6 +215,18 @@ class State:
         other._resampled, other._hashes, other.n_rows = found["resampled"], [hashes], len(hashes)
         other.doubt(dict(zip(NOTES, found["odd"].tolist(), strict=True)))
         self.merge(other)
+
+    def n_groups(self, column: int | None = None) -> int | None:
+        """How many groups of rows are drawn, or have a row with a column; None where rows are drawn one by one."""
+        if not self._groups:
+            return None
+        parts = [groups if column is None else groups[defined[column]] for groups, defined in self._groups]
+        return len(np.unique(np.concatenate(parts), axis=0))
+
+    def n_behind(self, definition: Definition) -> int:
+        """How many rows define a metric, or groups with such a row: what is drawn."""
+        first = [column.name for column in self.layout.columns].index(definition.columns[0].name)
+        return self._counts[first] if (groups := self.n_groups(first)) is None else groups
 
     def hashes(self) -> NDArray[np.uint64]:
         """The id hashes of all rows, sorted, uint64 [N, 2]."""
@@ -249,9 +275,14 @@ class State:
             odd=notes(self.odd, self.n_rows),
         )
 
+    def interval(self, definition: Definition, sums: Sums, resampled: Sums) -> Interval:
+        """The interval of a metric from its sums and those under every replicate."""
+        n, confidence = self.n_behind(definition), self.resampling.confidence
+        return of_metric(definition, sums, resampled, n=n, confidence=confidence, grouped=bool(self._groups))
+
     def _metric(self, definition: Definition, sums: Sums, resampled: Sums | None) -> Metric:
         n = int(sums.counts[definition.columns[0].name])
-        found = NONE if resampled is None else of_metric(definition, sums, resampled, self.resampling.confidence)
+        found = NONE if resampled is None else self.interval(definition, sums, resampled)
         return Metric(
             name=definition.name,
             value=float(definition.value(sums)),

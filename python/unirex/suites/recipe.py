@@ -1,6 +1,7 @@
 """The file of a suite: methods, data sets, seeds and common settings."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ class Recipe:
         chosen: the method whose chosen settings it takes; None = its own.
         points: of a data set, the values of the suite's sweep that it is run at; None = all.
         seeds_here: of a data set, the seeds of methods that have others there; with none, a method is not run there.
+        groups: of a data set, what the ids of rows that are not independent begin with (a regular expression).
     """
 
     configs: tuple[Path, ...]
@@ -36,6 +38,7 @@ class Recipe:
     chosen: str | None = None
     points: tuple[Any, ...] | None = None
     seeds_here: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    groups: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +233,7 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
             raise ValueError(f"{where}: table.shaped is {name!r}, expected a data set{suggest(name, data)}")
     sweep = _sweep(entries.get("sweep"), where)
     _check_data(data, sweep, methods, where)
+    _check_groups(data, entries.get("ledger"), where)
     return Suite(
         path=path,
         output=Path(expand(str(entries.get("output", f"runs/{path.stem}")), f"{where}: output")),
@@ -260,6 +264,13 @@ def _check_data(data: Mapping[str, Recipe], sweep: Sweep | None, methods: Mappin
                 raise ValueError(f"{where}: data.{name}.seeds names {method!r}, expected methods{hint}")
 
 
+def _check_groups(data: Mapping[str, Recipe], ledger: Any, where: str) -> None:
+    """Refuses groups of rows where intervals are made from predictions, and not from a ledger's row values."""
+    for name, part in data.items():
+        if part.groups is not None and ledger is None:
+            raise ValueError(f"{where}: data.{name}.groups is {part.groups!r}, expected none without a ledger")
+
+
 def _recipes(content: Any, file: _File, key: str) -> dict[str, Recipe]:
     where = f"{file}: {key}"
     if not isinstance(content, dict):
@@ -280,7 +291,7 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
     if isinstance(entry, (str, list)):
         return Recipe(configs=_files(entry, file, key))
     of_data = key.startswith("data.")
-    more = ["sweep", "seeds"] if of_data else ["seeds", "chosen"] if key.startswith("methods.") else []
+    more = ["sweep", "seeds", "groups"] if of_data else ["seeds", "chosen"] if key.startswith("methods.") else []
     entries = read_mapping(entry, where, ("config", "set", "control", *more))
     control = entries.get("control", False)
     if not isinstance(control, bool):
@@ -296,7 +307,15 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
         chosen=None if entries.get("chosen") is None else str(entries["chosen"]),
         points=read_different(entries["sweep"], f"{where}.sweep") if "sweep" in entries else None,
         seeds_here={str(name): () if own == [] else _seeds(own, f"{where}.seeds.{name}") for name, own in here.items()},
+        groups=_pattern(entries.get("groups"), f"{where}.groups"),
     )
+
+
+def _pattern(content: Any, where: str) -> str | None:
+    try:
+        return None if content is None else re.compile(content).pattern
+    except (re.error, TypeError) as error:
+        raise ValueError(f"{where} is {content!r}, expected a regular expression ({error})") from None
 
 
 def _files(entry: Any, file: _File, key: str) -> tuple[Path, ...]:

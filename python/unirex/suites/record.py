@@ -37,7 +37,10 @@ def record(suite: Suite, ledger: Ledger, run: Planned) -> None:
             files |= {name: left.reference(name) for name in entry.references}
         for source, path in files.items():
             rows = row_values.from_predictions(
-                str(path), convention=suite.table.convention, perturbation=suite.table.perturbation
+                str(path),
+                convention=suite.table.convention,
+                perturbation=suite.table.perturbation,
+                groups=None if "transfer" in judged.config else suite.data[run.data].groups,
             )
             row_values.write(rows, ledger.rows(entry, source))
         ledger.add(entry)

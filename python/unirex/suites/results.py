@@ -1,10 +1,11 @@
 """The table of a suite from its ledger: nothing is trained, and no torch is needed."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unirex.disk.atomic import atomic_write
-from unirex.metrics import Run
+from unirex.metrics import Resampling, Run, row_values
 from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable, Mean
 from unirex.suites.cells import Wanted, counted, wanted
 from unirex.suites.claim import claim, finding
@@ -45,13 +46,14 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
 
     def markdown(table: GainTable | None, columns: Columns) -> str:
         more = [*claim(suite, ledger, entries), *finding(suite, table, entries), *differences(suite, ledger, entries)]
-        note = [] if suite.table.note is None else [suite.table.note]
+        note = [*_grouped(suite, ledger, entries), *([] if suite.table.note is None else [suite.table.note])]
         return "\n\n".join([_to_markdown(cells, entries, table, columns), *note, *more])
 
     if suite.grid is not None:
         grid = grid_markdown(suite, ledger, entries)
         begin = f"{_progress(cells, entries, 'cells')}; {NOTHING} = not judged."
-        text = "\n\n".join(filter(None, [begin, *grid_claim(suite, ledger, entries), grid]))
+        blocks = [begin, *grid_claim(suite, ledger, entries), grid, *_grouped(suite, ledger, entries)]
+        text = "\n\n".join(filter(None, blocks))
         paths = _write(suite, text)
     else:
         paths, text = write_table(suite, _from_ledger(suite, ledger, entries), markdown)
@@ -63,6 +65,18 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
     progress = _progress(cells, entries, "runs" if suite.grid is None else "cells")
     say(f"{progress}; written: {', '.join(map(str, paths))}")
     return 0
+
+
+def _grouped(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
+    """A sentence for each data set whose rows are drawn in groups."""
+    found = []
+    for data, recipe in suite.data.items():
+        entry = next((one for (name, _, _), one in entries.items() if re.split("@| on ", name)[0] == data), None)
+        if recipe.groups is not None and entry is not None:
+            rows = row_values.read(str(ledger.rows(entry)))
+            n = rows.state(Resampling(replicates=0)).n_groups() or len(rows.hashes)
+            found.append(f"{data}: {len(rows.hashes)} rows in {n} groups, of which all rows are drawn together.")
+    return found
 
 
 def _write(suite: Suite, text: str) -> list[Path]:
