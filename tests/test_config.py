@@ -9,6 +9,7 @@ from unirex import evaluate, explain, suite, train
 from unirex.config.run import RunConfig, build_parser, parse
 from unirex.methods.l2e import L2eConfig
 from unirex.metrics.commands import cli
+from unirex.suites.plan import told_difference
 
 
 def read(*arguments: str) -> RunConfig:
@@ -209,3 +210,9 @@ def test_a_setting_is_read_under_its_old_name(tmp_path: Path, capsys: pytest.Cap
         assert config.method.attribution_settings.ig_steps == 7
     assert read(f"--config={file}").seed == 3
     assert capsys.readouterr().err.count("setting method.explainer is called method.attribution_settings now") <= 1
+
+
+def test_configurations_are_compared_but_for_their_folder() -> None:
+    stored = {"output": "a", "resume": True, "train": {"epochs": 1}, "seed": 0}
+    assert told_difference(stored, {**stored, "output": "b", "resume": False}) is None
+    assert told_difference(stored, {**stored, "train": {"epochs": 2}}) == "train.epochs is 1 there, 2 here"

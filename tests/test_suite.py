@@ -22,7 +22,7 @@ from unirex import suite
 from unirex.suites import table
 from unirex.suites.launch import Launcher
 from unirex.suites.override import read_override
-from unirex.suites.plan import Planned, make_plan, told_difference
+from unirex.suites.plan import Planned, make_plan
 from unirex.suites.recipe import read_suite
 from unirex.suites.table import read_costs, write_page
 
@@ -190,12 +190,6 @@ def test_a_setting_may_have_the_seed_of_the_run(tmp_path: Path) -> None:
 def test_only_names_data_sets_methods_or_both(only: list[str], expected: set[str], tmp_path: Path) -> None:
     plan = make_plan(read_suite(str(write(tmp_path))), [], only)
     assert {f"{run.data}/{run.method}" for run in plan} == expected
-
-
-def test_configurations_are_compared_but_for_their_folder() -> None:
-    stored = {"output": "a", "resume": True, "train": {"epochs": 1}, "seed": 0}
-    assert told_difference(stored, {**stored, "output": "b", "resume": False}) is None
-    assert told_difference(stored, {**stored, "train": {"epochs": 2}}) == "train.epochs is 1 there, 2 here"
 
 
 # A stand-in for a run: notes how it was called and does what the file `behaviour` in its folder says.

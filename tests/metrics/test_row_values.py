@@ -1,0 +1,70 @@
+"""Row values stand for predictions, and rows about one text can be drawn together."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from reference import predictions
+from unirex.metrics import Resampling, Run, gain_table, row_values, score
+from unirex.metrics.paired import paired
+
+
+def test_row_values_make_the_table_of_the_predictions(tmp_path: Path) -> None:
+    rows = predictions.rows(7, 300, hows=("attention", "delete"))
+    path = tmp_path / "p.parquet"
+    pq.write_table(predictions.as_table(rows, hows=("attention", "delete")), path)
+    kept = row_values.from_predictions(str(path))
+    small = tmp_path / "rows" / "r.parquet"
+    row_values.write(kept, small)
+    assert small.stat().st_size < 20_000
+    runs = [Run(method="m", data="d", seed="0", path=str(p)) for p in (path, small)]
+    cells = [gain_table([run], resampling=Resampling(replicates=50)).cells["d", "m"] for run in runs]
+    assert cells[0].values == pytest.approx(cells[1].values, abs=1e-7)
+    for name in ("auprc", "task"):
+        assert cells[0].intervals[name] == pytest.approx(cells[1].intervals[name], abs=1e-6)
+    report, whole = row_values.read(str(small)).state(Resampling(replicates=0)).compute(), score(str(path))
+    for name in ("normalised_sufficiency", "sufficiency"):
+        assert report[name].n_undefined == whole[name].n_undefined
+    with pytest.raises(ValueError, match="perturbation is 'attention', expected 'delete'"):
+        gain_table(runs[1:], perturbation="delete")
+    with pytest.raises(ValueError, match="not a file of row values"):
+        row_values.read(str(path))
+
+
+def test_rows_of_one_group_are_drawn_together(tmp_path: Path) -> None:
+    base, several = predictions.rows(7, 60, hows=("attention",)), []
+    for copy in range(4):
+        several += [row | {"id": f"{row['id']}:{copy}"} for row in base]
+    runs, found = [], {}
+    for name, rows, pattern in (("base", base, None), ("alone", several, None), ("groups", several, r"[^:]+")):
+        path = tmp_path / f"{name}.parquet"
+        pq.write_table(predictions.as_table(rows, hows=("attention",)), path)
+        row_values.write(row_values.from_predictions(str(path), groups=pattern), tmp_path / "rows" / path.name)
+        runs.append(Run(method="m", data="d", seed="0", path=str(tmp_path / "rows" / path.name)))
+        found[name] = row_values.read(runs[-1].path)
+    # What the copies of a row add is nothing: the interval is that of the rows themselves, and not half as wide.
+    cells = [gain_table([run], resampling=Resampling(replicates=300)).cells["d", "m"] for run in runs]
+    for name in ("auprc", "comprehensiveness"):
+        widths = [high - low for low, high in (cell.intervals[name] for cell in cells)]
+        assert cells[0].values[name] == pytest.approx(cells[2].values[name])
+        assert widths[2] == pytest.approx(widths[0], rel=1e-6)
+        assert widths[1] == pytest.approx(widths[0] / 2, rel=0.15)
+    counts = [found[name].state(Resampling(replicates=0)).n_groups() for name in ("base", "alone", "groups")]
+    assert counts == [None, None, 60]
+    report = found["groups"].state(Resampling(replicates=100)).compute()
+    assert report["macro_f1"].interval == "wilson_t"
+    shift = {name: replace(one, values=one.values + 0.25) for name, one in found.items()}
+    gaps = {name: paired([shift[name]], [one], Resampling(replicates=100)) for name, one in found.items()}
+    assert [(one.low, one.high) for one in gaps["groups"]] == [
+        (pytest.approx(one.low, rel=1e-6), pytest.approx(one.high, rel=1e-6)) for one in gaps["base"]
+    ]
+    with pytest.raises(ValueError, match="in other groups than those of the first"):
+        paired([found["groups"]], [found["alone"]], Resampling(replicates=0))
+    with pytest.raises(ValueError, match="not drawn in the same groups"):
+        gain_table([replace(runs[1], method="n"), runs[2]], resampling=Resampling(replicates=0))
+    with pytest.raises(ValueError, match=r"id 'row-7-0-é' does not begin with 'doc', expected a group of rows"):
+        row_values.from_predictions(str(tmp_path / "base.parquet"), groups="doc")
+    with pytest.raises(ValueError, match="has groups of rows, expected none"):
+        found["groups"].state(Resampling(replicates=0)).to_bytes()
