@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from reference.method_worlds import counts_of, data, method_of
 from unirex.extractors.attribution import attribute
 from unirex.methods.a2r import attention
 from unirex.methods.l2e import expected_class, importance_classes
-from unirex.methods.method import Counts, task_term
+from unirex.methods.method import Counts, plausibility_term, task_term
 from unirex.methods.objectives import jensen_shannon, task_loss
+from unirex.methods.settings.contract import PlausCriterion
 from unirex.rationale.perturb import perturb
 from unirex.rationale.selection import rationale_masks, select, top_k_masks, top_k_word_masks
 
@@ -179,14 +181,23 @@ def test_fresh_trains_the_predictor_on_the_rationale_alone() -> None:
         rows = perturb(batch.rows, batch.selectable_BL & ~kept, "attention", method.fill)
         expected = task_loss(method.model.perturbed(rows), batch.labels_I).mean().item()
     assert terms["task"].item() == pytest.approx(expected, rel=1e-5)
-    # The rationale is asked for once per instance, then remembered, in whatever batch.
-    asked = []
-    method._rationale = lambda _: asked.append(1)
-    again = method(data().collate(np.array([3, 1])), counts_of(batch), 0)
-    assert not asked
-    with torch.no_grad():
-        losses = task_loss(method.model.perturbed(rows), batch.labels_I)
-    assert again["task"].item() == pytest.approx((losses[3] + losses[1]).item() / 6, rel=1e-4)
+
+
+@pytest.mark.parametrize("criterion", get_args(PlausCriterion))
+def test_plausibility_does_not_read_the_gold_of_rows_that_have_none(criterion: PlausCriterion) -> None:
+    torch.manual_seed(0)
+    batch, found = data().collate(np.arange(6)), []
+    scores_BL = torch.randn(batch.words_BL.shape)
+    for unknown in (0.0, 1.0):
+        gold_BL = torch.where(batch.has_gold_B[:, None], batch.gold_BL, unknown)
+        one, read_BL = replace(batch, gold_BL=gold_BL), scores_BL.clone().requires_grad_()
+        value = plausibility_term(read_BL, one, counts_of(one), criterion)
+        (gradient,) = torch.autograd.grad(value, read_BL)
+        assert (gradient[~batch.has_gold_B] == 0).all()
+        assert (gradient[batch.has_gold_B] != 0).any()
+        found.append((value.item(), gradient.tolist()))
+    assert found[0] == found[1]
+    assert not batch.has_gold_B.all()
 
 
 def test_a2r_is_two_task_losses_and_their_gap() -> None:

@@ -10,6 +10,7 @@ import torch
 
 from reference.method_worlds import CASES, counts_of, data, method_of, stages_of
 from unirex.config.run import TrainConfig
+from unirex.data.collate import Batch
 from unirex.encoder import gates
 from unirex.extractors.attribution import attribute
 from unirex.extractors.head import ScoreHead
@@ -157,6 +158,49 @@ def test_a_stage_leaves_the_other_models_weights_alone(case: str) -> None:
     method.train()
     frozen = method.model.extractor if case.startswith("fresh") else method.model.backbone
     assert not any(module.training for module in frozen.modules())
+
+
+@pytest.mark.parametrize(
+    ("case", "stage", "ask"), [("fresh", "predictor", "_of_support"), ("l2e", "explainer", "_classes")]
+)
+def test_a_frozen_model_is_asked_about_each_row_once(
+    case: str, stage: str, ask: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, batch, asked = method_of(case), data().collate(np.arange(6)), []
+    method.enter(stage)
+    answer = getattr(method, ask)
+
+    def counted(rows: Batch) -> Any:
+        asked.append(len(rows.labels_I))
+        return answer(rows)
+
+    monkeypatch.setattr(method, ask, counted)
+    ((name, whole),) = method(batch, counts_of(batch), 0).items()
+    parts = [method(data().collate(np.array(rows)), counts_of(batch), 0)[name] for rows in ([3, 1], [0, 5, 2, 4])]
+    assert asked == [6]
+    assert sum(part.item() for part in parts) == pytest.approx(whole.item(), rel=1e-4)
+    method.enter(stage)
+    method(batch, counts_of(batch), 0)
+    assert asked == [6, 6]
+
+
+@pytest.mark.parametrize(
+    ("case", "settings"),
+    [
+        ("slm_fp", {"comp": 0.2, "suff": 0.3, "plaus": 0.4, "mask": 0.6}),
+        ("sgt_p", {"comp": 0.0, "suff": 0.3, "plaus": 0.4, "mask": 0.6}),
+        ("fresh_p", {"plaus": 0.4}),
+        ("a2r", {"soft": 0.2, "gap": 0.3, "plaus": 0.4}),
+        ("mcd", {"keep": 0.2, "coherence": 0.3, "plaus": 0.4, "dependence": 0.6}),
+        ("n2r", {"keep": 0.2, "coherence": 0.3, "plaus": 0.4, "select": 0.6, "norm": 0.7}),
+        ("rtp", {"keep": 0.2, "remove": 0.3, "plaus": 0.4, "size": 0.6, "coherence": 0.7}),
+        ("l2e", {}),
+    ],
+)
+def test_each_term_counts_for_what_its_setting_says(case: str, settings: dict[str, float]) -> None:
+    method = method_of(case)
+    method.config = replace(method.config, **{f"{name}_weight": value for name, value in settings.items()})
+    assert method.weights == {"task": 1.0, **({"distil": 1.0} if case == "l2e" else {}), **settings}
 
 
 @pytest.mark.parametrize(
