@@ -19,6 +19,7 @@ from unirex.data import tables
 from unirex.disk.predictions import PREDICTIONS_KEY
 from unirex.disk.run_folder import RunFolder
 from unirex.metrics.commands import cli as metrics_cli
+from unirex.modeling import UnirexModel
 from unirex.training import loop as training
 from unirex.training import run as training_run
 
@@ -99,6 +100,31 @@ def test_a_saved_model_is_judged_with_scores_from_a_file(plain: Path, tmp_path: 
     assert given["scores"].to_pylist() == trained["scores"].to_pylist()
     units = [json.loads(table.schema.metadata[PREDICTIONS_KEY])["unit"] for table in (own, given)]
     assert units == ["token", "word"]
+
+
+def test_the_best_epoch_of_each_stage_is_saved_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, kept = tmp_path / "run", {}
+
+    def judge(made: training_run.Run, method: Any, _: Any, epoch: int) -> dict[str, float]:
+        stage = "support" if made.folder.path.name == "support" else "predictor"
+        kept[stage, epoch] = {name: weight.clone() for name, weight in method.model.state_dict().items()}
+        return {"best": (0.75, 0.5, 0.75)[epoch - 1]}
+
+    monkeypatch.setattr(training_run, "_on_dev", judge)
+    toy = ["--data.toy.n_train=24", "--data.toy.n_val=3", "--data.toy.n_test=9"]
+    small = [*TINY, *toy, "--model.random.hidden_size=16", "--model.random.num_attention_heads=2", "--train.epochs=3"]
+    more = ["--method.name=fresh", "--train.lr=0.01", "--train.patience=null", "--eval.references=[]"]
+    assert train.main([*small, *more, f"--output={run}"]) == 0
+    assert list(kept) == [(stage, epoch) for stage in ("support", "predictor") for epoch in (1, 2, 3)]
+    saved = UnirexModel.from_pretrained(run / "model").state_dict()
+    for stage in ("support", "predictor"):
+        names = [name for name in saved if name.startswith("extractor") == (stage == "support")]
+        assert all(torch.equal(saved[name], kept[stage, 1][name]) for name in names)
+        assert not any(all(torch.equal(saved[name], kept[stage, epoch][name]) for name in names) for epoch in (2, 3))
+    asked = [f"--model={run / 'model'}", *toy, "--eval.references=[]", f"--output={tmp_path / 'own'}"]
+    assert evaluate.main(asked) == 0
+    judged, own = (pq.read_table(folder / "predictions.parquet") for folder in (run, tmp_path / "own"))
+    assert judged.drop_columns(["model"]).equals(own.drop_columns(["model"]))
 
 
 @pytest.mark.parametrize(
