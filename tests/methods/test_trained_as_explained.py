@@ -88,8 +88,10 @@ def test_what_is_explained_is_the_answer_to_the_full_input(case: str, choices: b
     (method, stages), batch = explained(case, choices), batch_of(choices)
     for stage, found in stages.items():
         enter(method, stage)
+        whole_BLD = torch.ones(*batch.rows.input_ids_BL.shape, method.embedding_width)
         with torch.no_grad():
             torch.testing.assert_close(method.perturbed(batch.rows, batch.n_choices, None), found.logits_IC)
+            torch.testing.assert_close(method.embedded(batch, whole_BLD, 4096), found.logits_IC)
 
 
 @pytest.mark.parametrize("case", ["fresh", "fresh_p"])

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unirex.data.collate import Batch, FillTokens, Rows
+from unirex.data.collate import Batch, FillTokens
+from unirex.extractors.row_classifier import RowClassifier
 from unirex.extractors.support import SupportClassifier
 from unirex.methods.method import (
     Counts,
@@ -122,8 +123,7 @@ class Fresh(FreshFacts, Method):
         support = explained(self.support, batch, self.config, self.fill)
         return support if self._stage == "support" else replace(support, logits_IC=self.model.full(batch)[0])
 
-    def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
-        """Logits float32 [instances, C] of rows in which tokens may be hidden."""
-        if self._stage == "support":
-            return self.support.perturbed(rows, n_choices, max_tokens)
-        return super().perturbed(rows, n_choices, max_tokens)
+    @property
+    def answering(self) -> RowClassifier:
+        """The classifier of the stage."""
+        return self.support if self._stage == "support" else self.model

@@ -212,18 +212,23 @@ class Method(MethodFacts, Explainable):
             raise TypeError(f"{type(self).__name__} has no `explain` of its own, and its model gives no scores")
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL)
 
+    @property
+    def answering(self) -> RowClassifier:
+        """What answers: the task model, or what a stage trains in its place."""
+        return self.model
+
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [instances, C] of rows in which tokens may be hidden."""
-        return self.model.perturbed(rows, n_choices, max_tokens)
+        return self.answering.perturbed(rows, n_choices, max_tokens)
 
     @property
     def embedding_width(self) -> int:
-        """Numbers in an embedding of the task model."""
-        return embedding_width(self.model.backbone)
+        """Numbers in an embedding of what answers."""
+        return embedding_width(self.answering.backbone)
 
     def embedded(self, batch: Batch, factors_BLD: Tensor, max_tokens: int) -> Tensor:
         """Logits float32 [instances, C] of the full input whose embeddings are multiplied by factors."""
-        return self.model.embedded(batch, factors_BLD, max_tokens, self.fill)
+        return self.answering.embedded(batch, factors_BLD, max_tokens, self.fill)
 
     @property
     def scores_from(self) -> str:
