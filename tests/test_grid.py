@@ -202,28 +202,36 @@ def check_claim(path: Path, entries: Mapping[tuple[str, str], Entry]) -> None:
     assert grid_claim(made, ledger, found) == []
     (block,) = told(0.6)
     lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:]]
-    assert lines[-1] == ["toy", "dlm-p", *["not in the grid"] * 3]
+    assert lines[-1] == ["toy", "dlm-p", "not in the grid"]
     assert len(lines[0]) == len(lines[-1])
     block, sentence = told(0.4)
     head, _, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines()[2:])
-    assert head == ["data set", "best rival on dev", "CSD on check ↑", "NAOPC comp ↑", "NAOPC suff ↓"]
+    assert block.startswith("**slm-fp minus the best rival on dev: words on check**")
+    assert head == ["data set", "best rival on dev", "CSD ↑"]
     assert row[:2] == ["toy", "aa-ig"]
     ours, other = (entries["toy on check", name].metrics for name in ("slm-fp", "aa-ig"))
     csd = [one["comprehensiveness"][0] - one["sufficiency"][0] for one in (ours, other)]
     assert float(row[2].split()[0]) == pytest.approx(csd[0] - csd[1], abs=6e-4)
+    win = int(row[2].endswith(" better"))
+    assert f"CSD better on all but one: {win} of 1, in the mean {row[2].rpartition('] ')[2]}." in sentence
+    # Without a neutral model, each on its own.
+    alone = replace(asking, grid=replace(made.grid, neutral=None))
+    block, sentence = grid_claim(alone, ledger, found)
+    head, _, row = ([cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines()[2:])
+    assert block.startswith("**slm-fp minus the best rival on dev: each on its own model**")
+    assert head[2:] == ["NAOPC comp ↑", "NAOPC suff ↓"]
     assert all(cell.endswith((" better", " worse", " not shown")) for cell in row[2:])
-    assert row[3].rpartition("] ")[2].startswith("(5) ")  # of 12 instances
-    win = int(row[4].endswith(" better"))
-    assert f"NAOPC suff better on all but one: {win} of 1, in the mean {row[4].rpartition(') ')[2]}." in sentence
-    assert "CSD on check better on all but one: " in sentence
-    shared = replace(asking, grid=replace(made.grid, neutral="check", own={"aa-ig": "slm-fp"}))
+    assert row[2].rpartition("] ")[2].startswith("(5) ")  # of 12 instances
+    win = int(row[3].endswith(" better"))
+    assert f"NAOPC suff better on all but one: {win} of 1, in the mean {row[3].rpartition(') ')[2]}." in sentence
+    shared = replace(asking, grid=replace(made.grid, neutral=None, own={"aa-ig": "slm-fp"}))
     row = [cell.strip() for cell in grid_claim(shared, ledger, found)[0].splitlines()[-1].split("|")[1:-1]]
     own = [entries["toy on slm-fp", name].metrics["naopc_comprehensiveness"][0] for name in ("slm-fp", "aa-ig")]
-    assert float(row[3].split()[0]) == pytest.approx(own[0] - own[1], abs=6e-4)
+    assert float(row[2].split()[0]) == pytest.approx(own[0] - own[1], abs=6e-4)
     apart = replace(asking, table=replace(asking.table, shaped=("toy",)))
     assert " None is judged yet without toy, which shaped slm-fp." in grid_claim(apart, ledger, found)[1]
     (block,) = grid_claim(asking, ledger, {k: v for k, v in found.items() if k[0] != "toy on check"})
-    assert block.splitlines()[-1] == "| toy | aa-ig | 4 of 6 cells done | — | — |"
+    assert block.splitlines()[-1] == "| toy | aa-ig | 4 of 6 cells done |"
     assert grid_claim(asking, ledger, {}) == []
 
 

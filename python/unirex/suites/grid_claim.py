@@ -19,14 +19,16 @@ OWN = ("naopc_comprehensiveness", "naopc_sufficiency")
 
 
 def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
-    """Markdown: each data set against the rival that dev chose; none without `table.rivals` and a neutral model.
+    """Markdown: each data set against the rival that dev chose; none without `table.rivals`.
 
-    A data set whose rival is not in the grid, or that lacks a cell, has a row that says so, and is not judged.
+    With a neutral model, the words of both on it; without one, the pairs of words and model: each on its own. A data
+    set whose rival is not in the grid, or that lacks a cell, has a row that says so, and is not judged.
     """
     grid, table = suite.grid, suite.table
-    if grid is None or grid.neutral is None or not table.rivals or suite.chosen is None or not suite.chosen.exists():
+    if grid is None or not table.rivals or suite.chosen is None or not suite.chosen.exists():
         return []
     choice = read_choice(suite.chosen)
+    measures = OWN if grid.neutral is None else (NEUTRAL,)
     rows: list[list[str]] = []
     found: dict[str, list[Paired]] = {}
     for data, point in suite.points:
@@ -35,24 +37,23 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         rival, label = best(choice, data, table.rivals), suite.label(data, point)
         done, wanted = done_of(suite, label, entries)
         if rival not in grid.of(data).scores or grid.model_of(rival) not in grid.models:
-            rows.append([label, rival, *["not in the grid"] * (1 + len(OWN))])
+            rows.append([label, rival, *["not in the grid"] * len(measures)])
         elif 0 < done < wanted:
-            rows.append([label, rival, f"{done} of {wanted} cells done", *["—"] * len(OWN)])
-        elif done and (parts := _parts(suite, ledger, entries, label, rival)):
+            rows.append([label, rival, f"{done} of {wanted} cells done", *["—"] * (len(measures) - 1)])
+        elif done and (parts := _parts(suite, ledger, entries, (label, rival), measures)):
             found[data] = [part for part, _ in parts]
             rows.append([label, rival, *(f"{shown(part, of)} {verdict(part)}" for part, of in parts)])
         elif done:
-            rows.append([label, rival, *["a seed or metric is missing"] * (1 + len(OWN))])
+            rows.append([label, rival, *["a seed or metric is missing"] * len(measures)])
     if not rows:
         return []
     if len(found) > 1:
         means = [mean(column) for column in zip(*found.values(), strict=True)]
         rows.append([f"mean of {len(found)}", "", *(f"{shown(part)} {verdict(part)}" for part in means)])
-    heads = [f"{HEADS[NEUTRAL].removesuffix(' ↑')} on {grid.neutral} ↑", *(HEADS[name] for name in OWN)]
+    where = "each on its own model" if grid.neutral is None else f"words on {grid.neutral}"
+    heads = [HEADS[name] for name in measures]
     block = markdown_table(["data set", "best rival on dev", *heads], rows)
-    title = (
-        f"**{table.against[0]} minus the best rival on dev: words on {grid.neutral}, the rest each on its own model**"
-    )
+    title = f"**{table.against[0]} minus the best rival on dev: {where}**"
     return [f"{title}\n\n{block}", *([_lines(suite, found, heads)] if found else [])]
 
 
@@ -70,21 +71,19 @@ def _lines(suite: Suite, found: Mapping[str, Sequence[Paired]], heads: Sequence[
     )
 
 
-def _parts(suite: Suite, ledger: Ledger, entries: Entries, label: str, rival: str) -> list[tuple[Paired, int]] | None:
+def _parts(
+    suite: Suite, ledger: Ledger, entries: Entries, row: tuple[str, str], measures: Sequence[str]
+) -> list[tuple[Paired, int]] | None:
     """The differences that count, each with the instances of its data set; None where a metric or seed is missing."""
     assert suite.grid is not None
-    (ours,), grid = suite.table.against, suite.grid
-    own = (grid.model_of(ours), grid.model_of(rival))
-    pairs = {NEUTRAL: (str(grid.neutral),) * 2, **dict.fromkeys(OWN, own)}
-    found = []
-    for metric, models in pairs.items():
-        first, other = ((on(label, model), method) for model, method in zip(models, (ours, rival), strict=True))
-        seeds = sorted(seed for d, m, seed in entries if (d, m) == first and (*other, seed) in entries)
-        if not seeds:
-            return None
-        ours_there, theirs = ([entries[*key, seed] for seed in seeds] for key in (first, other))
-        one = between(ledger, ours_there, theirs, Resampling(replicates=suite.table.replicates)).get(metric)
-        if one is None:
-            return None
-        found.append((one, theirs[0].rows))
-    return found
+    (ours,), grid, (label, rival) = suite.table.against, suite.grid, row
+    models = [grid.neutral or grid.model_of(method) for method in (ours, rival)]
+    first, other = ((on(label, model), method) for model, method in zip(models, (ours, rival), strict=True))
+    seeds = sorted(seed for d, m, seed in entries if (d, m) == first and (*other, seed) in entries)
+    if not seeds:
+        return None
+    ours_there, theirs = ([entries[*key, seed] for seed in seeds] for key in (first, other))
+    found = between(ledger, ours_there, theirs, Resampling(replicates=suite.table.replicates))
+    if not set(measures) <= found.keys():
+        return None
+    return [(found[name], theirs[0].rows) for name in measures]
