@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -51,6 +52,19 @@ def test_rows_of_one_group_are_drawn_together(tmp_path: Path) -> None:
         assert cells[0].values[name] == pytest.approx(cells[2].values[name])
         assert widths[2] == pytest.approx(widths[0], rel=1e-6)
         assert widths[1] == pytest.approx(widths[0] / 2, rel=0.15)
+    # The same beside a method that defines fewer rows, which both are then compared on.
+    place = [column.name for column in found["base"].layout.columns].index("auprc")
+    beside = {}
+    for name, run in (("base", runs[0]), ("groups", runs[2])):
+        less = found[name].values.copy()
+        less[place, found[name].values[place] > 0.8] = np.nan
+        other = tmp_path / "rows" / f"less-{name}.parquet"
+        row_values.write(replace(found[name], values=less), other)
+        both = gain_table([run, replace(run, method="less", path=str(other))], resampling=Resampling(replicates=300))
+        beside[name] = both.cells["d", "m"]
+        assert both.n_partly["d"]["auprc"] > 0
+    for name in ("auprc", "comprehensiveness"):
+        assert beside["groups"].intervals[name] == pytest.approx(beside["base"].intervals[name], rel=1e-6)
     counts = [found[name].state(Resampling(replicates=0)).n_groups() for name in ("base", "alone", "groups")]
     assert counts == [None, None, 60]
     report = found["groups"].state(Resampling(replicates=100)).compute()
