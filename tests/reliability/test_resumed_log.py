@@ -32,8 +32,8 @@ def test_between_the_dev_metrics_and_their_checkpoint(tmp_path: Path, monkeypatc
     run = tmp_path / "run"
     judge = training.Training.improves
 
-    def judge_and_die(self: training.Training, *arguments: Any) -> bool:
-        better = judge(self, *arguments)
+    def judge_and_die(self: training.Training, *arguments: Any, **more: Any) -> bool:
+        better = judge(self, *arguments, **more)
         if self.progress.epoch == 2:
             dies()
         return better

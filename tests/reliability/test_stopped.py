@@ -68,9 +68,9 @@ def test_a_signal_in_the_last_dev_evaluation_is_obeyed(
     run = tmp_path / "run"
     judge = training.Training.improves
 
-    def interrupted(self: training.Training, *arguments: Any) -> bool:
+    def interrupted(self: training.Training, *arguments: Any, **more: Any) -> bool:
         os.kill(os.getpid(), number)
-        return judge(self, *arguments)
+        return judge(self, *arguments, **more)
 
     monkeypatch.setattr(training.Training, "improves", interrupted)
     assert train.main([*TINY, f"--output={run}"]) == 128 + number
