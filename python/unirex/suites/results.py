@@ -75,7 +75,7 @@ def _grouped(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         if recipe.groups is not None and entry is not None:
             rows = row_values.read(str(ledger.rows(entry)))
             n = rows.state(Resampling(replicates=0)).n_groups() or len(rows.hashes)
-            found.append(f"{data}: {len(rows.hashes)} rows in {n} groups, of which all rows are drawn together.")
+            found.append(f"{data}: {len(rows.hashes)} rows in {n} groups; intervals draw the rows of a group together.")
     return found
 
 
