@@ -71,18 +71,6 @@ def test_a_gradient_leads_inside_inference_mode_too(run: Path) -> None:
     assert [w.score for w in found.words] == [w.score for w in expected.words]
 
 
-@pytest.mark.parametrize("case", ["aa_f", "aa_f_ig", "aa_fp", "aa_fp_mlp"])
-def test_words_are_explained_by_the_scores_that_were_trained(case: str) -> None:
-    method = method_of(case).eval()
-    batch, c = data().collate(np.arange(6)), method.config
-    found = method.explain(batch)
-    logits_IC, trained_BL = method.model.attributed(
-        batch, found.logits_IC.argmax(1), c.attribution, c.attribution_settings, method.fill, train_scores=False
-    )
-    torch.testing.assert_close(found.logits_IC, logits_IC)
-    torch.testing.assert_close(found.scores_BL * batch.selectable_BL, trained_BL * batch.selectable_BL)
-
-
 def test_an_attribution_takes_the_place_of_a_learned_head(tmp_path: Path) -> None:
     head = ["--model.extractor=attribution", "--model.head=mlp", "--model.head_width=8", "--train.precision=no"]
     assert train.main([*TINY, *head, f"--output={tmp_path / 'run'}"]) == 0
