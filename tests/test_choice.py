@@ -147,7 +147,7 @@ def test_the_model_of_the_chosen_trial_is_taken_and_no_other(folder: Path) -> No
         assert _trained(other, [other]) == ([f"--trained={folder / 'trial'}"] if same else [])
 
 
-def test_a_data_set_may_have_some_of_the_trials(folder: Path) -> None:
+def test_a_data_set_may_have_some_of_the_trials(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = yaml.safe_load((folder / "dev.yaml").read_text())
     content["data"]["two"] = {"config": content["data"]["two"], "sweep": [RATES[0]]}
     (folder / "dev.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
@@ -156,8 +156,15 @@ def test_a_data_set_may_have_some_of_the_trials(folder: Path) -> None:
     assert [run.label for run in make_plan(trials, [])] == [label for label in labels for _ in METHODS]
     whole(folder, "one")
     for place, method in enumerate(METHODS):
+        assert choose(folder) == 0
+        assert "trials are missing for two" in capsys.readouterr().out
+        before = read_choice(folder / "chosen.json")
+        assert before.values["two"] == dict.fromkeys(METHODS, RATES[0]), "one value is no choice: no trial decides it"
+        assert list(before.trials) == ["one"]
         trial(folder, "two", method, RATES[0], judged(40 + place))
+    assert {run.data for run in make_plan(read_suite(str(folder / "test.yaml")), [])} == {"one", "two"}
     assert choose(folder) == 0
+    assert "missing" not in capsys.readouterr().out
     choice = read_choice(folder / "chosen.json")
     assert choice.values["two"] == dict.fromkeys(METHODS, RATES[0])
     assert {tuple(each) for each in choice.trials["two"].values()} == {(str(RATES[0]),)}

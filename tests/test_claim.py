@@ -100,7 +100,8 @@ def folder(tmp_path: Path) -> Path:
         "one": {"weak": {"0.1": 0.1}, "strong": {"0.1": 0.8}},
         "two": {"weak": {"0.1": 0.7}, "strong": {"0.1": 0.6}},
     }
-    values = {data: dict.fromkeys(("weak", "strong"), 0.1) for data in trials}
+    # One value was to be chosen on `three`, whose trials are not all there.
+    values = {data: dict.fromkeys(("weak", "strong"), 0.1) for data in (*trials, "three")}
     chosen = {"suite": "dev", "key": "train.lr", "values": values, "trials": trials}
     (tmp_path / "chosen.json").write_text(json.dumps(chosen))
     return tmp_path
@@ -140,7 +141,7 @@ def test_each_data_set_stands_beside_its_own_rival(folder: Path) -> None:
     add(folder, "one", "weak", 0, 21)
     for method, of in (("ours", 30), ("strong", 31), ("weak", 32)):
         add(folder, "two", method, 0, of)
-    add(folder, "three", "ours", 0, 40)  # nothing is chosen there
+    add(folder, "three", "ours", 0, 40)  # no rival is chosen there
     suite = read_suite(str(folder / "s.yaml"))
     ledger = Ledger(path=folder / "s.jsonl")
     entries = newest(ledger.entries(), "s")
@@ -236,7 +237,7 @@ def test_the_best_variant_in_the_mean_of_dev_stands_beside_the_best_of_the_other
     assert f": {lines[2][4]} ({values[0] / values[1] - 1:+.1%}). 1 of 3 data sets are judged, so nothing" in sentence
     add(folder, "two", "strong", 0, 31)
     assert " 1 of 3 data sets are judged, so nothing is claimed yet." in made()[1][1], "a run is missing"
-    add(folder, "three", "ours", 0, 40)  # nothing is chosen there, and it is no part of the mean
+    add(folder, "three", "ours", 0, 40)  # no rival is chosen there, and it is no part of the mean
     for place, method in enumerate(("weak", "ours")):
         add(folder, "two", method, 0, 32 + place)
     table, (block, sentence) = made()

@@ -200,6 +200,8 @@ def check_claim(path: Path, entries: Mapping[tuple[str, str], Entry]) -> None:
         return grid_claim(asking, ledger, found)
 
     assert grid_claim(made, ledger, found) == []
+    chosen.write_text(json.dumps({"suite": "dev", "key": "train.lr", "values": {"toy": {"aa-ig": 1, "dlm-p": 1}}}))
+    assert grid_claim(asking, ledger, found) == [], "one value, and no trial yet that tells the rival"
     (block,) = told(0.6)
     lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:]]
     assert lines[-1] == ["toy", "dlm-p", "not in the grid"]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from unirex.disk.atomic import atomic_write
 from unirex.disk.untrusted import read_json
@@ -13,6 +13,7 @@ from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.recipe import Suite
 from unirex.text import say
 
+T = TypeVar("T")
 Trials = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
@@ -24,7 +25,8 @@ class Choice:
         suite: the suite of the trials.
         key: the setting that was chosen, dotted.
         values: data set -> method -> value.
-        trials: data set -> method -> value, as text -> CNRG on dev, in [0, 1], higher is better.
+        trials: data set -> method -> value, as text -> CNRG on dev, in [0, 1], higher is better; only of data sets
+            whose trials are all there.
     """
 
     suite: str
@@ -37,7 +39,7 @@ def choose(suite: Suite, ledger: Ledger) -> Choice:
     """The value of the sweep with each method's highest CNRG, for each data set whose trials are all in the ledger.
 
     The CNRG's 0 and 1 are the worst and best of all trials of the data set. Of equal values the first in the order of
-    the sweep is chosen. Data sets that lack a trial are left out.
+    the sweep is chosen. Data sets that lack a trial are left out, but those of one value, which no trial decides.
 
     Raises:
         ValueError: a suite without a sweep, or a trial that was not judged on dev.
@@ -48,8 +50,12 @@ def choose(suite: Suite, ledger: Ledger) -> Choice:
     values: dict[str, dict[str, Any]] = {}
     trials: dict[str, dict[str, dict[str, float]]] = {}
     for data in suite.data:
+        points = suite.points_of(data)
+        methods = [method for method in suite.methods if suite.seeds_of(method, data)]
         found = _trials(suite, entries, data)
         if not found:
+            if len(points) == 1:
+                values[data] = dict.fromkeys(methods, points[0])
             continue
         runs = [
             Run(method=f"{method}@{point}", data=data, seed=str(entry.seed), path=str(ledger.rows(entry)))
@@ -63,9 +69,7 @@ def choose(suite: Suite, ledger: Ledger) -> Choice:
             perturbation=suite.table.perturbation,
         )
         gains = {
-            method: {p: table.cells[data, f"{method}@{p}"].composites["CNRG"] for p in suite.points_of(data)}
-            for method in suite.methods
-            if suite.seeds_of(method, data)
+            method: {p: table.cells[data, f"{method}@{p}"].composites["CNRG"] for p in points} for method in methods
         }
         values[data] = {method: max(each, key=each.__getitem__) for method, each in gains.items()}
         trials[data] = {m: {str(p): round(gain, 6) for p, gain in each.items()} for m, each in gains.items()}
@@ -91,7 +95,7 @@ def _trials(
 
 
 def write_choice(suite: Suite, path: Path) -> int:
-    """Writes what the ledger of a suite decides as JSON; returns the exit code, 1 where no data set is complete.
+    """Writes what the ledger of a suite decides as JSON; returns the exit code, 1 where that is nothing.
 
     What was decided before stays as it is, since runs have followed it: only methods new to a data set are added there.
 
@@ -107,14 +111,13 @@ def write_choice(suite: Suite, path: Path) -> int:
             raise ValueError(
                 f"{path}: holds {before.key} chosen by suite {before.suite}, expected {found.key} by {found.suite}"
             )
-        both = dict.fromkeys([*before.values, *found.values])
         found = Choice(
             suite=found.suite,
             key=found.key,
-            values={data: {**found.values.get(data, {}), **before.values.get(data, {})} for data in both},
-            trials={data: {**found.trials.get(data, {}), **before.trials.get(data, {})} for data in both},
+            values=_with(before.values, found.values),
+            trials=_with(before.trials, found.trials),
         )
-    missing = [data for data in suite.data if data not in found.values]
+    missing = [data for data in suite.data if data not in found.trials]
     if not found.values:
         say(f"nothing is chosen: every data set lacks trials ({', '.join(missing)})", error=True)
         return 1
@@ -124,6 +127,11 @@ def write_choice(suite: Suite, path: Path) -> int:
     left = f"; trials are missing for {', '.join(missing)}" if missing else ""
     say(f"{path}: {found.key} chosen for {', '.join(found.values)}{left}")
     return 0
+
+
+def _with(before: Mapping[str, Mapping[str, T]], now: Mapping[str, Mapping[str, T]]) -> dict[str, dict[str, T]]:
+    """Both, by data set and method; what was there before stays as it is."""
+    return {data: {**now.get(data, {}), **before.get(data, {})} for data in dict.fromkeys([*before, *now])}
 
 
 def read_choice(path: Path) -> Choice:

@@ -60,7 +60,7 @@ def claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
     lines, rows = [], []
     for data in suite.data:
         done, wanted = done_of(suite, data, entries)
-        if data not in choice.values or not done:
+        if data not in choice.trials or not done:
             continue
         rival = best(choice, data, table.rivals)
         line = _line(suite, ledger, entries, data, rival) if done == wanted else None
@@ -109,7 +109,7 @@ def finding(suite: Suite, table: GainTable | None, entries: Entries) -> list[str
     if table is None or not suite.table.variants or suite.chosen is None or not suite.chosen.exists():
         return []
     choice = read_choice(suite.chosen)
-    judged = [d for d in suite.data if d in choice.values and len(set(done_of(suite, d, entries))) == 1]
+    judged = [d for d in suite.data if d in choice.trials and len(set(done_of(suite, d, entries))) == 1]
     if not judged:
         return []
     first, other = (best_in_mean(choice, judged, names) for names in (suite.table.variants, others))

@@ -32,7 +32,7 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
     rows: list[list[str]] = []
     found: dict[str, list[Paired]] = {}
     for data, point in suite.points:
-        if data not in choice.values:
+        if data not in choice.trials:
             continue
         rival, label = best(choice, data, table.rivals), suite.label(data, point)
         done, wanted = done_of(suite, label, entries)
