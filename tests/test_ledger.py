@@ -305,7 +305,7 @@ def test_a_model_is_taken_from_a_run_that_the_command_leaves_out(world: World) -
 
 
 def test_the_same_run_under_another_name_is_not_run_again(world: World) -> None:
-    assert world.run("--only", "one", "slm", "--seeds", "0") == 0
+    assert world.run("--only", "one", "--only", "slm", "--seeds", "0") == 0
     world.calls()
     world.path.write_text(world.path.read_text().replace("slm", "extractor"))
     assert world.run("--only", "one", "extractor", "--seeds", "0") == 0

@@ -140,7 +140,7 @@ def test_a_level_from_training_to_training(tmp_path: Path, capsys: pytest.Captur
     masks = tmp_path / "masks"
     first = level("first")
     capsys.readouterr()
-    assert roar.main(["--scores", *first, "--share=0.25", f"--output={masks}"]) == 0
+    assert roar.main([*(f"--scores={name}" for name in first), "--share=0.25", f"--output={masks}"]) == 0
     assert f"{masks / '0.25.parquet'}: " in capsys.readouterr().out
     half = read_masks(masks / "0.25.parquet").by_id
     assert set(half) == {name for file in first for name in ids_of(Path(file))}

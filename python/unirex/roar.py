@@ -34,7 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: list[str]) -> Any:
     parser = ArgumentParser(prog="unirex.roar", description=__doc__, exit_on_error=False, allow_abbrev=False)
     add = parser.add_argument
-    add("--scores", type=str, nargs="+", required=True, help="predictions of every split, or files with id and scores")
+    add(
+        "--scores",
+        type=str,
+        nargs="+",
+        action="extend",
+        required=True,
+        help="predictions of every split, or files with id and scores",
+    )
     add("--output", type=str, required=True, help="folder of the masks (data.masked)")
     add("--share", type=float, required=True, help="of the words of each text, those masked before among them")
     add("--before", type=float, default=0.0, help="share that was masked when the scores were made; 0 = nothing was")

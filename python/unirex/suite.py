@@ -37,7 +37,14 @@ def _parse(argv: list[str]) -> Any:
     add("recipe", type=str, help="YAML file of the suite (docs/suites.md), or name of a recipe")
     add("--include", type=str, action="append", default=[], help="folder with recipes of your own, once for each")
     add_import(parser)
-    add("--only", type=str, nargs="+", default=[], help="data sets, methods or both: the others are left out")
+    add(
+        "--only",
+        type=str,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="data sets, methods or both: the others are left out",
+    )
     add(
         "--set",
         type=str,
@@ -46,11 +53,11 @@ def _parse(argv: list[str]) -> Any:
         default=[],
         help="[NAME:]KEY=VALUE for every run, or those of a method or data set",
     )
-    add("--seeds", type=int, nargs="+", default=[], help="instead of the suite's")
+    add("--seeds", type=int, nargs="+", action="extend", default=[], help="instead of the suite's")
     add("--output", type=str | None, default=None, help="folder of runs and table, instead of the suite's")
     add("--jobs", type=int, default=1, help="runs at a time")
     add("--processes", type=int, default=1, help="processes of each run, through accelerate launch")
-    add("--devices", type=str, nargs="+", default=[], help="GPUs to spread the jobs over, such as 0 1")
+    add("--devices", type=str, nargs="+", action="extend", default=[], help="GPUs to spread the jobs over, such as 0 1")
     add("--shard", type=str | None, default=None, help="I/N: only the I-th of N shares of the runs, I from 1")
     add("--overwrite", type=bool, default=False, help="replace runs of other configurations")
     add("--dry_run", "--dry-run", action="store_true", help="list the runs, whether they are done, and their commands")

@@ -127,7 +127,7 @@ def test_a_clearly_better_system_is_called_better(tmp_path: Path, capsys: pytest
     pq.write_table(good.set_column(column, "rationale", pa.array(perfect)), tmp_path / "good.parquet")
     pq.write_table(bad, tmp_path / "bad.parquet")
     names = [str(tmp_path / name) for name in ("good.parquet", "bad.parquet")]
-    assert main(["compare", *names, "--metrics", "token_f1", "auprc"]) == 0
+    assert main(["compare", *names, "--metrics", "token_f1", "--metrics", "auprc"]) == 0
     out = capsys.readouterr().out
     assert "60 instances" in out
     assert next(line for line in out.splitlines() if line.startswith("token_f1")).endswith("better")

@@ -246,11 +246,11 @@ def test_validate_takes_labels_and_columns(tmp_path: Path, capsys: pytest.Captur
     path = tmp_path / "p.parquet"
     pq.write_table(table({"prediction": "pos"}).rename_columns({"keep.attention.self": "K"}), path)
     columns = ["--columns", '{"keep.attention.self": "K"}']
-    assert main(["validate", str(path), "--labels", "neg", "pos", *columns]) == 2
+    assert main(["validate", str(path), "--labels", "neg", "--labels", "pos", *columns]) == 2
     out = capsys.readouterr().out
     assert "row id 'r1': prediction is 'pos'" in out
     assert out.endswith("1 problems\n")
-    assert main(["validate", str(path), "--labels", "pos", "neg", *columns]) == 2
+    assert main(["validate", str(path), "--labels", "pos", "--labels", "neg", *columns]) == 2
     assert "row id 'r0': prediction is 'neg'" in capsys.readouterr().out
 
 

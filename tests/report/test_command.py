@@ -22,7 +22,8 @@ Make = Callable[..., Path]
 def test_writes_a_page(make_run: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.html"
     assert (
-        main([str(make_run("a")), str(make_run("b", seed=1)), "-o", str(out), "--names", "left", "right", *FAST]) == 0
+        main([str(make_run("a")), str(make_run("b", seed=1)), "-o", str(out), "--names=left", "--names=right", *FAST])
+        == 0
     )
     text = out.read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")

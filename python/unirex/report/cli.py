@@ -30,7 +30,13 @@ def arguments(parser: ArgumentParser) -> None:
     add("--json", type=str | None, help="also write verdict and metrics by predicted class as JSON into this file")
     add("--plots", type=str | None, help="also write every figure into this folder")
     add("--formats", type=str, nargs="+", default=["png", "svg"], help="of the plots: png, svg, pdf")
-    add("--names", type=str, nargs="+", help="what the runs are called, by default the ends of their paths")
+    add(
+        "--names",
+        type=str,
+        nargs="+",
+        action="extend",
+        help="what the runs are called, by default the ends of their paths",
+    )
     add("--instances", type=int | None, help="most instances shown; by default 120, of explanations 10,000")
     add("--words", type=int | None, help="most words shown, over all; by default 60,000, of explanations 360,000")
     add_reading(parser)

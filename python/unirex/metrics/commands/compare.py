@@ -19,7 +19,7 @@ def arguments(parser: ArgumentParser) -> None:
     """Adds the arguments of `compare`."""
     help_systems = "two or more files, directories or patterns, ours first; {seed} in a path stands for a run's seed"
     parser.add_argument("systems", nargs="+", type=str, help=help_systems)
-    parser.add_argument("--metrics", type=str, nargs="+", help="which to test; default: the main ones")
+    parser.add_argument("--metrics", type=str, nargs="+", action="extend", help="which to test; default: the main ones")
     parser.add_argument("--intersect", action="store_true", help="compare the ids that all systems have")
     help_engine = "ray: read each system on a processor of a Ray cluster"
     parser.add_argument("--engine", type=Literal["local", "ray"], default="local", help=help_engine)

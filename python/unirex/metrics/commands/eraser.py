@@ -66,7 +66,7 @@ def _parser() -> _Parser:
     add("--convention", choices=CONVENTIONS, default="strict", help="whose definitions (docs/eraser.md)")
     iou, aopc = ("--iou-thresholds", "--iou_thresholds"), ("--aopc-thresholds", "--aopc_thresholds")
     add(*iou, type=float, nargs="+", default=list(IOU_THRESHOLDS), help="for span F1")
-    add(*aopc, type=float, nargs="+", help="which of thresholded_scores to average over")
+    add(*aopc, type=float, nargs="+", action="extend", help="which of thresholded_scores to average over")
     add("--replicates", type=int, default=1000, help="bootstrap replicates; 0 = no intervals")
     add("--seed", type=int, default=0, help="of the resampling")
     add("--confidence", type=float, default=0.95, help="share of the replicates inside an interval")

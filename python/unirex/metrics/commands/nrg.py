@@ -19,7 +19,14 @@ def arguments(parser: ArgumentParser) -> None:
         type=str,
         help="a pattern like runs/{method}/{data}/{seed}/predictions.parquet, or a YAML, JSON or CSV list",
     )
-    add("--controls", type=str, nargs="+", default=[], help="methods that are shown but never set minimum or maximum")
+    add(
+        "--controls",
+        type=str,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="methods that are shown but never set minimum or maximum",
+    )
     add("--against", type=str | None, help="compare every CNRG with that of this method; default: the best")
     add("--frozen", type=str | None, help="take minimum and maximum from this file")
     add("--freeze", type=str | None, help="write minimum and maximum to this file")

@@ -52,7 +52,7 @@ def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:
     """Adds the options about how predictions are read and resampled, the same in every command that does."""
     add = parser.add_argument
     add("--convention", type=Literal["strict", "paper"], default="strict", help="whose definitions (docs/metrics.md)")
-    add("--perturbation", type=str, nargs="+", help="which of the file's, the default one first")
+    add("--perturbation", type=str, nargs="+", action="extend", help="which of the file's, the default one first")
     add("--scorer", type=str, default="self", help="whose probabilities: self or a check model of the file")
     add(
         "--iou_thresholds",
@@ -72,7 +72,13 @@ def add_columns(parser: ArgumentParser) -> None:
     """Adds the options about files that others wrote."""
     add = parser.add_argument
     add("--columns", type=dict[str, str] | None, help='our column -> name in the file, e.g. {"scores": "attributions"}')
-    add("--labels", type=str, nargs="+", help="classes in the order of the probabilities, for foreign files")
+    add(
+        "--labels",
+        type=str,
+        nargs="+",
+        action="extend",
+        help="classes in the order of the probabilities, for foreign files",
+    )
 
 
 def add_output(parser: ArgumentParser) -> None:

@@ -25,7 +25,14 @@ def arguments(parser: ArgumentParser) -> None:
     add("files", nargs="*", type=str, help="prediction files, or with --data-dir results; may be none then")
     add("--data_dir", "--data-dir", type=str | None, help="ERASER folder with SPLIT.jsonl and docs.jsonl or docs/")
     add("--split", type=str, default="test", help="the annotations in that folder")
-    add("--aopc_thresholds", "--aopc-thresholds", type=float, nargs="+", help="that thresholded_scores must have")
+    add(
+        "--aopc_thresholds",
+        "--aopc-thresholds",
+        type=float,
+        nargs="+",
+        action="extend",
+        help="that thresholded_scores must have",
+    )
     add_columns(parser)
     add("--limit", type=int, default=20, help="how many problems are enough")
 
