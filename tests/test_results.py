@@ -87,3 +87,22 @@ def test_the_page_shows_what_the_command_prints(made: Suite, tmp_path: Path) -> 
     assert page.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8"), (
         f"run: python -m unirex.suite {made.path.relative_to(ROOT)} --table-only --page docs/results.md"
     )
+
+
+def cells(text: str) -> list[list[str]]:
+    """The rows of a Markdown table."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_table_of_the_readme_is_of_the_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Results\n")[2].partition("\n## ")[0]
+    head, _, *rows = cells(text.replace("macro F1", "macro_f1").replace("CNRG ↑", "CNRG"))
+    page = PAGE.read_text(encoding="utf-8").partition("<!-- suite evidence -->")[2]
+    tables = [cells(page.partition(f"**{name}** (")[2].partition("\n**")[0]) for name in ("sst", "esnli")]
+    assert len(rows) >= 8
+    for method, *values in rows:
+        for place, (title, value) in enumerate(zip(head[1:], values, strict=True)):
+            names, _, *methods = tables[place // 4]
+            (row,) = (row for row in methods if row[0] == method.partition(",")[0].strip("`"))
+            found = row[names.index(title.removeprefix("SST ").removeprefix("e-SNLI "))]
+            assert value.replace("\N{MINUS SIGN}", "-") == found.split()[0].replace("0.", ".", 1), (method, title)
