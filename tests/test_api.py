@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def test_a_run_keeps_its_table_and_can_be_started_again_by_the_command(model: un
         "val.parquet",
     ]
     config = yaml.safe_load(model.files.config.read_text())
-    assert config["data"]["hub"] | {"gold": ["rationale"], "label": "label", "id": "id"} == config["data"]["hub"]
+    assert config["data"]["hub"] | {"gold": ["rationale"], "label": "label", "id": None} == config["data"]["hub"]
     assert config["train"]["lr"] == 1e-05
     assert unirex.train.main([f"--config={model.files.config}", f"--output={tmp_path / 'b'}"]) == 0
     one, other = (pq.read_table(folder / "predictions.parquet") for folder in (model.folder, tmp_path / "b"))
@@ -156,10 +157,10 @@ def test_tables_of_every_library_are_the_same_rows(made: Any, tmp_path: Path) ->
     records = rows(7)
     found = given(made(records))
     assert found.settings(tmp_path, {}, {})["hub"] == {
-        "text": "text", "label": "label", "gold": ["rationale"], "id": "id", "gold_format": "mask"
+        "text": "text", "label": "label", "gold": ["rationale"], "gold_format": "mask"
     }  # fmt: skip
     found.write(tmp_path / "data")
-    table = pq.read_table(tmp_path / "data" / "train.parquet").drop_columns("id")
+    table = pq.read_table(tmp_path / "data" / "train.parquet")
     assert table.to_pylist() == records
 
 
@@ -181,11 +182,11 @@ def test_class_names_of_a_data_set_are_kept(tmp_path: Path, capfd: pytest.Captur
         (7, {}, "table: not a table (builtins.int, expected a file, a table"),
         ({"train": rows(3), "dev": 3}, {}, "table: not a table (builtins.int"),
         ({"train": rows(3), "val": rows(3), "dev": rows(3)}, {}, "data has the splits train, val, dev, expected each"),
-        ([{"a": "x"}], {}, "no column is called text, found id, a; expected columns={'text': NAME}"),
-        ([{"text": "x"}], {}, "no column is called label, found id, text; expected columns={'label': NAME}"),
+        ([{"a": "x"}], {}, "no column is called text, found a; expected columns={'text': NAME}"),
+        ([{"text": "x"}], {}, "no column is called label, found text; expected columns={'label': NAME}"),
         ([{"text": "x", "review": "y"}], {}, "columns text and review may both be the text, expected columns={'text'"),
         (rows(3), {"columns": {"txt": "a"}}, "unknown configuration key 'data.hub.txt' (did you mean data.hub.text"),
-        (rows(3), {"columns": {"text": "a"}}, "there is no column a, found id, text, label, rationale"),
+        (rows(3), {"columns": {"text": "a"}}, "there is no column a, found text, label, rationale"),
         (rows(3), {"train": {"epcohs": 1}}, "unknown configuration key 'train.epcohs' (did you mean train.epochs?)"),
         (rows(3), {"trian": {"epochs": 1}}, "unknown configuration key 'trian.epochs' (did you mean train.epochs?)"),
         (rows(3), {"method": "jont"}, "method.name is 'jont', expected one of joint"),
@@ -231,6 +232,42 @@ class MineConfig(JointConfig):
 
 class Mine(Joint):
     config_class = MineConfig
+
+
+def written(path: Path, n: int, seed: int = 0) -> Path:
+    """Rows without a split."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(map(json.dumps, rows(n, seed))), encoding="utf-8")
+    return path
+
+
+def test_a_file_by_itself_is_judged_whole_and_the_trained_one_by_its_test_rows(tmp_path: Path, capsys: Any) -> None:
+    mine, other = written(tmp_path / "mine.jsonl", 60), written(tmp_path / "other.jsonl", 11, seed=1)
+    made = unirex.train(mine, output=tmp_path / "run", data={"seed": 3}, **SMALL)
+    held_out = set(pq.read_table(made.files.predictions)["id"].to_pylist())
+    assert made.evaluate(other).n_rows == 11
+    capsys.readouterr()
+    assert made.evaluate(mine).n_rows == len(held_out)
+    assert "15% of its rows are judged, drawn as for training" in capsys.readouterr().out
+    assert set(pq.read_table(made.folder / "evaluation" / "predictions.parquet")["id"].to_pylist()) == held_out
+    for settings, said in (
+        ({"data": {"seed": 0}}, "data.seed is 0, expected 3 as in"),
+        ({"columns": {"gold": []}}, r"data.hub.gold is \[\], expected \['rationale'\] as in"),
+    ):
+        with pytest.raises(ValueError, match=f"{said}.*draw some that were trained on"):
+            made.evaluate(mine, **settings)  # type: ignore[arg-type]
+
+
+def test_usual_columns_are_found_in_files_of_every_arrangement(tmp_path: Path) -> None:
+    one = written(tmp_path / "all" / "train.jsonl", 6)
+    for data in (one, tmp_path / "all", tmp_path / "all" / "{split}.jsonl", tmp_path / "all" / "tr*.jsonl"):
+        assert given(str(data)).settings(tmp_path, {}, {})["hub"]["gold"] == ["rationale"]
+    assert given(str(tmp_path / "all")).settings(tmp_path, {}, {"source": "eraser"}).get("hub") is None
+
+
+def test_a_column_may_be_called_id_as_its_owner_likes() -> None:
+    frame = pd.DataFrame(rows(4)).assign(ID=[f"r{n}" for n in range(4)])
+    assert given(frame).settings(Path("q"), {}, {})["hub"]["id"] == "ID"
 
 
 def test_recipes_files_and_own_methods_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,30 @@ def test_a_section_given_whole_decides_as_its_keys_do() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("model.backbone: enc", ["--model.backbone=enc"]),
+        ("model.backbone: enc\nmethod.name: fresh", ["--model.backbone=enc", "--method.name=fresh"]),
+        ("model.extractor: attribution", ["--model.extractor=attribution"]),
+        ("preset: paper\nmodel.extractor: dual", ["--preset=paper", "--model.extractor=dual"]),
+    ],
+)
+def test_a_dotted_key_of_a_file_decides_as_on_the_command_line(text: str, same: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    assert read(f"--config={tmp_path / 'a.yaml'}") == read(*same)
+
+
+def test_a_later_file_may_take_a_backbone_back(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("model: {backbone: enc}")
+    (tmp_path / "b.yaml").write_text("model: {backbone: null}")
+    assert read(f"--config={tmp_path / 'a.yaml'}", f"--config={tmp_path / 'b.yaml'}") == read()
+
+
+@pytest.mark.parametrize(
     ("argument", "message"),
     [
+        ("--data.rename_labels={1: a}", "data.rename_labels has the key 1, expected text (in quotes)"),
+        ("--data.rename_labels={no: a}", "data.rename_labels has the key False, expected text (in quotes)"),
         ("--train.weight_decay=-5", "train.weight_decay is -5.0, expected a finite number of at least 0"),
         ("--train.lr=0", "train.lr is 0.0, expected a finite number above 0"),
         ("--train.lr=.inf", "train.lr is inf, expected a finite number above 0"),
@@ -84,6 +106,7 @@ def test_nonsense_is_refused(argument: str, message: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["--data.rename_labels={'1': a, two: b}"],
         ["--train.best_metric=sufficiency"],
         ["--train.best_metric=f1:positive"],
         ["--train.best_metric=csd@0.05[delete]", "--eval.how=[attention, delete]"],

@@ -133,6 +133,18 @@ def test_explain_and_evaluate_measure_the_same(run: Path, tmp_path: Path) -> Non
         assert abs(ours[name].value - found["token"][name].value) > 1e-3, "the test notices nothing"
 
 
+def test_a_column_that_looks_like_an_input_and_is_not_read_is_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "a film", "text_pair": "a claim", "choices": null}\n' * 2)
+    words = [f"--model={run}", f"--input={tmp_path / 'in.jsonl'}", f"--output={tmp_path / 'out.jsonl'}"]
+    said = "column text_pair is not read (--pair-column text_pair would)"
+    assert explain.main(words) == 0
+    assert capsys.readouterr().err.strip() == f"{tmp_path / 'in.jsonl'}:1: {said}"
+    assert explain.main([*words, "--pair-column=text_pair"]) == 0
+    assert said not in capsys.readouterr().err
+
+
 def test_texts_on_the_command_line_and_a_page(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert explain.main([f"--model={run}", "--text", "a bright film.", "--text=dull"]) == 0
     shown = capsys.readouterr().out

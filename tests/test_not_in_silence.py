@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from reference import predictions
 from report.test_verdict import made, report_of
@@ -106,16 +107,58 @@ def test_one_class_written_twice_is_refused(tmp_path: Path) -> None:
         load_splits(table_of(tmp_path / "t.jsonl", ["Neg", "pos", "neg "] * 20))
 
 
-def test_rows_that_are_trained_on_are_not_judged(tmp_path: Path) -> None:
-    labels = ["neg", "pos"] * 30
-    parts = {"train": "train[:80%]", "val": "train[70%:]"}
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (
+            {"train": "train[:80%]", "val": "train[70%:]"},
+            r"val is 'train\[70%:\]', expected rows that are not trained on",
+        ),
+        (
+            {"train": "train[:-5]", "val": "train[-20:]"},
+            r"val is 'train\[-20:\]', expected rows that are not trained on",
+        ),
+        ({"train": "train[:90%]", "val": "train[10:20]"}, r"val is .*trained on \(train is 'train\[:90%\]'\)"),
+        ({"test": "train[59:]"}, r"test is 'train\[59:\]', expected rows that are not trained on \(train is 'train'\)"),
+        (
+            {"train": "train[:50%]", "val": "train[50%:]", "test": "train[-1:]"},
+            r"test is 'train\[-1:\]', expected rows that do not pick the epoch \(val is 'train\[50%:\]'\)",
+        ),
+        ({"train": "train[:80%]", "val": "train[80%:]"}, None),
+        ({"train": "train[:-12]", "val": "train[48:54]", "test": "train[90%:]"}, None),
+    ],
+)
+def test_splits_share_no_rows(parts: dict[str, str], message: str | None, tmp_path: Path) -> None:
+    config = table_of(tmp_path / "t.jsonl", ["neg", "pos"] * 30, **parts)
+    if message is None:
+        splits = load_splits(config)
+        seen = [example.segments[0].text for part in (splits.train, splits.val, splits.test) for example in part]
+        assert len({*seen}) == len(seen) >= 48
+    else:
+        with pytest.raises(DataError, match=rf"data.hub.splits.{message}"):
+            load_splits(config)
+
+
+def test_a_split_is_not_another_one_by_its_usual_name(tmp_path: Path) -> None:
+    for name, size in (("train", 40), ("validation", 10)):
+        table_of(tmp_path / f"{name}.jsonl", ["neg", "pos"] * size)
+
+    def config(**splits: str) -> DataConfig:
+        return DataConfig(source="hub", path=str(tmp_path), hub=HubConfig(splits=splits))  # type: ignore[arg-type]
+
     with pytest.raises(
-        DataError, match=r"data.hub.splits.val is 'train\[70%:\]', expected rows that are not trained on"
+        DataError, match=r"test is 'validation', expected rows that do not pick .* \(val is 'validation'"
     ):
-        load_splits(table_of(tmp_path / "t.jsonl", labels, **parts))
-    assert len(load_splits(table_of(tmp_path / "t.jsonl", labels, **{**parts, "val": "train[80%:]"})).val) == 12
+        load_splits(config(test="validation"))
+    with pytest.raises(DataError, match=r"train is 'validation', expected rows that are not trained on"):
+        load_splits(config(train="validation"))
+    found = load_splits(config(test="validation", val="train[90%:]", train="train[:90%]"))
+    assert [len(part) for part in (found.train, found.val, found.test)] == [72, 8, 20]
+
+
+def test_a_part_is_at_most_the_whole(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'train\[:200%\]', expected at most 100%"):
-        table_of(tmp_path / "t.jsonl", labels, train="train[:200%]")
+        table_of(tmp_path / "t.jsonl", ["neg", "pos"] * 30, train="train[:200%]")
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +166,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "plain"
     assert train.main([*TINY, f"--output={folder}"]) == 0
     return folder
+
+
+def test_a_judgment_does_not_replace_what_a_training_run_left(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"data": {"toy": {"n_test": 8}}, "output": str(run)}))
+    before = {name: (run / name).read_bytes() for name in ("predictions.parquet", "metrics.json")}
+    capsys.readouterr()
+    assert evaluate.main([f"--model={run}", f"--config={tmp_path / 'mine.yaml'}"]) == 2
+    assert (
+        f"output is {run}, a training run with results of its own, expected another folder" in capsys.readouterr().err
+    )
+    assert {name: (run / name).read_bytes() for name in before} == before
 
 
 def explained(run: Path, tmp_path: Path, rows: list[dict[str, Any]], name: str, *more: str) -> int:

@@ -96,7 +96,7 @@ def test_a_recipes_own_head_wins_over_the_presets() -> None:
     assert read().model.head == "linear"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS])
 def test_every_key_of_a_preset_is_a_key_of_the_configuration(method: str) -> None:
     assert PRESETS.keys() >= METHODS[method].presets.keys() | METHODS[method].preset_heads.keys()
     config: Any = read("--preset=paper", f"--method.name={method}")

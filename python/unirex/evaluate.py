@@ -6,6 +6,8 @@ if __name__ == "__main__":  # Ctrl-C during the imports below is quiet in the co
 
     sys.exit(import_module("unirex.cli").main(["evaluate", *sys.argv[1:]]))
 
+import json
+import os
 import re
 import sys
 import time
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jsonargparse import ArgumentError, ArgumentParser
 
 from unirex.config.command_line import add_config, config_first, expand, fail, of_data
+from unirex.config.identity import difference
 from unirex.config.own_code import import_own
 from unirex.config.shards import Shard, read_shard
 from unirex.config.threads import spin_briefly
@@ -24,6 +27,7 @@ from unirex.data.source import DataConfig, load_split, load_splits
 from unirex.data.splitting import HELD_OUT
 from unirex.disk.made import file_digest, model_digest
 from unirex.disk.run_folder import RunFolder
+from unirex.disk.untrusted import read_yaml
 from unirex.judging.settings import EvalConfig, check_source
 from unirex.parsing import one_line
 from unirex.schema import Example
@@ -165,6 +169,7 @@ def run(request: Request) -> None:
     from unirex.judging.warnings import data_warnings, result_warnings, tell, write_warnings
     from unirex.training.launched import check_launch, forget_precision
 
+    folder, shard = _output(request), request.shard
     request = replace(request, model=find_model(request.model))
     forget_precision()
     accelerator = Accelerator()
@@ -174,7 +179,7 @@ def run(request: Request) -> None:
         raise ValueError(f"{request.model}: this classifier has no scores of its own, expected --scores FILE")
     labels = saved.labels
     known = request.data if request.data.choices else for_model(request.data, labels)
-    examples = _split(known, request.eval.split, choice=saved.choice, tells=accelerator.is_main_process)
+    examples = _split(known, request, choice=saved.choice, tells=accelerator.is_main_process)
     judging = Judging(
         config=request.eval,
         unit=request.unit or ("word" if request.scores else saved.unit),
@@ -203,7 +208,6 @@ def run(request: Request) -> None:
         clock.judging = time.perf_counter() - started
         return tables, clock
 
-    folder, shard = RunFolder(Path(request.output)), request.shard
     if shard is None:
         tables, clock = judged(judging)
     else:
@@ -226,21 +230,32 @@ def run(request: Request) -> None:
         say(f"\npredictions  {path}")
 
 
-def _split(data: DataConfig, split: Literal["train", "val", "test"], *, choice: bool, tells: bool) -> Sequence[Example]:
-    """The examples of a split; of data without it, the part that training would have drawn.
+def _output(request: Request) -> RunFolder:
+    """The folder of the results, which are not those of a training run."""
+    folder = RunFolder(Path(request.output))
+    if folder.begun():
+        raise ValueError(f"output is {folder}, a training run with results of its own, expected another folder")
+    return folder
+
+
+def _split(data: DataConfig, request: Request, *, choice: bool, tells: bool) -> Sequence[Example]:
+    """The examples of the split that is judged; of data without it, the part that training would have drawn.
 
     Raises:
-        ValueError: no examples, or multiple choice for a model of classes, or the other way round.
+        ValueError: no examples, multiple choice for a model of classes, or the other way round, or a part that is not
+            drawn as it was for the training of this model.
     """
     from unirex.data.store import has_choices
 
+    split = request.eval.split
     examples = load_split(data, split)
     if not examples and split in (splits := load_splits(data)).drawn:
         examples = getattr(splits, split)
+        how = "as for training" if _drawn_as_trained(request.data, request.model) else f"with data.seed {data.seed}"
         if tells:
             say(
-                f"{data.short_name} has no {split} split: {HELD_OUT[split]:.0%} of its rows are judged, drawn as for "
-                "training (data.hub.splits names another part)"
+                f"{data.short_name} has no {split} split: {HELD_OUT[split]:.0%} of its rows are judged, drawn {how} "
+                "(data.hub.splits names another part)"
             )
     if not examples:
         raise ValueError(f"data {data.short_name}: the {split} split is empty, expected instances")
@@ -250,6 +265,40 @@ def _split(data: DataConfig, split: Literal["train", "val", "test"], *, choice: 
             f"data {data.short_name}: the instances are {kinds[found]}, expected {kinds[choice]} for this model"
         )
     return examples
+
+
+_DRAWN_BY = ("seed", "rename_labels", "other_labels", "eraser", "hub")
+"""Settings of `data` that decide which rows a split gets that the data lack."""
+
+
+def _drawn_as_trained(data: DataConfig, model: str) -> bool:
+    """Whether the data are those that the model was trained on, as far as its run is there to tell.
+
+    Raises:
+        ValueError: they are, and a setting would draw rows for judging that were trained on.
+    """
+    config = RunFolder(Path(model).parent).config
+    stored = read_yaml(config) if config.is_file() else None
+    trained = stored.get("data") if isinstance(stored, dict) else None
+    if not isinstance(trained, dict) or not data.path or not isinstance(trained.get("path"), str):
+        return False
+    where = [Path(os.path.expandvars(path)).expanduser().resolve() for path in (data.path, trained["path"])]
+    if where[0] != where[1]:
+        return False
+    now, then = (
+        {key: part[key] for key in _DRAWN_BY if key in part} for part in (json.loads(json.dumps(asdict(data))), trained)
+    )
+    then = {**now, **then}
+    for section in ("eraser", "hub"):
+        then[section] = {**now[section], **then[section], "id": None}
+        now[section] = {**now[section], "id": None}
+    found = difference({"data": then}, {"data": now})
+    if found is not None:
+        raise ValueError(
+            f"{found[0]} is {found[2]!r}, expected {found[1]!r} as in {config}: the rows to judge are drawn, and other "
+            "settings draw some that were trained on"
+        )
+    return True
 
 
 def _made(request: Request, judging: "Judging", rows: str, processes: int) -> dict[str, Any]:

@@ -324,6 +324,8 @@ def _examples(
     """The examples of the rows, which wait to be written with the answers."""
     seen: dict[str, str] = {}
     for number, (where, row) in enumerate(islice(rows, request.limit)):
+        if number == 0:
+            _tell_unread(where, row, request.columns)
         example = reader.example(row, number, where)
         if request.columns.id is not None:
             if example.id in seen:
@@ -331,3 +333,10 @@ def _examples(
             seen[example.id] = where
         waiting.append({} if request.texts else row)
         yield example
+
+
+def _tell_unread(where: str, row: Mapping[str, Any], columns: "Columns") -> None:
+    """Says which columns look like a part of the input and are not read."""
+    for kind, name in (("pair", "text_pair"), ("query", "query"), ("choices", "choices")):
+        if getattr(columns, kind) is None and row.get(name):
+            say(line(f"{where}: column {name} is not read (--{kind}-column {name} would)"), error=True)

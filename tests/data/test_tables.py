@@ -193,6 +193,26 @@ class TestPlaces:
             write(tmp_path / "data" / f"train-0000{number}-of-00002.jsonl", json.dumps({"text": str(number)}))
         assert rows(read(tmp_path)) == [{"text": "0"}, {"text": "1"}]
 
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            (["train-00000-of-00003"], "found 1 of the 3 shards of split 'train', expected all of them"),
+            (["train", "data/train"], r"found train\.csv and data/train\.csv, expected split 'train' in one folder"),
+            (["train", "train-00000-of-00001"], "expected split 'train' as one file or as shards of one table"),
+            (["train-00000-of-00001", "train-00000-of-00002", "train-00001-of-00002"], "as shards of one table"),
+        ],
+    )
+    def test_a_split_of_a_folder_is_whole_and_there_once(self, names: list[str], message: str, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir()
+        for name in names:
+            write(tmp_path / f"{name}.csv", "text\nx\n")
+        with pytest.raises(DataError, match=message):
+            placed(read(tmp_path))
+
+    def test_an_ending_may_be_in_capitals(self, tmp_path: Path) -> None:
+        write(tmp_path / "val.CSV", "text\nx\n")
+        assert rows(read(tmp_path, "val")) == [{"text": "x"}]
+
     def test_a_folder_with_a_split_in_two_formats(self, tmp_path: Path) -> None:
         write(tmp_path / "train.csv", "text\nx\n")
         write(tmp_path / "train.jsonl", '{"text": "x"}')

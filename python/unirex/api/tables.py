@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unirex.data.columns import usual_columns
+from unirex.data.errors import DataError
 from unirex.data.mapping import USUAL_NAMES
-from unirex.data.rows import FORMATS, stream_rows
+from unirex.data.rows import FORMATS
+from unirex.data.tables import read_table
 from unirex.disk.atomic import atomic_write
 from unirex.metrics.tables import as_table
 from unirex.text import shown
@@ -49,7 +52,8 @@ class Given:
             found = {"path": self.path, **found}
         if self.tables or self.path is not None:
             found.setdefault("source", "hub")
-        hub = usual_columns(self.cells, columns, self.needed) if self.cells else dict(columns)
+        named = bool(self.cells) and found.get("source") == "hub"
+        hub = usual_columns(self.cells, columns, self.needed) if named else dict(columns)
         return {**found, "hub": hub} if hub else found
 
     def write(self, folder: Path) -> None:
@@ -90,8 +94,11 @@ def _named(name: str) -> Given:
     if Path(name).suffix in (".yaml", ".yml") or not (Path(name).exists() or Path(name).suffix in FORMATS):
         return Given(config=name)
     cells: dict[str, Any] = {}
-    if Path(name).is_file():
-        for _, row in islice(stream_rows(name), _LOOKED_AT):
+    with suppress(DataError):  # is told where it is read
+        splits = [known for names in USUAL_NAMES.values() for known in names]
+        table = read_table(name, splits, subset=None, revision=None)
+        rows = (block.row(index) for block in (() if table is None else table.blocks()) for index in range(len(block)))
+        for _, row in islice(rows, _LOOKED_AT):
             cells |= {column: cell for column, cell in row.items() if cells.get(column) in (None, "", [])}
     return Given(path=name, cells=cells)
 
@@ -102,7 +109,7 @@ def _split(name: Any) -> str | None:
 
 
 def _table(data: Any, what: str) -> pa.Table:
-    table = as_table(data)
+    table = as_table(data, numbered=False)
     if table is None or not table.num_columns:
         raise ValueError(f"{what} is a {type(data).__name__}, expected a table, a list of dictionaries, or a file")
     return table

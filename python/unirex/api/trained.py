@@ -61,6 +61,8 @@ class Trained:
     ) -> Report:
         """The metrics of the model on other data, all of which is judged if it has no splits.
 
+        Of the file that it was trained on, the rows are judged that were drawn as its test split.
+
         Args:
             data: as for `unirex.train`.
             columns: which columns of a table hold what; default: as in training, as far as the table has them.
@@ -77,6 +79,8 @@ class Trained:
         place = RunFolder(output or self.folder / "evaluation")
         found = replace(given(data, alone="test"), needed=("text",))
         inherited, hub = self._inherited(found)
+        if found.path is not None and Path(found.path).is_file() and not self._trained_on(found.path):
+            hub["splits"] = {"test": "train"}  # a file by itself is the split train
         content: dict[str, Any] = dict(sections)
         more = {**inherited, **sections.get("data", {})}
         content["data"] = found.settings(place.tables, {**hub, **(columns or {})}, more)
@@ -91,10 +95,10 @@ class Trained:
 
     def _inherited(self, found: Given) -> tuple[dict[str, Any], dict[str, Any]]:
         """The settings of `data` and `data.hub` in training that hold for another table too."""
-        stored = read_yaml(self.files.config)["data"] if self.files.config.exists() else {}
+        stored = self._stored()
         if not found.cells or stored.get("source") != "hub":
             return {}, {}
-        kept = {key: stored[key] for key in ("query", "choices", "rename_labels", "headline")}
+        kept = {key: stored[key] for key in ("query", "choices", "rename_labels", "headline", "seed")}
         there = set(found.cells)
         hub: dict[str, Any] = {k: v for k, v in stored["hub"].items() if k not in ("subset", "revision", "splits")}
         for key in ("gold", "gold_pair"):
@@ -102,6 +106,14 @@ class Trained:
         if hub["label"] not in there:
             hub["label"] = None
         return kept, hub
+
+    def _stored(self) -> dict[str, Any]:
+        """The settings of `data` in training."""
+        return read_yaml(self.files.config)["data"] if self.files.config.exists() else {}
+
+    def _trained_on(self, path: str) -> bool:
+        stored = self._stored().get("path")
+        return stored is not None and Path(path).resolve() == Path(stored).resolve()
 
     def report(self) -> "RunReport":
         """The report of the run, which shows itself in a notebook (docs/report.md; extra `report`)."""

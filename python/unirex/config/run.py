@@ -334,14 +334,15 @@ def _found_in(path: str, keys: Sequence[str]) -> dict[str, str]:
 
 
 def _texts(content: Mapping[str, Any], keys: Sequence[str]) -> dict[str, str]:
-    """Those of the dotted keys that a mapping has a text for."""
+    """Those of the dotted keys that a mapping has a text or null for, whole or section by section."""
     values: dict[str, str] = {}
     for key in keys:
-        found: Any = content
-        for part in key.split("."):
-            found = found.get(part) if isinstance(found, dict) else None
-        if isinstance(found, str) and found:
-            values[key] = found
+        section, _, name = key.rpartition(".")
+        place = content if key in content or not section else content.get(section)
+        if isinstance(place, dict) and (last := key if place is content else name) in place:
+            found = place[last]
+            if found is None or (isinstance(found, str) and found):
+                values[key] = "null" if found is None else found
     return values
 
 

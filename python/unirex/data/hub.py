@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import combinations
+from math import inf
 
 from unirex.data.at_once import read_at_once
 from unirex.data.errors import DataError
@@ -33,6 +35,34 @@ def read_hub(path: str, split: str, *, query: QueryUse, config: HubConfig) -> It
             one_by_one=partial(_one_by_one, block, name_rows, table, query, config),
         )
         index += len(block)
+
+
+def check_apart(path: str, config: HubConfig) -> None:
+    """Refuses parts that share rows: none may be trained on and judged, or pick the epoch and be judged.
+
+    Raises:
+        DataError: of two splits that do, the part to change.
+    """
+    read = partial(read_table, path, subset=config.subset, revision=config.revision, streaming=config.streaming)
+    parts = {split: part_of(f"data.hub.splits.{split}", asked) for split, asked in config.splits.items()}
+    names = {name for name, _, _ in parts.values()}
+    for split, usual in USUAL_NAMES.items():
+        if split not in parts and names & {*usual}:
+            there = next((name for name in usual if read((name,)) is not None), None)
+            parts |= {} if there is None else {split: (there, "", "")}
+    for one, other in combinations((split for split in USUAL_NAMES if split in parts), 2):
+        (name, start, end), (its_name, its_start, its_end) = parts[one], parts[other]
+        if name != its_name or (table := read((name,))) is None:
+            continue
+        (first, last), (its_first, its_last) = _bounds(start, end, table), _bounds(its_start, its_end, table)
+        ends = (end for end in (last, its_last) if end is not None)
+        if max(first, its_first) < min(ends, default=inf):
+            wrong, right = (other, one) if other in config.splits else (one, other)
+            use = "are not trained on" if "train" in (one, other) else "do not pick the epoch"
+            raise DataError(
+                f"data.hub.splits.{wrong} is {config.splits[wrong]!r}, expected rows that {use} "
+                f"({right} is {config.splits.get(right, parts[right][0])!r})"
+            )
 
 
 def _one_by_one(

@@ -108,26 +108,6 @@ def part_of(field_name: str, spec: str) -> tuple[str, str, str]:
     return match[1], match[2] or "", match[3] or ""
 
 
-def overlap(one: str, other: str) -> bool:
-    """Whether two parts share rows, as far as they tell: without counting rows of a file.
-
-    >>> overlap("train[:90%]", "train[90%:]"), overlap("train[:80%]", "train[70%:]"), overlap("train", "test")
-    (False, True, False)
-    >>> overlap("train", "train[:100]"), overlap("train[100:]", "train[:100]"), overlap("train[100:]", "train[:5%]")
-    (True, False, False)
-    """
-    (name, *bounds), (its_name, *its_bounds) = (part_of("", part) for part in (one, other))
-    given = [bound for bound in (*bounds, *its_bounds) if bound]
-    if name != its_name or any(bound.startswith("-") for bound in given):
-        return False
-    if len({bound.endswith("%") for bound in given}) > 1:
-        return False
-    (start, end), (its_start, its_end) = (
-        (int(first.rstrip("%") or 0), float(last.rstrip("%") or "inf")) for first, last in (bounds, its_bounds)
-    )
-    return max(start, its_start) < min(end, its_end)
-
-
 def read_record(
     where: str, row: Mapping[str, Any], *, name: str, class_names: ClassNames, query: QueryUse, config: HubConfig
 ) -> Record:

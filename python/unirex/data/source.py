@@ -11,8 +11,8 @@ from unirex.data.cache import cache_folder
 from unirex.data.eraser import EraserConfig, read_eraser
 from unirex.data.errors import DataError
 from unirex.data.gold import keep_gold_share
-from unirex.data.hub import read_hub
-from unirex.data.mapping import HubConfig, overlap
+from unirex.data.hub import check_apart, read_hub
+from unirex.data.mapping import HubConfig
 from unirex.data.masks import Masks, file_of, read_masks
 from unirex.data.reading import Labeling, read_examples
 from unirex.data.record import OtherLabels, QueryUse, Record, Records
@@ -96,12 +96,14 @@ class DataConfig:
             raise ValueError(f"data.limit is {self.limit}, expected 1 or more")
         if not 0 < self.gold_share <= 1:
             raise ValueError(f"data.gold_share is {self.gold_share}, expected more than 0 and at most 1")
-        if not 0 <= self.masked_share < 1:
-            raise ValueError(f"data.masked_share is {self.masked_share}, expected 0 or more and less than 1")
-        if self.masked_share and self.masked is None:
-            raise ValueError(f"data.masked_share is {self.masked_share}, expected 0 without data.masked")
+        if not 0 <= self.masked_share < 1 or (self.masked_share and self.masked is None):
+            expected = "0 or more and less than 1" if self.masked else "0 without data.masked"
+            raise ValueError(f"data.masked_share is {self.masked_share}, expected {expected}")
         if self.seed < 0:
             raise ValueError(f"data.seed is {self.seed}, expected 0 or more")
+        strange = [name for name in self.rename_labels if not isinstance(name, str)]
+        if strange:  # YAML reads 1, no and yes as other things than text
+            raise ValueError(f"data.rename_labels has the key {strange[0]!r}, expected text (in quotes)")
 
     @property
     def mask_file(self) -> Path | None:
@@ -142,15 +144,11 @@ def load_splits(config: DataConfig) -> Splits:
     `limit` and `gold_share` count.
 
     Raises:
-        DataError: rows of training that are those of val or test too, among others.
+        DataError: rows that two splits share by `hub.splits`, among others.
     """
-    train_part = config.hub.splits.get("train", "train")
-    for split, part in config.hub.splits.items() if config.source == "hub" else ():
-        if split != "train" and overlap(train_part, part):
-            raise DataError(
-                f"data.hub.splits.{split} is {part!r}, expected rows that are not trained on (train is {train_part!r})"
-            )
     with counted_once():
+        if config.source == "hub" and config.path is not None:
+            check_apart(config.path, config.hub)
         train = _read(config, "train")
         labels = label_names(config, train)
         known = config if has_choices(train) else replace(config, labels=labels)

@@ -132,19 +132,33 @@ def _folder(folder: Path, names: Sequence[str]) -> Table | None:
     if (folder / "state.json").exists():
         return _saved(folder) if "train" in names else None
     for name in names:
-        pattern = re.compile(re.escape(name) + r"(-\d{5}-of-\d{5})?")
-        files = [
-            file
+        pattern = re.compile(re.escape(name) + r"(?:-(\d{5})-of-(\d{5}))?")
+        files = {
+            file: match
             for place in (folder, folder / "data")
             for file in sorted(place.glob("*"))
-            if file.suffix in FORMATS and pattern.fullmatch(file.stem)
-        ]
-        if len({file.suffix for file in files}) > 1:
-            found = " and ".join(file.name for file in files)
-            raise DataError(f"{folder}: found {found}, expected split {name!r} in one format")
+            if file.suffix.lower() in FORMATS and (match := pattern.fullmatch(file.stem))
+        }
         if files:
-            return _files(files)
+            _check_whole(folder, name, files)
+            return _files([*files])
     return None
+
+
+def _check_whole(folder: Path, name: str, files: dict[Path, re.Match[str]]) -> None:
+    """Refuses files of a split that are not one file, or all shards of one table."""
+    first, last = next(iter(files)), next(reversed(files))
+    found = " and ".join(str(file.relative_to(folder)) for file in (first, last))
+    for what, kinds in (
+        ("in one format", {file.suffix.lower() for file in files}),
+        ("in one folder", {file.parent for file in files}),
+        ("as one file or as shards of one table", {match[2] for match in files.values()}),
+    ):
+        if len(kinds) > 1:
+            raise DataError(f"{folder}: found {found}, expected split {name!r} {what}")
+    of = files[first][2]
+    if of is not None and len(files) != int(of):
+        raise DataError(f"{folder}: found {len(files)} of the {int(of)} shards of split {name!r}, expected all of them")
 
 
 def _names_of_splits(path: Path) -> Sequence[str]:

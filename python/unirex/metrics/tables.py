@@ -25,11 +25,11 @@ class ArrowStream(Protocol):
         """A capsule with the stream."""
 
 
-def as_table(system: Any) -> pa.Table | None:
+def as_table(system: Any, *, numbered: bool = True) -> pa.Table | None:
     """The rows of a table in memory, or None for what is no table (a path, a list of paths).
 
     A dictionary holds columns, a list of dictionaries rows. Without a column `id` a row is known by its number, from
-    0; spans in `gold_char_spans` or `gold_word_spans` become `gold`.
+    0, if the rows are to be numbered; spans in `gold_char_spans` or `gold_word_spans` become `gold`.
 
     >>> as_table({"scores": [[0.5, 0.1]], "gold": [[1, 0]]}).column_names
     ['id', 'scores', 'gold']
@@ -45,7 +45,10 @@ def as_table(system: Any) -> pa.Table | None:
         table = _table(system)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError) as error:
         raise ValueError(f"{NAME}: not a table ({' '.join(str(error).split())[:200]})") from error
-    return None if table is None else with_gold(_with_id(_plain(table)), NAME)
+    if table is None:
+        return None
+    plain = _plain(table)
+    return with_gold(_with_id(plain) if numbered else plain, NAME)
 
 
 def _table(system: Any) -> pa.Table | None:
