@@ -47,6 +47,13 @@ def test_a_dotted_key_of_a_file_decides_as_on_the_command_line(text: str, same: 
     assert read(f"--config={tmp_path / 'a.yaml'}") == read(*same)
 
 
+@pytest.mark.parametrize("text", ["", "# nothing\n"])
+def test_an_empty_file_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"a.yaml: is empty, expected keys and values"):
+        read(f"--config={tmp_path / 'a.yaml'}")
+
+
 def test_a_later_file_may_take_a_backbone_back(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("model: {backbone: enc}")
     (tmp_path / "b.yaml").write_text("model: {backbone: null}")

@@ -35,7 +35,7 @@ def config_first(arguments: list[str]) -> list[str]:
     `key=value` is taken for `--key=value`, unless an option without a value stands before it.
 
     Raises:
-        ValueError: a file or recipe that is not there, or is no YAML.
+        ValueError: a file or recipe that is not there, is empty, or is no YAML.
 
     >>> [Path(argument).name for argument in config_first(["seed=1", "--config", "sst/slm-fp"])]
     ['sst.yaml', 'slm-fp.yaml', '--seed=1']
@@ -53,7 +53,8 @@ def config_first(arguments: list[str]) -> list[str]:
         else:
             rest.append(argument)
     for path in front:
-        read_yaml(path)  # refuses what would keep the parser busy without end
+        if read_yaml(path) is None:  # which refuses what would keep the parser busy without end
+            raise ValueError(f"{path}: is empty, expected keys and values")
     return [*(f"--config={path}" for path in front), *rest]
 
 

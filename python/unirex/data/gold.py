@@ -64,13 +64,17 @@ def vote(golds: Sequence[NDArray[np.float32]], rule: Vote) -> NDArray[np.float32
 def unmark(text: str, marks: Marks) -> tuple[str, list[tuple[int, int]]]:
     r"""The text without its marks, and where in it the marked stretches lie.
 
-    A backslash before a character of a mark, or before another backslash, makes that an ordinary character.
+    A backslash before a mark, a character of one that is no letter or digit, or another backslash, makes that ordinary.
 
     >>> unmark(r"a *very fine* film, 3\*4", ("*", "*"))
     ('a very fine film, 3*4', [(2, 11)])
+    >>> unmark(r"<b>C:\bin</b> \<b>", ("<b>", "</b>"))
+    ('C:\\bin <b>', [(0, 6)])
     """
     opening, closing = marks
-    special = rf"\\[{re.escape(opening + closing)}\\]|{re.escape(opening)}|{re.escape(closing)}"
+    signs = "".join(sign for sign in opening + closing if not sign.isalnum())
+    mark = f"{re.escape(opening)}|{re.escape(closing)}"
+    special = rf"\\(?:[{re.escape(signs)}\\]|{mark})|{mark}"
     parts: list[str] = []
     spans: list[tuple[int, int]] = []
     start: int | None = None
@@ -81,8 +85,8 @@ def unmark(text: str, marks: Marks) -> tuple[str, list[tuple[int, int]]]:
         end = match.end()
         found = match.group()
         if found.startswith("\\"):
-            parts.append(found[1])
-            length += 1
+            parts.append(found[1:])
+            length += len(found) - 1
         elif start is None and found == opening:
             start, opened = length, match.start()
         elif start is not None and found == closing:
