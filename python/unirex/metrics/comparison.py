@@ -33,7 +33,7 @@ from unirex.metrics.pairing import (
 from unirex.metrics.report import Report, model_of
 from unirex.metrics.runs import read_seeds
 from unirex.metrics.scoring import Plan, Progress, finish, plan
-from unirex.metrics.seeds import Draws, draws_of, gap_of, over_seeds
+from unirex.metrics.seeds import Draws, draws_of, gap_of, one_for_each, over_seeds
 from unirex.metrics.source import Source, System, is_known
 from unirex.metrics.state import Resampling, State
 from unirex.text import shown, suggest
@@ -137,8 +137,7 @@ class _Group:
 
     def shares(self, other: "_Group") -> bool:
         """Whether each seed of both is one model, as their files say: seeds are then paired."""
-        first, second = ([model_of(report) for report in group.reports] for group in (self, other))
-        return first == second and None not in first and len(set(first)) == len(first)
+        return one_for_each(*([model_of(report) for report in group.reports] for group in (self, other)))
 
 
 def _is_seeds(system: System | Seeds, reading: Mapping[str, Any]) -> TypeGuard[Seeds]:

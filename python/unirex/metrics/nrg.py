@@ -32,9 +32,10 @@ from unirex.metrics.nrg_table import (
     GainTable,
     Mean,
 )
+from unirex.metrics.report import model_of
 from unirex.metrics.runs import Run
 from unirex.metrics.scoring import Progress
-from unirex.metrics.seeds import Draws, draws_of, metric_interval
+from unirex.metrics.seeds import Draws, draws_of, metric_interval, one_for_each
 from unirex.metrics.state import Resampling
 from unirex.text import suggest
 
@@ -85,12 +86,25 @@ def gain_table(
         ends={data: one.ends for data, one in sets.items()},
         frozen=frozen is not None,
         convention=next(iter(scored.values()))[0].report.convention,
+        settings={data: _settings(group, controls) for data, group in scored.items()},
         differences=_differences(methods, sets, resampling),
         n_partly={data: one.n_partly for data, one in sets.items()},
         notes=(),
     )
     odd = [f"note: {one.run.path}: {line}" for group in scored.values() for one in group for line in one.report.odd]
     return replace(found, notes=(*odd, *_notes(found, resampling)))
+
+
+def _settings(runs: Sequence[Scored], controls: Sequence[str]) -> dict[str, Any]:
+    """What the ends of a data set hold for."""
+    one = next((run for run in runs if run.run.method not in controls), runs[0])
+    return {
+        "task_metric": one.report.headline,
+        "fractions": [float(fraction) for fraction in one.report.fractions],
+        "perturbation": next((name for name, _ in one.state.layout.perturbations), None),
+        "scorer": one.report.about.get("scorer", "self"),
+        "unit": one.report.about.get("unit"),
+    }
 
 
 def _check_controls(methods: Sequence[str], controls: Sequence[str], frozen: Ends | None) -> None:
@@ -103,12 +117,17 @@ def _check_controls(methods: Sequence[str], controls: Sequence[str], frozen: End
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _DataSet:
-    """The results on a data set; `draws` are each method's composites."""
+    """The results on a data set; `draws` are each method's composites, `models` those of its seeds, as far as known."""
 
     cells: dict[str, Cell]
     draws: dict[str, dict[str, Draws]]
+    models: dict[str, list[str | None]]
     ends: dict[str, tuple[float, float]]
     n_partly: dict[str, int]
+
+    def shares(self, method: str, other: str) -> bool:
+        """Whether each seed of both is one model: seeds are then paired."""
+        return one_for_each(self.models[method], self.models[other])
 
 
 def _data_set(
@@ -122,8 +141,11 @@ def _data_set(
     for one in runs:
         by_method.setdefault(one.run.method, []).append(one)
     definitions = runs[0].definitions
+    compared = [one for one in runs if one.run.method not in controls] or runs
     names = [
-        name for name in METRICS if name in definitions and not np.isnan(runs[0].report[definitions[name].name].value)
+        name
+        for name in METRICS
+        if name in definitions and not all(np.isnan(one.report[definitions[name].name].value) for one in compared)
     ]
     raw = {
         method: {name: draws_of(definitions[name], [one.state for one in group]) for name in names}
@@ -140,7 +162,8 @@ def _data_set(
         for method, group in by_method.items()
     }
     partly = {TASK if name == runs[0].report.headline else name: n for name, n in n_partly.items() if n}
-    return _DataSet(cells=cells, draws=composites, ends=ends, n_partly=partly)
+    models = {m: [one.run.model or model_of(one.report) for one in group] for m, group in by_method.items()}
+    return _DataSet(cells=cells, draws=composites, models=models, ends=ends, n_partly=partly)
 
 
 def _ends(
@@ -152,7 +175,15 @@ def _ends(
         return float(low[0]), float(high[0])
     if name not in frozen[data]:
         raise ValueError(f"the frozen ends of data set {data!r} lack {name!r}, expected {sorted(frozen[data])}")
-    return float(frozen[data][name][0]), float(frozen[data][name][1])
+    lowest, highest = map(float, frozen[data][name])
+    if lowest == highest and not np.allclose(
+        [value for value in values if not np.isnan(value)], lowest, rtol=1e-9, atol=0
+    ):
+        raise ValueError(
+            f"the frozen ends of data set {data!r} for {name!r} are both {lowest:g}, which is no scale for other "
+            "values, expected a table in which methods differ"
+        )
+    return lowest, highest
 
 
 def _gain(draws: Draws, name: str, ends: tuple[float, float]) -> Draws:
@@ -240,13 +271,14 @@ def _differences(methods: Sequence[str], sets: Mapping[str, _DataSet], resamplin
     for data, one in sets.items():
         for method, other in combinations([m for m in methods if m in one.draws], 2):
             ours, theirs = one.draws[method]["CNRG"], one.draws[other]["CNRG"]
-            low, high, name = ours.gap(theirs, resampling.confidence)
+            low, high, name = ours.gap(theirs, resampling.confidence, shared=one.shares(method, other))
             gap = ours.mean - theirs.mean
             found.append(Gain(data=data, method=method, other=other, difference=gap, low=low, high=high, interval=name))
     everywhere = [m for m in methods if all(m in one.draws for one in sets.values())]
     for method, other in combinations(everywhere, 2) if len(sets) > 1 else ():
         pairs = [(one.draws[method]["CNRG"], one.draws[other]["CNRG"]) for one in sets.values()]
-        gaps = [ours.minus(theirs) for ours, theirs in pairs]
+        shared = [one.shares(method, other) for one in sets.values()]
+        gaps = [ours.minus(theirs, shared=same) for (ours, theirs), same in zip(pairs, shared, strict=True)]
         gap = float(np.mean([value for value, _ in gaps]))
         parts = [draws for pair in pairs for draws in pair]
         low, high, name = _of_means(gap, [variance for _, variance in gaps], parts, resampling)

@@ -115,9 +115,9 @@ def check_same(runs: Sequence[Scored], controls: Sequence[str]) -> None:
     """
     first = next((one for one in runs if one.run.method not in controls), runs[0])
     for other in runs:
-        for what in ("headline", "fractions"):
-            ours, theirs = getattr(first.report, what), getattr(other.report, what)
-            if ours != theirs:
+        for what in ("headline", "fractions", "labels"):
+            ours, theirs = (getattr(one.state.layout, what) for one in (first, other))
+            if ours != theirs and (what != "labels" or (ours and theirs)):
                 raise ValueError(f"{other.run.path}: {what} {theirs!r} differs from {ours!r} of {first.run.path}")
         ways = [next((name for name, _ in one.state.layout.perturbations), None) for one in (first, other)]
         if None not in ways and ways[0] != ways[1]:

@@ -104,6 +104,7 @@ class GainTable(Shown):
         ends: what 0 and 1 stand for.
         frozen: whether the ends were given.
         convention: whose definitions.
+        settings: data set -> what the ends hold for besides the convention: task metric, fractions and so on.
         differences: CNRG of every method over every later one, for each data set and for the means.
         n_partly: data set -> metric -> rows left out because only some of the methods define it there.
         notes: what a reader should know before believing the numbers.
@@ -118,6 +119,7 @@ class GainTable(Shown):
     ends: Ends
     frozen: bool
     convention: str
+    settings: Mapping[str, Mapping[str, Any]]
     differences: tuple[Gain, ...]
     n_partly: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...]

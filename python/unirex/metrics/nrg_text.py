@@ -119,16 +119,51 @@ def _named(ends: Ends) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
-def ends_to_json(table: GainTable) -> str:
-    """The file that freezes this table's ends: they, the convention, and the methods that set them."""
+def ends_to_json(table: GainTable, frozen: str | None = None) -> str:
+    """The file that freezes this table's ends: they, what they hold for, and the methods that set them.
+
+    Args:
+        table: whose.
+        frozen: the file that its ends were taken from, whose methods set them.
+    """
     methods = [method for method in table.methods if method not in table.controls]
-    return as_json({"convention": table.convention, "methods": methods, "ends": _named(table.ends)})
+    content = {
+        "convention": table.convention,
+        "methods": methods,
+        "settings": table.settings,
+        "ends": _named(table.ends),
+    }
+    return as_json(content if frozen is None else {**content, "methods": _read_frozen(frozen).get("methods", [])})
+
+
+def check_frozen(path: str, table: GainTable) -> None:
+    """Refuses ends that hold for other settings than those of the table, as far as their file says.
+
+    Raises:
+        ValueError: data set and setting, what the file has and what the table has.
+    """
+    for data, settings in table.settings.items():
+        there = _read_frozen(path).get("settings", {}).get(data, {})
+        for name, value in settings.items():
+            if name in there and there[name] != value and None not in (there[name], value):
+                raise ValueError(f"{path}: ends of {data} for {name} {there[name]!r}, expected {value!r}")
+
+
+def _read_frozen(path: str) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = read_json(Path(path).read_bytes())
+        content["ends"].items()
+        content.get("settings", {}).items()
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: not a file of frozen ends ({reason})") from error
+    return content
 
 
 def read_ends(path: str, convention: str) -> Ends:
     """The ends from a file that `ends_to_json` wrote, for the same convention."""
+    content = _read_frozen(path)
     try:
-        content: Any = read_json(Path(path).read_bytes())
         ends = {
             str(data): {str(name): (float(end["low"]), float(end["high"])) for name, end in metrics.items()}
             for data, metrics in content["ends"].items()

@@ -11,18 +11,28 @@ from typing import Any
 
 from unirex.disk.untrusted import parse_yaml, read_json
 from unirex.metrics.remote import is_url
+from unirex.text import shown
 
 FIELDS = ("method", "data", "seed", "path")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One prediction file (or directory or pattern of shards) and where it belongs."""
+    """One prediction file (or directory or pattern of shards) and where it belongs.
+
+    Attributes:
+        method: its name.
+        data: name of the data set.
+        seed: of training, as text.
+        path: of the file.
+        model: what tells its model from others of the data set; None = the column `model` of the file.
+    """
 
     method: str
     data: str
     seed: str
     path: str
+    model: str | None = None
 
 
 def read_runs(where: str) -> list[Run]:
@@ -118,12 +128,15 @@ def _run(path: Path, number: int, entry: object) -> Run:
     if not isinstance(entry, dict):
         raise ValueError(f"{path}: run {number} is {type(entry).__name__}, expected fields {', '.join(FIELDS)}")
     for field in ("method", "data", "path"):
-        if entry.get(field) in {None, ""}:
+        if entry.get(field) in (None, ""):
             raise ValueError(f"{path}: run {number}: field {field!r} is missing")
+    for field in FIELDS:
+        if isinstance(entry.get(field), list | dict):
+            raise ValueError(f"{path}: run {number}: field {field!r} is {shown(entry[field])}, expected text")
     seed, found = entry.get("seed"), str(entry["path"])
     return Run(
         method=str(entry["method"]),
         data=str(entry["data"]),
-        seed="0" if seed in {None, ""} else str(seed),
+        seed="0" if seed in (None, "") else str(seed),
         path=found if is_url(found) else str(path.parent / found),
     )

@@ -80,6 +80,15 @@ def draws_of(definition: Definition, states: Sequence[State]) -> Draws:
     )
 
 
+def one_for_each(first: Sequence[str | None], other: Sequence[str | None]) -> bool:
+    """Whether two systems of several seeds are one model for each, by what their models are known by.
+
+    >>> one_for_each(["a", "b"], ["a", "b"]), one_for_each(["a", "a"], ["a", "a"]), one_for_each([None], [None])
+    (True, False, False)
+    """
+    return first == other and None not in first and len(set(first)) == len(first)
+
+
 def gap_of(definition: Definition, first: Draws, other: Draws, confidence: float, *, shared: bool) -> Interval:
     """The interval of the difference of a metric's means on the same rows.
 

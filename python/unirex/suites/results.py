@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from unirex.config.identity import trained_alike
 from unirex.disk.atomic import atomic_write
 from unirex.metrics import Resampling, Run, row_values
 from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable, Mean
@@ -90,13 +92,23 @@ def _write(suite: Suite, text: str) -> list[Path]:
 def _from_ledger(suite: Suite, ledger: Ledger, entries: Entries) -> Finished:
     """What the ledger has of a suite, with the control scores on the models of `references`."""
     found = Finished(controls=[name for name, part in suite.methods.items() if part.control])
+    models: list[Entry] = []  # one of each
+
+    def run(entry: Entry, method: str, source: str = "") -> Run:
+        key = entry.data, entry.seed
+        alike = (n for n, m in enumerate(models) if (m.data, m.seed) == key and trained_alike(m.config, entry.config))
+        number = next(alike, len(models))
+        if number == len(models):
+            models.append(entry)
+        return replace(_run(ledger, entry, method, source), model=str(number))
+
     for data, methods in wanted(suite).items():
         for method, seeds in methods.items():
             for entry in (entries[key] for seed in seeds if (key := (data, method, seed)) in entries):
-                found.add(_run(ledger, entry, method), entry.cost["columns"])
+                found.add(run(entry, method), entry.cost["columns"])
                 for control in CONTROLS if method == suite.references else ():
                     if control in entry.references and control not in suite.methods:
-                        found.add_control(_run(ledger, entry, control, control))
+                        found.add_control(run(entry, control, control))
     return found.ordered()
 
 

@@ -40,7 +40,7 @@ def run(options: Options) -> int:
     """Prints and writes the table; 0."""
     # Imported here, so that help need not wait for them.
     from unirex.metrics.nrg import gain_table
-    from unirex.metrics.nrg_text import FORMATS, ends_to_json, read_ends
+    from unirex.metrics.nrg_text import FORMATS, check_frozen, ends_to_json, read_ends
     from unirex.metrics.runs import read_runs
 
     against, frozen = options["against"], options["frozen"]
@@ -54,11 +54,13 @@ def run(options: Options) -> int:
             engine=options["engine"],
             **reading(options),
         )
+    if frozen is not None:
+        check_frozen(frozen, table)
     if against is not None and against not in table.methods:
         found = f"{against!r}, expected one of {list(table.methods)}{suggest(against, table.methods)}"
         raise ValueError(f"against is {found}")
     text = FORMATS[options["format"]](table, against=against)
     save(options["output"], text)
-    save(options["freeze"], ends_to_json(table))
+    save(options["freeze"], ends_to_json(table, frozen))
     sys.stdout.write(plain(text) + "\n")
     return 0
