@@ -180,6 +180,10 @@ def test_shards_must_agree(tmp_path: Path) -> None:
     pq.write_table(table.drop_columns(["gold"]), tmp_path / "b.parquet")
     with pytest.raises(ValueError, match=r"b\.parquet: column 'gold' is missing, .*a\.parquet has it"):
         score(tmp_path)
+    (tmp_path / "b.parquet").rename(tmp_path / "0.parquet")  # first, with a column that only the later one has
+    with pytest.raises(ValueError, match=r"0\.parquet: column 'gold' is missing, .*a\.parquet has it"):
+        score(tmp_path)
+    (tmp_path / "0.parquet").unlink()
     pq.write_table(table, tmp_path / "b.parquet")
     with pytest.raises(ValueError, match=r"occurs 2 times in .*a\.parquet and .*b\.parquet"):
         score(tmp_path)
@@ -194,12 +198,20 @@ def test_shards_must_agree(tmp_path: Path) -> None:
         (["score", "{empty}"], "no *.parquet and no *.jsonl in this directory"),
         (["score", "{file}", "--convetion", "strict"], "did you mean --convention?"),
         (["score", "{file}", "--convention", "strikt"], "strikt"),
-        (["score", "{file}", "--replicates", "-1"], "replicates is -1, expected 0 to 100000"),
+        (["score", "{file}", "--replicates", "-1"], "replicates is -1, expected 0, or 2 to 100000"),
         (["score", "{file}", "--replicates", "x"], "x"),
         (["score", "{file}", "--seed", "-1"], "seed is -1"),
         (["score", "{file}", "--confidence", "1"], "confidence is 1.0"),
         (["score", "{file}", "--iou-thresholds", "0"], "iou_thresholds has 0.0, expected numbers in (0, 1]"),
         (["score", "{file}", "--perturbation", "delet"], "did you mean delete?"),
+        (
+            ["score", "{file}", "--labels", "a", "b"],
+            "labels are ['a', 'b'], expected ['neg', 'pos', 'neutral'] as in its header",
+        ),
+        (
+            ["score", "{file}", "--iou-thresholds", ".5", ".5000001"],
+            "two metrics are iou_precision@0.5, expected fractions",
+        ),
         (["score", "{text}"], "not a readable file of predictions"),
         (["score", "{file}", "--output", "{empty}"], "is a directory"),
         (
@@ -220,8 +232,14 @@ def test_bad_commands(arguments: list[str], message: str, tmp_path: Path, capsys
     assert message in err
 
 
-def test_an_empty_file_has_nothing_to_score(tmp_path: Path) -> None:
+def test_an_empty_file_has_nothing_to_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pq.write_table(predictions.table(0, 5).slice(0, 0), tmp_path / "p.parquet")
+    pq.write_table(
+        pa.table({name: pa.array([], pa.string()) for name in ("id", "label", "prediction")}), tmp_path / "q.parquet"
+    )
+    for name in ("p.parquet", "q.parquet"):
+        assert main(["validate", str(tmp_path / name)]) == 2
+        assert f"{name}: no rows\n1 problems" in capsys.readouterr().out
     with pytest.raises(ValueError, match="no rows"):
         score(tmp_path / "p.parquet")
 
@@ -277,3 +295,13 @@ def test_what_cannot_be_written_is_named(
     assert message.format(d=tmp_path) in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_options_of_several_values_add_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pq.write_table(predictions.table(0, 30), tmp_path / "p.parquet")
+    words = ["score", str(tmp_path / "p.parquet"), "--replicates", "0", "--json"]
+    more = ["--iou-thresholds", ".3", "--iou-thresholds", ".7", "--perturbation", "delete", "--perturbation", "delete"]
+    assert main([*words, *more]) == 0
+    names = {metric["name"] for metric in json.loads(capsys.readouterr().out)["metrics"]}
+    assert {"iou_f1@0.3", "iou_f1@0.7", "comprehensiveness"} <= names
+    assert "iou_f1@0.5" not in names

@@ -132,7 +132,7 @@ def test_a_share_at_a_bound_has_an_interval_that_ends_there() -> None:
 
 
 def test_a_variance_needs_two_values() -> None:
-    assert of_rows(np.array([0.2, np.nan, 0.4]), 10).parts[0] == pytest.approx((0.02, 9.0))
+    assert of_rows(np.array([0.2, np.nan, 0.4]), 10).parts[0] == pytest.approx((0.02, 1.0))
     assert of_rows(np.array([0.2, 0.4]), 2).parts[0] == pytest.approx((0.02, 1.0))
     assert of_rows(np.array([0.2, np.nan]), 10) == of_rows(np.array([0.2, 0.4]), 1) == Variance()
     assert of_seeds([0.2, 0.4]).parts[0] == pytest.approx((0.01, 1.0))

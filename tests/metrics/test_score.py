@@ -257,3 +257,14 @@ def test_scores_alone_have_a_complexity_that_the_short_table_shows() -> None:
     whole = score(predictions.table(1, 20), resampling=NO_DRAWS)
     assert "complexity" not in whole.to_text()
     assert "complexity" in whole.to_text(all_metrics=True)
+
+
+def test_the_papers_token_f1_without_scores_is_that_of_both_classes_too() -> None:
+    rows = {"id": ["a", "b"], "rationale": [[1, 0, 0, 0], [0, 0]], "gold": [[1, 1, 0, 0], [0, 1]]}
+    by_scores = {**rows, "scores": [[0.9, -1.0, -2.0, -0.5], [-1.0, -0.1]]}
+    bare, scored = (
+        score(table, convention="paper", resampling=Resampling(replicates=0)) for table in (rows, by_scores)
+    )
+    assert (
+        bare["token_f1"].value == scored["token_f1"].value == pytest.approx(((2 / 3 + 0.8) / 2 + (0 + 2 / 3) / 2) / 2)
+    )

@@ -144,8 +144,9 @@ def test_what_looks_wrong_is_counted_over_merged_states() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"replicates": -1}, "replicates is -1, expected 0 to 100000"),
-        ({"replicates": 100_001}, "replicates is 100001, expected 0 to 100000"),
+        ({"replicates": -1}, "replicates is -1, expected 0, or 2 to 100000"),
+        ({"replicates": 1}, "replicates is 1, expected 0, or 2 to 100000"),
+        ({"replicates": 100_001}, "replicates is 100001, expected 0, or 2 to 100000"),
         ({"seed": -1}, "seed is -1, expected 0 to 2^64 - 1"),
         ({"seed": 2**64}, "seed is 18446744073709551616, expected 0 to 2^64 - 1"),
         ({"confidence": 0.0}, "confidence is 0.0, expected a number between 0 and 1"),

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from unirex import _rust
+from unirex.metrics import oddities
 from unirex.metrics.definitions import Convention, Direction
 from unirex.metrics.ragged import Ragged, bool_values, float_values, is_number, list_offsets, valid, value_type
 from unirex.metrics.tensors import arrow_column, as_lists, as_numpy
@@ -174,8 +175,12 @@ def roc_auc(scores: Rows, gold: Rows) -> Floats:
 def rank_rows(scores: Rows, gold: Rows) -> tuple[Floats, Floats, Floats]:
     """AUPRC, average precision and ROC AUC of every row, found together.
 
+    All undefined where there is a score for no word.
+
     >>> [round(float(m[0]), 4) for m in rank_rows(np.array([[3.0, 2.0, 1.0]]), np.array([[0, 1, 1]]))]
     [0.4167, 0.5833, 0.0]
+    >>> [float(m[0]) for m in rank_rows([[None, None]], [[1, 0]])]
+    [nan, nan, nan]
     """
     first, second = _pair(scores, "scores", gold, flags=False)
     if (differs := first.lengths != second.lengths).any():
@@ -184,7 +189,10 @@ def rank_rows(scores: Rows, gold: Rows) -> tuple[Floats, Floats, Floats]:
         raise ValueError(f"row {row}: gold has {found} values, expected {expected} (as scores)")
     values = second.values[second.offsets[0] : second.offsets[-1]]
     mine = first.values[first.offsets[0] : first.offsets[-1]]
-    return _rust.rank_rows(mine, values, first.offsets - first.offsets[0])
+    found = _rust.rank_rows(mine, values, first.offsets - first.offsets[0])
+    unseen = oddities.unseen(Ragged(mine, first.offsets - first.offsets[0]))
+    one, two, three = (np.where(unseen, np.nan, numbers) for numbers in found)
+    return one, two, three
 
 
 def token_precision(rationale: Rows, gold: Rows) -> Floats:

@@ -68,7 +68,9 @@ class Comparison(Shown):
         rows = ((row.metric, row.n) for rows in self.differences for row in rows if row.low is not None)
         resampling = self.reports[0].resampling
         odd = [f"note: {report.about['source']}: {line}" for report in self.reports for line in report.odd]
-        return [*odd, *few_rows(rows, None if resampling is None else resampling["confidence"]), *few_seeds(self.seeds)]
+        few = few_rows(rows, None if resampling is None else resampling["confidence"])
+        tested = [row.metric for rows in self.differences for row in rows]
+        return [*across_models(self.reports, tested), *odd, *few, *few_seeds(self.seeds)]
 
     def records(self) -> list[dict[str, Any]]:
         """One dictionary for each other system and metric."""
@@ -92,7 +94,6 @@ class Comparison(Shown):
             lines += ["", *aligned(table)]
         first = self.reports[0]
         count = 0 if first.resampling is None else first.resampling["replicates"]
-        tested = [row.metric for rows in self.differences for row in rows]
         several = max(self.seeds) > 1
         pairs = any(row.test == "paired t" for rows in self.differences for row in rows)
         seeds = "seeds, paired where each is one model of both" if pairs else "seeds"
@@ -103,7 +104,7 @@ class Comparison(Shown):
             lines.append(
                 "(n out): n rows that only some of the systems define; a metric is compared where all define it"
             )
-        lines += [*across_models(self.reports, tested), *self.notes]
+        lines += self.notes
         return "\n".join(lines)
 
 

@@ -143,9 +143,12 @@ class Inputs:
     def agreement(self) -> Triple:
         """Token precision, recall and F1."""
         precision, recall, f1 = _rust.token_agreement(*_flat(*self._pair))
-        if self.paper and self.batch.scores is not None:
-            scores = select(self.scores, self.has_gold)
-            f1 = _rust.token_f1_both_classes(*_flat(Ragged(scores.values > 0, scores.offsets), self.gold))
+        if self.paper:
+            marked, gold = self._pair
+            if self.batch.scores is not None:
+                scores = select(self.scores, self.has_gold)
+                marked = Ragged(scores.values > 0, scores.offsets)
+            f1 = _rust.token_f1_both_classes(*_flat(marked, gold))
         return self.against_gold(precision), self.against_gold(recall), self.against_gold(f1)
 
     @cached_property

@@ -74,12 +74,15 @@ class Variance:
 
 
 def of_rows(replicates: Floats, n: int) -> Variance:
-    """The variance that sampling `n` rows gives, from the bootstrap replicates that are defined."""
+    """The variance that sampling `n` rows gives, from the bootstrap replicates that are defined.
+
+    It is known no better than by as many rows as there are replicates.
+    """
     defined = replicates[~np.isnan(replicates)]
     if len(defined) < 2 or n < 2:
         return Variance()
     spread, size = float(defined.std(ddof=1)), float(np.abs(defined).max())
-    return Variance(((0.0 if is_rounding(spread, size) else spread**2, n - 1.0),))
+    return Variance(((0.0 if is_rounding(spread, size) else spread**2, min(n, len(defined)) - 1.0),))
 
 
 def of_seeds(values: Sequence[float] | Floats) -> Variance:

@@ -169,6 +169,11 @@ def _layout(
         raise ValueError(
             f"{source.name}: nothing to score in columns {shown(source.names())}, expected {expected} ({hint})"
         )
+    if len({*names}) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f"{source.name}: two metrics are {twice}, expected fractions and iou_thresholds that differ in six digits"
+        )
     if layout.has_label and headline is not None and headline not in names:
         hint = suggest(headline, names)
         raise ValueError(f"{source.name}: headline is {headline!r}, expected a task metric{hint}")
@@ -239,7 +244,7 @@ def _perturbations(
     if scorer not in {"self", *scorers}:
         raise ValueError(f"{source.name}: no columns of scorer {scorer!r}, expected one of {sorted(scorers)}")
     names = sorted((name for name in found if found[name] & {"keep", "remove"}), key=lambda name: name != "attention")
-    asked = names if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
+    asked = names if wanted is None else [wanted] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
     for name in asked:
         if name not in names:
             raise ValueError(f"{source.name}: no perturbation {name!r}, expected one of {names}{suggest(name, names)}")

@@ -207,12 +207,19 @@ def _opened(
         missing = [c for c in schemas[0].names if c not in schema.names]
         if missing:
             raise ValueError(f"{name}: column {missing[0]!r} is missing, {parts[0][0]} has it")
+        more = [c for c in schema.names if c not in schemas[0].names and (is_known(c) or c in mapping.values())]
+        if more:
+            raise ValueError(f"{parts[0][0]}: column {more[0]!r} is missing, {name} has it")
     header = headers[0]
     source = Source(parts=parts, schema=schemas[0], header=header or Header(), columns=mapping)
     if header is not None:
         for column in REQUIRED:
             if not source.has(column):
                 raise ValueError(missing_column(source, column))
+        if labels is not None and tuple(labels) != header.labels:
+            raise ValueError(
+                f"{source.name}: labels are {list(labels)}, expected {list(header.labels)} as in its header"
+            )
         return source
     return _foreign(source, labels)
 

@@ -44,8 +44,8 @@ class Resampling:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        if not 0 <= self.replicates <= MAX_REPLICATES:
-            raise ValueError(f"replicates is {self.replicates}, expected 0 to {MAX_REPLICATES}")
+        if not 0 <= self.replicates <= MAX_REPLICATES or self.replicates == 1:
+            raise ValueError(f"replicates is {self.replicates}, expected 0, or 2 to {MAX_REPLICATES}")
         if not 0 <= self.seed < 2**64:
             raise ValueError(f"seed is {self.seed}, expected 0 to 2^64 - 1")
         if not 0 < self.confidence < 1:

@@ -65,7 +65,9 @@ def _parser() -> _Parser:
     add("--split", default="test", help="the annotations to score against")
     add("--convention", choices=CONVENTIONS, default="strict", help="whose definitions (docs/eraser.md)")
     iou, aopc = ("--iou-thresholds", "--iou_thresholds"), ("--aopc-thresholds", "--aopc_thresholds")
-    add(*iou, type=float, nargs="+", default=list(IOU_THRESHOLDS), help="for span F1")
+    add(
+        *iou, type=float, nargs="+", action="extend", help=f"for span F1; default: {' '.join(map(str, IOU_THRESHOLDS))}"
+    )
     add(*aopc, type=float, nargs="+", action="extend", help="which of thresholded_scores to average over")
     add("--replicates", type=int, default=1000, help="bootstrap replicates; 0 = no intervals")
     add("--seed", type=int, default=0, help="of the resampling")
@@ -91,7 +93,7 @@ def _as_the_benchmark(options: argparse.Namespace) -> tuple[str, str]:
             options.systems[0],
             options.data_dir,
             options.split,
-            iou_thresholds=options.iou_thresholds,
+            iou_thresholds=options.iou_thresholds or IOU_THRESHOLDS,
             aopc_thresholds=options.aopc_thresholds or AOPC_THRESHOLDS,
             progress=show,
             engine=options.engine,
@@ -135,7 +137,7 @@ def _as_predictions(options: argparse.Namespace) -> tuple[str, str]:
                     options.data_dir,
                     options.split,
                     options.convention,
-                    iou_thresholds=options.iou_thresholds,
+                    iou_thresholds=options.iou_thresholds or IOU_THRESHOLDS,
                     aopc_thresholds=options.aopc_thresholds,
                     resampling=resampling,
                     progress=show,

@@ -45,7 +45,7 @@ def resampling(options: Options) -> "Resampling":
 
 def reading(options: Options) -> dict[str, Any]:
     """How predictions are to be read: the other options of `add_reading`."""
-    return {name: options[name] for name in READING}
+    return {name: options[name] for name in READING} | {"iou_thresholds": options["iou_thresholds"] or [0.5]}
 
 
 def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:
@@ -59,8 +59,8 @@ def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:
         "--iou-thresholds",
         type=float,
         nargs="+",
-        default=[0.5],
-        help="for span F1, in (0, 1]",
+        action="extend",
+        help="for span F1, in (0, 1]; default: 0.5",
     )
     add("--replicates", type=int, default=replicates, help="bootstrap replicates of the rows; 0 = no intervals")
     add("--seed", type=int, default=0, help="of the resampling")

@@ -62,6 +62,8 @@ def run(options: Options) -> int:
             sound: Counter[str] = Counter()
             problems = prediction_problems(file, columns=columns, labels=labels, sound=sound)
             found += islice(problems, limit - len(found))
+            if not sound["rows"] and not found:
+                found.append(f"{file}: no rows")
             noted += [f"note: {file}: {note}" for note in oddities.notes(sound, sound["rows"])]
     for problem in [*found, *noted]:
         sys.stdout.write(f"{line(problem)}\n")
