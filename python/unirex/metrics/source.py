@@ -216,7 +216,7 @@ def _opened(
         for column in REQUIRED:
             if not source.has(column):
                 raise ValueError(missing_column(source, column))
-        if labels is not None and tuple(labels) != header.labels:
+        if labels and tuple(labels) != header.labels:
             raise ValueError(
                 f"{source.name}: labels are {list(labels)}, expected {list(header.labels)} as in its header"
             )
