@@ -10,6 +10,9 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -315,6 +318,12 @@ def test_a_decoder_without_padding_gives_the_same_alone_and_in_a_batch(tmp_path:
         alone = asked(text)
         assert alone.probability == pytest.approx(answer.probability, abs=1e-5)
         assert [w.score for w in alone.words] == pytest.approx([w.score for w in answer.words], abs=1e-4)
+
+
+@pytest.mark.parametrize("made", [pd.DataFrame, pl.DataFrame, pa.Table.from_pylist])
+def test_the_rows_of_a_table_are_explained_and_not_its_columns(made: Any, model: Explainer) -> None:
+    rows = [{"text": text, "label": "x"} for text in TEXTS[:3]]
+    assert [answer.words for answer in model(made(rows))] == [answer.words for answer in model(TEXTS[:3])]
 
 
 def test_a_trained_model_can_be_explained_by_its_gradient_instead(run: Path, model: Explainer) -> None:

@@ -169,11 +169,11 @@ class UnirexModel(RowClassifier, PreTrainedModel):
         if self.extractor is not None:
             self.extractor.freeze_unused(self.pooling)
 
-    def hold_score_bias(self) -> None:
+    def hold_score_bias(self, *, held: bool = True) -> None:
         """Holds the score head's last bias where it is, for losses that a shift of all scores does not change."""
         head = None if self.extractor is None else self.extractor.score_head
         if head is not None:
-            head.hold_bias()
+            head.hold_bias(held=held)
 
     def forward(
         self,

@@ -43,11 +43,13 @@ class Trained:
         """The answer for a text (a pair, a row), or a list of the answers for several.
 
         Args:
-            texts: as for `unirex.Explainer`, or a column of a table.
+            texts: as for `unirex.Explainer`, or a column of a table, or the table.
             **settings: fraction, threshold, faithfulness and so on (`unirex.explainer.ExplainConfig`).
         """
+        from unirex.explainer.inputs import rows_of
+
         single = isinstance(texts, str | tuple | Mapping)
-        found: Any = self.explainer(texts if single else list(texts), **settings)
+        found: Any = self.explainer(texts if single else list(rows_of(texts)), **settings)
         return found  # type: ignore[no-any-return]
 
     def evaluate(

@@ -16,6 +16,9 @@ _FREE_INSIDE = {"data": ("cache",), "train": ("dev_perturb", "log_every", "save_
 RESUMABLE = ("train.max_tokens", "eval.split")
 """Settings that a run may be resumed with other values of: training does not depend on them, but for its rounding."""
 
+OUR_METHODS = frozenset({"joint", "sgt", "fresh", "a2r", "l2e", "mcd", "rtp", "n2r"})
+"""The methods of this package, of which it is known which settings only explain; named here, far from torch."""
+
 _DATA = "UNIREX_DATA"
 _TASK_METRICS = ("headline", "accuracy", "macro_f1")
 _TASK_FAMILIES = ("f1:", "precision:", "recall:")
@@ -59,20 +62,23 @@ def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
 
     If a task metric picks the best epoch, the settings of the evaluation afterwards do not matter, nor do those of
     explaining: the attribution of a run without an extractor (`model.extractor: none`), what a gradient adds to a
-    learned extractor's scores. If a metric of scores picks it, they do.
+    learned extractor's scores. If a metric of scores picks it, they do. What the settings of a method of the user's own
+    do nobody knows, so all of them count.
     """
     part = determining(config)
     evaluation = dict(part.pop("eval"))
     best = str(part["train"]["best_metric"])
     if best not in _TASK_METRICS and not best.startswith(_TASK_FAMILIES):
         return {**part, "eval": {k: v for k, v in evaluation.items() if k not in ("split", "references", "seed")}}
-    explaining = ["gradient_weight"]
-    if part["model"]["extractor"] == "none":
+    ours = part["method"].get("name") in OUR_METHODS
+    explaining = ["gradient_weight"] if ours else []
+    if ours and part["model"]["extractor"] == "none":
         explaining += ["attribution", "attribution_settings"]
     part["method"] = {k: v for k, v in part["method"].items() if k not in explaining}
     # Rounding depends on which rows pass through the model together, so the batches of the dev split count. A method
     # without a `fraction` of its own is trained with that of the evaluation.
-    kept = ["max_tokens", "batch_size", *(["rationale_fraction"] if part["method"].get("fraction", 0) is None else [])]
+    fraction = not ours or part["method"].get("fraction", 0) is None
+    kept = ["max_tokens", "batch_size", *(["rationale_fraction"] if fraction else [])]
     return {**part, "eval": {name: evaluation[name] for name in kept}}
 
 
@@ -81,10 +87,12 @@ def trained_alike(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
     A setting that only one has came between them; it is the same if it is off there: null, false or 0.
 
-    >>> one = {"seed": 1, "data": {}, "eval": {"max_tokens": 9, "batch_size": 8}, "method": {"gradient_weight": 0.1},
-    ...        "model": {"extractor": "shared"}, "train": {"best_metric": "headline"}}
-    >>> trained_alike(one, {**one, "method": {}, "data": {"masked": None}}), trained_alike(one, {**one, "seed": 2})
-    (True, False)
+    >>> one = {"seed": 1, "data": {}, "eval": {"max_tokens": 9, "batch_size": 8}, "train": {"best_metric": "headline"},
+    ...        "model": {"extractor": "shared"}, "method": {"name": "joint", "gradient_weight": 0.1}}
+    >>> trained_alike(one, {**one, "method": {"name": "joint"}, "data": {"masked": None}})
+    True
+    >>> trained_alike(one, {**one, "seed": 2})
+    False
     """
     kept = ({k: v for k, v in renamed(one).items() if k not in ("transfer", "grid")} for one in (first, other))
     return _alike(*map(training_part, kept))

@@ -1,8 +1,10 @@
 """Presets: other defaults for the configuration of a run, below what files and the command line say."""
 
+from inspect import get_annotations
 from typing import Any
 
 from unirex.methods import find_facts
+from unirex.methods.settings.contract import MethodFacts
 
 PRESETS: dict[str, dict[str, Any]] = {
     # What suits a pretrained encoder and some hundred to some thousand rows (docs/methods.md, "Defaults").
@@ -49,8 +51,17 @@ def preset_defaults(
     'floor'
     """
     facts = find_facts(method)
-    own = facts.presets.get(preset, {})
-    if preset == "default" and (extractor or facts.extractors[0]) not in ("shared", "dual"):
+    restated = _restated(facts)
+    own = {key: value for key, value in facts.presets.get(preset, {}).items() if key.split(".")[0] not in restated}
+    learned = ("shared", "dual")
+    if preset == "default" and facts.extractors[0] in learned and (extractor or facts.extractors[0]) not in learned:
         own = {}  # the default recipe of a method is that of an extractor that learns
     of_backbone = {"train.lr": 1e-3, "train.precision": None} if preset == "default" and backbone is None else {}
     return {**PRESETS[preset], **of_backbone, **{f"method.{key}": value for key, value in own.items()}}
+
+
+def _restated(facts: type[MethodFacts]) -> set[str]:
+    """The settings that a method has defaults of its own for, where its presets are those of its parent."""
+    maker: Any = next(kind for kind in facts.__mro__ if "presets" in vars(kind))
+    older = getattr(maker, "config_class", object).__mro__
+    return {name for kind in facts.config_class.__mro__ if kind not in older for name in get_annotations(kind)}

@@ -89,9 +89,16 @@ class RunFolder:
         for place in self.stages():
             shutil.rmtree(place.checkpoints, ignore_errors=True)
 
+    def drop_results(self) -> None:
+        """Removes what the judgment at the end left."""
+        shutil.rmtree(self.references, ignore_errors=True)
+        for file in (self.metrics, self.predictions):
+            file.unlink(missing_ok=True)
+
     def clear(self) -> None:
         """Removes what a run left; configuration and lock stay."""
-        for folder in (self.checkpoints, self.model, self.references, self.path / "stages"):
+        self.drop_results()
+        for folder in (self.checkpoints, self.model, self.path / "stages"):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.log, self.predictions, self.metrics, self.warnings):
+        for file in (self.log, self.warnings):
             file.unlink(missing_ok=True)

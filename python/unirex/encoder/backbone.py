@@ -266,6 +266,8 @@ def plan_passes(
 
 
 def reach(visible_BL: Tensor) -> Tensor:
-    """One past the last visible token of each row."""
+    """One past the last visible token of each row, 0 where there is none."""
+    if visible_BL.shape[1] == 0:
+        return visible_BL.new_zeros(len(visible_BL), dtype=torch.int64)
     places_L = torch.arange(1, visible_BL.shape[1] + 1, device=visible_BL.device)
     return (visible_BL * places_L).amax(1)

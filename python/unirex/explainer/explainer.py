@@ -15,7 +15,7 @@ from unirex.data.raw_text import Words
 from unirex.disk.checkpoint import atomic_folder
 from unirex.disk.predictions import Prediction
 from unirex.explainer.answer import ExplainedText
-from unirex.explainer.inputs import Columns, InputReader, numbered
+from unirex.explainer.inputs import Columns, InputReader, numbered, rows_of
 from unirex.judging.predict import OWN, Judging, Place, predict
 from unirex.judging.saved import Loading, Saved, find_model, load_saved
 from unirex.judging.settings import EvalConfig
@@ -75,9 +75,9 @@ class Explainer:
     """A model whose answers come with the words they rest on.
 
     Call it on a text, a pair (a tuple of two texts), a row (a mapping with `text` and, if the model needs them,
-    `text_pair`, `query` or `choices`), a list of those, or another iterable of them, such as a data set of the
-    `datasets` library. One input gives an `ExplainedText`, a list gives a list, and any other iterable a lazy iterator
-    in the order of the inputs that holds at most `WINDOW` of them.
+    `text_pair`, `query` or `choices`), a list of those, a table of such rows, or another iterable of them, such as a
+    data set of the `datasets` library. One input gives an `ExplainedText`, a list or a table a list, and any other
+    iterable a lazy iterator in the order of the inputs that holds at most `WINDOW` of them.
     """
 
     def __init__(
@@ -144,6 +144,7 @@ class Explainer:
         """
         if isinstance(inputs, str | tuple | Mapping):
             return next(self.stream([inputs], **settings))
+        inputs = rows_of(inputs)
         found = self.stream(inputs, **settings)
         return list(found) if isinstance(inputs, list) else found
 

@@ -9,6 +9,7 @@ from unirex.data.errors import DataError, located, shown, wrong
 from unirex.data.gold import cell_list
 from unirex.data.raw_text import Words, find_words
 from unirex.data.record import id_text, name_of
+from unirex.metrics.tables import as_table
 from unirex.schema import Example, Segment
 
 
@@ -153,6 +154,13 @@ def _choices(where: str, row: Mapping[str, Any], field: str) -> tuple[str, ...]:
 def _label(where: str, row: Mapping[str, Any], field: str, names: Sequence[str]) -> str | None:
     value = _field(where, row, field)
     return name_of(where, field, None if value is None or value == "" else str(value), names)
+
+
+def rows_of(items: Any) -> Any:
+    """The rows of a table in memory, whose iteration would give its columns; anything else as it is."""
+    two_ways = len(getattr(items, "shape", ())) == 2 and getattr(items, "columns", None) is not None
+    table = as_table(items, numbered=False) if two_ways else None
+    return items if table is None else table.to_pylist()
 
 
 def numbered(items: Any) -> Iterator[tuple[int, Any]]:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 HeadKind = Literal["linear", "mlp"]
 
@@ -22,6 +23,7 @@ class ScoreHead(nn.Module):
         for narrow, wide in pairwise(widths):
             blocks += [nn.Linear(narrow, wide), nn.ReLU()]
         self.layers = nn.Sequential(*blocks, nn.Linear(widths[-1], outputs))
+        self._hold: RemovableHandle | None = None
 
     def forward(self, hidden_BLD: Tensor) -> Tensor:
         """What the last layer gives, float [B, L, N], in the precision of its weights regardless of autocast.
@@ -36,12 +38,14 @@ class ScoreHead(nn.Module):
             found: Tensor = last(hidden_BLD.to(next(last.parameters()).dtype))
         return found
 
-    def hold_bias(self) -> None:
-        """Makes the gradient of the last bias zero, so that no step moves it.
+    def hold_bias(self, *, held: bool = True) -> None:
+        """Makes the gradient of the last bias zero, so that no step moves it, or ends that.
 
         Where a loss does not change when all scores shift, that gradient is nothing but rounding, of which Adam makes
         steps as long as any other. The bias stays among the trained weights: checkpoints have its place in them.
         """
         last = self.layers[-1]
         assert isinstance(last, nn.Linear)
-        last.bias.register_hook(torch.zeros_like)
+        if self._hold is not None:
+            self._hold.remove()
+        self._hold = last.bias.register_hook(torch.zeros_like) if held else None

@@ -27,6 +27,8 @@ def occlusion(target: Target, words_BL: Tensor, unit: Literal["token", "word"], 
     every_B = torch.arange(len(words_BL), device=words_BL.device)
     full_B = target.logit_of_rows(target.rows, every_B)
     fall_BL = torch.zeros(words_BL.shape, device=words_BL.device)
+    if not len(row_U):
+        return fall_BL
     for part in torch.arange(len(row_U), device=row_U.device).split(max(1, target.max_tokens // width)):
         row_P, token_P = row_U[part], token_U[part]
         hidden_PL = unit_BL[row_P] == unit_BL[row_P, token_P][:, None]

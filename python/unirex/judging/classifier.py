@@ -45,10 +45,35 @@ def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Te
     return logits_BC.float()
 
 
+def never_empty(rows: Rows, pad_id: int) -> Rows:
+    """The rows, with one padding token in view where there is none.
+
+    A tokenizer that adds no token of its own (most decoders') leaves a row of nothing where all is hidden, and what a
+    model makes of that depends on the tokens behind its mask, or on the rows beside it.
+    """
+    empty_B = ~rows.visible_BL.any(1)
+    if not empty_B.any():
+        return rows
+    if rows.visible_BL.shape[1] == 0:
+        ids_BL = rows.input_ids_BL.new_full((len(empty_B), 1), pad_id)
+        return Rows(
+            input_ids_BL=ids_BL, visible_BL=torch.ones_like(ids_BL, dtype=torch.bool), token_types_BL=ids_BL * 0
+        )
+    first_BL = torch.zeros_like(rows.visible_BL)
+    first_BL[:, 0] = empty_B
+    return replace(
+        rows,
+        input_ids_BL=torch.where(first_BL, pad_id, rows.input_ids_BL),
+        visible_BL=rows.visible_BL | first_BL,
+        positions_BL=None if rows.positions_BL is None else torch.where(first_BL, 0, rows.positions_BL),
+    )
+
+
 class Classifier(Explainable):
     """A classifier of the transformers library as something that can be judged.
 
     Its scores are the attributions of its predicted class by the method `attribution`; without one they are zero.
+    Without `token_types` its tokenizer does not tell the texts of a pair apart, and neither does what it is given here.
     """
 
     def __init__(
@@ -57,9 +82,12 @@ class Classifier(Explainable):
         fill: FillTokens,
         attribution: Attribution | None = None,
         settings: AttributionConfig | None = None,
+        *,
+        token_types: bool = True,
     ) -> None:
         super().__init__()
         self.model: Any = model
+        self.token_types = token_types
         if self.model.config.pad_token_id is None:  # a decoder looks for it to find the last token of a row
             self.model.config.pad_token_id = fill.pad_id
         self.fill = fill
@@ -87,9 +115,12 @@ class Classifier(Explainable):
         return self.perturbed(batch.rows, batch.n_choices, None)
 
     def _targets(self, batch: Batch, class_I: Tensor) -> Iterator[tuple[Tensor, ClassifierTarget]]:
-        """Rows of one length at a time, with their places: a decoder given embeddings cannot tell padding from text."""
+        """Rows of one length at a time, with their places: a decoder given embeddings cannot tell padding from text.
+
+        Rows of no token at all have nothing to explain and are left out.
+        """
         lengths_B = reach(batch.rows.visible_BL)
-        for length in lengths_B.unique().tolist():
+        for length in lengths_B[lengths_B > 0].unique().tolist():
             index_P = (lengths_B == length).nonzero().squeeze(1)
             yield (
                 index_P,
@@ -97,7 +128,7 @@ class Classifier(Explainable):
                     backbone=self.model,
                     classify=nn.Identity(),
                     pooling="last" if is_causal(self.model.config) else "first",
-                    rows=drop_padding(batch.rows.take(index_P), length),
+                    rows=self._as_tokenized(drop_padding(batch.rows.take(index_P), length)),
                     selectable_BL=batch.words_BL[index_P, :length] >= 0,
                     class_B=class_I[index_P],
                     fill=self.fill,
@@ -117,12 +148,20 @@ class Classifier(Explainable):
             factors_PLD = factors_BLD[index_P, : target.selectable_BL.shape[1]]
             logits.append(replace(target, max_tokens=max_tokens).scaled(factors_PLD))
             order.append(index_P)
+        empty_P = (~batch.rows.visible_BL.any(1)).nonzero().squeeze(1)
+        if len(empty_P):
+            logits.append(self.perturbed(batch.rows.take(empty_P), 1, max_tokens))
+            order.append(empty_P)
         return torch.cat(logits)[torch.cat(order).argsort()]
+
+    def _as_tokenized(self, rows: Rows) -> Rows:
+        return rows if self.token_types else replace(rows, token_types_BL=torch.zeros_like(rows.token_types_BL))
 
     def perturbed(self, rows: Rows, n_choices: int, max_tokens: int | None) -> Tensor:
         """Logits float32 [B, C]; hidden tokens are masked in place, which every classifier understands."""
         if n_choices != 1:
             raise ValueError("the data are multiple choice, expected single texts or pairs for a sequence classifier")
+        rows = self._as_tokenized(never_empty(rows, self.fill.pad_id))
         ends = reach(rows.visible_BL).cpu().numpy()
         logits, order = [], []
         for index in plan_passes(ends, 128, max_tokens):

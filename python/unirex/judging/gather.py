@@ -139,6 +139,9 @@ def write_all(tables: dict[str, pa.Table], run: RunFolder) -> list[Path]:
     Those of the first are the run's own; others, controls among them, have a file each.
     """
     paths = []
+    for old in run.references.glob("*.parquet"):  # of another judgment, perhaps of another model
+        if old not in map(run.reference, tables):
+            old.unlink()
     for number, (source, table) in enumerate(tables.items()):
         path = run.reference(source) if number else run.predictions
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -284,7 +284,8 @@ def _foreign(
     if max_length is not None and max_length > most:
         raise ValueError(f"max_length is {max_length}, expected at most {most} for this model")
     tools = Tools(tokenizer=tokenizer, extractor_tokenizer=None, max_length=max_length or min(LONGEST, most))
-    method = Classifier(model, tools.fill, attribution, AttributionConfig(ig_steps=steps))
+    told = "token_type_ids" in tokenizer.model_input_names
+    method = Classifier(model, tools.fill, attribution, AttributionConfig(ig_steps=steps), token_types=told)
     check_hiding(model, lambda rows: classify(model, rows))  # the padding id is known by now
     return Saved(
         method=method,

@@ -95,7 +95,17 @@ def add_method(method: "type[Method]") -> str:
 
 
 def add_methods(module: ModuleType) -> None:
-    """Adds the methods that a module, or a package with its modules, defines."""
+    """Adds the methods that a module, or a package with its modules, defines.
+
+    Raises:
+        ValueError: as `add_method`, or two of them have one name.
+    """
+    added: dict[str, Any] = {}
     for found in vars(module).values():
         if _is_method(found) and not isabstract(found) and f"{found.__module__}.".startswith(f"{module.__name__}."):
-            add_method(found)
+            other = added.setdefault(name := add_method(found), found)
+            if other is not found:
+                raise ValueError(
+                    f"{module.__name__}: {other.__name__} and {found.__name__} are both called {name!r}, expected "
+                    "different names (a config_class with another default of `name`)"
+                )

@@ -260,6 +260,9 @@ class Joint(JointFacts, Method):
         own_BL, gradient_BL = (
             standardised(one, batch.selectable_BL) for one in (found.scores_BL, gate_gradients(target))
         )
+        if self.model.config.choice:  # what speaks for a choice that is not taken speaks against the answer
+            taken_IC = torch.nn.functional.one_hot(found.logits_IC.argmax(1), batch.n_choices)
+            gradient_BL = gradient_BL * (2 * taken_IC - 1).reshape(-1, 1)
         return Explanation(logits_IC=found.logits_IC, scores_BL=own_BL + c.gradient_weight * gradient_BL)
 
     def answer(self, batch: Batch) -> Tensor:

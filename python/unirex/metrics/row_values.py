@@ -54,12 +54,14 @@ class RowValues:
         hashes: uint64 [N, 2], of the ids.
         values: float64 [columns, N], NaN where undefined.
         groups: uint64 [N, 2], the same for rows that are not independent (questions about one text); None = all are.
+        grouped_by: the regular expression that made the groups.
     """
 
     layout: Layout
     hashes: NDArray[np.uint64]
     values: NDArray[np.float64]
     groups: NDArray[np.uint64] | None = None
+    grouped_by: str | None = None
 
     def among(self, names: Iterable[str]) -> "RowValues":
         """What these metrics need of it."""
@@ -116,6 +118,7 @@ def from_predictions(
         hashes=np.concatenate([batch.hashes for batch, _ in parts]),
         values=np.concatenate([values for _, values in parts], axis=1),
         groups=None if groups is None else _grouped(made, groups),
+        grouped_by=groups,
     )
 
 
@@ -140,7 +143,8 @@ def write(rows: RowValues, path: Path) -> None:
     names = [column.name for column in rows.layout.columns]
     for name, values in zip(names, rows.values, strict=True):
         columns[name] = pa.array(values.astype(np.float32))
-    table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(_described(rows.layout)).encode()})
+    about = _described(rows.layout) | ({} if rows.grouped_by is None else {"groups": rows.grouped_by})
+    table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(about).encode()})
     whole = [name for name, v in zip(names, rows.values, strict=True) if len(np.unique(v[~np.isnan(v)])) <= 16]
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
@@ -173,7 +177,8 @@ def read(path: str) -> RowValues:
     """
     try:
         table = pq.read_table(path)
-        layout = _layout(read_json((table.schema.metadata or {})[KEY]))
+        about = read_json((table.schema.metadata or {})[KEY])
+        layout, grouped_by = _layout(about), about.get("groups")
         names = [column.name for column in layout.columns]
         hashes, groups = (_pairs(table, names) for names in (_HASH, _GROUP))
         values = np.array([table.column(name).to_numpy().astype(np.float64) for name in names])
@@ -182,7 +187,9 @@ def read(path: str) -> RowValues:
         raise ValueError(f"{path}: not a file of row values ({type(error).__name__}: {reason})") from error
     if hashes is None:
         raise ValueError(f"{path}: not a file of row values (no {_HASH[0]})")
-    return RowValues(layout=layout, hashes=hashes, values=values.reshape(len(names), -1), groups=groups)
+    return RowValues(
+        layout=layout, hashes=hashes, values=values.reshape(len(names), -1), groups=groups, grouped_by=grouped_by
+    )
 
 
 def _pairs(table: pa.Table, names: tuple[str, str]) -> NDArray[np.uint64] | None:

@@ -42,8 +42,23 @@ def record(suite: Suite, ledger: Ledger, run: Planned) -> None:
                 perturbation=suite.table.perturbation,
                 groups=None if "transfer" in judged.config else suite.data[run.data].groups,
             )
+            _check_alike(rows, ledger.rows(entry, source))
             row_values.write(rows, ledger.rows(entry, source))
         ledger.add(entry)
+
+
+def _check_alike(rows: row_values.RowValues, path: Path) -> None:
+    """Refuses to replace row values that another ledger of the folder has of the same run, taken in another way."""
+    if not path.exists():
+        return
+    ours, theirs = rows, row_values.read(str(path))
+    for what, one, other in (
+        ("convention", ours.layout.convention, theirs.layout.convention),
+        ("perturbation", *([name for name, _ in each.layout.perturbations] for each in (ours, theirs))),
+        ("groups", ours.grouped_by, theirs.grouped_by),
+    ):
+        if one != other:
+            raise ValueError(f"{path}: {what} is {other!r}, expected {one!r}, or a ledger in another folder")
 
 
 def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
@@ -56,7 +71,7 @@ def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
         data=judged.label,
         method=judged.method,
         seed=run.seed,
-        split=str(run.config["eval"]["split"]),
+        split=str(_last_event(judged.folder).get("split", run.config["eval"]["split"])),
         digest=judged.digest,
         config=judged.config,
         rows=own["rows"],

@@ -47,7 +47,24 @@ def assemble(config: RunConfig, hooks: Hooks | None = None) -> Assembly:
     check_model(model)
     kind = (hooks or Hooks()).with_loss(find_method(config.method.name))
     method = kind(model, config.method, tools.fill)
+    check_saved(method)
     return Assembly(splits=splits, tools=tools, model=model, method=method, rationale_fraction=fraction)
+
+
+def check_saved(method: Method) -> None:
+    """Refuses a method of one's own that answers or explains by weights outside of the model, which alone is saved.
+
+    Raises:
+        ValueError: names the weight and the function.
+    """
+    outside = next((name for name, _ in method.named_parameters() if not name.startswith("model.")), None)
+    for name in ("explain", "answer", "perturbed", "embedded", "answering"):
+        owner = next(kind for kind in type(method).__mro__ if name in vars(kind))
+        if outside is not None and not owner.__module__.startswith("unirex."):
+            raise ValueError(
+                f"method {method.config.name}: {outside} is no part of the model, which alone is saved, and "
+                f"{owner.__name__} has `{name}` of its own, expected weights inside of the model, or no such function"
+            )
 
 
 def labeled_splits(config: DataConfig) -> Splits:

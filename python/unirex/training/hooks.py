@@ -111,13 +111,17 @@ def _with_terms(kind: type[Method], loss: Loss) -> type[Method]:
     """A subclass whose `forward` has the terms of `loss` too, for one more pass of the full inputs."""
 
     class WithTerms(kind):  # type: ignore[misc, valid-type]
+        def __init__(self, *parts: Any) -> None:
+            super().__init__(*parts)
+            self.model.hold_score_bias(held=False)  # the loss may read how high the scores are
+
         @property
         def weights(self) -> dict[str, float]:
             return defaultdict(lambda: 1.0, super().weights)
 
         def forward(self, batch: Batch, counts: Counts, seed: int) -> dict[str, Tensor]:
             terms: dict[str, Tensor] = super().forward(batch, counts, seed)
-            logits_IC, scores_BL = self.model.full(batch)
+            logits_IC, scores_BL = self.answering.full(batch)
             for name, term in _named(loss(Outputs(logits_IC=logits_IC, scores_BL=scores_BL), batch), loss).items():
                 if name in terms:
                     raise ValueError(f"loss {name_of(loss)} names a term {name!r}, expected one that the method lacks")

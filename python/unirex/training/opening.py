@@ -39,8 +39,10 @@ def alone(accelerator: Accelerator, folder: RunFolder) -> Iterator[None]:
 def open_run(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> None:
     """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
     stored = folder.config
-    if folder.begun() and config.resume:
-        _check_same(stored_config(stored), config, stored)
+    goes_on = folder.begun() and config.resume
+    before = stored_config(stored) if goes_on else None
+    if before is not None:
+        _check_same(before, config, stored)
     check_output(config)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -49,6 +51,8 @@ def open_run(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> 
         folder.path.mkdir(parents=True, exist_ok=True)
         for place in folder.stages():
             checkpoint.recover(place.path)
+        if before is not None and difference(before, plain(config)) is not None:
+            folder.drop_results()  # which would be taken for those of these settings
         with atomic_write(stored, "w") as file:
             file.write(to_yaml(config))
     accelerator.wait_for_everyone()

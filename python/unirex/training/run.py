@@ -294,6 +294,9 @@ def _borrow(run: Run) -> tuple[Progress, float]:
     ends = [event for event in events if event.get("event") == "end"]
     if not ends:
         raise ValueError(f"--trained {source}: its log has no end, expected a finished run")
+    data = ends[-1].get("data")
+    if data is not None and data != [*_digests(run.config, run.parts).values()]:
+        raise ValueError(f"--trained {source}: its training or dev rows differ, expected a run with the same")
     method = run.parts.method
     method.model.load_state_dict(load_model(source.model).state_dict())
     method.to(run.accelerator.device)
@@ -336,11 +339,14 @@ def _finish(run: Run, progress: Progress, seconds: float) -> None:
         "explain_seconds": clock.seconds,
         "explain_instances": clock.instances,
         "split": split,
+        "data": [*_digests(config, parts).values()],
         **footprint(run.accelerator.device),
     }
     append_log(folder.path, end)
     reports = dict(zip(tables, print_tables(tables, folder), strict=True))
-    of_result = _warn(run, result_warnings(tables[OWN], reports[OWN]), split, epoch=None)
+    instead = [f"the data have no {config.eval.split} split, so the rows are judged that picked the epoch"]
+    instead = instead if split != config.eval.split else []
+    of_result = _warn(run, [*instead, *result_warnings(tables[OWN], reports[OWN])], split, epoch=None)
     write_warnings(folder, [*(f"data: {warning}" for warning in _of_data(run)), *of_result])
     write_card(folder.model, model_card(config, parts, reports, split))
     main = {f"{split}/{metric.name}": metric.value for metric in reports[OWN].metrics if metric.main}
