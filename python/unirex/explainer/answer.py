@@ -260,7 +260,8 @@ class ExplainedText:
             pieces[word.part].append(Piece(word.text, shade, word.selected))
             places[word.part], inside = word.end, word.selected
         for part, segment in enumerate(self.segments):
-            if self.words_cut and pieces[part] and segment.selectable:
+            cut = any(word.part == part and word.score is None for word in self.words)
+            if self.words_cut and cut and pieces[part] and segment.selectable:
                 pieces[part] = [*_without_unseen(pieces[part]), Piece(" …", None, False)]
             elif rest := segment.text[places[part] :]:
                 pieces[part].append(Piece(rest, None, False))

@@ -110,6 +110,7 @@ class Document:
         most_words: the limit of words.
         leaders: metric -> the run that is better than each other one by more than chance.
         apart: how far two runs on the same texts are apart.
+        other_texts: whether rows of one id are different texts, so that nothing is paired.
     """
 
     parts: tuple[Part, ...]
@@ -122,6 +123,7 @@ class Document:
     most_words: int = FEW_WORDS
     leaders: Mapping[str, int] = field(default_factory=dict)
     apart: Apart | None = None
+    other_texts: bool = False
 
     @property
     def explained(self) -> bool:

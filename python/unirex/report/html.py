@@ -44,6 +44,7 @@ def to_html(report: Document) -> str:
     style = _read("page.css") + "".join(_label_rule(place) for place in range(len(labels)))
     script = _read("page.js")
     page = _environment().get_template("page.html.j2")
+    places = {id(one): place for place, one in enumerate(report.instances)}
     words = [word for one in report.instances for view in one.views if view is not None for word in view.words]
     text: str = page.render(
         report=report,
@@ -67,7 +68,7 @@ def to_html(report: Document) -> str:
         notes=tables.notes(report),
         verdicts=[verdict.verdict(part) for part in report.parts],
         examples=verdict.examples(report),
-        places={one.id: place for place, one in enumerate(report.instances)},
+        place=lambda one: places[id(one)],  # names that are cut short may be alike
         classes=[(part, tables.by_class(part)) for part in report.parts],
         differing=tables.apart(report),
         furthest=sorted((one for one in report.instances if one.apart), key=lambda one: -abs(one.apart or 0))[:3],

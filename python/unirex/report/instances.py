@@ -174,7 +174,7 @@ def _words(batch: Batch, row: int, texts: list[str] | None, who: str, most: int)
     scores = [float(score) if np.isfinite(score) else None for score in raw]
     rationale = [False] * n if batch.rationale is None else _row(batch.rationale, row)
     gold = _row(batch.gold.rows, row) if batch.gold is not None and batch.gold.known[row] else [None] * n
-    shades = levels(scores)
+    shades, ends = levels(scores), _ends(batch, row)
     return tuple(
         ShownWord(
             text=plain(texts[i] or "", longest=LONGEST_WORD, lines=False),
@@ -183,9 +183,18 @@ def _words(batch: Batch, row: int, texts: list[str] | None, who: str, most: int)
             rationale=bool(rationale[i]),
             gold=gold[i],
             seen=batch.scores is None or scores[i] is not None,
+            last=i in ends,
         )
         for i in range(min(n, most))
     )
+
+
+def _ends(batch: Batch, row: int) -> set[int]:
+    """The last words of all texts of a row but the last."""
+    if batch.borders is None or batch.rationale is None:
+        return set()
+    first, behind = batch.rationale.offsets[row : row + 2]
+    return {int(place - first) - 1 for place in batch.borders if first < place < behind}
 
 
 def _row(rows: Ragged, row: int) -> list[Any]:

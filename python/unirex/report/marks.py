@@ -7,7 +7,7 @@ neighbors says that people marked them. A word that the model never saw has neit
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Literal
 
 LEVELS = 8
@@ -29,6 +29,7 @@ class ShownWord:
         gold: the human rationale, None where none is known.
         seen: whether the model saw it.
         after: what stands between it and the next word.
+        last: whether it is the last word of a text and another text follows, into which no span runs on.
     """
 
     text: str
@@ -38,6 +39,7 @@ class ShownWord:
     gold: float | None
     seen: bool
     after: str = " "
+    last: bool = False
 
     @property
     def framed(self) -> bool:
@@ -90,11 +92,12 @@ def to_html(words: Sequence[ShownWord], look: Look) -> str:
     '<mark><u><span class=s8 title=0.9>fine</span></u> <span title=0.1>&lt;film&gt;</span></mark> '
     """
     parts = []
-    for framed, run in groupby(words, key=lambda word: word.framed):
-        inside = list(run)
+    ends = list(accumulate((word.last for word in words), initial=0))
+    for (framed, _), run in groupby(enumerate(words), key=lambda placed: (placed[1].framed, ends[placed[0]])):
+        inside = [word for _, word in run]
         text = "".join(_underlined(inside, look))
         parts.append(f"{look.frame}{text}</mark>" if framed else text)
-        parts.append(escape(inside[-1].after))
+        parts.append("<br>" if inside[-1].last else escape(inside[-1].after))
     return "".join(parts)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +125,10 @@ def build(
     parts = tuple(
         _part(folder, one, words, options) for folder, one, (words, _) in zip(folders, readings, again, strict=True)
     )
-    instances, left_out = _instances(choice, [found for _, found in again], most_words, gap)
+    rows_of = [found for _, found in again]
+    if others := _other_texts(rows_of):
+        gap, compared = None, []
+    instances, left_out = _instances(choice, rows_of, most_words, gap, apart=others)
     seeds = group(folders, readings)
     gains, missing = _gains(parts, seeds, resampling, reading)
     return RunReport(
@@ -138,6 +142,7 @@ def build(
         most_words=most_words,
         leaders=leaders(compared, resampling or Resampling()),
         apart=gap,
+        other_texts=others,
     )
 
 
@@ -168,24 +173,47 @@ def _part(folder: RunFiles, one: FirstPass, words: WordScores, options: Mapping[
     )
 
 
+def _other_texts(found: Sequence[Mapping[Any, tuple[str, View]]]) -> bool:
+    """Whether a row of one id is another text in another run: ids such as `test-0` name rows of many data sets."""
+    keys = [key for one in found for key in one]
+    for key in (key for key, times in Counter(keys).items() if times > 1):
+        here = [one[key][1] for one in found if key in one]
+        texts = {tuple(word.text for word in view.words) for view in here if view.words}
+        if len(texts) > 1 or len({view.label for view in here if view.label is not None}) > 1:
+            return True
+    return False
+
+
 def _instances(
-    choice: Choice, found: Sequence[Mapping[Any, tuple[str, View]]], most_words: int, gap: Apart | None
+    choice: Choice,
+    found: Sequence[Mapping[Any, tuple[str, View]]],
+    most_words: int,
+    gap: Apart | None,
+    *,
+    apart: bool,
 ) -> tuple[tuple[Instance, ...], int]:
-    """The chosen rows side by side, as many as the limit of words allows, in the natural order of their ids."""
+    """The chosen rows side by side, as many as the limit of words allows, in the natural order of their ids.
+
+    `apart`: each run's by itself, since its rows are other texts.
+    """
     shown, words, left_out = [], 0, 0
     texts = {} if gap is None else gap.texts
     for key in choice.rows:
-        here = [one.get(key) for one in found]
-        cost = sum(len(view.words) for _, view in filter(None, here))
-        if words + cost > most_words:
-            left_out += 1
-            continue
-        words += cost
-        name = next(name for name, _ in filter(None, here))
-        views = tuple(None if pair is None else pair[1] for pair in here)
-        ranks = choice.unfaithful.get(key), choice.implausible.get(key)
-        one = Instance(id=name, views=views, unfaithful=ranks[0], implausible=ranks[1], apart=texts.get(key))
-        shown.append(one)
+        together = [one.get(key) for one in found]
+        alone = [
+            [pair if at == place else None for at in range(len(found))] for place, pair in enumerate(together) if pair
+        ]
+        for here in alone if apart else [together]:
+            cost = sum(len(view.words) for _, view in filter(None, here))
+            if words + cost > most_words:
+                left_out += 1
+                continue
+            words += cost
+            name = next(name for name, _ in filter(None, here))
+            views = tuple(None if pair is None else pair[1] for pair in here)
+            ranks = choice.unfaithful.get(key), choice.implausible.get(key)
+            one = Instance(id=name, views=views, unfaithful=ranks[0], implausible=ranks[1], apart=texts.get(key))
+            shown.append(one)
     return tuple(sorted(shown, key=lambda one: _natural(one.id))), left_out
 
 

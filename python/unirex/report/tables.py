@@ -308,6 +308,8 @@ def notes(report: Document) -> list[str]:
     if len({part.report.n_rows for part in report.parts}) > 1:
         counts = ", ".join(f"{part.name} {part.report.n_rows}" for part in report.parts)
         found.append(f"The runs have different numbers of rows: {counts}.")
+    if report.other_texts:
+        found.append("Rows of one id are different texts in these runs, so nothing is paired and no run leads.")
     if report.gains_missing:
         found.append(f"No relative gains: {report.gains_missing}.")
     return [plain(note, lines=False) for note in found]
@@ -378,8 +380,9 @@ def summary(part: Part) -> list[str]:
 
     found = []
     if task := of("headline", part.report):
-        name = part.report["headline"].name.replace("_", " ").capitalize()
-        found.append(f"{name} {task} on {part.report.n_rows} instances.")
+        main, rows = part.report["headline"], part.report.n_rows
+        name, among = main.name.replace("_", " ").capitalize(), f" of {rows}" if main.n < rows else ""
+        found.append(f"{name} {task} on {main.n}{among} instances.")
     for metric, sentence, comparison in (
         (
             "comprehensiveness",

@@ -122,8 +122,8 @@ def examples(report: Document) -> list[tuple[str, Instance]]:
     wrong = sorted((one for one in known if one.wrong), key=lambda one: _rank(one, -1))
     right = sorted((one for one in known if not one.wrong), key=lambda one: _rank(one, -1))
     found = [(name, ones[0]) for name, ones in (("Right", right), ("Wrong", wrong)) if ones]
-    taken = {one.id for _, one in found}
-    doubtful = sorted((one for one in known if one.id not in taken), key=lambda one: _rank(one, 1))
+    taken = {id(one) for _, one in found}
+    doubtful = sorted((one for one in known if id(one) not in taken), key=lambda one: _rank(one, 1))
     return found + [("Doubtful", one) for one in doubtful[:1]]
 
 
