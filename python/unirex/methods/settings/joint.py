@@ -101,9 +101,14 @@ class JointConfig(Relaxation, AttributingConfig):
             raise ValueError(f"method.ramp is {self.ramp}, expected 0 with comp_weight and suff_weight 0")
 
     def unread(self, extractor: str | None) -> dict[str, str]:
-        """What the estimator does not read, and the attribution where an extractor scores."""
+        """What the estimator and the criteria do not read, and the attribution where an extractor scores."""
         settings = sorted(unread_settings(self.estimator))
         found = dict.fromkeys((f"method.{name}" for name in settings), f"method.estimator {self.estimator}")
+        for kind, criterion in (("comp", self.comp_criterion), ("suff", self.suff_criterion)):
+            if criterion != "margin":
+                found[f"method.{kind}_margin"] = f"method.{kind}_criterion {criterion}"
+        if self.comp_criterion not in ("margin", "diff") and self.suff_criterion == "kl":
+            found["method.detach_full"] = f"method.comp_criterion {self.comp_criterion} and suff_criterion kl"
         cause = f"model.extractor {extractor}"
         learned = extractor in ("shared", "dual")
         return found | (without_attribution(cause) if learned else {"method.gradient_weight": cause})
