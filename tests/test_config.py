@@ -94,7 +94,7 @@ def test_a_later_file_may_take_a_backbone_back(tmp_path: Path) -> None:
         ("--method.class_weights=[1, -2]", "method.class_weights holds -2.0, expected finite numbers above 0"),
         ("--method.suff_margin=5", "suff_margin is 5.0, which nothing reads with method.suff_criterion kl"),
         ("--method.comp_margin=7", "comp_margin is 7.0, which nothing reads with method.comp_criterion probability"),
-        ("--method.detach_full=true", "detach_full is True, which nothing reads with method.comp_criterion probability"),
+        ("--method.detach_full=true", "detach_full is True, which nothing reads with method.comp_criterion"),
         ("--method.noise=0.5", "method.noise is 0.5, which nothing reads with method.estimator logistic"),
         ("--method.aimle_rate=0.1", "method.aimle_rate is 0.1, which nothing reads with method.estimator logistic"),
         ("--method.attribution=ig", "method.attribution is 'ig', which nothing reads with model.extractor shared"),
