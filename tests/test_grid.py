@@ -12,6 +12,7 @@ import yaml
 
 from unirex import evaluate, suite, train
 from unirex.config.identity import digest
+from unirex.suites.cells import done_of, wanted
 from unirex.suites.grid import cross
 from unirex.suites.grid_claim import grid_claim
 from unirex.suites.launch import Launcher
@@ -178,6 +179,19 @@ def test_a_data_set_may_have_a_grid_of_its_own(tmp_path: Path, capsys: pytest.Ca
     assert "0 of 6 cells done" in capsys.readouterr().out
 
 
+def test_a_data_set_may_have_models_of_its_own(tmp_path: Path) -> None:
+    data = {"toy": {"set": {"data.toy.n_train": 32}}, "far": {"set": {"data.toy.n_train": 16}}}
+    grid = {"models": ["slm-fp"], "scores": ["slm-fp", "aa-ig"], "data": {"far": {"models": ["slm-fp", "check"]}}}
+    made = read_suite(str(write(tmp_path, data=data, grid=grid)))
+    assert made.grid is not None
+    assert made.grid.every_model == ("slm-fp", "check")
+    cells = {(one.data, one.method) for one in cross(made, make_plan(made, []))}
+    assert cells == {("toy", "slm-fp"), ("far", "slm-fp"), ("far", "check")}
+    assert wanted(made).keys() == {"toy on slm-fp", "far on slm-fp", "far on check"}
+    assert [done_of(made, name, {})[1] for name in ("toy", "far")] == [2, 4]
+    assert suite.main([str(tmp_path / "cells.yaml"), "--only", "check", "--dry-run"]) == 0
+
+
 def check_claim(path: Path, entries: Mapping[tuple[str, str], Entry]) -> None:
     """What the grid says of its method and the rival that dev chose."""
     made = read_suite(str(path))
@@ -202,6 +216,10 @@ def check_claim(path: Path, entries: Mapping[tuple[str, str], Entry]) -> None:
     assert grid_claim(made, ledger, found) == []
     chosen.write_text(json.dumps({"suite": "dev", "key": "train.lr", "values": {"toy": {"aa-ig": 1, "dlm-p": 1}}}))
     assert grid_claim(asking, ledger, found) == [], "one value, and no trial yet that tells the rival"
+    elsewhere = replace(asking, grid=replace(made.grid, models=("slm-fp", "check"), neutral="check"))
+    assert "aa-ig" not in elsewhere.grid.models, "the words of a rival are enough where a neutral model judges"
+    told(0.4)
+    assert len(grid_claim(elsewhere, ledger, found)) == 2
     (block,) = told(0.6)
     lines = [line.strip("| ").split(" | ") for line in block.splitlines()[2:]]
     assert lines[-1] == ["toy", "dlm-p", "not in the grid"]
@@ -295,7 +313,7 @@ def test_an_entry_made_before_a_setting_came_is_that_of_its_default(started: lis
         ),
         (
             {"grid": {"models": ["check"], "scores": ["aa-ig"], "data": {"toy": {"neutral": "check"}}}},
-            "grid.data.toy: unknown key 'neutral', expected scores, set",
+            "grid.data.toy: unknown key 'neutral', expected models, scores, set",
         ),
         (
             {"grid": {"models": ["check"], "scores": ["aa-ig"], "data": {"toy": {"scores": ["ig"]}}}},

@@ -28,7 +28,7 @@ def wanted(suite: Suite) -> Wanted:
                 for m in suite.grid.of(data).scores
             }
             for label, data in own
-            for model in suite.grid.models
+            for model in suite.grid.of(data).models
         }
     far = [(f"{label} to {name}", data) for name in suite.transfer for label, data in own if name != data]
     return {label: {m: s for m in suite.methods if (s := suite.seeds_of(m, data))} for label, data in [*own, *far]}
@@ -42,6 +42,6 @@ def counted(cells: Wanted, entries: Entries) -> tuple[int, int]:
 
 def done_of(suite: Suite, label: str, entries: Entries) -> tuple[int, int]:
     """The same of all cells of a data set, on whatever model: nothing is claimed of one that lacks any."""
-    labels = [label] if suite.grid is None else [on(label, model) for model in suite.grid.models]
+    labels = [label] if suite.grid is None else [on(label, model) for model in suite.grid.every_model]
     cells = wanted(suite)
     return counted({name: cells[name] for name in labels if name in cells}, entries)

@@ -86,9 +86,9 @@ def cross(
         overrides: settings that win over those of the grid.
     """
     assert suite.grid is not None
-    wanted = [run for run in plan if run.method in suite.grid.models and run.method in (models or [run.method])]
+    wanted = [run for run in plan if run.method in suite.grid.of(run.data).models]
     found = []
-    for model in wanted:
+    for model in (run for run in wanted if run.method in (models or [run.method])):
         of_same = {run.method: run for run in plan if (run.label, run.seed) == (model.label, model.seed)}
         scores = [of_same[name] for name in suite.grid.of(model.data).scores if name in of_same]
         if scores:

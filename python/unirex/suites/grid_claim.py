@@ -36,7 +36,8 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
             continue
         rival, label = best(choice, data, table.rivals), suite.label(data, point)
         done, wanted = done_of(suite, label, entries)
-        if rival not in grid.of(data).scores or grid.model_of(rival) not in grid.models:
+        own = grid.of(data)
+        if rival not in own.scores or (grid.neutral or grid.model_of(rival)) not in own.models:
             rows.append([label, rival, *["not in the grid"] * len(measures)])
         elif 0 < done < wanted:
             rows.append([label, rival, f"{done} of {wanted} cells done", *["—"] * (len(measures) - 1)])

@@ -18,7 +18,7 @@ class Grid:
         settings: dotted key -> value of the judgment.
         neutral: the model on which words are compared, favoring no method's; None = none is said to be.
         own: of a method that is no model here, the method whose model it explains as its own.
-        data: data sets that have other scores, and settings over those here.
+        data: data sets that have other models or scores, and settings over those here.
     """
 
     models: tuple[str, ...]
@@ -31,6 +31,11 @@ class Grid:
     def of(self, data: str) -> "Grid":
         """The grid of a data set."""
         return self.data.get(data, self)
+
+    @property
+    def every_model(self) -> tuple[str, ...]:
+        """The models of all data sets."""
+        return tuple(dict.fromkeys(model for grid in (self, *self.data.values()) for model in grid.models))
 
     def model_of(self, method: str) -> str:
         """Whose model a method's own is."""
@@ -58,7 +63,7 @@ def read_grid(content: Any, methods: Sequence[str], data: Sequence[str], where: 
     grid, parts = _grid_of(whole, methods, f"{where}: grid"), {}
     for name, part in own.items():
         at = f"{where}: grid.data.{name}"
-        entries = read_mapping(part, at, ("scores", "set"))
+        entries = read_mapping(part, at, ("models", "scores", "set"))
         one = _grid_of({**whole, **entries}, methods, at)
         parts[str(name)] = replace(one, settings={**grid.settings, **one.settings})
     return replace(grid, data=parts)

@@ -69,8 +69,8 @@ def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     of_runs = [one for one in overrides if not one.key.startswith("eval.")]
     models = [name for name in options.only if name not in suite.data]
     for name in models:
-        if name not in suite.grid.models:
-            hint = suggest(name, [*suite.data, *suite.grid.models])
+        if name not in suite.grid.every_model:
+            hint = suggest(name, [*suite.data, *suite.grid.every_model])
             raise ValueError(f"--only {name}: expected data sets or models of the grid{hint}")
     plan = make_plan(suite, of_runs, [name for name in options.only if name in suite.data])
     of_cells = [one for one in overrides if one.key.startswith("eval.")]
