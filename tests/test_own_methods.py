@@ -85,6 +85,27 @@ def test_every_setting_of_an_own_method_counts_for_its_model() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PathConfig(JointConfig):
+    """Settings, one of a kind that no file holds.
+
+    Attributes:
+        name: of the method.
+        teacher: a folder.
+    """
+
+    name: str = "taught"
+    teacher: Path = Path("runs")
+
+
+def test_a_setting_that_no_file_holds_is_one_line() -> None:
+    add_method(type("Taught", (Joint,), {"config_class": PathConfig}))
+    with pytest.raises(
+        ValueError, match=r"^method taught: Object of type PosixPath is not JSON .*, expected settings that"
+    ):
+        read("--method.name=taught")
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeadedConfig(MethodConfig):
     """Settings.
 

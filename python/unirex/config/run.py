@@ -276,6 +276,10 @@ def _from_namespace(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
     """The dataclasses of a parsed namespace; environment variables in paths are replaced."""
     made = parser.instantiate(namespace)
     data, model = made.data, made.model
+    try:
+        json.dumps(asdict(made.method))
+    except TypeError as error:
+        raise ValueError(f"method {made.method.name}: {error}, expected settings that JSON holds") from None
     return RunConfig(
         output=expand(made.output, "output"),
         seed=made.seed,
