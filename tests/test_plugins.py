@@ -129,7 +129,9 @@ def scaled(scores_BU, valid_BU, count_KB, how, step):
     assert relaxed_masks(scores, words, [0.67], how).tolist() == [[[1.0, 0.0, 1.0]]]
     # Which settings it reads is not known: none is refused.
     config = read("--method.estimator=scaled", "--method.samples=7", "--method.aimle_rate=0.1")
-    assert config.method.unread("none") == {"method.gradient_weight": "model.extractor none"}
+    unread = config.method.unread("none")
+    assert unread["method.gradient_weight"] == "model.extractor none"
+    assert not [cause for cause in unread.values() if "estimator" in cause]
     with pytest.raises(ValueError, match=r"method.estimator is 'scald', expected one of hard, .*did you mean scaled"):
         read("--method.estimator=scald")
 

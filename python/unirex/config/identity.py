@@ -79,7 +79,7 @@ def training_part(config: Mapping[str, Any]) -> dict[str, Any]:
     # without a `fraction` of its own is trained with that of the evaluation.
     fraction = not ours or part["method"].get("fraction", 0) is None
     kept = ["max_tokens", "batch_size", *(["rationale_fraction"] if fraction else [])]
-    return {**part, "eval": {name: evaluation[name] for name in kept}}
+    return {**part, "eval": {name: evaluation[name] for name in kept if name in evaluation}}
 
 
 def trained_alike(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

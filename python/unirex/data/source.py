@@ -97,7 +97,7 @@ class DataConfig:
         if not 0 < self.gold_share <= 1:
             raise ValueError(f"data.gold_share is {self.gold_share}, expected more than 0 and at most 1")
         if not 0 <= self.masked_share < 1 or (self.masked_share and self.masked is None):
-            expected = "0 or more and less than 1" if self.masked else "0 without data.masked"
+            expected = "0 without data.masked" if 0 <= self.masked_share < 1 else "0 or more and less than 1"
             raise ValueError(f"data.masked_share is {self.masked_share}, expected {expected}")
         if self.seed < 0:
             raise ValueError(f"data.seed is {self.seed}, expected 0 or more")
