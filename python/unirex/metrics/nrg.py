@@ -102,7 +102,7 @@ def _settings(runs: Sequence[Scored], controls: Sequence[str]) -> dict[str, Any]
         "task_metric": one.report.headline,
         "fractions": [float(fraction) for fraction in one.report.fractions],
         "perturbation": next((name for name, _ in one.state.layout.perturbations), None),
-        "scorer": one.report.about.get("scorer", "self"),
+        "scorer": one.report.about.get("scorer") or "self",
         "unit": one.report.about.get("unit"),
     }
 
