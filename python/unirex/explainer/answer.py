@@ -259,9 +259,9 @@ class ExplainedText:
             shade = None if word.score is None else (word.score - low) / width if width else 0.0
             pieces[word.part].append(Piece(word.text, shade, word.selected))
             places[word.part], inside = word.end, word.selected
+        unseen = {word.part for word in self.words if word.score is None} if self.words_cut else set()
         for part, segment in enumerate(self.segments):
-            cut = any(word.part == part and word.score is None for word in self.words)
-            if self.words_cut and cut and pieces[part] and segment.selectable:
+            if part in unseen and pieces[part] and segment.selectable:
                 pieces[part] = [*_without_unseen(pieces[part]), Piece(" …", None, False)]
             elif rest := segment.text[places[part] :]:
                 pieces[part].append(Piece(rest, None, False))

@@ -142,8 +142,9 @@ def check_frozen(path: str, table: GainTable) -> None:
     Raises:
         ValueError: data set and setting, what the file has and what the table has.
     """
+    stored = _read_frozen(path).get("settings", {})
     for data, settings in table.settings.items():
-        there = _read_frozen(path).get("settings", {}).get(data, {})
+        there = stored.get(data, {})
         for name, value in settings.items():
             if name in there and there[name] != value and None not in (there[name], value):
                 raise ValueError(f"{path}: ends of {data} for {name} {there[name]!r}, expected {value!r}")

@@ -200,10 +200,11 @@ def _instances(
     texts = {} if gap is None else gap.texts
     for key in choice.rows:
         together = [one.get(key) for one in found]
-        alone = [
-            [pair if at == place else None for at in range(len(found))] for place, pair in enumerate(together) if pair
-        ]
-        for here in alone if apart else [together]:
+        shown_as = [together]
+        if apart:
+            places = [place for place, pair in enumerate(together) if pair]
+            shown_as = [[pair if at == place else None for at, pair in enumerate(together)] for place in places]
+        for here in shown_as:
             cost = sum(len(view.words) for _, view in filter(None, here))
             if words + cost > most_words:
                 left_out += 1
