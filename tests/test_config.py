@@ -156,6 +156,13 @@ def test_an_estimator_takes_the_settings_that_it_reads_and_no_others(estimator: 
                 read(*arguments)
 
 
+@pytest.mark.parametrize("name", ["comp_weight", "suff_weight", "plaus_weight"])
+def test_a_weight_without_an_extractor_would_train_nothing(name: str) -> None:
+    read("--model.extractor=none", f"--method.{name}=0")
+    with pytest.raises(ValueError, match=rf"method\.{name} is 2\.0, which nothing reads with model\.extractor none"):
+        read("--model.extractor=none", f"--method.{name}=2")
+
+
 def test_a_rationale_head_leaves_the_attribution_of_fresh_unread() -> None:
     with pytest.raises(
         ValueError, match=r"method\.attribution is 'grad', which nothing reads with method.plaus_weight"

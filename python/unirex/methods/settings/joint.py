@@ -110,6 +110,9 @@ class JointConfig(Relaxation, AttributingConfig):
         if self.comp_criterion not in ("margin", "diff") and self.suff_criterion == "kl":
             found["method.detach_full"] = f"method.comp_criterion {self.comp_criterion} and suff_criterion kl"
         cause = f"model.extractor {extractor}"
+        if extractor == "none":  # nothing scores while it trains; 0 says so
+            weights = ("comp_weight", "suff_weight", "plaus_weight")
+            found |= {f"method.{name}": cause for name in weights if getattr(self, name) > 0}
         learned = extractor in ("shared", "dual")
         return found | (without_attribution(cause) if learned else {"method.gradient_weight": cause})
 
