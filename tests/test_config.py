@@ -89,6 +89,7 @@ def test_a_later_file_may_take_a_backbone_back(tmp_path: Path) -> None:
         ("--train.best_metric=comprehensivness", " (did you mean comprehensiveness?)"),
         ("--trained=runs/../runs/toy", "trained is 'runs/../runs/toy', expected another folder than output"),
         ("--train.dev_perturb=false", "'composite' with train.dev_perturb false, expected one of headline, "),
+        ("--eval.how=[delete, attention]", "eval.how begins with delete, expected attention first where it is one"),
         ("--train.best_metric=csd[delete]", "train.best_metric is 'csd[delete]', expected one of headline, "),
         ("--method.class_weights=[1, 0]", "method.class_weights holds 0.0, expected finite numbers above 0"),
         ("--method.class_weights=[1, -2]", "method.class_weights holds -2.0, expected finite numbers above 0"),

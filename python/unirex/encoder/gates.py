@@ -282,7 +282,7 @@ def take_gates(backbone: PreTrainedModel) -> None:
 def _refusal(backbone: PreTrainedModel) -> str:
     return (
         f"model type {backbone.config.model_type}: attention cannot be gated, as attribution gate_ig, a "
-        "method.gradient_weight above 0 and every method.estimator but hard need"
+        "method.gradient_weight above 0, every method.estimator but hard, and the methods rtp, mcd and n2r need"
     )
 
 

@@ -196,7 +196,7 @@ class ExplainedText:
         Nothing in the data reaches the terminal as a command (see `unirex.text.plain`).
 
         Args:
-            color: whether to mark by color and underline (ANSI) instead of brackets.
+            color: whether to mark by color (ANSI) as well as by brackets.
         """
         others = ", ".join(f"{plain(n, lines=False)} {p:.3f}" for n, p in self.probabilities.items() if n != self.label)
         head = f"{plain(self.label, lines=False)} {self.probability:.3f}"

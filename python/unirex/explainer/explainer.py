@@ -33,7 +33,7 @@ class ExplainConfig:
         fraction: share of the words in the hard rationale, in (0, 1]; None = the model's own (the mean share that
             humans marked in its training set).
         threshold: instead of a fraction: every word with at least this score is in the rationale.
-        faithfulness: whether to measure how hiding the top words changes the answer (up to ten more passes per text).
+        faithfulness: whether to measure how hiding the top words changes the answer (up to eleven more passes a text).
             Whole words are hidden, by the scores that are shown, so `unirex evaluate --scores` finds the same numbers.
         fractions: shares of the words that faithfulness is measured at, ascending.
         how: how tokens are hidden for it.

@@ -39,11 +39,16 @@ class AttributionConfig:
     Attributes:
         pooling: of a token's attribution vector; see `VectorPooling`.
         grad_pooling: what `auto` means for grad: `norm`, its length, or `abs_sum`, as in the paper's public code.
-        ig_steps, ig_rule: of integrated gradients, both kinds: points on the way, and where they lie.
-        shap_samples, shap_stdev, shap_seed: of gradient_shap: samples per instance, noise on the input, seed.
+        ig_steps: points on the way of integrated gradients, both kinds.
+        ig_rule: where those points lie.
+        shap_samples: of gradient_shap, samples per instance.
+        shap_stdev: of gradient_shap, standard deviation of the noise on the input.
+        shap_seed: of gradient_shap, seed of its samples.
         attention: which attention weights.
-        occlusion_unit, occlusion_how: what is hidden at once and how; of kernel_shap and lime too.
-        surrogate_samples, surrogate_seed: of kernel_shap and lime: inputs with hidden units for each row, seed.
+        occlusion_unit: what is hidden at once; of kernel_shap and lime too.
+        occlusion_how: how it is hidden; of kernel_shap and lime too.
+        surrogate_samples: of kernel_shap and lime, inputs with hidden units for each row.
+        surrogate_seed: of kernel_shap and lime, seed of what is hidden.
         max_tokens: most tokens, padding included, of one expanded micro-batch.
     """
 

@@ -33,8 +33,9 @@ class EvalConfig:
 
     Attributes:
         fractions: shares of the selectable units kept or removed.
-        how: the perturbations, the first one being the headline: attention, delete, mask_token, pad_token; after it
-            also soft (`unirex.judging.soft`), which asks each model 2 K + 1 times more.
+        how: the perturbations: attention, delete, mask_token, pad_token. The first one is the headline and picks an
+            epoch; where attention is one of several, it comes first. After it also soft (`unirex.judging.soft`), which
+            asks each model 2 K + 1 times more.
         rationale_fraction: share f* of the words in the saved hard rationale; None = mean gold share of the training
             set (0.2 where there is no gold).
         references: control scores judged on the same model: random, gold, inverse.
@@ -69,6 +70,8 @@ class EvalConfig:
             raise ValueError("eval.how is empty, expected at least one perturbation")
         if self.how[0] == "soft":
             raise ValueError("eval.how begins with soft, expected a perturbation that hides tokens before it")
+        if "attention" in self.how[1:]:  # as prediction files are read
+            raise ValueError(f"eval.how begins with {self.how[0]}, expected attention first where it is one of several")
 
     @property
     def hiding(self) -> tuple[Perturbation, ...]:

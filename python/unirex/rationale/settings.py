@@ -57,7 +57,8 @@ class Relaxation:
         samples: draws averaged (perturbed, imle, aimle).
         imle_step: how far scores move against the gradient to find the better selection (imle). As the step goes to 0
             the mean gradient becomes exact and a few draws of it noisier; docs/estimators.md has the measurement.
-        aimle_target, aimle_rate: see `unirex.rationale.adaptive_step.AdaptiveStep` (aimle).
+        aimle_target: marks to be moved per selection (aimle; see `unirex.rationale.adaptive_step.AdaptiveStep`).
+        aimle_rate: by how much the size of aimle's step changes after each training step.
     """
 
     estimator: str = "hard"

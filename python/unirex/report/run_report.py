@@ -32,7 +32,7 @@ class RunReport(Document):
     """A report on one or several runs; `build` makes it."""
 
     def to_html(self) -> str:
-        """One page that needs nothing else: no network, no other file, and no script (extra `report`)."""
+        """One page that needs nothing else: no network and no other file (extra `report`)."""
         return html.to_html(self)
 
     def to_text(self, *, color: bool = False, width: int = 100, instances: int = 10) -> str:

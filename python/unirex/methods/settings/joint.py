@@ -31,10 +31,18 @@ class JointConfig(Relaxation, AttributingConfig):
         fractions_per_step: how many of them each step draws, without replacement; the mean over the drawn is an
             unbiased estimate of the mean over all. None = all, as in the paper.
         how: how hidden tokens are hidden.
-        comp_weight, suff_weight, plaus_weight: weights of the terms added to the task loss.
+        comp_weight: weight of comprehensiveness, added to the task loss.
+        suff_weight: weight of sufficiency.
+        plaus_weight: weight of plausibility.
         comp_target: what the label's probability should fall to without the rationale; None = 1 / classes for
             comp_criterion `prior`, 0 for `probability`. Refused with the others.
-        comp_criterion, comp_margin, suff_criterion, suff_margin, plaus_criterion: see `unirex.methods.objectives`.
+        comp_criterion: how comprehensiveness is measured in training: `margin` and `diff` by the rise of the
+            cross-entropy, the others by what the complement predicts (`unirex.methods.objectives`).
+        comp_margin: nats of that rise after which `margin` asks for no more.
+        suff_criterion: how sufficiency is measured in training: `margin`, `diff`, `mae` and `mse` by
+            cross-entropies, `kl` and `kl_mean_reversed` by all classes (`unirex.methods.objectives`).
+        suff_margin: nats by which the rationale alone must be better before `margin` asks for no more.
+        plaus_criterion: how scores are held against gold (`unirex.methods.objectives`).
         comp_trains: what comprehensiveness trains: `both` the task model and the extractor, or the `extractor` alone,
             to find the words that the unchanged task model cannot do without (not with estimator `hard`, through which
             nothing reaches the extractor). A shared extractor is head and encoder: the encoder is then trained through
@@ -47,9 +55,8 @@ class JointConfig(Relaxation, AttributingConfig):
         gradient_weight: how much a learned extractor's scores are led by the task model's own where a model explains:
             the weight of the gradient of the predicted class by the attention gates (`gate_gradients`), both
             standardised within the row; 0 = not at all. Training does not see it.
-        estimator, temperature, noise, samples, imle_step, aimle_target, aimle_rate: how faithfulness trains the
-            extractor through the selection; see `unirex.rationale.relaxation.Relaxation`. `hard` = not at all, as in
-            the paper; the others need `how: attention`.
+        estimator: how faithfulness trains the extractor through the selection (`unirex.rationale.relaxation.relax`);
+            `hard` = not at all, as in the paper; the others need `how: attention`. Its settings are `Relaxation`'s.
         mask_weight: weight of the cross-entropy on inputs with a random share of the selectable tokens hidden, which
             teaches the task model to read perturbed inputs.
         ramp: share of training over which the weights of comprehensiveness and sufficiency rise linearly from 0.
@@ -136,7 +143,7 @@ RELAXED = {
     "plaus_weight": 1.5,
     "gradient_weight": 0.3,
 }
-"""The recipe `slm-fp-relaxed`: what a learned extractor is trained with when nothing says otherwise."""
+"""The recipe `slm-fp-guided`: what a learned extractor has when nothing says otherwise."""
 
 
 class JointFacts(MethodFacts):

@@ -17,8 +17,8 @@ class SelectingConfig(Relaxation, MethodConfig):
         coherence_weight: weight of the share of neighbouring tokens of which one is in the rationale.
         plaus_weight: weight of the plausibility of the scores.
         plaus_criterion: see `unirex.methods.objectives`.
-        estimator, temperature, noise, samples, imle_step, aimle_target, aimle_rate: how the gradient passes through
-            the selection; see `unirex.rationale.relaxation.Relaxation`. Not `hard`, which passes none.
+        estimator: how the gradient passes through the selection (`unirex.rationale.relaxation.relax`). Not `hard`,
+            which passes none. Its settings are `Relaxation`'s.
     """
 
     fraction: Fraction | None = None

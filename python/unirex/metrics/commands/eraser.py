@@ -71,7 +71,7 @@ def _parser() -> _Parser:
     add(*aopc, type=float, nargs="+", action="extend", help="which of thresholded_scores to average over")
     add("--replicates", type=int, default=1000, help="bootstrap replicates; 0 = no intervals")
     add("--seed", type=int, default=0, help="of the resampling")
-    add("--confidence", type=float, default=0.95, help="share of the replicates inside an interval")
+    add("--confidence", type=float, default=0.95, help="how often an interval shall hold the truth")
     add("--engine", choices=("local", "ray"), default="local", help="ray: score the files on a Ray cluster")
     add("--all", action="store_true", help="also single thresholds, classes and pooled counts in the table")
     add("--json", action="store_true", help="print JSON instead of a table")

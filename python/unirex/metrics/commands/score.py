@@ -14,6 +14,7 @@ from unirex.text import plain
 
 def arguments(parser: ArgumentParser) -> None:
     """Adds the arguments of `score`."""
+    parser.epilog = "Options for results in the format of the ERASER benchmark: score --data-dir D --help"
     add = parser.add_argument
     help_systems = "a file, or a directory or quoted glob pattern of shards: each is one system, one column"
     add("systems", nargs="+", type=str, help=help_systems)
