@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModel
 
 from unirex.data.collate import Rows
-from unirex.encoder.backbone import encode, encode_pooled, plan_passes, pool
-from unirex.encoder.families import _COUNT_FROM_PADDING, _COUNT_FROM_ZERO, can_drop
+from unirex.encoder.backbone import encode, encode_padded, encode_pooled, plan_passes, pool
+from unirex.encoder.families import _COUNT_FROM_PADDING, _COUNT_FROM_ZERO, _NUMBER_FROM_PADDING, can_drop
 
 SMALL = {
     "vocab_size": 60,
@@ -68,6 +68,32 @@ def test_other_backbones_are_masked_in_place(model_type: str) -> None:
         expected = pool(hidden, None, rows.visible_BL, "first")
         found = encode_pooled(model, rows, "first", max_tokens=64)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("model_type", sorted(_NUMBER_FROM_PADDING - {"esm"} | {"roberta", "bert"}))
+def test_padding_in_place_of_a_word_moves_no_other(model_type: str) -> None:
+    own = {"longformer": {"attention_window": 8}, "xmod": {"languages": ["en"], "default_language": "en"}}
+    model, ids_BL = backbone(model_type, **own.get(model_type, {})), torch.tensor([[5, 1, 7, 8, 9]])
+    every_BL = torch.ones_like(ids_BL, dtype=torch.bool)
+    rows = Rows(input_ids_BL=ids_BL, visible_BL=every_BL, token_types_BL=torch.zeros_like(ids_BL))
+    places = []
+    module = next(m for name, m in model.named_modules() if name.endswith("position_embeddings"))
+    hook = module.register_forward_hook(lambda _, given, out: places.append(given[0][0, :5].tolist()))
+    with torch.inference_mode():
+        encode_padded(model, rows)
+    hook.remove()
+    first = places[0][0]
+    assert places == [list(range(first, first + 5))]
+
+
+@pytest.mark.parametrize("model_type", ["mpnet", "modernbert"])
+def test_the_first_visible_token_is_read_where_the_first_is_hidden(model_type: str) -> None:
+    model, ids_BL = backbone(model_type), torch.tensor([[5, 6, 7], [9, 6, 7]])
+    visible_BL = torch.tensor([[False, True, True]] * 2)
+    rows = Rows(input_ids_BL=ids_BL, visible_BL=visible_BL, token_types_BL=torch.zeros_like(ids_BL))
+    with torch.inference_mode():
+        one, other = encode_pooled(model, rows, "first")
+    assert torch.equal(one, other)
 
 
 def test_what_is_hidden_has_no_influence() -> None:

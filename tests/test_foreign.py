@@ -6,15 +6,21 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
     GPT2Config,
     GPT2ForSequenceClassification,
 )
 
+from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.data.tokenization import build_tokenizer
 from unirex.explainer import Explainer
+from unirex.extractors.settings import AttributionConfig
+from unirex.judging.classifier import Classifier
 from unirex.judging.saved import saved_from
+from unirex.rationale.perturb import perturb
 
 
 def decoder(folder: Path) -> Path:
@@ -77,3 +83,83 @@ def test_a_foreign_model_is_told_the_texts_apart_as_its_tokenizer_tells_them(nam
     asked = Explainer(saved_from(bare, tokenizer, attribution="input_x_grad"), folder="bare")
     found = asked(("a film", "wonderful"))
     assert [*found.probabilities.values()] == pytest.approx(expected, abs=1e-5)
+
+
+FILL = FillTokens(mask_id=2, pad_id=0)
+LAST = {
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32},
+    "opt": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 32},
+    "llama": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32},
+    "xlnet": {"d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 32},
+}
+"""Families whose classifiers answer from the last place of a row."""
+
+
+def classifier(family: str, attribution: Any = None) -> Classifier:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        family, vocab_size=50, pad_token_id=0, bos_token_id=1, eos_token_id=1, num_labels=2, **LAST[family]
+    )
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.3)
+    return Classifier(model, FILL, attribution, AttributionConfig()).eval()
+
+
+def rows_of(*rows: list[int]) -> Rows:
+    width = max(map(len, rows))
+    ids_BL = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
+    visible_BL = torch.tensor([[place < len(row) for place in range(width)] for row in rows])
+    return Rows(input_ids_BL=ids_BL, visible_BL=visible_BL, token_types_BL=torch.zeros_like(ids_BL))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", LAST)
+def test_the_last_visible_token_answers_whatever_stands_behind_it(family: str) -> None:
+    asked = classifier(family)
+    own = asked.model(torch.tensor([[5, 7]])).logits
+    for last in (8, 13):
+        rows = rows_of([5, 6, 7, last], [9, 10, 11, 12, 3])
+        hidden_BL = torch.zeros(rows.input_ids_BL.shape, dtype=torch.bool)
+        hidden_BL[0, [1, 3]] = True
+        deleted = asked.perturbed(perturb(rows, hidden_BL, "delete", FILL), 1, None)
+        torch.testing.assert_close(deleted[:1], own, rtol=0, atol=1e-5)
+        masked = asked.perturbed(perturb(rows, hidden_BL, "attention", FILL), 1, None)[:1]
+        alone = asked.perturbed(
+            perturb(rows_of([5, 6, 7]), torch.tensor([[False, True, False]]), "attention", FILL), 1, 4
+        )
+        torch.testing.assert_close(masked, alone, rtol=0, atol=1e-5)
+    beside = asked.perturbed(rows_of([5, 6, 7], [9, 10, 11, 12, 3]), 1, None)
+    torch.testing.assert_close(beside[:1], asked.model(torch.tensor([[5, 6, 7]])).logits, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_decoder_is_asked_at_the_padding_that_stands_for_its_last_word() -> None:
+    asked = classifier("gpt2")
+    replaced = perturb(rows_of([5, 6, 7]), torch.tensor([[False, False, True]]), "pad_token", FILL)
+    hidden = asked.model.transformer(torch.tensor([[5, 6, 0]])).last_hidden_state
+    torch.testing.assert_close(asked.perturbed(replaced, 1, None), asked.model.score(hidden[:, -1]), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_occlusion_of_a_decoders_last_token_asks_the_one_before() -> None:
+    asked, ids = classifier("gpt2", "occlusion"), [5, 6, 7, 8]
+    rows = rows_of(ids)
+    batch = Batch(
+        rows=rows,
+        words_BL=torch.arange(4)[None],
+        gold_BL=torch.zeros(1, 4),
+        has_gold_B=torch.zeros(1, dtype=torch.bool),
+        labels_I=torch.zeros(1, dtype=torch.int64),
+        n_choices=1,
+        index_I=torch.arange(1),
+    )
+    found = asked.explain(batch)
+    answer = int(found.logits_IC[0].argmax())
+    for place in range(4):
+        kept = [other for other in range(4) if other != place]
+        without = asked.model(rows.input_ids_BL[:, kept], position_ids=torch.tensor([kept])).logits[0, answer]
+        assert found.scores_BL[0, place].item() == pytest.approx(
+            (found.logits_IC[0, answer] - without).item(), abs=1e-5
+        )

@@ -38,6 +38,8 @@ def test_spans_count_characters_of_a_text(tmp_path: Path) -> None:
     pair = example("one two", "three four")
     found = scores(tmp_path, {"spans": [[1, 6, 10], {"part": 0, "start": 0, "end": 3}], "scores": [5, 7]}, pair)
     assert found == [7, -np.inf, -np.inf, 5]
+    turned = {"end": 3, "start": 0, "part": 0}  # whatever the order of its keys
+    assert scores(tmp_path, {"spans": [[1, 6, 10], turned], "scores": [5, 7]}, pair) == found
 
 
 @pytest.mark.parametrize(

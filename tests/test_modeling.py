@@ -1,16 +1,22 @@
 """The model as a citizen of the transformers library: saved, loaded, found by the Auto classes."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from string import ascii_lowercase
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from unirex.data.collate import Batch, EncodedSet, FillTokens, Rows
 from unirex.data.tokenization import build_tokenizer
-from unirex.data.tools import Tools
+from unirex.data.tools import Tools, mask_id
 from unirex.encoder.backbone import pool
 from unirex.extractors.settings import AttributionConfig
 from unirex.modeling import UnirexConfig, UnirexModel
@@ -110,6 +116,49 @@ def test_forward_agrees_with_full() -> None:
     assert output.loss.item() == pytest.approx(torch.nn.functional.cross_entropy(logits, full.labels_I).item())
 
 
+def test_padding_on_the_left_changes_nothing() -> None:
+    model, full = model_of("shared"), batch()
+    lengths = full.rows.visible_BL.sum(1).tolist()
+    assert len(set(lengths)) > 1
+    turned = [
+        torch.stack([part.roll(part.shape[0] - n) for part, n in zip(rows_BL, lengths, strict=True)])
+        for rows_BL in (full.rows.input_ids_BL, full.rows.visible_BL, full.rows.token_types_BL)
+    ]
+    with torch.no_grad():
+        right = model(full.rows.input_ids_BL, full.rows.visible_BL, full.rows.token_types_BL)
+        left = model(*turned)
+    torch.testing.assert_close(left.logits, right.logits, rtol=0, atol=1e-5)
+    for of_left, of_right, n in zip(left.scores, right.scores, lengths, strict=True):
+        torch.testing.assert_close(of_left[-n:], of_right[:n], rtol=0, atol=1e-5)
+
+
+def word_pieces(pieces: Iterable[str]) -> PreTrainedTokenizerFast:
+    vocabulary = {piece: i for i, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces])}
+    backend = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = Whitespace()
+    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=backend, mask_token="[MASK]", **names)
+
+
+def test_a_token_that_the_extractor_does_not_see_has_the_score_of_its_word() -> None:
+    letters = [prefix + letter for prefix in ("", "##") for letter in ascii_lowercase]
+    # The row of letters ends within the last word.
+    both = Tools(
+        tokenizer=word_pieces(["a", "film", "un", "##believ", "##able"]),
+        extractor_tokenizer=word_pieces(letters),
+        max_length=10,
+    )
+    segment = Segment.from_words(["a", "film", "unbelievable"])
+    one = Example(id="0", segments=(segment,), label="a", gold=np.zeros(3, np.float32))
+    found = both.encode([one], ["a", "b"]).collate(np.arange(1))
+    assert found.extractor is not None
+    assert found.words_BL.tolist() == [[-1, 0, 1, 2, 2, 2, -1]]
+    scores = torch.tensor([[0.0, -3.0, -1.0, -1.0, -1.0, -1.0, -4.0, -4.0, -5.0, 0.0]])
+    found_L = found.extractor.transfer(scores, (1, 7))[0].tolist()
+    assert found_L == pytest.approx([0.0, -3.0, -1.0, -4.0, -5.0, -5.0, 0.0])
+
+
 def test_scores_come_from_the_shared_states_and_logits_from_the_same_pass() -> None:
     model, full = model_of("shared"), batch()
     calls = []
@@ -167,6 +216,16 @@ def test_multiple_choice_is_one_softmax_over_rows() -> None:
     # The words of an instance are the same in every choice's row, the choice itself is never selectable.
     for first, second in zip(full.words_BL[::2], full.words_BL[1::2], strict=True):
         assert first[first >= 0].tolist() == second[second >= 0].tolist()
+
+
+def test_a_tokenizer_with_nothing_that_stands_for_a_hidden_word_is_refused() -> None:
+    tokenizer = word_pieces(["a"])
+    assert mask_id(tokenizer) == 4
+    tokenizer.mask_token = None
+    assert mask_id(tokenizer) == 1
+    tokenizer.unk_token = None
+    with pytest.raises(ValueError, match="has no mask token and no unknown one, expected one that stands for a hidden"):
+        mask_id(tokenizer)
 
 
 def test_a_decoder_pools_its_last_token() -> None:

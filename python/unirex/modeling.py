@@ -1,6 +1,6 @@
 """The task model and its rationale extractor as one `PreTrainedModel`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,10 @@ class UnirexModel(RowClassifier, PreTrainedModel):
             if token_type_ids is None
             else token_type_ids.reshape(input_ids.shape),
         )
+        first_B1 = rows.visible_BL.int().argmax(1, keepdim=True)
+        if first_B1.any():  # padded on the left
+            places_L = torch.arange(input_ids.shape[1], device=input_ids.device)
+            rows = replace(rows, positions_BL=(places_L - first_B1).clamp(min=0))
         none = torch.full_like(input_ids, -1)
         batch = Batch(
             rows=rows,

@@ -150,6 +150,19 @@ def test_contiguous_rationales_against_every_run() -> None:
             assert marks.nonzero().flatten().tolist() == list(range(1 + best, 1 + best + size))
 
 
+@pytest.mark.parametrize(
+    ("scores", "fraction", "expected"),
+    [
+        ([5.0, -math.inf, 1.0, 2.0, 3.0], 0.4, [0, 0, 0, 1, 1]),
+        ([math.inf, 0.0, 0.0, 0.0, 0.0], 0.4, [1, 1, 0, 0, 0]),
+        ([0.0, 0.0, 1.0, math.inf, -math.inf], 0.4, [0, 0, 1, 1, 0]),
+    ],
+)
+def test_contiguous_rationales_of_infinite_scores(scores: list[float], fraction: float, expected: list[int]) -> None:
+    marks = rationale_masks(torch.tensor([scores]), torch.arange(5)[None], fraction, shape="contiguous")[0]
+    assert marks.int().tolist() == expected
+
+
 def test_sgt_is_the_task_loss_and_kl_at_the_top_attributions() -> None:
     method, batch = method_of("sgt"), data().collate(np.arange(6))
     with torch.no_grad():

@@ -147,7 +147,7 @@ TEXT = "Not good, not good at all."
     ("columns", "marks"),
     [
         ({"text": TEXT, "gold_char_spans": [[10, 18]]}, [0, 0, 1, 1, 0, 0]),
-        ({"text": TEXT, "gold_char_spans": [[4, 5], [19, 19]]}, [0, 1, 0, 0, 0, 0]),
+        ({"text": TEXT, "gold_char_spans": [[4, 5], [19, 19], [11, 11]]}, [0, 1, 0, 0, 0, 0]),
         ({"text": TEXT, "gold_char_spans": [{"start": 22, "end": 26}]}, [0, 0, 0, 0, 0, 1]),
         # Words of the file, whose fourth is the second "good".
         (
@@ -188,7 +188,14 @@ def test_null_spans_are_no_gold() -> None:
         ({"gold_word_spans": [[1]]}, r"gold_word_spans\[0\] is \[1\], expected a pair of whole numbers"),
         ({"gold_char_spans": [[0, 1]]}, "column 'gold_char_spans' needs a column 'text'"),
         ({"text": "ab", "gold_char_spans": [[0, 3]]}, r"expected 0 <= start <= end <= 2 \(characters of text\)"),
-        ({"text": "ab", "words": ["a", "c"], "gold_char_spans": []}, r"words\[1\] is 'c', expected to find it in text"),
+        (
+            {"text": "ab", "words": ["a", "c"], "gold_char_spans": []},
+            r"words\[1\] is 'c', expected what text goes on with at character 1: 'b'",
+        ),
+        (
+            {"text": "bad, a film", "words": ["a", "film"], "gold_char_spans": [[0, 3]]},
+            r"words\[0\] is 'a', expected what text goes on with at character 0: 'bad, a film'",
+        ),
     ],
 )
 def test_bad_spans_are_named(columns: dict[str, Any], message: str) -> None:

@@ -82,7 +82,7 @@ class ExtractorView:
     weight: Tensor
 
     def transfer(self, scores_BL: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Scores of the task model's tokens, float [B, L]; 0 where no token of the extractor overlaps."""
+        """Scores of the task model's tokens, float [B, L]; 0 where no token of the extractor sees the word."""
         values = scores_BL.reshape(-1)[self.source] * self.weight.to(scores_BL.dtype)
         flat = torch.zeros(shape[0] * shape[1], dtype=values.dtype, device=values.device)
         return flat.index_add(0, self.target, values).view(shape)
@@ -208,6 +208,7 @@ class EncodedSet:
         words_BL = np.where(inside_BL, self.encoded.token_words[place_BL], -1).astype(np.int64)
         if extractor is not None:
             words_BL = _linked_words(words_BL, extractor.target.numpy())
+            extractor = _lent(extractor, words_BL)
         return Batch(
             rows=_gather(self.encoded, place_BL, inside_BL, self.pad_id),
             words_BL=torch.from_numpy(words_BL),
@@ -306,6 +307,33 @@ def _linked_words(words_BL: NDArray[np.int64], target: NDArray[np.int64]) -> NDA
     seen = np.zeros(len(words_BL) * width, dtype=np.bool_)
     seen[keys_BL.reshape(-1)[target]] = True
     return np.where(seen[keys_BL], words_BL, -1)
+
+
+def _lent(view: ExtractorView, words_BL: NDArray[np.int64]) -> ExtractorView:
+    """The view in which a token without a link has those of the nearest token of its word, one before it first.
+
+    The extractor's row may be cut within a word, and its tokenizer may drop characters. Without a score of its own such
+    a token would have 0, which is more than most learned scores.
+    """
+    target, word = view.target.numpy(), words_BL.reshape(-1)
+    place, linked = np.arange(len(word)), np.zeros(len(word), np.bool_)
+    linked[target] = True
+    wants = np.flatnonzero((word >= 0) & ~linked)
+    if not len(wants):
+        return view
+    key = word + place // words_BL.shape[1] * (word.max() + 2)
+    before = np.maximum.accumulate(np.where(linked, place, 0))[wants]
+    after = np.minimum.accumulate(np.where(linked, place, len(word) - 1)[::-1])[::-1][wants]
+    lender = np.where(linked[before] & (key[before] == key[wants]), before, after)
+    first, last = np.searchsorted(target, lender), np.searchsorted(target, lender, side="right")
+    each = last - first
+    link = torch.from_numpy(np.repeat(first - np.append(0, each.cumsum()[:-1]), each) + np.arange(each.sum()))
+    return ExtractorView(
+        rows=view.rows,
+        target=torch.cat([view.target, torch.from_numpy(np.repeat(wants, each))]),
+        source=torch.cat([view.source, view.source[link]]),
+        weight=torch.cat([view.weight, view.weight[link]]),
+    )
 
 
 def _places(

@@ -64,9 +64,19 @@ class Tools:
 
 
 def mask_id(tokenizer: PreTrainedTokenizerFast) -> int:
-    """The id that stands for a hidden token: the mask token, where there is none the unknown one."""
+    """The id that stands for a hidden token: the mask token, where there is none the unknown one.
+
+    Raises:
+        ValueError: a tokenizer that has neither.
+    """
     found: int | None = tokenizer.mask_token_id
-    return int(tokenizer.unk_token_id if found is None else found)
+    found = tokenizer.unk_token_id if found is None else found
+    if found is None:
+        raise ValueError(
+            f"the tokenizer of {tokenizer.name_or_path or 'the model'} has no mask token and no unknown one, expected "
+            "one that stands for a hidden word"
+        )
+    return int(found)
 
 
 def own_tokenizer(folder: str) -> PreTrainedTokenizerFast:

@@ -21,6 +21,7 @@ from unirex.encoder.families import (
     auto_class,
     can_drop,
     family_inputs,
+    first_position,
     fix_attention,
     position_offset,
     positions_of,
@@ -93,6 +94,12 @@ def encode_attentions(backbone: PreTrainedModel, rows: Rows) -> tuple[Tensor, ..
     weights: tuple[Tensor, ...] | None = output.attentions
     if not weights:
         raise ValueError(f"a {backbone.config.model_type} backbone gives no attention weights, expected one that does")
+    width = rows.visible_BL.shape[1]
+    if any(layer.shape[-2:] != (width, width) for layer in weights):
+        raise ValueError(
+            f"a {backbone.config.model_type} backbone gives attention weights of shape {tuple(weights[-1].shape)}, "
+            f"expected one from each of {width} tokens to each"
+        )
     return weights
 
 
@@ -103,7 +110,7 @@ def _inputs(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None
         inputs["input_ids"] = rows.input_ids_BL
     else:
         inputs["inputs_embeds"] = embeddings_BLD
-    offset = position_offset(backbone.config)
+    offset = first_position(backbone.config)
     if offset is not None:
         inputs["position_ids"] = positions_of(rows) + offset
     if getattr(backbone.config, "type_vocab_size", 0) > 1:
@@ -129,8 +136,9 @@ def pool(
         if pooler_BD is None:
             raise ValueError("pooling is 'pooler', but the backbone has no pooler; expected first, mean or last")
         return _zero_unseen(pooler_BD, visible_BL)
+    every_B = torch.arange(len(visible_BL), device=visible_BL.device)
     if pooling == "first":
-        return _zero_unseen(hidden_BLD[:, 0], visible_BL)
+        return _zero_unseen(hidden_BLD[every_B, visible_BL.int().argmax(1)], visible_BL)
     if pooling == "mean":
         if gates_BL is not None:
             # Of a closed gate, what the mean changes by when it opens: (h - mean) / (n + 1) in place of (h - mean) / n.
@@ -140,7 +148,7 @@ def pool(
         return (hidden_BLD * weight_BL1).sum(1) / weight_BL1.sum(1).clamp(min=torch.finfo(hidden_BLD.dtype).tiny)
     last_B = torch.arange(visible_BL.shape[1], device=visible_BL.device).expand_as(visible_BL)
     last_B = last_B.masked_fill(~visible_BL, 0).amax(1)
-    return _zero_unseen(hidden_BLD[torch.arange(len(last_B), device=last_B.device), last_B], visible_BL)
+    return _zero_unseen(hidden_BLD[every_B, last_B], visible_BL)
 
 
 def _zero_unseen(pooled_BD: Tensor, visible_BL: Tensor) -> Tensor:

@@ -17,6 +17,9 @@ LONGEST = 512
 # (RoBERTa-like models count from the padding id + 1). Checked against masking in tests for every entry.
 _COUNT_FROM_ZERO = frozenset({"bert", "electra", "distilbert", "albert", "ernie"})
 _COUNT_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text"})
+# These too number the tokens that are no padding, unless they are given positions: what `pad_token` replaces would move
+# those behind it. Not all of them can drop tokens.
+_NUMBER_FROM_PADDING = frozenset({"esm", "ibert", "longformer", "luke", "mpnet", "roberta-prelayernorm", "xmod"})
 # Decoders that count the visible tokens unless they are given positions: what is hidden would move the others.
 _COUNT_VISIBLE = frozenset({"opt"})
 
@@ -24,8 +27,10 @@ _COUNT_VISIBLE = frozenset({"opt"})
 _ENCODER_ALONE = frozenset({"t5", "mt5", "umt5"})
 # Tokenizers of these put nothing before a text, but a token of their own after it.
 _END_ANSWERS = _ENCODER_ALONE | {"xlnet"}
-# Relative positions only; their configuration refuses a longest row.
-_ANY_LENGTH = frozenset({"xlnet"})
+# Relative positions only; their configuration refuses a longest row, and their layers have the tokens before the rows.
+_ANY_LENGTH = _TOKENS_FIRST = frozenset({"xlnet"})
+# Activations that are modules of the family's own.
+_OWN_ACTIVATIONS = frozenset({"BloomGelu"})
 # They add masks or positions of their own to the scores, which an exchanged attention does not expect.
 _ADD_TO_SCORES = _ENCODER_ALONE | {"layoutlm"}
 _NEVER_EXACT = {"funnel": "it pools neighboring tokens, so that a hidden one acts"}
@@ -80,6 +85,13 @@ def position_offset(config: PretrainedConfig) -> int | None:
     return None
 
 
+def first_position(config: PretrainedConfig) -> int | None:
+    """The position id of the first token, or None where the model finds the right ones by itself, or takes none."""
+    if config.model_type in _NUMBER_FROM_PADDING:
+        return int(config.pad_token_id) + 1
+    return position_offset(config)
+
+
 def can_drop(config: PretrainedConfig) -> bool:
     """Whether dropping hidden tokens at kept position ids equals hiding them from attention in this backbone."""
     return position_offset(config) is not None and not getattr(config, "is_decoder", False)
@@ -120,7 +132,7 @@ def positions_of(rows: Rows) -> Tensor:
 def longest_row(config: PretrainedConfig) -> int | None:
     """Most tokens that the backbone's positions allow; None = any number."""
     positions: int | None = getattr(config, "max_position_embeddings", None)
-    return None if not positions or positions < 0 else positions - (position_offset(config) or 0)
+    return None if not positions or positions < 0 else positions - (first_position(config) or 0)
 
 
 def is_causal(config: PretrainedConfig) -> bool:
@@ -130,6 +142,21 @@ def is_causal(config: PretrainedConfig) -> bool:
         getattr(config, "is_decoder", False)
         or (name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and name not in MODEL_FOR_MASKED_LM_MAPPING_NAMES)
     )
+
+
+def reads_last(config: PretrainedConfig) -> bool:
+    """Whether the library's classifier of this family answers from the last place of a row."""
+    return config.model_type == "xlnet" or is_causal(config)
+
+
+def rows_axis(config: PretrainedConfig) -> int:
+    """Which axis of a layer's input the rows are on."""
+    return 1 if config.model_type in _TOKENS_FIRST else 0
+
+
+def is_own_activation(module: object) -> bool:
+    """Whether a module of a family's own is an activation, one number in and one out."""
+    return type(module).__name__ in _OWN_ACTIVATIONS
 
 
 def usual_pooling(config: PretrainedConfig) -> Literal["pooler", "first", "last"]:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.activations import ACT2CLS
 
+from unirex.encoder.families import is_own_activation, rows_axis
 from unirex.extractors.gradients import gradient
 from unirex.extractors.target import Target
 
@@ -47,9 +50,11 @@ def deeplift(target: Target) -> Tensor:
 
 
 @contextmanager
-def _rescaled(backbone: nn.Module) -> Iterator[None]:
+def _rescaled(backbone: PreTrainedModel) -> Iterator[None]:
     """Gives every activation module inside the Rescale rule, for batches of rows with their baselines behind them."""
-    hooks = [module.register_forward_hook(_rescale) for module in backbone.modules() if isinstance(module, ELEMENTWISE)]
+    rule = partial(_rescale, axis=rows_axis(backbone.config))
+    modules = [m for m in backbone.modules() if isinstance(m, ELEMENTWISE) or is_own_activation(m)]
+    hooks = [module.register_forward_hook(rule) for module in modules]
     try:
         yield
     finally:
@@ -57,13 +62,15 @@ def _rescaled(backbone: nn.Module) -> Iterator[None]:
             hook.remove()
 
 
-def _rescale(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Any:
-    """The output with the same values, and as gradient the quotient of the two halves' differences."""
+def _rescale(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, *, axis: int) -> Any:
+    """The output with the same values, and as gradient the quotient of the differences of the rows' two halves."""
     value = inputs[0]
-    delta_in, delta_out = (torch.sub(*part.detach().chunk(2)) for part in (value, output))
+    # A pooler's activation has no axis of tokens.
+    axis = min(axis, value.ndim - 2)
+    delta_in, delta_out = (torch.sub(*part.detach().chunk(2, axis)) for part in (value, output))
     near = delta_in.abs() < _NEAR
     slope = torch.where(near, 0.0, delta_out / torch.where(near, 1.0, delta_in))
-    slope, near = torch.cat([slope, slope]), torch.cat([near, near])
+    slope, near = torch.cat([slope, slope], axis), torch.cat([near, near], axis)
     # Two terms that are zero in value: the quotient's gradient, and the activation's own where there is no quotient.
     zero_by_quotient = slope * (value - value.detach())
     zero_by_slope = torch.where(near, output - output.detach(), 0.0)

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from unirex.data.collate import Batch, FillTokens, Rows, drop_padding
 from unirex.encoder.backbone import embedding_width, plan_passes, reach
-from unirex.encoder.families import family_inputs, is_causal, position_offset, positions_of
+from unirex.encoder.families import family_inputs, first_position, is_causal, positions_of, reads_last
 from unirex.encoder.softmax_gates import run_gated
 from unirex.extractors.attribution import attribute
 from unirex.extractors.settings import Attribution, AttributionConfig
@@ -28,13 +28,20 @@ class ClassifierTarget(Target):
 
     def logit_of_rows(self, rows: Rows, index_P: Tensor) -> Tensor:
         """The explained logit of rows in which tokens may be hidden, float32 [P]."""
-        return self.of_class(classify(self.backbone, rows), index_P)
+        return self.of_class(answers(self.backbone, rows, self.fill.pad_id), index_P)
 
 
 def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Tensor:
-    """Logits float32 [B, C] of a sequence classifier; hidden tokens are masked, gates act on every attention weight."""
+    """Logits float32 [B, C] of a sequence classifier; hidden tokens are masked, gates act on every attention weight.
+
+    Where the last place answers (`reads_last`), that is the last one of `rows`, which `answers` sees to.
+    """
+    padding_B = rows.input_ids_BL[:, -1:] == model.config.pad_token_id
+    if embeddings_BLD is None and reads_last(model.config) and padding_B.any():
+        # By its id a last token that `pad_token` put there would be taken for padding, and the one before it read.
+        embeddings_BLD = model.get_input_embeddings()(rows.input_ids_BL)
     inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long(), **family_inputs(model.config, rows)}
-    offset = position_offset(model.config)
+    offset = first_position(model.config)
     if offset is not None:  # by itself a model may count the tokens that are no padding, which `pad_token` changes
         inputs["position_ids"] = positions_of(rows) + offset
     if getattr(model.config, "type_vocab_size", 0) > 1:
@@ -43,6 +50,23 @@ def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Te
     output = model(**inputs) if rows.gates_BL is None else run_gated(model, rows.gates_BL, inputs)
     logits_BC: Tensor = output.logits
     return logits_BC.float()
+
+
+def answers(model: Any, rows: Rows, pad_id: int, max_tokens: int | None = None) -> Tensor:
+    """Logits float32 [B, C] of rows of any lengths in which tokens may be hidden.
+
+    A model that answers from the last place takes what stands there, padding and hidden tokens too. Its rows pass in
+    groups of one length, cut behind their last visible token.
+    """
+    rows = never_empty(rows, pad_id)
+    ends = reach(rows.visible_BL).cpu().numpy()
+    overhead, step = (0, 1) if reads_last(model.config) else (128, 8)
+    logits, order = [], []
+    for index in plan_passes(ends, overhead, max_tokens, step=step):
+        index_P = torch.from_numpy(index).to(rows.visible_BL.device)
+        logits.append(classify(model, drop_padding(rows.take(index_P), int(ends[index].max()))))
+        order.append(index_P)
+    return torch.cat(logits)[torch.cat(order).argsort()]
 
 
 def never_empty(rows: Rows, pad_id: int) -> Rows:
@@ -161,12 +185,4 @@ class Classifier(Explainable):
         """Logits float32 [B, C]; hidden tokens are masked in place, which every classifier understands."""
         if n_choices != 1:
             raise ValueError("the data are multiple choice, expected single texts or pairs for a sequence classifier")
-        rows = self._as_tokenized(never_empty(rows, self.fill.pad_id))
-        ends = reach(rows.visible_BL).cpu().numpy()
-        logits, order = [], []
-        for index in plan_passes(ends, 128, max_tokens):
-            index_P = torch.from_numpy(index).to(rows.visible_BL.device)
-            part = drop_padding(rows.take(index_P), int(ends[index].max()))
-            logits.append(classify(self.model, part))
-            order.append(index_P)
-        return torch.cat(logits)[torch.cat(order).argsort()]
+        return answers(self.model, self._as_tokenized(rows), self.fill.pad_id, max_tokens)

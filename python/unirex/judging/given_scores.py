@@ -151,7 +151,10 @@ def _given_spans(entries: Sequence[object], text: _Text) -> Spans:
     """Spans as they are in the joined text; without a part they are in the first text."""
     spans = []
     for at, entry in enumerate(entries):
-        numbers = list(entry.values()) if isinstance(entry, dict) else entry
+        if isinstance(entry, dict):
+            numbers: object = [entry[name] for name in ("part", "start", "end") if name in entry]
+        else:
+            numbers = entry
         given = [number for number in numbers if type(number) is int] if isinstance(numbers, list) else []
         if len(given) == 2:
             given = [next(iter(text.begins)), *given]

@@ -74,7 +74,7 @@ def _marks(row: dict[str, Any], column: str, measure: str) -> list[bool]:
             expected = f"0 <= start <= end <= {length} ({unit})"
             raise ValueError(f"{column}[{i}] is [{start}, {end}], expected {expected}")
         for word, (first, last) in enumerate(places):
-            marks[word] |= first < end and start < last
+            marks[word] |= start < end and first < end and start < last
     return marks
 
 
@@ -99,8 +99,11 @@ def words_in(text: str, words: Sequence[str] | None = None) -> list[tuple[int, i
     places, end = [], 0
     for i, word in enumerate(words):
         start = text.find(word, end)
-        if start < 0:
-            raise ValueError(f"words[{i}] is {shown(word)}, expected to find it in text after character {end}")
+        if start < 0 or any(letter.isalnum() for letter in text[end:start]):
+            ahead = shown(text[end : end + 30].strip())
+            raise ValueError(
+                f"words[{i}] is {shown(word)}, expected what text goes on with at character {end}: {ahead}"
+            )
         end = start + len(word)
         places.append((start, end))
     return places

@@ -222,13 +222,13 @@ def t_tail(t: float, freedom: float) -> float:
     >>> round(t_tail(4.3027, 2), 4), round(t_tail(1.96, float("inf")), 4)
     (0.05, 0.05)
     """
-    if freedom >= _MANY:
+    if freedom >= _MOST:
         return math.erfc(abs(t) * (1 - 1 / (4 * freedom)) / math.sqrt(1 + t**2 / (2 * freedom)) / math.sqrt(2))
     return _beyond(math.atan(abs(t) / math.sqrt(freedom)), freedom)
 
 
-_MANY = 200
-"""Degrees of freedom from which series in 1 / freedom are exact enough."""
+_MANY, _MOST = 200, 10_000
+"""Degrees of freedom from which series in 1 / freedom are exact enough, of quantiles and of tails."""
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
 
 

@@ -150,10 +150,16 @@ def rationale_masks(
     if shape == "top_k":
         marks_BU = _rank(scores_BU, places_U < n_B1) < count_B1
     else:
-        before_BU = torch.nn.functional.pad(scores_BU.double().cumsum(1), (1, 0))
-        last_BU = (places_U + count_B1).clamp(max=scores_BU.shape[1])
-        sums_BU = before_BU.gather(1, last_BU) - before_BU[:, :-1]
-        start_B1 = sums_BU.masked_fill(places_U + count_B1 > n_B1, -torch.inf).argmax(1, keepdim=True)
+        # Each run by itself: differences of a running sum would be NaN behind the first infinite score.
+        sums_BU = torch.full_like(scores_BU, -torch.inf, dtype=torch.float64)
+        for count in count_B1.unique().tolist():
+            if count:
+                found_BU = scores_BU.double().unfold(1, count, 1).sum(-1)
+                sums_BU[:, : found_BU.shape[1]].copy_(
+                    torch.where(count_B1 == count, found_BU, sums_BU[:, : found_BU.shape[1]])
+                )
+        impossible_BU = sums_BU.isnan() | (places_U + count_B1 > n_B1)
+        start_B1 = sums_BU.masked_fill(impossible_BU, -torch.inf).argmax(1, keepdim=True)
         marks_BU = (places_U >= start_B1) & (places_U < start_B1 + count_B1)
     return _of_tokens(marks_BU[None], dense_BL)[0]
 
