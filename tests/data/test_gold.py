@@ -63,7 +63,8 @@ class TestOneMeaning:
     @given(masked_words(), MARKS)
     def test_marked_text(self, case: tuple[list[str], list[int]], marks: tuple[str, str]) -> None:
         words, mask = case
-        special = {"\\", *marks[0], *marks[1]}
+        # A letter needs a backslash where it is a whole mark, and has none elsewhere: `<b>` is written `\<b\>`.
+        special = {"\\", *marks, *(sign for sign in "".join(marks) if not sign.isalnum())}
         escaped = ["".join("\\" + c if c in special else c for c in word) for word in words]
         for a, b in runs(mask):
             escaped[a] = marks[0] + escaped[a]
