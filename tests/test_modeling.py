@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from string import ascii_lowercase
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-from unirex.data.collate import Batch, EncodedSet, FillTokens, Rows
+from unirex.data.align import Links
+from unirex.data.collate import Batch, EncodedSet, FillTokens, Rows, _lent
 from unirex.data.tokenization import build_tokenizer
 from unirex.data.tools import Tools, mask_id
 from unirex.encoder.backbone import pool
@@ -157,6 +159,27 @@ def test_a_token_that_the_extractor_does_not_see_has_the_score_of_its_word() -> 
     scores = torch.tensor([[0.0, -3.0, -1.0, -1.0, -1.0, -1.0, -4.0, -4.0, -5.0, 0.0]])
     found_L = found.extractor.transfer(scores, (1, 7))[0].tolist()
     assert found_L == pytest.approx([0.0, -3.0, -1.0, -4.0, -5.0, -5.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("words", "linked", "lenders"),
+    [
+        ([-1, 0, 0, 0, 1, 1, -1], {2, 4}, [None, 2, 2, 2, 4, 4, None]),
+        ([-1, 0, 0, 0, 0, 1, -1], {1, 4}, [None, 1, 1, 1, 4, None, None]),
+        ([0, 0, 1, 0, 0, 1], {1, 5}, [1, 1, None, None, None, 5]),  # of two rows
+    ],
+)
+def test_a_token_borrows_within_its_word_and_row(words: list[int], linked: set[int], lenders: list[int | None]) -> None:
+    each = [2 if place in linked else 0 for place in range(len(words))]
+    total = sum(each)
+    links = Links(np.cumsum([0, *each]), np.arange(total, dtype=np.int32), np.linspace(0, 1, total, dtype=np.float32))
+    rows = np.array([0, 3, 6] if len(words) == 6 else [0, len(words)])
+    found = _lent(links, SimpleNamespace(token_words=np.array(words), row_offsets=rows))
+    for place, lender in enumerate(lenders):
+        own = found.sources[found.offsets[place] : found.offsets[place + 1]].tolist()
+        expected = [] if lender is None else links.sources[links.offsets[lender] : links.offsets[lender + 1]].tolist()
+        assert own == expected
+    assert np.array_equal(found.weights, links.weights[found.sources])
 
 
 def test_scores_come_from_the_shared_states_and_logits_from_the_same_pass() -> None:

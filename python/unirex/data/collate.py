@@ -208,7 +208,6 @@ class EncodedSet:
         words_BL = np.where(inside_BL, self.encoded.token_words[place_BL], -1).astype(np.int64)
         if extractor is not None:
             words_BL = _linked_words(words_BL, extractor.target.numpy())
-            extractor = _lent(extractor, words_BL)
         return Batch(
             rows=_gather(self.encoded, place_BL, inside_BL, self.pad_id),
             words_BL=torch.from_numpy(words_BL),
@@ -265,7 +264,7 @@ def make_set(
         pad_id=pad_id,
         extractor=extractor,
         extractor_pad_id=extractor_pad_id,
-        links=None if extractor is None else link(encoded, extractor),
+        links=None if extractor is None else _lent(link(encoded, extractor), encoded),
     )
 
 
@@ -309,31 +308,26 @@ def _linked_words(words_BL: NDArray[np.int64], target: NDArray[np.int64]) -> NDA
     return np.where(seen[keys_BL], words_BL, -1)
 
 
-def _lent(view: ExtractorView, words_BL: NDArray[np.int64]) -> ExtractorView:
-    """The view in which a token without a link has those of the nearest token of its word, one before it first.
+def _lent(links: Links, encoded: Encoded) -> Links:
+    """The links, where a token without any has those of the nearest token of its word, one before it first.
 
     The extractor's row may be cut within a word, and its tokenizer may drop characters. Without a score of its own such
     a token would have 0, which is more than most learned scores.
     """
-    target, word = view.target.numpy(), words_BL.reshape(-1)
-    place, linked = np.arange(len(word)), np.zeros(len(word), np.bool_)
-    linked[target] = True
-    wants = np.flatnonzero((word >= 0) & ~linked)
-    if not len(wants):
-        return view
-    key = word + place // words_BL.shape[1] * (word.max() + 2)
-    before = np.maximum.accumulate(np.where(linked, place, 0))[wants]
-    after = np.minimum.accumulate(np.where(linked, place, len(word) - 1)[::-1])[::-1][wants]
-    lender = np.where(linked[before] & (key[before] == key[wants]), before, after)
-    first, last = np.searchsorted(target, lender), np.searchsorted(target, lender, side="right")
-    each = last - first
-    link = torch.from_numpy(np.repeat(first - np.append(0, each.cumsum()[:-1]), each) + np.arange(each.sum()))
-    return ExtractorView(
-        rows=view.rows,
-        target=torch.cat([view.target, torch.from_numpy(np.repeat(wants, each))]),
-        source=torch.cat([view.source, view.source[link]]),
-        weight=torch.cat([view.weight, view.weight[link]]),
-    )
+    each, word = np.diff(links.offsets), encoded.token_words
+    linked = each > 0
+    if linked[word >= 0].all():
+        return links
+    place, row = np.arange(len(word)), np.repeat(np.arange(len(encoded.row_offsets) - 1), np.diff(encoded.row_offsets))
+    before = np.maximum.accumulate(np.where(linked, place, 0))
+    after = np.minimum.accumulate(np.where(linked, place, len(word) - 1)[::-1])[::-1]
+    lender = place.copy()
+    for other in (after, before):
+        fits = ~linked & (word >= 0) & linked[other] & (row[other] == row) & (word[other] == word)
+        lender[fits] = other[fits]
+    offsets = offsets_of(each[lender])
+    taken = np.repeat(links.offsets[lender] - offsets[:-1], each[lender]) + np.arange(offsets[-1])
+    return Links(offsets, links.sources[taken], links.weights[taken])
 
 
 def _places(

@@ -152,12 +152,11 @@ def rationale_masks(
     else:
         # Each run by itself: differences of a running sum would be NaN behind the first infinite score.
         sums_BU = torch.full_like(scores_BU, -torch.inf, dtype=torch.float64)
-        for count in count_B1.unique().tolist():
-            if count:
-                found_BU = scores_BU.double().unfold(1, count, 1).sum(-1)
-                sums_BU[:, : found_BU.shape[1]].copy_(
-                    torch.where(count_B1 == count, found_BU, sums_BU[:, : found_BU.shape[1]])
-                )
+        for count in count_B1[count_B1 > 0].unique().tolist():
+            of_count_B = count_B1[:, 0] == count
+            sums_BU[of_count_B, : scores_BU.shape[1] - count + 1] = (
+                scores_BU[of_count_B].double().unfold(1, count, 1).sum(-1)
+            )
         impossible_BU = sums_BU.isnan() | (places_U + count_B1 > n_B1)
         start_B1 = sums_BU.masked_fill(impossible_BU, -torch.inf).argmax(1, keepdim=True)
         marks_BU = (places_U >= start_B1) & (places_U < start_B1 + count_B1)
