@@ -239,6 +239,11 @@ def _parser(kind: type[MethodConfig], preset: str, defaults: str, prog: str, des
     return parser
 
 
+@lru_cache(maxsize=64)  # else a third of the time of each parse
+def _below(parser: ArgumentParser) -> Namespace:
+    return parser.get_defaults()
+
+
 def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
     """The configuration that a command line asks for.
 
@@ -257,7 +262,7 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
     )
     parser = build_parser(method, preset=preset, defaults=defaults, prog=prog, description=description)
     try:
-        namespace = parser.parse_args(current_names(arguments))
+        namespace = parser.parse_args(current_names(arguments), namespace=_below(parser).clone(), defaults=False)
     except ArgumentError as error:
         raise ValueError(one_line(str(error), parser)) from None
     return _from_namespace(parser, namespace)

@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +97,15 @@ def parse_yaml(text: str) -> Any:
             counted as what they stand for.
     """
     try:
-        _bounded(text)
-        return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
+        return deepcopy(_parsed(text))
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from None
+
+
+@lru_cache(maxsize=32)  # a command reads a file for the options that decide about others, and again for all
+def _parsed(text: str) -> Any:
+    _bounded(text)
+    return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
 
 
 class _Loader(yaml.SafeLoader):
