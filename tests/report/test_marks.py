@@ -2,8 +2,12 @@
 
 import re
 
-from unirex.explainer.rendering import Piece, html, terminal
+import numpy as np
+
+from unirex.disk.predictions import Prediction
+from unirex.explainer.answer import ExplainedText
 from unirex.report.marks import CLASSES, SHADES, STYLES, ShownWord, terminal_key, to_html, to_terminal
+from unirex.schema import Example, Segment
 
 
 def word(text: str, level: int | None = 0, *, chosen: bool = False, gold: float | None = None) -> ShownWord:
@@ -60,12 +64,20 @@ def test_terminal_says_the_same() -> None:
 
 
 def test_explained_texts_look_as_in_reports() -> None:
-    pieces = [Piece("“", None, False), Piece("truly", 0.6, True), Piece(", ", None, True), Piece("fine", 1.0, True)]
-    pieces += [Piece(" ", None, False), Piece("film", 0.0, False), Piece(" …", None, False)]
-    assert terminal(pieces, color=False) == "“[truly, fine] film …"
-    assert re.sub("\x1b[^m]*m", "", terminal(pieces, color=True)) == "“[truly, fine] film …"
-    page = html(pieces)
+    text = "“truly, fine film and more"
+    starts, ends = np.array([1, 8, 13, 18, 22]), np.array([6, 12, 17, 21, 26])
+    example = Example(id="x", segments=(Segment(text=text, starts=starts, ends=ends),), label=None)
+    answer = Prediction(
+        id="x", label=None, prediction="good", probabilities=np.array([0.1, 0.9]), words=example.words, documents=None,
+        context=None, scores=np.array([0.6, 1.0, 0.0, np.nan, np.nan], np.float32), gold=None, words_cut=2, gold_cut=0,
+        rationale=np.array([True, True, False, False, False]), perturbed={},
+    )  # fmt: skip
+    explained = ExplainedText(example, answer, ("bad", "good"), rule="")
+    assert explained.to_text().splitlines()[1] == "“[truly, fine] film …"
+    colored = explained.to_text(color=True).splitlines()[1]
+    assert re.sub("\x1b[^m]*m", "", colored) == "“[truly, fine] film …"
+    assert f"48;5;{SHADES[8]}mfine" in colored
+    page = explained._repr_html_()
     assert page.count("<mark") == 1
-    assert re.sub("<[^>]*>", "", page) == "“truly, fine film …"
+    assert "“truly, fine film …</p>" in re.sub("<(?!/p>)[^>]*>", "", page)
     assert STYLES.shade(8) in page
-    assert f"48;5;{SHADES[8]}mfine" in terminal(pieces, color=True)

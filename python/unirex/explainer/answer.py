@@ -1,14 +1,14 @@
 """One answer: the model's label for a text, and the words that the label rests on."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from html import escape
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from unirex.disk.predictions import Prediction, nullable
-from unirex.explainer.rendering import Piece, html, terminal
 from unirex.metrics.arrays import aopc, comprehensiveness, sufficiency
+from unirex.report.instances import levels
+from unirex.report.marks import STYLES, ShownWord, to_html, to_terminal
 from unirex.schema import Example, perturbed_column
 from unirex.text import plain
 
@@ -201,7 +201,7 @@ class ExplainedText:
         others = ", ".join(f"{plain(n, lines=False)} {p:.3f}" for n, p in self.probabilities.items() if n != self.label)
         head = f"{plain(self.label, lines=False)} {self.probability:.3f}"
         lines = [(f"\x1b[1m{head}\x1b[0m" if color else head) + (f"  ({others})" if others else "")]
-        lines += [terminal(pieces, color=color) for pieces in self._pieces()]
+        lines += [before + _printed(words, color=color) for before, words in self._shown(lines=False)]
         if self.choices:
             lines.append(f"answer: {plain(self.choices[self._place], lines=False)}")
         if top := self.top():
@@ -232,8 +232,9 @@ class ExplainedText:
             f"<li>{escape(plain(name))}: {p:.3f}</li>" for name, p in self.probabilities.items() if name != self.label
         )
         texts = "".join(
-            f'<p style="line-height:1.7;white-space:pre-wrap;unicode-bidi:isolate;margin:.4em 0">{html(pieces)}</p>'
-            for pieces in self._pieces()
+            '<p style="line-height:1.7;white-space:pre-wrap;unicode-bidi:isolate;margin:.4em 0">'
+            f"{escape(before)}{to_html(words, STYLES)}</p>"
+            for before, words in self._shown(lines=True)
         )
         if self.choices:
             texts += f"<p>answer: {escape(plain(self.choices[self._place]))}</p>"
@@ -244,31 +245,27 @@ class ExplainedText:
             f'<ul style="opacity:.75;margin:.2em 0">{names}</ul>{notes}</div>'
         )
 
-    def _pieces(self) -> list[list[Piece]]:
-        """The texts cut into words and what is between them; what is between two selected words is marked too."""
-        scores = self.row.scores
-        seen = scores[np.isfinite(scores)]
-        low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
-        width = high - low
-        pieces: list[list[Piece]] = [[] for _ in self.segments]
-        places, inside = [0] * len(self.segments), False
-        for word in self.words:
-            text = self.segments[word.part].text
-            if between := text[places[word.part] : word.start]:
-                pieces[word.part].append(Piece(between, None, inside and word.selected and places[word.part] > 0))
-            shade = None if word.score is None else (word.score - low) / width if width else 0.0
-            pieces[word.part].append(Piece(word.text, shade, word.selected))
-            places[word.part], inside = word.end, word.selected
-        unseen = {word.part for word in self.words if word.score is None} if self.words_cut else set()
+    def _shown(self, *, lines: bool) -> list[tuple[str, list[ShownWord]]]:
+        """Of each text what stands before its first seen word, and the seen words with what follows each."""
+        shades = levels([word.score for word in self.words])
+        found = []
         for part, segment in enumerate(self.segments):
-            if part in unseen and pieces[part] and segment.selectable:
-                pieces[part] = [*_without_unseen(pieces[part]), Piece(" …", None, False)]
-            elif rest := segment.text[places[part] :]:
-                pieces[part].append(Piece(rest, None, False))
-        return pieces
+            own = [(word, shade) for word, shade in zip(self.words, shades, strict=True) if word.part == part]
+            seen = [(word, shade) for word, shade in own if shade is not None]
+            cut = self.words_cut > 0 and len(seen) < len(own)
+            end = len(segment.text) if not cut else seen[-1][0].end if seen else 0
+            gaps = zip([0, *(word.end for word, _ in seen)], [*(word.start for word, _ in seen), end], strict=True)
+            between = [plain(segment.text[start:stop], lines=lines) for start, stop in gaps]
+            if cut:
+                between[-1] += " …"
+            words = [
+                ShownWord(plain(word.text, lines=lines), shade, None, word.selected, gold=None, seen=True, after=after)
+                for (word, shade), after in zip(seen, between[1:], strict=True)
+            ]
+            found.append((between[0], words))
+        return found
 
 
-def _without_unseen(pieces: list[Piece]) -> list[Piece]:
-    """The pieces up to the last word that the model saw."""
-    seen = [place for place, piece in enumerate(pieces) if piece.shade is not None or piece.marked]
-    return pieces[: seen[-1] + 1] if seen else []
+def _printed(words: Sequence[ShownWord], *, color: bool) -> str:
+    shown = to_terminal(words, color=color)
+    return "".join(text + word.after for (text, _), word in zip(shown, words, strict=True))
