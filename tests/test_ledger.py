@@ -257,7 +257,8 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(Launcher, "_launcher", lambda self: [sys.executable, str(tmp_path / "fake.py")])
+    fake = str(tmp_path / "fake.py")
+    monkeypatch.setattr(Launcher, "_command", lambda self, module, own: [sys.executable, fake, module, *own])
     return World(tmp_path)
 
 

@@ -61,30 +61,25 @@ def test_replaced_tokens_stay_visible(how: str, token: int) -> None:
     assert out.visible_BL.tolist() == ROWS.visible_BL.tolist()
 
 
-def test_dropping_keeps_positions() -> None:
-    out = drop_hidden(perturb(ROWS, HIDDEN, "attention", FILL), keep_positions=True)
-    assert out.positions_BL is not None
-    found = [
-        list(zip(ids[keep].tolist(), places[keep].tolist(), strict=True))
-        for ids, places, keep in zip(out.input_ids_BL, out.positions_BL, out.visible_BL, strict=True)
-    ]
-    assert found == [[(1, 0), (11, 1), (13, 3), (2, 4)], [(1, 0), (2, 2)]]
-
-
-def test_dropping_again_keeps_the_first_positions_and_everything_of_a_token() -> None:
-    rows = replace(ROWS, token_types_BL=torch.tensor([[0, 0, 1, 1, 2], [0, 1, 2, 0, 0]]))
-    once = drop_hidden(perturb(rows, HIDDEN, "attention", FILL), keep_positions=True)
+def test_dropping_closes_the_gaps_and_keeps_everything_else_of_a_token() -> None:
+    rows = replace(
+        ROWS,
+        token_types_BL=torch.tensor([[0, 0, 1, 1, 2], [0, 1, 2, 0, 0]]),
+        positions_BL=torch.arange(5).expand(2, 5) + 3,  # as on rows padded on the left
+    )
+    once = drop_hidden(perturb(rows, HIDDEN, "attention", FILL))
+    found = [ids[keep].tolist() for ids, keep in zip(once.input_ids_BL, once.visible_BL, strict=True)]
+    assert found == [[1, 11, 13, 2], [1, 2]]
     assert once.token_types_BL.tolist() == [[0, 0, 1, 2], [0, 2, 1, 0]]
     assert once.visible_BL.int().tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert once.positions_BL is None
     first = torch.tensor([[True, False, False, False], [False, False, False, False]])
-    twice = drop_hidden(perturb(once, first, "attention", FILL), keep_positions=True)
-    assert twice.positions_BL is not None
-    assert twice.positions_BL.tolist() == [[1, 3, 4], [0, 2, 0]]  # 0 stands where nothing is visible
+    twice = drop_hidden(perturb(once, first, "attention", FILL))
     assert twice.input_ids_BL[0].tolist() == [11, 13, 2]
 
 
 def test_rows_of_which_nothing_is_visible_keep_one_column() -> None:
-    out = drop_hidden(perturb(ROWS, ROWS.visible_BL, "attention", FILL), keep_positions=True)
+    out = drop_hidden(perturb(ROWS, ROWS.visible_BL, "attention", FILL))
     assert out.input_ids_BL.shape == (2, 1)
     assert not out.visible_BL.any()
 

@@ -69,6 +69,8 @@ def write(folder: Path, **changes: Any) -> Path:
         ({"data": {"one": {"groups": "["}}}, "data.one.groups is '[', expected a regular expression"),
         ({"data": {"one": {"groups": "[^:]+"}}}, "data.one.groups is '[^:]+', expected none without a ledger"),
         ({"transfer": {"far": {"seeds": {}}}}, "transfer.far: unknown key 'seeds'"),
+        ({"transfer": {"far": {"control": True}}}, "transfer.far: unknown key 'control'"),
+        ({"data": {"one": {"control": True}}}, "data.one: unknown key 'control'"),
         ({"references": "sml"}, "references is 'sml', expected a method or null (did you mean slm?)"),
         ({"table": {"convention": "loose"}}, "table.convention is 'loose', expected one of strict"),
         ({"table": {"replicates": -1}}, "table.replicates is -1, expected 0 to 100000"),
@@ -256,7 +258,8 @@ class World:
 
 @pytest.fixture
 def plotted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(Launcher, "_launcher", lambda self: [sys.executable, str(tmp_path / "fake.py")])
+    fake = str(tmp_path / "fake.py")
+    monkeypatch.setattr(Launcher, "_command", lambda self, module, own: [sys.executable, fake, module, *own])
     return tmp_path
 
 
@@ -424,7 +427,7 @@ SUITE = """
 import sys
 from unirex import suite
 from unirex.suites.launch import Launcher
-Launcher._launcher = lambda self: [sys.executable, sys.argv[1]]
+Launcher._command = lambda self, module, own: [sys.executable, sys.argv[1], module, *own]
 sys.exit(suite.main(sys.argv[2:]))
 """
 

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentParser
 
-from unirex.config.command_line import add_config, config_first, expand, fail, of_data
+from unirex.config.command_line import add_config, config_first, expand, guarded, of_data
 from unirex.config.identity import difference
 from unirex.config.own_code import import_own
 from unirex.config.shards import Shard, read_shard
@@ -29,7 +29,7 @@ from unirex.disk.made import file_digest, model_digest
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_yaml
 from unirex.judging.settings import EvalConfig, check_source
-from unirex.parsing import one_line
+from unirex.parsing import rephrased
 from unirex.schema import Example
 from unirex.text import say
 
@@ -71,13 +71,7 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 for bad input. torch is imported once the input looks right."""
     spin_briefly()
-    try:
-        run(parse(list(sys.argv[1:] if argv is None else argv)))
-    except (ValueError, OSError, ImportError) as error:
-        return fail(error)
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return guarded(lambda given: run(parse(given)), argv)
 
 
 def parse(argv: list[str]) -> Request:
@@ -99,9 +93,9 @@ def parse(argv: list[str]) -> Request:
     )
     parser.add_argument(
         "--unit",
-        type=str | None,
+        type=Literal["token", "word"] | None,
         default=None,
-        help="token or word: what is selected; default: words with --scores, else the model's",
+        help="what is selected; default: words with --scores, else the model's",
     )
     parser.add_argument("--output", type=str, default="runs/evaluation", help="folder for predictions and metrics")
     parser.add_argument(
@@ -119,12 +113,8 @@ def parse(argv: list[str]) -> Request:
     )
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(EvalConfig, "eval")
-    try:
+    with rephrased(parser):
         namespace = parser.instantiate(parser.parse_args(of_data(config_first(import_own(argv)[1]))))
-    except ArgumentError as error:
-        raise ValueError(one_line(str(error), parser)) from None
-    if namespace.unit not in ("token", "word", None):
-        raise ValueError(f"unit is {namespace.unit!r}, expected token or word")
     if not namespace.output.strip():
         raise ValueError(f"output is {namespace.output!r}, expected a folder")
     data = namespace.data

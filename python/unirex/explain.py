@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentParser
 
 from unirex.config.command_line import add_import, expand, fail
 from unirex.config.corpus import Corpus, answers_of, check_format, find_files
@@ -31,7 +31,7 @@ from unirex.data.rows import Row, stream_rows
 from unirex.disk.made import model_digest
 from unirex.disk.predictions import FileHeader
 from unirex.metrics.commands.progress import progress
-from unirex.parsing import one_line
+from unirex.parsing import rephrased
 from unirex.schema import Example, Perturbation
 from unirex.text import line, say
 
@@ -133,7 +133,14 @@ def _parser() -> ArgumentParser:
     )
     add("--fraction", type=float | None, default=None, help="share of the words in a rationale; default: the model's")
     add("--threshold", type=float | None, default=None, help="instead: words with at least this score")
-    add("--faithfulness", type=bool, default=False, help="measure what hiding the top words does to the answer")
+    add(
+        "--faithfulness",
+        type=bool,
+        nargs="?",
+        const=True,
+        default=False,
+        help="measure what hiding the top words does to the answer",
+    )
     add("--how", type=Perturbation, default="attention", help="how words are hidden for that")
     add("--max-length", type=int | None, default=None, help="most tokens of an input")
     add("--batch-size", type=int, default=32, help="texts in one pass")
@@ -145,11 +152,8 @@ def _parser() -> ArgumentParser:
 
 def _parse(argv: list[str]) -> Any:
     parser = _parser()
-    argv = ["--faithfulness=true" if word == "--faithfulness" else word for word in _joined(import_own(argv)[1])]
-    try:
-        return parser.parse_args(argv)
-    except ArgumentError as error:
-        raise ValueError(one_line(str(error), parser)) from None
+    with rephrased(parser):
+        return parser.parse_args(import_own(argv)[1])
 
 
 def _answers(found: Any) -> Answers:
@@ -216,17 +220,6 @@ def _request(found: Any, answers: Answers) -> Request:
         limit=found.limit,
         overwrite=found.overwrite if found.input and _is_folder(output) else None,
     )
-
-
-def _joined(argv: list[str]) -> list[str]:
-    """The words with `--faithfulness true` as one, so that the option can also stand alone."""
-    joined: list[str] = []
-    for word in argv:
-        if joined and joined[-1] == "--faithfulness" and word.lower() in {"true", "false"}:
-            joined[-1] = f"--faithfulness={word.lower()}"
-        else:
-            joined.append(word)
-    return joined
 
 
 def run(request: Request) -> int:

@@ -13,10 +13,6 @@ _BROUGHT_BY = {
 }
 
 
-class MissingExtraError(ValueError):
-    """A package that an extra brings is not installed; the message is one line."""
-
-
 def install(extra: str) -> str:
     """The command that installs an extra.
 
@@ -26,7 +22,7 @@ def install(extra: str) -> str:
     return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
-def missing(error: ImportError) -> MissingExtraError | None:
+def missing(error: ImportError) -> ValueError | None:
     """The error in our words where the package that could not be found comes with an extra; else None.
 
     >>> str(missing(ModuleNotFoundError("No module named 'torch'", name="torch.nn")))
@@ -36,4 +32,4 @@ def missing(error: ImportError) -> MissingExtraError | None:
     extra = _BROUGHT_BY.get(package)
     if extra is None or not isinstance(error, ModuleNotFoundError):
         return None
-    return MissingExtraError(f"the package {package} is not installed, expected it: {install(extra)}")
+    return ValueError(f"the package {package} is not installed, expected it: {install(extra)}")

@@ -247,7 +247,17 @@ def load_backbone(path: str) -> PreTrainedModel:
     Raises:
         ValueError: the folder, and which of its tensors are missing (a pooler may be) or of another shape.
     """
-    kind = auto_class(read_config(path))
+    model, found = load_pretrained(auto_class(read_config(path)), path)
+    allow_new_pooler(found, path)
+    return model
+
+
+def load_pretrained(kind: Any, path: str) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """A model of one of the library's auto classes, and what of it had no weights in the folder.
+
+    Raises:
+        ValueError: the folder, and what is wrong with its files.
+    """
     with naming(path), quiet():
         model, found = kind.from_pretrained(
             path,
@@ -257,9 +267,7 @@ def load_backbone(path: str) -> PreTrainedModel:
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
-    allow_new_pooler(found, path)
-    loaded: PreTrainedModel = model
-    return loaded
+    return model, found
 
 
 def with_pretrained(config: UnirexConfig, path: str | None, extractor_path: str | None) -> UnirexModel:

@@ -1,8 +1,10 @@
 """What the parser of options says, in the words of our own messages."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
 from unirex.text import suggest
 
@@ -26,6 +28,15 @@ _KINDS = {
     "list": "a list",
     "dict": "names and values",
 }
+
+
+@contextmanager
+def rephrased(parser: ArgumentParser) -> Iterator[None]:
+    """Makes what the parser refuses a ValueError with `one_line`."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise ValueError(one_line(str(error), parser)) from None
 
 
 def one_line(message: str, parser: ArgumentParser) -> str:

@@ -21,6 +21,7 @@ class Range:
 
 
 Count = Annotated[int, Range("at least 1", lambda n: n >= 1)]
+Natural = Annotated[int, Range("0 or more", lambda n: n >= 0)]
 Positive = Annotated[float, Range("a finite number above 0", lambda x: 0 < x < inf)]
 NotNegative = Annotated[float, Range("a finite number of at least 0", lambda x: 0 <= x < inf)]
 Share = Annotated[float, Range("0 to 1", lambda x: 0 <= x <= 1)]

@@ -11,24 +11,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
 
-from unirex.config.command_line import expand, fail
+from unirex.config.command_line import expand, guarded
 from unirex.data.masks import file_of, read_masks, with_top, write_masks
 from unirex.judging.given_scores import word_scores
-from unirex.parsing import one_line
+from unirex.parsing import rephrased
 from unirex.text import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, 2 for bad input, 130 for Ctrl-C."""
-    try:
-        return run(_parse(list(sys.argv[1:] if argv is None else argv)))
-    except (ValueError, OSError, ImportError) as error:
-        return fail(error)
-    except KeyboardInterrupt:
-        return 130
+    return guarded(lambda given: run(_parse(given)), argv)
 
 
 def _parse(argv: list[str]) -> Any:
@@ -46,10 +41,8 @@ def _parse(argv: list[str]) -> Any:
     add("--share", type=float, required=True, help="of the words of each text, those masked before among them")
     add("--before", type=float, default=0.0, help="share that was masked when the scores were made; 0 = nothing was")
     add("--random", type=int | None, default=None, help="seed of scores drawn at random instead, the rule to beat")
-    try:
+    with rephrased(parser):
         options = parser.parse_args(argv)
-    except ArgumentError as error:
-        raise ValueError(one_line(str(error), parser)) from None
     if not 0 < options.share < 1:
         raise ValueError(f"--share is {options.share}, expected more than 0 and less than 1")
     if not 0 <= options.before < options.share:

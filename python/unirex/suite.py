@@ -12,23 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentParser
 
-from unirex.config.command_line import add_import, expand, fail
+from unirex.config.command_line import add_import, expand, guarded
 from unirex.config.own_code import OPTION, import_own
-from unirex.parsing import one_line
+from unirex.parsing import rephrased
 from unirex.suites.override import read_override
 from unirex.suites.recipe import read_suite
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, 1 after a failed run, 2 for bad input, 130 for Ctrl-C."""
-    try:
-        return run(_parse(list(sys.argv[1:] if argv is None else argv)))
-    except (ValueError, OSError, ImportError) as error:
-        return fail(error)
-    except KeyboardInterrupt:
-        return 130
+    return guarded(lambda given: run(_parse(given)), argv)
 
 
 def _parse(argv: list[str]) -> Any:
@@ -65,10 +60,8 @@ def _parse(argv: list[str]) -> Any:
     add("--page", type=str | None, default=None, help="Markdown page that the table is put into, between its marks")
     add("--choose", type=str | None, default=None, help="write what a finished sweep decides, as JSON; start no run")
     imports, argv = import_own(argv)
-    try:
+    with rephrased(parser):
         options = parser.parse_args(argv)
-    except ArgumentError as error:
-        raise ValueError(one_line(str(error), parser)) from None
     for name in ("jobs", "processes"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name} is {getattr(options, name)}, expected at least 1")

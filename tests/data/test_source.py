@@ -124,7 +124,7 @@ class TestConfig:
             ({"labels": ("a", "b", "a")}, "data.labels is ['a', 'b', 'a'], expected two or more different names"),
             ({"headline": "f1"}, "data.headline is 'f1', expected 'accuracy', 'macro_f1' or 'f1:CLASS'"),
             ({"headline": "f1:"}, "data.headline is 'f1:', expected 'accuracy', 'macro_f1' or 'f1:CLASS'"),
-            ({"limit": 0}, "data.limit is 0, expected 1 or more"),
+            ({"limit": 0}, "data.limit is 0, expected at least 1"),
             ({"gold_share": 0.0}, "data.gold_share is 0.0, expected more than 0 and at most 1"),
             ({"gold_share": 1.01}, "data.gold_share is 1.01, expected more than 0 and at most 1"),
             ({"seed": -1}, "data.seed is -1, expected 0 or more"),

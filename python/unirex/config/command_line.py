@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from argparse import SUPPRESS
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,16 @@ def fail(error: Exception, code: int = 2) -> int:
         error = ours
     complain(f"error: {line(reason(error))}")
     return code
+
+
+def guarded(work: Callable[[list[str]], int | None], argv: Sequence[str] | None) -> int:
+    """The exit code of a command: what its work returns (None: 0), 2 for bad input, 130 for Ctrl-C."""
+    try:
+        return work(list(sys.argv[1:] if argv is None else argv)) or 0
+    except (ValueError, OSError, ImportError) as error:
+        return fail(error)
+    except KeyboardInterrupt:
+        return 130
 
 
 def complain(text: str) -> None:

@@ -68,7 +68,3 @@ def _devices() -> str:
         ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
         + f" (CUDA {torch.version.cuda})"
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

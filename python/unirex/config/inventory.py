@@ -62,6 +62,3 @@ KINDS: dict[str, Callable[[Sequence[str]], Iterable[tuple[str, str]]]] = {
     "methods": _methods,
     "metrics": _metrics,
 }
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -25,17 +25,13 @@ def import_own(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     names, rest = take_all(OPTION, arguments, "a Python file or a module")
     for name in names:
-        if not _is_file(name) and not _is_module(name):
+        if not Path(name).is_file() and not _is_module(name):
             raise ValueError(f"{OPTION} {name}: no such file or module")
     for name in names:  # with torch, as soon as there is one
         from unirex.methods import add_methods
 
         add_methods(_imported(name))
     return names, rest
-
-
-def _is_file(name: str) -> bool:
-    return Path(name).is_file()
 
 
 def _is_module(name: str) -> bool:
@@ -50,7 +46,7 @@ def _imported(name: str) -> ModuleType:
     if path in _FILES:
         return _FILES[path]
     try:
-        return _from_file(path) if _is_file(name) else importlib.import_module(name)
+        return _from_file(path) if path.is_file() else importlib.import_module(name)
     except Exception as error:  # whatever own code does when it is imported
         raise ValueError(line(f"{OPTION} {name}: {_place(error)}{type(error).__name__}: {error}")) from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from unirex.config.checks import check_best_metric, check_class_weights, refuse_unread
 from unirex.config.command_line import add_config, config_first, current_names, expand
@@ -22,7 +22,7 @@ from unirex.extractors.settings import ExtractorKind
 from unirex.judging.settings import EvalConfig
 from unirex.methods import METHODS, find_facts
 from unirex.methods.settings.contract import MethodConfig
-from unirex.parsing import one_line
+from unirex.parsing import rephrased
 from unirex.ranges import BelowOne, Count, NotNegative, Positive, Range, Share, check_ranges, seconds_of
 from unirex.text import NOW, suggest
 
@@ -261,10 +261,8 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
         preset, method, None if extractor == "null" else extractor, None if backbone == "null" else backbone
     )
     parser = build_parser(method, preset=preset, defaults=defaults, prog=prog, description=description)
-    try:
+    with rephrased(parser):
         namespace = parser.parse_args(current_names(arguments), namespace=_below(parser).clone(), defaults=False)
-    except ArgumentError as error:
-        raise ValueError(one_line(str(error), parser)) from None
     return _from_namespace(parser, namespace)
 
 

@@ -1,66 +1,18 @@
 """What readers yield, collected: every instance checked, its class named, and kept in a store."""
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from unirex.data.errors import DataError
 from unirex.data.example_columns import Columns, to_batch
-from unirex.data.record import OtherLabels, QueryUse, Record, Records, known_label, to_example
+from unirex.data.record import Labeling, Record, Records
 from unirex.data.store import AT_ONCE, ExampleStore, Spool
 from unirex.schema import Example
 
 Found = Record | Records | Example
-
-
-@dataclass(frozen=True, kw_only=True)
-class Labeling:
-    """What a configuration says about queries, choices and classes; see `DataConfig`."""
-
-    query: QueryUse
-    separator: str | None
-    labels: Sequence[str] | None
-    rename: Mapping[str, str]
-    others: OtherLabels
-
-    def example(self, one: Record | Example) -> Example:
-        """The example of a record, or a ready example with its class as the configuration names it."""
-        if isinstance(one, Record):
-            return to_example(
-                one,
-                query=self.query,
-                separator=self.separator,
-                labels=self.labels,
-                rename=self.rename,
-                others=self.others,
-            )
-        if one.choices or one.label is None:
-            return one
-        label = self.rename.get(one.label, one.label)
-        return replace(one, label=known_label(one.id, label, self.labels, self.others))
-
-    def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch | None:
-        """The examples with their classes as the configuration names them; None = one has none that it names."""
-        found = Columns(batch).texts_of("label")
-        named = {label: self.rename.get(label, label) for label in set(found) if label is not None}
-        for label, name in named.items():
-            if not name.strip():
-                return None
-            if self.labels is not None and name not in self.labels:
-                if self.others == "error":
-                    return None
-                named[label] = None
-        if all(label == name for label, name in named.items()):
-            return batch
-        labels = [None if label is None else named[label] for label in found]
-        coded = pa.array(
-            [None if name is None else name.encode("utf-8", "surrogatepass") for name in labels], pa.large_binary()
-        )
-        return batch.set_column(batch.schema.get_field_index("label"), "label", coded)
 
 
 def read_examples(

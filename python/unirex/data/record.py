@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_uppercase
 from typing import Literal
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unirex.data.errors import DataError, wrong
+from unirex.data.example_columns import Columns
 from unirex.schema import Example, Segment
 
 QueryUse = Literal["ignore", "fixed", "selectable"]
@@ -94,26 +95,57 @@ def join_segments(segments: Sequence[Segment]) -> Segment:
     )
 
 
-def to_example(
-    record: Record,
-    *,
-    query: QueryUse,
-    separator: str | None,
-    labels: Sequence[str] | None,
-    rename: Mapping[str, str],
-    others: OtherLabels = "error",
-) -> Example:
+@dataclass(frozen=True, kw_only=True)
+class Labeling:
+    """What a configuration says about queries, choices and classes; see `DataConfig`."""
+
+    query: QueryUse
+    separator: str | None
+    labels: Sequence[str] | None
+    rename: Mapping[str, str]
+    others: OtherLabels
+
+    def example(self, one: Record | Example) -> Example:
+        """The example of a record, or a ready example with its class as the configuration names it."""
+        if isinstance(one, Record):
+            return to_example(one, self)
+        if one.choices or one.label is None:
+            return one
+        label = self.rename.get(one.label, one.label)
+        return replace(one, label=known_label(one.id, label, self.labels, self.others))
+
+    def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch | None:
+        """The examples with their classes as the configuration names them; None = one has none that it names."""
+        found = Columns(batch).texts_of("label")
+        named = {label: self.rename.get(label, label) for label in set(found) if label is not None}
+        for label, name in named.items():
+            if not name.strip():
+                return None
+            if self.labels is not None and name not in self.labels:
+                if self.others == "error":
+                    return None
+                named[label] = None
+        if all(label == name for label, name in named.items()):
+            return batch
+        labels = [None if label is None else named[label] for label in found]
+        coded = pa.array(
+            [None if name is None else name.encode("utf-8", "surrogatepass") for name in labels], pa.large_binary()
+        )
+        return batch.set_column(batch.schema.get_field_index("label"), "label", coded)
+
+
+def to_example(record: Record, using: Labeling) -> Example:
     """The example: one segment, or two for a pair of documents or a query and its document(s).
 
     With choices (fields of their own, or the query cut at `separator`) the documents are the one segment. Without a
     query two documents are a pair; more, or documents together with a query, are joined by one space.
     """
-    label = record.label if record.label is None else rename.get(record.label, record.label)
+    label = record.label if record.label is None else using.rename.get(record.label, record.label)
     if label is not None and not label.strip():
         raise wrong(record.where, "the label", label, "text, or null where it is unknown")
-    choices = record.choices or _cut(record, separator)
+    choices = record.choices or _cut(record, using.separator)
     if choices:
-        names = _choice_labels(record, choices, labels)
+        names = _choice_labels(record, choices, using.labels)
         return Example(
             id=record.id,
             segments=(join_segments(record.texts),),
@@ -122,10 +154,10 @@ def to_example(
             choices=choices,
             choice_labels=names,
         )
-    label = known_label(record.where, label, labels, others)
+    label = known_label(record.where, label, using.labels, using.others)
     gold, segments = record.gold, record.texts
     if record.query is not None:
-        asked = split_words(record.query, selectable=query == "selectable")
+        asked = split_words(record.query, selectable=using.query == "selectable")
         segments = (asked, join_segments(segments))
         if gold is not None and asked.selectable:
             gold = np.concatenate([np.zeros(len(asked.starts), dtype=np.float32), gold])

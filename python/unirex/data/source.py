@@ -14,13 +14,14 @@ from unirex.data.gold import keep_gold_share
 from unirex.data.hub import check_apart, read_hub
 from unirex.data.mapping import HubConfig
 from unirex.data.masks import Masks, file_of, read_masks
-from unirex.data.reading import Labeling, read_examples
-from unirex.data.record import OtherLabels, QueryUse, Record, Records
+from unirex.data.reading import read_examples
+from unirex.data.record import Labeling, OtherLabels, QueryUse, Record, Records
 from unirex.data.splitting import HELD_OUT, Split, Splits, split_examples
 from unirex.data.store import ExampleStore, has_choices, windows
 from unirex.data.tables import counted_once
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.plugins import Registry
+from unirex.ranges import Count, Fraction, Natural, check_ranges
 from unirex.schema import Example
 
 
@@ -64,11 +65,11 @@ class DataConfig:
     rename_labels: dict[str, str] = field(default_factory=dict)
     other_labels: OtherLabels = "error"
     headline: str = "accuracy"
-    limit: int | None = None
-    gold_share: float = 1.0
+    limit: Count | None = None
+    gold_share: Fraction = 1.0
     masked: str | None = None
     masked_share: float = 0.0
-    seed: int = 0
+    seed: Natural = 0
     cache: str | None = None
     eraser: EraserConfig = field(default_factory=EraserConfig)
     hub: HubConfig = field(default_factory=HubConfig)
@@ -92,15 +93,10 @@ class DataConfig:
         kind, _, name = self.headline.partition(":")
         if self.headline not in {"accuracy", "macro_f1"} and not (kind == "f1" and name):
             raise ValueError(f"data.headline is {self.headline!r}, expected 'accuracy', 'macro_f1' or 'f1:CLASS'")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"data.limit is {self.limit}, expected 1 or more")
-        if not 0 < self.gold_share <= 1:
-            raise ValueError(f"data.gold_share is {self.gold_share}, expected more than 0 and at most 1")
+        check_ranges("data", self)
         if not 0 <= self.masked_share < 1 or (self.masked_share and self.masked is None):
             expected = "0 without data.masked" if 0 <= self.masked_share < 1 else "0 or more and less than 1"
             raise ValueError(f"data.masked_share is {self.masked_share}, expected {expected}")
-        if self.seed < 0:
-            raise ValueError(f"data.seed is {self.seed}, expected 0 or more")
         strange = [name for name in self.rename_labels if not isinstance(name, str)]
         if strange:  # YAML reads 1, no and yes as other things than text
             raise ValueError(f"data.rename_labels has the key {strange[0]!r}, expected text (in quotes)")

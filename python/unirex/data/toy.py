@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from unirex.ranges import Natural, Share, check_ranges
 from unirex.schema import Example, Segment
 
 Kind = Literal["single", "pair", "choice"]
@@ -62,17 +63,13 @@ class ToyConfig:
     """
 
     kind: Kind = "single"
-    n_train: int = 2000
-    n_val: int = 200
-    n_test: int = 400
-    without_gold: float = 0.1
+    n_train: Natural = 2000
+    n_val: Natural = 200
+    n_test: Natural = 400
+    without_gold: Share = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("n_train", "n_val", "n_test"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"data.toy.{name} is {getattr(self, name)}, expected 0 or more")
-        if not 0 <= self.without_gold <= 1:
-            raise ValueError(f"data.toy.without_gold is {self.without_gold}, expected 0 to 1")
+        check_ranges("data.toy", self)
 
 
 def toy_examples(split: str, *, config: ToyConfig, seed: int) -> list[Example]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel
 
 from unirex.data.collate import Rows, drop_padding
@@ -60,7 +60,7 @@ def encode_padded(
     backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """What `encode` gives, hidden tokens masked in place."""
-    inputs = _inputs(backbone, rows, embeddings_BLD)
+    inputs = model_inputs(backbone, rows, embeddings_BLD)
     output = backbone(**inputs) if rows.gates_BL is None else run_gated(backbone, rows.gates_BL, inputs)
     return output.last_hidden_state, getattr(output, "pooler_output", None)
 
@@ -75,7 +75,7 @@ def bare_backbone(settings: dict[str, Any]) -> PreTrainedModel:
     return model
 
 
-def freeze_pooler(backbone: PreTrainedModel) -> None:
+def freeze_pooler(backbone: nn.Module) -> None:
     """Freezes a pooler that no output depends on, for which data-parallel training would wait in vain."""
     pooler = getattr(backbone, "pooler", None)
     if pooler is not None:
@@ -90,7 +90,7 @@ def embedding_width(backbone: PreTrainedModel) -> int:
 
 def encode_attentions(backbone: PreTrainedModel, rows: Rows) -> tuple[Tensor, ...]:
     """The attention weights of every layer, float [B, heads, L, L], from queries to keys; needs eager attention."""
-    output = backbone(**_inputs(backbone, rows, None), output_attentions=True)
+    output = backbone(**model_inputs(backbone, rows), output_attentions=True)
     weights: tuple[Tensor, ...] | None = output.attentions
     if not weights:
         raise ValueError(f"a {backbone.config.model_type} backbone gives no attention weights, expected one that does")
@@ -103,19 +103,19 @@ def encode_attentions(backbone: PreTrainedModel, rows: Rows) -> tuple[Tensor, ..
     return weights
 
 
-def _inputs(backbone: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None) -> dict[str, Any]:
-    """The arguments of the backbone's call."""
+def model_inputs(model: PreTrainedModel, rows: Rows, embeddings_BLD: Tensor | None = None) -> dict[str, Any]:
+    """The arguments of the call of a backbone, or of a classifier that has one."""
     inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long()}
     if embeddings_BLD is None:
         inputs["input_ids"] = rows.input_ids_BL
     else:
         inputs["inputs_embeds"] = embeddings_BLD
-    offset = first_position(backbone.config)
-    if offset is not None:
+    offset = first_position(model.config)
+    if offset is not None:  # by itself a model may count the tokens that are no padding, which `pad_token` changes
         inputs["position_ids"] = positions_of(rows) + offset
-    if getattr(backbone.config, "type_vocab_size", 0) > 1:
+    if getattr(model.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = rows.token_types_BL
-    return inputs | family_inputs(backbone.config, rows)
+    return inputs | family_inputs(model.config, rows)
 
 
 def pool(

@@ -185,16 +185,11 @@ class Explainer:
             for place, example in enumerate(window):
                 yield example, *found[place]
 
+    @torch.inference_mode(False)  # the caller's: scores may be gradients
     def _predict(
         self, window: list[Example], places: list[int], config: ExplainConfig
     ) -> dict[int, tuple[Prediction, int]]:
         """Rows of the examples at `places`, all of which have as many choices."""
-        with torch.inference_mode(False):  # the caller's: scores may be gradients
-            return self._predicted(window, places, config)
-
-    def _predicted(
-        self, window: list[Example], places: list[int], config: ExplainConfig
-    ) -> dict[int, tuple[Prediction, int]]:
         data = self.saved.tools.encode([window[place] for place in places], self.labels)
         judging = Judging(
             config=EvalConfig(fractions=config.fractions, how=(config.how,), batch_size=config.batch_size),

@@ -1,39 +1,23 @@
 """The extractor that a model's configuration asks for: the one place that knows them by name."""
 
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 from torch import nn
 from transformers import PreTrainedModel
 
-from unirex.encoder.backbone import Pooling, bare_backbone, embedding_width
+from unirex.encoder.backbone import bare_backbone, embedding_width
 from unirex.extractors.extractor import Extractor
-from unirex.extractors.head import HeadKind, ScoreHead
+from unirex.extractors.head import ScoreHead
 from unirex.extractors.learned import DualExtractor, SharedExtractor, VectorHead
 from unirex.extractors.settings import ExtractorKind
 from unirex.extractors.support import SupportClassifier
 
 
-class Settings(Protocol):
-    """What an extractor is built from; see `unirex.modeling.UnirexConfig`."""
-
-    backbone: dict[str, Any] | None
-    extractor: str
-    extractor_backbone: dict[str, Any] | None
-    extractor_outputs: int
-    support_head: bool
-    head: HeadKind
-    head_width: int
-    head_layers: int
-    pooling: Pooling
-    dropout: float
-    choice: bool
-
-
-def build_extractor(config: Settings, backbone: PreTrainedModel, n_outputs: int) -> Extractor | None:
+def build_extractor(config: Any, backbone: PreTrainedModel, n_outputs: int) -> Extractor | None:
     """The extractor with new weights, None where scores come from nothing that is learned.
 
     Args:
-        config: of the model.
+        config: of the model, a `unirex.modeling.UnirexConfig`.
         backbone: the task model's.
         n_outputs: logits per row.
     """

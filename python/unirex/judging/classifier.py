@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unirex.data.collate import Batch, FillTokens, Rows, drop_padding
-from unirex.encoder.backbone import embedding_width, plan_passes, reach
-from unirex.encoder.families import family_inputs, first_position, is_causal, positions_of, reads_last
+from unirex.encoder.backbone import embedding_width, model_inputs, plan_passes, reach
+from unirex.encoder.families import is_causal, reads_last
 from unirex.encoder.softmax_gates import run_gated
 from unirex.extractors.attribution import attribute
 from unirex.extractors.settings import Attribution, AttributionConfig
@@ -40,13 +40,7 @@ def classify(model: Any, rows: Rows, embeddings_BLD: Tensor | None = None) -> Te
     if embeddings_BLD is None and reads_last(model.config) and padding_B.any():
         # By its id a last token that `pad_token` put there would be taken for padding, and the one before it read.
         embeddings_BLD = model.get_input_embeddings()(rows.input_ids_BL)
-    inputs: dict[str, Any] = {"attention_mask": rows.visible_BL.long(), **family_inputs(model.config, rows)}
-    offset = first_position(model.config)
-    if offset is not None:  # by itself a model may count the tokens that are no padding, which `pad_token` changes
-        inputs["position_ids"] = positions_of(rows) + offset
-    if getattr(model.config, "type_vocab_size", 0) > 1:
-        inputs["token_type_ids"] = rows.token_types_BL
-    inputs |= {"input_ids": rows.input_ids_BL} if embeddings_BLD is None else {"inputs_embeds": embeddings_BLD}
+    inputs = model_inputs(model, rows, embeddings_BLD)
     output = model(**inputs) if rows.gates_BL is None else run_gated(model, rows.gates_BL, inputs)
     logits_BC: Tensor = output.logits
     return logits_BC.float()

@@ -1,6 +1,5 @@
 """From a model and a data set to prediction rows: scores, rationales and probabilities under perturbation."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,7 +17,7 @@ from unirex.data.collate import Batch, EncodedSet, Rows
 from unirex.disk.predictions import Prediction
 from unirex.judging.orders import Orders, sampled
 from unirex.judging.settings import EvalConfig
-from unirex.judging.soft import SOFT, soft_logits, soft_shares
+from unirex.judging.soft import SOFT, drawn, soft_logits, soft_shares
 from unirex.methods.method import Explainable, Explanation
 from unirex.rationale.perturb import hidden_tokens, perturb, perturbed_logits
 from unirex.rationale.selection import pool_words, select
@@ -202,9 +201,9 @@ def _scores(
     if source == "inverse":
         return 1 - batch.gold_BL, has_gold
     if source == "random":
-        width = batch.words_BL.shape[1]
-        drawn = [np.repeat(_random(judging.config.seed, e.id, width)[None], batch.n_choices, 0) for e in examples]
-        return torch.from_numpy(np.concatenate(drawn)).to(batch.words_BL.device), [True] * len(index)
+        width, seed = batch.words_BL.shape[1], judging.config.seed
+        rows = [np.repeat(drawn(f"{seed}\0{e.id}", width)[None], batch.n_choices, 0) for e in examples]
+        return torch.from_numpy(np.concatenate(rows)).to(batch.words_BL.device), [True] * len(index)
     by_id = (judging.given or {})[source]
     scores = [
         _on_tokens(by_id[e.id], batch.words_BL[i * batch.n_choices :][: batch.n_choices])
@@ -219,12 +218,6 @@ def _with_gaps(rows: list[Prediction], explanation: Explanation) -> list[Predict
         return rows
     gaps = explanation.gap_B.view(len(rows), -1).amax(1).tolist()
     return [replace(row, completeness_gap=gap) for row, gap in zip(rows, gaps, strict=True)]
-
-
-def _random(seed: int, instance: str, width: int) -> NDArray[np.float32]:
-    """Scores that depend on the seed, the instance's id and the place of a token only."""
-    digest = hashlib.blake2b(f"{seed}\0{instance}".encode(), digest_size=8).digest()
-    return np.random.default_rng(int.from_bytes(digest, "little")).random(width, dtype=np.float32)
 
 
 def _on_tokens(scores_W: NDArray[np.float32], words_BL: Tensor) -> Tensor:

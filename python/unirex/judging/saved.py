@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
-import torch
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -21,14 +20,14 @@ from unirex.data.tokenization import load_tokenizer, resolve_path
 from unirex.data.tools import Tools, own_tokenizer
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import naming
-from unirex.disk.weights import quiet, refuse_parts
+from unirex.disk.weights import refuse_parts
 from unirex.encoder.families import LONGEST, longest_row, turns_to_full_attention
 from unirex.encoder.probe import check_hiding, check_model
 from unirex.extractors.settings import Attribution, AttributionConfig
 from unirex.judging.classifier import Classifier, classify
 from unirex.methods import METHODS, find_method
 from unirex.methods.method import Explainable, Explanation, Method, saved_config
-from unirex.modeling import UnirexModel
+from unirex.modeling import UnirexModel, load_pretrained
 from unirex.schema import WordScore
 
 STEPS = 50
@@ -190,17 +189,8 @@ def load_saved(folder: str, **loading: Unpack[Loading]) -> Saved:
 
 def _load_foreign(folder: str) -> PreTrainedModel:
     """A sequence classifier of the transformers library; weights that are missing would answer at random."""
-    with quiet():
-        loaded, found = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
+    model, found = load_pretrained(AutoModelForSequenceClassification, folder)
     refuse_parts(found, folder, foreign=True)
-    model: PreTrainedModel = loaded
     return model
 
 

@@ -47,7 +47,7 @@ def soft_logits(
     for draw in range(len(config.fractions)):
         drawn_BLD = torch.zeros(*shares_BL.shape, width)
         for row, (key, length) in enumerate(zip(keys, lengths, strict=True)):
-            drawn_BLD[row, :length] = torch.from_numpy(_uniform(f"{config.seed}\0soft\0{draw}\0{key}", length, width))
+            drawn_BLD[row, :length] = torch.from_numpy(drawn(f"{config.seed}\0soft\0{draw}\0{key}", length, width))
         kept_BLD = (drawn_BLD.to(device) < shares_BL[..., None]).float()
         found["keep"].append(logits(kept_BLD))
         found["remove"].append(logits(1 - kept_BLD))
@@ -55,7 +55,8 @@ def soft_logits(
     return {kind: torch.stack(draws) for kind, draws in found.items()} | {"null": logits(nothing)}
 
 
-def _uniform(key: str, *shape: int) -> NDArray[np.float32]:
+def drawn(key: str, *shape: int) -> NDArray[np.float32]:
+    """Numbers from [0, 1) that depend on the key alone."""
     seed = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return np.random.default_rng(int.from_bytes(seed, "little")).random(shape, dtype=np.float32)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unirex.data.collate import Batch, FillTokens
-from unirex.encoder.backbone import encode
+from unirex.encoder.backbone import encode, freeze_pooler
 from unirex.methods.method import (
     Counts,
     Method,
@@ -41,9 +41,7 @@ class A2r(A2rFacts, Method):
         self.soft = nn.ModuleDict(
             {name: copy.deepcopy(getattr(model, name)) for name in ("backbone", "dropout", "classifier")}
         )
-        pooler = getattr(self.soft["backbone"], "pooler", None)
-        if pooler is not None:  # attention pools in its place
-            pooler.requires_grad_(False)
+        freeze_pooler(self.soft["backbone"])  # attention pools in its place
         if config.plaus_weight == 0 or config.plaus_criterion in BY_ROW:
             model.hold_score_bias()
 
@@ -83,7 +81,7 @@ class A2r(A2rFacts, Method):
         hidden_BLD = hidden_BLD.masked_fill(~batch.rows.visible_BL.unsqueeze(-1), 0.0)  # padding holds no values
         pooled_BD = (hidden_BLD * attention_BL.unsqueeze(-1)).sum(1)
         logits: Tensor = self.soft["classifier"](self.soft["dropout"](pooled_BD)).float()
-        return logits.view(-1, batch.n_choices) if self.model.config.choice else logits
+        return self.model.by_instance(logits, batch.n_choices)
 
 
 def attention(scores_BL: Tensor, selectable_BL: Tensor, visible_BL: Tensor) -> Tensor:

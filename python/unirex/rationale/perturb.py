@@ -63,34 +63,24 @@ def perturb(rows: Rows, hidden_BL: Tensor, perturbation: Perturbation, fill: Fil
     if perturbation == "attention":
         return replace(rows, visible_BL=rows.visible_BL & ~hidden_BL)
     if perturbation == "delete":
-        return drop_hidden(replace(rows, visible_BL=rows.visible_BL & ~hidden_BL), keep_positions=False)
+        return drop_hidden(replace(rows, visible_BL=rows.visible_BL & ~hidden_BL))
     if perturbation in ("mask_token", "pad_token"):
         token = fill.mask_id if perturbation == "mask_token" else fill.pad_id
         return replace(rows, input_ids_BL=rows.input_ids_BL.masked_fill(hidden_BL, token))
     raise ValueError(f"perturbation is {perturbation!r}, expected attention, delete, mask_token or pad_token")
 
 
-def drop_hidden(rows: Rows, *, keep_positions: bool) -> Rows:
-    """The same rows without their invisible tokens, as narrow as the longest of them.
-
-    With `keep_positions` every token keeps the position it had. For an encoder in which every token attends to
-    every other and positions are given by `position_ids`, this is hiding by attention at a lower price: a token
-    that nothing attends to changes no other token.
-    """
+def drop_hidden(rows: Rows) -> Rows:
+    """The same rows without their invisible tokens, as narrow as the longest of them; the others move up."""
     lengths_B = rows.visible_BL.sum(1)
     width = max(int(lengths_B.max()), 1)
     # A stable sort brings the visible tokens to the front in their order.
     order_BL = torch.argsort(~rows.visible_BL, dim=1, stable=True)[:, :width]
     visible_BL = torch.arange(width, device=lengths_B.device) < lengths_B[:, None]
-    positions_BL = None
-    if keep_positions:
-        positions_BL = order_BL if rows.positions_BL is None else rows.positions_BL.gather(1, order_BL)
-        positions_BL = positions_BL * visible_BL
     return Rows(
         input_ids_BL=rows.input_ids_BL.gather(1, order_BL),
         visible_BL=visible_BL,
         token_types_BL=rows.token_types_BL.gather(1, order_BL),
-        positions_BL=positions_BL,
     )
 
 

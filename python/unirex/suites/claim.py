@@ -27,7 +27,6 @@ class Line:
 
     Attributes:
         data: the data set.
-        rival: the method that dev chose.
         seeds: that both have.
         of: instances of the data set.
         task: the difference in task score, at 95 %.
@@ -36,7 +35,6 @@ class Line:
     """
 
     data: str
-    rival: str
     seeds: int
     of: int
     task: Paired
@@ -158,7 +156,6 @@ def _line(suite: Suite, ledger: Ledger, entries: Entries, data: str, rival: str)
     headline = str(row_values.read(str(ledger.rows(first[0]))).layout.headline)
     return Line(
         data=data,
-        rival=rival,
         seeds=len(seeds),
         of=first[0].rows,
         task=found[headline],

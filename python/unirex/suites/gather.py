@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unirex.disk.atomic import atomic_write
-from unirex.disk.run_folder import RunFolder
+from unirex.disk.run_folder import CONTROLS, RunFolder
 from unirex.metrics import Run
 from unirex.suites.plan import Planned, complete
 from unirex.suites.recipe import Suite
-from unirex.suites.table import CONTROLS, Finished, inline, read_costs
+from unirex.suites.table import Finished, inline, read_costs
 
 
 def collect(suite: Suite, plan: Sequence[Planned]) -> Finished:

@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 import yaml
 
 from unirex.config.ending import terminable
+from unirex.config.processes import command as launched
 from unirex.disk import lock
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import RunFolder
@@ -181,7 +182,7 @@ class Launcher:
         self, number: int, held: tuple[int, ...], log: Path, module: str, arguments: Sequence[str]
     ) -> tuple[int, str]:
         """The exit code of a command and the last line of its output, all of which goes to the log."""
-        command = [*self._launcher(), module, *self.config.imports, *arguments]
+        command = self._command(module, [*self.config.imports, *arguments])
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.config.threads), "PYTHONUNBUFFERED": "1"}
         environment.setdefault("TOKENIZERS_PARALLELISM", "false")
         if self.config.devices:
@@ -207,12 +208,9 @@ class Launcher:
                 del self._children[child.pid]
         return code, "" if code == 0 else f"exit code {code}: {_complaint(log)}"
 
-    def _launcher(self) -> list[str]:
-        if self.config.processes == 1:
-            return [sys.executable, "-m"]
-        several = ["--multi_gpu", f"--num_processes={self.config.processes}", "--num_machines=1"]
-        fixed = ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", "-m"]
-        return [sys.executable, "-m", "accelerate.commands.launch", *several, *fixed]
+    def _command(self, module: str, own: Sequence[str]) -> list[str]:
+        n = self.config.processes
+        return [sys.executable, "-m", module, *own] if n == 1 else launched(module, {"num_processes": str(n)}, own)
 
     def _signal(self, number: signal.Signals) -> None:
         """Sends a signal to every running child and what it started."""

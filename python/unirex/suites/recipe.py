@@ -232,8 +232,7 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
         if name not in data:
             raise ValueError(f"{where}: table.shaped is {name!r}, expected a data set{suggest(name, data)}")
     sweep = _sweep(entries.get("sweep"), where)
-    _check_data(data, sweep, methods, where)
-    _check_groups(data, entries.get("ledger"), where)
+    _check_data(data, sweep, methods, entries.get("ledger"), where)
     return Suite(
         path=path,
         output=Path(expand(str(entries.get("output", f"runs/{path.stem}")), f"{where}: output")),
@@ -252,8 +251,13 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
     )
 
 
-def _check_data(data: Mapping[str, Recipe], sweep: Sweep | None, methods: Mapping[str, Recipe], where: str) -> None:
-    """Refuses a data set with values that the sweep lacks, or seeds of a method that the suite lacks."""
+def _check_data(
+    data: Mapping[str, Recipe], sweep: Sweep | None, methods: Mapping[str, Recipe], ledger: Any, where: str
+) -> None:
+    """Refuses values that the sweep lacks, seeds of a method that the suite lacks, and groups of rows without a ledger.
+
+    Without one, intervals are made from predictions, and not from its row values.
+    """
     for name, part in data.items():
         for value in part.points or ():
             if sweep is None or value not in sweep.values:
@@ -262,11 +266,6 @@ def _check_data(data: Mapping[str, Recipe], sweep: Sweep | None, methods: Mappin
             if method not in methods:
                 hint = suggest(method, methods)
                 raise ValueError(f"{where}: data.{name}.seeds names {method!r}, expected methods{hint}")
-
-
-def _check_groups(data: Mapping[str, Recipe], ledger: Any, where: str) -> None:
-    """Refuses groups of rows where intervals are made from predictions, and not from a ledger's row values."""
-    for name, part in data.items():
         if part.groups is not None and ledger is None:
             raise ValueError(f"{where}: data.{name}.groups is {part.groups!r}, expected none without a ledger")
 
@@ -291,8 +290,9 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
     if isinstance(entry, (str, list)):
         return Recipe(configs=_files(entry, file, key))
     of_data = key.startswith("data.")
-    more = ["sweep", "seeds", "groups"] if of_data else ["seeds", "chosen"] if key.startswith("methods.") else []
-    entries = read_mapping(entry, where, ("config", "set", "control", *more))
+    of_method = ["control", "seeds", "chosen"] if key.startswith("methods.") else []
+    more = ["sweep", "seeds", "groups"] if of_data else of_method
+    entries = read_mapping(entry, where, ("config", "set", *more))
     control = entries.get("control", False)
     if not isinstance(control, bool):
         raise ValueError(f"{where}.control is {control!r}, expected true or false")

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from unirex.disk.run_folder import RunFolder
+from unirex.disk.run_folder import CONTROLS, RunFolder
 from unirex.disk.untrusted import read_json
 from unirex.metrics import row_values
 from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.plan import Judged, Planned
 from unirex.suites.recipe import Suite
-from unirex.suites.table import CONTROLS, read_costs
+from unirex.suites.table import read_costs
 
 _LEFT_OUT = re.compile(r"@0\.|:|_(entropy|kl|micro)\b")
 _KEPT = (

@@ -16,7 +16,6 @@ from unirex.suites.plot import draw
 from unirex.suites.recipe import Suite
 
 _ENDINGS = {"markdown": "md", "csv": "csv", "json": "json", "latex": "tex"}
-CONTROLS = ("random", "gold", "inverse")
 COSTS = {"train_seconds": "step", "explain_seconds": "explain"}
 COST_NOTE = (
     "train_seconds: wall time of the optimizer steps per instance and pass; explain_seconds: of scoring an instance on "

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentParser
 
-from unirex.parsing import one_line
+from unirex.parsing import rephrased
 
 if TYPE_CHECKING:
     from unirex.metrics.state import Resampling
@@ -30,10 +30,8 @@ def parse(program: str, about: str, arguments: Callable[[ArgumentParser], None],
     """
     parser = ArgumentParser(prog=program, description=about, exit_on_error=False, allow_abbrev=False)
     arguments(parser)
-    try:
+    with rephrased(parser):
         return dict(parser.parse_args(list(argv)).as_dict())
-    except ArgumentError as error:
-        raise ValueError(one_line(str(error), parser)) from error
 
 
 def resampling(options: Options) -> "Resampling":
