@@ -165,6 +165,14 @@ def test_different_ids_are_an_error_or_left_out(tmp_path: Path, capsys: pytest.C
         compare([table.slice(0, 5), table.slice(5)], intersect=True)
 
 
+def test_odd_rows_among_those_that_all_have_are_noted() -> None:
+    scores = [[0.5, 0.5], [0.5, 0.5], [0.1, 0.2], [0.3, 0.2]]
+    table = pa.table({"id": list("abcd"), "scores": scores, "gold": [[1.0, 0.0]] * 4})
+    found = compare([table[:3], table[1:]], intersect=True, resampling=Resampling(replicates=5))
+    odd = ("1 of 2 rows: all words have the same score",)
+    assert [report.odd for report in found.reports] == [odd, odd]
+
+
 def test_at_most_five_ids_are_named() -> None:
     table = predictions.table(0, 14)
     for only, end in ((5, ""), (7, ", …")):

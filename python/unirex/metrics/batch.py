@@ -1,5 +1,6 @@
 """Rows of a prediction file as numpy arrays."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +34,7 @@ class Batch:
         gold: the human rationale, one number per word in [0, 1].
         words_cut, gold_cut: int64 [N].
         borders: int64, places in `scores`, `rationale` and `gold` where a further document of a row begins.
-        odd: rows that look wrong, by kind (`oddities.NOTES`).
+        odd: kind of oddity (`oddities.NOTES`) -> which rows look wrong in this way, bool [N].
     """
 
     hashes: NDArray[np.uint64]
@@ -47,7 +48,7 @@ class Batch:
     words_cut: NDArray[np.int64] | None = None
     gold_cut: NDArray[np.int64] | None = None
     borders: NDArray[np.int64] | None = None
-    odd: dict[str, int] = field(default_factory=dict)
+    odd: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of rows."""

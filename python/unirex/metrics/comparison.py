@@ -259,13 +259,11 @@ def _add(work: tuple[Plan, Allowed, Progress | None], *, swaps: bool) -> tuple[S
     swapped = State(made.layout, replace(made.resampling, swap=True), weighted.parser)
     start = 0
     for batch, every in made.rows():
-        hashes, values = mask.narrowed(start, batch.hashes, every)
+        inside, values = mask.narrowed(start, every)
         start += len(batch)
-        weighted.add(hashes, values)
-        if len(hashes) == len(batch):
-            weighted.doubt(batch.odd)
+        weighted.take(batch, values, inside)
         if swaps:
-            swapped.add(hashes, values)
+            swapped.take(batch, values, inside)
         if progress is not None:
             progress(start, 0)
     return weighted, swapped

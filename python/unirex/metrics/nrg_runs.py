@@ -1,14 +1,10 @@
 """The runs behind a table of relative gains: each scored, and all of a data set on the same rows."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from unirex.metrics.batch import Batch
 from unirex.metrics.cluster import Engine, each
 from unirex.metrics.definitions import Definition
 from unirex.metrics.layout import Layout
@@ -50,14 +46,16 @@ class Scored:
 
     def on(self, mask: Allowed) -> "Scored":
         """The run scored on the rows and columns that take part."""
-        state, start = State(self.state.layout, self.state.resampling), 0
-        source = self.source
-        parts: Iterable[tuple[Batch | RowValues, NDArray[np.float64]]]
-        parts = [(source, source.values)] if isinstance(source, RowValues) else source.rows()
-        for batch, values in parts:
-            hashes, kept = mask.narrowed(start, batch.hashes, values)
-            state.add(hashes, kept, source.groups_of(hashes) if isinstance(source, RowValues) else None)
-            start += len(batch.hashes)
+        state, source, start = State(self.state.layout, self.state.resampling), self.source, 0
+        if isinstance(source, RowValues):
+            inside, values = mask.narrowed(0, source.values)
+            hashes = source.hashes[inside]
+            state.add(hashes, values[:, inside], source.groups_of(hashes))
+        else:
+            for batch, every in source.rows():
+                inside, values = mask.narrowed(start, every)
+                state.take(batch, values, inside)
+                start += len(batch)
         return replace(self, state=state, report=_report(source, state))
 
 
@@ -75,8 +73,7 @@ def score_run(run: Run, resampling: Resampling, reading: Mapping[str, Any]) -> S
         state = source.state()
         for batch, values in source.rows():
             seen.add(batch, values)
-            state.add(batch.hashes, values)
-            state.doubt(batch.odd)
+            state.take(batch, values)
     return Scored(run=run, source=source, state=state, report=_report(source, state), seen=seen.rows())
 
 

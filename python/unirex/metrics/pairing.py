@@ -175,11 +175,11 @@ class Allowed:
     inside: NDArray[np.bool_]
     defined: Bits
 
-    def narrowed(self, start: int, hashes: Hashes, values: Floats) -> tuple[Hashes, Floats]:
-        """A batch from the row `start` on without the rows left out; NaN where not all systems define a column."""
-        inside = self.inside[start : start + len(hashes)]
-        defined = np.unpackbits(self.defined[start : start + len(hashes)].T, axis=0, count=len(values)).astype(bool)
-        return hashes[inside], np.where(defined, values, np.nan)[:, inside]
+    def narrowed(self, start: int, values: Floats) -> tuple[NDArray[np.bool_], Floats]:
+        """Which rows from `start` on take part, and their values, [columns, N], NaN where a system has none."""
+        rows = slice(start, start + values.shape[1])
+        defined = np.unpackbits(self.defined[rows].T, axis=0, count=len(values)).astype(bool)
+        return self.inside[rows], np.where(defined, values, np.nan)
 
 
 def allowed(rows: Sequence[Rows], joint: Bits, totals: Sequence[int]) -> Iterator[Allowed]:

@@ -83,11 +83,11 @@ class Parser:
             words_cut=rows.integers("words_cut") if layout.has_cuts else None,
             gold_cut=rows.integers("gold_cut") if layout.has_cuts else None,
             borders=rows.borders(rationale) if layout.has_documents and rationale is not None else None,
+            odd=rows.odd,
         )
         _check_lengths(rows, parsed)
         if parsed.scores is not None:
             rows.odd |= oddities.of_scores(parsed.scores)
-        parsed.odd.update({kind: int(found.sum()) for kind, found in rows.odd.items() if found.any()})
         if parsed.words_cut is not None and parsed.gold_cut is not None and parsed.scores is not None:
             rows.at_most("words_cut", parsed.words_cut, "words", parsed.scores.lengths)
             rows.at_most("gold_cut", parsed.gold_cut, "words_cut", parsed.words_cut)

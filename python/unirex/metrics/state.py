@@ -81,10 +81,15 @@ class State:
     def update(self, rows: Batch | pa.RecordBatch, where: str = "table") -> None:
         """Adds rows; `where` names their file in messages."""
         batch = rows if isinstance(rows, Batch) else self.parser.parse(rows, where)
-        if not len(batch):
-            return
-        self.add(batch.hashes, row_values(batch, self.layout))
-        self.doubt(batch.odd)
+        if len(batch):
+            self.take(batch, row_values(batch, self.layout))
+
+    def take(self, batch: Batch, values: NDArray[np.float64], inside: NDArray[np.bool_] | None = None) -> None:
+        """Adds a batch, or those `inside` of it, with its values, [columns, N], and counts what looks wrong there."""
+        if inside is None:
+            inside = np.ones(len(batch), dtype=np.bool_)
+        self.add(batch.hashes[inside], values[:, inside])
+        self.doubt({kind: int((rows & inside).sum()) for kind, rows in batch.odd.items()})
 
     def doubt(self, odd: Mapping[str, int]) -> None:
         """Adds counts of rows that look wrong, by kind."""

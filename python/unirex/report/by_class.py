@@ -33,7 +33,7 @@ class ByClass:
         for place in np.unique(batch.prediction):
             rows = batch.prediction == place
             state = self._states.setdefault(int(place), self._made.state())
-            state.add(np.ascontiguousarray(batch.hashes[rows]), np.ascontiguousarray(values[:, rows]))
+            state.take(batch, values, rows)
 
     def reports(self) -> dict[str, Report]:
         """Predicted class -> metrics of its rows, in the order of the classes."""
@@ -52,7 +52,6 @@ def score_by_class(system: str, options: Mapping[str, Any]) -> tuple[Report, dic
     made = plan(system, **options)
     state, classes = made.state(), ByClass(made)
     for batch, values in made.rows():
-        state.add(batch.hashes, values)
-        state.doubt(batch.odd)
+        state.take(batch, values)
         classes.add(batch, values)
     return finish(made, state), classes.reports()

@@ -92,7 +92,7 @@ def read(rows_of: Rows, options: Mapping[str, Any], most: int, *, compared: bool
         if not len(batch):
             continue
         values = row_values(batch, made.layout)
-        state.add(batch.hashes, values)
+        state.take(batch, values)
         classes.add(batch, values)
         if compared:
             kept.add(batch, values)

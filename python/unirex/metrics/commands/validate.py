@@ -139,7 +139,8 @@ def _row_problems(
     """The faults of a batch, row by row if it has any."""
 
     def read(rows: pa.RecordBatch) -> None:
-        sound.update({"rows": rows.num_rows, **parse(rows, where).odd})
+        odd = parse(rows, where).odd
+        sound.update({"rows": rows.num_rows, **{kind: int(found.sum()) for kind, found in odd.items()}})
 
     try:
         read(batch)

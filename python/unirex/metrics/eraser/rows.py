@@ -180,6 +180,7 @@ def _add(
         ids = _rust.hash_ids(arrays["ids"], _offsets(arrays["id_lengths"])).reshape(-1, 2)
         for part, state in zip(parts, states, strict=True):
             state.update(part.batch(arrays, ids))
+        states[0].doubt(dict(zip(("prediction", "sums"), arrays["odd"], strict=True)))
         if progress is not None:
             progress(states[0].n_rows, reader.total)
 
@@ -260,14 +261,8 @@ def _main(arrays: Arrays, ids: NDArray[np.uint64], layout: Layout) -> Batch:
         rationale=Ragged(arrays["rationale"], offsets) if layout.has_rationale else None,
         gold=Known(rows=Ragged(gold, offsets), known=arrays["gold_known"]) if layout.has_gold else None,
         borders=np.cumsum(arrays["document_lengths"]),
-        odd=_odd(arrays, Ragged(scores, offsets) if layout.has_scores else None),
+        odd=oddities.of_scores(Ragged(scores, offsets)) if layout.has_scores else {},
     )
-
-
-def _odd(arrays: Arrays, scores: Ragged | None) -> dict[str, int]:
-    predictions, sums = arrays["odd"]
-    found = {} if scores is None else oddities.of_scores(scores)
-    return {"prediction": predictions, "sums": sums, **{kind: int(rows.sum()) for kind, rows in found.items()}}
 
 
 def _at_rationale(arrays: Arrays, ids: NDArray[np.uint64], layout: Layout) -> Batch:
