@@ -147,6 +147,27 @@ def test_wrong_types(column: str, values: pa.Array, expected: str) -> None:
     assert expected.replace("element: ", "") in str(error.value).replace("item: ", "").replace("element: ", "")
 
 
+@pytest.mark.parametrize("values", [[{"x": 1}] * 2, [["x"]] * 2, [b"\xff"] * 2])
+def test_what_has_no_text_is_one_line(values: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "p.parquet"
+    for column in ("id", "label"):
+        columns = {"id": ["a", "b"], "label": ["p", "q"], "prediction": ["p", "q"], column: values}
+        pq.write_table(pa.table(columns), path)
+        kind = pq.read_schema(path).field(column).type
+        for command in ("score", "validate"):
+            assert main([command, str(path)]) == 2
+            shown = capsys.readouterr()
+            text = shown.out + shown.err
+            assert text.count(f"{path}: column {column!r} holds {kind}, expected text\n") == 1
+            assert text.count("\n") == (2 if command == "validate" else 1)
+
+
+def test_a_label_that_is_not_scored_may_be_anything_with_a_text() -> None:
+    columns = {"id": ["a"], "scores": [[0.5, 0.1]], "gold": [[1.0, 0.0]]}
+    for label in (None, 1.5, True):
+        assert score(pa.table({**columns, "label": [label]}), resampling=Resampling(replicates=0))["auprc"].value == 1
+
+
 @pytest.mark.parametrize("column", ["id", "prediction", "probabilities", "scores", "rationale", "fractions"])
 def test_missing_columns(column: str) -> None:
     table = predictions.as_table(good_rows(), hows=("attention",)).drop_columns([column])

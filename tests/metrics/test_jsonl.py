@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from reference import predictions
@@ -23,6 +24,12 @@ def lines(rows: list[dict[str, Any]]) -> str:
 def as_saved(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What a float32 column keeps of scores and gold."""
     return predictions.as_table(rows).to_pylist()
+
+
+def test_the_last_ending_decides(tmp_path: Path) -> None:
+    for name in ("p.jsonl.parquet", "p.json.old"):
+        pq.write_table(predictions.table(3, 5), tmp_path / name)
+        assert score(tmp_path / name, resampling=QUICK).n_rows == 5
 
 
 @pytest.mark.parametrize("name", ["p.jsonl", "p.jsonl.gz", "p.ndjson.zst"])

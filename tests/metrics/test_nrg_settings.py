@@ -145,6 +145,29 @@ def test_frozen_ends_are_those_of_their_settings(frozen: Path, capsys: pytest.Ca
     assert main(["nrg", *later]) == 0
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("settings", {"d": 3}),
+        ("settings", []),
+        ("methods", 3),
+        ("ends", {"d": {"task": {"low": 0, "high": 10**400}}}),
+        ("ends", {"d": 3}),
+        ("convention", ["strict"]),
+    ],
+)
+def test_a_file_of_frozen_ends_is_checked_whole(
+    field: str, value: object, frozen: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((frozen / "ends.json").read_text())
+    (frozen / "ends.json").write_text(json.dumps({**content, field: value}))
+    words = ["--replicates", "0", "--frozen", str(frozen / "ends.json")]
+    assert main(["nrg", f"{frozen}/{{method}}/{{data}}.parquet", *words]) == 2
+    error = capsys.readouterr().err
+    assert f"{frozen}/ends.json: not a file of frozen ends (" in error
+    assert error.count("\n") == 1
+
+
 def test_ends_that_are_frozen_again_keep_the_methods_that_set_them(frozen: Path) -> None:
     words = ["--replicates", "0", "--frozen", str(frozen / "ends.json"), "--freeze", str(frozen / "again.json")]
     assert main(["nrg", f"{frozen}/m{{method}}/{{data}}.parquet", *words]) == 0

@@ -1,5 +1,6 @@
 """`unirex-report`: exit codes, one line for bad input, text that cannot act on a terminal, plots."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -86,6 +87,22 @@ def test_piped_text_is_plain(make_run: Make, capsys: pytest.CaptureFixture[str])
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
     assert r"\u001b[31mred\u001b[0m" in text
     assert "comprehensiveness at each fraction" in text
+
+
+def test_a_reader_that_is_gone_is_no_error(make_run: Make) -> None:
+    code = "import sys; from unirex.report.cli import main; raise SystemExit(main(sys.argv[1:]))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", code, str(make_run()), "--terminal", "--replicates", "0"]
+    ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"]])
+def test_what_is_asked_about_the_command_is_answered(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    assert capsys.readouterr().out
 
 
 def test_color_is_ours_alone(make_run: Make) -> None:

@@ -55,6 +55,22 @@ class Batch:
         return len(self.hashes)
 
 
+def as_text(rows: pa.RecordBatch, name: str, where: str) -> pa.Array:
+    """A column as text, whatever it holds; `where` is the file, for messages.
+
+    >>> as_text(pa.RecordBatch.from_pydict({"label": [1, None]}), "label", "a.parquet").to_pylist()
+    ['1', None]
+
+    Raises:
+        ValueError: it holds what has no text: lists, structs, bytes.
+    """
+    column = rows.column(name)
+    try:
+        return column.cast(pa.large_string())
+    except pa.ArrowException:
+        raise ValueError(f"{where}: column {name!r} holds {column.type}, expected text") from None
+
+
 def hash_ids(ids: pa.Array) -> NDArray[np.uint64]:
     """The 128-bit FNV-1a hash of each id in UTF-8, uint64 [N, 2].
 

@@ -39,10 +39,11 @@ _KINDS: dict[str, pa.DataType] = {
 def is_jsonl(path: PurePath | Remote) -> bool:
     """Whether a file's name says that it holds JSON lines.
 
-    >>> is_jsonl(Path("a.jsonl.gz")), is_jsonl(Path("a.parquet"))
-    (True, False)
+    >>> is_jsonl(Path("a.jsonl.gz")), is_jsonl(Path("a.jsonl")), is_jsonl(Path("a.jsonl.parquet"))
+    (True, True, False)
     """
-    return any(suffix in SUFFIXES for suffix in path.suffixes[-2:])
+    packed = path.suffixes[-1:] in ([".gz"], [".zst"])
+    return any(suffix in SUFFIXES for suffix in (path.suffixes[:-1] if packed else path.suffixes)[-1:])
 
 
 def read_schema(path: Path | Remote, columns: Mapping[str, str], name: str) -> pa.Schema:

@@ -3,8 +3,8 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,63 +119,74 @@ def _named(ends: Ends) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
-def ends_to_json(table: GainTable, frozen: str | None = None) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Frozen:
+    """A file of frozen ends.
+
+    Attributes:
+        path: of the file.
+        ends: data set -> metric -> what 0 and 1 stand for.
+        settings: data set -> what its ends hold for, as far as the file says.
+        methods: those that set the ends.
+    """
+
+    path: str
+    ends: Ends
+    settings: Mapping[str, Mapping[str, Any]]
+    methods: Sequence[str]
+
+
+def ends_to_json(table: GainTable, frozen: Frozen | None = None) -> str:
     """The file that freezes this table's ends: they, what they hold for, and the methods that set them.
 
     Args:
         table: whose.
-        frozen: the file that its ends were taken from, whose methods set them.
+        frozen: what its ends were taken from, whose methods set them.
     """
     methods = [method for method in table.methods if method not in table.controls]
     content = {
         "convention": table.convention,
-        "methods": methods,
+        "methods": methods if frozen is None else frozen.methods,
         "settings": table.settings,
         "ends": _named(table.ends),
     }
-    return as_json(content if frozen is None else {**content, "methods": _read_frozen(frozen).get("methods", [])})
+    return as_json(content)
 
 
-def check_frozen(path: str, table: GainTable) -> None:
+def check_frozen(frozen: Frozen, table: GainTable) -> None:
     """Refuses ends that hold for other settings than those of the table, as far as their file says.
 
     Raises:
         ValueError: data set and setting, what the file has and what the table has.
     """
-    stored = _read_frozen(path).get("settings", {})
     for data, settings in table.settings.items():
-        there = stored.get(data, {})
+        there = frozen.settings.get(data, {})
         for name, value in settings.items():
             if name in there and there[name] != value and None not in (there[name], value):
-                raise ValueError(f"{path}: ends of {data} for {name} {there[name]!r}, expected {value!r}")
+                raise ValueError(f"{frozen.path}: ends of {data} for {name} {there[name]!r}, expected {value!r}")
 
 
-def _read_frozen(path: str) -> dict[str, Any]:
+def read_frozen(path: str, convention: str) -> Frozen:
+    """What a file holds that `ends_to_json` wrote, for the same convention.
+
+    Raises:
+        ValueError: another file, or ends of another convention.
+    """
     try:
-        content: dict[str, Any] = read_json(Path(path).read_bytes())
-        content["ends"].items()
-        content.get("settings", {}).items()
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path}: not a file of frozen ends ({reason})") from error
-    return content
-
-
-def read_ends(path: str, convention: str) -> Ends:
-    """The ends from a file that `ends_to_json` wrote, for the same convention."""
-    content = _read_frozen(path)
-    try:
+        content = read_json(Path(path).read_bytes())
         ends = {
             str(data): {str(name): (float(end["low"]), float(end["high"])) for name, end in metrics.items()}
             for data, metrics in content["ends"].items()
         }
+        settings = {str(data): dict(found.items()) for data, found in content.get("settings", {}).items()}
+        methods = [str(method) for method in content.get("methods", [])]
         frozen_for = current("convention", content["convention"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{path}: not a file of frozen ends ({reason})") from error
     if frozen_for != convention:
         raise ValueError(f"{path}: ends of convention {frozen_for!r}, expected {convention!r}")
-    return ends
+    return Frozen(path=path, ends=ends, settings=settings, methods=methods)
 
 
 def _metric_cells(cell: Cell, name: str) -> list[str]:

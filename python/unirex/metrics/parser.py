@@ -21,6 +21,10 @@ from unirex.schema import ORDERS, perturbed_column
 from unirex.text import shown
 
 
+class ColumnError(ValueError):
+    """A column holds another type than ours, so that none of its rows can be read."""
+
+
 def full_column(scorer: str) -> str:
     """The column of a scorer's probabilities on the full input."""
     return "probabilities" if scorer == "self" else f"full.{scorer}"
@@ -165,8 +169,8 @@ class _Rows:
             return array.cast(kind).cast(pa.large_string())
         raise self._wrong_type(name, "text")
 
-    def _wrong_type(self, name: str, expected: str) -> ValueError:
-        return ValueError(f"{self.where}: column {name!r} holds {self.batch.column(name).type}, expected {expected}")
+    def _wrong_type(self, name: str, expected: str) -> ColumnError:
+        return ColumnError(f"{self.where}: column {name!r} holds {self.batch.column(name).type}, expected {expected}")
 
     def fail(self, row: int, message: str) -> ValueError:
         """The error for a row, which it names by its id."""

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from unirex.disk.untrusted import read_json
 from unirex.metrics import jsonl, remote
+from unirex.metrics.batch import as_text
 from unirex.metrics.gold_spans import refuse_in_file
 from unirex.metrics.remote import Remote, opened
 from unirex.metrics.spool import STANDARD_INPUT, is_stream, spool
@@ -373,9 +374,9 @@ def _foreign(source: Source, labels: Sequence[str] | None) -> Source:
             raise ValueError(f"{source.name}: {message}")
         named = [column for column in ("label", "prediction") if source.has(column)]
         names: dict[str, set[str]] = {column: set() for column in named}
-        for _, batch in source.batches(named) if named else ():
+        for where, batch in source.batches(named) if named else ():
             for column in named:
-                names[column].update(batch.column(column).cast(pa.string()).unique().drop_null().to_pylist())
+                names[column].update(as_text(batch, column, where).unique().drop_null().to_pylist())
         if len(named) > 1:
             _same_classes(source.name, names["label"], names["prediction"])
         labels = sorted(set().union(*names.values()))

@@ -8,6 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from unirex.metrics.commands.cli import guarded
 from unirex.metrics.commands.options import add_reading, parse
 
 PROGRAM = "unirex-report"
@@ -44,24 +45,19 @@ def arguments(parser: ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 2 with one line on stderr if the input or an option is wrong; then no page is written."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    try:
-        if given == ["--version"]:
-            from unirex import __version__
-
-            print(__version__)  # noqa: T201
-            return 0
-        return _run(parse(PROGRAM, ABOUT, arguments, given))
-    except (ValueError, OSError) as error:
-        from unirex.text import line, reason
-
-        print(f"{PROGRAM}: error: {line(reason(error))}", file=sys.stderr)  # noqa: T201
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return guarded(PROGRAM, lambda: _run(list(sys.argv[1:] if argv is None else argv)))
 
 
-def _run(options: Mapping[str, Any]) -> int:
+def _run(given: Sequence[str]) -> int:
+    if given == ["--version"]:
+        from unirex import __version__
+
+        print(__version__)  # noqa: T201
+        return 0
+    return _report(parse(PROGRAM, ABOUT, arguments, given))
+
+
+def _report(options: Mapping[str, Any]) -> int:
     """Builds the report and shows it in the ways asked for; 0."""
     from unirex.metrics.commands.options import reading, resampling
     from unirex.report.document import Limits

@@ -1,6 +1,5 @@
 """The files of a run that a report reads: its folder's predictions, controls, configuration and log, or a bare file."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,8 +7,8 @@ from pathlib import Path
 
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json
-from unirex.report.training_log import TrainingLog, read_log
-from unirex.text import plain
+from unirex.report.training_log import TrainingLog, finite, read_log
+from unirex.text import plain, shown
 
 MOST_RUNS = 8
 """Runs that colors and markers can tell apart."""
@@ -150,8 +149,12 @@ def _saved(path: Path) -> dict[str, float | None]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path.read_bytes())
         system = content["systems"][0] if "systems" in content else content
-        return {str(metric["name"]): metric["value"] for metric in system["metrics"]}
+        found = {str(metric["name"]): metric["value"] for metric in system["metrics"]}
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"{path}: not metrics as train and evaluate write them ({error!r})") from error
+    for name, value in found.items():
+        if not isinstance(value, float | None) and finite(value) is None:
+            raise ValueError(f"{path}: metric {shown(name)} is {shown(value)}, expected a number or null")
+    return found

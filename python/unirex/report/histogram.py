@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+LARGEST = 1e100
+"""What larger numbers count as, so that no sum of their squares is infinite."""
 
 
 @dataclass(slots=True)
@@ -27,7 +29,7 @@ class Spread:
 
     def add(self, values: Floats) -> None:
         """Adds a batch (Chan, Golub and LeVeque 1979)."""
-        values = values[np.isfinite(values)]
+        values = np.clip(values[np.isfinite(values)], -LARGEST, LARGEST)
         if not len(values):
             return
         mean, n = float(values.mean()), self.n + len(values)
@@ -49,7 +51,8 @@ class Spread:
         low = max(self.low, self.mean - 4 * self.deviation)
         high = min(self.high, self.mean + 4 * self.deviation)
         if not high > low:
-            low, high = low - 0.5, low + 0.5
+            room = max(0.5, 1e-9 * abs(low))  # where numbers are so large that 0.5 is less than their last digit
+            low, high = low - room, low + room
         return np.linspace(low, high, bins + 1)
 
 

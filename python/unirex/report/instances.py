@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from unirex.metrics.batch import Batch
+from unirex.metrics.batch import Batch, as_text
 from unirex.metrics.ragged import Ragged
 from unirex.report.marks import LEVELS, ShownWord
 from unirex.report.picks import Key
@@ -99,13 +99,15 @@ class Instance:
 def levels(scores: Sequence[float | None]) -> list[int | None]:
     """Shades from 0 for the lowest score of a text to 8 for its highest; 0 everywhere if all are equal.
 
-    >>> levels([0.0, 1.0, None, 0.5]), levels([3.0, 3.0])
-    ([0, 8, None, 4], [0, 0])
+    >>> levels([0.0, 1.0, None, 0.5]), levels([3.0, 3.0]), levels([1e308, -1e308])
+    ([0, 8, None, 4], [0, 0], [8, 0])
     """
-    known = [score for score in scores if score is not None]
+    # Of scores divided by a power of two, which changes no level, no difference is more than a float holds.
+    small = [None if score is None else score / 2**10 for score in scores]
+    known = [score for score in small if score is not None]
     low, high = min(known, default=0.0), max(known, default=0.0)
     width = (high - low) or float("inf")
-    return [None if score is None else round(LEVELS * (score - low) / width) for score in scores]
+    return [None if score is None else round(LEVELS * (score - low) / width) for score in small]
 
 
 def views(
@@ -117,9 +119,9 @@ def views(
         ValueError: words that are no texts, or not as many as the scores.
     """
     names = rows.schema.names
-    ids = rows.column("id").cast(pa.string()).to_pylist()
+    ids = as_text(rows, "id", where).to_pylist()
     words = _lists(rows, "words", where) if "words" in names else None
-    label, prediction, context = (_texts(rows, name) for name in ("label", "prediction", "context"))
+    label, prediction, context = (_texts(rows, name, where) for name in ("label", "prediction", "context"))
     found = {}
     for i, name in enumerate(ids):
         texts = words[i] if words is not None else None
@@ -141,11 +143,11 @@ def views(
     return found
 
 
-def _texts(rows: pa.RecordBatch, name: str) -> list[str | None]:
+def _texts(rows: pa.RecordBatch, name: str, where: str) -> list[str | None]:
     """A column as texts, None in every row where the file has no such column."""
     if name not in rows.schema.names:
         return [None] * rows.num_rows
-    found: list[str | None] = rows.column(name).cast(pa.string()).to_pylist()
+    found: list[str | None] = as_text(rows, name, where).to_pylist()
     return found
 
 

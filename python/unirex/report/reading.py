@@ -13,7 +13,7 @@ from unirex.metrics.batch import Batch, as_keys
 from unirex.metrics.families import family_of
 from unirex.metrics.layout import Layout
 from unirex.metrics.parser import Parser
-from unirex.metrics.ragged import select
+from unirex.metrics.ragged import float_values, select
 from unirex.metrics.report import Report
 from unirex.metrics.row_values import RowValues
 from unirex.metrics.rows import row_values
@@ -211,6 +211,15 @@ def _as_arrow(mask: NDArray[np.bool_]) -> pa.BooleanArray:
     return pa.Array.from_buffers(pa.bool_(), len(mask), [None, bits])
 
 
+def _measured(part: pa.RecordBatch, name: str, where: str) -> Floats:
+    """What the rows say about themselves, NaN where null."""
+    column = part.column(name)
+    try:
+        return float_values(column.cast(pa.float64(), safe=False))
+    except pa.ArrowException:
+        raise ValueError(f"{where}: column {name!r} holds {column.type}, expected numbers") from None
+
+
 def _shown(
     parser: Parser, reading: FirstPass, part: pa.RecordBatch, where: str, most_words: int
 ) -> dict[Key, tuple[str, View]]:
@@ -220,5 +229,5 @@ def _shown(
     kept = {name: values[name] for name in reading.columns}
     for name in MEASURED:
         if name not in kept and name in part.schema.names:
-            kept[name] = part.column(name).to_numpy(zero_copy_only=False)
+            kept[name] = _measured(part, name, where)
     return views(part, batch, kept, confidence(batch), where=where, most_words=most_words)

@@ -13,6 +13,7 @@ from unirex.metrics.paired import Paired
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.report.document import Document, Part, defined
 from unirex.report.figure import number
+from unirex.report.training_log import finite
 from unirex.report.verdict import against
 from unirex.text import plain
 
@@ -258,7 +259,7 @@ def epochs(part: Part) -> TextTable | None:
     names = [
         n
         for n in ("headline", "comprehensiveness", "sufficiency", "auprc")
-        if any(defined(_real(e.get(n))) for e in part.folder.log.dev)
+        if any(finite(entry.get(n)) is not None for entry in part.folder.log.dev)
     ]
     if not names:
         return None
@@ -274,15 +275,11 @@ def epochs(part: Part) -> TextTable | None:
             run=None,
             control=False,
             rows=0,
-            cells=tuple(TextCell(value=number(_real(entry.get(name)))) for name in names),
+            cells=tuple(TextCell(value=number(finite(entry.get(name)))) for name in names),
         )
         for entry in part.folder.log.dev
     )
     return TextTable(heads=heads, rows=rows)
-
-
-def _real(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _whole(value: object) -> str:

@@ -24,7 +24,9 @@ def to_text(report: Document, *, color: bool = False, width: int = 100, instance
         width: columns of the terminal.
         instances: most instances.
     """
-    blocks = ["\n".join(_head(report, color)), "\n".join(aligned(_overview(report)))] if report.parts else []
+    blocks = (
+        ["\n".join(_head(report, color)), "\n".join(aligned(_rows(tables.headline(report))))] if report.parts else []
+    )
     blocks += [f"{title}\n" + "\n".join(aligned(rows)) for title, rows in _gains(report)]
     blocks += [f"{name} at each fraction\n" + "\n".join(aligned(rows)) for name, rows in _curves(report)]
     for part in report.parts:
@@ -54,10 +56,6 @@ def _head(report: Document, color: bool) -> Iterator[str]:
         yield f"{_bold(part.name, color)}: {plain(part.data, lines=False)}, {part.report.n_rows} instances"
         yield " ".join(verdict(part))
         yield from (f"warning: {warning}" for warning in part.folder.warnings)
-
-
-def _overview(report: Document) -> list[list[str]]:
-    return _rows(tables.headline(report))
 
 
 def _rows(table: tables.TextTable) -> list[list[str]]:
@@ -107,20 +105,17 @@ def _worst_first(report: Document) -> list[Instance]:
 def _instance(report: Document, one: Instance, color: bool, width: int) -> Iterator[str]:
     label = "" if one.label is None else f"  label {one.label}"
     yield f"{_bold(one.id, color)}{label}"
+    room = max(20, width - 4)
     for part, view in zip(report.parts, one.views, strict=True):
         prefix = f"  {part.name}: " if len(report.parts) > 1 else "  "
         if view is None:
             yield f"{prefix}not in this run"
             continue
         yield prefix + _says(view)
-        yield from _wrapped(to_terminal(view.words, color=color), max(20, width - 4), view.more)
+        yield from _wrapped(to_terminal(view.words, color=color), room, view.more)
         if view.context is not None:
-            yield from textwrap.wrap(
-                f"also read: {' '.join(view.context.split())}",
-                width - 4,
-                initial_indent="    ",
-                subsequent_indent="    ",
-            )
+            context = f"also read: {' '.join(view.context.split())}"
+            yield from textwrap.wrap(context, room, initial_indent="    ", subsequent_indent="    ")
 
 
 def _says(view: View) -> str:

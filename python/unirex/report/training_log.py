@@ -53,7 +53,7 @@ class TrainingLog:
         found = {
             line["epoch"]: value
             for line in self.dev
-            if _is_count(line.get("epoch")) and (value := _finite(line.get(metric))) is not None
+            if _is_count(line.get("epoch")) and (value := finite(line.get(metric))) is not None
         }
         return sorted(found.items())
 
@@ -103,13 +103,13 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _number(where: str, name: str, value: object) -> float:
-    found = _finite(value)
+    found = finite(value)
     if found is None:
         raise ValueError(f"{where}: {name} is {shown(value)}, expected a finite number")
     return found
 
 
-def _finite(value: object) -> float | None:
+def finite(value: object) -> float | None:
     """The value where it is a number that is finite."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

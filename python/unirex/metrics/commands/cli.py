@@ -6,7 +6,7 @@ Only the chosen subcommand is imported, so that help comes at once.
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from unirex.text import current_option, line, reason
@@ -27,9 +27,17 @@ PROGRAM = "unirex-metrics"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 2 with one line on stderr if the input or an option is wrong, or nothing can be written."""
+    return guarded(PROGRAM, lambda: _run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def guarded(program: str, run: Callable[[], int]) -> int:
+    """The exit code of what a command runs, whose errors become one line on stderr and 2.
+
+    141 where nobody reads the output any more, in silence as of any command in a pipe; 130 on Ctrl-C.
+    """
     try:
         try:
-            code = _run(list(sys.argv[1:] if argv is None else argv))
+            code = run()
         except SystemExit as done:  # the help was shown
             code = int(done.code or 0)
         sys.stdout.flush()
@@ -38,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except (ValueError, OSError) as error:
         _discard_output()
-        return _fail(reason(error))
+        return _fail(program, reason(error))
     except KeyboardInterrupt:
         return 130
     return code
@@ -66,7 +74,7 @@ def _run(arguments: list[str]) -> int:
     if name not in COMMANDS:
         from unirex.text import suggest
 
-        return _fail(f"no command {name!r}, expected one of {', '.join(COMMANDS)}{suggest(name, COMMANDS)}")
+        return _fail(PROGRAM, f"no command {name!r}, expected one of {', '.join(COMMANDS)}{suggest(name, COMMANDS)}")
     rest = current_option(rest, "--convention")
     if name == "score" and any(word.partition("=")[0] in {"--data-dir", "--data_dir"} for word in rest):
         from unirex.metrics.commands import eraser as eraser_command
@@ -90,8 +98,8 @@ def _usage() -> str:
     )
 
 
-def _fail(message: str) -> int:
-    print(f"{PROGRAM}: error: {line(message)}", file=sys.stderr)  # noqa: T201
+def _fail(program: str, message: str) -> int:
+    print(f"{program}: error: {line(message)}", file=sys.stderr)  # noqa: T201
     return 2
 
 

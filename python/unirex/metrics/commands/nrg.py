@@ -40,15 +40,16 @@ def run(options: Options) -> int:
     """Prints and writes the table; 0."""
     # Imported here, so that help need not wait for them.
     from unirex.metrics.nrg import gain_table
-    from unirex.metrics.nrg_text import FORMATS, check_frozen, ends_to_json, read_ends
+    from unirex.metrics.nrg_text import FORMATS, check_frozen, ends_to_json, read_frozen
     from unirex.metrics.runs import read_runs
 
-    against, frozen = options["against"], options["frozen"]
+    against, path = options["against"], options["frozen"]
+    frozen = None if path is None else read_frozen(path, options["convention"])
     with progress("nrg", "runs") as show:
         table = gain_table(
             read_runs(options["runs"]),
             controls=options["controls"],
-            frozen=None if frozen is None else read_ends(frozen, options["convention"]),
+            frozen=None if frozen is None else frozen.ends,
             resampling=resampling(options),
             progress=show,
             engine=options["engine"],

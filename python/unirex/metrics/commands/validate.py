@@ -14,6 +14,7 @@ from unirex.metrics import oddities
 from unirex.metrics.batch import Batch, hash_ids
 from unirex.metrics.commands.options import Options, add_columns
 from unirex.metrics.eraser.benchmark import files as results_of
+from unirex.metrics.parser import ColumnError
 from unirex.metrics.scoring import plan
 from unirex.metrics.source import System
 from unirex.text import line, shown
@@ -136,7 +137,11 @@ def prediction_problems(
 def _row_problems(
     parse: Callable[[pa.RecordBatch, str], Batch], where: str, batch: pa.RecordBatch, sound: Counter[str]
 ) -> Iterator[str]:
-    """The faults of a batch, row by row if it has any."""
+    """The faults of a batch, row by row if it has any.
+
+    Raises:
+        ColumnError: a column of another type, which is the fault of every row.
+    """
 
     def read(rows: pa.RecordBatch) -> None:
         odd = parse(rows, where).odd
@@ -144,6 +149,8 @@ def _row_problems(
 
     try:
         read(batch)
+    except ColumnError:
+        raise
     except ValueError as whole:
         found = False
         for row in range(batch.num_rows):
