@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from report.made_runs import HOSTILE, rows
-from unirex.disk.predictions import FileHeader
+from unirex.disk.predictions import FileHeader, Prediction
 from unirex.explainer.answer import ExplainedText
 from unirex.explainer.output import explanation_file
 from unirex.metrics.state import Resampling
@@ -24,18 +25,22 @@ HEADER = FileHeader(
 )
 
 
+def example(row: Prediction) -> Example:
+    """The text that a row is about."""
+    ends = np.cumsum([len(word) + 1 for word in row.words])
+    starts = np.concatenate([[0], ends[:-1]])
+    segment = Segment(text=" ".join(row.words), starts=starts, ends=ends - 1)
+    return Example(id=row.id, segments=(segment,), label=row.label)
+
+
 def explain(path: Path, *, labels: Callable[[int], bool], n: int = N, extra: tuple[str, ...] = ()) -> Path:
     """A file of explanations; `labels` says which rows have one."""
     with explanation_file(path, HEADER, fractions=(0.1, 0.5), model="m", data="new.jsonl") as write:
         for i, row in enumerate(rows(n, extra=extra)):
-            ends = np.cumsum([len(word) + 1 for word in row.words])
-            starts = np.concatenate([[0], ends[:-1]])
-            segment = Segment(text=" ".join(row.words), starts=starts, ends=ends - 1)
             object.__setattr__(row, "gold", None)
             if not labels(i):
                 object.__setattr__(row, "label", None)
-            example = Example(id=row.id, segments=(segment,), label=row.label)
-            write(ExplainedText(example, row, HEADER.labels, rule="2", checked=("attention", (0.1, 0.5))), {})
+            write(ExplainedText(example(row), row, HEADER.labels, rule="2", checked=("attention", (0.1, 0.5))), {})
     return path
 
 
@@ -120,6 +125,21 @@ def test_two_files_stand_side_by_side(tmp_path: Path) -> None:
     assert "JSONL and CSV of explanations" in report.to_html()
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "csv"])
+def test_rows_may_have_other_numbers_of_choices(suffix: str, tmp_path: Path) -> None:
+    names, path = ("A", "B", "C"), tmp_path / f"x.{suffix}"
+    header = replace(HEADER, labels=names, choice=True)
+    with explanation_file(path, header, fractions=(0.5,), model="m", data="new.jsonl") as write:
+        for i, row in enumerate(rows(6)):
+            n = 2 + i % 2
+            changed = {"prediction": "B", "label": "AB"[i % 2], "probabilities": np.eye(n)[1] * 0.7 + 0.3 / n}
+            answer = replace(row, **changed, gold=None, perturbed={})
+            write(ExplainedText(example(answer), answer, names[:n], rule="2"), {})
+    report = build(path, resampling=FAST)
+    assert report.parts[0].report["accuracy"].value == 0.5
+    assert [view.confidence for one in report.instances for view in one.views if view] == pytest.approx([0.85, 0.8] * 3)
+
+
 def broken(path: Path, change: Callable[[list[str]], Sequence[str]]) -> Path:
     lines = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(change(lines)) + "\n", encoding="utf-8")
@@ -134,6 +154,11 @@ def broken(path: Path, change: Callable[[list[str]], Sequence[str]]) -> Path:
         ("csv", lambda lines: [*lines[:3], "only,two"], ["row 3", "2 cells"]),
         ("jsonl", lambda lines: [lines[0], json.dumps({**json.loads(lines[1]), "scores": "no"})], [":2", "scores"]),
         ("jsonl", lambda lines: [lines[0], json.dumps({**json.loads(lines[1]), "labels": ["a"]})], [":2", "labels"]),
+        (
+            "jsonl",
+            lambda lines: [lines[0], json.dumps({**json.loads(lines[1]), "labels": ["yes", "no"]})],
+            [":2", "labels", "those of the rows before"],
+        ),
         ("csv", lambda lines: [*lines, lines[-1]], ["row-2", "occurs 2 times"]),
     ],
 )

@@ -39,13 +39,15 @@ class Rows:
     Attributes:
         path: as given.
         system: the same, or the rows.
-        labels: class names, where the rows name them and no header does.
+        labels: class names, where the rows name them and no header does; of multiple choice the most that a row names.
+        choice: whether rows without a header name fewer, the first of them: a multiple choice.
         explained: whether it holds explanations of texts, all of which are to be shown.
     """
 
     path: str
     system: System
     labels: tuple[str, ...] | None = None
+    choice: bool = False
     explained: bool = False
 
 
@@ -67,11 +69,12 @@ def open_rows(path: str, columns: Mapping[str, str] | None = None) -> Rows:
 
 
 def _read(path: str) -> Rows:
-    """The rows of JSONL or CSV; all have the columns and the classes of the first."""
+    """The rows of JSONL or CSV; all have the columns of the first, and its classes, or more or fewer choices."""
     batches: list[pa.RecordBatch] = []
     waiting: list[dict[str, Any]] = []
     schema = pa.schema([])
     labels: tuple[str, ...] = ()
+    choice = False
     for where, row in stream_rows(path):
         if not batches and not waiting:
             schema = pa.schema([(name, kind) for name, kind in _TYPES.items() if name in row])
@@ -79,13 +82,15 @@ def _read(path: str) -> Rows:
         waiting.append(
             {name: _value(where, row, name, kind) for name, kind in zip(schema.names, schema.types, strict=True)}
         )
-        if _labels(where, row) != labels:
-            raise wrong(where, "labels", row["labels"], f"{list(labels)} (as in the first row)")
+        fewer, labels = sorted((labels, _labels(where, row)), key=len)
+        if fewer != labels[: len(fewer)]:
+            raise wrong(where, "labels", row["labels"], "those of the rows before, or more or fewer choices")
+        choice = choice or len(fewer) < len(labels)
         if len(waiting) == AT_ONCE:
             batches.append(pa.RecordBatch.from_pylist(waiting, schema))
             waiting.clear()
     batches.append(pa.RecordBatch.from_pylist(waiting, schema))
-    return Rows(path=path, system=pa.Table.from_batches(batches), labels=labels, explained=True)
+    return Rows(path=path, system=pa.Table.from_batches(batches), labels=labels, choice=choice, explained=True)
 
 
 def _labels(where: str, row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -79,7 +79,8 @@ def read(rows_of: Rows, options: Mapping[str, Any], most: int, *, compared: bool
     labels = rows_of.labels if options.get("labels") is None else options["labels"]
     made = plan(rows_of.system, **{**options, "labels": labels})
     if isinstance(rows_of.system, pa.Table):
-        made = replace(made, source=replace(made.source, parts=((rows_of.path, rows_of.system),)))
+        header = replace(made.source.header, choice=rows_of.choice)
+        made = replace(made, source=replace(made.source, parts=((rows_of.path, rows_of.system),), header=header))
     state, scores, classes = made.state(), Spread(), ByClass(made)
     picker = Picker(made.layout.labels, most)
     names = [column.name for column in made.layout.columns]
