@@ -1,4 +1,4 @@
-"""The metrics as a table in Markdown; `python -m unirex.metrics.listing docs/metrics.md` puts it into a page."""
+"""The metrics as a table in Markdown; `python tools/listing.py docs/metrics.md` puts it into a page."""
 
 import math
 import sys
