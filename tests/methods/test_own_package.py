@@ -15,10 +15,10 @@ import yaml
 from safetensors.torch import load_file
 from scipy.stats import beta
 
+from reference.checkpoints import latest
 from reference.packages import PACKAGES, install
 from reference.processes import end, start, start_two, train_with
 from unirex import evaluate, suite, train
-from unirex.disk import checkpoint
 from unirex.explainer import Explainer
 from unirex.report import build
 from unirex.suites.plan import make_plan
@@ -78,7 +78,7 @@ def log(run: Path) -> list[dict[str, Any]]:
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     """Of the last checkpoint, what is not the model's included."""
-    newest = checkpoint.latest(run)
+    newest = latest(run)
     assert newest is not None
     return load_file(newest / "weights.safetensors")
 

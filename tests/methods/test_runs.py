@@ -14,11 +14,11 @@ from tokenizers import ByteLevelBPETokenizer
 from tokenizers.processors import RobertaProcessing
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
+from reference.checkpoints import latest
 from unirex import evaluate, train
 from unirex.data import DataConfig, load_split
 from unirex.data.tokenization import build_tokenizer
 from unirex.data.toy import ToyConfig
-from unirex.disk import checkpoint
 from unirex.judging.saved import load_saved
 from unirex.training import loop as training
 
@@ -165,12 +165,12 @@ def test_the_step_of_adaptive_imle_is_resumed(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(training.Training, "_step", stop)
     assert train.main([*arguments, f"--output={tmp_path / 'cut'}"]) == 130
-    size = load_file(checkpoint.latest(tmp_path / "cut") / "weights.safetensors")["step.size"]  # type: ignore[operator]
+    size = load_file(latest(tmp_path / "cut") / "weights.safetensors")["step.size"]  # type: ignore[operator]
     assert size.item() in (pytest.approx(0.5 + n * 0.005) for n in (-3, -1, 1, 3))
     monkeypatch.undo()
     assert train.main([*arguments, f"--output={tmp_path / 'cut'}", "--resume=true"]) == 0
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
-    ends = [load_file(checkpoint.latest(tmp_path / name) / "weights.safetensors") for name in ("whole", "cut")]  # type: ignore[operator]
+    ends = [load_file(latest(tmp_path / name) / "weights.safetensors") for name in ("whole", "cut")]  # type: ignore[operator]
     for name in ("step.size", "step.moved"):
         assert torch.equal(ends[0][name], ends[1][name])
     assert ends[0]["step.size"] != size

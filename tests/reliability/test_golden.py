@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reference.checkpoints import latest
 from unirex import evaluate, train
-from unirex.disk import checkpoint
 from unirex.metrics import score
 from unirex.metrics.commands import cli
 
@@ -56,7 +56,7 @@ def test_an_old_run_is_gone_on_with(tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(GOLDEN, run)
     assert train.main([*RUN, f"--output={run}", "--resume=true"]) == 0
-    newest = checkpoint.latest(run)
+    newest = latest(run)
     assert newest is not None
     assert newest.name == "step-00000003"
     assert pq.read_table(run / "predictions.parquet").num_rows == 6

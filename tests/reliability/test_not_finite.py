@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from reference.checkpoints import latest
 from unirex import train
-from unirex.disk import checkpoint
 from unirex.schema import Example
 from unirex.training import loop as training
 
@@ -34,7 +34,7 @@ def test_it_stops_at_the_step_and_keeps_the_state(
     def poisoned(self: training.Training, index: Any) -> Any:
         batches.append([self.data.examples[i].id for i in index.tolist()])
         if self.progress.step == 4:  # the fifth: no line of the log, no checkpoint
-            newest = checkpoint.latest(run)
+            newest = latest(run)
             assert newest is not None
             kept.update(digests(newest))
             forward = self.method.forward
@@ -55,7 +55,7 @@ def test_it_stops_at_the_step_and_keeps_the_state(
     what = "loss term suff" if where == "loss" else "the gradient's norm"
     assert f"step 5: {what} is " in error
     assert f"batch of 24 instances: {', '.join(batches[-1][:8])}" in error
-    newest = checkpoint.latest(run)
+    newest = latest(run)
     assert newest is not None
     assert newest.name == "step-00000004"
     assert digests(newest) == kept
@@ -133,5 +133,5 @@ def test_weights_that_are_no_numbers_are_found_at_their_step(
     monkeypatch.setattr(torch.optim.AdamW, "zero_grad", poisoned)
     assert train.main([*TINY, f"--output={run}"]) == 3
     assert f"step {step}: the weights' norm is nan, expected a finite number; batch of 24" in capsys.readouterr().err
-    newest = checkpoint.latest(run)
+    newest = latest(run)
     assert newest is None or int(newest.name.removeprefix("step-")) < step

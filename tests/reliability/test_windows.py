@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from reference.checkpoints import latest
 from unirex.disk import checkpoint
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import RunFolder
@@ -53,7 +54,7 @@ def loaded(run: Path) -> float | None:
     """The weight that a resumed run starts from, None if it starts anew."""
     checkpoint.recover(run)
     assert not [p for p in run.rglob(".*") if p.name != ".keep"]
-    newest = checkpoint.latest(run)
+    newest = latest(run)
     if newest is None:
         return None
     weights, state = checkpoint.load(newest, trained(0.0)[1])

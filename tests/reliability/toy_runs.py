@@ -16,6 +16,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_TH
 
 import torch
 
+from reference.checkpoints import latest
 from unirex import train
 from unirex.disk import checkpoint
 
@@ -131,7 +132,7 @@ def same(a: Any, b: Any) -> list[str]:
 def sound(run: Path) -> str:
     """Checks the newest checkpoint against its manifest, after what a kill left was put right; its name or none."""
     checkpoint.recover(run)
-    newest = checkpoint.latest(run)
+    newest = latest(run)
     if newest is None:
         return "none"
     checkpoint.check(newest)

@@ -48,12 +48,6 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "wb") 
         raise
 
 
-def append_line(path: str | os.PathLike[str], line: str) -> None:
-    """Adds a line to a file; an error names the file. A full disk or a kill may leave half a line behind."""
-    with named(path), Path(path).open("a", encoding="utf-8", newline="\n") as file:
-        file.write(line + "\n")
-
-
 @contextmanager
 def named(path: str | os.PathLike[str]) -> Iterator[None]:
     """Names the file in errors of the system: one of a full disk names none, others the temporary file."""

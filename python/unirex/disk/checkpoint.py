@@ -129,12 +129,6 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def latest(run: Path) -> Path | None:
-    """The newest checkpoint of a run, or None."""
-    found = RunFolder(run).found_checkpoints()
-    return found[max(found)] if found else None
-
-
 def latest_whole(run: Path) -> tuple[Path | None, str]:
     """The newest checkpoint of a run that is not damaged, None where there is none; what is wrong with a newer one.
 

@@ -9,13 +9,15 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from unirex.disk.atomic import append_line, atomic_write
+from unirex.disk.atomic import atomic_write, named
 from unirex.disk.run_folder import RunFolder
 
 
 def append_log(run: Path, record: dict[str, Any]) -> None:
-    """Appends a line to the log of the run's folder."""
-    append_line(RunFolder(run).log, json.dumps(record))
+    """Appends a line to the log of the run's folder; a full disk or a kill may leave half a line behind."""
+    log = RunFolder(run).log
+    with named(log), log.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(record) + "\n")
 
 
 def cut_log(run: Path, *, step: int, epochs: int) -> None:
@@ -94,13 +96,5 @@ class Interval:
             values = torch.stack([part.to(accelerator.device) for part in parts])
             if accelerator.num_processes > 1:
                 values = accelerator.reduce(values, "sum")
-        return {
-            "steps": self.steps,
-            "seconds": self.seconds,
-            "wait": self.wait,
-            "instances": self.instances,
-            "tokens": self.tokens,
-            "parts": self.parts,
-            "norm": float(self.norm),
-            "terms": dict(zip(names, values.tolist(), strict=True)),
-        }
+        terms = dict(zip(names, values.tolist(), strict=True))
+        return {**vars(self), "norm": float(self.norm), "terms": terms}
