@@ -57,6 +57,15 @@ def line(message: object) -> str:
     return plain(" ".join(str(message).split()))
 
 
+def brief(error: Exception) -> str:
+    r"""What a library says about a fault, on one line and shortened.
+
+    >>> brief(ValueError("no such\n  field"))
+    'no such field'
+    """
+    return " ".join(str(error).split())[:200]
+
+
 def say(text: str, *, error: bool = False) -> None:
     """Prints a text made safe, on standard output or error; a closed pipe (`| head -1`) is no error."""
     stream = sys.stderr if error else sys.stdout

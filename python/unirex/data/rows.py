@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from unirex.data.errors import DataError, wrong
 from unirex.disk.untrusted import read_json
+from unirex.text import brief
 
 _T = TypeVar("_T")
 Row = tuple[str, Mapping[str, Any]]
@@ -282,7 +283,7 @@ def _parquet(path: Path) -> Iterator[Block]:
 
 def damaged(path: Path, error: pa.ArrowException) -> DataError:
     """The error for a file that Arrow cannot read."""
-    return DataError(f"{path}: {' '.join(str(error).split())[:200]}")
+    return DataError(f"{path}: {brief(error)}")
 
 
 FORMATS: dict[str, Callable[[Path], Iterator[Block]]] = {

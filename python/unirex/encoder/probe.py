@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from unirex.data.collate import Rows
 from unirex.encoder.backbone import can_pack, encode, encode_padded
 from unirex.encoder.gates import forbid_gates
+from unirex.text import brief
 
 _WIDTH, _HIDDEN = 8, (2, 4, 6)
 _LEAK = 1e-5
@@ -84,7 +85,7 @@ def _check(model: PreTrainedModel, run: Run, dropped: Run | None) -> None:
     try:
         masked = run(rows)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         raise ValueError(f"model type {kind} cannot be run on a row with hidden tokens: {reason}") from error
     masked, other = masked[:1], masked[1:]
     leak = _difference(other, masked)
@@ -101,7 +102,7 @@ def _check(model: PreTrainedModel, run: Run, dropped: Run | None) -> None:
     except ValueError:
         pass  # take_gates says so itself, where gates are asked for
     except (TypeError, RuntimeError) as error:
-        forbid_gates(model, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        forbid_gates(model, f"{type(error).__name__}: {brief(error)}")
 
 
 def _difference(found: Tensor, expected: Tensor) -> float:

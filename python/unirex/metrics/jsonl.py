@@ -12,6 +12,7 @@ from unirex.disk.untrusted import read_json
 from unirex.metrics import remote
 from unirex.metrics.gold_spans import refuse_in_file
 from unirex.metrics.remote import Remote
+from unirex.text import brief
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 BLOCK = 8 << 20
@@ -93,7 +94,7 @@ def batches(path: Path | Remote, schema: pa.Schema, rows: int, name: str) -> Ite
                     yield block.slice(start, rows)
                 done += block.num_rows
     except pa.ArrowInvalid as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         row = re.search(r" in row (\d+)$", reason)
         where = f"{name}: line {done + int(row[1]) + 1}" if row else name
         if "straddling" in reason:

@@ -18,7 +18,7 @@ from unirex.metrics.ragged import (
     value_type,
 )
 from unirex.schema import ORDERS, perturbed_column
-from unirex.text import shown
+from unirex.text import brief, shown
 
 
 class ColumnError(ValueError):
@@ -158,7 +158,7 @@ class _Rows:
         try:
             batch.validate(full=True)
         except pa.ArrowInvalid as error:
-            raise ValueError(f"{where}: broken content ({' '.join(str(error).split())[:200]})") from error
+            raise ValueError(f"{where}: broken content ({brief(error)})") from error
         if ids.null_count:
             raise ValueError(f"{where}: column 'id' is null in {ids.null_count} rows, expected an id in every row")
         self.ids = self._text("id", ids)
@@ -318,29 +318,26 @@ class _Rows:
     def probabilities(self, name: str, *, depth: int, blocks: int = 1) -> Known:
         """Lists (depth 1) or lists of `blocks` lists (depth 2) of probabilities, the lists of a row joined."""
         array = self.batch.column(name)
-        known = valid(array)
-        offsets = list_offsets(array) if value_type(array.type) else np.zeros(0, dtype=np.int64)
-        inner = value_type(array.type)
+        kind = value_type(array.type)
+        if depth == 2 and kind is not None:
+            kind = value_type(kind)
+        if not is_number(kind):
+            raise self._wrong_type(name, f"{'lists of ' * depth}numbers")
+        known, offsets, values = valid(array), list_offsets(array), array.flatten()
         if depth == 2:
-            if inner is None or not is_number(value_type(inner)):
-                raise self._wrong_type(name, "lists of lists of numbers")
-            lists = array.flatten()
             counts = np.diff(offsets)
             self.require(
                 ~known | (counts == blocks), lambda i: f"{name} has {counts[i]} lists, expected {blocks} (as fractions)"
             )
-            within = list_offsets(lists)
+            within = list_offsets(values)
             sizes = np.diff(within).reshape(-1, blocks)
             even = np.ones(len(known), dtype=bool)
             even[known] = (sizes == sizes[:, :1]).all(axis=1)
             self.require(
                 even, lambda _: f"{name} has lists of different lengths, expected one probability per class in each"
             )
-            ragged = Ragged(float_values(lists.flatten()), within[offsets])
-        elif is_number(inner):
-            ragged = Ragged(float_values(array.flatten()), offsets)
-        else:
-            raise self._wrong_type(name, "lists of numbers")
+            offsets, values = within[offsets], values.flatten()
+        ragged = Ragged(float_values(values), offsets)
         bad = ~((ragged.values >= 0) & (ragged.values <= 1))
         percent = ", not percent" if bad.any() and ragged.values[bad][0] > 1 else ""
         self._first(ragged, bad, name, f"a probability in [0, 1]{percent}")

@@ -124,13 +124,11 @@ def integer_values(values: pa.Array, *, null: int) -> NDArray[np.int64]:
 
 
 def bool_values(values: pa.Array) -> NDArray[np.bool_]:
-    """Arrow booleans (bit-packed) or numbers as one byte each: a number above 0.5 is true, a null false.
+    """Arrow booleans (bit-packed) as one byte each, a null as false.
 
-    >>> bool_values(pa.array([True, False, None])).tolist(), bool_values(pa.array([0.5, 0.6])).tolist()
-    ([True, False, False], [False, True])
+    >>> bool_values(pa.array([True, False, None])).tolist()
+    [True, False, False]
     """
-    if not pa.types.is_boolean(values.type):
-        return float_values(values) > 0.5
     bits = _bits(values.buffers()[1], values)
     return bits & valid(values) if values.null_count else bits
 

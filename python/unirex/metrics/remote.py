@@ -12,6 +12,8 @@ from urllib.request import url2pathname
 
 import pyarrow as pa
 
+from unirex.text import brief
+
 
 @dataclass(frozen=True)
 class Remote:
@@ -72,7 +74,7 @@ def files(url: str, wanted: Any) -> list[Remote]:
         else:
             found = [path] if system.exists(path) else []
     except Exception as error:  # every store has errors of its own
-        raise ValueError(f"{url}: cannot be read ({' '.join(str(error).split())[:200]})") from error
+        raise ValueError(f"{url}: cannot be read ({brief(error)})") from error
     if not found:
         raise FileNotFoundError(f"{url}: no such file")
     return [Remote(system.unstrip_protocol(p)) for p in found]
@@ -96,6 +98,6 @@ def _system(url: str) -> tuple[Any, str]:
         core: Any = import_module("fsspec.core")
         system, path = core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         raise ValueError(f"{url}: needs fsspec and its package for this kind of URL ({reason})") from error
     return system, path

@@ -11,7 +11,7 @@ from typing import Any
 
 from unirex.disk.untrusted import parse_yaml, read_json
 from unirex.metrics.remote import is_url
-from unirex.text import shown
+from unirex.text import brief, shown
 
 FIELDS = ("method", "data", "seed", "path")
 
@@ -108,7 +108,7 @@ def _listed(path: Path) -> list[Run]:
     try:
         entries: Any = _parse(path.suffix.lower(), text)
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path}: not a readable listing ({' '.join(str(error).split())[:200]})") from error
+        raise ValueError(f"{path}: not a readable listing ({brief(error)})") from error
     if not isinstance(entries, Iterable) or isinstance(entries, str | dict):
         raise ValueError(f"{path}: holds {type(entries).__name__}, expected a list of runs")
     return [_run(path, number, entry) for number, entry in enumerate(entries, start=1)]

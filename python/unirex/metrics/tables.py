@@ -13,6 +13,7 @@ import pyarrow as pa
 from unirex.metrics.gold_spans import with_gold
 from unirex.metrics.tensors import arrow_column, as_lists, as_numpy, is_tensor
 from unirex.schema import PREDICTIONS_KEY
+from unirex.text import brief
 
 NAME = "table"
 """What messages call a table in memory."""
@@ -44,7 +45,7 @@ def as_table(system: Any, *, numbered: bool = True) -> pa.Table | None:
     try:
         table = _table(system)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError) as error:
-        raise ValueError(f"{NAME}: not a table ({' '.join(str(error).split())[:200]})") from error
+        raise ValueError(f"{NAME}: not a table ({brief(error)})") from error
     if table is None:
         return None
     plain = _plain(table)

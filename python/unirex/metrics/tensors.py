@@ -5,6 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from unirex.text import brief
+
 
 def as_numpy(value: Any) -> Any:
     """A torch tensor, on whatever device, as a numpy array; one in bfloat16 or 8 bits as float32. Others as they are.
@@ -42,7 +44,7 @@ def as_lists(name: str, rows: Sequence[Any]) -> pa.Array:
     try:
         array = pa.array(plain, from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         raise TypeError(f"{name} is no list of rows, expected lists of numbers ({reason})") from error
     if pa.types.is_null(array.type) or array.type == pa.list_(pa.null()):  # no row has a value
         return array.cast(pa.list_(pa.float64()))
