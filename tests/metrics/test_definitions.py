@@ -63,13 +63,13 @@ RATIONALE = {
 
 
 def of_group(group: str) -> dict[str, Definition]:
-    return {d.name: d for d in WHOLE.definitions if d.group == group}
+    return {d.name: d for d in WHOLE.definitions if d.family.group == group}
 
 
 def told(definition: Definition) -> tuple[str, tuple[float, float], float, bool]:
     """Direction, range, precision and whether it stands in the short table."""
     [step] = {column.step for column in definition.columns}
-    return definition.direction, definition.range, step, definition.main
+    return definition.family.direction, definition.family.range, step, definition.main
 
 
 def test_every_metric_has_one_of_four_headings() -> None:
@@ -107,7 +107,8 @@ def test_metrics_of_faithfulness() -> None:
     assert {name: (told(d), d.perturbation) for name, d in found.items()} == expected
     for name, definition in found.items():
         assert [column.name for column in definition.columns] == [name]
-        assert definition.bounds == (None if definition.range[1] > 2 else definition.range)
+        ends = definition.family.range
+        assert definition.bounds == (None if ends[1] > 2 else ends)
 
 
 @pytest.mark.parametrize("missing", ["keep", "remove", "null"])

@@ -8,7 +8,7 @@ above 0.5 counts as marked. A rationale is hard: 0 or 1.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, cast, get_args
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from unirex import _rust
 from unirex.metrics import oddities
-from unirex.metrics.definitions import Convention, Direction
+from unirex.metrics.definitions import Convention, Direction, as_convention
 from unirex.metrics.ragged import Ragged, bool_values, float_values, is_number, list_offsets, valid, value_type
 from unirex.metrics.tensors import arrow_column, as_lists, as_numpy
-from unirex.text import current, shown, suggest
+from unirex.text import shown, suggest
 
 Rows: TypeAlias = Sequence[Any] | tuple[ArrayLike, ArrayLike] | pa.Array | pa.ChunkedArray | NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
@@ -134,8 +134,7 @@ def aopc(values: ArrayLike, convention: Convention = "strict") -> Floats:
     >>> aopc([[0.25, 0.5]]).tolist(), aopc([[0.25, 0.5]], "paper").tolist()
     ([0.375], [0.25])
     """
-    convention = cast("Convention", current("convention", convention))
-    _one_of("convention", convention, get_args(Convention))
+    convention = as_convention(convention)
     array = _floats(values)
     if array.ndim != 2:
         raise TypeError(f"values has {array.ndim} dimensions, expected 2")

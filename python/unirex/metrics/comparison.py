@@ -277,7 +277,7 @@ def _test(definition: Definition, first: _Group, other: _Group, n_partly: Mappin
     p = _p_value(definition, first, other, a.mean - b.mean) if swaps else _t_test(a, b, pairs)
     return Difference(
         metric=definition.name,
-        direction=definition.direction,
+        direction=definition.family.direction,
         first=a.mean,
         other=b.mean,
         difference=a.mean - b.mean,

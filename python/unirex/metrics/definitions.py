@@ -5,7 +5,7 @@ columns' sums and of the numbers of rows where they are defined. Sums merge, so 
 any order, and under the weights of a bootstrap replicate as under weights of one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex.metrics.inputs import Inputs, Perturbed
+from unirex.text import current, shown, suggest
 
 Direction = Literal["higher", "lower", "none"]
 Group = Literal["task", "faithfulness", "plausibility", "rationale"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 Convention = Literal["strict", "paper"]
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 Per = Literal["row", "fraction", "perturbation", "class", "threshold"]
 Values = Callable[[Inputs], NDArray[np.float64]] | Callable[[Perturbed], NDArray[np.float64]]
 
@@ -26,6 +28,36 @@ SHARE_STEP = 2.0**-30
 LOG_STEP = 2.0**-20
 """Precision of logarithms and lengths under resampling."""
 COUNT_STEP = 1.0
+
+
+def as_convention(word: str) -> Convention:
+    """The convention of this name, of an old name too.
+
+    Raises:
+        ValueError: there is none; a misspelled name must not mean the default.
+    """
+    word = current("convention", word)
+    for convention in CONVENTIONS:
+        if word == convention:
+            return convention
+    hint = suggest(str(word), CONVENTIONS)
+    raise ValueError(f"convention is {shown(word)}, expected one of {list(CONVENTIONS)}{hint}")
+
+
+def as_thresholds(iou_thresholds: Iterable[float]) -> tuple[float, ...]:
+    """The thresholds from which on spans match, each once.
+
+    >>> as_thresholds([0.5, 1, 0.5])
+    (0.5, 1.0)
+
+    Raises:
+        ValueError: one is not in (0, 1].
+    """
+    found = tuple(iou_thresholds)
+    for threshold in found:
+        if not 0 < threshold <= 1:
+            raise ValueError(f"iou_thresholds has {threshold}, expected numbers in (0, 1]")
+    return tuple(dict.fromkeys(float(threshold) for threshold in found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,40 +94,6 @@ def ratio(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.f
     out = np.full(np.shape(bottom), np.nan)
     np.divide(top, bottom, out=out, where=np.asarray(bottom) != 0)
     return out
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
-    """A metric.
-
-    Attributes:
-        name: as printed, with the perturbation in brackets unless it is the default one.
-        group: the heading under which it stands.
-        direction: which way is better; `none` for a description.
-        range: lowest and highest possible value.
-        columns: what it is computed from; the rows that count are those where the first is defined.
-        value: the metric from the sums.
-        main: whether it belongs into a short table.
-        perturbation: how tokens were removed or kept, for faithfulness.
-        share: where each row is a hit, a miss or left out: hits and trials from the sums.
-        from_share: the metric from that share, rising with it.
-    """
-
-    name: str
-    group: Group
-    direction: Direction
-    range: tuple[float, float]
-    columns: tuple[Column, ...]
-    value: Callable[[Sums], NDArray[np.float64]]
-    main: bool = True
-    perturbation: str | None = None
-    share: Callable[[Sums], tuple[float, float]] | None = None
-    from_share: Callable[[float], float] = float
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """The range, if it is that of shares or probabilities and so limits single rows."""
-        return self.range if self.range[1] - self.range[0] <= _WIDEST else None
 
 
 _WIDEST = 4.0
@@ -185,3 +183,34 @@ class Family:
         known = NEEDS | (PERTURBED if perturbed else frozenset())
         if not self.needs <= known or (perturbed and not self.needs & PERTURBED):
             raise ValueError(f"metric {self.name!r} needs {sorted(self.needs)}, expected some of {sorted(known)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A metric of a file.
+
+    Attributes:
+        name: as printed, with the perturbation in brackets unless it is the default one.
+        family: the row of the table that it is of.
+        columns: what it is computed from; the rows that count are those where the first is defined.
+        value: the metric from the sums.
+        main: whether it belongs into a short table.
+        perturbation: how tokens were removed or kept, for faithfulness.
+        share: where each row is a hit, a miss or left out: hits and trials from the sums.
+        from_share: the metric from that share, rising with it.
+    """
+
+    name: str
+    family: Family
+    columns: tuple[Column, ...]
+    value: Callable[[Sums], NDArray[np.float64]]
+    main: bool
+    perturbation: str | None = None
+    share: Callable[[Sums], tuple[float, float]] | None = None
+    from_share: Callable[[float], float] = float
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The range, if it is that of shares or probabilities and so limits single rows."""
+        low, high = self.family.range
+        return (low, high) if high - low <= _WIDEST else None

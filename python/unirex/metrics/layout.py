@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,20 +143,13 @@ def _member(layout: Layout, family: Family, place: int, name: str) -> Definition
     return _pooled(family, name, pooled, lambda count: layout.names(family.per, count.name)[place])
 
 
-def _definition(
-    family: Family, name: str, columns: tuple[Column, ...], value: Callable[[Sums], NDArray[np.float64]], **more: Any
-) -> Definition:
-    more = {"group": family.group, "direction": family.direction, "range": family.range, "main": family.main} | more
-    return Definition(name=name, columns=columns, value=value, **more)
-
-
 def _mean(family: Family, name: str, *, main: bool, hits: bool, perturbation: str | None = None) -> Definition:
     """The mean of the column of the same name; `hits`: its values are 0 and 1."""
-    return _definition(
-        family,
-        name,
-        (Column(name, family.step),),
-        lambda sums: sums.mean(name),
+    return Definition(
+        name=name,
+        family=family,
+        columns=(Column(name, family.step),),
+        value=lambda sums: sums.mean(name),
         main=main,
         perturbation=perturbation,
         share=(lambda sums: (float(sums.sums[name]), float(sums.counts[name]))) if hits else None,
@@ -176,11 +168,12 @@ def _pooled(family: Family, name: str, pooled: Pooled, column: Callable[[Count],
     def value(sums: Sums) -> NDArray[np.float64]:
         return ratio(pooled.times * sums.sums[top], np.sum([sums.sums[b] for b in bottom], axis=0))
 
-    return _definition(
-        family,
-        name,
-        tuple(Column(c, COUNT_STEP) for c in (top, *bottom)),
-        value,
+    return Definition(
+        name=name,
+        family=family,
+        columns=tuple(Column(c, COUNT_STEP) for c in (top, *bottom)),
+        value=value,
+        main=family.main,
         share=share if pooled.rows else None,
         from_share=float if len(bottom) == 1 else _f1_of_jaccard,
     )
@@ -195,7 +188,8 @@ def _mean_of(layout: Layout, family: Family) -> Definition:
         values = np.array([member.value(sums) for member in members])
         return ratio(np.nansum(values, axis=0), np.sum(~np.isnan(values), axis=0).astype(np.float64))
 
-    return _definition(family, family.name, tuple(column for member in members for column in member.columns), value)
+    columns = tuple(column for member in members for column in member.columns)
+    return Definition(name=family.name, family=family, columns=columns, value=value, main=family.main)
 
 
 def _f1_of_jaccard(share: float) -> float:

@@ -64,7 +64,7 @@ def paired(
         found.append(
             Paired(
                 metric=definition.name,
-                direction=definition.direction,
+                direction=definition.family.direction,
                 difference=ours.mean - theirs.mean,
                 low=gap.low,
                 high=gap.high,

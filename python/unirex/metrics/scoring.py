@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypedDict, Unpack, cast, get_args
+from typing import Any, TypedDict, Unpack, cast
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unirex.metrics.batch import Batch, hash_ids
 from unirex.metrics.cluster import SHARDS_PER_CPU, Engine, map_on_ray, n_cpus, on_ray
-from unirex.metrics.definitions import PERTURBED, Convention
+from unirex.metrics.definitions import PERTURBED, Convention, as_convention, as_thresholds
 from unirex.metrics.layout import Layout
 from unirex.metrics.parser import Parser, full_column
 from unirex.metrics.report import Report
@@ -19,7 +19,7 @@ from unirex.metrics.rows import row_values
 from unirex.metrics.source import Shard, Source, System, missing_column, open_source
 from unirex.metrics.state import Resampling, State
 from unirex.schema import perturbed_column
-from unirex.text import current, shown, suggest
+from unirex.text import brief, shown, suggest
 
 Progress = Callable[[int, int], None]
 
@@ -33,14 +33,17 @@ class Plan:
     resampling: Resampling
     scorer: str = "self"
 
+    def parser(self) -> Parser:
+        """What reads the source's rows."""
+        return Parser(self.layout, scorer=self.scorer, choice=self.source.header.choice)
+
     def state(self) -> State:
         """An empty state."""
-        parser = Parser(self.layout, scorer=self.scorer, choice=self.source.header.choice)
-        return State(self.layout, self.resampling, parser)
+        return State(self.layout, self.resampling, self.parser())
 
     def rows(self) -> Iterator[tuple[Batch, NDArray[np.float64]]]:
         """The source's rows by batches, checked, and their values (`row_values`), [columns, N]."""
-        parser = self.state().parser
+        parser = self.parser()
         for where, part in self.source.batches(parser.columns()):
             batch = parser.parse(part, where)
             if len(batch):
@@ -125,16 +128,9 @@ def plan(
     """
     for name in sorted(reading.keys() - Reading.__annotations__):
         raise TypeError(f"unexpected argument {name!r}{suggest(name, Reading.__annotations__)}")
-    scorer, iou_thresholds = reading.get("scorer", "self"), reading.get("iou_thresholds", (0.5,))
+    scorer = reading.get("scorer", "self")
     source = open_source(system, columns=reading.get("columns"), labels=reading.get("labels"))
-    convention = cast("Convention", current("convention", convention))
-    if convention not in get_args(Convention):
-        hint = suggest(convention, get_args(Convention))
-        raise ValueError(f"convention is {convention!r}, expected one of {list(get_args(Convention))}{hint}")
-    for threshold in iou_thresholds:
-        if not 0 < threshold <= 1:
-            raise ValueError(f"iou_thresholds has {threshold}, expected numbers in (0, 1]")
-    thresholds = tuple(dict.fromkeys(float(t) for t in iou_thresholds))
+    convention, thresholds = as_convention(convention), as_thresholds(reading.get("iou_thresholds", (0.5,)))
     layout = _layout(source, convention, _perturbations(source, reading.get("perturbation"), scorer), thresholds)
     return Plan(source=source, layout=layout, resampling=resampling or Resampling(), scorer=scorer)
 
@@ -262,7 +258,7 @@ def _first(source: Source, columns: list[str]) -> dict[str, Any]:
             if batch.num_rows:
                 return cast("dict[str, Any]", batch.slice(0, 1).to_pylist()[0])
         except pa.ArrowException as error:
-            raise ValueError(f"{where}: broken content ({' '.join(str(error).split())[:200]})") from error
+            raise ValueError(f"{where}: broken content ({brief(error)})") from error
     raise ValueError(f"{source.name}: no rows")
 
 

@@ -95,7 +95,7 @@ def gap_of(definition: Definition, first: Draws, other: Draws, confidence: float
     Where both are one model for each seed (`shared`) and answer alike, no other row could tell their task scores apart.
     """
     alike = np.array_equal(first.values, other.values) and np.array_equal(first.replicates, other.replicates)
-    if shared and alike and definition.group == "task" and first.replicates.shape[1]:
+    if shared and alike and definition.family.group == "task" and first.replicates.shape[1]:
         return Interval(0.0, 0.0, "one_model")
     return first.gap(other, confidence, definition.bounds, shared=shared)
 

@@ -20,6 +20,7 @@ from unirex.metrics.oddities import NOTES, notes
 from unirex.metrics.parser import Parser
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.rows import row_values
+from unirex.text import brief
 
 MAX_REPLICATES = 100_000
 _VERSION = 2
@@ -291,12 +292,12 @@ class State:
         return Metric(
             name=definition.name,
             value=float(definition.value(sums)),
-            direction=definition.direction,
-            range=definition.range,
+            direction=definition.family.direction,
+            range=definition.family.range,
             convention=self.layout.convention,
             n=n,
             n_undefined=self.n_rows - n,
-            group=definition.group,
+            group=definition.family.group,
             low=found.low,
             high=found.high,
             interval=found.method,
@@ -319,7 +320,7 @@ def _arrays(content: bytes) -> tuple[dict[str, NDArray[Any]], list[int], object]
     try:
         about: Any = read_json(settings)
     except ValueError as error:
-        raise ValueError(f"not the bytes of a state (settings: {' '.join(str(error).split())[:200]})") from None
+        raise ValueError(f"not the bytes of a state (settings: {brief(error)})") from None
     version = about.get("version") if isinstance(about, dict) else None
     if version != _VERSION:
         raise ValueError(f"the state's bytes are of version {version!r}, expected {_VERSION}")

@@ -85,7 +85,7 @@ def read(rows_of: Rows, options: Mapping[str, Any], most: int, *, compared: bool
     picker = Picker(made.layout.labels, most)
     names = [column.name for column in made.layout.columns]
     ranked = {name: _first(options, names) for name, options in (("f", FAITHFULNESS), ("p", PLAUSIBILITY))}
-    ranges = {definition.name: definition.range for definition in made.layout.definitions}
+    ranges = {definition.name: definition.family.range for definition in made.layout.definitions}
     rows = {name: Histogram(np.linspace(*ranges[name], BINS + 1)) for name in (*ranked.values(),) if name is not None}
     kept = _Kept(made.layout)
     for where, part in made.source.batches(state.parser.columns()):
@@ -189,7 +189,7 @@ def read_again(
 ) -> tuple[WordScores, dict[Key, tuple[str, View]]]:
     """The second pass: where the words' scores lie, and the wanted rows with their words."""
     made = reading.plan
-    parser = made.state().parser
+    parser = made.parser()
     edges = reading.scores.edges(BINS)
     words = WordScores(marked=Histogram(edges), unmarked=Histogram(edges), unknown=Histogram(edges))
     keys = as_keys(np.array(wanted, dtype=np.uint64).reshape(-1, 2))

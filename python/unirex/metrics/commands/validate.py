@@ -126,7 +126,7 @@ def prediction_problems(
     sound = Counter() if sound is None else sound
     try:
         made = plan(system, columns=columns, labels=labels)
-        parser = made.state().parser
+        parser = made.parser()
         for where, batch in made.source.batches(parser.columns()):
             yield from _row_problems(parser.parse, where, batch, sound)
             yield from _duplicates(where, batch, seen)

@@ -8,7 +8,7 @@ scores at the hard rationale (`comprehensiveness[rationale]`) and the scores of 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, cast, get_args
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,12 @@ from unirex import _rust
 from unirex.metrics import oddities
 from unirex.metrics.batch import Batch, Known
 from unirex.metrics.cluster import Engine, map_on_ray, on_ray
-from unirex.metrics.definitions import GROUPS, Convention
+from unirex.metrics.definitions import GROUPS, Convention, as_convention, as_thresholds
 from unirex.metrics.eraser.benchmark import PathLike, files, refuse_streams
 from unirex.metrics.layout import Layout
 from unirex.metrics.ragged import Ragged
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.state import Resampling, State
-from unirex.text import current
 
 Arrays = dict[str, Any]
 
@@ -87,20 +86,14 @@ def score_eraser_rows(
     ...     score_eraser_rows(d / "results.jsonl", d, "test")["average_precision"].value
     0.5
     """
-    convention = cast("Convention", current("convention", convention))
-    if convention not in get_args(Convention):
-        raise ValueError(f"convention is {convention!r}, expected one of {list(get_args(Convention))}")
-    iou_thresholds, aopc_thresholds = settings.get("iou_thresholds", (0.5,)), settings.get("aopc_thresholds")
-    for threshold in iou_thresholds:
-        if not 0 < threshold <= 1:
-            raise ValueError(f"iou_thresholds has {threshold}, expected numbers in (0, 1]")
-    paths = tuple(files(results))
+    convention, iou_thresholds = as_convention(convention), as_thresholds(settings.get("iou_thresholds", (0.5,)))
+    aopc_thresholds, paths = settings.get("aopc_thresholds"), tuple(files(results))
     how = _Scoring(
         results=paths,
         data_dir=Path(data_dir),
         split=split,
         convention=convention,
-        iou_thresholds=tuple(iou_thresholds),
+        iou_thresholds=iou_thresholds,
         aopc_thresholds=None if aopc_thresholds is None else tuple(aopc_thresholds),
         resampling=settings.get("resampling") or Resampling(),
     )
