@@ -198,12 +198,18 @@ def model_of(report: Report) -> str | None:
 
 def heads(reports: Sequence[Report]) -> list[str]:
     """Headings: the shortest ends of the sources' paths that differ."""
-    paths = [str(report.about.get("source") or "value").split("/") for report in reports]
-    for length in range(1, max(map(len, paths)) + 1):
-        ends = ["/".join(path[-length:]) for path in paths]
-        if len(set(ends)) == len(set(map(tuple, paths))):
-            return ends
-    return ["/".join(path) for path in paths]
+    return shortest_ends([str(report.about.get("source") or "value").split("/") for report in reports])
+
+
+def shortest_ends(paths: Sequence[Sequence[str]]) -> list[str]:
+    """The shortest ends of paths, given by their parts, that tell those apart that differ.
+
+    >>> shortest_ends([["a", "0", "x"], ["b", "0", "x"]])
+    ['a/0/x', 'b/0/x']
+    """
+    different, longest = len({*map(tuple, paths)}), max(map(len, paths))
+    every = (["/".join(path[-length:]) for path in paths] for length in range(1, longest + 1))
+    return next(ends for ends in every if len({*ends}) == different)
 
 
 def _cells(name: str, reports: Sequence[Report]) -> list[str]:

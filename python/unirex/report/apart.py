@@ -79,8 +79,7 @@ def comparable(runs: Sequence[RowValues]) -> bool:
 
 def _shared(first: RowValues, other: RowValues, resampling: Resampling) -> list[Paired]:
     """The paired differences in the metrics that both have."""
-    names = {one.name for one in first.layout.definitions} & {one.name for one in other.layout.definitions}
-    return [one for one in paired([first.among(names)], [other.among(names)], resampling) if one.rows]
+    return [one for one in paired([first], [other], resampling) if one.rows]
 
 
 def _better(one: Paired) -> bool | None:

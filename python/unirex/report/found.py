@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json
+from unirex.metrics.report import shortest_ends
 from unirex.report.training_log import TrainingLog, finite, read_log
 from unirex.text import plain, shown
 
@@ -82,12 +83,8 @@ def different_ends(paths: Sequence[str]) -> list[str]:
     >>> different_ends(["runs/a/0/predictions.parquet", "runs/b/0"])
     ['a/0', 'b/0']
     """
-    parts = [_parts(path) for path in paths]
-    for length in range(1, max(map(len, parts)) + 1):
-        ends = ["/".join(part[-length:]) for part in parts]
-        if len(set(ends)) == len(ends):
-            return ends
-    return list(paths)
+    ends = shortest_ends([_parts(path) for path in paths])
+    return ends if len(set(ends)) == len(ends) else list(paths)
 
 
 def _parts(path: str) -> list[str]:

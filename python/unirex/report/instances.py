@@ -116,17 +116,14 @@ def views(
     """Id and view of each row of a small batch, by the hash of the id.
 
     Raises:
-        ValueError: words that are no texts, or not as many as the scores.
+        ValueError: words that are no texts, or another column that is none.
     """
-    names = rows.schema.names
     ids = as_text(rows, "id", where).to_pylist()
-    words = _lists(rows, "words", where) if "words" in names else None
+    words = _words_of(rows, where)
     label, prediction, context = (_texts(rows, name, where) for name in ("label", "prediction", "context"))
     found = {}
     for i, name in enumerate(ids):
-        texts = words[i] if words is not None else None
-        shown = _words(batch, i, texts, f"{where}: row id {name!r}", most_words)
-        total = len(texts) if texts is not None else 0
+        shown = _words(batch, i, words[i], most_words)
         key = (int(batch.hashes[i, 0]), int(batch.hashes[i, 1]))
         found[key] = (
             plain(name, longest=LONGEST_NAME, lines=False),
@@ -135,7 +132,7 @@ def views(
                 prediction=_name(prediction[i]),
                 confidence=None if np.isnan(confidence[i]) else float(confidence[i]),
                 words=shown,
-                more=total - len(shown),
+                more=len(words[i]) - len(shown),
                 context=None if (text := context[i]) is None else plain(text, longest=LONGEST_CONTEXT),
                 values={name: float(column[i]) for name, column in values.items()},
             ),
@@ -155,23 +152,20 @@ def _name(text: str | None) -> str | None:
     return None if text is None else plain(text, longest=LONGEST_NAME, lines=False)
 
 
-def _lists(rows: pa.RecordBatch, name: str, where: str) -> list[list[str] | None]:
-    array = rows.column(name)
+def _words_of(rows: pa.RecordBatch, where: str) -> list[list[str]]:
+    """The words of each row, none where the file has none: there is nothing to show."""
+    if "words" not in rows.schema.names:
+        return [[]] * rows.num_rows
+    array = rows.column("words")
     inner = getattr(array.type, "value_type", None)
     if inner is None or not (pa.types.is_string(inner) or pa.types.is_large_string(inner)):
-        raise ValueError(f"{where}: column {name!r} holds {array.type}, expected lists of text")
-    found: list[list[str] | None] = array.to_pylist()
-    return found
+        raise ValueError(f"{where}: column 'words' holds {array.type}, expected lists of text")
+    return [words or [] for words in array.to_pylist()]
 
 
-def _words(batch: Batch, row: int, texts: list[str] | None, who: str, most: int) -> tuple[ShownWord, ...]:
-    """The first words of a row; without texts there is nothing to show."""
-    if texts is None:
-        return ()
+def _words(batch: Batch, row: int, texts: list[str], most: int) -> tuple[ShownWord, ...]:
+    """The first words of a row; the parser has made sure that there are as many as scores, flags and marks."""
     n = len(texts)
-    for name, rows in (("scores", batch.scores), ("rationale", batch.rationale)):
-        if rows is not None and (found := int(rows.lengths[row])) != n:
-            raise ValueError(f"{who}: words has {n} values, expected {found} (as {name})")
     raw = [float("nan")] * n if batch.scores is None else _row(batch.scores, row)
     scores = [float(score) if np.isfinite(score) else None for score in raw]
     rationale = [False] * n if batch.rationale is None else _row(batch.rationale, row)
