@@ -34,7 +34,7 @@ from pyhighlights.utility.cost import Meter
 from unirex.config.run import parse
 from unirex.data.source import load_splits
 from unirex.data.tokenization import resolve_path
-from unirex.disk.predictions import FileHeader, Prediction, to_table, write_table
+from unirex.disk.predictions import Header, Prediction, to_table, write_table
 from unirex.rationale.selection import top_k_masks
 from unirex.schema import perturbed_column
 
@@ -163,7 +163,7 @@ def main():
         took = time.perf_counter() - start
         answers = judged(model, loaders[config.eval.split], fractions)
         whole, own = rows(getattr(splits, config.eval.split), splits.labels, answers)
-    header = FileHeader(
+    header = Header(
         labels=splits.labels,
         choice=False,
         headline=config.data.headline,

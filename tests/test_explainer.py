@@ -28,7 +28,7 @@ from transformers import (
 
 from unirex import train
 from unirex.data.tokenization import build_tokenizer
-from unirex.disk.predictions import FileHeader, Prediction
+from unirex.disk.predictions import Header, Prediction
 from unirex.explainer import Columns, ExplainConfig, Explainer, explainer
 from unirex.explainer.output import explanation_file
 from unirex.extractors.settings import Attribution
@@ -444,9 +444,7 @@ def test_files_say_where_the_second_text_begins(ending: str, tmp_path: Path) -> 
         id="a", row=row, probabilities={"x": 1.0}, texts=("u v", "w"), rationale=(), tokens_cut=0, faithfulness=None
     )
     path = tmp_path / f"out.{ending}"
-    header = FileHeader(
-        labels=("x",), choice=False, headline="accuracy", unit="word", scores_from="y", rationale_rule="z"
-    )
+    header = Header(labels=("x",), choice=False, headline="accuracy", unit="word", scores_from="y", rationale_rule="z")
     with explanation_file(path, header, fractions=(), model="m", data="d") as write:
         write(answer, {})
     if ending == "parquet":

@@ -29,7 +29,7 @@ from unirex.data.errors import DataError
 from unirex.data.raw_text import Words
 from unirex.data.rows import Row, stream_rows
 from unirex.disk.made import model_digest
-from unirex.disk.predictions import FileHeader
+from unirex.disk.predictions import Header
 from unirex.metrics.commands.progress import progress
 from unirex.parsing import rephrased
 from unirex.schema import Example, Perturbation
@@ -289,7 +289,7 @@ def _explain(request: Request, explainer: "Explainer", source: Path | None, outp
         return
     started = time.perf_counter()
     saved = explainer.saved
-    header = FileHeader(
+    header = Header(
         labels=saved.labels,
         choice=saved.choice,
         headline="accuracy",

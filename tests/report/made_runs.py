@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unirex.disk.predictions import FileHeader, Prediction, to_table, write_table
+from unirex.disk.predictions import Header, Prediction, to_table, write_table
 from unirex.metrics import score
 from unirex.metrics.report import to_json
 from unirex.metrics.state import Resampling
@@ -72,7 +72,7 @@ def write_run(folder: Path, n: int = 60, seed: int = 0, *, extra: tuple[str, ...
     for k, (source, path) in enumerate(
         {"extractor": "predictions", "random": "reference/random", "gold": "reference/gold"}.items()
     ):
-        header = FileHeader(
+        header = Header(
             labels=("no", "yes"),
             choice=False,
             headline="accuracy",

@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import auc, precision_recall_curve
 
 from report.made_runs import FRACTIONS, rows
-from unirex.disk.predictions import FileHeader, to_table, write_table
+from unirex.disk.predictions import Header, to_table, write_table
 from unirex.metrics import score
 from unirex.metrics.state import Resampling
 from unirex.report import Limits, RunReport, build
@@ -141,7 +141,7 @@ def test_instances_that_a_run_lacks(make_run: Make, tmp_path: Path) -> None:
 
 
 def test_size_is_bounded(tmp_path: Path) -> None:
-    header = FileHeader(
+    header = Header(
         labels=("no", "yes"), choice=False, headline="accuracy", unit="word", scores_from="x", rationale_rule="2"
     )
     sizes = []

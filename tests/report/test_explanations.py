@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from report.made_runs import HOSTILE, rows
-from unirex.disk.predictions import FileHeader, Prediction
+from unirex.disk.predictions import Header, Prediction
 from unirex.explainer.answer import ExplainedText
 from unirex.explainer.output import explanation_file
 from unirex.metrics.state import Resampling
@@ -20,7 +20,7 @@ from unirex.schema import Example, Segment
 
 FAST = Resampling(replicates=20)
 N = 150
-HEADER = FileHeader(
+HEADER = Header(
     labels=("no", "yes"), choice=False, headline="accuracy", unit="token", scores_from="extractor", rationale_rule="2"
 )
 

@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from report.made_runs import FRACTIONS, rows
-from unirex.disk.predictions import FileHeader, Prediction, to_table
+from unirex.disk.predictions import Header, Prediction, to_table
 from unirex.metrics.state import Resampling
 from unirex.report import RunReport, build
 from unirex.report.cli import main
 from unirex.report.verdict import examples, standings, verdict
 
 SOME = Resampling(replicates=200)
-HEADER = FileHeader(
+HEADER = Header(
     labels=("hate", "none", "odd"),
     choice=False,
     headline="accuracy",

@@ -18,17 +18,22 @@ from unirex.schema import PREDICTIONS_KEY, PREDICTIONS_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileHeader:
-    """The header of a prediction file (docs/predictions.md)."""
+class Header:
+    """The header of a prediction file (docs/predictions.md), or a substitute where there is none.
 
-    labels: tuple[str, ...]
-    choice: bool
-    headline: str
-    unit: str
-    scores_from: str
-    rationale_rule: str
-    schema_version: int = PREDICTIONS_VERSION
-    unirex_version: str = __version__
+    Attributes:
+        labels: class names in the order of the probabilities.
+        choice: multiple choice: a row may have fewer choices than there are labels.
+        headline: the task metric of the data set.
+        unit, scores_from, rationale_rule: how the rationale came about, for display.
+    """
+
+    labels: tuple[str, ...] = ()
+    choice: bool = False
+    headline: str | None = None
+    unit: str | None = None
+    scores_from: str | None = None
+    rationale_rule: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -72,7 +77,7 @@ _COLUMNS = {
 
 
 def to_table(
-    rows: Sequence[Prediction], header: FileHeader, *, fractions: tuple[float, ...], model: str, data: str
+    rows: Sequence[Prediction], header: Header, *, fractions: tuple[float, ...], model: str, data: str
 ) -> pa.Table:
     """The rows as an Arrow table with the header in its metadata."""
     n = len(rows)
@@ -94,7 +99,8 @@ def to_table(
         columns["completeness_gap"] = pa.array([row.completeness_gap for row in rows], pa.float64())
     columns["model"] = pa.array([model] * n, pa.string()).dictionary_encode()
     columns["data"] = pa.array([data] * n, pa.string()).dictionary_encode()
-    return pa.table(columns).replace_schema_metadata({PREDICTIONS_KEY: json.dumps(asdict(header))})
+    about = {**asdict(header), "schema_version": PREDICTIONS_VERSION, "unirex_version": __version__}
+    return pa.table(columns).replace_schema_metadata({PREDICTIONS_KEY: json.dumps(about)})
 
 
 def _cell(row: Prediction, name: str) -> Any:

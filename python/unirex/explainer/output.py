@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from unirex.config.corpus import PAGE, check_format
 from unirex.data.errors import DataError, shown
 from unirex.disk.atomic import atomic_write
-from unirex.disk.predictions import FileHeader, Prediction, nullable, to_table
+from unirex.disk.predictions import Header, Prediction, nullable, to_table
 from unirex.explainer.answer import ExplainedText
 from unirex.metrics.source import is_known
 
@@ -32,7 +32,7 @@ Write = Callable[[ExplainedText, Kept], None]
 
 @contextmanager
 def explanation_file(
-    path: str | Path, header: FileHeader, *, fractions: tuple[float, ...], model: str, data: str
+    path: str | Path, header: Header, *, fractions: tuple[float, ...], model: str, data: str
 ) -> Iterator[Write]:
     """A function that adds an explanation, and columns to keep, to a file that appears once it is complete.
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from unirex.data.collate import EncodedSet
 from unirex.disk.atomic import atomic_write
-from unirex.disk.predictions import FileHeader, Prediction, to_table, write_table
+from unirex.disk.predictions import Header, Prediction, to_table, write_table
 from unirex.disk.run_folder import RunFolder
 from unirex.judging.predict import OWN, Clock, Judging, Place, predict
 from unirex.methods.method import Explainable
@@ -80,7 +80,7 @@ def _table(rows: Sequence[tuple[int, Prediction]], n: int, source: str, judging:
     whole = source == OWN and judging.shard is None
     if len(by_place) != len(rows) or (whole and len(by_place) != n):
         raise RuntimeError(f"{len(rows)} rows for {n} instances: the processes lost or repeated some")
-    header = FileHeader(
+    header = Header(
         labels=tuple(judging.labels),
         choice=about.choice,
         headline=about.headline,

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unirex.disk.predictions import Header
 from unirex.disk.untrusted import read_json
 from unirex.metrics import jsonl, remote
 from unirex.metrics.batch import as_text
@@ -20,7 +21,7 @@ from unirex.metrics.remote import Remote, opened
 from unirex.metrics.spool import STANDARD_INPUT, is_stream, spool
 from unirex.metrics.tables import NAME, ArrowStream, as_table
 from unirex.schema import PREDICTIONS_KEY
-from unirex.text import shown, suggest
+from unirex.text import brief, shown, suggest
 
 BATCH_ROWS = 2048
 """Rows held at a time."""
@@ -52,25 +53,6 @@ KNOWN = (
 )
 """Columns of docs/predictions.md; those of perturbations are known by their kind."""
 KINDS = ("keep", "remove", "null", "orders", "full")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    """The header of a prediction file (docs/predictions.md), or a substitute where there is none.
-
-    Attributes:
-        labels: class names in the order of the probabilities.
-        choice: multiple choice: a row may have fewer choices than there are labels.
-        headline: the task metric of the data set.
-        unit, scores_from, rationale_rule: how the rationale came about, for display.
-    """
-
-    labels: tuple[str, ...] = ()
-    choice: bool = False
-    headline: str | None = None
-    unit: str | None = None
-    scores_from: str | None = None
-    rationale_rule: str | None = None
 
 
 Shard: TypeAlias = tuple[tuple[int, int], ...]
@@ -308,7 +290,7 @@ def _reading(name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         raise ValueError(f"{name}: not a readable file of predictions ({reason})") from error
 
 
