@@ -87,6 +87,44 @@ def test_plain_faithfulness_of_different_models_is_warned_about(file: Path, caps
         assert out.count("note: different") <= 1
 
 
+def test_faithfulness_measured_in_other_ways_is_warned_about(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    deleted, fewer = file.parent / "deleted.parquet", file.parent / "fewer.parquet"
+    pq.write_table(predictions.table(0, 30, hows=("delete",)), deleted)
+    rows = predictions.rows(0, 30)
+    for row in rows:
+        row["fractions"] = row["fractions"][1:]
+        row |= {name: value[1:] for name, value in row.items() if name.startswith(("keep.", "remove."))}
+    pq.write_table(predictions.as_table(rows), fewer)
+    for other, told in (
+        (deleted, "note: the ways to hide words differ (attention and delete): faithfulness does not compare these"),
+        (
+            fewer,
+            "note: the fractions differ (0.01/0.05/0.1/0.2/0.5 and 0.05/0.1/0.2/0.5): faithfulness does not compare",
+        ),
+    ):
+        assert main(["score", str(file), str(other), "--replicates", "0"]) == 0
+        assert told in capsys.readouterr().out
+
+
+def test_an_output_that_is_read_is_refused(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, other, folder = file.read_bytes(), file.parent / "other.parquet", file.parent / "folder"
+    other.write_bytes(before)
+    folder.mkdir()
+    (folder / "p.parquet").write_bytes(before)
+    (file.parent / "m-d.parquet").write_bytes(before)
+    for words, written in (
+        (["score", str(file)], file),
+        (["score", str(other), f"{file.parent}/p*.parquet"], file),
+        (["score", str(folder)], folder / "p.parquet"),
+        (["compare", str(other), str(file)], file),
+        (["nrg", f"{file.parent}/{{method}}-{{data}}.parquet"], file.parent / "m-d.parquet"),
+    ):
+        assert main([*words, "--output", f"{written.parent}/./{written.name}"]) == 2
+        assert "expected another file than those that are read" in capsys.readouterr().err
+        assert written.read_bytes() == before
+    assert main(["score", str(folder), "--output", str(folder / "scores.json")]) == 0
+
+
 def test_columns_are_named_by_what_tells_their_paths_apart(file: Path) -> None:
     reports = [score(file), score(file)]
     assert "ours" in to_text(reports, names=["ours", "theirs"])

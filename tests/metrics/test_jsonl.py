@@ -102,3 +102,20 @@ def test_a_compressed_file_cut_short_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=r"p\.jsonl\.gz"):
         score(path)
+
+
+def test_a_field_that_comes_late_is_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "BLOCK", 1 << 15)
+    early = [
+        {"id": str(i), "scores": [0.5, 0.25], "meta": {"gold": 1}, "why": '"gold": ' + "x" * 2000} for i in range(1000)
+    ]
+    late = [{"id": f"late {i}", "scores": [0.5, 0.25], "gold": [1, 0]} for i in range(5)]
+    path = tmp_path / "p.jsonl"
+    path.write_text(lines([*early, *late]))
+    with pytest.raises(ValueError, match=r"p\.jsonl: line 1001: the first with 'gold', expected it in"):
+        score(path)
+    unknown = [{"id": f"late {i}", "scores": [0.5, 0.25], "gold": None, "site": "here"} for i in range(5)]
+    path.write_text(lines([*early, *unknown]))
+    assert score(path, columns={}).n_rows == 1005
+    path.write_text(lines([*late, *early]))
+    assert score(path)["auprc"].n == 5

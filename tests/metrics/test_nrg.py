@@ -149,6 +149,9 @@ def test_equal_methods_stand_in_the_middle(tmp_path: Path) -> None:
         assert set(cell.gains.values()) == {0.5}
         assert (cell.composites["CNRG"], cell.low, cell.high) == (0.5, None, None)
         assert all(np.isnan(d) for d in cell.deviations.values())
+    (told,) = (note for note in table.notes if "one value" in note)
+    assert told.startswith("note: sst: all methods that are compared have one value of comprehensiveness, sufficiency,")
+    assert set(table.means["a"].composites.values()) == {0.5}
 
 
 def test_stored_row_values_stand_for_predictions(suite: Path, tmp_path: Path) -> None:

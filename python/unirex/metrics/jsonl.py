@@ -1,7 +1,8 @@
 """Rows from JSON lines: one object a line, plain or compressed (.gz, .zst), with the columns of prediction files."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -18,6 +19,7 @@ SUFFIXES = (".jsonl", ".ndjson", ".json")
 BLOCK = 8 << 20
 """Bytes read at a time; a line must be shorter."""
 
+_PLAIN = ("id", "label", "prediction", "context", "model", "data", "words", "rationale")
 _NUMBERS = pa.list_(pa.float64())
 _TYPES: dict[str, pa.DataType] = {
     "probabilities": _NUMBERS,
@@ -78,8 +80,27 @@ def read_schema(path: Path | Remote, columns: Mapping[str, str], name: str) -> p
     return pa.schema([(key, data_type) for key, data_type in typed if data_type is not None])
 
 
-def batches(path: Path | Remote, schema: pa.Schema, rows: int, name: str) -> Iterator[pa.RecordBatch]:
+def late_fields(known: Collection[str], ours: Iterable[str], kinds: Iterable[str]) -> "re.Pattern[bytes]":
+    """Finds the names of `ours`, and those that begin with one of `kinds` and a dot, but for those that are known."""
+    either = [re.escape(name) for name in ours if name not in known]
+    for kind in kinds:
+        there = "|".join(re.escape(name.removeprefix(f"{kind}.")) for name in known if name.startswith(f"{kind}."))
+        rest = f'(?!(?:{there})")' if there else ""
+        either.append(rf"{kind}\.{rest}[\w.:@-]+")
+    return re.compile(rf'"({"|".join(either)})"\s*:'.encode())
+
+
+def batches(
+    path: Path | Remote, schema: pa.Schema, rows: int, late: "re.Pattern[bytes]", name: str
+) -> Iterator[pa.RecordBatch]:
     """The rows with the columns of `schema`, at most `rows` at a time; a field that a line lacks is null.
+
+    Args:
+        path: the file.
+        schema: of the columns that are read.
+        rows: at most so many at a time.
+        late: what begins with a field of ours that the first lines did not have (`late_fields`): no line may have one.
+        name: the file's, for messages.
 
     Raises:
         ValueError: what is wrong, with the line.
@@ -89,7 +110,8 @@ def batches(path: Path | Remote, schema: pa.Schema, rows: int, name: str) -> Ite
     try:
         with remote.stream(path) as stream:
             reading = pj.ReadOptions(use_threads=False, block_size=BLOCK)
-            for block in pj.open_json(stream, read_options=reading, parse_options=options):
+            watched = pa.PythonFile(_Watched(stream, late, name), mode="r")
+            for block in pj.open_json(watched, read_options=reading, parse_options=options):
                 for start in range(0, block.num_rows, rows):
                     yield block.slice(start, rows)
                 done += block.num_rows
@@ -100,6 +122,37 @@ def batches(path: Path | Remote, schema: pa.Schema, rows: int, name: str) -> Ite
         if "straddling" in reason:
             raise ValueError(_too_long(f"{name}: after line {done}")) from error
         raise ValueError(f"{where}: {reason[: row.start()] if row else reason}") from error
+
+
+class _Watched:
+    """A stream of lines, which ends with an error where one has a field of ours that the first lines did not have."""
+
+    closed = False
+
+    def __init__(self, stream: pa.NativeFile, late: "re.Pattern[bytes]", name: str) -> None:
+        self._stream, self._late, self._name = stream, late, name
+        self._rest, self._line = b"", 1
+
+    def read(self, size: int) -> bytes:
+        """The next bytes. Those of the last line, which may go on, are looked at with what follows."""
+        more = bytes(self._stream.read(size))
+        whole, end, rest = (self._rest + more).rpartition(b"\n") if more else (self._rest, b"", b"")
+        for field in {found[1].decode() for found in self._late.finditer(whole)}:
+            self._refuse(whole, field)
+        self._line += whole.count(b"\n") + len(end)
+        self._rest = rest
+        return more
+
+    def _refuse(self, lines: bytes, field: str) -> None:
+        for number, line in enumerate(lines.split(b"\n"), start=self._line):
+            if f'"{field}"'.encode() not in line:
+                continue
+            row: Any = None
+            with suppress(ValueError):  # no JSON is told where the rows are read
+                row = read_json(line)
+            if isinstance(row, dict) and row.get(field) is not None:
+                place = f"{self._name}: line {number}"
+                raise ValueError(f"{place}: the first with {field!r}, expected it in the first MiB too (or null)")
 
 
 def _first_lines(stream: pa.NativeFile, name: str) -> list[bytes]:
@@ -124,7 +177,7 @@ def _type(name: str, value: object) -> pa.DataType | None:
     """The Arrow type of a column of ours, None for a column we do not know."""
     if name == "words":
         return pa.list_(pa.string())
-    if name in {"id", "label", "prediction", "context", "model", "data"}:
+    if name in _PLAIN[:6]:
         return pa.int64() if isinstance(value, int) else pa.string()
     if name == "rationale":
         flags = not isinstance(value, list) or not value or isinstance(value[0], bool)

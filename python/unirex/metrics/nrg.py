@@ -242,18 +242,19 @@ def _cell(group: Sequence[Scored], raw: Mapping[str, Draws], ends: Mapping[str, 
 
 def _means(methods: Sequence[str], sets: Sequence[_DataSet], resampling: Resampling) -> dict[str, Mean]:
     """Over the data sets, for methods that were run on all of them."""
-    found = {}
+    means = {}
     for method in methods:
         if all(method in one.draws for one in sets):
+            composites = [one.cells[method].composites for one in sets]
             values = {
-                name: float(np.mean([one.draws[method][name].mean for one in sets if name in one.draws[method]]))
+                name: float(np.mean([found[name] for found in composites if name in found]))
                 for name in COMPOSITES
-                if any(name in one.draws[method] for one in sets)
+                if any(name in found for found in composites)
             }
             parts = [one.draws[method]["CNRG"] for one in sets]
             low, high, name = _of_means(values["CNRG"], [part.variance() for part in parts], parts, resampling)
-            found[method] = Mean(composites=values, low=low, high=high, interval=name)
-    return found
+            means[method] = Mean(composites=values, low=low, high=high, interval=name)
+    return means
 
 
 def _of_means(value: float, variances: Sequence[Variance], parts: Sequence[Draws], resampling: Resampling) -> Interval:
@@ -293,6 +294,13 @@ def _notes(table: GainTable, resampling: Resampling) -> list[str]:
     found = few_rows(rows, resampling.confidence if resampling.replicates else None)
     found += few_seeds([len(cell.seeds) for _, _, cell in cells] or [1]) if resampling.replicates else []
     lost = [f"{n} of {data} for {name}" for data, each in table.n_partly.items() for name, n in each.items()]
+    for data, ends in table.ends.items():
+        equal = [name for name, (low, high) in ends.items() if low == high]
+        if equal:
+            found.append(
+                f"note: {data}: all methods that are compared have one value of {', '.join(equal)}: the gain is .5 for "
+                "each, and for any control, and says nothing"
+            )
     if lost:
         found.append(f"note: rows left out because not all methods define them: {', '.join(lost)}")
     return found

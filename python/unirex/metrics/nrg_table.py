@@ -250,8 +250,8 @@ def _over(table: GainTable, data: str | None, method: str, reference: str) -> st
     gain = table.over(data, method, reference)
     if gain is None:
         return "-"
-    interval = "" if gain.low is None or gain.high is None else f" [{gain.low:+.3f}, {gain.high:+.3f}]"
-    return f"{gain.difference:+.3f}{interval}"
+    low, gap, high = (x if x is None else round(x, 3) + 0.0 for x in (gain.low, gain.difference, gain.high))  # no -0
+    return f"{gap:+.3f}" + ("" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]")
 
 
 def _padded(rows: Rows) -> Rows:

@@ -162,7 +162,7 @@ def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequ
 
 
 def across_models(reports: Sequence[Report], metrics: Iterable[str]) -> list[str]:
-    """Warnings, a list of a line each, if faithfulness was measured on different models, or of different units.
+    """Warnings, a list of a line each, if faithfulness was measured on different models or in different ways.
 
     How far removing words can move a probability at all differs between models (Edin et al. 2024, arXiv 2408.08137), so
     plain comprehensiveness and sufficiency tell explanations of one model apart, not models.
@@ -171,11 +171,16 @@ def across_models(reports: Sequence[Report], metrics: Iterable[str]) -> list[str
     if not any(family is not None and family.of_one_model for family in families):
         return []
     units = {str(r.about["unit"]) for r in reports if r.about.get("unit")}
+    hidden = {str(r.about["perturbation"]) for r in reports if r.about.get("perturbation")}
+    shares = dict.fromkeys("/".join(f"{fraction:g}" for fraction in r.fractions) for r in reports if r.fractions)
     notes = [
         f"note: what is hidden differs ({' and '.join(sorted(units))}), and faithfulness with it: a word may be "
         "several tokens (unirex evaluate --unit judges both by one unit)"
-    ]
-    return [*(notes if len(units) > 1 else []), *_of_models(reports)]
+    ] * (len(units) > 1)
+    for what, found in (("the ways to hide words", sorted(hidden)), ("the fractions", shares)):
+        if len(found) > 1:
+            notes.append(f"note: {what} differ ({' and '.join(found)}): faithfulness does not compare these systems")
+    return [*notes, *_of_models(reports)]
 
 
 def _of_models(reports: Sequence[Report]) -> list[str]:

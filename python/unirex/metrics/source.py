@@ -2,10 +2,12 @@
 
 import glob
 import os
+import re
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -105,8 +107,14 @@ class Source:
         schema = pa.schema([self.schema.field(t) for t in dict.fromkeys(theirs)])
         for i, (name, part) in enumerate(self.parts):
             groups = None if shard is None else [group for p, group in shard if p == i]
-            for batch in _batches(name, part, schema, rows, groups):
+            for batch in _batches(name, part, schema, rows, groups, self._late):
                 yield name, pa.RecordBatch.from_arrays([batch.column(t) for t in theirs], names=list(columns))
+
+    @cached_property
+    def _late(self) -> "re.Pattern[bytes]":
+        ours = [self.columns.get(name, name) for name in KNOWN]
+        more = [theirs for name, theirs in self.columns.items() if name not in KNOWN]
+        return jsonl.late_fields(self.schema.names, [*ours, *more], KINDS)
 
     def shards(self, most: int) -> list[Shard]:
         """At most `most` shards of about equally many row groups that together are all rows."""
@@ -162,7 +170,7 @@ def _parts(system: System, copies: list[Path]) -> tuple[tuple[str, Part], ...]:
     if table is not None:
         return ((NAME, table),)
     parts: list[tuple[str, Part]] = []
-    for path in _files(cast("PathLike | Sequence[PathLike]", system)):
+    for path in files_of(cast("PathLike | Sequence[PathLike]", system)):
         if not isinstance(path, Remote) and is_stream(path):
             copies.append(spool(path))
             parts.append(("standard input" if str(path) == STANDARD_INPUT else str(path), copies[-1]))
@@ -187,14 +195,21 @@ def _opened(
         if header != headers[0]:
             raise ValueError(f"{name}: header {header} differs from that of {parts[0][0]}: {headers[0]}")
         _once(name, schema, mapping)
-        missing = [c for c in schemas[0].names if c not in schema.names]
-        if missing:
-            raise ValueError(f"{name}: column {missing[0]!r} is missing, {parts[0][0]} has it")
-        more = [c for c in schema.names if c not in schemas[0].names and (is_known(c) or c in mapping.values())]
-        if more:
-            raise ValueError(f"{parts[0][0]}: column {more[0]!r} is missing, {name} has it")
+        for lacking, without, having, other in (
+            (name, schema, schemas[0], parts[0][0]),
+            (parts[0][0], schemas[0], schema, name),
+        ):
+            for column in having.names:
+                if column not in without.names and (is_known(column) or column in mapping.values()):
+                    raise ValueError(f"{lacking}: column {column!r} is missing, {other} has it")
     header = headers[0]
-    source = Source(parts=parts, schema=schemas[0], header=header or Header(), columns=mapping)
+    everywhere = [column for column in schemas[0] if all(column.name in schema.names for schema in schemas)]
+    source = Source(
+        parts=parts,
+        schema=pa.schema(everywhere, schemas[0].metadata),
+        header=header or Header(),
+        columns=mapping,
+    )
     if header is not None:
         for column in REQUIRED:
             if not source.has(column):
@@ -212,15 +227,20 @@ def missing_column(source: Source, column: str) -> str:
     return f"{source.name}: column {column!r} is missing{suggest(column, source.schema.names)}"
 
 
-def _files(system: PathLike | Sequence[PathLike]) -> list[Path | Remote]:
+def files_of(system: PathLike | Sequence[PathLike]) -> list[Path | Remote]:
+    """The files of a system.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
     if not isinstance(system, str | os.PathLike):
-        paths = [path for part in system for path in _files(part)]
+        paths = [path for part in system for path in files_of(part)]
         if not paths:
             raise ValueError("no prediction file given")
         return paths
     if remote.is_url(system):
         local = remote.local_path(str(system))
-        return list(remote.files(str(system), jsonl.is_jsonl)) if local is None else _files(local)
+        return list(remote.files(str(system), jsonl.is_jsonl)) if local is None else files_of(local)
     path = Path(system)
     if is_stream(path):
         return [path]
@@ -264,7 +284,9 @@ def _n_groups(name: str, part: Part) -> int:
         return int(pq.read_metadata(opened(part)).num_row_groups)
 
 
-def _batches(name: str, part: Part, schema: pa.Schema, rows: int, groups: list[int] | None) -> Iterator[pa.RecordBatch]:
+def _batches(
+    name: str, part: Part, schema: pa.Schema, rows: int, groups: list[int] | None, late: "re.Pattern[bytes]"
+) -> Iterator[pa.RecordBatch]:
     if groups == []:
         return
     columns = schema.names
@@ -273,7 +295,7 @@ def _batches(name: str, part: Part, schema: pa.Schema, rows: int, groups: list[i
         return
     if jsonl.is_jsonl(part):
         with _reading(name):
-            yield from jsonl.batches(part, schema, rows, name)
+            yield from jsonl.batches(part, schema, rows, late, name)
         return
     with (
         _reading(name),

@@ -62,6 +62,7 @@ def to_html(report: Document) -> str:
         headline=tables.headline(report),
         gains=tables.gains(report),
         seeds=report.seeds,
+        fractions_differ=len({part.report.fractions for part in report.parts}) > 1,
         every_metric=tables.every_metric(report),
         differences=tables.differences(report),
         epochs=[(part, tables.epochs(part)) for part in report.parts],

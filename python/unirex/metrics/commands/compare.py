@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jsonargparse import ArgumentParser
 
 from unirex.metrics.commands.options import Options, add_output, add_reading, reading, resampling
-from unirex.metrics.commands.output import save
+from unirex.metrics.commands.output import refuse_inputs, save
 from unirex.metrics.commands.progress import progress
 from unirex.text import plain
 
@@ -33,6 +33,7 @@ def run(options: Options) -> int:
     from unirex.metrics.comparison import compare
     from unirex.metrics.shown import as_json
 
+    refuse_inputs(options["output"], options["systems"])
     settings = {name: options[name] for name in ("metrics", "intersect", "engine")}
     with progress("compare") as show:
         found = compare(

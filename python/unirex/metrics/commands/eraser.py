@@ -41,6 +41,11 @@ def run(argv: Sequence[str]) -> int:
     options.systems += [] if options.results is None else [options.results]
     if not options.systems:
         raise ValueError("no results given, expected a file or a quoted glob pattern of shards")
+    if options.output is not None:
+        from unirex.metrics.commands.output import refuse_inputs
+
+        files = (f"{options.data_dir}/{name}.jsonl" for name in (options.split, "docs"))
+        refuse_inputs(options.output, [*options.systems, *files])
     if options.convention == "eraser":
         text, table = _as_the_benchmark(options)
     else:

@@ -6,7 +6,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser
 
 from unirex.metrics.commands.options import Options, add_reading, reading, resampling
-from unirex.metrics.commands.output import save
+from unirex.metrics.commands.output import refuse_inputs, save
 from unirex.metrics.commands.progress import progress
 from unirex.text import plain, suggest
 
@@ -45,9 +45,12 @@ def run(options: Options) -> int:
 
     against, path = options["against"], options["frozen"]
     frozen = None if path is None else read_frozen(path, options["convention"])
+    runs = read_runs(options["runs"])
+    for name in ("output", "freeze"):
+        refuse_inputs(options[name], [options["runs"], *(run.path for run in runs)])
     with progress("nrg", "runs") as show:
         table = gain_table(
-            read_runs(options["runs"]),
+            runs,
             controls=options["controls"],
             frozen=None if frozen is None else frozen.ends,
             resampling=resampling(options),

@@ -1,6 +1,34 @@
 """Where a result goes."""
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
 from unirex.disk.atomic import atomic_write
+
+
+def refuse_inputs(output: str | None, systems: Sequence[str]) -> None:
+    """Refuses an output that is one of the files to be read, which would be lost.
+
+    Args:
+        output: the file to be written; None = none is.
+        systems: files, folders and patterns of files.
+
+    Raises:
+        ValueError: it is.
+    """
+    if output is None:
+        return
+    from unirex.metrics.source import files_of
+
+    place = Path(output).resolve()
+    for system in systems:
+        try:
+            files = files_of(re.sub(r"\{\w+\}", "*", system))
+        except (OSError, ValueError):  # told where it is read
+            continue
+        if any(isinstance(file, Path) and file.resolve() == place for file in files):
+            raise ValueError(f"output is {output!r}, expected another file than those that are read")
 
 
 def save(output: str | None, text: str) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser
 
 from unirex.metrics.commands.options import Options, add_output, add_reading, reading, resampling
-from unirex.metrics.commands.output import save
+from unirex.metrics.commands.output import refuse_inputs, save
 from unirex.metrics.commands.progress import progress
 from unirex.text import plain
 
@@ -30,6 +30,7 @@ def run(options: Options) -> int:
     from unirex.metrics.report import Report, to_json, to_text
     from unirex.metrics.scoring import score
 
+    refuse_inputs(options["output"], options["systems"])
     reports: list[Report] = []
     for system in options["systems"]:
         with progress(os.path.basename(system) or system) as show:  # noqa: PTH119 (a pattern is no path)
