@@ -68,4 +68,4 @@ def test_a_collapsed_model_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFi
     pq.write_table(pa.table({"id": table["id"], "scores": scores}), tmp_path / "constant.parquet")
     given = [f"--model={tmp_path / 'fine' / 'model'}", f"--scores={tmp_path / 'constant.parquet'}"]
     assert evaluate.main([*given, *toy[:3], f"--output={tmp_path / 'judged'}"]) == 0
-    assert "warning: test: the extractor may have collapsed: all words have the same score" in capsys.readouterr().err
+    assert "warning: test: the scores may have collapsed: all words have the same score" in capsys.readouterr().err

@@ -156,7 +156,7 @@ def test_a_collapsed_extractor_is_told_of(table: pa.Table, capsys: pytest.Captur
     tell(result_warnings(table.set_column(place, table.schema.field(place), same)), "dev 3")
     lines = capsys.readouterr().err.splitlines()
     assert lines
-    assert all(line.startswith("warning: dev 3: the extractor may have collapsed: ") for line in lines)
+    assert all(line.startswith("warning: dev 3: the scores may have collapsed: ") for line in lines)
 
 
 @pytest.mark.parametrize("case", CASES)

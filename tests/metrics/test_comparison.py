@@ -221,7 +221,7 @@ def test_progress_runs_once_over_all_rows_of_both_passes() -> None:
     ("options", "message"),
     [
         ({"metrics": ["auprcc"]}, "did you mean auprc"),
-        ({"resampling": Resampling(replicates=0)}, "replicates is 0, expected at least 1"),
+        ({"resampling": Resampling(replicates=0)}, "replicates is 0, expected 2 to"),
     ],
 )
 def test_bad_options(options: dict[str, Any], message: str) -> None:

@@ -75,7 +75,7 @@ def test_the_verdict_is_computed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("loss", "expected"),
-    [(0.4, "matter for every answer"), (0.0, "hardly matter for every answer"), (-0.05, "speak against its answers")],
+    [(0.4, "matter for every answer"), (0.0, "hardly matter for any answer"), (-0.05, "speak against its answers")],
 )
 def test_one_finding_for_all_answers(loss: float, expected: str, tmp_path: Path) -> None:
     report = report_of(tmp_path / "a.parquet", made(60, loss=dict.fromkeys(LOSS, loss)))

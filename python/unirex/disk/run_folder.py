@@ -63,6 +63,10 @@ class RunFolder:
         paths = {control: self.reference(control) for control in CONTROLS}
         return {control: path for control, path in paths.items() if path.is_file()}
 
+    def found_others(self) -> dict[str, Path]:
+        """What else was judged beside the headline scores, and their rows."""
+        return {path.stem: path for path in sorted(self.references.glob("*.parquet")) if path.stem not in CONTROLS}
+
     def stage(self, name: str) -> "RunFolder":
         """The folder of a stage before the last, which has checkpoints, log and model of its own."""
         return RunFolder(self.path / "stages" / name)

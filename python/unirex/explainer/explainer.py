@@ -55,6 +55,7 @@ class ExplainConfig:
             raise ValueError(f"fraction is {self.fraction}, expected more than 0 and at most 1")
         if self.threshold is not None and not np.isfinite(self.threshold):
             raise ValueError(f"threshold is {self.threshold}, expected a finite number")
+        object.__setattr__(self, "fractions", tuple(self.fractions))  # a list will do
         if not self.fractions or list(self.fractions) != sorted(set(self.fractions)) or self.fractions[0] <= 0:
             raise ValueError(f"fractions is {self.fractions}, expected ascending values in (0, 1] without repeats")
         if self.fractions[-1] > 1:

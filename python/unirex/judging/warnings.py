@@ -126,7 +126,7 @@ def _one_answer(table: pa.Table) -> list[str]:
 
 
 def _collapsed(sign: str) -> str:
-    return f"the extractor may have collapsed: {sign}; train longer, or with more gold"
+    return f"the scores may have collapsed: {sign}; an extractor is then trained longer, or with more gold"
 
 
 def _undefined(table: pa.Table, report: Report) -> list[str]:

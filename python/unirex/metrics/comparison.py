@@ -35,7 +35,7 @@ from unirex.metrics.runs import read_seeds
 from unirex.metrics.scoring import Plan, Progress, finish, plan
 from unirex.metrics.seeds import Draws, draws_of, gap_of, one_for_each, over_seeds
 from unirex.metrics.source import Source, System, is_known
-from unirex.metrics.state import Resampling, State
+from unirex.metrics.state import MAX_REPLICATES, Resampling, State
 from unirex.text import shown, suggest
 
 FAMILY = (
@@ -91,7 +91,7 @@ def compare(
         raise ValueError(f"systems has {len(systems)} entries, expected at least 2")
     resampling = resampling or Resampling(replicates=10_000)
     if not resampling.replicates:
-        raise ValueError("replicates is 0, expected at least 1")
+        raise ValueError(f"replicates is 0, expected 2 to {MAX_REPLICATES}")
     groups = [_Group.of(system, resampling, reading) for system in systems]
     _same_setting([made for group in groups for made in group.plans])
     _narrow(groups, metrics)

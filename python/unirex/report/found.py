@@ -26,6 +26,7 @@ class RunFiles:
         where: path as given.
         predictions: the prediction file, or directory or pattern of shards; empty of a run that has not ended.
         references: control -> its prediction file.
+        others: prediction files of other scores that were judged on the same model.
         config: the text of `config.yaml`.
         log: what the log says.
         warnings: what the run warned of.
@@ -36,6 +37,7 @@ class RunFiles:
     where: str
     predictions: str
     references: Mapping[str, str] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
     config: str | None = None
     log: TrainingLog = field(default_factory=TrainingLog)
     warnings: tuple[str, ...] = ()
@@ -110,6 +112,7 @@ def _read(path: str, name: str) -> RunFiles:
         where=path,
         predictions=str(run.predictions),
         references={control: str(file) for control, file in run.found_references().items()},
+        others=tuple(map(str, run.found_others().values())),
         config=_text(run.config),
         log=read_log(run.log),
         warnings=_warnings(run.warnings),

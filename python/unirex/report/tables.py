@@ -292,6 +292,11 @@ def notes(report: Document) -> list[str]:
     for part in report.parts:
         found += _control_notes(part) if "random" in part.references else ()
         found += against(part)
+        given = {other.folder.predictions for other in report.parts}
+        if others := [path for path in part.folder.others if path not in given]:
+            found.append(
+                f"{part.name}: also judged on its model, and shown where its file is named: {', '.join(others)}."
+            )
         name = part.report.headline or "comprehensiveness"
         saved = part.folder.saved.get(name)
         if saved is not None and name in part.report and abs(saved - part.report[name].value) > 1e-6:

@@ -12,6 +12,8 @@ SMALL = 0.1
 """A loss of the answer's probability below which its words hardly matter."""
 LEAST = 0.01
 """A gain of the answer's probability below which its words do not speak against it."""
+SURE = 0.9
+"""A probability from which on no answer is doubtful."""
 READABLE = 60
 """Words of a text that is shown first, where there is one so short."""
 
@@ -58,13 +60,13 @@ def _marks(part: Part) -> Iterator[str]:
         groups[standing_of(part.report, part.references.get("random"))] = []
     single = len(groups) == 1
     phrases = [
-        phrase.format("every answer" if single else _quoted(groups[kind]))
+        phrase.format(("any answer" if kind == "hardly" else "every answer") if single else _quoted(groups[kind]))
         for kind, phrase in _PHRASES.items()
         if kind in groups
     ]
-    yield f"Its marked words {', '.join(phrases)}.".replace(
-        "against its answer for every answer", "against its answers"
-    )
+    marked = "rationale_share" not in part.report or part.report["rationale_share"].value != 0
+    subject = "Its marked words" if marked else "It marks no word. Those with the highest scores"
+    yield f"{subject} {', '.join(phrases)}.".replace("against its answer for every answer", "against its answers")
 
 
 def standings(part: Part) -> dict[str, Standing]:
@@ -123,7 +125,8 @@ def examples(report: Document) -> list[tuple[str, Instance]]:
     right = sorted((one for one in known if not one.wrong), key=lambda one: _rank(one, -1))
     found = [(name, ones[0]) for name, ones in (("Right", right), ("Wrong", wrong)) if ones]
     taken = {id(one) for _, one in found}
-    doubtful = sorted((one for one in known if id(one) not in taken), key=lambda one: _rank(one, 1))
+    left = (one for one in known if id(one) not in taken and (_certainty(one) or 0) < SURE)
+    doubtful = sorted(left, key=lambda one: _rank(one, 1))
     return found + [("Doubtful", one) for one in doubtful[:1]]
 
 

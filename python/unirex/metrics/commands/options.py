@@ -48,7 +48,7 @@ def reading(options: Options) -> dict[str, Any]:
 
 def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:
     """Adds the options about how predictions are read and resampled, the same in every command that does."""
-    add = parser.add_argument
+    add, none = parser.add_argument, "; 0 = no intervals" if replicates == 1000 else ""
     add("--convention", type=Literal["strict", "paper"], default="strict", help="whose definitions (docs/metrics.md)")
     add("--perturbation", type=str, nargs="+", action="extend", help="which of the file's, the default one first")
     add("--scorer", type=str, default="self", help="whose probabilities: self or a check model of the file")
@@ -60,7 +60,7 @@ def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:
         action="extend",
         help="for span F1, in (0, 1]; default: 0.5",
     )
-    add("--replicates", type=int, default=replicates, help="bootstrap replicates of the rows; 0 = no intervals")
+    add("--replicates", type=int, default=replicates, help=f"bootstrap replicates of the rows{none}")
     add("--seed", type=int, default=0, help="of the resampling")
     add("--confidence", type=float, default=0.95, help="how often an interval shall hold the truth")
     add_columns(parser)

@@ -68,7 +68,7 @@ def run(options: Options) -> int:
             noted += [f"note: {file}: {note}" for note in oddities.notes(sound, sound["rows"])]
     for problem in [*found, *noted]:
         sys.stdout.write(f"{line(problem)}\n")
-    count = f"at least {limit} problems" if len(found) == limit else f"{len(found)} problems"
+    count = f"at least {limit} problems" if len(found) == limit else f"{len(found)} problem{'s' * (len(found) != 1)}"
     sys.stdout.write(f"{'no problem' if not found else count}\n")
     return 2 if found else 0
 
