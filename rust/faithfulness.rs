@@ -8,15 +8,6 @@
 use crate::error::{Error, Result};
 use crate::ragged::Ragged;
 
-/// How the values at the fractions become one value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aopc {
-    /// The mean over the fractions (ERASER, 2020).
-    Mean,
-    /// The sum divided by one more than there are fractions (UNIREX, 2022).
-    SumOverOneMore,
-}
-
 /// The probability of one class per row and fraction: row `i` of `probabilities` holds `n_fractions` blocks of equally
 /// many classes, and `classes[i]` is the class.
 pub fn class_probability(
@@ -126,35 +117,27 @@ pub fn kl_divergence(full: &Ragged<'_, f64>, perturbed: &Ragged<'_, f64>, n_frac
     per_distribution(full, perturbed, n_fractions, divergence)
 }
 
-/// One value per row from its values at the fractions; undefined where one of them is.
-pub fn aopc(values: &[f64], n_fractions: usize, rule: Aopc) -> Result<Vec<f64>> {
-    check_length("values", values, n_fractions)?;
-    let divisor = match rule {
-        Aopc::Mean => n_fractions as f64,
-        Aopc::SumOverOneMore => n_fractions as f64 + 1.0,
-    };
+/// One value per row from its values at the fractions: their mean (ERASER, 2020), or their sum divided by one more than
+/// there are (UNIREX, 2022). Undefined where one of them is.
+pub fn aopc(values: &[f64], n_fractions: usize, sum_over_one_more: bool) -> Result<Vec<f64>> {
+    at_least_one(n_fractions)?;
+    let (found, expected) = (values.len(), values.len() / n_fractions * n_fractions);
+    if found != expected {
+        return Err(Error::LengthMismatch { name: "values", found, other: "rows times n_fractions", expected });
+    }
+    let divisor = n_fractions as f64 + f64::from(sum_over_one_more);
     Ok(values.chunks_exact(n_fractions).map(|row| row.iter().sum::<f64>() / divisor).collect())
 }
 
-fn check_length(name: &'static str, values: &[f64], n_fractions: usize) -> Result<()> {
-    if n_fractions == 0 {
-        return Err(Error::BadParameter { name: "n_fractions", found: "0".into(), expected: "at least 1" });
+fn at_least_one(n_fractions: usize) -> Result<()> {
+    if n_fractions > 0 {
+        return Ok(());
     }
-    if !values.len().is_multiple_of(n_fractions) {
-        return Err(Error::LengthMismatch {
-            name,
-            found: values.len(),
-            other: "rows times n_fractions",
-            expected: values.len() / n_fractions * n_fractions,
-        });
-    }
-    Ok(())
+    Err(Error::BadParameter { name: "n_fractions", found: "0".into(), expected: "at least 1" })
 }
 
 fn block_width(name: &'static str, row: usize, found: usize, n_fractions: usize) -> Result<usize> {
-    if n_fractions == 0 {
-        return Err(Error::BadParameter { name: "n_fractions", found: "0".into(), expected: "at least 1" });
-    }
+    at_least_one(n_fractions)?;
     let width = found / n_fractions;
     if width == 0 || width * n_fractions != found {
         let expected = width.max(1) * n_fractions;
@@ -164,15 +147,9 @@ fn block_width(name: &'static str, row: usize, found: usize, n_fractions: usize)
 }
 
 fn check_probabilities(name: &'static str, row: usize, values: &[f64]) -> Result<()> {
-    match values.iter().position(|p| !(0.0..=1.0).contains(p)) {
+    match values.iter().enumerate().find(|(_, p)| !(0.0..=1.0).contains(*p)) {
         None => Ok(()),
-        Some(index) => Err(Error::BadValue {
-            row,
-            name,
-            index,
-            found: values.get(index).copied().unwrap_or(f64::NAN),
-            expected: "a probability in [0, 1]",
-        }),
+        Some((index, &found)) => Err(Error::BadValue { row, name, index, found, expected: "a probability in [0, 1]" }),
     }
 }
 
@@ -232,14 +209,7 @@ fn per_distribution(
     n_fractions: usize,
     f: impl Fn(&[f64], &[f64]) -> f64,
 ) -> Result<Vec<f64>> {
-    if full.len() != perturbed.len() {
-        return Err(Error::LengthMismatch {
-            name: "perturbed",
-            found: perturbed.len(),
-            other: "full",
-            expected: full.len(),
-        });
-    }
+    perturbed.as_many_rows("perturbed", full.len(), "full")?;
     let mut out = Vec::with_capacity(full.len() * n_fractions);
     for row in 0..full.len() {
         let (p, blocks) = (full.row(row), perturbed.row(row));
@@ -295,8 +265,8 @@ mod tests {
         assert_eq!(comprehensiveness(&full, &remove)?, [0.9 - 0.8, 0.9 - 0.3, 0.0, 0.5 - 0.7]);
         let share = normalised_comprehensiveness(&full, &remove, &null)?;
         assert!((share[1] - 0.75).abs() < 1e-15 && share[2].is_nan() && share[3].is_nan());
-        assert_eq!(aopc(&[1.0, 2.0, 3.0, 5.0], 2, Aopc::Mean)?, [1.5, 4.0]);
-        assert_eq!(aopc(&[1.0, 2.0], 2, Aopc::SumOverOneMore)?, [1.0]);
+        assert_eq!(aopc(&[1.0, 2.0, 3.0, 5.0], 2, false)?, [1.5, 4.0]);
+        assert_eq!(aopc(&[1.0, 2.0], 2, true)?, [1.0]);
         Ok(())
     }
 
@@ -373,8 +343,8 @@ mod tests {
         assert_eq!(said(comprehensiveness(&[0.5, 0.5], &[0.5; 5])), "p_remove has length 5, expected 4 (as p_full)");
         assert!(comprehensiveness(&[], &[])?.is_empty() && normalised_sufficiency(&[], &[], &[])?.is_empty());
         assert!(normalised_sufficiency(&[0.5], &[0.5], &[]).is_err());
-        assert!(aopc(&[1.0], 0, Aopc::Mean).is_err());
-        assert_eq!(said(aopc(&[1.0; 7], 2, Aopc::Mean)), "values has length 7, expected 6 (as rows times n_fractions)");
+        assert!(aopc(&[1.0], 0, false).is_err());
+        assert_eq!(said(aopc(&[1.0; 7], 2, false)), "values has length 7, expected 6 (as rows times n_fractions)");
         let (one, two) = (Ragged::new("p", &[0.5; 4], &[0, 4])?, Ragged::new("p", &[0.5; 5], &[0, 2, 5])?);
         assert!(class_probability("p", &one, &[0, 0], 1).is_err());
         assert!(class_probability("p", &one, &[0], 0).is_err());

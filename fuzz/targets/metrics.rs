@@ -48,7 +48,7 @@ fuzz_target!(|case: Case| {
     let _ = faith::log_odds(full, other);
     let _ = faith::normalised_comprehensiveness(full, other, full).map(|values| unit(&values));
     let _ = faith::normalised_sufficiency(full, other, full).map(|values| unit(&values));
-    let _ = faith::aopc(&numbers, kind.into(), faith::Aopc::SumOverOneMore);
+    let _ = faith::aopc(&numbers, kind.into(), true);
     let at = sorted(half);
     let classes: Vec<i64> = cuts.iter().map(|&c| i64::from(c as i8)).collect();
     if let Ok(rows) = Ragged::new("probabilities", full, &at) {

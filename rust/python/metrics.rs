@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::arrays::{array, marks};
 use crate::bootstrap::{self, Weights};
-use crate::faithfulness::{self, Aopc};
+use crate::faithfulness;
 use crate::plausibility::{self, Agreement};
 use crate::ragged::Ragged;
 use crate::{Error, Result, complexity, relative_gain, sums};
@@ -176,8 +176,7 @@ fn shift<'py>(
 fn aopc<'py>(values: Any<'_, 'py>, n_fractions: usize, sum_over_one_more: bool) -> PyResult<Out<'py, f64>> {
     let (py, values) = (values.py(), one("values", values)?);
     let values = values.as_slice()?;
-    let rule = if sum_over_one_more { Aopc::SumOverOneMore } else { Aopc::Mean };
-    Ok(py.detach(|| faithfulness::aopc(values, n_fractions, rule))?.to_pyarray(py))
+    Ok(py.detach(|| faithfulness::aopc(values, n_fractions, sum_over_one_more))?.to_pyarray(py))
 }
 
 /// Calls `f` on a rationale and a gold rationale, each with its offsets.
