@@ -27,17 +27,14 @@ impl Agreement {
     /// Adds a row from counts: what matched among the selected, and among the gold, may differ (spans).
     fn push(&mut self, hits_selected: u64, selected: u64, hits_gold: u64, gold: u64) {
         let share = |hits: u64, of: u64| if of == 0 { f64::NAN } else { hits as f64 / of as f64 };
-        let (precision, recall) = (share(hits_selected, selected), share(hits_gold, gold));
-        if gold == 0 {
-            self.precision.push(f64::NAN);
-            self.recall.push(f64::NAN);
-            self.f1.push(f64::NAN);
-            return;
-        }
+        let recall = share(hits_gold, gold);
+        // Without gold precision is undefined too.
+        let precision = share(hits_selected, if gold == 0 { 0 } else { selected });
+        let hit = precision > 0.0 && recall > 0.0;
         self.precision.push(precision);
         self.recall.push(recall);
-        let hit = precision > 0.0 && recall > 0.0;
-        self.f1.push(if hit { 2.0 * precision * recall / (precision + recall) } else { 0.0 });
+        // Without a hit 0, and undefined where recall is.
+        self.f1.push(if hit { 2.0 * precision * recall / (precision + recall) } else { 0.0 * recall });
     }
 }
 
@@ -82,7 +79,7 @@ pub fn token_agreement(rationale: &Ragged<'_, u8>, gold: &Ragged<'_, u8>) -> Res
 /// nothing.
 pub fn token_f1_both_classes(rationale: &Ragged<'_, u8>, gold: &Ragged<'_, u8>) -> Result<Vec<f64>> {
     rationale.same_shape("rationale", gold, "gold")?;
-    let f1 = |both: u64, a: u64, b: u64| if a + b == 0 { None } else { Some(2.0 * both as f64 / (a + b) as f64) };
+    let f1 = |both: u64, a: u64, b: u64| 2.0 * both as f64 / (a + b) as f64;
     let one = |row: usize| {
         let (both, selected, marked) = count_row(rationale.row(row), gold.row(row));
         if marked == 0 {
@@ -90,11 +87,9 @@ pub fn token_f1_both_classes(rationale: &Ragged<'_, u8>, gold: &Ragged<'_, u8>) 
         }
         let n = rationale.row_len(row) as u64;
         let neither = (n + both).saturating_sub(selected + marked);
-        match (f1(both, selected, marked), f1(neither, n - selected, n - marked)) {
-            (Some(a), Some(b)) => f64::midpoint(a, b),
-            (Some(a), None) | (None, Some(a)) => a,
-            (None, None) => 0.0,
-        }
+        let (inside, outside) = (f1(both, selected, marked), f1(neither, n - selected, n - marked));
+        // All is in on both sides: there is no "out".
+        if both == n { inside } else { f64::midpoint(inside, outside) }
     };
     Ok((0..rationale.len()).map(one).collect())
 }
