@@ -113,9 +113,9 @@ def table(title: str, calls: dict[str, Callable[[], object]], repeats: int, work
 def ranking(n: int) -> None:
     scores, _, gold, offsets = world(n)
     few, narrow = min(n, 200), scores.astype(np.float32)
-    found = _rust.rank_rows(scores, gold, offsets)
+    found = _rust.rank_rows(scores, offsets, gold, offsets)
     calls: dict[str, Callable[[], object]] = {
-        "unirex, one thread": lambda: _rust.rank_rows(scores, gold, offsets, threads=1),
+        "unirex, one thread": lambda: _rust.rank_rows(scores, offsets, gold, offsets, threads=1),
         "padded numpy": lambda: ranking_numpy(scores, gold, offsets),
         f"scikit-learn loop ({few} rows)": lambda: ranking_sklearn(scores, gold, offsets, few),
     }

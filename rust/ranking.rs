@@ -13,11 +13,6 @@ use crate::ragged::Ragged;
 /// Rows one task takes: enough to hide what a task costs, few enough to keep both cores busy.
 const ROWS_PER_TASK: usize = 1024;
 
-/// A type of score: compared as the f64 it stands for.
-pub trait Score: Copy + Into<f64> + Send + Sync {}
-impl Score for f32 {}
-impl Score for f64 {}
-
 /// The ranking metrics of one row, each in [0, 1], higher is better; all NaN where the row lacks gold or non-gold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ranking {
@@ -68,9 +63,9 @@ impl Ranker {
     ///
     /// # Errors
     /// The position of the first score that is NaN.
-    pub fn rank<S: Score>(&mut self, scores: &[S], gold: &[bool]) -> std::result::Result<Ranking, usize> {
+    pub fn rank(&mut self, scores: &[f64], gold: &[bool]) -> std::result::Result<Ranking, usize> {
         if !self.split(scores, gold) {
-            return Err(scores.iter().position(|&s| s.into().is_nan()).unwrap_or_default());
+            return Err(scores.iter().position(|s| s.is_nan()).unwrap_or_default());
         }
         if self.positives.is_empty() || self.negatives.is_empty() {
             return Ok(Ranking::UNDEFINED);
@@ -81,13 +76,12 @@ impl Ranker {
     }
 
     /// Parts gold from other scores; false if there is a NaN.
-    fn split<S: Score>(&mut self, scores: &[S], gold: &[bool]) -> bool {
+    fn split(&mut self, scores: &[f64], gold: &[bool]) -> bool {
         // Each score is written to both sides and kept on one: gold is unpredictable, and a branch on it costs more.
         self.positives.resize(scores.len(), 0);
         self.negatives.resize(scores.len(), 0);
         let (mut positives, mut negatives, mut sound) = (0, 0, true);
         for (&score, &is_gold) in scores.iter().zip(gold) {
-            let score: f64 = score.into();
             sound &= !score.is_nan();
             self.positives[positives] = key(score);
             self.negatives[negatives] = key(score);
@@ -189,11 +183,7 @@ fn count(levels: &[i64], score: i64, size: usize, groups: &mut [Group]) {
 /// The ranking metrics of every row.
 ///
 /// Rows are independent of each other, so the result is the same for any number of `threads` (none = one a core).
-pub fn rank_rows<S: Score>(
-    scores: &Ragged<'_, S>,
-    gold: &Ragged<'_, bool>,
-    threads: Option<usize>,
-) -> Result<Rankings> {
+pub fn rank_rows(scores: &Ragged<'_, f64>, gold: &Ragged<'_, bool>, threads: Option<usize>) -> Result<Rankings> {
     scores.same_shape("scores", gold, "gold")?;
     let rows = scores.len();
     let mut out = Rankings { auprc: vec![0.0; rows], average_precision: vec![0.0; rows], roc_auc: vec![0.0; rows] };
@@ -276,7 +266,7 @@ mod tests {
 
         #[test]
         fn threads_change_no_bit(values in prop::collection::vec((0_u8..9, any::<bool>()), 3000..4000), width in 1_usize..5) {
-            let scores: Vec<f32> = values.iter().map(|&(s, _)| f32::from(s)).collect();
+            let scores: Vec<f64> = values.iter().map(|&(s, _)| f64::from(s)).collect();
             let gold: Vec<bool> = values.iter().map(|&(_, g)| g).collect();
             let offsets: Vec<i64> = (0..=values.len() / width).map(|i| (i * width) as i64).collect();
             let scores = Ragged::new("scores", &scores, &offsets)?;
@@ -315,7 +305,7 @@ mod tests {
 
     #[test]
     fn all_equal_scores_give_one_plus_prevalence_over_two() {
-        let found = Ranker::default().rank(&[0.5_f32; 4], &[true, false, false, false]);
+        let found = Ranker::default().rank(&[0.5; 4], &[true, false, false, false]);
         assert_eq!(found, Ok(Ranking { auprc: 0.625, average_precision: 0.25, roc_auc: 0.5 }));
     }
 

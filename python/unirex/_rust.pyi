@@ -10,9 +10,10 @@ __version__: str
 # ranking
 
 def rank_rows(
-    scores: NDArray[np.float32] | NDArray[np.float64],
-    gold: NDArray[np.bool_],
+    scores: NDArray[np.float64],
     offsets: NDArray[np.int64],
+    gold: NDArray[np.bool_],
+    gold_offsets: NDArray[np.int64],
     *,
     threads: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...

@@ -182,14 +182,8 @@ def rank_rows(scores: Rows, gold: Rows) -> tuple[Floats, Floats, Floats]:
     [nan, nan, nan]
     """
     first, second = _pair(scores, "scores", gold, flags=False)
-    if (differs := first.lengths != second.lengths).any():
-        row = int(np.argmax(differs))
-        found, expected = second.lengths[row], first.lengths[row]
-        raise ValueError(f"row {row}: gold has {found} values, expected {expected} (as scores)")
-    values = second.values[second.offsets[0] : second.offsets[-1]]
-    mine = first.values[first.offsets[0] : first.offsets[-1]]
-    found = _rust.rank_rows(mine, values, first.offsets - first.offsets[0])
-    unseen = oddities.unseen(Ragged(mine, first.offsets - first.offsets[0]))
+    unseen = oddities.unseen(first)
+    found = _rust.rank_rows(first.values, first.offsets, second.values, second.offsets)
     one, two, three = (np.where(unseen, np.nan, numbers) for numbers in found)
     return one, two, three
 

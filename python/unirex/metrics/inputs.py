@@ -124,7 +124,7 @@ class Inputs:
         unseen = oddities.unseen(scores)
         first, second, third = (
             self.against_gold(np.where(unseen, np.nan, values))
-            for values in _rust.rank_rows(scores.values, self.gold.values, scores.offsets)
+            for values in _rust.rank_rows(scores.values, scores.offsets, self.gold.values, self.gold.offsets)
         )
         return first, second, third
 
