@@ -72,7 +72,7 @@ def selections():
 
 def selection(title, scores):
     marks = np.ones(scores.shape, dtype=bool)
-    counts = _rust.rationale_counts(np.array([scores.shape[1]]), FRACTIONS)[:, 0]
+    counts = np.array([max(1, round(fraction * scores.shape[1])) for fraction in FRACTIONS])
     tensor, tensor_counts = torch.from_numpy(scores), torch.from_numpy(counts)
     expected = _rust.rationales(scores, marks, FRACTIONS)
     assert np.array_equal(expected, torch_rank(tensor, tensor_counts).numpy())

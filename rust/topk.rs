@@ -20,15 +20,6 @@ pub use crate::short_rows::count;
 /// Scores a thread should have to itself: below it a hand-over costs more than it saves.
 const SCORES_A_TASK: i64 = 1 << 15;
 
-/// [`count`] for every fraction and every `n`: `[fraction, n]`, flattened.
-pub fn counts(n: &[i64], fractions: &[f64]) -> Result<Vec<i64>> {
-    check_fractions(fractions)?;
-    if let Some((index, &found)) = n.iter().enumerate().find(|&(_, &n)| n < 0) {
-        return Err(Error::BadValue { row: index, name: "n", index: 0, found: found as f64, expected: "0 or more" });
-    }
-    Ok(fractions.iter().flat_map(|&f| n.iter().map(move |&n| count(n as usize, f) as i64)).collect())
-}
-
 /// Rationales: for every fraction one mark a score (1 = taken, 0 = not), `[fraction, position]`, all written to `out`.
 ///
 /// `selectable` (0 = no) is as long as the values of `scores`; none = every score. A NaN that cannot be selected is
@@ -335,11 +326,18 @@ mod tests {
 
     #[test]
     fn counts_round_half_to_even_and_never_to_nothing() {
-        assert_eq!(counts(&[0, 1, 5, 25, 50], &[0.1, 0.5]), Ok(vec![0, 1, 1, 2, 5, 0, 1, 2, 12, 25]));
-        assert!(counts(&[-1], &[0.1]).is_err());
+        assert_eq!([0, 1, 5, 25, 50].map(|n| count(n, 0.1)), [0, 1, 1, 2, 5]);
+        assert_eq!([0, 1, 5, 25, 50].map(|n| count(n, 0.5)), [0, 1, 2, 12, 25]);
+    }
+
+    #[test]
+    fn fractions_are_checked_even_without_rows() -> Result<()> {
+        let none = Ragged::new("scores", &[0.0_f32; 0], &[0])?;
         for bad in [0.0, -0.1, 1.01, f64::NAN, f64::INFINITY] {
-            assert!(counts(&[1], &[bad]).is_err());
+            let error = rationales(&none, None, &[0.5, bad], None).err().map(|e| e.to_string());
+            assert_eq!(error, Some(format!("fraction is {bad}, expected above 0 and at most 1")));
         }
+        Ok(())
     }
 
     #[test]

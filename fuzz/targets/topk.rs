@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use unirex::ragged::Ragged;
-use unirex::topk::{count, counts, rationales, word_rationales};
+use unirex::topk::{count, rationales, word_rationales};
 use unirex::word_scores::{Pooling, to_tokens};
 
 type Case = (Vec<f32>, Vec<u8>, Vec<u8>, Vec<f64>, u8);
@@ -47,8 +47,6 @@ fuzz_target!(|case: Case| {
     let how = [Pooling::Max, Pooling::Mean, Pooling::Sum, Pooling::First][usize::from(kind >> 6)];
     let mut out = vec![7; scores.len() * fractions.len()];
     let _ = word_rationales(&ragged, &words, how, fractions, Some(1), &mut out);
-    let wide: Vec<i64> = marks.iter().map(|&m| i64::from(m as i8) << (m & 63)).collect();
-    let _ = counts(&wide, fractions);
     let words = Ragged::new("words", &words, &offsets).expect("sorted offsets are sound");
     let _ = to_tokens(&ragged, &words, 0.0);
 });

@@ -97,7 +97,6 @@ def weighted_sums(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
 
 # Selection (rust/topk.rs)
-def rationale_counts(n: NDArray[np.int64], fractions: Sequence[float]) -> NDArray[np.int64]: ...
 def rationales(
     scores: NDArray[np.float32],
     selectable: NDArray[np.bool_ | np.uint8],

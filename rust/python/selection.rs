@@ -3,7 +3,7 @@
 // What Python passes arrives by value.
 #![allow(clippy::needless_pass_by_value)]
 
-use numpy::{IntoPyArray, Ix1, Ix2, Ix3, PyArray2, PyArray3, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{Ix1, Ix2, Ix3, PyArray2, PyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 use super::arrays::{array, holds, marked, marks, same_shape};
@@ -14,17 +14,10 @@ use crate::word_scores::Pooling;
 
 /// Adds the functions of this file to the module.
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(rationale_counts, m)?)?;
     m.add_function(wrap_pyfunction!(rationales, m)?)?;
     m.add_function(wrap_pyfunction!(word_rationales, m)?)?;
     m.add_function(wrap_pyfunction!(ragged_rationales, m)?)?;
     Ok(())
-}
-
-#[pyfunction]
-fn rationale_counts<'py>(n: &Bound<'py, PyAny>, fractions: Vec<f64>) -> PyResult<Bound<'py, PyArray2<i64>>> {
-    let (py, n) = (n.py(), array::<i64, Ix1>("n", n)?);
-    topk::counts(n.as_slice()?, &fractions)?.into_pyarray(py).reshape([fractions.len(), n.len()])
 }
 
 #[pyfunction]

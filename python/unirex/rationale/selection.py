@@ -250,7 +250,9 @@ def _rank(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
 
 def _counts(n_B: Tensor, fractions: Sequence[float], rounding: Rounding = "half_even") -> Tensor:
     """How many of n units each fraction takes, [K, B]."""
-    _rust.rationale_counts(np.zeros(0, np.int64), list(fractions))  # refuses bad fractions
+    for fraction in fractions:
+        if not 0 < fraction <= 1:
+            raise ValueError(f"fraction is {fraction}, expected above 0 and at most 1")
     share_K1 = torch.tensor(list(fractions), dtype=torch.float64, device=n_B.device)[:, None]
     share_KB = share_K1 * n_B.double()
     if rounding == "half_even":
