@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use crate::align::is_space;
 use crate::eraser::json::{self, Object, Value};
 use crate::eraser::lines::{self, Sizes};
 use crate::problem::{Fault, Outcome, Problem, Problems};
@@ -87,12 +88,17 @@ fn count_line(fields: Object<'_, '_>) -> Outcome<(Box<str>, Lengths)> {
     Ok((docid.into(), fields.need("document", "text", count)?))
 }
 
+/// The line as Python's `str.strip` leaves it.
+fn strip(line: &str) -> &str {
+    line.trim_matches(|c: char| is_space(c.into()))
+}
+
 /// Lengths of a document of `docs.jsonl`: blank lines and empty tokens count.
 fn count_document(text: &str) -> Lengths {
     let mut lengths = Lengths::default();
     for line in text.split('\n') {
         lengths.sentences += 1;
-        lengths.tokens += line.trim_matches(is_space).bytes().filter(|&b| b == b' ').count() as u32 + 1;
+        lengths.tokens += strip(line).bytes().filter(|&b| b == b' ').count() as u32 + 1;
     }
     lengths
 }
@@ -100,16 +106,11 @@ fn count_document(text: &str) -> Lengths {
 /// Lengths of a file in `docs/`: blank lines and empty tokens do not count. A lone carriage return ends a line.
 fn count_file(text: &str) -> Lengths {
     let mut lengths = Lengths::default();
-    for line in text.split(['\n', '\r']).map(|line| line.trim_matches(is_space)).filter(|line| !line.is_empty()) {
+    for line in text.split(['\n', '\r']).map(strip).filter(|line| !line.is_empty()) {
         lengths.sentences += 1;
         lengths.tokens += line.split(' ').filter(|token| !token.is_empty()).count() as u32;
     }
     lengths
-}
-
-/// White space as Python's `str.strip` sees it: four control characters more than Unicode's property has.
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
 #[cfg(test)]
