@@ -50,7 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
     let whole = score(&input, Sizes::default());
     let cut = score(&input, Sizes { batch: 64, block: 7 });
     assert_eq!(whole, cut, "where blocks are cut changes nothing");
-    let problems = validate(&input, options(Sizes { batch: 100, block: 30 }), 20, None).expect("problems are no error");
+    let problems = validate(&input, options(Sizes { batch: 100, block: 30 }), 20).expect("problems are no error");
     assert!(whole.is_ok() || !problems.is_empty(), "what cannot be scored is a problem: {whole:?}");
     if let Ok(mut reader) = RowReader::open(&input, None, bytes.len().is_multiple_of(2)) {
         while let Ok(Some(rows)) = reader.step() {

@@ -207,5 +207,4 @@ def validate_eraser(
     *,
     limit: int,
     aopc_thresholds: Sequence[float] | None = None,
-    threads: int | None = None,
 ) -> list[tuple[str, int | None, str, str, str]]: ...

@@ -327,8 +327,8 @@ fn class_scores(counts: &[ClassCounts], names: &IndexSet<String>) -> ClassScores
 /// What is wrong with results, annotations and documents, in their order, at most `limit` problems.
 ///
 /// Without results only annotations and documents are looked at.
-pub fn validate(input: &Input, options: Options, limit: usize, threads: Option<usize>) -> Result<Vec<Problem>> {
-    let mut found = pool::run(threads, || {
+pub fn validate(input: &Input, options: Options, limit: usize) -> Result<Vec<Problem>> {
+    let mut found = pool::run(None, || {
         let mut problems = Problems { found: Vec::new(), limit: limit.max(2) };
         let ended = if input.results.is_empty() {
             validate_data(input, &options, &mut problems)

@@ -83,7 +83,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The problems of results and data: path, line, field, found, expected.
 #[pyfunction]
-#[pyo3(signature = (results, data_dir, split, *, limit, aopc_thresholds = None, threads = None))]
+#[pyo3(signature = (results, data_dir, split, *, limit, aopc_thresholds = None))]
 fn validate_eraser(
     py: Python<'_>,
     results: Vec<PathBuf>,
@@ -91,11 +91,9 @@ fn validate_eraser(
     split: String,
     limit: usize,
     aopc_thresholds: Option<Vec<f64>>,
-    threads: Option<usize>,
 ) -> Result<Vec<Row>> {
     let options = Options { aopc_thresholds, ..Options::default() };
-    let found =
-        py.detach(|| eraser::validate(&Input { results, part: None, data_dir, split }, options, limit, threads))?;
+    let found = py.detach(|| eraser::validate(&Input { results, part: None, data_dir, split }, options, limit))?;
     Ok(found.into_iter().map(|p| (p.path, p.line, p.field, p.found, p.expected)).collect())
 }
 
