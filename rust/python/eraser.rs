@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::Result;
-use crate::eraser::{self, Columns, Input, Options, Rows, Scores, Shape};
+use crate::eraser::{self, Columns, Input, Options, Rows, Scores};
 
 type Row = (String, Option<u64>, String, String, String);
 
@@ -77,7 +77,7 @@ impl EraserScorer {
 }
 
 /// Another thread that panicked leaves sums behind that mean nothing, but no unsound state.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -99,10 +99,7 @@ fn validate_eraser(
 
 /// Results joined with annotations, in batches of rows.
 #[pyclass(frozen, module = "unirex._rust")]
-struct EraserRows {
-    reader: Mutex<eraser::RowReader>,
-    shape: Shape,
-}
+struct EraserRows(Mutex<eraser::RowReader>);
 
 #[pymethods]
 impl EraserRows {
@@ -120,50 +117,49 @@ impl EraserRows {
     ) -> Result<Self> {
         super::arrays::find_numpy(py);
         let input = Input { results, part, data_dir, split };
-        let reader = py.detach(|| eraser::RowReader::open(&input, thresholds.as_deref(), strict))?;
-        Ok(Self { shape: reader.shape().clone(), reader: Mutex::new(reader) })
+        py.detach(|| eraser::RowReader::open(&input, thresholds.as_deref(), strict)).map(|rows| Self(Mutex::new(rows)))
     }
 
     #[getter]
     fn labels(&self) -> Vec<String> {
-        self.shape.labels.iter().cloned().collect()
+        lock(&self.0).shape().labels.iter().cloned().collect()
     }
 
     #[getter]
     fn thresholds(&self) -> Vec<f64> {
-        self.shape.thresholds.clone()
+        lock(&self.0).shape().thresholds.clone()
     }
 
     /// Number of annotations.
     #[getter]
     fn total(&self) -> usize {
-        lock(&self.reader).total()
+        lock(&self.0).total()
     }
 
     /// The fields that every instance has.
     #[getter]
     fn fields(&self) -> Vec<&'static str> {
-        self.shape.fields()
+        lock(&self.0).shape().fields()
     }
 
     /// Which instances were there, for `merge_part` elsewhere.
     fn part<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &lock(&self.reader).part()?))
+        Ok(PyBytes::new(py, &lock(&self.0).part()?))
     }
 
     /// Adds which instances a reader of other files of the same results met.
     fn merge_part(&self, py: Python<'_>, content: &[u8]) -> Result<()> {
-        py.detach(|| lock(&self.reader).merge_part(content))
+        py.detach(|| lock(&self.0).merge_part(content))
     }
 
     /// Fails if an annotation had no instance in any part.
     fn finish(&self, py: Python<'_>) -> Result<()> {
-        py.detach(|| lock(&self.reader).finish())
+        py.detach(|| lock(&self.0).finish())
     }
 
     /// The next rows as arrays by name; None at the end.
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let rows = py.detach(|| lock(&self.reader).step())?;
+        let rows = py.detach(|| lock(&self.0).step())?;
         rows.map(|rows| arrays(py, &rows)).transpose()
     }
 }

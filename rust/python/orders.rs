@@ -1,11 +1,12 @@
 //! Bindings of `order_search`.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use numpy::{Ix1, PyArray1, ToPyArray};
 use pyo3::prelude::*;
 
 use super::arrays::array;
+use super::eraser::lock;
 use crate::order_search;
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -29,7 +30,7 @@ impl OrderSearch {
 
     /// The sets whose value is needed next, and where each row's begin; no sets = the search is over.
     fn wanted<'py>(&self, py: Python<'py>) -> Pair<'py, i64, i64> {
-        let found = py.detach(|| self.lock(order_search::OrderSearch::wanted));
+        let found = py.detach(|| lock(&self.0).wanted());
         (found.sets.to_pyarray(py), found.offsets.to_pyarray(py))
     }
 
@@ -37,18 +38,12 @@ impl OrderSearch {
     fn tell(&self, values: &Bound<'_, PyAny>) -> PyResult<()> {
         let (py, values) = (values.py(), array::<f64, Ix1>("values", values)?);
         let values = values.as_slice()?;
-        Ok(py.detach(|| self.lock(|search| search.tell(values)))?)
+        Ok(py.detach(|| lock(&self.0).tell(values))?)
     }
 
     /// The lowest and the highest mean over the sets of an order, for each row.
     fn bounds<'py>(&self, py: Python<'py>) -> Pair<'py, f64, f64> {
-        let (low, high) = self.lock(|search| search.bounds());
+        let (low, high) = lock(&self.0).bounds();
         (low.to_pyarray(py), high.to_pyarray(py))
-    }
-}
-
-impl OrderSearch {
-    fn lock<T>(&self, work: impl FnOnce(&mut order_search::OrderSearch) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
