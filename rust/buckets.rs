@@ -10,7 +10,7 @@
 use std::hint::select_unpredictable;
 
 use crate::lanes::{Bytes, Loops, SPARE, Units};
-use crate::score::Score;
+use crate::score::{self, HIGHEST, Key, LOWEST};
 
 /// The number of a bucket is a byte: this one, the last, and one that is left for what is in no bucket.
 const LAST: u8 = 254;
@@ -25,12 +25,12 @@ const FEW: usize = 16;
 const DEPTH: usize = 3;
 
 /// The scores of one row, sorted into buckets; the buffers serve every row after it.
-pub(crate) struct Buckets<S: Score> {
+pub(crate) struct Buckets {
     units: Units,
     /// How many scores may be selected.
     n: usize,
     /// The keys of the row, `LOWEST` where nothing may be selected.
-    keys: Vec<S::Key>,
+    keys: Vec<Key>,
     /// The bucket of each, [`NOWHERE`] where nothing may be selected.
     bucket_of: Vec<u8>,
     /// Whether all that may be selected are equal.
@@ -40,7 +40,7 @@ pub(crate) struct Buckets<S: Score> {
     /// The bucket with many scores whose places these are, for as long as the row is the same.
     crowded: u8,
     /// What lies in it.
-    inside: Vec<S>,
+    inside: Vec<f32>,
     /// Its own buckets, and marks.
     inner: Option<Box<Self>>,
     marks: Vec<u8>,
@@ -59,7 +59,7 @@ pub(crate) struct Cut {
     end: usize,
 }
 
-impl<S: Score> Buckets<S> {
+impl Buckets {
     pub(crate) fn new(units: Units) -> Self {
         Self::at(units, 0)
     }
@@ -82,9 +82,9 @@ impl<S: Score> Buckets<S> {
     }
 
     /// Takes the scores of a row, and says whether one that may be selected is not a number.
-    pub(crate) fn fill(&mut self, scores: &[S], marks: Option<&[u8]>) -> bool {
+    pub(crate) fn fill(&mut self, scores: &[f32], marks: Option<&[u8]>) -> bool {
         let padded = scores.len().next_multiple_of(BYTES);
-        self.keys.resize(padded, S::LOWEST);
+        self.keys.resize(padded, LOWEST);
         self.bucket_of.resize(padded, NOWHERE);
         self.places.resize(padded + SPARE, 0);
         self.crowded = NOWHERE;
@@ -118,7 +118,7 @@ impl<S: Score> Buckets<S> {
         if self.crowded != bucket {
             self.crowded = NOWHERE;
             let (keys, places) = (&self.keys[..], &mut self.places[..]);
-            self.units.run(Inside::<S> { keys, buckets: &self.bucket_of, bucket, n: inside, take, places, out });
+            self.units.run(Inside { keys, buckets: &self.bucket_of, bucket, n: inside, take, places, out });
         }
         if inside > FEW {
             self.mark_crowded(bucket, inside, take, out);
@@ -142,7 +142,7 @@ impl<S: Score> Buckets<S> {
         let inner = self.inner.get_or_insert_with(|| Box::new(Self::at(self.units, self.depth + 1)));
         if self.crowded != bucket {
             self.inside.clear();
-            self.inside.extend(self.places[..n].iter().map(|&i| S::of(self.keys[i as usize])));
+            self.inside.extend(self.places[..n].iter().map(|&i| score::of(self.keys[i as usize])));
             inner.fill(&self.inside, None);
             self.crowded = bucket;
         }
@@ -156,10 +156,10 @@ impl<S: Score> Buckets<S> {
 }
 
 /// Fills keys and buckets.
-struct Fill<'a, S: Score> {
-    scores: &'a [S],
+struct Fill<'a> {
+    scores: &'a [f32],
     marks: Option<&'a [u8]>,
-    keys: &'a mut [S::Key],
+    keys: &'a mut [Key],
     buckets: &'a mut [u8],
 }
 
@@ -170,32 +170,32 @@ struct Filled {
     equal: bool,
 }
 
-impl<S: Score> Loops for Fill<'_, S> {
+impl Loops for Fill<'_> {
     type Out = Filled;
 
     #[inline(always)]
     fn run(self, bytes: impl Bytes) -> Filled {
         let (keys, rest) = self.keys.split_at_mut(self.scores.len());
-        rest.fill(S::LOWEST);
+        rest.fill(LOWEST);
         let nan = fill_keys(self.scores, self.marks, keys);
-        let (lows, highs) = ends_by_lane::<S>(self.keys);
-        let (low, high) = outer::<S>(&lows, &highs);
+        let (lows, highs) = ends_by_lane(self.keys);
+        let (low, high) = outer(&lows, &highs);
         let last = LAST.into();
-        let whole = scale::<S>(low, high, last);
-        let (inner_low, inner_high) = inner::<S>(&lows, &highs);
+        let whole = score::scale(low, high, last);
+        let (inner_low, inner_high) = inner(&lows, &highs);
         let inner =
-            scale::<S>(inner_low, inner_high, last).filter(|&inner| whole.is_none_or(|whole| S::finer(inner, whole)));
+            score::scale(inner_low, inner_high, last).filter(|&inner| whole.is_none_or(|whole| inner > 4.0 * whole));
         match (inner, whole) {
             (Some(scale), _) => {
-                let high = S::of(inner_high);
-                fill_buckets::<S>(self.keys, self.buckets, |key| S::of(key).step(high, scale, last) as u8);
+                let high = score::of(inner_high);
+                fill_buckets(self.keys, self.buckets, |key| score::step(score::of(key), high, scale, last) as u8);
             }
             (None, Some(scale)) => {
-                let high = S::of(high);
-                fill_buckets::<S>(self.keys, self.buckets, |key| S::of(key).step_inside(high, scale) as u8);
+                let high = score::of(high);
+                fill_buckets(self.keys, self.buckets, |key| score::step_inside(score::of(key), high, scale) as u8);
             }
             // Without a scale all scores lie in one bucket.
-            (None, None) => fill_buckets::<S>(self.keys, self.buckets, |_| 0),
+            (None, None) => fill_buckets(self.keys, self.buckets, |_| 0),
         }
         Filled { n: bytes.at_most(self.buckets, LAST), nan, equal: low == high }
     }
@@ -203,11 +203,11 @@ impl<S: Score> Loops for Fill<'_, S> {
 
 /// The lowest key that may be selected and the highest, of every lane.
 #[inline(always)]
-fn ends_by_lane<S: Score>(keys: &[S::Key]) -> ([S::Key; LANES], [S::Key; LANES]) {
-    let (mut low, mut high) = ([S::HIGHEST; LANES], [S::LOWEST; LANES]);
+fn ends_by_lane(keys: &[Key]) -> ([Key; LANES], [Key; LANES]) {
+    let (mut low, mut high) = ([HIGHEST; LANES], [LOWEST; LANES]);
     for keys in keys.as_chunks::<LANES>().0 {
         for ((low, high), &key) in low.iter_mut().zip(&mut high).zip(keys) {
-            *low = (*low).min(if key == S::LOWEST { S::HIGHEST } else { key });
+            *low = (*low).min(if key == LOWEST { HIGHEST } else { key });
             *high = (*high).max(key);
         }
     }
@@ -216,51 +216,45 @@ fn ends_by_lane<S: Score>(keys: &[S::Key]) -> ([S::Key; LANES], [S::Key; LANES])
 
 /// The lowest key that may be selected, and the highest.
 #[inline(always)]
-pub(crate) fn ends<S: Score>(keys: &[S::Key]) -> (S::Key, S::Key) {
-    let (lows, highs) = ends_by_lane::<S>(keys);
-    outer::<S>(&lows, &highs)
+pub(crate) fn ends(keys: &[Key]) -> (Key, Key) {
+    let (lows, highs) = ends_by_lane(keys);
+    outer(&lows, &highs)
 }
 
 /// The lowest of all lanes, and the highest.
 #[inline(always)]
-fn outer<S: Score>(lows: &[S::Key; LANES], highs: &[S::Key; LANES]) -> (S::Key, S::Key) {
-    (lows.iter().fold(S::HIGHEST, |a, &b| a.min(b)), highs.iter().fold(S::LOWEST, |a, &b| a.max(b)))
+fn outer(lows: &[Key; LANES], highs: &[Key; LANES]) -> (Key, Key) {
+    (lows.iter().fold(HIGHEST, |a, &b| a.min(b)), highs.iter().fold(LOWEST, |a, &b| a.max(b)))
 }
 
 /// The highest of the lowest of four groups of lanes, and the lowest of their highest.
 #[inline(always)]
-fn inner<S: Score>(lows: &[S::Key; LANES], highs: &[S::Key; LANES]) -> (S::Key, S::Key) {
+fn inner(lows: &[Key; LANES], highs: &[Key; LANES]) -> (Key, Key) {
     let low = |i: usize| lows[i].min(lows[i + 4]).min(lows[i + 8].min(lows[i + 12]));
     let high = |i: usize| highs[i].max(highs[i + 4]).max(highs[i + 8].max(highs[i + 12]));
     (low(0).max(low(1)).max(low(2).max(low(3))), high(0).min(high(1)).min(high(2).min(high(3))))
 }
 
-/// The scale of steps between two keys, if they are those of two numbers.
-#[inline(always)]
-pub(crate) fn scale<S: Score>(low: S::Key, high: S::Key, last: u16) -> Option<S> {
-    if low < high && low > S::LOWEST && high < S::HIGHEST { S::scale(S::of(low), S::of(high), last) } else { None }
-}
-
 /// Fills in the keys, and says whether a score that may be selected is not a number.
 #[inline(always)]
-pub(crate) fn fill_keys<S: Score>(scores: &[S], marks: Option<&[u8]>, keys: &mut [S::Key]) -> bool {
+pub(crate) fn fill_keys(scores: &[f32], marks: Option<&[u8]>, keys: &mut [Key]) -> bool {
     match marks {
         Some(marks) => keys.iter_mut().zip(scores).zip(marks).fold(false, |nan, ((key, &score), &mark)| {
-            *key = if mark == 0 { S::LOWEST } else { score.key() };
-            nan | (score.nan() & (mark != 0))
+            *key = if mark == 0 { LOWEST } else { score::key(score) };
+            nan | (score.is_nan() & (mark != 0))
         }),
         None => keys.iter_mut().zip(scores).fold(false, |nan, (key, &score)| {
-            *key = score.key();
-            nan | score.nan()
+            *key = score::key(score);
+            nan | score.is_nan()
         }),
     }
 }
 
 #[inline(always)]
-fn fill_buckets<S: Score>(keys: &[S::Key], buckets: &mut [u8], bucket: impl Fn(S::Key) -> u8) {
+fn fill_buckets(keys: &[Key], buckets: &mut [u8], bucket: impl Fn(Key) -> u8) {
     for (out, &key) in buckets.iter_mut().zip(keys) {
         let bucket = bucket(key);
-        *out = if key == S::LOWEST { NOWHERE } else { bucket };
+        *out = if key == LOWEST { NOWHERE } else { bucket };
     }
 }
 
@@ -312,8 +306,8 @@ impl Loops for Before<'_> {
 }
 
 /// Finds what lies in one bucket, and marks the highest if they are few.
-struct Inside<'a, S: Score> {
-    keys: &'a [S::Key],
+struct Inside<'a> {
+    keys: &'a [Key],
     buckets: &'a [u8],
     bucket: u8,
     /// How many lie in it, and how many of them to mark.
@@ -323,7 +317,7 @@ struct Inside<'a, S: Score> {
     out: &'a mut [u8],
 }
 
-impl<S: Score> Loops for Inside<'_, S> {
+impl Loops for Inside<'_> {
     type Out = ();
 
     #[inline(always)]
@@ -333,7 +327,7 @@ impl<S: Score> Loops for Inside<'_, S> {
             return;
         }
         let places = &self.places[..self.n];
-        let mut keys = [S::LOWEST; FEW];
+        let mut keys = [LOWEST; FEW];
         for (key, &i) in keys.iter_mut().zip(places) {
             *key = self.keys[i as usize];
         }
@@ -358,9 +352,9 @@ mod tests {
     use proptest::prelude::*;
 
     /// What the highest `counts` are by sorting all positions.
-    fn slow<S: Score>(scores: &[S], marks: &[u8], counts: &[usize]) -> Vec<Vec<bool>> {
+    fn slow(scores: &[f32], marks: &[u8], counts: &[usize]) -> Vec<Vec<bool>> {
         let mut order: Vec<usize> = (0..scores.len()).filter(|&i| marks[i] != 0).collect();
-        order.sort_by_key(|&i| std::cmp::Reverse(scores[i].key()));
+        order.sort_by_key(|&i| std::cmp::Reverse(score::key(scores[i])));
         let taken = |count: usize| {
             let mut out = vec![false; scores.len()];
             order[..count].iter().for_each(|&i| out[i] = true);
@@ -369,7 +363,7 @@ mod tests {
         counts.iter().map(|&count| taken(count)).collect()
     }
 
-    fn fast<S: Score>(row: &mut Buckets<S>, scores: &[S], marks: &[u8], counts: &[usize]) -> Vec<Vec<bool>> {
+    fn fast(row: &mut Buckets, scores: &[f32], marks: &[u8], counts: &[usize]) -> Vec<Vec<bool>> {
         assert!(!row.fill(scores, Some(marks)));
         let mut cuts = Vec::new();
         row.cut(counts.iter().copied(), &mut cuts);
@@ -391,7 +385,7 @@ mod tests {
     }
 
     fn compare(units: Units, rows: &[Vec<(f32, u8)>], shares: &[f64]) {
-        let (mut narrow, mut wide) = (Buckets::new(units), Buckets::new(units));
+        let mut buckets = Buckets::new(units);
         for row in rows {
             let (scores, marks): (Vec<f32>, Vec<u8>) = row.iter().copied().unzip();
             let n = marks.iter().filter(|&&mark| mark != 0).count();
@@ -399,9 +393,7 @@ mod tests {
             counts.retain(|&count| count > 0);
             counts.sort_by(|a, b| b.cmp(a));
             let expected = slow(&scores, &marks, &counts);
-            assert_eq!(fast(&mut narrow, &scores, &marks, &counts), expected, "{units:?}");
-            let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
-            assert_eq!(fast(&mut wide, &scores, &marks, &counts), expected, "{units:?}");
+            assert_eq!(fast(&mut buckets, &scores, &marks, &counts), expected, "{units:?}");
         }
     }
 

@@ -19,7 +19,7 @@ pub mod problem;
 pub mod ragged;
 pub mod ranking;
 pub mod relative_gain;
-pub mod score;
+mod score;
 mod short_rows;
 pub mod sums;
 pub mod topk;

@@ -3,80 +3,57 @@
 // Called in loops that must be compiled for the units of their caller.
 #![allow(clippy::inline_always)]
 
-/// A score that can be ranked: a float with an integer that sorts like it.
-pub trait Score: Copy + Send + Sync + Into<f64> {
-    /// The integer. Its smallest value belongs to no number, only to a NaN.
-    type Key: Copy + Ord + Send + Sync;
-    /// Below the key of every number, −∞ included: a position that cannot be selected.
-    const LOWEST: Self::Key;
-    /// Above the key of every number.
-    const HIGHEST: Self::Key;
-    /// Added to this, a number loses its fraction, and its integer is the low bits.
-    const WHOLE: Self;
-    /// The key; 0.0 and −0.0 have the same one.
-    fn key(self) -> Self::Key;
-    /// The score of a key.
-    fn of(key: Self::Key) -> Self;
-    /// Whether the score is not a number.
-    fn nan(self) -> bool;
-    /// What to multiply distances from `high` with to get steps from 0 to `last`; none if the distances are not finite.
-    fn scale(low: Self, high: Self, last: u16) -> Option<Self>;
-    /// The step, from 0 = that of `high` and above to `last` = that of `low` and below: never higher for a higher score.
-    /// Anything for a NaN.
-    fn step(self, high: Self, scale: Self, last: u16) -> u16;
-    /// The same for a score that is no higher than `high` and no lower than `low`.
-    fn step_inside(self, high: Self, scale: Self) -> u16;
-    /// Whether the steps of a scale are less than a quarter of those of another.
-    fn finer(scale: Self, other: Self) -> bool;
+/// An integer that sorts like a score. Its smallest value belongs to no number, only to a NaN.
+pub(crate) type Key = i32;
+
+/// Below the key of every number, −∞ included: a position that cannot be selected.
+pub(crate) const LOWEST: Key = Key::MIN;
+/// Above the key of every number.
+pub(crate) const HIGHEST: Key = Key::MAX;
+/// Added to this, a number loses its fraction, and its integer is the low bits.
+const WHOLE: f32 = 1.0 / f32::EPSILON;
+
+/// The key of a score; 0.0 and −0.0 have the same one.
+#[inline(always)]
+pub(crate) fn key(score: f32) -> Key {
+    let bits = score.to_bits() as Key;
+    let bits = if bits == Key::MIN { 0 } else { bits };
+    bits ^ ((bits >> (Key::BITS - 1)) & Key::MAX)
 }
 
-macro_rules! score {
-    ($float:ty, $int:ty) => {
-        impl Score for $float {
-            type Key = $int;
-            const LOWEST: $int = <$int>::MIN;
-            const HIGHEST: $int = <$int>::MAX;
-            const WHOLE: $float = 1.0 / <$float>::EPSILON;
-            #[inline(always)]
-            fn key(self) -> $int {
-                let bits = self.to_bits() as $int;
-                let bits = if bits == <$int>::MIN { 0 } else { bits };
-                bits ^ ((bits >> (<$int>::BITS - 1)) & <$int>::MAX)
-            }
-            #[inline(always)]
-            fn of(key: $int) -> Self {
-                Self::from_bits((key ^ ((key >> (<$int>::BITS - 1)) & <$int>::MAX)) as _)
-            }
-            #[inline(always)]
-            fn nan(self) -> bool {
-                self.is_nan()
-            }
-            #[inline(always)]
-            fn scale(low: Self, high: Self, last: u16) -> Option<Self> {
-                let scale = Self::from(last) / (high - low);
-                (scale.is_finite() && scale > 0.0).then_some(scale)
-            }
-            #[inline(always)]
-            fn step(self, high: Self, scale: Self, last: u16) -> u16 {
-                let (steps, last) = ((high - self) * scale, Self::from(last));
-                // Not `max` and `min`, which are slower, for they ask for NaN.
-                let steps = if steps > 0.0 { steps } else { 0.0 };
-                let steps = if steps < last { steps } else { last };
-                (steps + Self::WHOLE).to_bits() as u16
-            }
-            #[inline(always)]
-            fn step_inside(self, high: Self, scale: Self) -> u16 {
-                ((high - self) * scale + Self::WHOLE).to_bits() as u16
-            }
-            #[inline(always)]
-            fn finer(scale: Self, other: Self) -> bool {
-                scale > 4.0 * other
-            }
-        }
-    };
+/// The score of a key.
+#[inline(always)]
+pub(crate) fn of(key: Key) -> f32 {
+    f32::from_bits((key ^ ((key >> (Key::BITS - 1)) & Key::MAX)) as u32)
 }
-score!(f32, i32);
-score!(f64, i64);
+
+/// What to multiply distances from the score of `high` with to get steps from 0 to `last`; none if these are not the
+/// keys of two numbers at a finite distance.
+#[inline(always)]
+pub(crate) fn scale(low: Key, high: Key, last: u16) -> Option<f32> {
+    if low >= high || low == LOWEST || high == HIGHEST {
+        return None;
+    }
+    let scale = f32::from(last) / (of(high) - of(low));
+    (scale.is_finite() && scale > 0.0).then_some(scale)
+}
+
+/// The step of a score, from 0 = that of `high` and above to `last` = that of the lowest and below: never higher for a
+/// higher score. Anything for a NaN.
+#[inline(always)]
+pub(crate) fn step(score: f32, high: f32, scale: f32, last: u16) -> u16 {
+    let (steps, last) = ((high - score) * scale, f32::from(last));
+    // Not `max` and `min`, which are slower, for they ask for NaN.
+    let steps = if steps > 0.0 { steps } else { 0.0 };
+    let steps = if steps < last { steps } else { last };
+    (steps + WHOLE).to_bits() as u16
+}
+
+/// The same for a score that is no higher than `high` and no lower than the lowest.
+#[inline(always)]
+pub(crate) fn step_inside(score: f32, high: f32, scale: f32) -> u16 {
+    ((high - score) * scale + WHOLE).to_bits() as u16
+}
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -96,25 +73,25 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn steps_keep_the_order(scores in prop::collection::vec(score(), 2..9)) {
-            let mut keys: Vec<i32> = scores.iter().map(|score| score.key()).collect();
+            let mut keys: Vec<Key> = scores.iter().map(|&score| key(score)).collect();
             keys.sort_unstable_by(|a, b| b.cmp(a));
-            let (high, low) = (f32::of(keys[0]), f32::of(keys[keys.len() - 1]));
+            let (highest, lowest) = (keys[0], keys[keys.len() - 1]);
+            let high = of(highest);
             for last in [1, 254, 65_534] {
-                if let Some(scale) = f32::scale(low, high, last) {
-                    let steps: Vec<u16> = keys.iter().map(|&key| f32::of(key).step(high, scale, last)).collect();
+                if let Some(scale) = scale(lowest, highest, last) {
+                    let steps: Vec<u16> = keys.iter().map(|&key| step(of(key), high, scale, last)).collect();
                     prop_assert!(steps.is_sorted());
                     prop_assert_eq!((steps[0], steps[steps.len() - 1]), (0, last));
-                    prop_assert_eq!(f32::INFINITY.step(high, scale, last), 0);
-                    prop_assert_eq!(f32::NEG_INFINITY.step(high, scale, last), last);
+                    prop_assert_eq!(step(f32::INFINITY, high, scale, last), 0);
+                    prop_assert_eq!(step(f32::NEG_INFINITY, high, scale, last), last);
                 }
             }
         }
 
         #[test]
         fn keys_sort_like_floats(a in score(), b in score()) {
-            prop_assert_eq!(Some(a.key().cmp(&b.key())), a.partial_cmp(&b));
-            prop_assert!(a.key() > f32::LOWEST);
-            prop_assert_eq!(Some(f64::from(a).key().cmp(&f64::from(b).key())), a.partial_cmp(&b));
+            prop_assert_eq!(Some(key(a).cmp(&key(b))), a.partial_cmp(&b));
+            prop_assert!(key(a) > LOWEST);
         }
     }
 }

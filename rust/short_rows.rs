@@ -6,9 +6,9 @@
 // Loops must be compiled for the units of their caller, and without branches.
 #![allow(clippy::inline_always)]
 
-use crate::buckets::{ends, fill_keys, scale};
+use crate::buckets::{ends, fill_keys};
 use crate::lanes::{Bytes, Loops};
-use crate::score::Score;
+use crate::score::{self, LOWEST};
 
 /// How many of `n` units a rationale of this fraction has: `max(1, round_half_even(fraction · n))`, 0 if `n` is 0.
 #[must_use]
@@ -25,8 +25,8 @@ const FIRST: i16 = i16::MIN;
 const NEVER: i16 = i16::MAX;
 
 /// A short row, and where the marks of each fraction go.
-pub(crate) struct Short<'a, 'b, S: Score> {
-    pub scores: &'a [S],
+pub(crate) struct Short<'a, 'b> {
+    pub scores: &'a [f32],
     /// What may be selected (0 = not); none = everything.
     pub selectable: Option<&'a [u8]>,
     /// Each plane's number, and its fraction.
@@ -36,23 +36,23 @@ pub(crate) struct Short<'a, 'b, S: Score> {
     pub start: usize,
 }
 
-impl<S: Score> Loops for Short<'_, '_, S> {
+impl Loops for Short<'_, '_> {
     /// Whether the row was marked.
     type Out = bool;
 
     #[inline(always)]
     fn run(self, bytes: impl Bytes) -> bool {
-        let mut keys = [S::LOWEST; SHORT];
+        let mut keys = [LOWEST; SHORT];
         let length = self.scores.len();
         if fill_keys(self.scores, self.selectable, &mut keys[..length]) {
             return false;
         }
-        let (low, high) = ends::<S>(&keys);
-        let Some(scale) = scale::<S>(low, high, LAST) else { return false };
+        let (low, high) = ends(&keys);
+        let Some(scale) = score::scale(low, high, LAST) else { return false };
         let mut steps = [NEVER; SHORT];
         for (step, &key) in steps.iter_mut().zip(&keys) {
-            let found = S::of(key).step(S::of(high), scale, LAST) as i16 ^ FIRST;
-            *step = if key == S::LOWEST { NEVER } else { found };
+            let found = score::step(score::of(key), score::of(high), scale, LAST) as i16 ^ FIRST;
+            *step = if key == LOWEST { NEVER } else { found };
         }
         let mut before = [0_i16; SHORT];
         for &step in &steps[..length] {
@@ -88,7 +88,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// The marks of one fraction, if the row was marked, and what stands behind them.
-    fn marked<S: Score>(units: Units, scores: &[S], selectable: &[u8], fraction: f64) -> Option<(Vec<u8>, Vec<u8>)> {
+    fn marked(units: Units, scores: &[f32], selectable: &[u8], fraction: f64) -> Option<(Vec<u8>, Vec<u8>)> {
         let mut plane = [vec![7; scores.len() + 1], vec![7; SHORT + 9]].concat();
         let (mut planes, fractions) = ([&mut plane[1..]], [(0, fraction)]);
         let row = Short { scores, selectable: Some(selectable), fractions: &fractions, planes: &mut planes, start: 0 };
@@ -98,7 +98,7 @@ mod tests {
     /// Sort all positions of a row, take the first ones.
     fn slow(scores: &[f32], selectable: &[u8], fraction: f64) -> Vec<u8> {
         let mut order: Vec<usize> = (0..scores.len()).filter(|&i| selectable[i] != 0).collect();
-        order.sort_by_key(|&i| std::cmp::Reverse(scores[i].key()));
+        order.sort_by_key(|&i| std::cmp::Reverse(score::key(scores[i])));
         let mut marks = vec![0; scores.len()];
         order[..count(order.len(), fraction)].iter().for_each(|&i| marks[i] = 1);
         marks
@@ -111,10 +111,9 @@ mod tests {
             fraction in 0.001_f64..=1.0,
         ) {
             let (scores, selectable): (Vec<f32>, Vec<u8>) = cells.into_iter().unzip();
-            let wide: Vec<f64> = scores.iter().copied().map(f64::from).collect();
             let expected = slow(&scores, &selectable, fraction);
             for units in Units::all() {
-                for (marks, behind) in [marked(units, &scores, &selectable, fraction), marked(units, &wide, &selectable, fraction)].into_iter().flatten() {
+                if let Some((marks, behind)) = marked(units, &scores, &selectable, fraction) {
                     prop_assert_eq!(&marks, &expected);
                     // At most `SHORT` places from the start of the row.
                     prop_assert!(behind[SHORT - scores.len()..].iter().all(|&mark| mark == 7));
@@ -140,11 +139,11 @@ mod tests {
     #[test]
     fn leaves_what_has_no_order_or_ties_at_the_cut() {
         for units in Units::all() {
-            assert_eq!(marked(units, &[1.0_f32, f32::NAN], &[1, 1], 0.5), None);
-            assert_eq!(marked(units, &[1.0_f32, 1.0], &[1, 1], 0.5), None);
-            assert_eq!(marked(units, &[2.0_f32, 1.0, 1.0], &[1, 1, 1], 0.6), None);
-            assert_eq!(marked(units, &[1.0_f32, f32::INFINITY], &[1, 1], 0.5), None);
-            assert_eq!(marked::<f32>(units, &[], &[], 0.5), None);
+            assert_eq!(marked(units, &[1.0, f32::NAN], &[1, 1], 0.5), None);
+            assert_eq!(marked(units, &[1.0, 1.0], &[1, 1], 0.5), None);
+            assert_eq!(marked(units, &[2.0, 1.0, 1.0], &[1, 1, 1], 0.6), None);
+            assert_eq!(marked(units, &[1.0, f32::INFINITY], &[1, 1], 0.5), None);
+            assert_eq!(marked(units, &[], &[], 0.5), None);
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::lanes::Units;
 use crate::pool;
 use crate::ragged::{Ragged, blocks, split_planes};
-use crate::score::Score;
 use crate::short_rows::{SHORT, Short};
 use crate::word_scores::{Pooled, Pooling};
 
@@ -24,8 +23,8 @@ const SCORES_A_TASK: i64 = 1 << 15;
 ///
 /// `selectable` (0 = no) is as long as the values of `scores`; none = every score. A NaN that cannot be selected is
 /// ignored. Positions are those of the values; what lies in no row is not marked.
-pub fn rationales<S: Score>(
-    scores: &Ragged<'_, S>,
+pub fn rationales(
+    scores: &Ragged<'_, f32>,
     selectable: Option<&[u8]>,
     fractions: &[f64],
     threads: Option<usize>,
@@ -34,7 +33,7 @@ pub fn rationales<S: Score>(
     if let Some(selectable) = selectable {
         same_length("selectable", selectable.len(), scores)?;
     }
-    by_row(scores, fractions, threads, out, |row, at, work: &mut Work<S>, out| {
+    by_row(scores, fractions, threads, out, |row, at, work, out| {
         let marks = selectable.map(|marks| &marks[at.clone()]);
         if out.mark_short(work.units, scores.row(row), marks, at.start) {
             return Ok(());
@@ -67,7 +66,7 @@ pub fn word_rationales<W: Copy + Into<i64> + Send + Sync>(
     out: &mut [u8],
 ) -> Result<()> {
     same_length("words", words.len(), scores)?;
-    by_row(scores, fractions, threads, out, |row, at, work: &mut Work<f32>, out| {
+    by_row(scores, fractions, threads, out, |row, at, work, out| {
         work.pool(row, scores.row(row), &words[at.clone()], how)?;
         work.row.fill(&work.scores, None);
         work.chosen.resize(work.scores.len(), 0);
@@ -85,23 +84,23 @@ pub fn word_rationales<W: Copy + Into<i64> + Send + Sync>(
     })
 }
 
-fn first_nan<S: Score>(scores: &[S], marks: Option<&[u8]>) -> usize {
-    let bad = |&i: &usize| scores[i].nan() && marks.is_none_or(|marks| marks[i] != 0);
+fn first_nan(scores: &[f32], marks: Option<&[u8]>) -> usize {
+    let bad = |&i: &usize| scores[i].is_nan() && marks.is_none_or(|marks| marks[i] != 0);
     (0..scores.len()).find(bad).unwrap_or(0)
 }
 
 /// Buffers that a thread uses again for every row.
-struct Work<S: Score> {
+struct Work {
     units: Units,
-    row: Buckets<S>,
+    row: Buckets,
     cuts: Vec<Cut>,
     /// Where units are words: their scores, the unit of each token (`usize::MAX` = none), and whether it is chosen.
-    scores: Vec<S>,
+    scores: Vec<f32>,
     word_of: Vec<usize>,
     chosen: Vec<u8>,
 }
 
-impl<S: Score> Work<S> {
+impl Work {
     fn new() -> Self {
         let (cuts, scores, word_of, chosen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let units = Units::best();
@@ -116,9 +115,7 @@ impl<S: Score> Work<S> {
         }
         n > 0
     }
-}
 
-impl Work<f32> {
     /// Fills `scores` with those of the words of a row, and `word_of`.
     fn pool<W: Copy + Into<i64>>(&mut self, row: usize, scores: &[f32], words: &[W], how: Pooling) -> Result<()> {
         self.scores.clear();
@@ -177,7 +174,7 @@ impl Out<'_> {
     }
 
     /// Marks a row of few scores. False if that takes more than counting; what is written then must be written again.
-    fn mark_short<S: Score>(&mut self, units: Units, scores: &[S], selectable: Option<&[u8]>, at: usize) -> bool {
+    fn mark_short(&mut self, units: Units, scores: &[f32], selectable: Option<&[u8]>, at: usize) -> bool {
         let start = at - self.start;
         scores.len() <= SHORT
             && units.run(Short { scores, selectable, fractions: self.fractions, planes: &mut self.planes, start })
@@ -192,12 +189,12 @@ impl Out<'_> {
 }
 
 /// Calls `op` for every row, with the row's place among the values, buffers, and the output.
-fn by_row<T: Sync, S: Score>(
-    rows: &Ragged<'_, T>,
+fn by_row(
+    rows: &Ragged<'_, f32>,
     fractions: &[f64],
     threads: Option<usize>,
     out: &mut [u8],
-    op: impl Fn(usize, Range<usize>, &mut Work<S>, &mut Out<'_>) -> Result<()> + Sync + Send,
+    op: impl Fn(usize, Range<usize>, &mut Work, &mut Out<'_>) -> Result<()> + Sync + Send,
 ) -> Result<()> {
     check_fractions(fractions)?;
     let mut largest_first: Vec<(usize, f64)> = fractions.iter().copied().enumerate().collect();
@@ -242,7 +239,7 @@ fn check_fractions(fractions: &[f64]) -> Result<()> {
     }
 }
 
-fn same_length<T>(name: &'static str, found: usize, scores: &Ragged<'_, T>) -> Result<()> {
+fn same_length(name: &'static str, found: usize, scores: &Ragged<'_, f32>) -> Result<()> {
     let expected = scores.values().len();
     if found == expected { Ok(()) } else { Err(Error::LengthMismatch { name, found, other: "scores", expected }) }
 }
@@ -258,8 +255,8 @@ mod tests {
     use crate::score::tests::score;
     use proptest::prelude::*;
 
-    fn rationales<S: Score>(
-        scores: &Ragged<'_, S>,
+    fn rationales(
+        scores: &Ragged<'_, f32>,
         selectable: Option<&[u8]>,
         fractions: &[f64],
         threads: Option<usize>,
@@ -332,7 +329,7 @@ mod tests {
 
     #[test]
     fn fractions_are_checked_even_without_rows() -> Result<()> {
-        let none = Ragged::new("scores", &[0.0_f32; 0], &[0])?;
+        let none = Ragged::new("scores", &[0.0; 0], &[0])?;
         for bad in [0.0, -0.1, 1.01, f64::NAN, f64::INFINITY] {
             let error = rationales(&none, None, &[0.5, bad], None).err().map(|e| e.to_string());
             assert_eq!(error, Some(format!("fraction is {bad}, expected above 0 and at most 1")));
@@ -342,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_slice_of_a_longer_array_keeps_its_positions() -> Result<()> {
-        let rows = Ragged::new("scores", &[9.0_f32, 1.0, 2.0, 3.0, 9.0], &[1, 3, 3, 4])?;
+        let rows = Ragged::new("scores", &[9.0, 1.0, 2.0, 3.0, 9.0], &[1, 3, 3, 4])?;
         assert_eq!(rationales(&rows, None, &[0.5], None)?, [false, false, true, true, false]);
         Ok(())
     }

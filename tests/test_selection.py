@@ -86,13 +86,13 @@ def test_wide_rows(kind, width):
     assert torch.equal(found, top_k_masks(scores, selectable, fractions, backend="torch"))
     assert found[1, 4].tolist() == slow.marks(scores[4].tolist(), selectable[4].tolist(), 0.01)
     offsets = np.arange(0, 20 * width + 1, width)
-    ragged = _rust.ragged_rationales(scores.double().numpy().ravel(), offsets, selectable.numpy().ravel(), fractions)
+    ragged = _rust.ragged_rationales(scores.numpy().ravel(), offsets, selectable.numpy().ravel(), fractions)
     assert np.array_equal(ragged.reshape(found.shape), found.numpy())
 
 
-@given(st.lists(st.lists(scores_of, max_size=12), max_size=5), fractions_of, st.sampled_from([np.float32, np.float64]))
-def test_ragged_rows(rows, fractions, dtype):
-    values = np.array([9.0, *(x for row in rows for x in row), 9.0], dtype)
+@given(st.lists(st.lists(scores_of, max_size=12), max_size=5), fractions_of)
+def test_ragged_rows(rows, fractions):
+    values = np.array([9.0, *(x for row in rows for x in row), 9.0], np.float32)
     offsets = 1 + np.cumsum([0, *map(len, rows)], dtype=np.int64)
     for selectable in [np.ones(len(values), bool), np.arange(len(values), dtype=np.uint8) % 2]:
         found = _rust.ragged_rationales(values, offsets, None if selectable.all() else selectable, fractions)

@@ -113,7 +113,7 @@ def word_rationales(
     threads: int | None = None,
 ) -> NDArray[np.bool_]: ...
 def ragged_rationales(
-    values: NDArray[np.float32 | np.float64],
+    values: NDArray[np.float32],
     offsets: NDArray[np.int64],
     selectable: NDArray[np.bool_ | np.uint8] | None,
     fractions: Sequence[float],

@@ -8,7 +8,6 @@ use pyo3::prelude::*;
 
 use super::arrays::{array, holds, marked, marks, same_shape};
 use crate::ragged::{Ragged, even_offsets};
-use crate::score::Score;
 use crate::topk;
 use crate::word_scores::Pooling;
 
@@ -80,23 +79,12 @@ fn ragged_rationales<'py>(
     fractions: Vec<f64>,
     threads: Option<usize>,
 ) -> PyResult<Bound<'py, PyArray2<bool>>> {
-    if holds::<f32>(values) {
-        return rows_of::<f32>(values, offsets, selectable, &fractions, threads);
-    }
-    rows_of::<f64>(values, offsets, selectable, &fractions, threads)
-}
-
-fn rows_of<'py, S: numpy::Element + Score>(
-    values: &Bound<'py, PyAny>,
-    offsets: &Bound<'py, PyAny>,
-    selectable: Option<&Bound<'py, PyAny>>,
-    fractions: &[f64],
-    threads: Option<usize>,
-) -> PyResult<Bound<'py, PyArray2<bool>>> {
     let (py, values, offsets) =
-        (values.py(), array::<S, Ix1>("values", values)?, array::<i64, Ix1>("offsets", offsets)?);
+        (values.py(), array::<f32, Ix1>("values", values)?, array::<i64, Ix1>("offsets", offsets)?);
     let selectable = selectable.map(|marked| marks::<Ix1>("selectable", marked)).transpose()?;
     let selectable = selectable.as_ref().map(|marked| marked.as_slice()).transpose()?;
     let ragged = Ragged::new("scores", values.as_slice()?, offsets.as_slice()?)?;
-    marked(py, Ix2(fractions.len(), values.len()), |out| topk::rationales(&ragged, selectable, fractions, threads, out))
+    marked(py, Ix2(fractions.len(), values.len()), |out| {
+        topk::rationales(&ragged, selectable, &fractions, threads, out)
+    })
 }
