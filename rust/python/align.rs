@@ -9,20 +9,11 @@ use crate::ragged::Ragged;
 use crate::word_scores;
 use crate::words;
 
-/// Adds the functions of this file to the module.
-pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(align_tokens, m)?)?;
-    m.add_function(wrap_pyfunction!(link_tokens, m)?)?;
-    m.add_function(wrap_pyfunction!(split_words, m)?)?;
-    m.add_function(wrap_pyfunction!(words_to_tokens, m)?)?;
-    Ok(())
-}
-
 type Array<'py, T> = Bound<'py, PyArray1<T>>;
 
 /// Starts, ends and row offsets of spans, as Python hands them over.
 #[derive(FromPyObject)]
-struct SpanArrays<'py>(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
+pub(super) struct SpanArrays<'py>(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
 
 impl<'py> SpanArrays<'py> {
     fn read(self, name: &str) -> PyResult<[PyReadonlyArray1<'py, i64>; 3]> {
@@ -36,7 +27,7 @@ fn slices<'a>([starts, ends, offsets]: &'a [PyReadonlyArray1<'_, i64>; 3]) -> Py
 
 #[pyfunction]
 #[pyo3(signature = (tokens, text, text_offsets, words, *, threads=None))]
-fn align_tokens<'py>(
+pub(super) fn align_tokens<'py>(
     py: Python<'py>,
     tokens: SpanArrays<'py>,
     text: &Bound<'py, PyAny>,
@@ -62,7 +53,7 @@ fn align_tokens<'py>(
 
 #[pyfunction]
 #[pyo3(signature = (targets, sources, *, threads=None))]
-fn link_tokens<'py>(
+pub(super) fn link_tokens<'py>(
     py: Python<'py>,
     targets: SpanArrays<'py>,
     sources: SpanArrays<'py>,
@@ -75,7 +66,7 @@ fn link_tokens<'py>(
 }
 
 #[pyfunction]
-fn words_to_tokens<'py>(
+pub(super) fn words_to_tokens<'py>(
     values: &Bound<'py, PyAny>,
     word_offsets: &Bound<'py, PyAny>,
     words: &Bound<'py, PyAny>,
@@ -92,7 +83,7 @@ fn words_to_tokens<'py>(
 }
 
 #[pyfunction]
-fn split_words<'py>(
+pub(super) fn split_words<'py>(
     text: &Bound<'py, PyAny>,
     text_offsets: &Bound<'py, PyAny>,
 ) -> PyResult<(Array<'py, i64>, Array<'py, i64>, Array<'py, i64>)> {

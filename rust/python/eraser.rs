@@ -13,15 +13,9 @@ use crate::eraser::{self, Columns, Input, Options, Rows, Scores};
 
 type Row = (String, Option<u64>, String, String, String);
 
-pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<EraserRows>()?;
-    m.add_class::<EraserScorer>()?;
-    m.add_function(wrap_pyfunction!(validate_eraser, m)?)
-}
-
 /// Scores results by the conventions of the ERASER benchmark's own scorer, batch by batch.
 #[pyclass(frozen, module = "unirex._rust")]
-struct EraserScorer(Mutex<eraser::EraserScorer>);
+pub(super) struct EraserScorer(Mutex<eraser::EraserScorer>);
 
 #[pymethods]
 impl EraserScorer {
@@ -84,7 +78,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The problems of results and data: path, line, field, found, expected.
 #[pyfunction]
 #[pyo3(signature = (results, data_dir, split, *, limit, aopc_thresholds = None))]
-fn validate_eraser(
+pub(super) fn validate_eraser(
     py: Python<'_>,
     results: Vec<PathBuf>,
     data_dir: PathBuf,
@@ -99,7 +93,7 @@ fn validate_eraser(
 
 /// Results joined with annotations, in batches of rows.
 #[pyclass(frozen, module = "unirex._rust")]
-struct EraserRows(Mutex<eraser::RowReader>);
+pub(super) struct EraserRows(Mutex<eraser::RowReader>);
 
 #[pymethods]
 impl EraserRows {

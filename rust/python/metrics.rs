@@ -17,37 +17,13 @@ type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 type Out<'py, T> = Bound<'py, PyArray1<T>>;
 type Triple<'py, T> = (Out<'py, T>, Out<'py, T>, Out<'py, T>);
 
-pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(class_probability, m)?)?;
-    m.add_function(wrap_pyfunction!(comprehensiveness, m)?)?;
-    m.add_function(wrap_pyfunction!(sufficiency, m)?)?;
-    m.add_function(wrap_pyfunction!(log_odds, m)?)?;
-    m.add_function(wrap_pyfunction!(normalised_comprehensiveness, m)?)?;
-    m.add_function(wrap_pyfunction!(normalised_sufficiency, m)?)?;
-    m.add_function(wrap_pyfunction!(decision_flip, m)?)?;
-    m.add_function(wrap_pyfunction!(entropy_shift, m)?)?;
-    m.add_function(wrap_pyfunction!(kl_divergence, m)?)?;
-    m.add_function(wrap_pyfunction!(aopc, m)?)?;
-    m.add_function(wrap_pyfunction!(token_counts, m)?)?;
-    m.add_function(wrap_pyfunction!(token_agreement, m)?)?;
-    m.add_function(wrap_pyfunction!(token_f1_both_classes, m)?)?;
-    m.add_function(wrap_pyfunction!(iou_agreement, m)?)?;
-    m.add_function(wrap_pyfunction!(rationale_length, m)?)?;
-    m.add_function(wrap_pyfunction!(complexity_of, m)?)?;
-    m.add_function(wrap_pyfunction!(extremes, m)?)?;
-    m.add_function(wrap_pyfunction!(relative_gain_of, m)?)?;
-    m.add_function(wrap_pyfunction!(column_sums, m)?)?;
-    m.add_function(wrap_pyfunction!(hash_ids, m)?)?;
-    m.add_function(wrap_pyfunction!(weighted_sums, m)?)
-}
-
 fn one<'py, T: Element>(name: &str, value: Any<'_, 'py>) -> PyResult<PyReadonlyArray1<'py, T>> {
     array::<T, Ix1>(name, value)
 }
 
 /// Probability of one class per row and fraction.
 #[pyfunction]
-fn class_probability<'py>(
+pub(super) fn class_probability<'py>(
     probabilities: Any<'_, 'py>,
     offsets: Any<'_, 'py>,
     classes: Any<'_, 'py>,
@@ -65,7 +41,7 @@ fn class_probability<'py>(
 
 /// p(full) - p(remove) per row and fraction.
 #[pyfunction]
-fn comprehensiveness<'py>(p_full: Any<'_, 'py>, p_remove: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
+pub(super) fn comprehensiveness<'py>(p_full: Any<'_, 'py>, p_remove: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
     let (py, p_full, p_remove) = (p_full.py(), one("p_full", p_full)?, one("p_remove", p_remove)?);
     let (p_full, p_remove) = (p_full.as_slice()?, p_remove.as_slice()?);
     Ok(py.detach(|| faithfulness::comprehensiveness(p_full, p_remove))?.to_pyarray(py))
@@ -73,7 +49,7 @@ fn comprehensiveness<'py>(p_full: Any<'_, 'py>, p_remove: Any<'_, 'py>) -> PyRes
 
 /// p(full) - p(keep) per row and fraction.
 #[pyfunction]
-fn sufficiency<'py>(p_full: Any<'_, 'py>, p_keep: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
+pub(super) fn sufficiency<'py>(p_full: Any<'_, 'py>, p_keep: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
     let (py, p_full, p_keep) = (p_full.py(), one("p_full", p_full)?, one("p_keep", p_keep)?);
     let (p_full, p_keep) = (p_full.as_slice()?, p_keep.as_slice()?);
     Ok(py.detach(|| faithfulness::sufficiency(p_full, p_keep))?.to_pyarray(py))
@@ -81,7 +57,7 @@ fn sufficiency<'py>(p_full: Any<'_, 'py>, p_keep: Any<'_, 'py>) -> PyResult<Out<
 
 /// log p(remove) - log p(full) per row and fraction.
 #[pyfunction]
-fn log_odds<'py>(p_full: Any<'_, 'py>, p_remove: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
+pub(super) fn log_odds<'py>(p_full: Any<'_, 'py>, p_remove: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
     let (py, p_full, p_remove) = (p_full.py(), one("p_full", p_full)?, one("p_remove", p_remove)?);
     let (p_full, p_remove) = (p_full.as_slice()?, p_remove.as_slice()?);
     Ok(py.detach(|| faithfulness::log_odds(p_full, p_remove))?.to_pyarray(py))
@@ -89,7 +65,7 @@ fn log_odds<'py>(p_full: Any<'_, 'py>, p_remove: Any<'_, 'py>) -> PyResult<Out<'
 
 /// Comprehensiveness relative to removing everything.
 #[pyfunction]
-fn normalised_comprehensiveness<'py>(
+pub(super) fn normalised_comprehensiveness<'py>(
     p_full: Any<'_, 'py>,
     p_remove: Any<'_, 'py>,
     p_null: Any<'_, 'py>,
@@ -102,7 +78,7 @@ fn normalised_comprehensiveness<'py>(
 
 /// One minus the sufficiency relative to removing everything.
 #[pyfunction]
-fn normalised_sufficiency<'py>(
+pub(super) fn normalised_sufficiency<'py>(
     p_full: Any<'_, 'py>,
     p_keep: Any<'_, 'py>,
     p_null: Any<'_, 'py>,
@@ -115,7 +91,7 @@ fn normalised_sufficiency<'py>(
 
 /// Whether another class than the predicted one has the highest probability.
 #[pyfunction]
-fn decision_flip<'py>(
+pub(super) fn decision_flip<'py>(
     prediction: Any<'_, 'py>,
     perturbed: Any<'_, 'py>,
     offsets: Any<'_, 'py>,
@@ -133,7 +109,7 @@ type PerDistribution = fn(&Ragged<'_, f64>, &Ragged<'_, f64>, usize) -> Result<V
 
 /// Entropy of the full minus that of the perturbed distribution.
 #[pyfunction]
-fn entropy_shift<'py>(
+pub(super) fn entropy_shift<'py>(
     full: Any<'_, 'py>,
     full_offsets: Any<'_, 'py>,
     perturbed: Any<'_, 'py>,
@@ -145,7 +121,7 @@ fn entropy_shift<'py>(
 
 /// KL(perturbed || full).
 #[pyfunction]
-fn kl_divergence<'py>(
+pub(super) fn kl_divergence<'py>(
     full: Any<'_, 'py>,
     full_offsets: Any<'_, 'py>,
     perturbed: Any<'_, 'py>,
@@ -173,7 +149,7 @@ fn shift<'py>(
 
 /// One value per row from its values at the fractions.
 #[pyfunction]
-fn aopc<'py>(values: Any<'_, 'py>, n_fractions: usize, sum_over_one_more: bool) -> PyResult<Out<'py, f64>> {
+pub(super) fn aopc<'py>(values: Any<'_, 'py>, n_fractions: usize, sum_over_one_more: bool) -> PyResult<Out<'py, f64>> {
     let (py, values) = (values.py(), one("values", values)?);
     let values = values.as_slice()?;
     Ok(py.detach(|| faithfulness::aopc(values, n_fractions, sum_over_one_more))?.to_pyarray(py))
@@ -195,7 +171,7 @@ fn on_pair<'py, T: Send>(
 
 /// Tokens selected and gold, selected, and gold, of each row.
 #[pyfunction]
-fn token_counts<'py>(
+pub(super) fn token_counts<'py>(
     rationale: Any<'_, 'py>,
     offsets: Any<'_, 'py>,
     gold: Any<'_, 'py>,
@@ -207,7 +183,7 @@ fn token_counts<'py>(
 
 /// Token precision, recall and F1 of each row.
 #[pyfunction]
-fn token_agreement<'py>(
+pub(super) fn token_agreement<'py>(
     rationale: Any<'_, 'py>,
     offsets: Any<'_, 'py>,
     gold: Any<'_, 'py>,
@@ -219,7 +195,7 @@ fn token_agreement<'py>(
 
 /// Token F1 averaged over the classes "in" and "out" of each row.
 #[pyfunction]
-fn token_f1_both_classes<'py>(
+pub(super) fn token_f1_both_classes<'py>(
     rationale: Any<'_, 'py>,
     offsets: Any<'_, 'py>,
     gold: Any<'_, 'py>,
@@ -231,7 +207,7 @@ fn token_f1_both_classes<'py>(
 
 /// Span precision, recall and F1 of each row and threshold.
 #[pyfunction]
-fn iou_agreement<'py>(
+pub(super) fn iou_agreement<'py>(
     rationale: Any<'_, 'py>,
     offsets: Any<'_, 'py>,
     gold: Any<'_, 'py>,
@@ -251,7 +227,7 @@ fn three<'py>(py: Python<'py>, rows: &Agreement) -> Triple<'py, f64> {
 
 /// Number of selected tokens of each row.
 #[pyfunction]
-fn rationale_length<'py>(rationale: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<Out<'py, i64>> {
+pub(super) fn rationale_length<'py>(rationale: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<Out<'py, i64>> {
     let (py, values, offsets) = (rationale.py(), marks::<Ix1>("rationale", rationale)?, one("offsets", offsets)?);
     let (values, offsets) = (values.as_slice()?, offsets.as_slice()?);
     let count = || Ok::<_, Error>(plausibility::rationale_length(&Ragged::new("rationale", values, offsets)?));
@@ -261,7 +237,7 @@ fn rationale_length<'py>(rationale: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyRe
 /// Entropy of the shares of the scores' sizes in each row.
 #[pyfunction]
 #[pyo3(name = "complexity")]
-fn complexity_of<'py>(scores: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
+pub(super) fn complexity_of<'py>(scores: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<Out<'py, f64>> {
     let (py, values, offsets) = (scores.py(), one("scores", scores)?, one("offsets", offsets)?);
     let (values, offsets) = (values.as_slice()?, offsets.as_slice()?);
     let found = || Ok::<_, Error>(complexity::complexity(&Ragged::new("scores", values, offsets)?));
@@ -270,7 +246,7 @@ fn complexity_of<'py>(scores: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<O
 
 /// Lowest and highest value of each column over the methods that count.
 #[pyfunction]
-fn extremes<'py>(values: Any<'_, 'py>, counts: Any<'_, 'py>) -> PyResult<(Out<'py, f64>, Out<'py, f64>)> {
+pub(super) fn extremes<'py>(values: Any<'_, 'py>, counts: Any<'_, 'py>) -> PyResult<(Out<'py, f64>, Out<'py, f64>)> {
     let (py, values, counts) = (values.py(), one("values", values)?, marks::<Ix1>("counts", counts)?);
     let (values, counts) = (values.as_slice()?, counts.as_slice()?);
     let (low, high) = py.detach(|| relative_gain::extremes(values, counts))?;
@@ -280,7 +256,7 @@ fn extremes<'py>(values: Any<'_, 'py>, counts: Any<'_, 'py>) -> PyResult<(Out<'p
 /// Where each value stands between the ends of its column.
 #[pyfunction]
 #[pyo3(name = "relative_gain")]
-fn relative_gain_of<'py>(
+pub(super) fn relative_gain_of<'py>(
     values: Any<'_, 'py>,
     low: Any<'_, 'py>,
     high: Any<'_, 'py>,
@@ -294,7 +270,7 @@ fn relative_gain_of<'py>(
 
 /// Exact sum, as a multiple of 2^-64, and number of the defined values of each column.
 #[pyfunction]
-fn column_sums(values: Any<'_, '_>, n_columns: usize) -> PyResult<(Vec<i128>, Vec<i64>)> {
+pub(super) fn column_sums(values: Any<'_, '_>, n_columns: usize) -> PyResult<(Vec<i128>, Vec<i64>)> {
     let (py, values) = (values.py(), one("values", values)?);
     let values = values.as_slice()?;
     let sums = py.detach(|| sums::column_sums(values, n_columns))?;
@@ -303,7 +279,7 @@ fn column_sums(values: Any<'_, '_>, n_columns: usize) -> PyResult<(Vec<i128>, Ve
 
 /// 128-bit hash of each row of bytes, as pairs.
 #[pyfunction]
-fn hash_ids<'py>(ids: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<Out<'py, u64>> {
+pub(super) fn hash_ids<'py>(ids: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<Out<'py, u64>> {
     let (py, ids, offsets) = (ids.py(), one("ids", ids)?, one("offsets", offsets)?);
     let (ids, offsets) = (ids.as_slice()?, offsets.as_slice()?);
     let hashes = py.detach(|| Ok::<_, Error>(bootstrap::hash_ids(&Ragged::new("ids", ids, offsets)?)))?;
@@ -313,7 +289,7 @@ fn hash_ids<'py>(ids: Any<'_, 'py>, offsets: Any<'_, 'py>) -> PyResult<Out<'py, 
 /// Weighted sums and weights of each column under each replicate.
 #[pyfunction]
 #[pyo3(signature = (rows, values, steps, *, replicates, seed, swap = false, threads = None))]
-fn weighted_sums<'py>(
+pub(super) fn weighted_sums<'py>(
     rows: Any<'_, 'py>,
     values: Any<'_, 'py>,
     steps: Any<'_, 'py>,

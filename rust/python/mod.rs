@@ -1,6 +1,6 @@
 //! The only place that knows Python: arguments in, one call into the core with the GIL released, arrays out.
 //!
-//! One file a topic; each adds its functions in `register`. No arithmetic and no policy here.
+//! One file a topic; `_rust` lists what they offer. No arithmetic and no policy here.
 // PyO3 hands arguments over by value.
 #![allow(clippy::needless_pass_by_value)]
 
@@ -26,13 +26,25 @@ impl From<Error> for PyErr {
 
 /// The extension module `unirex._rust`.
 #[pymodule]
-fn _rust(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    align::register(m)?;
-    eraser::register(m)?;
-    metrics::register(m)?;
-    orders::register(m)?;
-    ranking::register(m)?;
-    selection::register(m)?;
-    Ok(())
+mod _rust {
+    #[pymodule_export]
+    use crate::python::align::{align_tokens, link_tokens, split_words, words_to_tokens};
+    #[pymodule_export]
+    use crate::python::eraser::{EraserRows, EraserScorer, validate_eraser};
+    #[pymodule_export]
+    use crate::python::metrics::{
+        aopc, class_probability, column_sums, complexity_of, comprehensiveness, decision_flip, entropy_shift, extremes,
+        hash_ids, iou_agreement, kl_divergence, log_odds, normalised_comprehensiveness, normalised_sufficiency,
+        rationale_length, relative_gain_of, sufficiency, token_agreement, token_counts, token_f1_both_classes,
+        weighted_sums,
+    };
+    #[pymodule_export]
+    use crate::python::orders::OrderSearch;
+    #[pymodule_export]
+    use crate::python::ranking::rank_rows;
+    #[pymodule_export]
+    use crate::python::selection::{ragged_rationales, rationales, word_rationales};
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 }

@@ -9,15 +9,11 @@ use super::arrays::array;
 use super::eraser::lock;
 use crate::order_search;
 
-pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<OrderSearch>()
-}
-
 type Pair<'py, A, B> = (Bound<'py, PyArray1<A>>, Bound<'py, PyArray1<B>>);
 
 /// A search for the best and the worst order in which the units of each row can be hidden.
 #[pyclass(frozen, module = "unirex._rust")]
-struct OrderSearch(Mutex<order_search::OrderSearch>);
+pub(super) struct OrderSearch(Mutex<order_search::OrderSearch>);
 
 #[pymethods]
 impl OrderSearch {

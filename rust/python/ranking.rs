@@ -9,14 +9,10 @@ use crate::ranking;
 
 type Columns<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
 
-pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(rank_rows, m)?)
-}
-
 /// AUPRC, average precision and ROC AUC of every row.
 #[pyfunction]
 #[pyo3(signature = (scores, offsets, gold, gold_offsets, *, threads = None))]
-fn rank_rows<'py>(
+pub(super) fn rank_rows<'py>(
     scores: &Bound<'py, PyAny>,
     offsets: &Bound<'py, PyAny>,
     gold: &Bound<'py, PyAny>,

@@ -11,17 +11,9 @@ use crate::ragged::{Ragged, even_offsets};
 use crate::topk;
 use crate::word_scores::Pooling;
 
-/// Adds the functions of this file to the module.
-pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(rationales, m)?)?;
-    m.add_function(wrap_pyfunction!(word_rationales, m)?)?;
-    m.add_function(wrap_pyfunction!(ragged_rationales, m)?)?;
-    Ok(())
-}
-
 #[pyfunction]
 #[pyo3(signature = (scores, selectable, fractions, *, threads=None))]
-fn rationales<'py>(
+pub(super) fn rationales<'py>(
     scores: &Bound<'py, PyAny>,
     selectable: &Bound<'py, PyAny>,
     fractions: Vec<f64>,
@@ -40,7 +32,7 @@ fn rationales<'py>(
 
 #[pyfunction]
 #[pyo3(signature = (scores, words, pooling, fractions, *, threads=None))]
-fn word_rationales<'py>(
+pub(super) fn word_rationales<'py>(
     scores: &Bound<'py, PyAny>,
     words: &Bound<'py, PyAny>,
     pooling: &str,
@@ -72,7 +64,7 @@ fn words_of<'py, W: numpy::Element + Copy + Into<i64> + Sync>(
 
 #[pyfunction]
 #[pyo3(signature = (values, offsets, selectable, fractions, *, threads=None))]
-fn ragged_rationales<'py>(
+pub(super) fn ragged_rationales<'py>(
     values: &Bound<'py, PyAny>,
     offsets: &Bound<'py, PyAny>,
     selectable: Option<&Bound<'py, PyAny>>,
