@@ -66,13 +66,21 @@ def test_columns_are_mapped_and_integers_are_names(tmp_path: Path) -> None:
         ("", "no rows"),
         ("[1]\n", "line 1: holds list, expected an object"),
         ("{\n", "line 1: not JSON"),
-        ('{"id": "a", "scores": [1], "gold": [1]}\n{"id": "b", "scores": ["x"]}\n', "line 2: JSON parse error"),
+        (
+            '{"id": "a", "scores": [1], "gold": [1]}\n{"id": "b", "scores": ["x"]}\n',
+            "line 2: scores/[] holds string, expected number",
+        ),
         ('{"id": "a", "scores": [1], "gold": [1]}\n{"id": "b"\n', "line 2: JSON parse error"),
         ('{"id": "a", "scores": [1], "gold": [1]}\n' * 2, "row id 'a' occurs 2 times"),
         ('{"id": "a", "scores": [NaN], "gold": [1]}\n', "row id 'a': scores[0] is nan"),
         ('{"id": "a", "scores": [1], "gold": [1]}\n{"id": "b", "gold": [1]}\n', "row id 'b': scores is null"),
         ('{"ident": "a", "scores": [1]}\n', "column 'id' is missing"),
         ('{"id": "a"}\n', "nothing to score in columns ['id']"),
+        ('{"id": "a", "label": "x"}\n{"id": "b", "label": true}\n', "line 2: label holds boolean, expected string"),
+        (
+            '{"annotation_id": "a", "rationales": []}\n',
+            "column 'id' is missing, expected predictions; results of",
+        ),
     ],
 )
 def test_faults_are_named_by_line_or_id(

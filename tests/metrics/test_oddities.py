@@ -249,7 +249,7 @@ def test_validate_takes_labels_and_columns(tmp_path: Path, capsys: pytest.Captur
     assert main(["validate", str(path), "--labels", "neg", "--labels", "pos", *columns]) == 2
     out = capsys.readouterr().out
     assert "row id 'r1': prediction is 'pos'" in out
-    assert out.endswith("1 problems\n")
+    assert out.endswith("1 problem\n")
     assert main(["validate", str(path), "--labels", "pos", "--labels", "neg", *columns]) == 2
     assert "row id 'r0': prediction is 'neg'" in capsys.readouterr().out
 

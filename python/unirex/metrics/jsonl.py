@@ -75,6 +75,11 @@ def read_schema(path: Path | Remote, columns: Mapping[str, str], name: str) -> p
                 break
             raise ValueError(f"{name}: line 1: holds {type(row).__name__}, expected an object")
         found |= {key: value for key, value in row.items() if found.get(key) in (None, [])}
+    if "annotation_id" in found and columns.get("id", "id") not in found:
+        raise ValueError(
+            f"{name}: column 'id' is missing, expected predictions; results of the ERASER benchmark are scored by "
+            "`unirex-metrics score --data-dir`, and not compared"
+        )
     refuse_in_file({*found, *columns}, name)
     typed = ((key, _type(ours.get(str(key), str(key)), value)) for key, value in found.items())
     return pa.schema([(key, data_type) for key, data_type in typed if data_type is not None])
@@ -117,6 +122,9 @@ def batches(
                 done += block.num_rows
     except pa.ArrowInvalid as error:
         reason = brief(error)
+        changed = re.search(r"Column\(/(.+?)\) changed from (\w+) to (\w+)( in row \d+)?$", reason)
+        if changed is not None:
+            reason = f"{changed[1]} holds {changed[3]}, expected {changed[2]}{changed[4] or ''}"
         row = re.search(r" in row (\d+)$", reason)
         where = f"{name}: line {done + int(row[1]) + 1}" if row else name
         if "straddling" in reason:

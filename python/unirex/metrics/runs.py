@@ -104,7 +104,12 @@ def _matches(pattern: str) -> list[tuple[str, re.Match[str]]]:
 
 
 def _listed(path: Path) -> list[Run]:
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"{path}: not text, expected a YAML, JSON or CSV list of runs, or a pattern with {{method}} and {{data}}"
+        ) from None
     try:
         entries: Any = _parse(path.suffix.lower(), text)
     except (ValueError, csv.Error) as error:

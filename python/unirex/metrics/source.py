@@ -193,7 +193,7 @@ def _opened(
     _once(parts[0][0], schemas[0], mapping)
     for (name, _), schema, header in zip(parts[1:], schemas[1:], headers[1:], strict=True):
         if header != headers[0]:
-            raise ValueError(f"{name}: header {header} differs from that of {parts[0][0]}: {headers[0]}")
+            raise ValueError(f"{name}: {_differing(header, headers[0])} in its header, expected that of {parts[0][0]}")
         _once(name, schema, mapping)
         for lacking, without, having, other in (
             (name, schema, schemas[0], parts[0][0]),
@@ -220,6 +220,13 @@ def _opened(
             )
         return source
     return _foreign(source, labels)
+
+
+def _differing(one: Header | None, other: Header | None) -> str:
+    """The first key in which two headers differ."""
+    found, there = ({} if header is None else vars(header) for header in (one, other))
+    key = next(key for key in {**there, **found} if found.get(key) != there.get(key))
+    return f"{key} is {shown(found.get(key))}, not {shown(there.get(key))},"
 
 
 def missing_column(source: Source, column: str) -> str:
@@ -263,6 +270,8 @@ def _schema(name: str, part: Part, columns: Mapping[str, str]) -> pa.Schema:
     with _reading(name):
         if jsonl.is_jsonl(part):
             return jsonl.read_schema(part, columns, name)
+        if part.suffixes[-1:] in ([".csv"], [".tsv"]):
+            raise ValueError(f"{name}: a {part.suffixes[-1]} file, expected Parquet or JSON lines")
         schema = pq.read_schema(opened(part))
         refuse_in_file({*schema.names, *columns}, name)  # fails here, inside the guard, if a name is not UTF-8
         return schema
