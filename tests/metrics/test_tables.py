@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from reference import predictions
 from unirex import metrics
 from unirex.metrics import Resampling, compare, score
 from unirex.metrics.report import Metric, Report
@@ -307,3 +308,10 @@ def test_a_report_without_metrics_shows_itself() -> None:
     empty = Report(metrics=(), n_rows=0, headline=None, convention="strict")
     assert empty._repr_html_().startswith("<table>")
     assert isinstance(Metric, type)
+
+
+def test_gold_that_is_unknown_everywhere_may_have_no_type() -> None:
+    rows = [{**row, "gold": None} for row in predictions.rows(0, 20)]
+    table = predictions.as_table(rows)
+    bare = table.set_column(table.schema.names.index("gold"), "gold", pa.nulls(20))
+    assert repr(score(bare, resampling=NONE).metrics) == repr(score(table, resampling=NONE).metrics)

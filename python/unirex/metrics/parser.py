@@ -270,6 +270,8 @@ class _Rows:
     def _ragged(self, name: str, *, flags: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:
         """A list column: its values in Arrow and numpy, and which rows are known."""
         array = self.batch.column(name)
+        if pa.types.is_null(array.type):  # what pandas makes of a column that is unknown in all rows
+            array = array.cast(pa.list_(pa.float64()))
         inner = value_type(array.type)
         if not (is_number(inner) or (flags and inner is not None and pa.types.is_boolean(inner))):
             raise self._wrong_type(name, "lists of numbers" + (" or of true and false" if flags else ""))
