@@ -197,6 +197,7 @@ def test_limit_and_an_empty_file(run: Path, tmp_path: Path) -> None:
         ("in.jsonl", "", ["--threshold=1", "--fraction=0.2"], "both given"),
         ("in.jsonl", "", ["--device=gpu7"], "device is 'gpu7'"),
         ("in.jsonl", "", ["--limit=0"], "limit is 0, expected at least 1"),
+        ("in.jsonl", "", ["--how=delete"], "how is 'delete', expected --faithfulness with it"),
         ("in.jsonl", "", ["--attribution=igg"], "attribution is 'igg', expected one of grad"),
         ("in.jsonl", "", ["--modle=x"], "modle"),
         (

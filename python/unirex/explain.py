@@ -160,6 +160,8 @@ def _answers(found: Any) -> Answers:
     """The inputs and their files of answers; nothing of it needs torch."""
     if found.limit is not None and found.limit < 1:
         raise ValueError(f"limit is {found.limit}, expected at least 1")
+    if found.how != "attention" and not found.faithfulness:
+        raise ValueError(f"how is {found.how!r}, expected --faithfulness with it")
     if bool(found.input) == bool(found.text):
         given = "both are" if found.input else "neither is"
         raise ValueError(f"--input and --text: {given} given, expected one of them")
