@@ -21,11 +21,12 @@ from unirex.schema import PREDICTIONS_KEY, PREDICTIONS_VERSION
 class Header:
     """The header of a prediction file (docs/predictions.md), or a substitute where there is none.
 
+    The last three say, for display, how the rationale came about.
+
     Attributes:
         labels: class names in the order of the probabilities.
         choice: multiple choice: a row may have fewer choices than there are labels.
         headline: the task metric of the data set.
-        unit, scores_from, rationale_rule: how the rationale came about, for display.
     """
 
     labels: tuple[str, ...] = ()
