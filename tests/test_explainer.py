@@ -387,6 +387,8 @@ def test_a_model_that_is_none_is_one_line(tmp_path: Path, run: Path, foreign: Pa
         Explainer.from_pretrained(foreign)
     with pytest.raises(ValueError, match="attribution is 'igg', expected one of grad"):
         Explainer.from_pretrained(foreign, attribution="igg")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="words is 'line', expected text or space"):
+        Explainer.from_pretrained(foreign, attribution="ig", words="line")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="max_length is 1000, expected at most 64"):
         Explainer.from_pretrained(foreign, attribution="ig", max_length=1000)
     with pytest.raises(ValueError, match="device is 'tpu9'"):

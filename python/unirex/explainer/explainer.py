@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Unpack, overload
+from typing import Any, Unpack, get_args, overload
 
 import numpy as np
 import torch
@@ -91,6 +91,8 @@ class Explainer:
         self.saved = saved
         self.folder = folder
         self.device = _device(_default_device() if device is None else device)
+        if words not in (None, *get_args(Words)):
+            raise ValueError(f"words is {words!r}, expected {' or '.join(get_args(Words))}")
         self.words: Words = words or saved.words
         self.method = saved.method.to(self.device).eval().requires_grad_(False)
 
