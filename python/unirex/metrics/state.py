@@ -87,10 +87,11 @@ class State:
 
     def take(self, batch: Batch, values: NDArray[np.float64], inside: NDArray[np.bool_] | None = None) -> None:
         """Adds a batch, or those `inside` of it, with its values, [columns, N], and counts what looks wrong there."""
-        if inside is None:
-            inside = np.ones(len(batch), dtype=np.bool_)
-        self.add(batch.hashes[inside], values[:, inside])
-        self.doubt({kind: int((rows & inside).sum()) for kind, rows in batch.odd.items()})
+        if inside is None:  # nothing of a large table is copied
+            self.add(batch.hashes, values)
+        else:
+            self.add(batch.hashes[inside], values[:, inside])
+        self.doubt({kind: int((rows if inside is None else rows & inside).sum()) for kind, rows in batch.odd.items()})
 
     def doubt(self, odd: Mapping[str, int]) -> None:
         """Adds counts of rows that look wrong, by kind."""
