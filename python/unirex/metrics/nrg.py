@@ -8,7 +8,7 @@ Intervals take the ends as fixed. If every replicate found its own, the lowest a
 apart, and the best method's interval would hold its gain in 57 of 100 cases.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, TypeVar
@@ -42,7 +42,7 @@ from unirex.text import suggest
 Floats = NDArray[np.float64]
 
 
-def gain_table(
+def gain_table(  # noqa: PLR0913 (what a table is made of, and how)
     runs: Sequence[Run],
     *,
     controls: Sequence[str] = (),
@@ -50,6 +50,7 @@ def gain_table(
     resampling: Resampling | None = None,
     progress: Progress | None = None,
     engine: Engine = "local",
+    averaged: Collection[str] | None = None,
     **reading: Any,
 ) -> GainTable:
     """Raw metrics and relative gains of many runs.
@@ -60,6 +61,7 @@ def gain_table(
         frozen: the ends of an earlier table, used instead of those of these runs.
         resampling: of the intervals; a replicate draws the same instances for every method and seed of a data set.
         progress: called with the runs done and the runs in all.
+        averaged: the data sets that the means are over; None = all.
         engine: `local`, or `ray` to score each run on a Ray cluster (extra `ray`); the result is the same.
         reading: `convention`, `perturbation`, `scorer`, `columns`, `labels` as for `score`.
 
@@ -76,18 +78,20 @@ def gain_table(
         if progress is not None:
             progress(number, len(runs))
     sets = {data: _data_set(data, group, controls, frozen, resampling) for data, group in scored.items()}
+    within = {data: one for data, one in sets.items() if averaged is None or data in averaged}
     found = GainTable(
         methods=methods,
         data=tuple(sets),
         controls=tuple(controls),
         headlines={data: group[0].report.headline or "" for data, group in scored.items()},
         cells={(data, method): cell for data, one in sets.items() for method, cell in one.cells.items()},
-        means=_means(methods, list(sets.values()), resampling),
+        averaged=tuple(within),
+        means=_means(methods, list(within.values()), resampling),
         ends={data: one.ends for data, one in sets.items()},
         frozen=frozen is not None,
         convention=next(iter(scored.values()))[0].report.convention,
         settings={data: _settings(group, controls) for data, group in scored.items()},
-        differences=_differences(methods, sets, resampling),
+        differences=_differences(methods, sets, within, resampling),
         n_partly={data: one.n_partly for data, one in sets.items()},
         notes=(),
     )
@@ -244,7 +248,7 @@ def _means(methods: Sequence[str], sets: Sequence[_DataSet], resampling: Resampl
     """Over the data sets, for methods that were run on all of them."""
     means = {}
     for method in methods:
-        if all(method in one.draws for one in sets):
+        if sets and all(method in one.draws for one in sets):
             composites = [one.cells[method].composites for one in sets]
             values = {
                 name: float(np.mean([found[name] for found in composites if name in found]))
@@ -266,8 +270,10 @@ def _of_means(value: float, variances: Sequence[Variance], parts: Sequence[Draws
     return interval(value, variance, n=n, confidence=resampling.confidence, seeds=seeds)
 
 
-def _differences(methods: Sequence[str], sets: Mapping[str, _DataSet], resampling: Resampling) -> tuple[Gain, ...]:
-    """The CNRG of every method over every later one: on each data set, then in the means over several."""
+def _differences(
+    methods: Sequence[str], sets: Mapping[str, _DataSet], within: Mapping[str, _DataSet], resampling: Resampling
+) -> tuple[Gain, ...]:
+    """The CNRG of every method over every later one: on each data set, then in the means over several `within`."""
     found = []
     for data, one in sets.items():
         for method, other in combinations([m for m in methods if m in one.draws], 2):
@@ -275,10 +281,10 @@ def _differences(methods: Sequence[str], sets: Mapping[str, _DataSet], resamplin
             low, high, name = ours.gap(theirs, resampling.confidence, shared=one.shares(method, other))
             gap = ours.mean - theirs.mean
             found.append(Gain(data=data, method=method, other=other, difference=gap, low=low, high=high, interval=name))
-    everywhere = [m for m in methods if all(m in one.draws for one in sets.values())]
-    for method, other in combinations(everywhere, 2) if len(sets) > 1 else ():
-        pairs = [(one.draws[method]["CNRG"], one.draws[other]["CNRG"]) for one in sets.values()]
-        shared = [one.shares(method, other) for one in sets.values()]
+    everywhere = [m for m in methods if all(m in one.draws for one in within.values())]
+    for method, other in combinations(everywhere, 2) if len(within) > 1 else ():
+        pairs = [(one.draws[method]["CNRG"], one.draws[other]["CNRG"]) for one in within.values()]
+        shared = [one.shares(method, other) for one in within.values()]
         gaps = [ours.minus(theirs, shared=same) for (ours, theirs), same in zip(pairs, shared, strict=True)]
         gap = float(np.mean([value for value, _ in gaps]))
         parts = [draws for pair in pairs for draws in pair]

@@ -100,7 +100,8 @@ class GainTable(Shown):
         controls: methods that are shown but never set an end.
         headlines: data set -> its task metric.
         cells: (data set, method) -> cell.
-        means: method -> means over data sets.
+        averaged: the data sets that the means are over.
+        means: method -> means over these data sets.
         ends: what 0 and 1 stand for.
         frozen: whether the ends were given.
         convention: whose definitions.
@@ -115,6 +116,7 @@ class GainTable(Shown):
     controls: tuple[str, ...]
     headlines: Mapping[str, str]
     cells: Mapping[tuple[str, str], Cell]
+    averaged: tuple[str, ...]
     means: Mapping[str, Mean]
     ends: Ends
     frozen: bool
@@ -196,13 +198,13 @@ def blocks_of(
                 over = _over(table, data, method, reference)
                 rows.append([_label(table, method), *raw, *_shown(cell, composites), over, *more])
         blocks.append((data, rows))
-    if len(table.data) > 1 and table.means:
+    if len(table.averaged) > 1 and table.means:
         composites = [c for c in COMPOSITES if any(c in mean.composites for mean in table.means.values())]
         reference = reference_of(table, None, against)
         rows = [["method", *composites, "", f"CNRG over {reference}"]]
         for method, mean in table.means.items():
             rows.append([_label(table, method), *_shown(mean, composites), _over(table, None, method, reference)])
-        blocks.append((f"mean over {len(table.data)} data sets", rows))
+        blocks.append((f"mean over {len(table.averaged)} data sets", rows))
     return blocks
 
 

@@ -43,8 +43,8 @@ def _gains(table: GainTable) -> Iterator[Figure]:
     panels: list[tuple[str, Mapping[str, Cell | Mean]]] = [
         (data, {m: table.cells[data, m] for m in table.methods if (data, m) in table.cells}) for data in table.data
     ]
-    if len(table.data) > 1 and table.means:
-        panels.append((f"mean over {len(table.data)} data sets", table.means))
+    if len(table.averaged) > 1 and table.means:
+        panels.append((f"mean over {len(table.averaged)} data sets", table.means))
     names = [f"{m} (control)" if m in table.controls else m for m in table.methods]
     for number, (title, rows) in enumerate(panels):
         ticks = tuple((float(place), "" if number % _COLUMNS else name) for place, name in enumerate(names))

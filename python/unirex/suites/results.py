@@ -10,7 +10,7 @@ from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import CONTROLS
 from unirex.metrics import Resampling, Run, row_values
 from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable, Mean
-from unirex.suites.cells import Wanted, counted, wanted
+from unirex.suites.cells import Wanted, counted, done_of, wanted
 from unirex.suites.claim import claim, finding
 from unirex.suites.differences import differences
 from unirex.suites.grid_claim import grid_claim
@@ -115,7 +115,8 @@ def _from_ledger(suite: Suite, ledger: Ledger, entries: Entries) -> Finished:
                 for control in CONTROLS if method == suite.references else ():
                     if control in entry.references and control not in suite.methods:
                         found.add_control(run(entry, control, control))
-    return found.ordered()
+    shares = {data: done_of(suite, data, entries) for data in wanted(suite)}
+    return replace(found.ordered(), averaged=[data for data, (done, of) in shares.items() if done == of])
 
 
 def _progress(cells: Wanted, entries: Entries, of: str = "runs") -> str:
@@ -133,9 +134,9 @@ def _to_markdown(cells: Wanted, entries: Entries, table: GainTable | None, colum
     for data in begun:
         done = _progress({data: cells[data]}, entries)
         blocks.append(f"**{data}** ({done})\n\n{_block(data, cells[data], table, columns)}")
-    if len(table.data) > 1 and table.means:
+    if len(table.averaged) > 1 and table.means:
         means = [[_label(table, method), *_composites(table.means.get(method))] for method in table.methods]
-        title = f"**mean over {len(table.data)} data sets, of methods run on all of them**"
+        title = f"**mean over {len(table.averaged)} data sets, of methods run on all of them**"
         blocks.append(f"{title}\n\n{markdown_table(['method', *COMPOSITES, ''], means)}")
     split = " and ".join(sorted({_SPLITS.get(entry.split, entry.split) for entry in entries.values()}))
     return "\n\n".join([*blocks, _ends(table, split), _NOTE, *table.notes])

@@ -31,11 +31,13 @@ class Finished:
         runs: files of predictions or row values.
         controls: methods that are shown and never set the worst or best.
         costs: (data set, method) -> cost -> a value for each seed.
+        averaged: data sets that a mean may be over; None = all.
     """
 
     runs: list[Run] = field(default_factory=list)
     controls: list[str] = field(default_factory=list)
     costs: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
+    averaged: list[str] | None = None
 
     def add(self, run: Run, costs: Mapping[str, float]) -> None:
         """Adds a run of a method."""
@@ -91,6 +93,7 @@ def write_table(suite: Suite, found: Finished, markdown: Callable[[GainTable, Co
     table = gain_table(
         found.runs,
         controls=found.controls,
+        averaged=found.averaged,
         resampling=Resampling(replicates=suite.table.replicates),
         convention=suite.table.convention,
         perturbation=suite.table.perturbation,
