@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -97,17 +98,17 @@ class Instance:
 
 
 def levels(scores: Sequence[float | None]) -> list[int | None]:
-    """Shades from 0 for the lowest score of a text to 8 for its highest; 0 everywhere if all are equal.
+    """Shades from 0 for the lowest finite score of a text to 8 for its highest; 0 everywhere if all are equal.
 
-    >>> levels([0.0, 1.0, None, 0.5]), levels([3.0, 3.0]), levels([1e308, -1e308])
-    ([0, 8, None, 4], [0, 0], [8, 0])
+    >>> levels([0.0, 1.0, None, 0.5]), levels([3.0, 3.0]), levels([1e308, -1e308]), levels([inf, 1.0, 0.0, -inf])
+    ([0, 8, None, 4], [0, 0], [8, 0], [8, 8, 0, 0])
     """
     # Of scores divided by a power of two, which changes no level, no difference is more than a float holds.
     small = [None if score is None else score / 2**10 for score in scores]
-    known = [score for score in small if score is not None]
+    known = [score for score in small if score is not None and isfinite(score)]
     low, high = min(known, default=0.0), max(known, default=0.0)
-    width = (high - low) or float("inf")
-    return [None if score is None else round(LEVELS * (score - low) / width) for score in small]
+    width = (high - low) or inf
+    return [None if score is None else round(LEVELS * (min(max(score, low), high) - low) / width) for score in small]
 
 
 def views(
