@@ -449,19 +449,6 @@ def test_one_data_set_is_its_own_mean(suite: Path) -> None:
     assert table.over("sst", "aa", "dlm") is not None
 
 
-def test_means_may_be_over_some_of_the_data_sets(suite: Path) -> None:
-    runs = runs_of(suite)
-    runs += [replace(run, data="third") for run in runs if run.data == "sst"]
-    data = ["sst", "stf", "third"]
-    table = gain_table(runs, resampling=QUICK, averaged=data[:2])
-    fewer = gain_table([run for run in runs if run.data in data[:2]], resampling=QUICK)
-    assert table.data == tuple(data)
-    assert (table.averaged, table.means) == (fewer.averaged, fewer.means)
-    assert [gain for gain in table.differences if gain.data is None] == [g for g in fewer.differences if g.data is None]
-    assert "mean over 2 data sets" in table.to_text()
-    assert gain_table(runs, resampling=QUICK, averaged=[]).means == {}
-
-
 def test_the_variance_of_a_mean_falls_with_the_data_sets(suite: Path) -> None:
     """Three times the same data set: the variance is a third of one's, and so is that of a difference."""
     runs = [run for run in runs_of(suite) if run.data == "sst"]
