@@ -123,6 +123,9 @@ def test_an_output_that_is_read_is_refused(file: Path, capsys: pytest.CaptureFix
         assert "expected another file than those that are read" in capsys.readouterr().err
         assert written.read_bytes() == before
     assert main(["score", str(folder), "--output", str(folder / "scores.json")]) == 0
+    pattern, ends = f"{file.parent}/{{method}}-{{data}}.parquet", str(file.parent / "ends.json")
+    assert main(["nrg", pattern, "--freeze", ends]) == 0
+    assert main(["nrg", pattern, "--frozen", ends, "--output", ends]) == 2
 
 
 def test_columns_are_named_by_what_tells_their_paths_apart(file: Path) -> None:

@@ -112,9 +112,8 @@ class Source:
 
     @cached_property
     def _late(self) -> "re.Pattern[bytes]":
-        ours = [self.columns.get(name, name) for name in KNOWN]
-        more = [theirs for name, theirs in self.columns.items() if name not in KNOWN]
-        return jsonl.late_fields(self.schema.names, [*ours, *more], KINDS)
+        ours = {**dict(zip(KNOWN, KNOWN, strict=True)), **self.columns}
+        return jsonl.late_fields(self.schema.names, ours.values(), KINDS)
 
     def shards(self, most: int) -> list[Shard]:
         """At most `most` shards of about equally many row groups that together are all rows."""
@@ -195,21 +194,15 @@ def _opened(
         if header != headers[0]:
             raise ValueError(f"{name}: {_differing(header, headers[0])} in its header, expected that of {parts[0][0]}")
         _once(name, schema, mapping)
-        for lacking, without, having, other in (
-            (name, schema, schemas[0], parts[0][0]),
-            (parts[0][0], schemas[0], schema, name),
-        ):
-            for column in having.names:
-                if column not in without.names and (is_known(column) or column in mapping.values()):
-                    raise ValueError(f"{lacking}: column {column!r} is missing, {other} has it")
+        for column in (c for c in (*schemas[0].names, *schema.names) if is_known(c) or c in mapping.values()):
+            if column not in schema.names:
+                raise ValueError(f"{name}: column {column!r} is missing, {parts[0][0]} has it")
+            if column not in schemas[0].names:
+                raise ValueError(f"{parts[0][0]}: column {column!r} is missing, {name} has it")
     header = headers[0]
     everywhere = [column for column in schemas[0] if all(column.name in schema.names for schema in schemas)]
-    source = Source(
-        parts=parts,
-        schema=pa.schema(everywhere, schemas[0].metadata),
-        header=header or Header(),
-        columns=mapping,
-    )
+    schema = pa.schema(everywhere, schemas[0].metadata)
+    source = Source(parts=parts, schema=schema, header=header or Header(), columns=mapping)
     if header is not None:
         for column in REQUIRED:
             if not source.has(column):

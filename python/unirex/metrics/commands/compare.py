@@ -23,7 +23,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--intersect", action="store_true", help="compare the ids that all systems have")
     help_engine = "ray: read each system on a processor of a Ray cluster"
     parser.add_argument("--engine", type=Literal["local", "ray"], default="local", help=help_engine)
-    add_reading(parser, replicates=10_000)
+    add_reading(parser, replicates=10_000, none="")
     add_output(parser)
 
 

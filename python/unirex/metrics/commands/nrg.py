@@ -46,8 +46,9 @@ def run(options: Options) -> int:
     against, path = options["against"], options["frozen"]
     frozen = None if path is None else read_frozen(path, options["convention"])
     runs = read_runs(options["runs"])
-    for name in ("output", "freeze"):
-        refuse_inputs(options[name], [options["runs"], *(run.path for run in runs)])
+    read = [options["runs"], *(run.path for run in runs)]
+    refuse_inputs(options["output"], read if path is None else [*read, path])
+    refuse_inputs(options["freeze"], read)
     with progress("nrg", "runs") as show:
         table = gain_table(
             runs,

@@ -46,9 +46,9 @@ def reading(options: Options) -> dict[str, Any]:
     return {name: options[name] for name in READING} | {"iou_thresholds": options["iou_thresholds"] or [0.5]}
 
 
-def add_reading(parser: ArgumentParser, *, replicates: int = 1000) -> None:
+def add_reading(parser: ArgumentParser, *, replicates: int = 1000, none: str = "; 0 = no intervals") -> None:
     """Adds the options about how predictions are read and resampled, the same in every command that does."""
-    add, none = parser.add_argument, "; 0 = no intervals" if replicates == 1000 else ""
+    add = parser.add_argument
     add("--convention", type=Literal["strict", "paper"], default="strict", help="whose definitions (docs/metrics.md)")
     add("--perturbation", type=str, nargs="+", action="extend", help="which of the file's, the default one first")
     add("--scorer", type=str, default="self", help="whose probabilities: self or a check model of the file")
