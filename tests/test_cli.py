@@ -214,13 +214,23 @@ def test_wrong_settings_are_told_in_our_words_without_torch(
         ("unirex.explain", ["--model=x", "--text=y"], "torch"),
     ],
 )
-def test_ctrl_c_during_imports_is_quiet(module: str, arguments: list[str], imported: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["in the import", "where Python only prints errors"])
+def test_ctrl_c_during_imports_is_quiet(
+    module: str, arguments: list[str], imported: str, where: str, tmp_path: Path
+) -> None:
     code = f"""
-import os, runpy, signal, sys
+import os, runpy, signal, sys, time
+class Left:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0)
 class Interrupts:
     def find_spec(self, name, path=None, target=None):
         if name == {imported!r}:
-            os.kill(os.getpid(), signal.SIGINT)
+            if {where!r} == "in the import":
+                os.kill(os.getpid(), signal.SIGINT)
+            Left()
+            time.sleep(0.5)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Interrupts())
 sys.argv[1:] = {arguments!r}

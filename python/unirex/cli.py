@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unirex.extras import missing
+from unirex.interrupts import heard
 from unirex.text import line, say, suggest
 
 PROGRAM = "unirex"
@@ -70,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: that of the subcommand; 2 where there is none of this name, or its extra is not installed."""
     given = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(given)
+        with heard():
+            return _run(given)
     except ModuleNotFoundError as error:
         ours = missing(error)
         if ours is None:

@@ -20,7 +20,6 @@ from jsonargparse import ArgumentParser
 
 from unirex.config.command_line import add_import, expand, fail
 from unirex.config.corpus import Corpus, answers_of, check_format, find_files
-from unirex.config.ending import terminable
 from unirex.config.files import is_path
 from unirex.config.own_code import import_own
 from unirex.config.shards import read_shard
@@ -30,6 +29,7 @@ from unirex.data.raw_text import Words
 from unirex.data.rows import Row, stream_rows
 from unirex.disk.made import model_digest
 from unirex.disk.predictions import Header
+from unirex.interrupts import terminable
 from unirex.metrics.commands.progress import progress
 from unirex.parsing import rephrased
 from unirex.schema import Example, Perturbation

@@ -16,22 +16,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     Help and what is wrong with the settings come before torch is imported, which takes seconds. Everything is imported
     here, so that Ctrl-C is quiet meanwhile.
     """
+    from unirex.interrupts import heard
+
     try:
-        from unirex.config.command_line import fail
+        with heard():
+            from unirex.config.command_line import fail
 
-        try:
-            from unirex.config.files import check_files
-            from unirex.config.run import parse
-            from unirex.config.threads import spin_briefly
+            try:
+                from unirex.config.files import check_files
+                from unirex.config.run import parse
+                from unirex.config.threads import spin_briefly
 
-            spin_briefly()
-            given = list(sys.argv[1:] if argv is None else argv)
-            config = parse(given, prog="unirex.train", description=__doc__ or "")
-            check_files(config)
-            from unirex.training.run import main as train
-        except (ValueError, OSError, ImportError) as error:
-            return fail(error)
-        return train(config)
+                spin_briefly()
+                given = list(sys.argv[1:] if argv is None else argv)
+                config = parse(given, prog="unirex.train", description=__doc__ or "")
+                check_files(config)
+                from unirex.training.run import main as train
+            except (ValueError, OSError, ImportError) as error:
+                return fail(error)
+            return train(config)
     except KeyboardInterrupt:
         return 130
 

@@ -15,11 +15,11 @@ from typing import Literal, TypeVar
 
 import yaml
 
-from unirex.config.ending import terminable
 from unirex.config.processes import command as launched
 from unirex.disk import lock
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import RunFolder
+from unirex.interrupts import terminable
 from unirex.suites.plan import Planned, Transfer
 from unirex.text import plain, say
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from unirex.interrupts import heard
 from unirex.text import current_option, line, reason
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -37,7 +38,8 @@ def guarded(program: str, run: Callable[[], int]) -> int:
     """
     try:
         try:
-            code = run()
+            with heard():
+                code = run()
         except SystemExit as done:  # the help was shown
             code = int(done.code or 0)
         sys.stdout.flush()
