@@ -68,6 +68,12 @@ def spoil(content, draw):
     return content
 
 
+def put(path, content):
+    """A new file: ext4 waits for the disk when one that was emptied is closed."""
+    path.unlink()
+    path.write_bytes(content)
+
+
 def answer(folder):
     """The scores, or the complaint."""
     try:
@@ -85,7 +91,7 @@ def test_spoiled_input_is_answered_or_refused_in_one_line(seed, tmp_path):
     refused = 0
     for i in range(ROUNDS // 4):
         name = draw.choice(["results.jsonl", "results.jsonl", "test.jsonl", "docs.jsonl"])
-        (tmp_path / name).write_bytes(spoil(whole[name], draw))
+        put(tmp_path / name, spoil(whole[name], draw))
         found = answer(tmp_path)
         if isinstance(found, str):
             refused += 1
@@ -96,5 +102,5 @@ def test_spoiled_input_is_answered_or_refused_in_one_line(seed, tmp_path):
             eraser_twin.assert_same(found, expected)
         if i % 3 == 0:
             assert len(_rust.validate_eraser([tmp_path / "results.jsonl"], tmp_path, "test", limit=3)) <= 3
-        (tmp_path / name).write_bytes(whole[name])
+        put(tmp_path / name, whole[name])
     assert ROUNDS // 40 < refused < ROUNDS // 4
