@@ -135,7 +135,7 @@ def alignment():
         token_list = list(zip(tokens[0][a:b].tolist(), tokens[1][a:b].tolist(), strict=True))
         word_list = list(zip(words[0][c:d].tolist(), words[1][c:d].tolist(), strict=True))
         lists.append((token_list, "".join(map(chr, text[: text_offsets[1]].tolist())), word_list))
-    word_of = _rust.align_tokens(tokens, text, text_offsets, words)[0][0].copy()
+    word_of = _rust.align_tokens(tokens, text, text_offsets, words)[0].copy()
     assert loop_over_offsets(*lists[0]) == word_of[: tokens[2][1]].tolist()
     n, n_few = ROWS_OF_WORDS * WIDTH, few * WIDTH
     calls = {

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::pool;
-use crate::ragged::{Ragged, blocks, even_offsets, split, split_planes};
+use crate::ragged::{Ragged, blocks, split_planes};
 
 /// Tokens a thread should have to itself: below it a hand-over costs more than it saves.
 const TOKENS_A_TASK: i64 = 1 << 14;
@@ -88,33 +88,28 @@ impl<'a> Spans<'a> {
     }
 }
 
-/// What [`align`] finds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aligned {
-    /// Three arrays as long as the tokens, one after another: the word of each token, counted in its row (-1 = none);
-    /// where the token starts and where it ends, white space taken off (equal if nothing is left).
-    pub tokens: Vec<i32>,
-    /// For each row the characters of words, white space apart, that no token covers.
-    pub uncovered: Vec<i64>,
-}
-
-/// Finds the word of each token.
+/// Three arrays as long as the tokens, one after another: the word of each token, counted in its row (-1 = none); where
+/// the token starts and where it ends, white space taken off (equal if nothing is left).
 ///
 /// A token belongs to the word that it shares most characters with, the earlier of equals; to none if it shares none.
 /// `text` holds the characters of each row as code points. Words are in order, not empty and apart; tokens may overlap
 /// and come in any order.
-pub fn align(tokens: &Spans<'_>, text: &Ragged<'_, u32>, words: &Spans<'_>, threads: Option<usize>) -> Result<Aligned> {
+pub fn align(
+    tokens: &Spans<'_>,
+    text: &Ragged<'_, u32>,
+    words: &Spans<'_>,
+    threads: Option<usize>,
+) -> Result<Vec<i32>> {
     tokens.as_many_rows(text.len(), "text")?;
     words.as_many_rows(text.len(), "text")?;
     let (n, offsets) = (tokens.starts.values().len(), tokens.starts.offsets());
-    let mut out = Aligned { tokens: vec![0; 3 * n], uncovered: vec![0; tokens.len()] };
+    let mut out = vec![0; 3 * n];
     let blocks = blocks(offsets, TOKENS_A_TASK);
-    let pieces = split_planes(&mut out.tokens, 3, offsets, &blocks);
-    let uncovered = split(&mut out.uncovered, &even_offsets(tokens.len(), 1), &blocks);
-    let tasks = blocks.into_iter().zip(pieces).zip(uncovered).collect();
-    pool::each(threads, tasks, |((rows, mut planes), uncovered): ((Range<usize>, Vec<_>), _)| {
+    let pieces = split_planes(&mut out, 3, offsets, &blocks);
+    let tasks = blocks.into_iter().zip(pieces).collect();
+    pool::each(threads, tasks, |(rows, mut planes): (Range<usize>, Vec<_>)| {
         let first = offsets[rows.start] as usize;
-        for (row, uncovered) in rows.zip(uncovered) {
+        for row in rows {
             let at = offsets[row] as usize - first..offsets[row + 1] as usize - first;
             let text = text.row(row);
             let length = i32::try_from(text.len()).map_err(|_| too_long(row, text.len()))?;
@@ -122,7 +117,7 @@ pub fn align(tokens: &Spans<'_>, text: &Ragged<'_, u32>, words: &Spans<'_>, thre
             if let [word_of, starts, ends] = &mut planes[..] {
                 let (word_of, starts, ends) = (&mut word_of[at.clone()], &mut starts[at.clone()], &mut ends[at]);
                 let found = Places { word_of, starts, ends }.fill(tokens.unchecked(row), text, words);
-                *uncovered = found.map_err(|index| tokens.fault(row, index))?;
+                found.map_err(|index| tokens.fault(row, index))?;
             }
         }
         Ok(())
@@ -143,19 +138,15 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// Aligns one row and returns how many characters of words are uncovered, or the first token that does not lie in
-    /// the text.
+    /// Aligns one row; an error is the first token that does not lie in the text.
     fn fill(
         &mut self,
         (from, to): (&[i64], &[i64]),
         text: &[u32],
         words: (&[i64], &[i64]),
-    ) -> std::result::Result<i64, usize> {
+    ) -> std::result::Result<(), usize> {
         let mut word = 0;
         let mut last = 0;
-        let mut reach = 0;
-        let mut uncovered = 0;
-        let mut in_order = true;
         let spans = from.iter().zip(to);
         let out = self.word_of.iter_mut().zip(&mut *self.starts).zip(&mut *self.ends);
         for (index, ((&start, &end), ((word_of, start_out), end_out))) in spans.zip(out).enumerate() {
@@ -169,33 +160,15 @@ impl Places<'_> {
                 continue;
             }
             if start < last {
-                in_order = false;
                 word = words.1.partition_point(|&word_end| word_end <= start as i64);
             }
             while word < words.1.len() && words.1[word] <= start as i64 {
                 word += 1;
             }
             *word_of = most_shared(words, word, start as i64, end as i64);
-            if start > reach {
-                uncovered += letters_of_words(text, words, reach..start);
-            }
-            (last, reach) = (start, reach.max(end));
+            last = start;
         }
-        Ok(if in_order {
-            uncovered + letters_of_words(text, words, reach..text.len())
-        } else {
-            self.count_uncovered(text, words)
-        })
-    }
-
-    /// The slow way, for tokens that go back.
-    fn count_uncovered(&self, text: &[u32], words: (&[i64], &[i64])) -> i64 {
-        let mut covered = vec![false; text.len()];
-        for (&start, &end) in self.starts.iter().zip(&*self.ends) {
-            covered[start as usize..end as usize].fill(true);
-        }
-        let letters = words.0.iter().zip(words.1).flat_map(|(&start, &end)| start as usize..end as usize);
-        letters.filter(|&i| !covered[i] && !is_space(text[i])).count() as i64
+        Ok(())
     }
 }
 
@@ -219,22 +192,6 @@ fn most_shared((starts, ends): (&[i64], &[i64]), word: usize, start: i64, end: i
         }
     }
     best
-}
-
-/// The characters in `gap` that belong to words and are not white space.
-#[inline]
-fn letters_of_words(text: &[u32], (starts, ends): (&[i64], &[i64]), gap: Range<usize>) -> i64 {
-    if text[gap.clone()].iter().all(|&c| is_space(c)) {
-        return 0;
-    }
-    let mut word = ends.partition_point(|&end| end <= gap.start as i64);
-    let in_word = |&i: &usize| {
-        while word < ends.len() && ends[word] <= i as i64 {
-            word += 1;
-        }
-        starts.get(word).is_some_and(|&start| start <= i as i64) && !is_space(text[i])
-    };
-    gap.filter(in_word).count() as i64
 }
 
 /// A span without the white space at its ends.

@@ -34,7 +34,7 @@ pub(super) fn align_tokens<'py>(
     text_offsets: &Bound<'py, PyAny>,
     words: SpanArrays<'py>,
     threads: Option<usize>,
-) -> PyResult<(Bound<'py, PyArray2<i32>>, Array<'py, i64>)> {
+) -> PyResult<Bound<'py, PyArray2<i32>>> {
     let (tokens, words) = (tokens.read("tokens")?, words.read("words")?);
     let (text, text_offsets) = (array::<u32, Ix1>("text", text)?, array::<i64, Ix1>("text_offsets", text_offsets)?);
     let (tokens, words, text, text_offsets) =
@@ -47,8 +47,8 @@ pub(super) fn align_tokens<'py>(
             threads,
         )
     })?;
-    let n = out.tokens.len() / 3;
-    Ok((out.tokens.into_pyarray(py).reshape([3, n])?, out.uncovered.into_pyarray(py)))
+    let n = out.len() / 3;
+    out.into_pyarray(py).reshape([3, n])
 }
 
 #[pyfunction]

@@ -20,16 +20,14 @@ def owners(text, words):
 
 
 def align(text, tokens, words):
-    """(word of each token, tidied places, characters of words that no token covers)."""
-    word_of, places, covered, owner = [], [], set(), owners(text, words)
+    """(word of each token, tidied places)."""
+    word_of, places, owner = [], [], owners(text, words)
     for token in tokens:
         start, end = strip(text, *token)
         places.append((start, end))
-        covered.update(range(start, end))
         shared = Counter(w for w in owner[start:end] if w is not None)
         word_of.append(min(shared, key=lambda w: (-shared[w], w), default=-1))
-    missing = [i for i, w in enumerate(owner) if w is not None and i not in covered and not text[i].isspace()]
-    return word_of, places, len(missing)
+    return word_of, places
 
 
 def link(targets, sources):

@@ -148,7 +148,7 @@ def _encode(part: _Part, reader: "_Reader", max_length: int) -> Encoded:
     columns, text, made = part
     tokens = reader.read(made.result(), text)
     spans = (tokens.starts, tokens.ends, tokens.offsets)
-    (token_words, starts, ends), uncovered = _rust.align_tokens(spans, text.points, text.offsets, text.words)
+    token_words, starts, ends = _rust.align_tokens(spans, text.points, text.offsets, text.words)
     keep, row_lengths = _truncate(text, tokens, max_length)
     kept = slice(None) if keep.all() else keep
     first_rows = text.example_rows[:-1]
@@ -169,11 +169,9 @@ def _encode(part: _Part, reader: "_Reader", max_length: int) -> Encoded:
         token_ends=ends[kept],
         row_offsets=offsets_of(row_lengths),
         example_rows=text.example_rows,
-        n_words=n_words.astype(np.int32),
         words_cut=words_cut.astype(np.int32),
         tokens_cut=np.diff(offsets_of(np.diff(tokens.offsets) - row_lengths)[text.example_rows]).astype(np.int32),
         gold_cut=gold_cut,
-        unaligned_chars=uncovered[first_rows],
     )
 
 

@@ -23,7 +23,7 @@ from unirex.data.store import windows
 from unirex.disk.atomic import atomic_write
 from unirex.schema import Example
 
-VERSION = 2
+VERSION = 3
 VARIABLE = "UNIREX_CACHE"
 _log = logging.getLogger(__name__)
 

@@ -25,12 +25,9 @@ class Encoded:
             without white space at both ends; equal for special tokens and for pieces without a character of their own.
         row_offsets: int64 [R + 1], row r is `row_offsets[r]:row_offsets[r + 1]` of the columns above.
         example_rows: int64 [N + 1], example i owns rows `example_rows[i]:example_rows[i + 1]`: one, or one per choice.
-        n_words: int32 [N], selectable words.
         words_cut: int32 [N], selectable words that lost all their tokens to truncation, in every row of the example.
         tokens_cut: int32 [N], tokens that truncation took from all rows of the example.
         gold_cut: int32 [N], cut words that gold marks (above 0.5); 0 without gold.
-        unaligned_chars: int64 [N], characters of selectable words that no token covers even without truncation (a
-            tokenizer may drop control characters, for instance).
     """
 
     input_ids: NDArray[np.int32]
@@ -40,11 +37,9 @@ class Encoded:
     token_ends: NDArray[np.int32]
     row_offsets: NDArray[np.int64]
     example_rows: NDArray[np.int64]
-    n_words: NDArray[np.int32]
     words_cut: NDArray[np.int32]
     tokens_cut: NDArray[np.int32]
     gold_cut: NDArray[np.int32]
-    unaligned_chars: NDArray[np.int64]
 
 
 class Joined:
