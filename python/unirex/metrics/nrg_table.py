@@ -186,7 +186,6 @@ def blocks_of(
             "method",
             *(f"{s} {down if n in LOWER else up}" for s, n in zip(shown, names, strict=True)),
             *composites,
-            "",
             f"CNRG over {reference}",
             *columns,
         ]
@@ -201,7 +200,7 @@ def blocks_of(
     if len(table.averaged) > 1 and table.means:
         composites = [c for c in COMPOSITES if any(c in mean.composites for mean in table.means.values())]
         reference = reference_of(table, None, against)
-        rows = [["method", *composites, "", f"CNRG over {reference}"]]
+        rows = [["method", *composites, f"CNRG over {reference}"]]
         for method, mean in table.means.items():
             rows.append([_label(table, method), *_shown(mean, composites), _over(table, None, method, reference)])
         blocks.append((f"mean over {len(table.averaged)} data sets", rows))
@@ -237,8 +236,10 @@ def _rounded(value: float | None) -> str:
 
 
 def _shown(row: Cell | Mean, composites: Sequence[str]) -> list[str]:
-    interval = "" if row.low is None or row.high is None else f"[{row.low:.3f}, {row.high:.3f}]"
-    return [*(f"{row.composites[c]:.3f}" if c in row.composites else "-" for c in composites), interval]
+    found = [f"{row.composites[c]:.3f}" if c in row.composites else "-" for c in composites]
+    if row.low is not None and row.high is not None:
+        found[-1] += f" [{row.low:.3f}, {row.high:.3f}]"  # of CNRG, the last
+    return found
 
 
 def reference_of(table: GainTable, data: str | None, against: str | None) -> str:

@@ -137,7 +137,7 @@ def _to_markdown(cells: Wanted, entries: Entries, table: GainTable | None, colum
     if len(table.averaged) > 1 and table.means:
         means = [[_label(table, method), *_composites(table.means.get(method))] for method in table.methods]
         title = f"**mean over {len(table.averaged)} data sets, of methods run on all of them**"
-        blocks.append(f"{title}\n\n{markdown_table(['method', *COMPOSITES, ''], means)}")
+        blocks.append(f"{title}\n\n{markdown_table(['method', *COMPOSITES], means)}")
     split = " and ".join(sorted({_SPLITS.get(entry.split, entry.split) for entry in entries.values()}))
     return "\n\n".join([*blocks, _ends(table, split), _NOTE, *table.notes])
 
@@ -148,7 +148,7 @@ def _block(data: str, methods: Mapping[str, Sequence[int]], table: GainTable, co
     names = [n for n in _ORDER if n in ends or (n == "csd" and {"comprehensiveness", "sufficiency"} <= set(ends))]
     heads = [table.headlines[data] if n == TASK else _SHORT.get(n, n.upper()) for n in names]
     arrows = [f"{head} {'↓' if name in LOWER else '↑'}" for name, head in zip(names, heads, strict=True)]
-    head = ["method", "seeds", *arrows, *COMPOSITES, "", *_SHOWN.values()]
+    head = ["method", "seeds", *arrows, *COMPOSITES, *_SHOWN.values()]
     extra = [m for m in table.methods if m not in methods and (data, m) in table.cells]
     rows = []
     for method in [*methods, *extra]:
@@ -179,7 +179,7 @@ def _ends(table: GainTable, split: str) -> str:
     behind = f"{split} rows and seeds" if several else f"{split} rows"
     return (
         f"convention {table.convention}; per data set 0 and 1 are the worst and best of those run on it among: "
-        f"{methods}; ± standard deviation over seeds; intervals: of {behind}, the last of CNRG"
+        f"{methods}; ± standard deviation over seeds; intervals: of {behind}"
     )
 
 
@@ -188,11 +188,12 @@ def _label(table: GainTable, method: str) -> str:
 
 
 def _composites(row: Cell | Mean | None) -> list[str]:
-    """The composites and the interval of the last of them."""
+    """The composites, and the interval of the last of them."""
     if row is None:
-        return [NOTHING] * (len(COMPOSITES) + 1)
+        return [NOTHING] * len(COMPOSITES)
     values = (row.composites.get(name) for name in COMPOSITES)
-    return [*(NOTHING if value is None else f"{value:.3f}" for value in values), _interval(row.low, row.high)]
+    shown = [NOTHING if value is None else f"{value:.3f}" for value in values]
+    return [*shown[:-1], f"{shown[-1]} {_interval(row.low, row.high)}".strip()]
 
 
 def _cost(value: float | None) -> str:
