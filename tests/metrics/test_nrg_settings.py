@@ -189,3 +189,22 @@ def test_a_listing_with_a_list_in_it_is_one_line(tmp_path: Path, capsys: pytest.
         (tmp_path / "runs.yaml").write_text(yaml.safe_dump([entry]))
         assert main(["nrg", str(tmp_path / "runs.yaml")]) == 2
         assert f"runs.yaml: run 1: field {field!r} is ['x', 'y'], expected text" in capsys.readouterr().err
+
+
+def without_gold(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        row["gold"] = None
+
+
+@pytest.mark.parametrize("convention", ["strict", "paper"])
+def test_where_no_gold_exists_plausibility_is_no_part_of_a_composite(convention: str, tmp_path: Path) -> None:
+    """In `paper` such rows count as 0 in every metric of plausibility: the methods would all stand in its middle."""
+    for method in (1, 2, 3):
+        write(tmp_path / f"m{method}" / "d" / "0" / "p.parquet", method, method, without_gold)
+    runs = read_runs(f"{tmp_path}/{{method}}/{{data}}/{{seed}}/p.parquet")
+    table = gain_table(runs, resampling=Resampling(replicates=0), convention=convention)
+    for method in ("m1", "m2", "m3"):
+        cell = table.cells["d", method]
+        assert cell.composites.keys() == {"FNRG", "TNRG", "CNRG"}
+        assert cell.composites["CNRG"] == pytest.approx((cell.composites["FNRG"] + cell.composites["TNRG"]) / 2)
+    assert table.ends["d"].keys() == {"comprehensiveness", "sufficiency", "task"}

@@ -146,11 +146,7 @@ def _data_set(
         by_method.setdefault(one.run.method, []).append(one)
     definitions = runs[0].definitions
     compared = [one for one in runs if one.run.method not in controls] or runs
-    names = [
-        name
-        for name in METRICS
-        if name in definitions and not all(np.isnan(one.report[definitions[name].name].value) for one in compared)
-    ]
+    names = _names(compared)
     raw = {
         method: {name: draws_of(definitions[name], [one.state for one in group]) for name in names}
         for method, group in by_method.items()
@@ -168,6 +164,22 @@ def _data_set(
     partly = {TASK if name == runs[0].report.headline else name: n for name, n in n_partly.items() if n}
     models = {m: [one.run.model or model_of(one.report) for one in group] for m, group in by_method.items()}
     return _DataSet(cells=cells, draws=composites, models=models, ends=ends, n_partly=partly)
+
+
+def _names(compared: Sequence[Scored]) -> list[str]:
+    """The metrics of a data set: those that some method defines, and plausibility only where there is gold.
+
+    In `paper` a row without gold counts as 0, so that a data set without any would give every method the gain .5.
+    """
+    values = {
+        name: [one.report[one.definitions[name].name].value for one in compared]
+        for name in METRICS
+        if name in compared[0].definitions
+    }
+    known = [name for name, found in values.items() if not np.isnan(found).all()]
+    plausible = [name for name in known if name in PLAUSIBILITY]
+    no_gold = compared[0].report.convention == "paper" and not any(np.any(values[name]) for name in plausible)
+    return [name for name in known if not (no_gold and name in plausible)]
 
 
 def _ends(
