@@ -110,6 +110,15 @@ def test_intervals_hold_the_truth_and_grow_with_the_spread_of_seeds() -> None:
     assert all(one.low <= 0 <= one.high for one in same if one.low is not None)  # type: ignore[operator]
 
 
+def test_instances_are_counted_and_not_the_groups_they_are_drawn_in() -> None:
+    """As with questions about one passage: 200 instances in 50 groups, of which 90 define one of the metrics."""
+    group = np.repeat(np.random.default_rng(5).integers(2**63, size=(50, 2)).astype(np.uint64), 4, axis=0)
+    sides = [replace(rows(seed), groups=group, grouped_by="x") for seed in (0, 1)]
+    sides[0].values[NAMES.index("normalised_sufficiency"), 90:] = np.nan
+    found = {one.metric: one.rows for one in paired([sides[0]], [sides[1]], Resampling(replicates=0))}
+    assert (found["csd"], found["normalised_sufficiency"], found["macro_f1"]) == (200, 90, 200)
+
+
 def test_other_instances_are_refused() -> None:
     with pytest.raises(ValueError, match="100 instances are not the 200 of the first"):
         paired([rows(0)], [rows(1, n=100)], Resampling(replicates=0))

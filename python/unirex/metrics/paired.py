@@ -20,7 +20,7 @@ class Paired:
         direction: which way is better.
         difference: first minus other, of the means over seeds.
         low, high: its interval over rows, the same of both, and seeds (`unirex.metrics.intervals`).
-        rows: instances that all seeds of both define.
+        rows: instances that all seeds of both define, also where groups of them are drawn together.
     """
 
     metric: str
@@ -68,7 +68,7 @@ def paired(
                 difference=ours.mean - theirs.mean,
                 low=gap.low,
                 high=gap.high,
-                rows=ours.n,
+                rows=int(states[0].sums().counts[definition.columns[0].name]),
             )
         )
     return found
