@@ -50,10 +50,16 @@ def judged(seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def trial(folder: Path, data: str, method: str, rate: float, rows: list[dict[str, Any]], split: str = "val") -> Path:
+def trial(folder: Path, data: str, method: str, rate: Any, rows: list[dict[str, Any]], split: str = "val") -> Path:
     """Adds a trial to the ledger; returns its predictions."""
     ledger = Ledger(path=folder / "dev.jsonl")
-    config = {"data": data, "method": method, "rate": rate, "split": split}
+    config = {
+        "data": {"name": data},
+        "method": {"name": method},
+        "model": {"extractor": "shared"},
+        "train": {"lr": rate, "best_metric": "headline"},
+        "eval": {"split": split},
+    }
     entry = Entry(
         suite="dev", data=f"{data}@lr={rate}", method=method, seed=0, split=split, digest=digest(config), config=config,
         rows=60, metrics={}, references={}, cost={"columns": {}}, trained="x", commit=None, date="2026-01-01",
@@ -101,6 +107,23 @@ def test_the_highest_cnrg_is_chosen_and_of_equals_the_first(folder: Path) -> Non
     assert len({best[method] for method in METHODS}) == 2, "no trial in which the second value wins: change the seeds"
     for (method, rate), value in expected.items():
         assert choice.trials["one"][method][str(rate)] == pytest.approx(value, abs=1e-6)
+
+
+def test_values_may_be_lists(folder: Path) -> None:
+    """Such as those of `method.fractions`: they are chosen among, and drawn in their order."""
+    lists = ([0.2], [0.1, 0.5])
+    content = yaml.safe_load((folder / "dev.yaml").read_text())
+    content |= {"sweep": {"key": "some.lr", "values": [*lists]}, "table": {"replicates": 0, "plot": ["auprc"]}}
+    (folder / "dev.yaml").write_text(yaml.safe_dump({**content, "output": str(folder / "out")}))
+    paths = {(m, place): trial(folder, "one", m, lists[place], judged(10 + place)) for m in METHODS for place in (0, 1)}
+    assert choose(folder) == 0
+    expected, found = cnrg(paths), read_choice(folder / "chosen.json")
+    best = lists[max((0, 1), key=lambda place: expected["a", place])]
+    assert found.values["one"] == dict.fromkeys(METHODS, best)
+    assert list(found.trials["one"]["a"]) == ["[0.2]", "[0.1, 0.5]"]
+    assert suite.main([str(folder / "dev.yaml"), "--table-only"]) == 0
+    drawn = (folder / "out" / "dev.svg").read_text()
+    assert 0 < drawn.index(">[0.2]<") < drawn.index(">[0.1, 0.5]<")
 
 
 def test_the_suite_that_follows_takes_what_was_chosen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,8 +58,8 @@ def choose(suite: Suite, ledger: Ledger) -> Choice:
                 values[data] = dict.fromkeys(methods, points[0])
             continue
         runs = [
-            Run(method=f"{method}@{point}", data=data, seed=str(entry.seed), path=str(ledger.rows(entry)))
-            for (method, point), group in found.items()
+            Run(method=trial, data=data, seed=str(entry.seed), path=str(ledger.rows(entry)))
+            for trial, group in found.items()
             for entry in group
         ]
         table = gain_table(
@@ -68,19 +68,17 @@ def choose(suite: Suite, ledger: Ledger) -> Choice:
             convention=suite.table.convention,
             perturbation=suite.table.perturbation,
         )
-        gains = {
-            method: {p: table.cells[data, f"{method}@{p}"].composites["CNRG"] for p in points} for method in methods
+        gains = {m: [table.cells[data, f"{m}@{p}"].composites["CNRG"] for p in points] for m in methods}
+        values[data] = {m: points[each.index(max(each))] for m, each in gains.items()}
+        trials[data] = {
+            m: {str(p): round(gain, 6) for p, gain in zip(points, each, strict=True)} for m, each in gains.items()
         }
-        values[data] = {method: max(each, key=each.__getitem__) for method, each in gains.items()}
-        trials[data] = {m: {str(p): round(gain, 6) for p, gain in each.items()} for m, each in gains.items()}
     return Choice(suite=suite.path.stem, key=suite.sweep.key, values=values, trials=trials)
 
 
-def _trials(
-    suite: Suite, entries: Mapping[tuple[str, str, int], Entry], data: str
-) -> dict[tuple[str, Any], list[Entry]] | None:
-    """(method, value) -> its entries, None where one is missing."""
-    found: dict[tuple[str, Any], list[Entry]] = {}
+def _trials(suite: Suite, entries: Mapping[tuple[str, str, int], Entry], data: str) -> dict[str, list[Entry]] | None:
+    """METHOD@VALUE -> its entries, None where one is missing."""
+    found: dict[str, list[Entry]] = {}
     for point in suite.points_of(data):
         for method in suite.methods:
             for seed in suite.seeds_of(method, data):
@@ -90,7 +88,7 @@ def _trials(
                 if entry.split != "val":
                     where = "/".join(map(str, entry.name))
                     raise ValueError(f"{suite.ledger}: {where} was judged on {entry.split}, expected val")
-                found.setdefault((method, point), []).append(entry)
+                found.setdefault(f"{method}@{point}", []).append(entry)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from unirex.metrics.nrg_table import COMPOSITES, TASK, Cell, GainTable, Mean
 from unirex.report.figure import N_COLORS, Axis, Figure, Series, linear_axis, ticked_axis
 from unirex.report.plots import LEFT, RIGHT, save_figure
-from unirex.suites.recipe import Suite, Sweep
+from unirex.suites.recipe import Suite
 
 _COLUMNS = 3
 _LOW, _HIGH = -0.25, 1.25
@@ -29,7 +29,7 @@ def draw(suite: Suite, table: GainTable, points: Mapping[str, tuple[str, Any]]) 
         columns, size = min(_COLUMNS, len(panels)), (3.7, 1.2 + 0.24 * len(table.methods))
     else:
         metrics = [m for m in suite.table.plot if any(m in cell.values for cell in table.cells.values())]
-        panels = list(_curves(suite.sweep, metrics, table, points))
+        panels = list(_curves(suite.sweep.key, metrics, table, points))
         columns, size = len(metrics), (3.4, 2.9)
     return (
         save_figure(panels, suite.output / suite.table_stem, ("png", "svg"), columns=columns, size=size)
@@ -80,30 +80,29 @@ def _gain(composite: str, row: Cell | Mean, place: int) -> Series:
 
 
 def _curves(
-    sweep: Sweep, metrics: Sequence[str], table: GainTable, points: Mapping[str, tuple[str, Any]]
+    key: str, metrics: Sequence[str], table: GainTable, points: Mapping[str, tuple[str, Any]]
 ) -> Iterator[Figure]:
     """A row for each data set and a panel for each metric: the sweep's values to the right, a line for each method."""
-    shown = {points[label]: label for label in table.data if label in points}
-    for data in dict.fromkeys(data for data, _ in shown):
-        labels = {value: shown[data, value] for value in sweep.values if (data, value) in shown}
-        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in labels)
-        places = [float(value) if numeric else float(i) for i, value in enumerate(labels)]
+    for data in dict.fromkeys(points[label][0] for label in table.data if label in points):
+        labels = {label: value for label, (name, value) in points.items() if name == data and label in table.data}
+        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in labels.values())
+        places = [float(value) if numeric else float(i) for i, value in enumerate(labels.values())]
         for metric in metrics:
             lines = [
                 _curve(
                     number,
                     method,
                     metric,
-                    [(x, table.cells.get((label, method))) for x, label in zip(places, labels.values(), strict=True)],
+                    [(x, table.cells.get((label, method))) for x, label in zip(places, labels, strict=True)],
                 )
                 for number, method in enumerate(m for m in table.methods if m not in table.controls)
             ]
             series = tuple(line for line in lines if line.x)
-            name = table.headlines[next(iter(labels.values()))] if metric == TASK else metric
+            name = table.headlines[next(iter(labels))] if metric == TASK else metric
             yield Figure(
                 key="sweep",
                 title=f"{data}: {name}{' (lower is better)' if metric == 'sufficiency' else ''}",
-                x=ticked_axis(sweep.key, [(x, str(value)) for x, value in zip(places, labels, strict=True)]),
+                x=ticked_axis(key, [(x, str(value)) for x, value in zip(places, labels.values(), strict=True)]),
                 y=linear_axis("", [y for one in series for y in (*one.y, *one.low, *one.high)]),
                 series=series,
             )
