@@ -146,9 +146,21 @@ class Unweighted(Headed):
         return {**super().forward(batch, counts, seed), "extra": self.beside * 1}
 
 
+class ByInstance(Headed):
+    def forward(self, batch: Any, counts: Any, seed: int) -> dict[str, Any]:
+        return {"task": super().forward(batch, counts, seed)["task"].expand(len(batch.labels_I))}
+
+
+class Plain(Headed):
+    def forward(self, batch: Any, counts: Any, seed: int) -> dict[str, Any]:
+        return {**super().forward(batch, counts, seed), "task": 0.0}
+
+
 @pytest.mark.parametrize(
     ("method", "message"),
     [
+        (ByInstance, "term 'task' has shape [8], expected a tensor of one number"),
+        (Plain, "term 'task' is a float, expected a tensor of one number"),
         (
             Explaining,
             "method headed: beside is no part of the model, which alone is saved, and Explaining has `explain`",

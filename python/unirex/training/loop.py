@@ -264,7 +264,7 @@ class Training:
                 last = number == len(micro) - 1
                 with nullcontext() if last else accelerator.no_sync(self.method):
                     terms = self.method(batch.to(accelerator.device), counts, rng_seed(self.seed, step))
-                    loss = torch.stack([self._weight(name) * term for name, term in terms.items()]).sum()
+                    loss = torch.stack([self._weighted(name, term) for name, term in terms.items()]).sum()
                     # Data-parallel training averages gradients over processes; the terms are shares of one mean.
                     with part("backward"):
                         accelerator.backward(loss * (0 if idle else accelerator.num_processes))
@@ -276,11 +276,15 @@ class Training:
             return None  # so that what the traceback holds is free before the next attempt
         return sums
 
-    def _weight(self, term: str) -> float:
+    def _weighted(self, name: str, term: Tensor) -> Tensor:
+        """A term times its weight; refuses what a method of the user's own must not return."""
+        if not isinstance(term, Tensor) or term.shape:
+            found = f"has shape {list(term.shape)}" if isinstance(term, Tensor) else f"is a {type(term).__name__}"
+            raise ValueError(f"term {name!r} {found}, expected a tensor of one number: this batch's share of the mean")
         try:
-            return self._weights[term]
+            return self._weights[name] * term
         except KeyError:
-            raise ValueError(f"term {term!r} has no weight, expected one of {', '.join(self._weights)}") from None
+            raise ValueError(f"term {name!r} has no weight, expected one of {', '.join(self._weights)}") from None
 
     def _back_off(self, micro: list[Batch]) -> None:
         """Halves the micro-batches after memory ran out.
