@@ -252,3 +252,25 @@ def test_what_decides_nothing_is_refused(folder: Path, capsys: pytest.CaptureFix
     (folder / "chosen.json").write_text('{"suite": 3}')
     assert suite.main([str(folder / "test.yaml"), "--dry-run"]) == 2
     assert "chosen.json: not a choice of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "name", "mode"),
+    [
+        (["--choose", "FILE", "--dry-run"], "--dry-run", "--choose"),
+        (["--choose", "FILE", "--only", "one"], "--only", "--choose"),
+        (["--choose", "FILE", "--page", "page.md"], "--page", "--choose"),
+        (["--table-only", "--set", "train.lr=1"], "--set", "--table-only and a ledger"),
+        (["--table-only", "--shard", "1/2"], "--shard", "--table-only and a ledger"),
+    ],
+)
+def test_options_of_runs_are_refused_where_none_is_started(
+    folder: Path, more: list[str], name: str, mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole(folder, "one")
+    file = folder / "chosen.json"
+    arguments = [str(file) if word == "FILE" else word for word in more]
+    assert suite.main([str(folder / "dev.yaml"), *arguments, "--output", str(folder / "out")]) == 2
+    assert f"{name}: nothing reads it with {mode}, expected it left out" in capsys.readouterr().err
+    assert not file.exists()
+    assert not (folder / "out").exists()

@@ -69,9 +69,21 @@ def _parse(argv: list[str]) -> Any:
     return options
 
 
+def _check_read(options: Any, *, ledger: bool) -> None:
+    """Refuses options of runs where none is started and the ledger as a whole is read."""
+    for mode, asked, more in (
+        ("--choose", options.choose is not None, ("table_only", "page")),
+        ("--table-only and a ledger", options.table_only and ledger, ()),
+    ):
+        for name in ("only", "set", "shard", "dry_run", "overwrite", *more) if asked else ():
+            if getattr(options, name):
+                raise ValueError(f"--{name.replace('_', '-')}: nothing reads it with {mode}, expected it left out")
+
+
 def run(options: Any) -> int:
     """Reads the suite, then runs it or shows what is done; returns the exit code."""
     suite = read_suite(options.recipe, options.include)
+    _check_read(options, ledger=suite.ledger is not None)
     if options.output is not None:
         suite = replace(suite, output=Path(expand(options.output, "--output")))
     if options.seeds:
