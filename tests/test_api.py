@@ -123,6 +123,8 @@ def test_a_model_answers_and_is_judged_on_other_tables(model: unirex.Trained, ca
     assert [word.text for word in answer.words] == ["a", "fine", "film"]
     many = model.explain(pd.Series(["a fine film", "a poor one"]))
     assert [one.label for one in many] == [model.explainer(text).label for text in ("a fine film", "a poor one")]
+    with pytest.raises(ValueError, match="the input is null, expected a text, a pair, a row"):
+        model.explain(None)
     frame = pd.DataFrame(rows(10, seed=3))
     metrics = model.evaluate(frame)
     assert metrics.n_rows == 10
@@ -197,6 +199,7 @@ def test_class_names_of_a_data_set_are_kept(tmp_path: Path, capfd: pytest.Captur
         (rows(3), {"callbacks": [3]}, "callbacks: found 3, expected a function"),
         (rows(3), {"loss": "mean"}, "loss: found 'mean', expected a function"),
         (rows(3), {"output": ""}, "output is '', expected a folder"),
+        (rows(3), {"config": Path("none.yaml")}, "--config none.yaml: no such file or recipe"),
         ("no-recipe", {}, "--config no-recipe: no such file or recipe"),
         ("none.csv", {}, "none.csv: no such file"),
     ],

@@ -46,11 +46,10 @@ class Trained:
             texts: as for `unirex.Explainer`, or a column of a table, or the table.
             **settings: fraction, threshold, faithfulness and so on (`unirex.explainer.ExplainConfig`).
         """
-        from unirex.explainer.inputs import rows_of
+        from unirex.explainer import ExplainedText
 
-        single = isinstance(texts, str | tuple | Mapping)
-        found: Any = self.explainer(texts if single else list(rows_of(texts)), **settings)
-        return found  # type: ignore[no-any-return]
+        found = self.explainer(texts, **settings)
+        return found if isinstance(found, ExplainedText) else list(found)
 
     def evaluate(
         self,

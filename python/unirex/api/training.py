@@ -46,7 +46,7 @@ def train(
     /,
     *,
     columns: Mapping[str, Any] | None = None,
-    config: str | Sequence[str] = (),
+    config: str | Path | Sequence[str | Path] = (),
     output: str | Path | None = None,
     callbacks: "Sequence[Callback]" = (),
     loss: "Loss | None" = None,
@@ -87,7 +87,7 @@ def train(
     content["data"] = found.settings(folder, columns or {}, content.get("data", {}))
     if loss is not None:
         content["train"] = {**content.get("train", {}), "loss": name_of(loss)}
-    recipes = [config] if isinstance(config, str) else config
+    recipes = [config] if isinstance(config, str | Path) else config
     with TemporaryDirectory() as temporary:
         own = as_yaml(content, Path(temporary) / "settings.yaml")
         files = [*([] if found.config is None else [found.config]), *recipes, own]
