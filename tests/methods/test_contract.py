@@ -15,7 +15,7 @@ from reference.loop import fit
 from reference.method_worlds import counts_of, data, method_of
 from unirex.config.run import TrainConfig
 from unirex.judging.predict import BY_CONSTRUCTION, OWN, EvalConfig, sources
-from unirex.methods.method import Counts, Method, MethodConfig, Total, task_term
+from unirex.methods.method import Counts, Method, MethodConfig, Total, rationale_fraction, task_term
 from unirex.methods.objectives import task_loss
 from unirex.training.loop import Training
 
@@ -79,6 +79,9 @@ def test_what_a_method_need_not_say() -> None:
         assert torch.equal(found.logits_IC, logits)
         assert torch.equal(found.scores_BL, scores)
         torch.testing.assert_close(method.perturbed(batch.rows, 1, None), logits)
+    assert [rationale_fraction(method.model, given) for given in (None, 0.5)] == [0.25, 0.5]  # the run's f*, or its own
+    method.model.config.run = None
+    assert rationale_fraction(method.model, None) == 0.2
 
 
 def test_a_method_without_its_losses_cannot_be_made() -> None:

@@ -85,6 +85,31 @@ def test_the_losses_of_joint_training_by_hand(case: str, choices: bool) -> None:
         assert {name: term.item() for name, term in method(batch, counts_of(batch), 3).items()} == others
 
 
+@pytest.mark.parametrize(
+    ("criterion", "target"),
+    [("prior", None), ("prior", 0.2), ("unlikelihood", None), ("probability", None), ("probability", 0.33)],
+)
+def test_what_the_complement_predicts_by_hand(criterion: str, target: float | None) -> None:
+    settings = {"comp_criterion": criterion, "comp_target": target, "unit": "token", "fractions": FRACTIONS}
+    method, batch = world("slm_fp", **settings)
+    with torch.no_grad():
+        scores_BL = method.model.full(batch)[1]
+    expected = []
+    for fraction in FRACTIONS:
+        _, removed = parted(batch, scores_BL, fraction, "token")
+        with torch.no_grad():
+            logits = method.model.perturbed(removed, 1).double()
+        for p, label in zip(logits.softmax(1).tolist(), batch.labels_I.tolist(), strict=True):
+            own = 1 / 3 if target is None else target
+            wanted = [own if c == label else (1 - own) / 2 for c in range(3)]
+            expected.append({
+                "prior": sum(q * np.log(q / found) for q, found in zip(wanted, p, strict=True)),
+                "unlikelihood": -np.log(1 - p[label]),
+                "probability": max(0.0, p[label] - (target or 0.0)),
+            }[criterion])  # fmt: skip
+    assert method(batch, counts_of(batch), 3)["comp"].item() == pytest.approx(fmean(expected), rel=1e-3)
+
+
 @pytest.mark.parametrize("choices", [False, True], ids=["single", "choices"])
 @pytest.mark.parametrize("case", ["aa_fp", "aa_fp_mlp", "sgt_p"])
 def test_plausibility_trains_the_encoder_through_its_attributions(case: str, choices: bool) -> None:
@@ -137,6 +162,12 @@ def test_random_masks_hide_any_number_of_tokens_equally_often(choices: bool, mon
         times = Counter(row.tolist())
         assert set(times) == set(range(n_tokens + 1))
         assert all(abs(count / 300 - 1 / (n_tokens + 1)) < 0.08 for count in times.values())
+    # A share of the mean over a global batch, of which this one may be a part.
+    counts, shares = counts_of(batch), []
+    for factor in (1, 2):
+        torch.manual_seed(0)
+        shares.append(method(batch, replace(counts, instances=factor * counts.instances), 0)["mask"].item())
+    assert shares[1] == pytest.approx(shares[0] / 2, rel=1e-6)
 
 
 def test_each_step_draws_so_many_of_the_fractions_and_every_pair_in_turn() -> None:

@@ -253,10 +253,12 @@ def test_a2r_as_the_public_code_of_the_paper_has_it() -> None:
 def test_a2r_trains_scores_through_the_soft_predictor_only() -> None:
     method, batch = method_of("a2r"), data().collate(np.arange(6))
     method(batch, counts_of(batch), 0)["task"].backward()
-    assert all(p.grad is None for p in method.model.extractor.parameters())
+    assert all(p.grad is None for p in [*method.model.extractor.parameters(), *method.soft.parameters()])
     method.zero_grad()
     method(batch, counts_of(batch), 0)["soft"].backward()
     assert method.model.extractor.head.layers[0].weight.grad.abs().max() > 0
+    hard = [*method.model.backbone.parameters(), *method.model.classifier.parameters()]
+    assert all(p.grad is None for p in hard)  # two predictors, which no weight is of both
 
 
 def test_mcd_is_two_task_losses_their_divergence_and_its_jumps() -> None:

@@ -116,6 +116,22 @@ def test_a_gradient_leads_the_scores_of_an_extractor(extractor: str, choices: bo
     assert method.scores_from == "extractor and gradient"
 
 
+def test_the_gradient_that_leads_is_taken_of_as_many_tokens_at_once_as_the_setting_allows() -> None:
+    method, batch, sizes = method_of("slm_fp_guided").eval(), data().collate(np.arange(6)), list[int]()
+
+    def note(_: object, __: object, inputs: dict[str, Any]) -> None:
+        if "gate" in inputs:
+            sizes.append(inputs["input_ids"].numel())
+
+    method.model.backbone.register_forward_pre_hook(note, with_kwargs=True)
+    whole = method.explain(batch).scores_BL
+    assert max(sizes) > 20
+    sizes.clear()
+    method.config = replace(method.config, attribution_settings=AttributionConfig(max_tokens=20))
+    torch.testing.assert_close(method.explain(batch).scores_BL, whole, rtol=1e-3, atol=1e-4)
+    assert max(sizes) <= 20
+
+
 def test_equal_scores_lead_nowhere() -> None:
     scores = torch.tensor([[0.1, 0.1, 0.1, 9.0], [1e-3, 2e-3, 9.0, 9.0], [5.0, 9.0, 9.0, 9.0]])
     selectable = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0]], dtype=torch.bool)
@@ -123,6 +139,9 @@ def test_equal_scores_lead_nowhere() -> None:
     torch.testing.assert_close(standardised(scores, selectable), expected)
     nothing = standardised(scores, torch.zeros_like(selectable))
     assert (nothing == 0).all()
+    for n in range(1, 40):  # also where rounding takes their mean away from them
+        equal = torch.full((1, n), 0.1 * n)
+        assert (standardised(equal, torch.ones(1, n, dtype=torch.bool)) == 0).all(), n
 
 
 @pytest.mark.parametrize("case", ["slm_fp", "dlm_fp"])
