@@ -2,6 +2,7 @@
 # ruff: noqa: NPY002  # captum draws from numpy's global state
 
 from dataclasses import replace
+from typing import get_args
 
 import captum.attr._core.deep_lift as captum_deep_lift
 import numpy as np
@@ -22,7 +23,7 @@ from unirex.extractors.gradients import completeness_gap, draw_shap, gradient_sh
 from unirex.extractors.head import ScoreHead
 from unirex.extractors.learned import VectorHead
 from unirex.extractors.occlusion import occlusion
-from unirex.extractors.settings import AttributionConfig
+from unirex.extractors.settings import Attribution, AttributionConfig
 from unirex.extractors.target import Target
 
 VOCABULARY, CLASSES = 40, 3
@@ -109,6 +110,43 @@ def test_gradients_equal_captums(family: str) -> None:
     torch.testing.assert_close(attribute(of, words(of), "grad", config)[0], saliency.norm(dim=-1), atol=1e-6, rtol=1e-5)
     ours = attribute(of, words(of), "input_x_grad", config)[0]
     torch.testing.assert_close(ours, product.sum(-1), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"pooling": "abs_sum"}, "abs_sum"),
+        ({"pooling": "sum"}, "sum"),
+        ({"grad_pooling": "abs_sum"}, "abs_sum"),
+        ({"grad_pooling": "abs_sum", "pooling": "norm"}, "norm"),
+    ],
+)
+def test_vectors_become_scores_as_the_settings_say(settings: dict[str, str], expected: str) -> None:
+    of, config = target(), AttributionConfig(**settings)  # type: ignore[arg-type]
+    inputs, _ = embedded(of)
+    vectors = Saliency(Embedded(of)).attribute(inputs.clone().requires_grad_(), of.class_B, abs=False)
+    pooled = {"abs_sum": vectors.abs().sum(-1), "sum": vectors.sum(-1), "norm": vectors.norm(dim=-1)}
+    scores, gap = attribute(of, words(of), "grad", config)
+    torch.testing.assert_close(scores, pooled[expected], atol=1e-6, rtol=1e-5)
+    assert gap is None  # slopes need not sum to anything
+    if "pooling" not in settings:  # of grad alone
+        product = (inputs * vectors).sum(-1)
+        torch.testing.assert_close(attribute(of, words(of), "input_x_grad", config)[0], product, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("most", [7, 15, 30])
+@pytest.mark.parametrize("attribution", get_args(Attribution))
+def test_no_pass_has_more_tokens_than_allowed(attribution: Attribution, most: int) -> None:
+    of, sizes = target(max_tokens=most), list[int]()
+
+    def note(_: nn.Module, __: object, inputs: dict[str, Tensor]) -> None:
+        given = inputs.get("input_ids")
+        sizes.append(inputs["inputs_embeds"][..., 0].numel() if given is None else given.numel())
+
+    of.backbone.register_forward_pre_hook(note, with_kwargs=True)
+    attribute(of, words(of), attribution, AttributionConfig(surrogate_samples=12))
+    # At least a row goes at once, with deeplift beside its baseline.
+    assert max(sizes) <= max(most, 14 if attribution == "deeplift" else 7)
 
 
 @pytest.mark.parametrize(("rule", "method"), [("midpoint", "riemann_middle"), ("gauss_legendre", "gausslegendre")])

@@ -17,6 +17,8 @@ from unirex.extractors.attribution import attribute
 from unirex.extractors.settings import AttributionConfig
 from unirex.extractors.surrogate import _coalitions, _neighbours, _shapley
 from unirex.extractors.target import Target
+from unirex.rationale.perturb import perturb
+from unirex.schema import Perturbation
 
 KINDS: tuple[Literal["kernel_shap", "lime"], ...] = ("kernel_shap", "lime")
 
@@ -127,3 +129,31 @@ def test_the_tokens_of_a_word_are_hidden_together(kind: Literal["kernel_shap", "
     assert found[0, 3] == found[0, 4]
     assert len(set(found[0, 1:6].tolist())) == 3
     assert (found[~of.selectable_BL] == 0).all()
+
+
+@pytest.mark.parametrize("how", ["attention", "delete", "mask_token", "pad_token"])
+def test_units_are_hidden_as_the_setting_says(how: Perturbation) -> None:
+    of = target()
+    blank = perturb(of.rows, of.selectable_BL, how, of.fill)
+    with torch.no_grad():
+        full, nothing = (of.logit_of_rows(rows, torch.arange(3)) for rows in (of.rows, blank))
+    found = scores(of, "kernel_shap", occlusion_how=how).sum(1)
+    torch.testing.assert_close(found, full - nothing, atol=1e-4, rtol=1e-4)
+
+
+def test_all_subsets_are_tried_where_there_are_samples_for_them() -> None:
+    for samples, exact in ((6, True), (5, False)):
+        seen, weight = _coalitions(3, samples, torch.Generator().manual_seed(0))
+        assert (len({tuple(row) for row in seen[2:].tolist()}) == len(seen) - 2 == 6) == exact
+        assert (len(set(weight[2:].tolist())) == 1) == (not exact or samples == 6)
+
+
+def test_subsets_are_drawn_by_the_weight_of_their_size() -> None:
+    """That of the Shapley kernel, all subsets of a size together: 1 / (size * (n - size))."""
+    seen, _ = _coalitions(40, 20_000, torch.Generator().manual_seed(0))
+    sizes = seen[2:].sum(1).double()
+    weights = np.array([1 / (size * (40 - size)) for size in range(1, 40)])
+    expected = weights / weights.sum()
+    shares = np.bincount(sizes.int().numpy(), minlength=41)[1:40] / len(sizes)
+    # Of both of a pair only one is drawn.
+    assert (abs(shares - expected) < 5 * np.sqrt(expected / 10_000)).all()
