@@ -25,6 +25,13 @@ def test_scores_that_follow_the_words_are_no_collapse() -> None:
     assert signs([RNG.normal(size=n).tolist() for n in LENGTHS]) == []
 
 
+def test_places_are_compared_within_their_row() -> None:
+    words = [[f"{row}-{place}" for place in range(5)] for row in range(30)]
+    scores = [[100.0 * row + place for place in (0.0, 3.0, -1.0, 2.0, -4.0)] for row in range(30)]
+    found = collapse_signs(pa.table({"words": words, "scores": scores}))
+    assert "its place alone explains 100 % of the variance of a word's score" in found
+
+
 def test_a_word_that_was_not_seen_takes_no_other_words_place() -> None:
     words = [["gap", str(i), "film", "the"] for i in range(30)]
     scores = [[None, float(i % 2), 9.0, 0.5] for i in range(30)]
@@ -57,6 +64,35 @@ def test_one_word_everywhere_is_named() -> None:
 def test_few_or_short_rows_say_nothing() -> None:
     assert collapse_signs(pa.table({"words": WORDS[:5], "scores": [[0.0] * n for n in LENGTHS[:5]]})) == []
     assert collapse_signs(pa.table({"words": [["a", "b"]] * 50, "scores": [[0.1, None]] * 50})) == []
+
+
+def test_twenty_rows_of_three_words_are_enough() -> None:
+    def of(n_rows: int, n_words: int) -> list[str]:
+        words = [[f"{row}-{place}" for place in range(n_words)] for row in range(n_rows)]
+        return collapse_signs(pa.table({"words": words, "scores": [[0.5] * n_words] * n_rows}))
+
+    assert of(20, 3) == ["all words have the same score in 100 % of 20 rows"]
+    assert of(19, 3) == of(20, 2) == []
+
+
+def test_places_that_few_rows_reach_say_nothing_of_the_others() -> None:
+    """The mean of a place in one long row is that row's own score, and explains all of it."""
+    draw = np.random.default_rng(1)
+    short, long = [draw.normal(size=5).tolist() for _ in range(30)], (10 * draw.normal(size=300)).tolist()
+    words = [[f"{row}-{place}" for place in range(len(scores))] for row, scores in enumerate([*short, long])]
+    assert collapse_signs(pa.table({"words": words, "scores": [*short, long]})) == []
+    # Without any variance at the others there is nothing to explain.
+    flat = [[1.0, 1.0, 1.0]] * 28 + [[1.0, 1.0, 1.0, 0.0, 2.0]] * 2
+    words = [[f"{row}-{place}" for place in range(len(scores))] for row, scores in enumerate(flat)]
+    assert collapse_signs(pa.table({"words": words, "scores": flat})) == []
+    # Nor do they hide what the others say.
+    even = [[3.0, 1.0, -1.0, 0.0, -3.0]] * 100
+    tail = [[3.0, 1.0, -1.0, 0.0, -3.0, *draw.permutation([9.0, -9.0] * 50).tolist()] for _ in range(10)]
+    words = [[f"{row}-{place}" for place in range(len(scores))] for row, scores in enumerate([*even, *tail])]
+    assert any(
+        "place alone explains 100 %" in sign
+        for sign in collapse_signs(pa.table({"words": words, "scores": [*even, *tail]}))
+    )
 
 
 def test_a_collapsed_model_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,16 +8,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from accelerate import Accelerator
 
 from reference import predictions
-from reference.method_worlds import CASES, data, method_of
+from reference.method_worlds import CASES, TEXTS, data, method_of
+from unirex.data.collate import Batch
+from unirex.data.tokenization import build_tokenizer
+from unirex.data.tools import Tools
 from unirex.disk.run_folder import RunFolder
 from unirex.judging.gather import dev_metrics, judge, print_tables, write_all
-from unirex.judging.predict import OWN, About, Clock, EvalConfig, Judging, Place, predict
+from unirex.judging.predict import BY_CONSTRUCTION, OWN, About, Clock, EvalConfig, Judging, Place, _scores, predict
 from unirex.judging.warnings import result_warnings, tell
+from unirex.methods.method import Explanation
 from unirex.metrics.scoring import score
 from unirex.metrics.state import Resampling
+from unirex.rationale.selection import select
 from unirex.schema import PREDICTIONS_KEY
 
 ACCELERATOR = Accelerator(cpu=True)
@@ -82,6 +88,129 @@ def test_without_gold_the_composite_has_two_parts() -> None:
     report = score(table, resampling=Resampling(replicates=0))
     values = dev_metrics(ACCELERATOR, {OWN: table}, "composite")
     assert values["best"] == pytest.approx((report["headline"].value + report["csd"].value) / 2, rel=1e-12)
+
+
+def test_random_scores_are_those_of_the_instance_and_the_seed() -> None:
+    """Whatever stands beside it; the words of a question have them in the row of every answer."""
+    world, wanted = data(choices=True), judging(sources=("random",))
+    batch = world.collate(np.arange(6))
+    explanation = Explanation(logits_IC=torch.zeros(6, 2), scores_BL=torch.zeros(batch.words_BL.shape))
+    first, scored = _scores("random", explanation, batch, world, wanted)
+    assert scored == [True] * 6
+    assert torch.equal(first[::2], first[1::2])
+    assert len(first[::2, 3].unique()) == 6
+    alone = world.collate(np.array([4]))
+    width = alone.words_BL.shape[1]
+    assert torch.equal(_scores("random", explanation, alone, world, wanted)[0], first[8:10, :width])
+    other = replace(wanted, config=replace(wanted.config, seed=1))
+    assert not torch.equal(_scores("random", explanation, batch, world, other)[0], first)
+
+
+def test_no_pass_has_more_tokens_than_allowed() -> None:
+    """However they are hidden; an instance at least goes at once, here of 13 tokens at most."""
+    method, most, sizes = method_of("slm_fp").eval(), 26, list[int]()
+
+    def note(_: object, __: object, inputs: dict[str, Any]) -> None:
+        packing, given = inputs.get("packing"), inputs.get("input_ids")
+        if packing is not None:
+            blocks = (b.rows * b.width if b.visible is None else int(b.visible.sum()) for b in packing.blocks)
+            sizes.append(sum(blocks))
+        else:
+            sizes.append(inputs["inputs_embeds"][..., 0].numel() if given is None else given.numel())
+
+    method.model.backbone.register_forward_pre_hook(note, with_kwargs=True)
+    wanted = judging(sources=(OWN,))
+    config = replace(wanted.config, how=("attention", "soft"), max_tokens=most, naopc_beam=1, naopc_units=3)
+    assert len(predict(method, data(), replace(wanted, config=config))[OWN]) == 6
+    assert len(sizes) > 30
+    assert max(sizes) <= most
+
+
+def answers(method: Any, batch: Batch, shown_BL: torch.Tensor) -> torch.Tensor:
+    """Probabilities where only these tokens are in view."""
+    with torch.no_grad():
+        rows = replace(batch.rows, visible_BL=batch.rows.visible_BL & shown_BL)
+        return torch.as_tensor(method.perturbed(rows, 1, None)).double().softmax(1)
+
+
+def test_check_models_answer_for_the_rationales_of_the_model() -> None:
+    method, other, world = method_of("slm_fp").eval(), method_of("dlm_p").eval(), data()
+    found = dict(predict(method, world, judging(sources=(OWN,), checks={"other": other}))[OWN])
+    batch = world.collate(np.arange(6))
+    with torch.no_grad():
+        marked_KBL = select(method.explain(batch).scores_BL, batch.words_BL, (0.1, 0.5), "word", "max")
+    every_BL, fixed_BL = torch.ones_like(batch.selectable_BL), ~batch.selectable_BL
+    for name, model in (("self", method), ("other", other)):
+        expected = {
+            "null": answers(model, batch, fixed_BL),
+            "keep": torch.stack([answers(model, batch, one | fixed_BL) for one in marked_KBL], 1),
+            "remove": torch.stack([answers(model, batch, ~one) for one in marked_KBL], 1),
+        }
+        for i, row in found.items():
+            full = row.probabilities if name == "self" else row.perturbed["full.other"]
+            np.testing.assert_allclose(full, answers(model, batch, every_BL)[i], atol=1e-6)
+            assert full.sum() == pytest.approx(1, abs=1e-12)
+            for kind, values in expected.items():
+                np.testing.assert_allclose(row.perturbed[f"{kind}.attention.{name}"], values[i], atol=1e-6)
+
+
+def test_by_construction_the_rationale_is_all_that_is_seen() -> None:
+    """Of several ways to hide the first is the answer; without its words a text has none."""
+    method, world, wanted = method_of("fresh").eval(), data(), judging(sources=(BY_CONSTRUCTION,))
+    wanted = replace(wanted, config=replace(wanted.config, how=("attention", "mask_token")))
+    found = dict(predict(method, world, wanted)[BY_CONSTRUCTION])
+    batch = world.collate(np.arange(6))
+    kept_BL = method.rationale(batch, method.explain(batch).scores_BL, 0.9)
+    keep, nothing = (answers(method, batch, shown | ~batch.selectable_BL) for shown in (kept_BL, kept_BL & ~kept_BL))
+    masked_BL = batch.selectable_BL & ~kept_BL
+    ids_BL = batch.rows.input_ids_BL.masked_fill(masked_BL, method.fill.mask_id)
+    masked = answers(method, replace(batch, rows=replace(batch.rows, input_ids_BL=ids_BL)), masked_BL | ~masked_BL)
+    assert (keep - masked).abs().max() > 1e-4
+    for i, row in found.items():
+        np.testing.assert_allclose(row.probabilities, keep[i], atol=1e-6)
+        for k in range(2):
+            np.testing.assert_allclose(row.perturbed["keep.attention.self"][k], keep[i], atol=1e-6)
+            np.testing.assert_allclose(row.perturbed["keep.mask_token.self"][k], masked[i], atol=1e-6)
+            np.testing.assert_allclose(row.perturbed["remove.attention.self"][k], nothing[i], atol=1e-6)
+        np.testing.assert_allclose(row.perturbed["null.attention.self"], nothing[i], atol=1e-6)
+
+
+def test_the_row_of_a_question_is_that_of_its_answer() -> None:
+    """Its scores too; of words in several tokens, some of which are cut."""
+    choices = [("fine", "poor day"), ("poor day", "fine")] * 3
+    examples = [
+        replace(one, label=None, choices=texts, choice_labels=("x", "y"))
+        for one, texts in zip(data(choices=True).examples, choices, strict=True)
+    ]
+    tokenizer = build_tokenizer(TEXTS, size=40)
+    world = Tools(tokenizer=tokenizer, extractor_tokenizer=None, max_length=12).encode(examples, ["x", "y"])
+    method, batch = method_of("slm_fp", choices=True).eval(), world.collate(np.arange(6))
+    with torch.no_grad():
+        explanation = method.explain(batch)
+    found = dict(predict(method, world, replace(judging(sources=(OWN,), perturb=False), word_score="mean"))[OWN])
+    answer_I = explanation.logits_IC.argmax(1).tolist()
+    assert set(answer_I) == {0, 1}
+    for i, row in found.items():
+        assert (row.prediction, row.context) == (("x", "y")[answer_I[i]], choices[i][answer_I[i]])
+        words_L, scores_L = (part[2 * i + answer_I[i]] for part in (batch.words_BL, explanation.scores_BL))
+        for word, score_of in enumerate(row.scores):
+            tokens = scores_L[words_L == word]
+            assert np.isnan(score_of) if not len(tokens) else score_of == pytest.approx(tokens.mean().item(), abs=1e-5)
+        assert (row.words_cut, row.gold_cut) == (world.encoded.words_cut[i], world.encoded.gold_cut[i])
+    assert sum(row.words_cut for row in found.values()) > sum(row.gold_cut for row in found.values()) > 0
+    assert (batch.words_BL[:, 1:] == batch.words_BL[:, :-1])[batch.selectable_BL[:, 1:]].any()
+
+
+def test_of_choices_the_worst_gap_of_completeness_is_told() -> None:
+    method, world = method_of("aa", choices=True).eval(), data(choices=True)
+    judged = predict(method, world, judging(sources=(OWN, "random"), perturb=False))
+    assert all(row.completeness_gap is None for _, row in judged["random"])  # no attribution
+    found = dict(judged[OWN])
+    gap_B = method.explain(world.collate(np.arange(6))).gap_B
+    for i, row in found.items():
+        first, second = gap_B[2 * i : 2 * i + 2].tolist()
+        assert first != second
+        assert row.completeness_gap == pytest.approx(max(first, second), rel=1e-2)
 
 
 def test_what_is_judged_is_saved_in_the_order_of_the_data_with_its_origin(tmp_path: Path) -> None:

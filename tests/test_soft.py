@@ -110,6 +110,11 @@ def test_shares_lie_between_the_lowest_and_the_highest_score_of_a_row() -> None:
     scores = torch.tensor([[99.0, -2, 0, 6, -99], [0, 7, 7, 0, 0], [1, 2, 3, 4, 5]])
     expected = [[0, 0, 0.25, 1, 0], [0, 0.5, 0.5, 0, 0], [0, 0, 0, 0, 0]]
     torch.testing.assert_close(soft_shares(scores, words, "token", "max"), torch.tensor(expected))
+    lacking = scores.clone()
+    lacking[0, 1] = -torch.inf  # of given scores: nothing of it is kept, and the lowest is that of another
+    torch.testing.assert_close(soft_shares(lacking, words, "token", "max")[0], torch.tensor([0.0, 0, 0, 1, 0]))
+    lacking[0, 2:4] = -torch.inf
+    assert (soft_shares(lacking, words, "token", "max")[0] == 0).all()
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])

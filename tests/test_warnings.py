@@ -1,6 +1,7 @@
 """What is wrong though nothing fails is said, in words that say what to do; and nothing where nothing is wrong."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +45,11 @@ class TestData:
         assert line.startswith("train: in 2 of 4 rows with gold no word is marked")
         assert data_warnings({"train": [*mostly, *rows("a", [1, 0])]}, "ab") == []
 
+    def test_choices_are_no_classes(self) -> None:
+        """The answer may well stand at the same place in all questions of a split."""
+        asked = [replace(row, choices=("x", "y"), choice_labels=("a", "b")) for row in rows("aaa", [1])]
+        assert data_warnings({"train": rows("ab", [1]), "val": asked}, "ab") == []
+
 
 def test_one_answer_for_all_rows_is_named() -> None:
     words = [[f"{n}", "b", "c"] for n in range(12)]
@@ -54,6 +60,8 @@ def test_one_answer_for_all_rows_is_named() -> None:
     assert result_warnings(same.set_column(place, "prediction", pa.array([*["x"] * 11, "y"]))) == []
     place = same.column_names.index("label")
     assert result_warnings(same.set_column(place, "label", pa.array(["x"] * 12))) == []
+    assert len(result_warnings(same[:10])) == 1
+    assert result_warnings(same[:9]) == []  # too few rows to say so
 
 
 def test_a_run_warns_in_terminal_log_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
