@@ -49,15 +49,18 @@ def test_outcomes_are_those_of_orders_tried_one_by_one(how: Any, choices: bool) 
     answer_I = explanation.logits_IC.argmax(1).numpy()
     config = EvalConfig(naopc_beam=1, naopc_units=9, max_tokens=8)
     orders = Orders(method, batch, answer_I, np.ones(3, dtype=np.bool_), how, config)
-    found = orders.outcomes({"own": explanation.scores_BL}, "max")["own"]
+    drawn_BL = torch.randn(batch.words_BL.shape, generator=torch.Generator().manual_seed(0))  # other in each choice
+    sources = {"own": explanation.scores_BL, "drawn": drawn_BL}
+    found = orders.outcomes(sources, "max")
     for i, (n, answer) in enumerate(zip([2, 1, 5], answer_I.tolist(), strict=True)):
         row = i * batch.n_choices + (answer if choices else 0)
         of_set = cache(partial(probability, method, batch, i, answer=answer, how=how))
-        scores = [float(explanation.scores_BL[row][batch.words_BL[row] == w].max()) for w in range(n)]
-        falling = tuple(sorted(range(n), key=lambda w: -scores[w]))
         every = [outcome(of_set, order) for order in itertools.permutations(range(n))]
-        mine = [outcome(of_set, order) for order in (falling, falling[::-1])]
-        np.testing.assert_allclose(found[i], [*mine, min(every), max(every)], atol=1e-6)
+        for source, scores_BL in sources.items():
+            scores = [float(scores_BL[row][batch.words_BL[row] == w].max()) for w in range(n)]
+            falling = tuple(sorted(range(n), key=lambda w, scores=scores: -scores[w]))  # type: ignore[misc]
+            mine = [outcome(of_set, order) for order in (falling, falling[::-1])]
+            np.testing.assert_allclose(found[source][i], [*mine, min(every), max(every)], atol=1e-6)
 
 
 @torch.no_grad()
@@ -233,3 +236,8 @@ def test_orders_that_are_all_alike_say_nothing() -> None:
     assert report["naopc_comprehensiveness"].value == pytest.approx(1.0)
     assert report["naopc_sufficiency"].value == pytest.approx(0.5)
     assert report["naopc_sufficiency"].n_undefined == 2
+    # What rounding makes of orders that are alike says nothing either.
+    column = pa.array([[0.5000003, 0.5, 0.5, 0.5000006], None, [0.1, 0.2, 0.1, 0.3]], pa.list_(pa.float64()))
+    again = score(table.append_column("orders.attention.self", column), resampling=Resampling(replicates=0))
+    assert again["naopc_comprehensiveness"].value == report["naopc_comprehensiveness"].value
+    assert again["naopc_comprehensiveness"].n_undefined == 2

@@ -166,7 +166,7 @@ def _chains(scores_W: NDArray[np.float32], unit_W: Sets) -> Sets:
 
 def sampled(ids: Sequence[str], most: int | None, seed: int) -> NDArray[np.bool_]:
     """Which instances are asked about, bool [N]: all, or `most` whose seeded hashes of the id are lowest."""
-    if most is None or most >= len(ids):
+    if most is None:
         return np.ones(len(ids), dtype=np.bool_)
     keys = [blake2b(f"{seed}\0naopc\0{name}".encode(), digest_size=8).digest() for name in ids]
     chosen = np.zeros(len(ids), dtype=np.bool_)
