@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
+from hypothesis import example as with_example
 from hypothesis import strategies as st
 
 from reference import align as slow
@@ -181,6 +182,8 @@ def test_link_between_two_vocabularies(words, one, other, max_length):
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 50), st.sampled_from([None, 0, 1]), st.integers(1, 60))
+@with_example(6, 20, 10, 0, 12)  # half of the row is not less than half
+@with_example(20, 6, 10, 1, 12)
 def test_share_of_a_row_that_is_too_long(first, second, room, whole, max_length):
     assume(first + second > room)
     assert align._share(first, second, room, whole, max_length) == slow.truncate(first, second, room, whole, max_length)

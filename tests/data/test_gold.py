@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from unirex.data.errors import DataError
 from unirex.data.gold import cell_list, keep_gold_share, read_gold, unmark, vote
 from unirex.data.record import split_words
-from unirex.data.store import store_of
+from unirex.data.store import store_of, windows
 from unirex.schema import Example, Segment
 
 TEXT = "A very fine film, seen twice."
@@ -243,6 +244,11 @@ class TestGoldShare:
         assert self.kept(0.1) < self.kept(0.2) < self.kept(0.9)
         assert self.kept(0.1) == self.kept(0.1)
         assert self.kept(0.1) != self.kept(0.1, seed=1)
+
+    def test_rows_are_counted_through_all_that_are_read_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = self.kept(0.2)
+        monkeypatch.setattr("unirex.data.gold.windows", partial(windows, size=7))
+        assert self.kept(0.2) == whole
 
     def test_unknown_labels_are_a_class_too(self) -> None:
         left = keep_gold_share(store_of(examples([None] * 4 + ["a"] * 4, [True] * 8)), 0.5, seed=0)
