@@ -101,6 +101,10 @@ def test_a_null_row_may_hide_values() -> None:
     assert found[0] == 1.0
     assert np.isnan(found[1])
     assert found[2] < 1.0
+    # Nor do values in front of the first row become those of a row.
+    behind = (np.array([9.0, 1.0, 0.0, 9.0, 0.0, 1.0]), np.array([1, 3, 4, 6]))
+    again = metrics.auprc(behind, pa.array([[1, 0], None, [1, 0]]))
+    np.testing.assert_array_equal(again, found)
 
 
 @given(

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from metrics.test_nrg import QUICK, write_run
+import pyarrow.parquet as pq
+
+from metrics.test_nrg import QUICK, changed, write_run
 from unirex.metrics.nrg import gain_table
-from unirex.metrics.runs import read_runs
+from unirex.metrics.runs import Run, read_runs
 
 
 def test_means_may_be_over_some_of_the_data_sets(tmp_path: Path) -> None:
@@ -22,3 +24,24 @@ def test_means_may_be_over_some_of_the_data_sets(tmp_path: Path) -> None:
     assert [gain for gain in table.differences if gain.data is None] == [g for g in fewer.differences if g.data is None]
     assert "mean over 2 data sets" in table.to_text()
     assert gain_table(runs, resampling=QUICK, averaged=[]).means == {}
+
+
+def test_rows_that_not_all_define_are_the_same_in_runs_of_several_files(tmp_path: Path) -> None:
+    whole, parts = [], []
+    for method in ("a", "b"):
+        path = tmp_path / f"{method}.parquet"
+        write_run(path, 0, ord(method))
+        if method == "b":
+            changed(path, lambda row: row.update({"remove.attention.self": None}), at=24)
+        (tmp_path / method).mkdir()
+        table = pq.read_table(path)
+        for start in range(0, 30, 10):
+            pq.write_table(table[start : start + 10], tmp_path / method / f"{start}.parquet")
+        whole.append(Run(method=method, data="sst", seed="0", path=str(path)))
+        parts.append(Run(method=method, data="sst", seed="0", path=str(tmp_path / method)))
+    one, several = (gain_table(runs, resampling=QUICK) for runs in (whole, parts))
+    assert one.cells["sst", "a"].rows["comprehensiveness"] == 29
+    for key, cell in one.cells.items():
+        other = several.cells[key]
+        assert (other.values, other.intervals, other.composites) == (cell.values, cell.intervals, cell.composites)
+        assert (other.rows, other.low, other.high) == (cell.rows, cell.low, cell.high)

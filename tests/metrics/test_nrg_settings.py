@@ -181,6 +181,13 @@ def test_equal_ends_are_no_scale_for_another_value(frozen: Path) -> None:
     runs = read_runs(f"{frozen}/{{method}}/{{data}}.parquet")
     with pytest.raises(ValueError, match=r"frozen ends of data set 'd' for 'task' are both .*, which is no scale"):
         gain_table(runs, frozen={"d": ends}, resampling=Resampling(replicates=0))
+    # One value, but for how it was rounded, is no other; one that can be told apart is.
+    value = gain_table(runs[:1], resampling=Resampling(replicates=0)).cells["d", runs[0].method].values["task"]
+    ends["task"] = (value * (1 + 1e-12),) * 2
+    gain_table(runs[:1], frozen={"d": ends}, resampling=Resampling(replicates=0))
+    ends["task"] = (value * (1 + 1e-6),) * 2
+    with pytest.raises(ValueError, match="which is no scale for other values"):
+        gain_table(runs[:1], frozen={"d": ends}, resampling=Resampling(replicates=0))
 
 
 def test_a_listing_with_a_list_in_it_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

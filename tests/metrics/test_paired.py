@@ -98,6 +98,8 @@ def test_intervals_hold_the_truth_and_grow_with_the_spread_of_seeds() -> None:
     assert (exact["macro_f1"].low, exact["macro_f1"].high) == (0.0, 0.0), (
         "no other row could tell one model from itself"
     )
+    bare = paired(moved[0], moved[2], Resampling(replicates=0), shared=True)
+    assert {(one.low, one.high) for one in bare} == {(None, None)}
     assert exact["auprc"].low is not None
     assert exact["auprc"].low < 0, "other words could"
     changed = [moved[0][0], replace(moved[0][1], values=moved[0][1].values.copy())]

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reference import predictions
-from unirex.metrics import Resampling, Run, gain_table, row_values, score
+from unirex.metrics import Resampling, Run, State, gain_table, row_values, score
 from unirex.metrics.paired import paired
 
 
@@ -65,10 +65,26 @@ def test_rows_of_one_group_are_drawn_together(tmp_path: Path) -> None:
         assert both.n_partly["d"]["auprc"] > 0
     for name in ("auprc", "comprehensiveness"):
         assert beside["groups"].intervals[name] == pytest.approx(beside["base"].intervals[name], rel=1e-6)
+    made = row_values.from_predictions(str(tmp_path / "groups.parquet"), groups=r"[^:]+")  # in the order of the file
+    assert not np.array_equal(made.hashes, found["groups"].hashes)
+    assert made.grouped_by == found["groups"].grouped_by == r"[^:]+"
+    assert np.array_equal(made.groups_of(made.hashes[10:50]), made.groups[10:50])  # type: ignore[index, arg-type]
+    assert len(np.unique(made.groups[10:50], axis=0)) > 5  # type: ignore[index]
     counts = [found[name].state(Resampling(replicates=0)).n_groups() for name in ("base", "alone", "groups")]
     assert counts == [None, None, 60]
+    one, other = (State(made.layout, Resampling(replicates=100)) for _ in "ab")
+    for state, part in ((one, slice(0, 30)), (other, slice(30, None))):
+        state.add(made.hashes[part], made.values[:, part], made.groups[part])  # type: ignore[index]
+    one.merge(other)
+    assert one.n_groups() == 60
     report = found["groups"].state(Resampling(replicates=100)).compute()
+    assert one.compute()["auprc"].low == pytest.approx(report["auprc"].low, abs=1e-6)
     assert report["macro_f1"].interval == "wilson_t"
+    # A share of rows has an interval of its own only where the rows are independent.
+    pq.write_table(predictions.as_table(several, hows=("attention",), headline="accuracy"), tmp_path / "share.parquet")
+    for pattern, method in ((None, "wilson"), (r"[^:]+", "wilson_t")):
+        share = row_values.from_predictions(str(tmp_path / "share.parquet"), groups=pattern)
+        assert share.state(Resampling(replicates=50)).compute()["accuracy"].interval == method
     shift = {name: replace(one, values=one.values + 0.25) for name, one in found.items()}
     gaps = {name: paired([shift[name]], [one], Resampling(replicates=100)) for name, one in found.items()}
     assert [(one.low, one.high) for one in gaps["groups"]] == [
@@ -78,7 +94,11 @@ def test_rows_of_one_group_are_drawn_together(tmp_path: Path) -> None:
         paired([found["groups"]], [found["alone"]], Resampling(replicates=0))
     with pytest.raises(ValueError, match="not drawn in the same groups"):
         gain_table([replace(runs[1], method="n"), runs[2]], resampling=Resampling(replicates=0))
-    with pytest.raises(ValueError, match=r"id 'row-7-0-é' does not begin with 'doc', expected a group of rows"):
-        row_values.from_predictions(str(tmp_path / "base.parquet"), groups="doc")
+    for pattern in ("doc", "7", "x*"):  # of which the last two match, but not at the beginning or nothing
+        with pytest.raises(ValueError, match=r"id 'row-7-0-é' does not begin with '.*', expected a group of rows"):
+            row_values.from_predictions(str(tmp_path / "base.parquet"), groups=pattern)
+    row_values.write(made, tmp_path / "once.parquet")
+    row_values.write(made.ordered(), tmp_path / "again.parquet")
+    assert (tmp_path / "once.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
     with pytest.raises(ValueError, match="has groups of rows, expected none"):
         found["groups"].state(Resampling(replicates=0)).to_bytes()

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unirex.metrics import Resampling, score
 from unirex.metrics.batch import Batch, Known
 from unirex.metrics.layout import Layout
 from unirex.metrics.ragged import Ragged
@@ -72,6 +73,14 @@ def test_words_cut_without_gold_have_no_count_of_gold() -> None:
     assert (found["#words_cut"], found["#words"]) == ([1, 0], [2, 1])
     found = values(Layout(has_scores=True, has_cuts=True), 2, scores=ragged([[1, 0], [1]]), **fields)
     assert (found["#words_cut"], found["#words"]) == ([1, 0], [2, 1])
+
+
+def test_words_cut_are_no_metric_without_the_number_of_words() -> None:
+    table = {"id": ["a", "b"], "label": ["x", "y"], "prediction": ["x", "x"], "words_cut": [1, 0], "gold_cut": [0, 0]}
+    report = score(table, resampling=Resampling(replicates=0))
+    assert "words_cut" not in report
+    assert report["accuracy"].value == 0.5
+    assert score({**table, "scores": [[0.5], [0.1]]}, resampling=Resampling(replicates=0))["words_cut"].value == 0.5
 
 
 def test_the_paper_gives_0_to_a_row_without_a_marked_word() -> None:

@@ -58,6 +58,8 @@ def test_the_fewer_rows_of_two_systems_count_where_no_row_differs() -> None:
     expected = interval(0.0, Variance(((0.0, 9.0),)), n=10, confidence=0.95, bounds=(-1, 1))
     assert many.gap(few, 0.95, (0, 1)) == few.gap(many, 0.95, (0, 1)) == expected
     assert expected.low is not None
+    many, few = (draws([0.25], [np.linspace(0, 1, 50).tolist()], n) for n in (100, 10))
+    assert [one.minus(other)[1].parts[0][1] for one, other in ((many, few), (few, many), (many, many))] == [9, 9, 49]
 
 
 def test_without_replicates_there_is_no_interval() -> None:
