@@ -163,3 +163,41 @@ def test_occlusion_of_a_decoders_last_token_asks_the_one_before() -> None:
         assert found.scores_BL[0, place].item() == pytest.approx(
             (found.logits_IC[0, answer] - without).item(), abs=1e-5
         )
+
+
+def batch_of(rows: Rows) -> Batch:
+    """Every token a word."""
+    n = len(rows.input_ids_BL)
+    words_BL = torch.where(rows.visible_BL, rows.visible_BL.cumsum(1) - 1, -1)
+    none_BL = torch.zeros(words_BL.shape)
+    return Batch(
+        rows=rows, words_BL=words_BL, gold_BL=none_BL, has_gold_B=none_BL[:, 0].bool(),
+        labels_I=torch.zeros(n, dtype=torch.int64), n_choices=1, index_I=torch.arange(n),
+    )  # fmt: skip
+
+
+def test_a_decoder_looks_from_its_last_token() -> None:
+    found = classifier("gpt2", "attention").explain(batch_of(rows_of([5, 6, 7, 8], [9, 10]))).scores_BL
+    torch.testing.assert_close(found.sum(1), torch.ones(2))
+    assert (found[0] > 1e-4).all()  # the first sees nothing but itself
+    assert (found[1, :2] > 1e-4).all()
+
+
+def test_each_row_of_a_foreign_model_has_its_own_gap_and_a_row_of_nothing_an_answer() -> None:
+    asked, rows = classifier("gpt2", "ig"), ([5, 6, 7, 8], [9, 10], [], [11, 12, 13, 3])
+    together = asked.explain(batch_of(rows_of(*rows)))
+    assert together.gap_B is not None
+    for i, row in enumerate(rows):
+        if row:
+            alone = asked.explain(batch_of(rows_of(row)))
+            assert alone.gap_B is not None
+            assert together.gap_B[i].item() == pytest.approx(alone.gap_B.item(), rel=1e-3, abs=1e-5)
+    batch, sizes = batch_of(rows_of(*rows)), list[int]()
+    whole = torch.ones(*batch.words_BL.shape, 16)
+    asked.model.transformer.register_forward_pre_hook(
+        lambda _, __, inputs: sizes.append(inputs["attention_mask"].numel()), with_kwargs=True
+    )
+    with torch.no_grad():
+        found = asked.embedded(batch, whole, 4)
+        assert max(sizes) <= 4
+        torch.testing.assert_close(found, asked.answer(batch), rtol=1e-4, atol=1e-5)

@@ -71,6 +71,12 @@ def test_what_does_not_fit_is_refused_in_one_line(row: dict[str, object], messag
     assert "\n" not in str(caught.value)
 
 
+def test_an_id_has_scores_once(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text(json.dumps({"id": "a", "scores": [1, 2, 3, 4, 5]}) + "\n" + '{"id": "a"}\n')
+    with pytest.raises(ValueError, match=r"s\.jsonl:2: id 'a' is a duplicate, expected it once"):
+        read_scores(str(tmp_path / "s.jsonl"), [example()])
+
+
 @given(st.lists(st.integers(0, len(TEXT)), min_size=2, max_size=12))
 def test_a_word_has_the_highest_score_of_what_it_shares_letters_with(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int]

@@ -1,6 +1,8 @@
 """What training goes by after an epoch: the highest `best`, whichever way the chosen metric points."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -236,6 +238,23 @@ def test_what_is_judged_is_saved_in_the_order_of_the_data_with_its_origin(tmp_pa
     paths = write_all(tables | {"mine": tables[OWN]}, RunFolder(tmp_path))
     names = ["predictions.parquet", *(f"reference/{name}.parquet" for name in ("random", "gold", "inverse", "mine"))]
     assert [str(path.relative_to(tmp_path)) for path in paths] == names
+    write_all({OWN: tables[OWN], "gold": tables["gold"]}, RunFolder(tmp_path))  # what others left goes
+    assert sorted(path.name for path in (tmp_path / "reference").iterdir()) == ["gold.parquet"]
+
+
+def test_only_what_chooses_an_epoch_is_judged_in_the_precision_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered = list[str]()
+
+    @contextmanager
+    def autocast() -> Iterator[None]:
+        entered.append("half")
+        yield
+
+    monkeypatch.setattr(ACCELERATOR, "autocast", autocast)
+    for as_trained in (False, True):
+        entered.clear()
+        judge(ACCELERATOR, method_of("slm_fp").eval(), data(), judging(as_trained=as_trained), title="dev")
+        assert bool(entered) == as_trained
 
 
 def test_rows_of_two_processes_are_put_together_in_the_order_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
