@@ -71,6 +71,15 @@ def test_rows_are_counted_through_all_that_are_read_at_once(choices: bool, monke
     }
 
 
+def test_gold_of_no_words_is_no_gold() -> None:
+    marked = Example(id="a", segments=(Segment.from_words(["fine"]),), label=None, gold=np.ones(1, np.float32))
+    bare = Example(id="b", segments=(Segment.from_words([]),), label=None, gold=np.zeros(0, np.float32))
+    tokenizer = build_tokenizer(["fine"], size=60)
+    examples = [marked, bare]
+    found = make_set(examples, encode(tokenizer, examples, 32), np.zeros(2, np.int64), tokenizer.pad_token_id)
+    assert found.has_gold.tolist() == [True, False]
+
+
 def test_words_of_a_pair_are_those_of_two_documents() -> None:
     premise, hypothesis = Segment.from_words(["a", "dog", "runs"]), Segment.from_words(["an", "animal"])
     assert documents(Example(id="x", segments=(premise, hypothesis), label=None)) == [3, 2]

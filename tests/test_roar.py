@@ -52,6 +52,9 @@ def test_the_tokens_of_masked_words_and_no_others_are_the_mask_token(kind: Any, 
     plain = Tools(tokenizer=tokenizer, extractor_tokenizer=tokenizer, max_length=max_length)
     labels = sorted({str(example.label) for example in examples})
     before = plain.encode(examples, labels)
+    untouched = before.encoded.input_ids.copy()
+    assert (Masks(path="m", by_id=by_id).apply(before.encoded, examples, 1).input_ids != untouched).any()
+    assert (before.encoded.input_ids == untouched).all()
     masked = Tools(**{**vars(plain), "masks": Masks(path="m", by_id=by_id)}).encode(examples, labels)
     assert before.extractor is not None
     assert masked.extractor is not None

@@ -259,6 +259,8 @@ def test_gold_plays_no_part_in_truncation():
     unmarked = encode(tokenizer("roberta"), [example(words)], 12)
     assert marked.token_words.tolist() == unmarked.token_words.tolist()
     assert (marked.gold_cut.tolist(), unmarked.gold_cut.tolist()) == ([1], [0])
+    soft = np.where(np.arange(50) < 49, 0.5, 0.6).astype(f32)  # marked is what more than half have marked
+    assert encode(tokenizer("roberta"), [example(words, soft)], 12).gold_cut.tolist() == [1]
     assert marked.words_cut.tolist() == unmarked.words_cut.tolist()
 
 

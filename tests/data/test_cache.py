@@ -49,6 +49,7 @@ def test_every_input_is_part_of_the_key() -> None:
     segment = first.segments[0]
     gold = np.ones(first.n_words, np.float32)
     fewer = replace(segment, starts=segment.starts[1:], ends=segment.ends[1:])
+    bare = replace(segment, starts=segment.starts[:0], ends=segment.ends[:0])
     other = build_tokenizer(["entirely different words"], size=200)
     keys = [
         key(TOKENIZER, EXAMPLES, 32),
@@ -65,6 +66,11 @@ def test_every_input_is_part_of_the_key() -> None:
         key(TOKENIZER, changed(first, segments=(replace(segment, selectable=False),)), 32),
         key(TOKENIZER, changed(first, segments=(replace(segment, text=segment.text.upper()),)), 32),
         key(TOKENIZER, changed(first, segments=(fewer,)), 32),
+        # The same letters in other cells, and nothing in place of none.
+        key(TOKENIZER, [replace(first, id="1"), replace(EXAMPLES[1], id="23"), *EXAMPLES[2:]], 32),
+        key(TOKENIZER, [replace(first, id="12"), replace(EXAMPLES[1], id="3"), *EXAMPLES[2:]], 32),
+        key(TOKENIZER, changed(first, segments=(bare,), gold=gold[:0]), 32),
+        key(TOKENIZER, changed(first, segments=(bare,), gold=None), 32),
     ]  # fmt: skip
     assert len(set(keys)) == len(keys)
     assert key(TOKENIZER, list(EXAMPLES), 32) == keys[0]

@@ -45,3 +45,20 @@ def test_rows_that_not_all_define_are_the_same_in_runs_of_several_files(tmp_path
         other = several.cells[key]
         assert (other.values, other.intervals, other.composites) == (cell.values, cell.intervals, cell.composites)
         assert (other.rows, other.low, other.high) == (cell.rows, cell.low, cell.high)
+
+
+def test_a_method_without_a_data_set_has_no_mean_and_a_control_comes_anywhere(tmp_path: Path) -> None:
+    for data, number in (("sst", 0), ("stf", 1)):
+        for method in ("a", "b", "random"):
+            write_run(tmp_path / method / f"{data}.parquet", number, 10 * number + ord(method[0]))
+    path = tmp_path / "random" / "sst.parquet"
+    pq.write_table(pq.read_table(path).slice(3), path)  # a control may lack instances
+    runs = [
+        run for run in read_runs(f"{tmp_path}/{{method}}/{{data}}.parquet") if (run.method, run.data) != ("b", "stf")
+    ]
+    table = gain_table(runs, controls=["random"], resampling=QUICK)
+    assert table.means.keys() == {"a", "random"}
+    turned = gain_table(runs[::-1], controls=["random"], resampling=QUICK)
+    assert {key: cell.values for key, cell in turned.cells.items()} == {
+        key: cell.values for key, cell in table.cells.items()
+    }
