@@ -122,6 +122,21 @@ def test_words_without_a_score_go_last_and_runs_of_words_are_scored_by_the_other
     np.testing.assert_allclose(found[:2], expected, atol=1e-6)
 
 
+@torch.no_grad()
+def test_a_word_that_another_choice_alone_shows_has_no_score_and_goes_last() -> None:
+    method, world = method_of("slm_fp", choices=True).eval(), data(choices=True)
+    batch = world.collate(np.array([0]))
+    last = int(batch.words_BL.max())
+    batch.words_BL[0][batch.words_BL[0] == last] = -1  # of the answer, cut there
+    scores_BL = -1.0 - 0.1 * batch.words_BL  # falling from word to word, below what nothing would sum to
+    config = EvalConfig(naopc_beam=1)
+    found = Orders(method, batch, np.array([0]), np.ones(1, dtype=np.bool_), "attention", config).outcomes(
+        {"own": scores_BL}, "max"
+    )["own"][0]
+    expected = [probability(method, batch, 0, range(n + 1), 0, "attention") for n in range(last + 1)]
+    assert found[0] == pytest.approx(np.mean(expected), abs=1e-6)
+
+
 def test_a_beam_finds_ends_within_those_of_all_sets() -> None:
     method, world = method_of("slm_fp").eval(), data()
     batch = world.collate(np.array([0, 2, 4]))

@@ -67,6 +67,9 @@ def test_rows_of_one_group_are_drawn_together(tmp_path: Path) -> None:
         assert beside["groups"].intervals[name] == pytest.approx(beside["base"].intervals[name], rel=1e-6)
     made = row_values.from_predictions(str(tmp_path / "groups.parquet"), groups=r"[^:]+")  # in the order of the file
     assert not np.array_equal(made.hashes, found["groups"].hashes)
+    kept = [column.name for column in made.layout.columns].index("auprc")
+    assert kept > 0
+    np.testing.assert_array_equal(made.among({"auprc"}).values, made.values[[kept]])
     assert made.grouped_by == found["groups"].grouped_by == r"[^:]+"
     assert np.array_equal(made.groups_of(made.hashes[10:50]), made.groups[10:50])  # type: ignore[index, arg-type]
     assert len(np.unique(made.groups[10:50], axis=0)) > 5  # type: ignore[index]
