@@ -72,7 +72,9 @@ def test_one_model_scores_words_alike_on_dev_and_on_test() -> None:
     compared = 0
     for entry in [entry for made in SUITES if made.grid is None for entry in entries(made)]:
         other = seen.setdefault((entry.trained, entry.method, entry.data.split("@")[0]), entry)
-        (one, _), (two, _) = (each.metrics.get("auprc", (None, 0)) for each in (entry, other))
+        # People marked 7 % of the words of Movies' dev and 32 % of its test, where every word was looked at.
+        name = "comprehensiveness" if entry.data.startswith("movies") else "auprc"
+        (one, _), (two, _) = (each.metrics.get(name, (None, 0)) for each in (entry, other))
         if other is not entry and one is not None and two is not None:
             compared += 1
             # On test of CoS-E, where 364 rows have gold, all that learns from gold loses .07 to .11.
