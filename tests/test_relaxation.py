@@ -245,6 +245,16 @@ def test_adaptive_imle_by_hand() -> None:
     assert (step.moved.item(), step.size.item()) == (pytest.approx(1.1), 1.25)
 
 
+def test_the_adaptive_step_shrinks_where_enough_is_moved_and_never_below_nothing() -> None:
+    step, sizes = AdaptiveStep(target=1.0, rate=0.3), []
+    for _ in range(3):
+        step.count(torch.tensor([0, 2]))  # in the mean as many as asked for
+        step.update(lambda tally: tally)
+        sizes.append(step.size.item())
+    assert sizes == [pytest.approx(0.2), 0.0, 0.0]
+    assert step.state_dict().keys() == {"size", "moved"}  # what a resumed run goes on with
+
+
 @pytest.mark.parametrize("start", [0.02, 3.0])
 def test_the_adaptive_step_comes_to_move_as_many_marks_as_it_should(start: float) -> None:
     torch.manual_seed(0)

@@ -14,6 +14,7 @@ from torch import Tensor
 from reference.loop import fit
 from reference.method_worlds import counts_of, data, method_of
 from unirex.config.run import TrainConfig
+from unirex.data.collate import Batch
 from unirex.judging.predict import BY_CONSTRUCTION, OWN, EvalConfig, sources
 from unirex.methods.method import Counts, Method, MethodConfig, Total, rationale_fraction, task_term
 from unirex.methods.objectives import task_loss
@@ -127,7 +128,15 @@ def test_a_process_that_has_nothing_to_do_adds_nothing_to_the_terms(
 ) -> None:
     training = trained(tmp_path)
     counts, _ = training._counts(training._collate(np.arange(3)))
+    counted = list[list[Batch]]()
+
+    def count(micro: list[Batch]) -> tuple[Counts, bool]:
+        counted.append(micro)
+        return counts, False
+
     monkeypatch.setattr(training, "_share", lambda index: index[:0])
-    monkeypatch.setattr(training, "_counts", lambda micro: (counts, False))
+    monkeypatch.setattr(training, "_counts", count)
     training._step(np.arange(3))
     assert training.bare_method.told == [({"task": 0.0}, {"task": 0.0})]
+    assert counted == [[]]  # nor to what they are divided by,
+    assert float(training.interval.norm) == 0.0  # nor to their gradient
