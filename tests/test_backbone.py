@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModel
 
 from unirex.data.collate import Rows
-from unirex.encoder.backbone import encode, encode_padded, encode_pooled, plan_passes, pool
+from unirex.encoder.backbone import _shares, encode, encode_padded, encode_pooled, plan_passes, pool
 from unirex.encoder.families import _COUNT_FROM_PADDING, _COUNT_FROM_ZERO, _NUMBER_FROM_PADDING, can_drop
 
 SMALL = {
@@ -135,6 +135,17 @@ def test_passes_partition_the_rows(lengths: list[int], overhead: int, max_tokens
     for index in passes:
         width = -(-max(1, values[index].max()) // 8) * 8
         assert max_tokens is None or len(index) == 1 or width * len(index) <= max_tokens
+
+
+@pytest.mark.parametrize("most", [1, 9, 10, 11, 20])
+def test_shares_of_a_packed_pass_are_as_full_as_allowed(most: int) -> None:
+    lengths = np.array([5, 2, 5, 4, 5, 1, 12])
+    shares = _shares(lengths, most)
+    assert sorted(np.concatenate(shares).tolist()) == list(range(7))
+    totals = [int(lengths[share].sum()) for share in shares]
+    assert all(total <= most or len(share) == 1 for total, share in zip(totals, shares, strict=True))
+    for total, following in zip(totals, shares[1:], strict=False):
+        assert total + lengths[following[0]] > most  # or it would have gone along
 
 
 @settings(max_examples=60, deadline=None)
