@@ -37,6 +37,20 @@ def test_an_instance_counts_in_the_task_terms_for_the_weight_of_its_class(case: 
         assert {name: term.item() for name, term in found.items()} == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
+def test_an_instance_with_hidden_words_counts_for_the_weight_of_its_class_too() -> None:
+    weights = (0.5, 3.0, 1.0)
+    for i in range(6):
+        batch, terms = data().collate(np.array([i])), []
+        for class_weights in (None, weights):
+            method = method_of("slm_fp")
+            method.config = replace(method.config, mask_weight=1.0)
+            method = type(method)(method.model, replace(method.config, class_weights=class_weights), method.fill)
+            torch.manual_seed(i)  # the same words are hidden
+            terms.append(method(batch, counts_of(batch), 3)["mask"].item())
+        assert terms[1] == pytest.approx(weights[int(batch.labels_I[0])] * terms[0])
+        assert terms[0] > 0
+
+
 @pytest.mark.parametrize("how", ["mask_token", "delete"])
 @pytest.mark.parametrize("case", ["slm_fp", "dlm_fp", "aa_f", "sgt", "fresh", "a2r"])
 def test_every_term_hides_tokens_as_the_setting_says(case: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,7 +174,8 @@ class Joint(JointFacts, Method):
         draw = torch.rand(len(batch.labels_I), 1, width + 1, device=batch.words_BL.device)
         hidden = (draw[..., 1:] < draw[..., :1]).expand(-1, n_choices, -1).reshape(-1, width)
         rows = perturb(batch.rows, hidden & batch.selectable_BL, self.config.how, self.fill)
-        return task_loss(self.model.perturbed(rows, n_choices), batch.labels_I).sum() / counts.instances
+        loss_I = task_loss(self.model.perturbed(rows, n_choices), batch.labels_I)
+        return task_term(loss_I, batch, counts, self.class_weights)
 
     def _rationales(self, batch: Batch, scores_BL: Tensor, seed: int) -> Tensor:
         """The rationale at each fraction of this step, [K, B, L], with gradient where the estimator sends one."""
