@@ -152,6 +152,11 @@ def inline(text: str) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose columns are numbers, the first apart."""
+    r"""A table whose columns are numbers, the first apart.
+
+    >>> print(markdown_table(["method"], [["a|b"]]).splitlines()[-1])
+    | a\|b |
+    """
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
