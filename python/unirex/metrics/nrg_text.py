@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,19 @@ def to_markdown(table: GainTable, columns: Columns | None = None, against: str |
     """Markdown tables; the arguments are those of `to_text`."""
     blocks = []
     for title, (head, *rows) in blocks_of(table, columns or {}, "↑", "↓", " ± ", against):
-        lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-        cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-        blocks.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells))
+        blocks.append(f"**{title}**\n\n{markdown_table(head, rows)}")
     return "\n\n".join([*blocks, note_of(table), *table.notes])
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    r"""A table whose columns are numbers, the first apart.
+
+    >>> print(markdown_table(["method"], [["a|b"]]).splitlines()[-1])
+    | a\|b |
+    """
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def to_latex(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:

@@ -7,13 +7,13 @@ from statistics import NormalDist, fmean
 
 from unirex.metrics import Resampling, row_values
 from unirex.metrics.nrg_table import Gain, GainTable
+from unirex.metrics.nrg_text import markdown_table
 from unirex.metrics.paired import Paired
 from unirex.suites.cells import done_of
 from unirex.suites.choice import Choice, read_choice
 from unirex.suites.differences import HEADS, between, shown
 from unirex.suites.ledger import Entries, Ledger
 from unirex.suites.recipe import Suite
-from unirex.suites.table import markdown_table
 
 EQUIVALENCE = 0.90
 """Confidence of the interval that shows equivalence: two tests at 5 % (Schuirmann 1987)."""

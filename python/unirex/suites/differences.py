@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from unirex.config.identity import trained_alike
 from unirex.metrics import Resampling, row_values
 from unirex.metrics.nrg_table import Gain
+from unirex.metrics.nrg_text import markdown_table
 from unirex.metrics.paired import Paired, paired
 from unirex.suites.ledger import Entries, Entry, Ledger
 from unirex.suites.recipe import Suite
-from unirex.suites.table import markdown_table
 
 HEADS = {
     "csd": "CSD ↑",

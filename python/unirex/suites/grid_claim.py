@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from unirex.metrics import Resampling
+from unirex.metrics.nrg_text import markdown_table
 from unirex.metrics.paired import Paired
 from unirex.suites.cells import done_of, on
 from unirex.suites.choice import read_choice
@@ -10,7 +11,6 @@ from unirex.suites.claim import apart, best, better_on, mean, partly, verdict
 from unirex.suites.differences import HEADS, between, shown
 from unirex.suites.ledger import Entries, Ledger
 from unirex.suites.recipe import Suite
-from unirex.suites.table import markdown_table
 
 NEUTRAL = "csd"
 """What is compared on the neutral model."""

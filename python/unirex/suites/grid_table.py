@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unirex.disk.run_folder import CONTROLS
+from unirex.metrics.nrg_text import markdown_table
 from unirex.suites.cells import on
 from unirex.suites.differences import differences
 from unirex.suites.grid_config import Grid
 from unirex.suites.ledger import Entries, Entry, Ledger
 from unirex.suites.recipe import Suite
-from unirex.suites.table import markdown_table
 
 _SHOWN = {
     "csd": "CSD ↑",

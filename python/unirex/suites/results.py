@@ -10,6 +10,7 @@ from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import CONTROLS
 from unirex.metrics import Resampling, Run, row_values
 from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable, Mean
+from unirex.metrics.nrg_text import markdown_table
 from unirex.suites.cells import Wanted, counted, done_of, wanted
 from unirex.suites.claim import claim, finding
 from unirex.suites.differences import differences
@@ -17,7 +18,7 @@ from unirex.suites.grid_claim import grid_claim
 from unirex.suites.grid_table import grid_markdown
 from unirex.suites.ledger import Entries, Entry, Ledger, newest
 from unirex.suites.recipe import Suite
-from unirex.suites.table import Finished, markdown_table, table_path, write_page, write_table
+from unirex.suites.table import Finished, table_path, write_page, write_table
 from unirex.text import say
 
 NOTHING = "—"

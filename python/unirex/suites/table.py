@@ -1,7 +1,7 @@
 """The table of a suite: what its finished runs reached and what they cost, in every format."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,14 +149,3 @@ def read_costs(folder: Path) -> dict[str, float]:
 def inline(text: str) -> str:
     """Text that Markdown shows as it is."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#" else c for c in text)
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    r"""A table whose columns are numbers, the first apart.
-
-    >>> print(markdown_table(["method"], [["a|b"]]).splitlines()[-1])
-    | a\|b |
-    """
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
