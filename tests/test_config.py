@@ -7,6 +7,7 @@ import pytest
 
 from unirex import evaluate, explain, suite, train
 from unirex.config.run import RunConfig, build_parser, parse
+from unirex.methods.l2e import L2eConfig
 from unirex.metrics.commands import cli
 from unirex.suites.plan import told_difference
 
@@ -235,6 +236,21 @@ def test_every_command_wants_whole_names(
     assert command(arguments) == 2  # type: ignore[operator]
     error = capsys.readouterr().err
     assert any(word in error for word in ("nknown", "nrecognized", "output is ''")), error
+
+
+def test_a_setting_is_read_under_its_old_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text("seed: 3\nmethod: {name: l2e, explainer: {ig_steps: 7}}\n")
+    for arguments in (
+        [f"--config={file}"],
+        ["--config", str(file)],
+        ["--method.name=l2e", "--method.explainer.ig_steps=7"],
+    ):
+        config = read(*arguments)
+        assert isinstance(config.method, L2eConfig)
+        assert config.method.attribution_settings.ig_steps == 7
+    assert read(f"--config={file}").seed == 3
+    assert capsys.readouterr().err.count("setting method.explainer is called method.attribution_settings now") <= 1
 
 
 def test_configurations_are_compared_but_for_their_folder() -> None:

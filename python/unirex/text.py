@@ -4,7 +4,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import TypeVar
+
+T = TypeVar("T")
 
 SHOWN = 80
 """How much of a value a message shows."""
@@ -93,6 +97,69 @@ def shown(value: object) -> str:
     """
     text = repr(value[: SHOWN + 1] if isinstance(value, str | bytes) else value)
     return text if len(text) <= SHOWN + 2 else f"{text[:SHOWN]}…"
+
+
+NOW = {("method.name", "unirex"): "joint", ("convention", "unirex"): "paper"}
+"""Renamed words that are still accepted: (key, old word) -> new word."""
+
+
+def current(key: str, word: str) -> str:
+    """The current word; for a renamed one, a note on standard error, once per process.
+
+    >>> current("convention", "paper"), current("convention", "strict")
+    ('paper', 'strict')
+    """
+    now = NOW.get((key, word))
+    if now is None:
+        return word
+    _tell(f"note: {key} {word!r} is called {now!r} now")
+    return now
+
+
+SETTINGS_NOW = {"method.explainer": "method.attribution_settings"}
+"""Settings that were renamed and are still read: old key -> new key."""
+
+
+def current_setting(key: str, *, tell: bool = False) -> str:
+    """The dotted key that a setting has now; if it is another, `tell` says so on standard error, once per process.
+
+    >>> current_setting("method.explainer.ig_steps"), current_setting("train.lr")
+    ('method.attribution_settings.ig_steps', 'train.lr')
+    """
+    for old, now in SETTINGS_NOW.items():
+        if key == old or key.startswith(f"{old}."):
+            if tell:
+                _tell(f"note: setting {old} is called {now} now")
+            return now + key.removeprefix(old)
+    return key
+
+
+def with_current_keys(section: str, settings: Mapping[str, T], *, tell: bool = False) -> dict[str, T]:
+    """The settings of a section under the names that they have now."""
+    return {
+        current_setting(f"{section}.{name}", tell=tell).removeprefix(f"{section}."): value
+        for name, value in settings.items()
+    }
+
+
+@cache
+def _tell(note: str) -> None:
+    say(note, error=True)
+
+
+def current_option(arguments: Sequence[str], option: str) -> list[str]:
+    """The arguments of a command with the current word as the value of `option`.
+
+    >>> current_option(["a", "--convention", "paper", "--convention=strict"], "--convention")
+    ['a', '--convention', 'paper', '--convention=strict']
+    """
+    key, found = option.lstrip("-"), list(arguments)
+    for i, argument in enumerate(found):
+        if argument.startswith(f"{option}="):
+            found[i] = f"{option}={current(key, argument.partition('=')[2])}"
+        elif i and found[i - 1] == option:
+            found[i] = current(key, argument)
+    return found
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from unirex.config.recipes import find_recipes
 from unirex.config.repeated import take_includes
 from unirex.disk.untrusted import read_yaml
 from unirex.extras import missing
-from unirex.text import line, reason
+from unirex.text import current_setting, line, reason, with_current_keys
 
 
 def expand(path: str | None, key: str) -> Any:
@@ -85,6 +85,26 @@ def add_import(parser: ArgumentParser) -> None:
     )
 
 
+def current_names(arguments: list[str]) -> list[str]:
+    """The arguments with the names that settings have now; a file with an old name is replaced by its content.
+
+    >>> current_names(["--method.explainer.ig_steps=5", "--seed", "1"])
+    ['--method.attribution_settings.ig_steps=5', '--seed', '1']
+    """
+    found: list[str] = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        after_config = bool(found) and found[-1] == "--config"
+        if after_config or (key == "--config" and equals):
+            name = argument if after_config else value
+            found.append(f"{'' if after_config else '--config='}{_current_content(name)}")
+        elif key.startswith("--"):
+            found.append(f"--{current_setting(key.removeprefix('--'), tell=True)}{equals}{value}")
+        else:
+            found.append(argument)
+    return found
+
+
 def of_data(arguments: list[str]) -> list[str]:
     """The arguments of `config_first`, with files that describe a training run cut to what they say of data and eval.
 
@@ -106,6 +126,14 @@ def _of_data(path: str) -> str:
 
 
 _OF_TRAINING = {"method", "train", "preset", "seed", "resume", "overwrite", "trained"}
+
+
+def _current_content(path: str) -> str:
+    content = read_yaml(Path(path))
+    method = content.get("method") if isinstance(content, dict) else None
+    if not isinstance(method, dict) or with_current_keys("method", method) == method:
+        return path
+    return yaml.safe_dump({**content, "method": with_current_keys("method", method, tell=True)}, sort_keys=False)
 
 
 def fail(error: Exception, code: int = 2) -> int:

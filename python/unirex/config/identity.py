@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from unirex.text import NOW, with_current_keys
+
 FREE = ("output", "resume", "overwrite", "trained")
 """Settings that say where a run lies and how it is started, and do not change its result."""
 
@@ -92,7 +94,7 @@ def trained_alike(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     >>> trained_alike(one, {**one, "seed": 2})
     False
     """
-    kept = ({k: v for k, v in one.items() if k not in ("transfer", "grid")} for one in (first, other))
+    kept = ({k: v for k, v in renamed(one).items() if k not in ("transfer", "grid")} for one in (first, other))
     return _alike(*map(training_part, kept))
 
 
@@ -102,6 +104,20 @@ def _alike(first: Any, other: Any) -> bool:
     both = first.keys() & other.keys()
     came = {key: value for one in (first, other) for key, value in one.items() if key not in both}
     return not any(came.values()) and all(_alike(first[key], other[key]) for key in both)
+
+
+def renamed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored configuration with the names that its method and its settings have now.
+
+    >>> renamed({"method": {"name": "unirex", "explainer": {"ig_steps": 3}}})
+    {'method': {'name': 'joint', 'attribution_settings': {'ig_steps': 3}}}
+    """
+    method = config.get("method")
+    if not isinstance(method, Mapping):
+        return dict(config)
+    now = with_current_keys("method", method)
+    name = now.get("name")
+    return {**config, "method": {**now, "name": NOW.get(("method.name", str(name)), name)}}
 
 
 def difference(

@@ -12,8 +12,8 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from unirex.config.checks import check_best_metric, check_class_weights, refuse_unread
-from unirex.config.command_line import add_config, config_first, expand
-from unirex.config.identity import filled
+from unirex.config.command_line import add_config, config_first, current_names, expand
+from unirex.config.identity import filled, renamed
 from unirex.config.own_code import import_own
 from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
@@ -24,7 +24,7 @@ from unirex.methods import METHODS, find_facts
 from unirex.methods.settings.contract import MethodConfig
 from unirex.parsing import rephrased
 from unirex.ranges import BelowOne, Count, NotNegative, Positive, Range, Share, check_ranges, seconds_of
-from unirex.text import suggest
+from unirex.text import NOW, suggest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +262,7 @@ def parse(argv: Sequence[str], *, prog: str, description: str) -> RunConfig:
     )
     parser = build_parser(method, preset=preset, defaults=defaults, prog=prog, description=description)
     with rephrased(parser):
-        namespace = parser.parse_args(arguments, namespace=_below(parser).clone(), defaults=False)
+        namespace = parser.parse_args(current_names(arguments), namespace=_below(parser).clone(), defaults=False)
     return _from_namespace(parser, namespace)
 
 
@@ -274,11 +274,12 @@ def bare(method: str) -> dict[str, Any]:
 
 
 def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's stored configuration with the settings that came since.
+    """A run's stored configuration with today's names, and the settings that came since.
 
     These begin with the value that leaves everything as it was, whatever a preset makes of them since.
     """
-    whole: dict[str, Any] = filled(stored, bare(str(stored["method"]["name"])))
+    config = renamed(stored)
+    whole: dict[str, Any] = filled(config, bare(str(config["method"]["name"])))
     return whole
 
 
@@ -336,7 +337,7 @@ def _ahead(arguments: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
         elif option in _SECTIONS:  # a whole section, as YAML; what cannot be read is refused where all is parsed
             with suppress(yaml.YAMLError):
                 found |= _texts({option[2:]: yaml.safe_load(value or after)}, keys)
-    return found
+    return {key: NOW.get((key, value), value) for key, value in found.items()}
 
 
 def _found_in(path: str, keys: Sequence[str]) -> dict[str, str]:

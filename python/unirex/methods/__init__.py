@@ -19,6 +19,7 @@ from unirex.methods.settings.n2r import N2rFacts
 from unirex.methods.settings.rtp import RtpFacts
 from unirex.methods.settings.sgt import SgtFacts
 from unirex.plugins import Registry
+from unirex.text import NOW
 
 if TYPE_CHECKING:
     from unirex.methods.method import Method
@@ -57,7 +58,7 @@ def find_method(name: str) -> "type[Method]":
     Raises:
         ValueError: one line: no such method, or the package that names it is broken.
     """
-    return METHODS.find(name)
+    return METHODS.find(NOW.get(("method.name", name), name))
 
 
 def find_facts(name: str) -> type[MethodFacts]:
@@ -69,7 +70,7 @@ def find_facts(name: str) -> type[MethodFacts]:
     >>> find_facts("fresh").extractors
     ('support',)
     """
-    return FACTS.get(name) or find_method(name)
+    return FACTS.get(NOW.get(("method.name", name), name)) or find_method(name)
 
 
 def add_method(method: "type[Method]") -> str:

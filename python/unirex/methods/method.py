@@ -17,6 +17,7 @@ from unirex.methods.settings.contract import AttributingConfig as AttributingCon
 from unirex.methods.settings.contract import MethodConfig as MethodConfig  # noqa: PLC0414
 from unirex.modeling import UnirexModel
 from unirex.rationale.selection import rationale_masks
+from unirex.text import with_current_keys
 
 Total = Callable[[Tensor], Tensor]
 """The sum of a tensor over all processes, the same in each of them."""
@@ -279,4 +280,4 @@ def saved_config(kind: type[C], settings: Mapping[str, Any]) -> C:
             return saved_config(hints[name], value)
         return tuple(value) if isinstance(value, list) else value
 
-    return kind(**{name: read(name, value) for name, value in settings.items()})
+    return kind(**{name: read(name, value) for name, value in with_current_keys("method", settings).items()})

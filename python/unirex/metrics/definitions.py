@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex.metrics.inputs import Inputs, Perturbed
-from unirex.text import shown, suggest
+from unirex.text import current, shown, suggest
 
 Direction = Literal["higher", "lower", "none"]
 Group = Literal["task", "faithfulness", "plausibility", "rationale"]
@@ -31,11 +31,12 @@ COUNT_STEP = 1.0
 
 
 def as_convention(word: str) -> Convention:
-    """The convention of this name.
+    """The convention of this name, of an old name too.
 
     Raises:
         ValueError: there is none; a misspelled name must not mean the default.
     """
+    word = current("convention", word)
     for convention in CONVENTIONS:
         if word == convention:
             return convention

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from unirex.disk.untrusted import read_json
-from unirex.metrics.definitions import as_convention
 from unirex.metrics.nrg_table import (
     COMPOSITES,
     METRICS,
@@ -25,6 +24,7 @@ from unirex.metrics.nrg_table import (
     to_text,
 )
 from unirex.metrics.shown import as_json
+from unirex.text import current
 
 
 def to_markdown(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
@@ -189,7 +189,7 @@ def read_frozen(path: str, convention: str) -> Frozen:
         }
         settings = {str(data): dict(found.items()) for data, found in content.get("settings", {}).items()}
         methods = [str(method) for method in content.get("methods", [])]
-        frozen_for = as_convention(content["convention"])
+        frozen_for = current("convention", content["convention"])
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{path}: not a file of frozen ends ({reason})") from error

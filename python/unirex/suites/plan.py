@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from unirex.config.identity import determining, difference, digest, filled, training_part
+from unirex.config.identity import determining, difference, digest, filled, renamed, training_part
 from unirex.config.run import RunConfig, bare, completed, parse, plain
 from unirex.disk.run_folder import RunFolder
 from unirex.suites.choice import Choice, read_choice
@@ -210,11 +210,13 @@ def told_difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | 
 
 def completed_digest(config: Mapping[str, Any]) -> str:
     """The digest of an entry's settings with today's defaults for those that came since it was made."""
+    config = renamed(config)
     defaults = _defaults(str(config["method"]["name"]))
     more: dict[str, Any] = {"transfer": {name: defaults[name] for name in ("data", "eval")}}
     if "grid" in config:
-        scores = str(config["grid"]["scores"]["method"]["name"])
-        more["grid"] = {"scores": _defaults(scores), "eval": defaults["eval"]}
+        scores = renamed(config["grid"]["scores"])
+        config["grid"] = {**config["grid"], "scores": scores}
+        more["grid"] = {"scores": _defaults(str(scores["method"]["name"])), "eval": defaults["eval"]}
     whole = {k: filled(v, more.get(k, defaults.get(k))) for k, v in {**defaults, **config}.items()}
     return digest(whole)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from unirex.schema import PERTURBATIONS
+from unirex.text import current
 
 Convention = Literal["strict", "eraser", "paper"]
 
@@ -46,6 +47,8 @@ def read_table(entries: dict[str, Any], where: str) -> TableConfig:
     Raises:
         ValueError: one line naming file, key, what was found and what was expected.
     """
+    if "convention" in entries:
+        entries["convention"] = current("convention", str(entries["convention"]))
     for key, allowed in (("convention", get_args(Convention)), ("perturbation", (None, *PERTURBATIONS))):
         if key in entries and entries[key] not in allowed:
             shown = ", ".join(value or "null" for value in allowed)

@@ -18,6 +18,7 @@ from unirex.methods.settings.contract import (
 from unirex.ranges import Fraction, NotNegative, Range, Share
 from unirex.rationale.settings import Relaxation, unread_settings
 from unirex.schema import FRACTIONS, Perturbation
+from unirex.text import current
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,7 @@ class JointConfig(Relaxation, AttributingConfig):
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
+        object.__setattr__(self, "name", current("method.name", self.name))
         Relaxation.__post_init__(self)
         check_ascending(self.fractions)
         if self.fractions_per_step is not None and not 1 <= self.fractions_per_step <= len(self.fractions):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from unirex.interrupts import heard
-from unirex.text import line, reason
+from unirex.text import current_option, line, reason
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("unirex.metrics.commands.score", "metrics of one system, or of several side by side"),
@@ -77,6 +77,7 @@ def _run(arguments: list[str]) -> int:
         from unirex.text import suggest
 
         return _fail(PROGRAM, f"no command {name!r}, expected one of {', '.join(COMMANDS)}{suggest(name, COMMANDS)}")
+    rest = current_option(rest, "--convention")
     if name == "score" and any(word.partition("=")[0] in {"--data-dir", "--data_dir"} for word in rest):
         from unirex.metrics.commands import eraser as eraser_command
 
