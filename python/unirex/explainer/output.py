@@ -16,7 +16,7 @@ from unirex.data.errors import DataError, shown
 from unirex.disk.atomic import atomic_write
 from unirex.disk.predictions import Header, Prediction, nullable, to_table
 from unirex.explainer.answer import ExplainedText
-from unirex.metrics.source import is_known
+from unirex.metrics.columns import is_known
 
 AT_ONCE = 1024
 """Rows of a Parquet file written together."""

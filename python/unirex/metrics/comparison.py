@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex.metrics.cluster import Engine, each, on_ray
+from unirex.metrics.columns import is_known
 from unirex.metrics.definitions import Definition, Sums
 from unirex.metrics.differences import Comparison, Difference
 from unirex.metrics.intervals import is_rounding, t_tail
@@ -34,7 +35,7 @@ from unirex.metrics.report import Report, model_of
 from unirex.metrics.runs import read_seeds
 from unirex.metrics.scoring import Plan, Progress, finish, plan
 from unirex.metrics.seeds import Draws, draws_of, gap_of, one_for_each, over_seeds
-from unirex.metrics.source import Source, System, is_known
+from unirex.metrics.source import Source, System
 from unirex.metrics.state import MAX_REPLICATES, Resampling, State
 from unirex.text import shown, suggest
 

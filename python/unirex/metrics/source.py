@@ -15,14 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unirex.disk.predictions import Header
-from unirex.disk.untrusted import read_json
 from unirex.metrics import jsonl, remote
 from unirex.metrics.batch import as_text
+from unirex.metrics.columns import KINDS, KNOWN, REQUIRED, header_of, is_known, mapping_of, refuse_twice
 from unirex.metrics.gold_spans import refuse_in_file
 from unirex.metrics.remote import Remote, opened
 from unirex.metrics.spool import STANDARD_INPUT, is_stream, spool
 from unirex.metrics.tables import NAME, ArrowStream, as_table
-from unirex.schema import PREDICTIONS_KEY
 from unirex.text import brief, shown, suggest
 
 BATCH_ROWS = 2048
@@ -35,27 +34,6 @@ System: TypeAlias = (
     PathLike | Sequence[PathLike] | pa.Table | ArrowStream | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 )
 """One system: a file, a directory or glob pattern of shards, a list of shards, or a table in memory (`as_table`)."""
-
-REQUIRED = ("id", "prediction", "probabilities", "scores", "rationale", "fractions")
-"""Columns that a file with our header must have."""
-
-
-KNOWN = (
-    *REQUIRED,
-    "label",
-    "words",
-    "context",
-    "gold",
-    "documents",
-    "words_cut",
-    "gold_cut",
-    "completeness_gap",
-    "model",
-    "data",
-)
-"""Columns of docs/predictions.md; those of perturbations are known by their kind."""
-KINDS = ("keep", "remove", "null", "orders", "full")
-
 
 Shard: TypeAlias = tuple[tuple[int, int], ...]
 """Row groups of a source: the part's position and the group's position in it."""
@@ -187,13 +165,13 @@ def _opened(
     parts: tuple[tuple[str, Part], ...], columns: Mapping[str, str] | None, labels: Sequence[str] | None
 ) -> Source:
     schemas = [_schema(name, part, columns or {}) for name, part in parts]
-    mapping = _mapping(columns or {}, schemas[0], parts[0][0])
-    headers = [_header(name, schema) for (name, _), schema in zip(parts, schemas, strict=True)]
-    _once(parts[0][0], schemas[0], mapping)
+    mapping = mapping_of(columns or {}, schemas[0], parts[0][0])
+    headers = [header_of(name, schema) for (name, _), schema in zip(parts, schemas, strict=True)]
+    refuse_twice(parts[0][0], schemas[0], mapping)
     for (name, _), schema, header in zip(parts[1:], schemas[1:], headers[1:], strict=True):
         if header != headers[0]:
             raise ValueError(f"{name}: {_differing(header, headers[0])} in its header, expected that of {parts[0][0]}")
-        _once(name, schema, mapping)
+        refuse_twice(name, schema, mapping)
         for column in (c for c in (*schemas[0].names, *schema.names) if is_known(c) or c in mapping.values()):
             if column not in schema.names:
                 raise ValueError(f"{name}: column {column!r} is missing, {parts[0][0]} has it")
@@ -316,58 +294,6 @@ def _reading(name: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = brief(error)
         raise ValueError(f"{name}: not a readable file of predictions ({reason})") from error
-
-
-def _mapping(columns: Mapping[str, str], schema: pa.Schema, name: str) -> dict[str, str]:
-    for ours, theirs in columns.items():
-        if not is_known(ours):
-            raise ValueError(
-                f"columns names {shown(ours)}, expected a column of prediction files{suggest(ours, KNOWN)}"
-            )
-        if theirs not in schema.names:
-            hint = suggest(theirs, schema.names)
-            raise ValueError(f"{name}: column {theirs!r} (for {ours!r}) is missing{hint}")
-    return dict(columns)
-
-
-def is_known(column: str) -> bool:
-    """Whether docs/predictions.md has such a column.
-
-    >>> is_known("scores"), is_known("keep.attention.self"), is_known("score")
-    (True, True, False)
-    """
-    kind, dot, _ = column.partition(".")
-    return column in KNOWN or bool(dot and kind in KINDS)
-
-
-def _once(name: str, schema: pa.Schema, mapping: Mapping[str, str]) -> None:
-    """Fails if a column that is read occurs twice."""
-    names = schema.names
-    for column in names if len(set(names)) < len(names) else ():
-        if names.count(column) > 1 and (is_known(column) or column in mapping.values()):
-            raise ValueError(f"{name}: column {shown(column)} occurs {names.count(column)} times, expected once")
-
-
-def _header(name: str, schema: pa.Schema) -> Header | None:
-    raw = (schema.metadata or {}).get(PREDICTIONS_KEY)
-    if raw is None:
-        return None
-    try:
-        fields: Any = read_json(raw)
-    except ValueError as error:
-        raise ValueError(f"{name}: the header is not JSON ({error})") from error
-    if not isinstance(fields, dict):
-        raise ValueError(f"{name}: the header is {type(fields).__name__}, expected a JSON object")
-    labels = fields.get("labels")
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels) or not labels:
-        raise ValueError(f"{name}: header field 'labels' is {labels!r}, expected a list of class names")
-    if len(set(labels)) != len(labels):
-        raise ValueError(f"{name}: header field 'labels' names a class twice: {labels!r}")
-    text = {key: None if fields.get(key) is None else str(fields[key]) for key in _TEXT_FIELDS}
-    return Header(labels=tuple(labels), choice=bool(fields.get("choice", False)), **text)
-
-
-_TEXT_FIELDS = ("headline", "unit", "scores_from", "rationale_rule")
 
 
 def _foreign(source: Source, labels: Sequence[str] | None) -> Source:
