@@ -235,6 +235,13 @@ def test_bad_input_is_one_line(model: Explainer, inputs: Any, message: str) -> N
         ({"threshold": float("nan")}, "threshold is nan"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"fractions": (0.5, 0.1)}, "ascending"),
+        ({"fraction": "0.2"}, "fraction is '0.2', expected a number, more than 0 and at most 1"),
+        ({"fraction": True}, "fraction is True, expected a number"),
+        ({"threshold": "x"}, "threshold is 'x', expected a finite number"),
+        ({"batch_size": 2.5}, "batch_size is 2.5, expected a whole number, at least 1"),
+        ({"fractions": 0.5}, "fractions is 0.5, expected ascending values"),
+        ({"fractions": ["a"]}, "fractions holds 'a', expected a number"),
+        ({"faithfulness": "no"}, "faithfulness is 'no', expected True or False"),
     ],
 )
 def test_bad_settings_are_one_line(settings: dict[str, Any], message: str) -> None:

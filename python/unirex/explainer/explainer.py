@@ -19,6 +19,7 @@ from unirex.explainer.inputs import Columns, InputReader, numbered, rows_of
 from unirex.judging.predict import OWN, Judging, Place, predict
 from unirex.judging.saved import Loading, Saved, find_model, load_saved
 from unirex.judging.settings import EvalConfig
+from unirex.ranges import Count, Finite, Fraction, check_ranges
 from unirex.schema import FRACTIONS, PERTURBATIONS, Example, Perturbation
 
 WINDOW = 1024
@@ -40,30 +41,28 @@ class ExplainConfig:
         batch_size: inputs in one pass.
     """
 
-    fraction: float | None = None
-    threshold: float | None = None
+    fraction: Fraction | None = None
+    threshold: Finite | None = None
     faithfulness: bool = False
-    fractions: tuple[float, ...] = FRACTIONS
+    fractions: tuple[Fraction, ...] = FRACTIONS
     how: Perturbation = "attention"
-    batch_size: int = 32
+    batch_size: Count = 32
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
+        if isinstance(self.fractions, Iterable):
+            object.__setattr__(self, "fractions", tuple(self.fractions))  # a list will do
         if self.fraction is not None and self.threshold is not None:
             raise ValueError("fraction and threshold are both given, expected one of them")
-        if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise ValueError(f"fraction is {self.fraction}, expected more than 0 and at most 1")
-        if self.threshold is not None and not np.isfinite(self.threshold):
-            raise ValueError(f"threshold is {self.threshold}, expected a finite number")
-        object.__setattr__(self, "fractions", tuple(self.fractions))  # a list will do
-        if not self.fractions or list(self.fractions) != sorted(set(self.fractions)) or self.fractions[0] <= 0:
-            raise ValueError(f"fractions is {self.fractions}, expected ascending values in (0, 1] without repeats")
-        if self.fractions[-1] > 1:
-            raise ValueError(f"fractions holds {self.fractions[-1]}, expected at most 1")
+        check_ranges(None, self)
+        if not isinstance(self.fractions, tuple):
+            raise ValueError(f"fractions is {self.fractions!r}, expected ascending values")
+        if not self.fractions or list(self.fractions) != sorted(set(self.fractions)):
+            raise ValueError(f"fractions is {self.fractions}, expected ascending values without repeats")
+        if not isinstance(self.faithfulness, bool):
+            raise ValueError(f"faithfulness is {self.faithfulness!r}, expected True or False")
         if self.how not in PERTURBATIONS:
             raise ValueError(f"how is {self.how!r}, expected one of {', '.join(PERTURBATIONS)}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size is {self.batch_size}, expected at least 1")
 
     def rule(self, own_fraction: float) -> str:
         """How the hard rationale is cut, in words."""
