@@ -112,3 +112,24 @@ def test_the_table_of_the_readme_is_of_the_page() -> None:
             (row,) = (row for row in methods if row[0] == method.partition(",")[0].strip("`"))
             found = row[names.index(title.removeprefix("SST ").removeprefix("e-SNLI "))]
             assert value.replace("\N{MINUS SIGN}", "-") == found.split()[0].replace("0.", ".", 1), (method, title)
+
+
+def test_the_differences_of_the_readme_are_of_the_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Results\n")[2].partition("\n## ")[0]
+    head, _, *rows = cells("\n".join(line[2:] for line in text.splitlines() if line.startswith("  |")))
+    ours, rival = (name.strip("` ") for name in head[0].split("\N{MINUS SIGN}"))
+    page = PAGE.read_text(encoding="utf-8").partition("<!-- suite evidence -->")[2]
+    short = {"normalised comprehensiveness ↑": "norm. comp ↑", "normalised sufficiency ↑": "norm. suff ↑"}
+    assert len(rows) == 3
+    for place, data in enumerate(head[1:], 1):
+        table_of = f"**{data.lower().replace('-', '')}: {ours} minus the method of the row**"
+        names, _, *methods = cells(page.partition(table_of)[2].partition("\n**")[0])
+        (row,) = (row for row in methods if row[0] == rival)
+        for name, *values in rows:
+            found = row[names.index(short.get(name, name))]
+            assert values[place - 1].replace("\N{MINUS SIGN}", "-") in brief(found), (data, name)
+
+
+def brief(difference: str) -> str:
+    """A difference of the page as the README writes it: no 0 before the point, no + within the interval."""
+    return difference.replace("0.", ".").replace("[+", "[").replace(", +", ", ")
