@@ -81,6 +81,19 @@ def test_a_dev_split_that_is_not_perturbed_picks_the_same_model(tmp_path: Path) 
         assert metrics.items() <= more_metrics.items()
 
 
+@pytest.mark.parametrize("method", ["aa-grad", "fresh", "l2e"])
+def test_nor_does_one_without_attributions(method: str, tmp_path: Path) -> None:
+    common = [f"--config={method}", *TINY, "--train.best_metric=headline"]
+    for run, more in ((tmp_path / "all", []), (tmp_path / "few", ["--train.dev_perturb=false"])):
+        assert train.main([*common, *more, f"--output={run}"]) == 0
+    whole, few = left(tmp_path / "all"), left(tmp_path / "few")
+    assert [whole[part] for part in ("weights", "predictions")] == [few[part] for part in ("weights", "predictions")]
+    for more_metrics, metrics in zip(whole["dev"], few["dev"], strict=True):
+        assert metrics["best"] == metrics["accuracy"] == more_metrics["best"]
+        # The second stage of L2E learns scores.
+        assert ("auprc" in metrics, "auprc" in more_metrics) == (method == "l2e", True)
+
+
 def test_auto_goes_on_in_the_precision_that_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

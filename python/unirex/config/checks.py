@@ -8,6 +8,9 @@ from unirex.config.presets import preset_defaults
 from unirex.metrics.layout import Layout
 from unirex.text import suggest
 
+_OF_A_CLASS = ("precision:", "recall:", "f1:")
+"""How the metrics of one class begin."""
+
 
 def check_best_metric(train: Any, evaluation: Any) -> None:
     """Refuses a `train.best_metric` that dev does not have; `check_best_class` checks a class, once the data are read.
@@ -24,12 +27,22 @@ def check_best_metric(train: Any, evaluation: Any) -> None:
     )  # fmt: skip
     composite = ["composite"] if how else []
     known = ["headline", *composite, *(definition.name for definition in layout.definitions)]
-    if chosen not in known and not chosen.startswith(("precision:", "recall:", "f1:")):
+    if chosen not in known and not chosen.startswith(_OF_A_CLASS):
         main = ["headline", *composite, *(d.name for d in layout.definitions if d.main)]
         why = "" if how else " with train.dev_perturb false"
         raise ValueError(
             f"train.best_metric is {chosen!r}{why}, expected one of {', '.join(main)}{suggest(chosen, known)}"
         )
+
+
+def of_task(chosen: str) -> bool:
+    """Whether a `train.best_metric` is of the answers alone, whatever the scores of words.
+
+    >>> [of_task(chosen) for chosen in ("headline", "macro_f1", "f1:pos", "auprc", "composite")]
+    [True, True, True, False, False]
+    """
+    known = ["headline", *(definition.name for definition in Layout(has_label=True).definitions)]
+    return chosen in known or chosen.startswith(_OF_A_CLASS)
 
 
 def check_best_class(chosen: str, labels: Sequence[str]) -> None:

@@ -124,7 +124,7 @@ class TrainConfig:
         save_every: steps between checkpoints, in addition to the one after each epoch; None = none.
         dev_limit: most dev instances scored after each epoch, a sample drawn from `data.seed`; None = all.
         dev_perturb: whether their words are hidden too, which costs most of that; False where a metric picks the model
-            that needs no comprehensiveness or sufficiency.
+            that needs no comprehensiveness or sufficiency. If it is of the task, attributions are left out with them.
         trackers: tensorboard, wandb, trackio, mlflow: any that accelerate knows and that is installed.
         max_time: how long a start of the run may last, from its beginning, in seconds or as hours:minutes:seconds; then
             it saves and ends with exit code 124. None = no bound.

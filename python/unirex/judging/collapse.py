@@ -21,12 +21,14 @@ def collapse_signs(table: pa.Table) -> list[str]:
     Rows of fewer than 3 seen words are left out; with fewer than 20 rows nothing is said.
 
     Args:
-        table: with the columns `words` and `scores` of docs/predictions.md.
+        table: with the columns `words` and `scores` of docs/predictions.md; without scores nothing is said.
 
     >>> words = [[str(i), "a", "b", "c"] for i in range(30)]
     >>> collapse_signs(pa.table({"words": words, "scores": [[0.0, 0.5, 1.0, 0.2]] * 30}))[0]
     'the highest score stands at word 3 in 100 % of 30 rows'
     """
+    if "scores" not in table.column_names:
+        return []
     pairs = zip(table["words"].to_pylist(), table["scores"].to_pylist(), strict=True)
     rows = [(words, seen) for words, seen in (_seen(*pair) for pair in pairs) if len(seen) > 2]
     if len(rows) < _ENOUGH:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,9 +95,20 @@ def _table(rows: Sequence[tuple[int, Prediction]], n: int, source: str, judging:
     return table if judging.shard is None else table.append_column(PLACE, pa.array(places, pa.int64()))
 
 
-def dev_metrics(accelerator: Accelerator, tables: dict[str, pa.Table], chosen: str) -> dict[str, float]:
-    """The dev metrics by name, the same in every process; `best` is the one that picks the model."""
-    return from_main(accelerator, lambda: _values(score(tables[OWN], resampling=Resampling(replicates=0)), chosen))
+def dev_metrics(
+    accelerator: Accelerator, tables: dict[str, pa.Table], chosen: str, *, explained: bool = True
+) -> dict[str, float]:
+    """The dev metrics by name, the same in every process; `best` is the one that picks the model.
+
+    Without `explained` only those of the task: the scores of words are of no meaning.
+    """
+
+    def values() -> dict[str, float]:
+        report = score(tables[OWN], resampling=Resampling(replicates=0))
+        metrics = report.metrics if explained else [metric for metric in report.metrics if metric.group == "task"]
+        return _values(replace(report, metrics=tuple(metrics)), chosen)
+
+    return from_main(accelerator, values)
 
 
 def from_main(accelerator: Accelerator, work: Callable[[], T]) -> T:

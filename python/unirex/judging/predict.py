@@ -49,7 +49,8 @@ class Judging:
     `gold`, `inverse`, or any name found in `given`, which maps it to word scores by instance id.
     `checks` are other models, over the same tokens and classes, that answer for the same rationales: a rationale that
     convinces only its own model is no evidence.
-    Without `perturb` there are scores and rationales, and no probabilities under perturbation.
+    Without `perturb` there are scores and rationales, and no probabilities under perturbation; without `explain` there
+    are none of the method's own scores either, and what stands for them is of no meaning.
     `shard` is the number, from 1, of one of so many shares of the batches: the others are left out. A batch is the same
     in its share as in the whole, so the rows are the same to the last bit.
     `as_trained`: in the precision of training, which is enough to choose an epoch. Else in that of the weights, so that
@@ -63,6 +64,7 @@ class Judging:
     labels: Sequence[str]
     sources: Sequence[str] = (OWN,)
     perturb: bool = True
+    explain: bool = True
     given: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
     checks: Mapping[str, Explainable] = field(default_factory=dict)
     about: About = About()
@@ -181,8 +183,8 @@ def predict(
 
 
 def _explained(method: Explainable, batch: Batch, judging: Judging) -> Explanation:
-    """The method's explanation; where no source asks for its scores, its answer and zeros."""
-    if set(judging.sources) & {OWN, BY_CONSTRUCTION}:
+    """The method's explanation; where its scores are not asked for, its answer and zeros."""
+    if judging.explain and set(judging.sources) & {OWN, BY_CONSTRUCTION}:
         return method.explain(batch)
     return Explanation(logits_IC=method.answer(batch), scores_BL=torch.zeros_like(batch.gold_BL))
 

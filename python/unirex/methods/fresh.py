@@ -123,6 +123,15 @@ class Fresh(FreshFacts, Method):
         support = explained(self.support, batch, self.config, self.fill)
         return support if self._stage == "support" else replace(support, logits_IC=self.model.full(batch)[0])
 
+    def answer(self, batch: Batch) -> Tensor:
+        """The logits of `explain`, without the support classifier's attribution."""
+        return self.answering.full(batch)[0]
+
+    @property
+    def attributes(self) -> bool:
+        """Where the support classifier has no score head."""
+        return self.support.score_head is None
+
     @property
     def answering(self) -> RowClassifier:
         """The classifier of the stage."""

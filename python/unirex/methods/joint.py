@@ -281,3 +281,8 @@ class Joint(JointFacts, Method):
         if self.model.extractor is None:
             return self.config.attribution
         return "extractor and gradient" if self._led else "extractor"
+
+    @property
+    def attributes(self) -> bool:
+        """Where there is no extractor."""
+        return self.model.extractor is None

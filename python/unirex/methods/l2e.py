@@ -121,7 +121,7 @@ class L2e(L2eFacts, Method):
 
     def _attributed(self, batch: Batch) -> Explanation:
         c = self.config
-        logits_IC = self.model.perturbed(batch.rows, batch.n_choices)
+        logits_IC = self.answer(batch)
         scores_BL, gap_B = self.model.attributions(batch, logits_IC, c.attribution, c.attribution_settings, self.fill)
         return Explanation(logits_IC=logits_IC, scores_BL=scores_BL, gap_B=gap_B)
 
@@ -133,4 +133,13 @@ class L2e(L2eFacts, Method):
         scores_BL = expected_class(outputs_BLC)
         if self.config.score == "class":
             scores_BL = outputs_BLC.argmax(-1).float() - CLASSES // 2
-        return Explanation(logits_IC=self.model.perturbed(batch.rows, batch.n_choices), scores_BL=scores_BL)
+        return Explanation(logits_IC=self.answer(batch), scores_BL=scores_BL)
+
+    def answer(self, batch: Batch) -> Tensor:
+        """The task model's logits on the full input."""
+        return self.model.perturbed(batch.rows, batch.n_choices)
+
+    @property
+    def attributes(self) -> bool:
+        """In the first stage."""
+        return self._stage == "task"

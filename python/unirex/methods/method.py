@@ -235,6 +235,11 @@ class Method(MethodFacts, Explainable):
         """Where scores come from: `extractor`, or the name of an attribution."""
         return "extractor"
 
+    @property
+    def attributes(self) -> bool:
+        """Whether its scores are an attribution now, whose passes `answer` spares."""
+        return False
+
 
 def plausibility_term(scores_BL: Tensor, batch: Batch, counts: Counts, criterion: PlausCriterion = "bce") -> Tensor:
     """This batch's share of the mean plausibility loss over the gold of the global batch (`kl`, `ranking`: its rows).

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
 
+from unirex.config.checks import of_task
 from unirex.config.command_line import complain, fail
 from unirex.config.identity import training_part
 from unirex.config.run import RunConfig, plain, to_yaml
@@ -244,16 +245,19 @@ def _resume(training: Training) -> None:
 
 def _on_dev(run: Run, method: nn.Module, dev: EncodedSet, epoch: int) -> dict[str, float]:
     """The dev metrics after an epoch, the same in every process; `best` is the one that picks the model."""
-    # Only the main perturbation, and those that the metric names, can change the choice; the others wait for the end.
+    # Only the main perturbation, and those that the metric names, can change the choice; the others wait for the end,
+    # and so do attributions, which cost passes of their own, where neither needs them.
     wanted = run.config.train.best_metric
     config = run.judging.config
     how = tuple(how for place, how in enumerate(config.how) if place == 0 or how in wanted)
     perturb = run.config.train.dev_perturb
-    judging = replace(run.judging, config=replace(config, how=how), perturb=perturb, as_trained=True)
+    explain = perturb or not run.parts.method.attributes or not of_task(wanted)
+    judging = replace(run.judging, config=replace(config, how=how), perturb=perturb, explain=explain, as_trained=True)
     tables = judge(run.accelerator, method, dev, judging, title=f"dev {epoch}")
     if run.main:
-        _warn(run, result_warnings(tables[OWN]), f"dev {epoch}", epoch=epoch)
-    return dev_metrics(run.accelerator, tables, wanted)
+        table = tables[OWN] if explain else tables[OWN].drop_columns("scores")
+        _warn(run, result_warnings(table), f"dev {epoch}", epoch=epoch)
+    return dev_metrics(run.accelerator, tables, wanted, explained=explain)
 
 
 def _of_data(run: Run) -> list[str]:
