@@ -49,8 +49,8 @@ class Scored:
         state, source, start = State(self.state.layout, self.state.resampling), self.source, 0
         if isinstance(source, RowValues):
             inside, values = mask.narrowed(0, source.values)
-            hashes = source.hashes[inside]
-            state.add(hashes, values[:, inside], source.groups_of(hashes))
+            groups = None if source.groups is None else source.groups[inside]
+            state.add(source.hashes[inside], values[:, inside], groups)
         else:
             for batch, every in source.rows():
                 inside, values = mask.narrowed(start, every)

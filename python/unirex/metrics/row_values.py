@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from unirex.disk.atomic import atomic_write
 from unirex.disk.untrusted import read_json
-from unirex.metrics.batch import as_keys, hash_ids, order
+from unirex.metrics.batch import hash_ids, order
 from unirex.metrics.layout import Layout
 from unirex.metrics.scoring import Plan, plan
 from unirex.metrics.state import Resampling, State
@@ -76,14 +76,6 @@ class RowValues:
         places = order(self.hashes)
         groups = None if self.groups is None else self.groups[places]
         return replace(self, hashes=self.hashes[places], values=self.values[:, places], groups=groups)
-
-    def groups_of(self, hashes: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
-        """The groups of some of the rows, by the hashes of their ids."""
-        if self.groups is None:
-            return None
-        ours = self.ordered()
-        assert ours.groups is not None
-        return ours.groups[np.searchsorted(as_keys(ours.hashes), as_keys(hashes))]
 
     def state(self, resampling: Resampling) -> State:
         """The state after all rows."""
