@@ -10,6 +10,7 @@ apart, and the best method's interval would hold its gain in 57 of 100 cases.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -17,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex import _rust
-from unirex.metrics.cluster import Engine
+from unirex.metrics.cluster import Engine, each
 from unirex.metrics.intervals import NONE, Bounds, Interval, Variance, few_rows, few_seeds, interval
-from unirex.metrics.nrg_runs import Scored, check_same, on_joint_rows, score_runs
+from unirex.metrics.nrg_runs import Scored, check_same, on_joint_rows, score_run
 from unirex.metrics.nrg_table import (
     COMPOSITES,
     FAITHFULNESS,
@@ -73,7 +74,8 @@ def gain_table(  # noqa: PLR0913 (what a table is made of, and how)
     methods = tuple(dict.fromkeys(run.method for run in runs))
     _check_controls(methods, controls, frozen)
     scored: dict[str, list[Scored]] = {}
-    for number, one in enumerate(score_runs(runs, resampling, reading, engine), start=1):
+    work = partial(score_run, resampling=resampling, reading=reading)
+    for number, one in enumerate(each(engine, work, runs), start=1):
         scored.setdefault(one.run.data, []).append(one)
         if progress is not None:
             progress(number, len(runs))

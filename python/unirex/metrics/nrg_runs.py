@@ -1,11 +1,9 @@
 """The runs behind a table of relative gains: each scored, and all of a data set on the same rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-from unirex.metrics.cluster import Engine, each
 from unirex.metrics.definitions import Definition
 from unirex.metrics.layout import Layout
 from unirex.metrics.nrg_table import FAITHFULNESS, PLAUSIBILITY, TASK
@@ -96,13 +94,6 @@ def _stored(path: str, reading: Mapping[str, Any]) -> RowValues:
 def _names(layout: Layout) -> frozenset[str]:
     """The metrics of a table of gains."""
     return frozenset({*FAITHFULNESS, *PLAUSIBILITY, str(layout.headline)})
-
-
-def score_runs(
-    runs: Sequence[Run], resampling: Resampling, reading: Mapping[str, Any], engine: Engine
-) -> Iterator[Scored]:
-    """Each run, scored here or by a task of a Ray cluster."""
-    return each(engine, partial(score_run, resampling=resampling, reading=reading), runs)
 
 
 def check_same(runs: Sequence[Scored], controls: Sequence[str]) -> None:
