@@ -17,7 +17,17 @@ from numpy.typing import ArrayLike, NDArray
 from unirex import _rust
 from unirex.metrics import oddities
 from unirex.metrics.definitions import Convention, Direction, as_convention
-from unirex.metrics.ragged import Ragged, bool_values, float_values, is_number, list_offsets, valid, value_type
+from unirex.metrics.ragged import (
+    Ragged,
+    bool_values,
+    float_values,
+    is_number,
+    list_offsets,
+    offsets_of,
+    select,
+    valid,
+    value_type,
+)
 from unirex.metrics.tensors import arrow_column, as_lists, as_numpy
 from unirex.text import shown, suggest
 
@@ -313,10 +323,7 @@ def _pair(rows: Rows, name: str, gold: Rows, *, flags: bool) -> tuple[Ragged, Ra
 
 
 def _emptied(rows: Ragged, known: NDArray[np.bool_]) -> Ragged:
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum(rows.lengths * known, out=offsets[1:])
-    inner = rows.values[rows.offsets[0] : rows.offsets[-1]]
-    return Ragged(inner[np.repeat(known, rows.lengths)], offsets)
+    return Ragged(select(rows, known).values, offsets_of(rows.lengths * known))
 
 
 def _ragged(name: str, rows: Rows, *, flags: bool) -> tuple[Ragged, NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ from unirex.metrics.ragged import (
     integer_values,
     is_number,
     list_offsets,
+    offsets_of,
     valid,
     value_type,
 )
@@ -193,8 +194,7 @@ class _Rows:
         """Doubts rows with one of the `blocks` lists of probabilities that does not sum to about 1."""
         sizes = rows.lengths // blocks
         filled = sizes > 0
-        ends = np.zeros(int(filled.sum()) * blocks + 1, dtype=np.int64)
-        np.cumsum(np.repeat(sizes[filled], blocks), out=ends[1:])
+        ends = offsets_of(np.repeat(sizes[filled], blocks))
         found = np.ones((len(rows), blocks))
         found[filled] = oddities.sums(Ragged(rows.values[rows.offsets[0] :], ends)).reshape(-1, blocks)
         limit = oddities.slack(sizes)

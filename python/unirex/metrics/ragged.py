@@ -34,6 +34,15 @@ class Ragged:
         return np.diff(self.offsets)
 
 
+def offsets_of(lengths: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Where rows of these lengths begin, and the end of the last.
+
+    >>> offsets_of(np.array([2, 0, 1])).tolist()
+    [0, 2, 2, 3]
+    """
+    return np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+
+
 def select(rows: Ragged, known: NDArray[np.bool_]) -> Ragged:
     """The rows marked in `known`.
 
@@ -42,10 +51,8 @@ def select(rows: Ragged, known: NDArray[np.bool_]) -> Ragged:
     """
     if known.all():
         return rows
-    offsets = np.zeros(int(known.sum()) + 1, dtype=np.int64)
-    np.cumsum(rows.lengths[known], out=offsets[1:])
     inner = rows.values[rows.offsets[0] : rows.offsets[-1]]
-    return Ragged(inner[np.repeat(known, rows.lengths)], offsets)
+    return Ragged(inner[np.repeat(known, rows.lengths)], offsets_of(rows.lengths[known]))
 
 
 def spread(values: NDArray[np.generic], known: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -74,10 +81,7 @@ def list_offsets(array: pa.Array) -> NDArray[np.int64]:
     >>> list_offsets(pa.array([[1, 2], [3], None, [4]])[1:]).tolist()
     [0, 1, 1, 2]
     """
-    lengths = integer_values(array.value_lengths(), null=0)
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
+    return offsets_of(integer_values(array.value_lengths(), null=0))
 
 
 def value_type(array_type: pa.DataType) -> pa.DataType | None:

@@ -20,7 +20,7 @@ from unirex.metrics.cluster import Engine, map_on_ray, on_ray
 from unirex.metrics.definitions import GROUPS, Convention, as_convention, as_thresholds
 from unirex.metrics.eraser.benchmark import PathLike, files, refuse_streams
 from unirex.metrics.layout import Layout
-from unirex.metrics.ragged import Ragged
+from unirex.metrics.ragged import Ragged, offsets_of
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.state import Resampling, State
 
@@ -170,7 +170,7 @@ def _add(
 ) -> None:
     """Adds all rows of the reader to the states."""
     while (arrays := reader.step()) is not None:
-        ids = _rust.hash_ids(arrays["ids"], _offsets(arrays["id_lengths"])).reshape(-1, 2)
+        ids = _rust.hash_ids(arrays["ids"], offsets_of(arrays["id_lengths"])).reshape(-1, 2)
         for part, state in zip(parts, states, strict=True):
             state.update(part.batch(arrays, ids))
         states[0].doubt(dict(zip(("prediction", "sums"), arrays["odd"], strict=True)))
@@ -243,7 +243,7 @@ _SHORT = ("comprehensiveness@1", "sufficiency@1", "csd@1")
 
 
 def _main(arrays: Arrays, ids: NDArray[np.uint64], layout: Layout) -> Batch:
-    offsets, scores, gold = _offsets(arrays["lengths"]), arrays["scores"], arrays["gold"]
+    offsets, scores, gold = offsets_of(arrays["lengths"]), arrays["scores"], arrays["gold"]
     return Batch(
         hashes=ids,
         label=arrays["label"] if layout.has_label else None,
@@ -268,7 +268,7 @@ def _at_rationale(arrays: Arrays, ids: NDArray[np.uint64], layout: Layout) -> Ba
 
 
 def _sentences(arrays: Arrays, ids: NDArray[np.uint64]) -> Batch:
-    offsets, scores, gold = _offsets(arrays["sentence_lengths"]), arrays["sentence_scores"], arrays["sentence_gold"]
+    offsets, scores, gold = offsets_of(arrays["sentence_lengths"]), arrays["sentence_scores"], arrays["sentence_gold"]
     known = _rust.rationale_length(gold, offsets) > 0
     return Batch(hashes=ids, scores=Ragged(scores, offsets), gold=Known(rows=Ragged(gold, offsets), known=known))
 
@@ -280,11 +280,6 @@ def _perturbed(arrays: Arrays, ending: str, n: int, layout: Layout) -> dict[tupl
         for how, kinds in layout.perturbations
         for kind in kinds
     }
-
-
-def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each row starts, and the end of the last."""
-    return np.append(0, np.cumsum(lengths))
 
 
 def _classes(values: NDArray[np.float64], n: int) -> Ragged:
