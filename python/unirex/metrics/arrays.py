@@ -44,8 +44,7 @@ def comprehensiveness(p_full: ArrayLike, p_remove: ArrayLike) -> Floats:
     >>> comprehensiveness([0.75], [[0.5, 0.25]]).tolist()
     [[0.25, 0.5]]
     """
-    full, remove = _probabilities(p_full, p_remove, "p_remove")
-    return _rust.comprehensiveness(full, remove.reshape(-1)).reshape(remove.shape)
+    return _at_fractions(_rust.comprehensiveness, p_full, p_remove, "p_remove")
 
 
 def sufficiency(p_full: ArrayLike, p_keep: ArrayLike) -> Floats:
@@ -54,8 +53,7 @@ def sufficiency(p_full: ArrayLike, p_keep: ArrayLike) -> Floats:
     >>> sufficiency([0.75], [[0.5, 0.75]]).tolist()
     [[0.25, 0.0]]
     """
-    full, keep = _probabilities(p_full, p_keep, "p_keep")
-    return _rust.sufficiency(full, keep.reshape(-1)).reshape(keep.shape)
+    return _at_fractions(_rust.sufficiency, p_full, p_keep, "p_keep")
 
 
 def log_odds(p_full: ArrayLike, p_remove: ArrayLike) -> Floats:
@@ -64,8 +62,7 @@ def log_odds(p_full: ArrayLike, p_remove: ArrayLike) -> Floats:
     >>> log_odds([0.5], [[0.5, 0.0]]).tolist()
     [[0.0, nan]]
     """
-    full, remove = _probabilities(p_full, p_remove, "p_remove")
-    return _rust.log_odds(full, remove.reshape(-1)).reshape(remove.shape)
+    return _at_fractions(_rust.log_odds, p_full, p_remove, "p_remove")
 
 
 def normalised_comprehensiveness(p_full: ArrayLike, p_remove: ArrayLike, p_null: ArrayLike) -> Floats:
@@ -77,8 +74,7 @@ def normalised_comprehensiveness(p_full: ArrayLike, p_remove: ArrayLike, p_null:
     >>> normalised_comprehensiveness([0.75, 0.5], [[0.5], [0.25]], [0.25, 0.5]).tolist()
     [[0.5], [nan]]
     """
-    full, remove = _probabilities(p_full, p_remove, "p_remove")
-    return _rust.normalised_comprehensiveness(full, remove.reshape(-1), _floats(p_null)).reshape(remove.shape)
+    return _at_fractions(_rust.normalised_comprehensiveness, p_full, p_remove, "p_remove", p_null)
 
 
 def normalised_sufficiency(p_full: ArrayLike, p_keep: ArrayLike, p_null: ArrayLike) -> Floats:
@@ -89,8 +85,7 @@ def normalised_sufficiency(p_full: ArrayLike, p_keep: ArrayLike, p_null: ArrayLi
     >>> normalised_sufficiency([0.75], [[0.625]], [0.25]).tolist()
     [[0.75]]
     """
-    full, keep = _probabilities(p_full, p_keep, "p_keep")
-    return _rust.normalised_sufficiency(full, keep.reshape(-1), _floats(p_null)).reshape(keep.shape)
+    return _at_fractions(_rust.normalised_sufficiency, p_full, p_keep, "p_keep", p_null)
 
 
 def decision_flip(prediction: ArrayLike, removed: ArrayLike) -> Floats:
@@ -283,18 +278,22 @@ def relative_gain(
     >>> relative_gain([0.1, 0.3, 0.2], "lower").round(4).tolist()
     [1.0, 0.0, 0.5]
     """
-    _one_of("direction", direction, ("higher", "lower"))
+    known = ["higher", "lower"]
+    if direction not in known:  # a misspelled one must not mean the default
+        raise ValueError(f"direction is {shown(direction)}, expected one of {known}{suggest(str(direction), known)}")
     array = _floats(values)
     ends = _rust.extremes(array, np.ones(len(array), dtype=np.bool_))
     bottom, top = (e if given is None else np.array([float(given)]) for e, given in zip(ends, (low, high), strict=True))
     return _rust.relative_gain(array, bottom, top, direction == "lower")
 
 
-def _probabilities(p_full: ArrayLike, perturbed: ArrayLike, name: str) -> tuple[Floats, Floats]:
+def _at_fractions(function: Any, p_full: ArrayLike, perturbed: ArrayLike, name: str, *p_null: ArrayLike) -> Floats:
+    """What a kernel makes of the full probability, [N], and the perturbed ones, [N, K]: float64 [N, K]."""
     full, other = _floats(p_full), _floats(perturbed)
     if full.ndim != 1 or other.ndim != 2 or len(full) != len(other):
         raise ValueError(f"p_full has shape {full.shape} and {name} {other.shape}, expected [N] and [N, K]")
-    return full, other
+    found: Floats = function(full, other.reshape(-1), *map(_floats, p_null))
+    return found.reshape(other.shape)
 
 
 def _shift(function: Any, full: ArrayLike, perturbed: ArrayLike) -> Floats:
@@ -386,12 +385,6 @@ def _from_arrow(name: str, array: pa.Array, *, flags: bool) -> tuple[Ragged, NDA
             raise ValueError(f"{name} holds nan, expected numbers, or null for a word never seen")
         values = np.where(valid(content), values, -np.inf)
     return Ragged(values, list_offsets(array)), valid(array)
-
-
-def _one_of(name: str, value: str, names: tuple[str, ...]) -> None:
-    """Fails for a name that does not exist: a misspelled one must not mean the default."""
-    if value not in names:
-        raise ValueError(f"{name} is {shown(value)}, expected one of {list(names)}{suggest(str(value), names)}")
 
 
 def _floats(values: ArrayLike) -> Floats:
