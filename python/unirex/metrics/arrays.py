@@ -188,7 +188,7 @@ def rank_rows(scores: Rows, gold: Rows) -> tuple[Floats, Floats, Floats]:
     """
     first, second = _pair(scores, "scores", gold, flags=False)
     unseen = oddities.unseen(first)
-    found = _rust.rank_rows(first.values, first.offsets, second.values, second.offsets)
+    found = _rust.rank_rows(*first.parts, *second.parts)
     one, two, three = (np.where(unseen, np.nan, numbers) for numbers in found)
     return one, two, three
 
@@ -227,7 +227,7 @@ def token_f1_both_classes(rationale: Rows, gold: Rows) -> Floats:
     [0.6667]
     """
     first, second = _pair(rationale, "rationale", gold, flags=True)
-    return _rust.token_f1_both_classes(first.values, first.offsets, second.values, second.offsets)
+    return _rust.token_f1_both_classes(*first.parts, *second.parts)
 
 
 def iou_agreement(rationale: Rows, gold: Rows, threshold: float = 0.5) -> tuple[Floats, Floats, Floats]:
@@ -240,8 +240,7 @@ def iou_agreement(rationale: Rows, gold: Rows, threshold: float = 0.5) -> tuple[
     [[0.5], [1.0], [0.6666666666666666]]
     """
     first, second = _pair(rationale, "rationale", gold, flags=True)
-    limit = np.array([threshold], dtype=np.float64)
-    return _rust.iou_agreement(first.values, first.offsets, second.values, second.offsets, limit)
+    return _rust.iou_agreement(*first.parts, *second.parts, np.array([threshold], dtype=np.float64))
 
 
 def rationale_length(rationale: Rows) -> NDArray[np.int64]:
@@ -251,7 +250,7 @@ def rationale_length(rationale: Rows) -> NDArray[np.int64]:
     [2, 0]
     """
     rows, _ = _ragged("rationale", rationale, flags=True)
-    return _rust.rationale_length(rows.values, rows.offsets)
+    return _rust.rationale_length(*rows.parts)
 
 
 def complexity(scores: Rows) -> Floats:
@@ -265,7 +264,7 @@ def complexity(scores: Rows) -> Floats:
     [1.0397, 0.0]
     """
     rows, _ = _ragged("scores", scores, flags=False)
-    return _rust.complexity(rows.values, rows.offsets)
+    return _rust.complexity(*rows.parts)
 
 
 def relative_gain(
@@ -308,7 +307,7 @@ def _shift(function: Any, full: ArrayLike, perturbed: ArrayLike) -> Floats:
 
 def _agreement(rationale: Rows, gold: Rows) -> tuple[Floats, Floats, Floats]:
     first, second = _pair(rationale, "rationale", gold, flags=True)
-    return _rust.token_agreement(first.values, first.offsets, second.values, second.offsets)
+    return _rust.token_agreement(*first.parts, *second.parts)
 
 
 def _pair(rows: Rows, name: str, gold: Rows, *, flags: bool) -> tuple[Ragged, Ragged]:

@@ -92,7 +92,7 @@ class Inputs:
     @cached_property
     def rationale_length(self) -> Floats:
         """Number of words selected."""
-        return _rust.rationale_length(self.rationale.values, self.rationale.offsets).astype(np.float64)
+        return _rust.rationale_length(*self.rationale.parts).astype(np.float64)
 
     # Agreement with gold.
 
@@ -124,7 +124,7 @@ class Inputs:
         unseen = oddities.unseen(scores)
         first, second, third = (
             self.against_gold(np.where(unseen, np.nan, values))
-            for values in _rust.rank_rows(scores.values, scores.offsets, self.gold.values, self.gold.offsets)
+            for values in _rust.rank_rows(*scores.parts, *self.gold.parts)
         )
         return first, second, third
 
@@ -136,19 +136,21 @@ class Inputs:
     @cached_property
     def counts(self) -> Triple:
         """Words that are selected and gold, that are selected, and that are gold."""
-        both, selected, gold = (spread(column, self.has_gold) for column in _rust.token_counts(*_flat(*self._pair)))
-        return both, selected, gold
+        rationale, gold = self._pair
+        found = _rust.token_counts(*rationale.parts, *gold.parts)
+        both, selected, marked = (spread(column, self.has_gold) for column in found)
+        return both, selected, marked
 
     @cached_property
     def agreement(self) -> Triple:
         """Token precision, recall and F1."""
-        precision, recall, f1 = _rust.token_agreement(*_flat(*self._pair))
+        marked, gold = self._pair
+        precision, recall, f1 = _rust.token_agreement(*marked.parts, *gold.parts)
         if self.paper:
-            marked, gold = self._pair
             if self.batch.scores is not None:
                 scores = select(self.scores, self.has_gold)
                 marked = Ragged(scores.values > 0, scores.offsets)
-            f1 = _rust.token_f1_both_classes(*_flat(marked, gold))
+            f1 = _rust.token_f1_both_classes(*marked.parts, *gold.parts)
         return self.against_gold(precision), self.against_gold(recall), self.against_gold(f1)
 
     @cached_property
@@ -156,7 +158,8 @@ class Inputs:
         """Precision, recall and F1 of spans, [N, thresholds] each."""
         borders = _borders(self.batch.borders, self.rationale, self.has_gold)
         rationale, gold = (_apart(rows, borders) for rows in self._pair)
-        found = _rust.iou_agreement(*_flat(rationale, gold), np.array(self.thresholds, dtype=np.float64))
+        thresholds = np.array(self.thresholds, dtype=np.float64)
+        found = _rust.iou_agreement(*rationale.parts, *gold.parts, thresholds)
         shape = (-1, len(self.thresholds))
         precision, recall, f1 = (self.against_gold(values.reshape(shape)) for values in found)
         return precision, recall, f1
@@ -164,7 +167,7 @@ class Inputs:
     @property
     def gold_words(self) -> Floats:
         """Number of words that gold marks."""
-        return spread(_rust.rationale_length(self.gold.values, self.gold.offsets), self.has_gold)
+        return spread(_rust.rationale_length(*self.gold.parts), self.has_gold)
 
     # Perturbed inputs.
 
@@ -243,7 +246,7 @@ class Perturbed:
         return select(self.batch.perturbed[kind, self.perturbation].rows, self.known)
 
     def _p(self, rows: Ragged, blocks: int) -> Floats:
-        return _rust.class_probability(rows.values, rows.offsets, self.prediction, blocks)
+        return _rust.class_probability(*rows.parts, self.prediction, blocks)
 
 
 def given(name: str, value: Given | None) -> Given:
@@ -251,10 +254,6 @@ def given(name: str, value: Given | None) -> Given:
     if value is None:
         raise ValueError(f"the rows have no {name}, expected it (a metric says what it needs)")
     return value
-
-
-def _flat(first: Ragged, second: Ragged) -> tuple[Flags, NDArray[np.int64], Flags, NDArray[np.int64]]:
-    return first.values, first.offsets, second.values, second.offsets
 
 
 def _borders(borders: NDArray[np.int64] | None, rows: Ragged, known: Flags) -> NDArray[np.int64]:

@@ -29,6 +29,11 @@ class Ragged:
         return len(self.offsets) - 1
 
     @property
+    def parts(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Values and offsets, as the kernels take them."""
+        return self.values, self.offsets
+
+    @property
     def lengths(self) -> NDArray[np.int64]:
         """Length of each row."""
         return np.diff(self.offsets)

@@ -26,14 +26,11 @@ Shift = Callable[[Floats, NDArray[np.int64], Floats, NDArray[np.int64], int], Fl
 
 def _shift(function: Shift, rows: Perturbed, perturbed: Ragged) -> Floats:
     """How a distribution over all classes changes, [n, K]."""
-    full = rows.full
-    found = function(full.values, full.offsets, perturbed.values, perturbed.offsets, rows.n_fractions)
-    return np.reshape(found, (-1, rows.n_fractions))
+    return function(*rows.full.parts, *perturbed.parts, rows.n_fractions).reshape(-1, rows.n_fractions)
 
 
 def _flips(rows: Perturbed) -> Floats:
-    removed, k = rows.remove, rows.n_fractions
-    return _rust.decision_flip(rows.prediction, removed.values, removed.offsets, k).reshape(-1, k)
+    return _rust.decision_flip(rows.prediction, *rows.remove.parts, rows.n_fractions).reshape(-1, rows.n_fractions)
 
 
 def _csd(rows: Perturbed) -> Floats:

@@ -67,7 +67,7 @@ FAMILIES: tuple[Family, ...] = (
         meaning="entropy of the words' shares of the scores: how many words it takes to read an explanation",
         source="Bhatt et al. 2020",
         needs=frozenset({"scores"}),
-        values=lambda rows: arrays.complexity((rows.scores.values, rows.scores.offsets)),
+        values=lambda rows: arrays.complexity(rows.scores.parts),
         range=(0, np.inf),
         step=LOG_STEP,
         # The short table compares methods, whose scores may be of kinds that do not compare.
