@@ -1,5 +1,6 @@
 """What metrics are computed from: the rows of a batch, and what several metrics share, found once if it is wanted."""
 
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
@@ -18,10 +19,11 @@ Triple = tuple[Floats, Floats, Floats]
 Given = TypeVar("Given")
 
 
+@dataclass(eq=False, repr=False)
 class Inputs:
     """N rows.
 
-    Args:
+    Attributes:
         batch: the rows.
         n_classes: how many labels there are.
         n_fractions: shares of the units kept or removed.
@@ -29,21 +31,12 @@ class Inputs:
         paper: whether the conventions of Chan et al. 2022 hold.
     """
 
-    def __init__(
-        self,
-        batch: Batch,
-        *,
-        n_classes: int = 0,
-        n_fractions: int = 0,
-        thresholds: tuple[float, ...] = (),
-        paper: bool = False,
-    ) -> None:
-        self.batch = batch
-        self.n_classes = n_classes
-        self.n_fractions = n_fractions
-        self.thresholds = thresholds
-        self.paper = paper
-        self._perturbed: dict[tuple[str, frozenset[str]], Perturbed] = {}
+    batch: Batch
+    n_classes: int
+    n_fractions: int
+    thresholds: tuple[float, ...]
+    paper: bool
+    _perturbed: "dict[tuple[str, frozenset[str]], Perturbed]" = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -181,21 +174,21 @@ class Inputs:
         return self._perturbed[key]
 
 
+@dataclass(eq=False, repr=False)
 class Perturbed:
     """The n of N rows that have what a metric of perturbed inputs needs: probabilities, and those of one class.
 
-    Args:
+    Attributes:
         batch: N rows.
         perturbation: its name.
         known: which of them, bool [N].
         n_fractions: K.
     """
 
-    def __init__(self, batch: Batch, perturbation: str, known: Flags, n_fractions: int) -> None:
-        self.batch = batch
-        self.perturbation = perturbation
-        self.known = known
-        self.n_fractions = n_fractions
+    batch: Batch
+    perturbation: str
+    known: Flags
+    n_fractions: int
 
     @cached_property
     def prediction(self) -> NDArray[np.int64]:
