@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,11 +71,11 @@ class Layout:
         wanted = tuple(d for d in _definitions(self) if self.only is None or d.name in self.only)
         object.__setattr__(self, "definitions", wanted)
 
-    def __reduce__(self) -> tuple[Callable[..., "Layout"], tuple[dict[str, object]]]:
+    def __reduce__(self) -> tuple[Callable[[], "Layout"], tuple[()]]:
         """Pickles what was given; the definitions hold functions and are listed again."""
-        return _layout, (self.given(),)
+        return partial(Layout, **self.given()), ()
 
-    def given(self) -> dict[str, object]:
+    def given(self) -> dict[str, Any]:
         """What the layout was made from."""
         return {name: value for name, value in vars(self).items() if name not in ("families", "definitions")}
 
@@ -100,10 +102,6 @@ class Layout:
         if per == "class":
             return [f"{name}:{label}" for label in self.labels]
         return [f"{name}@{t:g}" for t in self.iou_thresholds] if per == "threshold" else [name]
-
-
-def _layout(given: dict[str, object]) -> Layout:
-    return Layout(**given)  # type: ignore[arg-type]
 
 
 def _definitions(layout: Layout) -> Iterator[Definition]:
