@@ -95,7 +95,7 @@ class Source:
 
     def shards(self, most: int) -> list[Shard]:
         """At most `most` shards of about equally many row groups that together are all rows."""
-        groups = [(i, group) for i, (name, part) in enumerate(self.parts) for group in range(_n_groups(name, part))]
+        groups = [(i, group) for i, part in enumerate(self.parts) for group in range(_size(*part)[1])]
         n = max(1, min(most, len(groups)))
         return [tuple(groups[len(groups) * k // n : len(groups) * (k + 1) // n]) for k in range(n)]
 
@@ -110,7 +110,7 @@ class Source:
 
     def n_rows(self) -> int:
         """Number of rows, from the files' footers; JSON lines count as none."""
-        return sum(_n_rows(name, part) for name, part in self.parts)
+        return sum(_size(*part)[0] for part in self.parts)
 
 
 def open_source(
@@ -248,20 +248,15 @@ def _schema(name: str, part: Part, columns: Mapping[str, str]) -> pa.Schema:
         return schema
 
 
-def _n_rows(name: str, part: Part) -> int:
+def _size(name: str, part: Part) -> tuple[int, int]:
+    """How many rows and row groups a part has; JSON lines count as no row and one group."""
     if isinstance(part, pa.Table):
-        return int(part.num_rows)
+        return part.num_rows, 1
     if jsonl.is_jsonl(part):
-        return 0
+        return 0, 1
     with _reading(name):
-        return int(pq.read_metadata(opened(part)).num_rows)
-
-
-def _n_groups(name: str, part: Part) -> int:
-    if isinstance(part, pa.Table) or jsonl.is_jsonl(part):
-        return 1
-    with _reading(name):
-        return int(pq.read_metadata(opened(part)).num_row_groups)
+        found = pq.read_metadata(opened(part))
+        return found.num_rows, found.num_row_groups
 
 
 def _batches(
