@@ -19,7 +19,7 @@ SUFFIXES = (".jsonl", ".ndjson", ".json")
 BLOCK = 8 << 20
 """Bytes read at a time; a line must be shorter."""
 
-_PLAIN = ("id", "label", "prediction", "context", "model", "data", "words", "rationale")
+_TEXTS = ("id", "label", "prediction", "context", "model", "data")
 _NUMBERS = pa.list_(pa.float64())
 _TYPES: dict[str, pa.DataType] = {
     "probabilities": _NUMBERS,
@@ -185,7 +185,7 @@ def _type(name: str, value: object) -> pa.DataType | None:
     """The Arrow type of a column of ours, None for a column we do not know."""
     if name == "words":
         return pa.list_(pa.string())
-    if name in _PLAIN[:6]:
+    if name in _TEXTS:
         return pa.int64() if isinstance(value, int) else pa.string()
     if name == "rationale":
         flags = not isinstance(value, list) or not value or isinstance(value[0], bool)
