@@ -171,15 +171,14 @@ def few_rows(metrics: Iterable[tuple[str, int]], confidence: float | None) -> li
     >>> few_rows([("auprc", 20), ("accuracy", 200)], 0.95)
     ['note: fewer than 100 rows stand behind auprc (20): its 95 % interval may hold the truth less often than that']
     """
-    few = sorted(((n, name) for name, n in dict(metrics).items() if n < FEW_ROWS))
+    few = sorted((n, name) for name, n in dict(metrics).items() if n < FEW_ROWS)
     if not few or confidence is None:
         return []
-    fewest, name = few[0]
-    more = "its" if len(few) == 1 else "their"
-    which = f"{name} ({fewest})" + (f" and {len(few) - 1} more" if len(few) > 1 else "")
+    (fewest, name), *others = few
+    more, whose, ending = (f" and {len(others)} more", "their", "s") if others else ("", "its", "")
     return [
-        f"note: fewer than {FEW_ROWS} rows stand behind {which}: {more} {100 * confidence:g} % interval"
-        f"{'' if len(few) == 1 else 's'} may hold the truth less often than that"
+        f"note: fewer than {FEW_ROWS} rows stand behind {name} ({fewest}){more}: {whose} {100 * confidence:g} % "
+        f"interval{ending} may hold the truth less often than that"
     ]
 
 
