@@ -126,6 +126,10 @@ class GainTable(Shown):
     n_partly: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...]
 
+    def label(self, method: str) -> str:
+        """What tables and plots call a method."""
+        return f"{method} (control)" if method in self.controls else method
+
     def over(self, data: str | None, method: str, other: str) -> Gain | None:
         """The gain of a method over another on a data set, or in the means; None where either is not there."""
         for gain in self.differences:
@@ -195,14 +199,14 @@ def blocks_of(
                 raw = [_spread(cell, n, pm) for n in names]
                 more = [_rounded(values.get((d, method))) for values in columns.values()]
                 over = _over(table, data, method, reference)
-                rows.append([_label(table, method), *raw, *_shown(cell, composites), over, *more])
+                rows.append([table.label(method), *raw, *_shown(cell, composites), over, *more])
         blocks.append((data, rows))
     if len(table.averaged) > 1 and table.means:
         composites = [c for c in COMPOSITES if any(c in mean.composites for mean in table.means.values())]
         reference = reference_of(table, None, against)
         rows = [["method", *composites, f"CNRG over {reference}"]]
         for method, mean in table.means.items():
-            rows.append([_label(table, method), *_shown(mean, composites), _over(table, None, method, reference)])
+            rows.append([table.label(method), *_shown(mean, composites), _over(table, None, method, reference)])
         blocks.append((f"mean over {len(table.averaged)} data sets", rows))
     return blocks
 
@@ -215,10 +219,6 @@ def cells_of(table: GainTable) -> list[tuple[str, str, Cell]]:
         for method in table.methods
         if (data, method) in table.cells
     ]
-
-
-def _label(table: GainTable, method: str) -> str:
-    return f"{method} (control)" if method in table.controls else method
 
 
 def _spread(cell: Cell, name: str, pm: str) -> str:

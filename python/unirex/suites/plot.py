@@ -45,7 +45,7 @@ def _gains(table: GainTable) -> Iterator[Figure]:
     ]
     if len(table.averaged) > 1 and table.means:
         panels.append((f"mean over {len(table.averaged)} data sets", table.means))
-    names = [f"{m} (control)" if m in table.controls else m for m in table.methods]
+    names = [table.label(method) for method in table.methods]
     for number, (title, rows) in enumerate(panels):
         ticks = tuple((float(place), "" if number % _COLUMNS else name) for place, name in enumerate(names))
         yield Figure(

@@ -136,7 +136,7 @@ def _to_markdown(cells: Wanted, entries: Entries, table: GainTable | None, colum
         done = _progress({data: cells[data]}, entries)
         blocks.append(f"**{data}** ({done})\n\n{_block(data, cells[data], table, columns)}")
     if len(table.averaged) > 1 and table.means:
-        means = [[_label(table, method), *_composites(table.means.get(method))] for method in table.methods]
+        means = [[table.label(method), *_composites(table.means.get(method))] for method in table.methods]
         title = f"**mean over {len(table.averaged)} data sets, of methods run on all of them**"
         blocks.append(f"{title}\n\n{markdown_table(['method', *COMPOSITES], means)}")
     split = " and ".join(sorted({_SPLITS.get(entry.split, entry.split) for entry in entries.values()}))
@@ -162,7 +162,7 @@ def _block(data: str, methods: Mapping[str, Sequence[int]], table: GainTable, co
         done = str(n) if seeds is None or n == len(seeds) else f"{n} of {len(seeds)}"
         costs = [_cost(columns.get(name, {}).get((data, method))) for name in _SHOWN]
         values = [_value(cell, name) for name in names]
-        rows.append([_label(table, method), done, *values, *_composites(cell), *costs])
+        rows.append([table.label(method), done, *values, *_composites(cell), *costs])
     return markdown_table(head, rows)
 
 
@@ -182,10 +182,6 @@ def _ends(table: GainTable, split: str) -> str:
         f"convention {table.convention}; per data set 0 and 1 are the worst and best of those run on it among: "
         f"{methods}; ± standard deviation over seeds; intervals: of {behind}"
     )
-
-
-def _label(table: GainTable, method: str) -> str:
-    return f"{method} (control)" if method in table.controls else method
 
 
 def _composites(row: Cell | Mean | None) -> list[str]:
