@@ -51,7 +51,7 @@ def claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         ValueError: a rival that has no trials.
     """
     table = suite.table
-    if not table.rivals or suite.chosen is None or not suite.chosen.exists():
+    if not table.rivals or suite.chosen is None:
         return []
     choice = read_choice(suite.chosen)
     names = ("auprc", *BETTER)
@@ -104,7 +104,7 @@ def finding(suite: Suite, table: GainTable | None, entries: Entries) -> list[str
     paper's abstract, where the best variant is compared with the best baseline by their means).
     """
     others = [name for name in suite.table.rivals if name not in suite.table.variants]
-    if table is None or not suite.table.variants or suite.chosen is None or not suite.chosen.exists():
+    if table is None or not suite.table.variants or suite.chosen is None:
         return []
     choice = read_choice(suite.chosen)
     judged = [d for d in suite.data if d in choice.trials and len(set(done_of(suite, d, entries))) == 1]

@@ -25,7 +25,7 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
     set whose rival is not in the grid, or that lacks a cell, has a row that says so, and is not judged.
     """
     grid, table = suite.grid, suite.table
-    if grid is None or not table.rivals or suite.chosen is None or not suite.chosen.exists():
+    if grid is None or not table.rivals or suite.chosen is None:
         return []
     choice = read_choice(suite.chosen)
     measures = OWN if grid.neutral is None else (NEUTRAL,)
