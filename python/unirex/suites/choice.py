@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -109,18 +109,13 @@ def write_choice(suite: Suite, path: Path) -> int:
             raise ValueError(
                 f"{path}: holds {before.key} chosen by suite {before.suite}, expected {found.key} by {found.suite}"
             )
-        found = Choice(
-            suite=found.suite,
-            key=found.key,
-            values=_with(before.values, found.values),
-            trials=_with(before.trials, found.trials),
-        )
+        found = replace(found, values=_with(before.values, found.values), trials=_with(before.trials, found.trials))
     missing = [data for data in suite.data if data not in found.trials]
     if not found.values:
         say(f"nothing is chosen: every data set lacks trials ({', '.join(missing)})", error=True)
         return 1
     with atomic_write(path, "w") as file:
-        json.dump(found.__dict__, file, indent=1)
+        json.dump(vars(found), file, indent=1)
         file.write("\n")
     left = f"; trials are missing for {', '.join(missing)}" if missing else ""
     say(f"{path}: {found.key} chosen for {', '.join(found.values)}{left}")

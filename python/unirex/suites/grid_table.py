@@ -53,14 +53,13 @@ def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
 
 def _cells(grid: Grid, label: str, entries: Entries) -> dict[tuple[str, str], Mapping[str, Sequence[Any]]]:
     """(whose scores, whose model) -> metrics, of the first seed that has an entry; control scores last."""
-    found: dict[tuple[str, str], Mapping[str, Sequence[Any]]] = {}
     first: dict[tuple[str, str], Entry] = {}
     for model in grid.models:
         for name in grid.scores:
             seeds = [entry for key, entry in entries.items() if key[:2] == (on(label, model), name)]
             if seeds:
                 first[name, model] = min(seeds, key=lambda entry: entry.seed)
-    found |= {key: entry.metrics for key, entry in first.items()}
+    found = {key: entry.metrics for key, entry in first.items()}
     for control in CONTROLS:
         found |= {
             (f"{control} (control)", model): entry.references[control]

@@ -53,10 +53,10 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
         note = [*_grouped(suite, ledger, entries), *([] if suite.table.note is None else [suite.table.note])]
         return "\n\n".join([_to_markdown(cells, entries, table, columns), *note, *more])
 
+    progress = _progress(cells, entries, "runs" if suite.grid is None else "cells")
     if suite.grid is not None:
-        grid = grid_markdown(suite, ledger, entries)
-        begin = f"{_progress(cells, entries, 'cells')}; {NOTHING} = not judged."
-        blocks = [begin, *grid_claim(suite, ledger, entries), grid, *_grouped(suite, ledger, entries)]
+        grid, claims = grid_markdown(suite, ledger, entries), grid_claim(suite, ledger, entries)
+        blocks = [f"{progress}; {NOTHING} = not judged.", *claims, grid, *_grouped(suite, ledger, entries)]
         text = "\n\n".join(filter(None, blocks))
         paths = _write(suite, text)
     else:
@@ -66,7 +66,6 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
             paths = _write(suite, text)
     if page is not None:
         write_page(page, suite, text)
-    progress = _progress(cells, entries, "runs" if suite.grid is None else "cells")
     say(f"{progress}; written: {', '.join(map(str, paths))}")
     return 0
 
