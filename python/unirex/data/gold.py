@@ -91,35 +91,26 @@ def unmark(text: str, marks: Marks) -> tuple[str, list[tuple[int, int]]]:
             start, opened = length, match.start()
         elif start is not None and found == closing:
             if start == length:
-                raise DataError(
-                    f"mark {opening!r} at character {opened} in {_around(text, opened)} is closed at once, expected "
-                    f"marked text {_or_escaped(opening)}"
-                )
+                raise _misplaced(opening, text, opened, " is closed at once, expected marked text")
             spans.append((start, length))
             start = None
         else:
             expected = opening if start is None else closing
-            raise DataError(
-                f"mark {found!r} at character {match.start()} in {_around(text, match.start())}, expected {expected!r} "
-                f"{_or_escaped(found)}"
-            )
+            raise _misplaced(found, text, match.start(), f", expected {expected!r}")
     if start is not None:
-        raise DataError(
-            f"mark {opening!r} at character {opened} in {_around(text, opened)} is not closed, expected {closing!r} "
-            f"after it {_or_escaped(opening)}"
-        )
+        raise _misplaced(opening, text, opened, f" is not closed, expected {closing!r} after it")
     return "".join([*parts, text[end:]]), spans
 
 
-def _around(text: str, place: int) -> str:
-    """The text near a place, cut where it is long."""
+def _misplaced(mark: str, text: str, place: int, fault: str) -> DataError:
+    """What is wrong with a mark, with the text near it, and how to write what is no mark."""
     first, last = max(0, place - 20), place + 40
-    return repr(f"{'…' if first else ''}{text[first:last]}{'…' if last < len(text) else ''}")
-
-
-def _or_escaped(mark: str) -> str:
+    near = f"{'…' if first else ''}{text[first:last]}{'…' if last < len(text) else ''}"
     escaped = "".join(f"\\{letter}" for letter in mark)
-    return f"({escaped} where it is no mark; other marks: data.hub.marks)"
+    return DataError(
+        f"mark {mark!r} at character {place} in {near!r}{fault} "
+        f"({escaped} where it is no mark; other marks: data.hub.marks)"
+    )
 
 
 def cell_list(cell: object) -> list[object]:
