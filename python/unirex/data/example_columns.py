@@ -165,10 +165,10 @@ def make_batch(
     of_words = offsets_of(texts.n_words)[texts.offsets]
     answers, names = choices or ([()] * len(ids), [()] * len(ids))
     columns = [
-        _binary(ids),
-        _binary(labels),
+        binary(ids),
+        binary(labels),
         _gold(golds),
-        pa.LargeListArray.from_arrays(texts.offsets, _binary(texts.texts)),
+        pa.LargeListArray.from_arrays(texts.offsets, binary(texts.texts)),
         pa.LargeListArray.from_arrays(texts.offsets, texts.n_words),
         pa.LargeListArray.from_arrays(texts.offsets, texts.selectable),
         pa.LargeListArray.from_arrays(of_words, texts.starts),
@@ -202,7 +202,8 @@ def _joined(arrays: Iterable[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any
     return np.concatenate([np.zeros(0, dtype), *arrays]).astype(dtype, copy=False)
 
 
-def _binary(texts: Sequence[str | None]) -> pa.Array:
+def binary(texts: Sequence[str | None]) -> pa.Array:
+    """Texts as a column of `SCHEMA`; None = null."""
     try:
         return pa.array(texts, pa.large_binary())
     except UnicodeEncodeError:
@@ -211,7 +212,7 @@ def _binary(texts: Sequence[str | None]) -> pa.Array:
 
 
 def _binary_lists(rows: Sequence[Sequence[str]]) -> pa.Array:
-    return pa.LargeListArray.from_arrays(offsets_of(map(len, rows)), _binary([text for row in rows for text in row]))
+    return pa.LargeListArray.from_arrays(offsets_of(map(len, rows)), binary([text for row in rows for text in row]))
 
 
 def _ragged(array: pa.Array) -> Ragged:

@@ -200,8 +200,8 @@ def _annotators(
     for column in columns:
         found = cell(row, column)
         with located(where, column):
-            several = config.annotators == "list"
-            for one in ([] if found in (None, "") else cell_list(found)) if several else [found]:
+            each = [found] if config.annotators == "columns" else [] if found in (None, "") else cell_list(found)
+            for one in each:
                 unknown = one in (None, "")
                 golds.append(None if unknown else read_gold(one, text, form=config.gold_format, marks=config.marks))
     return golds

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unirex.data.errors import DataError, wrong
-from unirex.data.example_columns import Columns
+from unirex.data.example_columns import Columns, binary
 from unirex.schema import Example, Segment
 
 QueryUse = Literal["ignore", "fixed", "selectable"]
@@ -117,21 +117,17 @@ class Labeling:
     def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch | None:
         """The examples with their classes as the configuration names them; None = one has none that it names."""
         found = Columns(batch).texts_of("label")
-        named = {label: self.rename.get(label, label) for label in set(found) if label is not None}
-        for label, name in named.items():
-            if not name.strip():
-                return None
-            if self.labels is not None and name not in self.labels:
-                if self.others == "error":
-                    return None
-                named[label] = None
-        if all(label == name for label, name in named.items()):
+        names = {label: self.rename.get(label, label) for label in set(found) if label is not None}
+        if not all(name.strip() for name in names.values()):
+            return None
+        try:
+            known = {label: known_label("", name, self.labels, self.others) for label, name in names.items()}
+        except DataError:
+            return None
+        if all(label == name for label, name in known.items()):
             return batch
-        labels = [None if label is None else named[label] for label in found]
-        coded = pa.array(
-            [None if name is None else name.encode("utf-8", "surrogatepass") for name in labels], pa.large_binary()
-        )
-        return batch.set_column(batch.schema.get_field_index("label"), "label", coded)
+        labels = binary([known.get(label) for label in found])
+        return batch.set_column(batch.schema.get_field_index("label"), "label", labels)
 
 
 def to_example(record: Record, using: Labeling) -> Example:
