@@ -87,6 +87,23 @@ def test_a_named_pipe_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
     assert not list(copies.iterdir())
 
 
+def test_a_pipe_that_is_not_read_to_its_end_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    copies, pipe = tmp_path / "copies", tmp_path / "p.jsonl"
+    copies.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(copies))
+    monkeypatch.setattr("shutil.copyfileobj", stop)
+    os.mkfifo(pipe)
+    threading.Thread(target=lambda: pipe.write_bytes(text(1)), daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        open_source(pipe)
+    assert not list(copies.iterdir())
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_byte_order_mark_is_skipped(compressed: bool, tmp_path: Path) -> None:
     content = b"\xef\xbb\xbf" + text(5)

@@ -35,9 +35,13 @@ def spool(path: str | os.PathLike[str]) -> Path:
         start = _read(stream, 4)
         ending = next((ending for first, ending in _ENDINGS if start.startswith(first)), ".jsonl")
         handle, copy = tempfile.mkstemp(prefix="unirex-", suffix=ending)
-        with os.fdopen(handle, "wb") as file:
-            file.write(start)
-            shutil.copyfileobj(stream, file, 1 << 20)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(start)
+                shutil.copyfileobj(stream, file, 1 << 20)
+        except BaseException:  # Ctrl-C, a full disk
+            Path(copy).unlink()
+            raise
     return Path(copy)
 
 
