@@ -112,6 +112,17 @@ def test_lists_the_problems_of_prediction_files_row_by_row(tmp_path, capsys):
     assert len(found) == 6
 
 
+def test_a_file_without_rows_is_a_problem_behind_others_too(tmp_path, capsys):
+    table = pa.table({"id": ["a"], "scores": [[0.5]], "gold": [[2.0]]})
+    bad, empty = tmp_path / "bad.parquet", tmp_path / "empty.parquet"
+    pq.write_table(table, bad)
+    pq.write_table(table[:0], empty)
+    assert main(["validate", str(bad), str(empty)]) == 2
+    assert lines_of(capsys)[1:] == [f"{empty}: no rows", "2 problems"]
+    assert main(["validate", str(bad), str(empty), "--limit", "1"]) == 2
+    assert lines_of(capsys)[1:] == ["at least 1 problems"]
+
+
 def test_a_foreign_table_without_ids_is_one_problem_if_nothing_in_it_is_scored():
     [problem] = prediction_problems(pa.table({"gold": [[0.1]]}))
     assert "nothing to score in columns" in problem

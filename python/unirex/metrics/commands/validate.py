@@ -61,10 +61,11 @@ def run(options: Options) -> int:
         found = []
         for file in files:
             sound: Counter[str] = Counter()
-            problems = prediction_problems(file, columns=columns, labels=labels, sound=sound)
-            found += islice(problems, limit - len(found))
-            if not sound["rows"] and not found:
-                found.append(f"{file}: no rows")
+            every = prediction_problems(file, columns=columns, labels=labels, sound=sound)
+            problems = list(islice(every, limit - len(found)))
+            if not sound["rows"] and not problems and len(found) < limit:
+                problems = [f"{file}: no rows"]
+            found += problems
             noted += [f"note: {file}: {note}" for note in oddities.notes(sound, sound["rows"])]
     for problem in [*found, *noted]:
         sys.stdout.write(f"{line(problem)}\n")
