@@ -52,6 +52,7 @@ def test_what_goes_in_comes_out(kept: tuple[ExampleStore, list[Example]]) -> Non
     assert [facts(example) for example in found] == expected
     assert [facts(found[i]) for i in range(-len(found), len(found))] == expected * 2
     assert [facts(example) for example in found[3:17:4]] == expected[3:17:4]
+    assert [facts(example) for example in found[9::-1]] == expected[9::-1]  # two batches change places
     with pytest.raises(IndexError, match="example 24, expected one of 24"):
         found[24]
 
