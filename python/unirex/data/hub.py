@@ -91,12 +91,11 @@ def _bounds(start: str, end: str, table: Table) -> tuple[int, int | None]:
 
 def _check_columns(path: str, block: Block, table: Table, config: HubConfig) -> None:
     """Looks at one block, and at all of them only where it lacks a column."""
-    for there in (lambda: tuple(block.names), lambda: table.columns):
-        columns = there()
-        missing = _missing(set(columns), config)
-        if not missing:
-            return
-    raise DataError(f"{path}: there is no column {missing[0]}, found {', '.join(columns)}")
+    if not _missing(set(block.names), config):
+        return
+    columns = table.columns
+    if missing := _missing(set(columns), config):
+        raise DataError(f"{path}: there is no column {missing[0]}, found {', '.join(columns)}")
 
 
 def _missing(there: set[str], config: HubConfig) -> list[str]:

@@ -94,16 +94,11 @@ def counted_once() -> Iterator[None]:
 
 
 def _rows_of(path: Path) -> int:
-    known = _COUNTED.get()
-    if known is None:
-        return _count(path)
+    within = _COUNTED.get()
+    known = {} if within is None else within
     if path not in known:
-        known[path] = _count(path)
+        known[path] = sum(map(len, stream_blocks(path)))
     return known[path]
-
-
-def _count(path: Path) -> int:
-    return sum(map(len, stream_blocks(path)))
 
 
 def _matches(pattern: str) -> list[Path]:
