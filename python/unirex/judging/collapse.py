@@ -1,5 +1,7 @@
 """Signs that an extractor has collapsed: that what it marks does not depend on the text."""
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -38,13 +40,11 @@ def collapse_signs(table: pa.Table) -> list[str]:
     if constant >= LIMIT:
         return [f"all words have the same score in {constant * 100:.0f} % of {len(rows)} rows"]
     tops = [int(seen.argmax()) for seen in scores]
+    from_end = [len(seen) - top for top, seen in zip(tops, scores, strict=True)]
     found = [
-        _often([f"stands at word {top + 1}" for top in tops], len(rows)),
-        _often(
-            [f"stands at word {len(seen) - top} from the end" for top, seen in zip(tops, scores, strict=True)],
-            len(rows),
-        ),
-        _often([f"falls on {words[top]!r}" for (words, _), top in zip(rows, tops, strict=True)], len(rows)),
+        _often([f"stands at word {top + 1}" for top in tops]),
+        _often([f"stands at word {place} from the end" for place in from_end]),
+        _often([f"falls on {words[top]!r}" for (words, _), top in zip(rows, tops, strict=True)]),
         _position_alone(scores),
     ]
     return [line for line in found if line]
@@ -56,10 +56,10 @@ def _seen(words: list[str], scores: list[float | None]) -> tuple[list[str], NDAr
     return [word for word, _ in seen], np.array([score for _, score in seen], dtype=np.float64)
 
 
-def _often(patterns: list[str], n: int) -> str:
-    values, counts = np.unique(np.array(patterns), return_counts=True)
-    share = counts.max() / n
-    return f"the highest score {values[counts.argmax()]} in {share * 100:.0f} % of {n} rows" if share >= LIMIT else ""
+def _often(patterns: list[str]) -> str:
+    ((commonest, count),) = Counter(patterns).most_common(1)
+    share = count / len(patterns)
+    return f"the highest score {commonest} in {share * 100:.0f} % of {len(patterns)} rows" if share >= LIMIT else ""
 
 
 def _position_alone(scores: list[NDArray[np.float64]]) -> str:
