@@ -118,10 +118,10 @@ class Launcher:
 
     def _slot(self, number: int, waiting: "SimpleQueue[tuple[Planned, ...]]", ended: "SimpleQueue[Result]") -> None:
         """One worker: takes runs until there are none."""
-        while not waiting.empty() and not self._stop.is_set():
+        while not self._stop.is_set():
             try:
                 group = waiting.get_nowait()
-            except Empty:  # another worker was faster
+            except Empty:
                 return
             for run in group:
                 if self._stop.is_set():

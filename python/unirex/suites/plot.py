@@ -31,11 +31,9 @@ def draw(suite: Suite, table: GainTable, points: Mapping[str, tuple[str, Any]]) 
         metrics = [m for m in suite.table.plot if any(m in cell.values for cell in table.cells.values())]
         panels = list(_curves(suite.sweep.key, metrics, table, points))
         columns, size = len(metrics), (3.4, 2.9)
-    return (
-        save_figure(panels, suite.output / suite.table_stem, ("png", "svg"), columns=columns, size=size)
-        if panels
-        else []
-    )
+    if not panels:
+        return []
+    return save_figure(panels, suite.output / suite.table_stem, ("png", "svg"), columns=columns, size=size)
 
 
 def _gains(table: GainTable) -> Iterator[Figure]:
