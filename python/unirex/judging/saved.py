@@ -132,13 +132,13 @@ def find_model(path: str, revision: str | None = None) -> str:
         inner = RunFolder(folder).model
         return str(inner if not (folder / "config.json").exists() and (inner / "config.json").exists() else folder)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HFValidationError
 
     try:
         return snapshot_download(
             path, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
         )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except (HFValidationError, OSError) as error:
         raise ValueError(f"{path}: not found locally or on the Hub ({_why(error)})") from None
 
 
