@@ -75,13 +75,15 @@ def _grouped(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
     found = []
     for data, recipe in suite.data.items():
         entry = next((one for (name, _, _), one in entries.items() if re.split("@| on ", name)[0] == data), None)
-        rows = None if entry is None else row_values.read(str(ledger.rows(entry)))
-        if rows is not None and entry is not None and rows.grouped_by != recipe.groups:
+        if entry is None:
+            continue
+        rows = row_values.read(str(ledger.rows(entry)))
+        if rows.grouped_by != recipe.groups:
             raise ValueError(
                 f"{ledger.rows(entry)}: rows are grouped by {rows.grouped_by!r}, expected {recipe.groups!r} as in "
                 f"{suite.path} (a ledger of its own takes other groups)"
             )
-        if recipe.groups is not None and rows is not None:
+        if recipe.groups is not None:
             n = rows.state(Resampling(replicates=0)).n_groups() or len(rows.hashes)
             found.append(f"{data}: {len(rows.hashes)} rows in {n} groups; intervals draw the rows of a group together.")
     return found
