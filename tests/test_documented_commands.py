@@ -94,7 +94,7 @@ READERS: dict[str, Callable[[Sequence[str]], None]] = {
     "suite": suite,
     "roar": roar,
 }
-STARTED = (*(f"{module}.run" for module, _ in SCORING.values()), "unirex.metrics.commands.eraser.run",
+STARTED = (*(f"unirex.metrics.commands.{name}.run" for name in SCORING), "unirex.metrics.commands.eraser.run",
            "unirex.explain.run", "unirex.report.cli._run")  # fmt: skip
 
 

@@ -12,16 +12,13 @@ from contextlib import suppress
 from unirex.interrupts import heard
 from unirex.text import current_option, line, reason
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "score": ("unirex.metrics.commands.score", "metrics of one system, or of several side by side"),
-    "compare": ("unirex.metrics.commands.compare", "whether one system differs from others by more than chance"),
-    "validate": (
-        "unirex.metrics.commands.validate",
-        "all that is wrong with predictions or ERASER files, without scoring",
-    ),
-    "nrg": ("unirex.metrics.commands.nrg", "many methods on many data sets as normalized relative gain"),
+COMMANDS = {
+    "score": "metrics of one system, or of several side by side",
+    "compare": "whether one system differs from others by more than chance",
+    "validate": "all that is wrong with predictions or ERASER files, without scoring",
+    "nrg": "many methods on many data sets as normalized relative gain",
 }
-"""Subcommand -> its module, which has `arguments(parser)` and `run(...)`, and one line about it."""
+"""Subcommand -> one line about it; its module in this folder has `arguments(parser)` and `run(...)`."""
 
 PROGRAM = "unirex-metrics"
 
@@ -84,15 +81,14 @@ def _run(arguments: list[str]) -> int:
         return eraser_command.run(rest)
     from unirex.metrics.commands.options import parse
 
-    module_name, about = COMMANDS[name]
-    module = importlib.import_module(module_name)
-    options = parse(f"{PROGRAM} {name}", about, module.arguments, rest)
+    module = importlib.import_module(f"unirex.metrics.commands.{name}")
+    options = parse(f"{PROGRAM} {name}", COMMANDS[name], module.arguments, rest)
     return int(module.run(options) or 0)
 
 
 def _usage() -> str:
     width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name.ljust(width)}  {about}" for name, (_, about) in COMMANDS.items())
+    commands = "\n".join(f"  {name.ljust(width)}  {about}" for name, about in COMMANDS.items())
     return (
         f"usage: {PROGRAM} COMMAND ...\n\nScores rationales and explanations from prediction files.\n\n"
         f"commands:\n{commands}\n\n{PROGRAM} COMMAND --help shows the options of a command,\n"
