@@ -139,7 +139,9 @@ def to_example(record: Record, using: Labeling) -> Example:
     label = record.label if record.label is None else using.rename.get(record.label, record.label)
     if label is not None and not label.strip():
         raise wrong(record.where, "the label", label, "text, or null where it is unknown")
-    choices = record.choices or _cut(record, using.separator)
+    choices = record.choices
+    if not choices and using.separator is not None and record.query is not None:
+        choices = tuple(record.query.split(using.separator))
     if choices:
         names = _choice_labels(record, choices, using.labels)
         return Example(
@@ -173,12 +175,6 @@ def known_label(where: str, label: str | None, labels: Sequence[str] | None, oth
     if others == "missing":
         return None
     raise wrong(where, "the label", label, f"one of {', '.join(labels)}")
-
-
-def _cut(record: Record, separator: str | None) -> tuple[str, ...]:
-    if separator is None or record.query is None:
-        return ()
-    return tuple(record.query.split(separator))
 
 
 def _choice_labels(record: Record, choices: Sequence[str], labels: Sequence[str] | None) -> tuple[str, ...]:
