@@ -65,7 +65,7 @@ class Judging:
     sources: Sequence[str] = (OWN,)
     perturb: bool = True
     explain: bool = True
-    given: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None
+    given: Mapping[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)
     checks: Mapping[str, Explainable] = field(default_factory=dict)
     about: About = About()
     shard: tuple[int, int] | None = None
@@ -206,7 +206,7 @@ def _scores(
         width, seed = batch.words_BL.shape[1], judging.config.seed
         rows = [np.repeat(drawn(f"{seed}\0{e.id}", width)[None], batch.n_choices, 0) for e in examples]
         return torch.from_numpy(np.concatenate(rows)).to(batch.words_BL.device), [True] * len(index)
-    by_id = (judging.given or {})[source]
+    by_id = judging.given[source]
     scores = [
         _on_tokens(by_id[e.id], batch.words_BL[i * batch.n_choices :][: batch.n_choices])
         for i, e in enumerate(examples)
