@@ -187,15 +187,15 @@ def run_on(engine: Engine, made: Plan, progress: Progress | None = None) -> Stat
     made.source.refuse_streams()
     shards = made.source.shards(SHARDS_PER_CPU * n_cpus())
     whole, total = made.state(), made.source.n_rows()
-    for (state,) in map_on_ray(partial(_score_shard, made), shards):
+    for state in map_on_ray(partial(_score_shard, made), shards):
         whole.merge_bytes(state)
         if progress is not None:
             progress(whole.n_rows, total)
     return whole
 
 
-def _score_shard(made: Plan, shard: Shard) -> list[bytes]:
-    return [run_plan(made, shard=shard).to_bytes()]
+def _score_shard(made: Plan, shard: Shard) -> bytes:
+    return run_plan(made, shard=shard).to_bytes()
 
 
 def run_plan(made: Plan, progress: Progress | None = None, *, shard: Shard | None = None) -> State:

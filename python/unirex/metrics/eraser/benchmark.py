@@ -85,7 +85,7 @@ def score_eraser(
     if on_ray(engine):
         refuse_streams(how.results)
         scorer = how.scorer(part=())
-        for (part,) in map_on_ray(how._replace(threads=1).part, how.results):
+        for part in map_on_ray(how._replace(threads=1).part, how.results):
             scorer.merge_part(part)
             if progress is not None:
                 progress(*scorer.progress())
@@ -124,12 +124,12 @@ class _Scoring(NamedTuple):
             part=part,
         )
 
-    def part(self, path: Path) -> list[bytes]:
+    def part(self, path: Path) -> bytes:
         """What one of the files adds up to."""
         scorer = self.scorer([path])
         while scorer.step():
             pass
-        return [scorer.part()]
+        return scorer.part()
 
 
 def _named(scores: tuple[Any, ...], how: _Scoring) -> dict[str, Any]:
