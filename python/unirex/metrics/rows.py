@@ -1,6 +1,7 @@
 """One number per row and column: what the metrics of each convention say about single instances."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -46,7 +47,7 @@ def _columns(family: Family, inputs: Inputs, layout: Layout) -> Iterator[Found]:
             if layout.offers(family, kinds):
                 fractions = layout.fractions if family.per == "fraction" else ()
                 names = [layout.name(family.name, perturbation, fraction) for fraction in (None, *fractions)]
-                yield names, lambda perturbation=perturbation: _perturbed(family, inputs, layout, perturbation)  # type: ignore[misc]
+                yield names, partial(_perturbed, family, inputs, layout, perturbation)
         return
     sources = [] if family.values is None else [(family.name, family.values)]
     if family.pooled is not None:
@@ -54,8 +55,13 @@ def _columns(family: Family, inputs: Inputs, layout: Layout) -> Iterator[Found]:
     for name, values in sources:
         names = layout.names(family.per, name)
         function = cast("Callable[[Inputs], Floats]", values)
-        shape = (len(inputs),) if family.per == "row" else (len(inputs), len(names))
-        yield names, lambda f=function, s=shape: _shaped(family, f(inputs), s).reshape(len(inputs), -1)  # type: ignore[misc]
+        yield names, partial(_unperturbed, family, function, inputs, len(names))
+
+
+def _unperturbed(family: Family, function: Callable[[Inputs], Floats], inputs: Inputs, n: int) -> Floats:
+    """The values per row, or for each of `n` classes or thresholds, [N, n]."""
+    shape = (len(inputs),) if family.per == "row" else (len(inputs), n)
+    return _shaped(family, function(inputs), shape).reshape(len(inputs), n)
 
 
 def _perturbed(family: Family, inputs: Inputs, layout: Layout, perturbation: str) -> Floats:
