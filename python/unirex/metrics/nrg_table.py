@@ -172,7 +172,8 @@ def to_text(table: GainTable, columns: Columns | None = None, against: str | Non
         against: the method that the others' CNRG is compared with; None = the best of each block.
     """
     made = blocks_of(table, columns or {}, "↑", "↓", " ± ", against)
-    blocks = [f"{title}\n" + "\n".join(aligned(_padded(rows))) for title, rows in made]
+    # The second column is empty: `aligned` keeps it for arrows.
+    blocks = [f"{title}\n" + "\n".join(aligned([[name, "", *row] for name, *row in rows])) for title, rows in made]
     return "\n\n".join([*blocks, "\n".join([note_of(table), *table.notes])])
 
 
@@ -255,11 +256,6 @@ def _over(table: GainTable, data: str | None, method: str, reference: str) -> st
         return "-"
     low, gap, high = (x if x is None else round(x, 3) + 0.0 for x in (gain.low, gain.difference, gain.high))  # no -0
     return f"{gap:+.3f}" + ("" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]")
-
-
-def _padded(rows: Rows) -> Rows:
-    """An empty second column, which `aligned` keeps for arrows."""
-    return [[row[0], "", *row[1:]] for row in rows]
 
 
 def note_of(table: GainTable) -> str:
