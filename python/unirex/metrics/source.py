@@ -90,7 +90,7 @@ class Source:
 
     @cached_property
     def _late(self) -> "re.Pattern[bytes]":
-        ours = {**dict(zip(KNOWN, KNOWN, strict=True)), **self.columns}
+        ours = {name: name for name in KNOWN} | dict(self.columns)
         return jsonl.late_fields(self.schema.names, ours.values(), KINDS)
 
     def shards(self, most: int) -> list[Shard]:
