@@ -70,6 +70,10 @@ def test_columns_are_mapped_and_integers_are_names(tmp_path: Path) -> None:
             '{"id": "a", "scores": [1], "gold": [1]}\n{"id": "b", "scores": ["x"]}\n',
             "line 2: scores/[] holds string, expected number",
         ),
+        (
+            '{"id": "a", "scores": [1], "gold": [1]}\n\n \n{"id": "b", "scores": ["x"]}\n\n{"id": "c"}\n',
+            "line 4: scores/[] holds string, expected number",
+        ),
         ('{"id": "a", "scores": [1], "gold": [1]}\n{"id": "b"\n', "line 2: JSON parse error"),
         ('{"id": "a", "scores": [1], "gold": [1]}\n' * 2, "row id 'a' occurs 2 times"),
         ('{"id": "a", "scores": [NaN], "gold": [1]}\n', "row id 'a': scores[0] is nan"),

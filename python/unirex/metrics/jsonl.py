@@ -126,7 +126,7 @@ def batches(
         if changed is not None:
             reason = f"{changed[1]} holds {changed[3]}, expected {changed[2]}{changed[4] or ''}"
         row = re.search(r" in row (\d+)$", reason)
-        where = f"{name}: line {done + int(row[1]) + 1}" if row else name
+        where = f"{name}: line {_line_of(path, done + int(row[1]))}" if row else name
         if "straddling" in reason:
             raise ValueError(_too_long(f"{name}: after line {done}")) from error
         raise ValueError(f"{where}: {reason[: row.start()] if row else reason}") from error
@@ -161,6 +161,20 @@ class _Watched:
             if isinstance(row, dict) and row.get(field) is not None:
                 place = f"{self._name}: line {number}"
                 raise ValueError(f"{place}: the first with {field!r}, expected it in the first MiB too (or null)")
+
+
+def _line_of(path: Path | Remote, row: int) -> int:
+    """The line of a row, counted from 1; blank lines are none of the rows, which are counted from 0."""
+    number, rest = 0, b""
+    with remote.stream(path) as stream:
+        while more := stream.read(BLOCK):
+            *whole, rest = (rest + more).split(b"\n")
+            for line in whole:
+                number += 1
+                row -= bool(line.strip())
+                if row < 0:
+                    return number
+    return number + 1
 
 
 def _first_lines(stream: pa.NativeFile, name: str) -> list[bytes]:
