@@ -194,6 +194,26 @@ def test_help_and_mistakes_are_answered_without_torch(arguments: list[str]) -> N
     assert loaded_by(call) == set()
 
 
+@pytest.mark.parametrize(("torch", "expected"), [("absent", "False True True 0"), ("there", "True True False 0")])
+def test_garbage_is_not_looked_for_while_a_command_first_imports_torch(
+    torch: str, expected: str, tmp_path: Path
+) -> None:
+    """Whether it is looked for during the import and after it, whether the modules are kept, and what is at the end."""
+    (tmp_path / "module.py").write_text("import gc\nduring = gc.isenabled()\n")
+    program = f"""
+import atexit, gc, sys
+atexit.register(lambda: print(gc.get_freeze_count()))
+sys.path.insert(0, {str(tmp_path)!r})
+if {torch == "there"}:
+    sys.modules["torch"] = sys
+from unirex.config.loading import load
+load("module")
+print(sys.modules["module"].during, gc.isenabled(), gc.get_freeze_count() > 1000, end=" ")
+"""
+    run = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True)
+    assert run.stdout.strip() == expected
+
+
 @pytest.mark.parametrize(("said", "expected"), [({}, "10000"), ({"GOMP_SPINCOUNT": "77"}, "77")])
 def test_threads_of_a_command_spin_briefly_unless_told_otherwise(said: dict[str, str], expected: str) -> None:
     if sys.platform != "linux":

@@ -20,6 +20,7 @@ from jsonargparse import ArgumentParser
 
 from unirex.config.command_line import add_config, config_first, expand, guarded, of_data
 from unirex.config.identity import difference
+from unirex.config.loading import load
 from unirex.config.own_code import import_own
 from unirex.config.shards import Shard, read_shard
 from unirex.config.threads import spin_briefly
@@ -71,7 +72,13 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 for bad input. torch is imported once the input looks right."""
     spin_briefly()
-    return guarded(lambda given: run(parse(given)), argv)
+    return guarded(_run, argv)
+
+
+def _run(given: list[str]) -> None:
+    request = parse(given)
+    load("unirex.judging.saved", "unirex.training.launched")
+    run(request)
 
 
 def parse(argv: list[str]) -> Request:

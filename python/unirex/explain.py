@@ -21,6 +21,7 @@ from jsonargparse import ArgumentParser
 from unirex.config.command_line import add_import, expand, fail
 from unirex.config.corpus import Corpus, answers_of, check_format, find_files
 from unirex.config.files import is_path
+from unirex.config.loading import load
 from unirex.config.own_code import import_own
 from unirex.config.shards import read_shard
 from unirex.config.threads import spin_briefly
@@ -83,7 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = _parse(list(sys.argv[1:] if argv is None else argv))
             answers = _answers(found)
             _check_model(found.model)
-            return run(_request(found, answers))  # from here on with torch
+            load("unirex.explainer")  # from here on with torch
+            return run(_request(found, answers))
     except (ValueError, OSError, ImportError) as error:
         return fail(error)
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from unirex.config.command_line import add_import, expand, guarded
+from unirex.config.loading import load
 from unirex.config.own_code import OPTION, import_own
 from unirex.parsing import rephrased
 from unirex.suites.override import read_override
@@ -99,6 +100,7 @@ def run(options: Any) -> int:
         from unirex.suites.results import write_results
 
         return write_results(suite, page)
-    from unirex.suites.session import run_suite  # needs torch
+    load("unirex.suites.session")  # needs torch
+    from unirex.suites.session import run_suite
 
     return run_suite(suite, overrides, options, page)

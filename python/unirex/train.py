@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             try:
                 from unirex.config.files import check_files
+                from unirex.config.loading import load
                 from unirex.config.run import parse
                 from unirex.config.threads import spin_briefly
 
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 given = list(sys.argv[1:] if argv is None else argv)
                 config = parse(given, prog="unirex.train", description=__doc__ or "")
                 check_files(config)
+                load("unirex.training.run")
                 from unirex.training.run import main as train
             except (ValueError, OSError, ImportError) as error:
                 return fail(error)
