@@ -76,7 +76,7 @@ def test_help_of_the_report_command_loads_nothing_heavy() -> None:
 
 
 def test_the_probe_for_heavy_packages_finds_one() -> None:
-    assert loaded_by("import accelerate.utils") >= {"accelerate", "torch"}
+    assert loaded_by("import pandas.io") == {"pandas"}
 
 
 def test_installed_command_answers() -> None:
@@ -218,9 +218,12 @@ print(sys.modules["module"].during, gc.isenabled(), gc.get_freeze_count() > 1000
 def test_threads_of_a_command_spin_briefly_unless_told_otherwise(said: dict[str, str], expected: str) -> None:
     if sys.platform != "linux":
         pytest.skip("another OpenMP")
-    program = "import unirex.train as t; t.main(['--seed=x']); import torch"
+    # The library reads the environment when it is loaded: by itself, or with all of torch.
+    found = sorted(Path(importlib.util.find_spec("torch").origin).parent.glob("lib/libgomp*"))  # type: ignore[union-attr, arg-type]
+    loads = f"import ctypes; ctypes.CDLL({str(found[0])!r})" if found else "import torch"
+    program = f"import unirex.train as t; t.main(['--seed=x']); {loads}"
     environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
-    found = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-c", program],
         env={**environment, **said, "OMP_DISPLAY_ENV": "verbose"},
         check=False,
@@ -228,4 +231,4 @@ def test_threads_of_a_command_spin_briefly_unless_told_otherwise(said: dict[str,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert f"GOMP_SPINCOUNT = '{expected}'" in found.stderr
+    assert f"GOMP_SPINCOUNT = '{expected}'" in run.stderr
