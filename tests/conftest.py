@@ -61,6 +61,8 @@ def pytest_collection_finish() -> None:
     """Modules stay: what collects garbage after every run need not look through all of torch each time."""
     gc.collect()
     gc.freeze()
+    if "reference.processes" in sys.modules:
+        sys.modules["reference.processes"].server()
 
 
 def pytest_sessionfinish() -> None:

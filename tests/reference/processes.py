@@ -1,36 +1,33 @@
-"""Processes of a test that start at once: forked from a server which has imported torch and unirex for all of them."""
+"""Processes of a test that start at once: forked from one that has imported torch and unirex for all of them."""
 
-import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import torch
+import pytest
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["unirex.training.run", "unirex.evaluate"])  # the commands import torch when they run
+from reference.forks import Fork, server
 
 
-def start(
-    call: Callable[..., int | None], *arguments: Any, output: Path, env: Mapping[str, str] | None = None
-) -> ForkServerProcess:
+def start(call: Callable[..., int | None], *arguments: Any, output: Path, env: Mapping[str, str] | None = None) -> Fork:
     """A process that calls a function of an importable module and ends with its result; it writes into `output`."""
-    process = _FORKS.Process(target=_work, args=(call, arguments, output, dict(env or {})))
-    process.start()
-    return process
+    with output.open("a") as file:
+        outputs = (file.fileno(), file.fileno())
+        return Fork(server(), call.__module__, call.__name__, *arguments, outputs=outputs, env=env or {})
 
 
 def start_two(
     call: Callable[..., int | None], *arguments: Any, output: Path, env: Mapping[str, str] | None = None
-) -> list[ForkServerProcess]:
+) -> list[Fork]:
     """Two processes that find each other, as a launcher starts them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -41,7 +38,7 @@ def start_two(
     ]
 
 
-def end(*processes: ForkServerProcess, seconds: float = 280) -> list[int | None]:
+def end(*processes: Fork, seconds: float = 280) -> list[int | None]:
     """The exit codes (negative: the signal); once one has failed or the time is up, the others are killed."""
     deadline = time.monotonic() + seconds
     while left := [process for process in processes if process.exitcode is None]:
@@ -53,14 +50,29 @@ def end(*processes: ForkServerProcess, seconds: float = 280) -> list[int | None]
     return [process.exitcode for process in processes]
 
 
-def _work(call: Callable[..., int | None], arguments: Sequence[Any], output: Path, env: dict[str, str]) -> None:
-    written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for number in (1, 2):
-        os.dup2(written, number)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
-    os.environ.update(env)
-    torch.set_num_threads(1)
-    sys.exit(call(*arguments))
+class _Started(Fork):
+    """A run of a suite, in the place of `subprocess.Popen`."""
+
+    def __init__(self, command: list[str], *, stdout: Any, env: Mapping[str, str], **_: Any) -> None:
+        _, dash_m, module, *words = command
+        assert dash_m == "-m"
+        outputs = (stdout.fileno(), stdout.fileno())
+        super().__init__(server(), "reference.forks", "command", module, words, outputs=outputs, env=env)
+
+    def poll(self) -> int | None:
+        return self.exitcode
+
+    def wait(self) -> int | None:
+        self.join()
+        return self.exitcode
+
+
+def fork_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a suite fork its runs, which then import no torch again."""
+    from unirex.suites import launch
+
+    stand_in = SimpleNamespace(Popen=_Started, DEVNULL=subprocess.DEVNULL, STDOUT=subprocess.STDOUT)
+    monkeypatch.setattr(launch, "subprocess", stand_in)
 
 
 def train_until(step: int, arguments: list[str]) -> int:
@@ -92,6 +104,21 @@ def train_to_a_late_signal(arguments: list[str]) -> int:
 
     run._finish = asked
     return train.main(arguments)
+
+
+def train_unheard(arguments: list[str]) -> int:
+    """Trains where nobody reads what is printed any more, and prints the rest as an interpreter does at its end."""
+    from unirex import train
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    for number in (1, 2):
+        os.dup2(writer, number)
+    sys.stdout = os.fdopen(1, "w", closefd=False)  # of a pipe, so not line by line
+    code = train.main(arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
 
 
 def run_in(folder: Path, site: Path, module: str, arguments: list[str]) -> int:

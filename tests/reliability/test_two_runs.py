@@ -6,11 +6,11 @@ import socket
 import subprocess
 import sys
 import time
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
+from reference.forks import Fork
 from reference.processes import start
 from unirex import train
 from unirex.disk import lock
@@ -22,7 +22,7 @@ TINY = [
 ]  # fmt: skip
 
 
-def wait_for(path: Path, process: ForkServerProcess) -> None:
+def wait_for(path: Path, process: Fork) -> None:
     deadline = time.monotonic() + 120
     while not path.exists():
         assert process.exitcode is None
