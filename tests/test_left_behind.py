@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reference.processes import fork_runs
 from unirex import evaluate, suite, train
 from unirex.suites.ledger import Ledger
 from unirex.training import run as training_run
@@ -65,10 +66,10 @@ def test_a_model_of_other_rows_is_not_taken(tmp_path: Path, capsys: pytest.Captu
     assert f"--trained {tmp_path / 'a'}: its training or dev rows differ, expected" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_ledger_says_which_rows_were_judged_and_how_they_are_drawn(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    fork_runs(monkeypatch)
     toy = str(ROOT / "recipes" / "data" / "toy.yaml")
 
     def written(name: str, groups: str | None = None) -> list[str]:

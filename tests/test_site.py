@@ -100,6 +100,9 @@ def follow(page: Path, folder: Path, env: dict[str, str]) -> int:
 def run(line: str, folder: Path, env: dict[str, str]) -> tuple[int | None, str]:
     """The exit code of a command, and what it prints; one of ours, alone, starts from a server that has torch."""
     program, *words = shlex.split(line)
+    while "=" in program:
+        name, _, value = program.partition("=")
+        env, (program, *words) = {**env, name: value}, words
     module = MODULES.get(program, "")
     if program == "python" and words[0] == "-m":
         module, words = words[1], words[2:]

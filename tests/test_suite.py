@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from reference import predictions
+from reference.processes import fork_runs
 from unirex import suite
 from unirex.suites import table
 from unirex.suites.launch import Launcher
@@ -458,7 +459,10 @@ def test_what_a_killed_suite_left_behind_is_waited_for(fake: Path, capsys: pytes
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_killed_run_is_reported_and_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_run_is_reported_and_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fork_runs(monkeypatch)
     settings = {"train.epochs": 6, "train.log_every": 1, "train.batch_size": 8, "train.patience": None}
     few = {"data.other_labels": "missing", "data.toy.n_train": 8, "data.toy.n_val": 8, "data.toy.n_test": 8}
     far = {"far": {"config": "pair.yaml", "set": few}}
@@ -468,9 +472,7 @@ def test_a_killed_run_is_reported_and_resumed(tmp_path: Path, capsys: pytest.Cap
     def kill() -> None:
         while not list(folder.glob("checkpoints/step-*/manifest.json")) and not ended.is_set():
             time.sleep(0.01)
-        for process in Path("/proc").iterdir():
-            if process.name.isdecimal() and runs(process, "unirex.train", str(folder)):
-                os.kill(int(process.name), signal.SIGKILL)
+        os.kill(int((folder / ".train.lock").read_text().split()[1]), signal.SIGKILL)
 
     killer, ended = threading.Thread(target=kill), threading.Event()
     killer.start()
@@ -489,11 +491,3 @@ def test_a_killed_run_is_reported_and_resumed(tmp_path: Path, capsys: pytest.Cap
     assert float(rows["one"]["train_seconds"]) > 0
     assert float(rows["one to far"]["explain_seconds"]) > 0
     assert (rows["one"]["task"] != "", rows["one to far"]["task"]) == (True, "")
-
-
-def runs(process: Path, *words: str) -> bool:
-    try:
-        command = (process / "cmdline").read_bytes().decode(errors="replace")
-    except OSError:
-        return False
-    return all(word in command for word in words)

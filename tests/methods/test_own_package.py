@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +55,9 @@ def settings(site: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def whole(site: Path, settings: list[str]) -> Path:
     run = site.parent / "whole"
-    assert python(site, "-m", "unirex.train", *settings, f"--output={run}").returncode == 0
+    output = site.parent / "whole.txt"
+    assert end(start(train_with, site, [*settings, f"--output={run}"], output=output, env=CPU)) == [0]
     return run
-
-
-def python(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A process that finds the package."""
-    path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, **CPU}
-    return subprocess.run(
-        [sys.executable, *arguments], env=environment, timeout=280, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, check=False,
-    )  # fmt: skip
 
 
 def log(run: Path) -> list[dict[str, Any]]:
