@@ -160,7 +160,7 @@ def losses(run: Path) -> list[float]:
 
 
 def test_ctrl_c_leaves_a_state_that_resumes_to_the_same_losses(tmp_path: Path) -> None:
-    long = [*TINY, "--train.epochs=20"]
+    long = [*TINY, "--train.epochs=10"]
     output = tmp_path / "output"
     process = start(train.main, [*long, f"--output={tmp_path / 'cut'}"], output=output)
     deadline = time.monotonic() + 120
@@ -171,7 +171,7 @@ def test_ctrl_c_leaves_a_state_that_resumes_to_the_same_losses(tmp_path: Path) -
     assert codes == [130], error
     assert "--resume true" in error
     assert "Traceback" not in error
-    assert 5 <= len(losses(tmp_path / "cut")) < 60
+    assert 5 <= len(losses(tmp_path / "cut")) < 30
     assert train.main([*long, f"--output={tmp_path / 'cut'}", "--resume=true"]) == 0
     assert train.main([*long, f"--output={tmp_path / 'whole'}"]) == 0
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")

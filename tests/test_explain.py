@@ -238,7 +238,7 @@ def test_bad_output_is_refused_before_anything_is_read(
 
 
 def test_ctrl_c_leaves_what_was_there(run: Path, tmp_path: Path) -> None:
-    rows = [{"text": f"a truly wonderful film number {n} " * 20} for n in range(60_000)]
+    rows = [{"text": f"a truly wonderful film number {n} " * 4} for n in range(60_000)]
     source, output = write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
     output.write_text("what was there\n")
     said = tmp_path.with_suffix(".said")

@@ -104,7 +104,7 @@ def config(name: str, **options: Any) -> DataConfig:
 @pytest.mark.parametrize(("name", "split"), [(name, split) for name, splits in EXPECTED.items() for split in splits])
 def test_counts(name: str, split: Any) -> None:
     expected = EXPECTED[name][split]
-    examples = load_split(config(name), split)
+    examples = list(load_split(config(name), split))  # each is made when it is asked for
     golds = [example.gold for example in examples if example.gold is not None]
     labels = Counter(str(example.label) for example in examples)
     percent = round(100 * float(np.mean([gold.mean() for gold in golds])), 1) if golds else None
@@ -177,7 +177,7 @@ def as_row(example: Example) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_same_through_tables(name: str, tmp_path: Path) -> None:
-    examples = load_split(config(name, query="ignore", choices=None, limit=150), "test")
+    examples = list(load_split(config(name, query="ignore", choices=None, limit=150), "test"))
     rows = [as_row(example) for example in examples]
     pa.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "test.parquet")
     texts = [{key: value if value is None else str(value) for key, value in row.items()} for row in rows]
@@ -185,7 +185,7 @@ def test_the_same_through_tables(name: str, tmp_path: Path) -> None:
     for file in ("test.parquet", "test.csv"):
         for form in ("mask", "indices", "char_spans", "marked"):
             hub = HubConfig(id="id", gold=(form,), gold_format=form, splits={"test": "train"})
-            again = load_split(DataConfig(source="hub", path=str(tmp_path / file), hub=hub), "test")
+            again = list(load_split(DataConfig(source="hub", path=str(tmp_path / file), hub=hub), "test"))
             assert [(e.id, e.label, e.words) for e in again] == [(e.id, e.label, e.words) for e in examples]
             for one, other in zip(examples, again, strict=True):
                 assert (one.gold is None) == (other.gold is None)

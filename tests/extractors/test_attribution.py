@@ -265,7 +265,7 @@ def test_gradient_shap_draws_for_a_row_do_not_depend_on_its_batch() -> None:
 @pytest.mark.parametrize("max_tokens", [16384, 8])
 def test_integrated_gates_sum_to_what_the_tokens_add(family: str, max_tokens: int) -> None:
     of = target(family, max_tokens=max_tokens)
-    scores, gap = integrated_gates(of, 60, "gauss_legendre")
+    scores, gap = integrated_gates(of, 20, "gauss_legendre")
     hidden = of.rows.visible_BL & ~of.selectable_BL
     with torch.no_grad():
         full, nothing = (
