@@ -83,7 +83,9 @@ def _work(
     before: Any, outputs: list[int], module: str, name: str, arguments: Sequence[Any], folder: Path, env: dict[str, str]
 ) -> None:
     import torch
+    from accelerate.state import AcceleratorState
 
+    AcceleratorState._reset_state(reset_partial_state=True)  # modules of tests make an accelerator
     signal.signal(signal.SIGINT, before)
     for number, output in enumerate(outputs, 1):
         os.dup2(output, number)

@@ -97,8 +97,12 @@ def _rows_of(path: Path) -> int:
     within = _COUNTED.get()
     known = {} if within is None else within
     if path not in known:
-        known[path] = sum(map(len, stream_blocks(path)))
+        known[path] = _count(path)
     return known[path]
+
+
+def _count(path: Path) -> int:
+    return sum(map(len, stream_blocks(path)))
 
 
 def _matches(pattern: str) -> list[Path]:
