@@ -9,7 +9,7 @@ from importlib import import_module
 def load(*modules: str) -> None:
     """Imports modules for good: in a process that has no torch yet, garbage is not looked for meanwhile or among them.
 
-    Modules are no garbage, but there are so many objects in them that to look for it all the same takes a fifth of the
+    Modules are no garbage, but there are so many objects in them that to look for it all the same takes a sixth of the
     time of their import, and each look after it as long as a step. What else is there by now is kept, too; so this is
     for commands, not for a process of the user's own.
 
