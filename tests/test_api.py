@@ -181,6 +181,7 @@ def test_class_names_of_a_data_set_are_kept(tmp_path: Path, capfd: pytest.Captur
     ("data", "more", "said"),
     [
         ([], {}, "data is a list, expected a table, a list of dictionaries, or a file"),
+        (pd.DataFrame({"text": [], "label": []}), {}, "data has no rows, expected at least one"),
         (7, {}, "table: not a table (builtins.int, expected a file, a table"),
         ({"train": rows(3), "dev": 3}, {}, "table: not a table (builtins.int"),
         ({"train": rows(3), "val": rows(3), "dev": rows(3)}, {}, "data has the splits train, val, dev, expected each"),

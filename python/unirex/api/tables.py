@@ -87,6 +87,8 @@ def given(data: Any, *, alone: str = "train") -> Given:
             raise ValueError(f"data has the splits {', '.join(map(str, data))}, expected each split once")
     else:
         tables = {alone: _table(data, "data")}
+        if not tables[alone].num_rows:
+            raise ValueError("data has no rows, expected at least one")
     return Given(tables=tables, cells=_cells(next(iter(tables.values()))))
 
 

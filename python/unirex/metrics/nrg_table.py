@@ -171,15 +171,13 @@ def to_text(table: GainTable, columns: Columns | None = None, against: str | Non
         columns: more of them.
         against: the method that the others' CNRG is compared with; None = the best of each block.
     """
-    made = blocks_of(table, columns or {}, "↑", "↓", " ± ", against)
+    made = blocks_of(table, columns or {}, against)
     # The second column is empty: `aligned` keeps it for arrows.
     blocks = [f"{title}\n" + "\n".join(aligned([[name, "", *row] for name, *row in rows])) for title, rows in made]
     return "\n\n".join([*blocks, "\n".join([note_of(table), *table.notes])])
 
 
-def blocks_of(
-    table: GainTable, columns: Columns, up: str, down: str, pm: str, against: str | None
-) -> list[tuple[str, Rows]]:
+def blocks_of(table: GainTable, columns: Columns, against: str | None) -> list[tuple[str, Rows]]:
     """Title and rows of each block: first the head, then a row per method."""
     blocks = []
     for data in table.data:
@@ -189,7 +187,7 @@ def blocks_of(
         shown = [table.headlines[data] if name == TASK else name for name in names]
         head = [
             "method",
-            *(f"{s} {down if n in LOWER else up}" for s, n in zip(shown, names, strict=True)),
+            *(f"{s} {'↓' if n in LOWER else '↑'}" for s, n in zip(shown, names, strict=True)),
             *composites,
             f"CNRG over {reference}",
             *columns,
@@ -197,7 +195,7 @@ def blocks_of(
         rows: Rows = [head]
         for d, method, cell in cells_of(table):
             if d == data:
-                raw = [_spread(cell, n, pm) for n in names]
+                raw = [_spread(cell, n) for n in names]
                 more = [_rounded(values.get((d, method))) for values in columns.values()]
                 over = _over(table, data, method, reference)
                 rows.append([table.label(method), *raw, *_shown(cell, composites), over, *more])
@@ -222,12 +220,12 @@ def cells_of(table: GainTable) -> list[tuple[str, str, Cell]]:
     ]
 
 
-def _spread(cell: Cell, name: str, pm: str) -> str:
+def _spread(cell: Cell, name: str) -> str:
     """Mean and deviation over seeds, and the interval of the mean."""
     value, deviation, (low, high) = cell.values[name], cell.deviations[name], cell.intervals[name]
     return (
         f"{value:.3f}"
-        + ("" if math.isnan(deviation) else f"{pm}{deviation:.3f}")
+        + ("" if math.isnan(deviation) else f" ± {deviation:.3f}")
         + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")
     )
 

@@ -30,7 +30,7 @@ from unirex.text import current
 def to_markdown(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
     """Markdown tables; the arguments are those of `to_text`."""
     blocks = []
-    for title, (head, *rows) in blocks_of(table, columns or {}, "↑", "↓", " ± ", against):
+    for title, (head, *rows) in blocks_of(table, columns or {}, against):
         blocks.append(f"**{title}**\n\n{markdown_table(head, rows)}")
     return "\n\n".join([*blocks, note_of(table), *table.notes])
 
@@ -49,7 +49,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def to_latex(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
     """LaTeX `tabular`s, with booktabs rules; the arguments are those of `to_text`."""
     blocks = []
-    for title, (head, *rows) in blocks_of(table, columns or {}, r"$\uparrow$", r"$\downarrow$", r" $\pm$ ", against):
+    for title, (head, *rows) in blocks_of(table, columns or {}, against):
         lines = [" & ".join(map(_escaped, row)) + r" \\" for row in (head, *rows)]
         body = [lines[0], r"\midrule", *lines[1:]]
         places = "l" + "r" * (len(head) - 1)
@@ -218,5 +218,17 @@ def _number(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else repr(float(value))
 
 
+_LATEX = str.maketrans(
+    {character: rf"\{character}" for character in "_%&#${}"}
+    | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
+)
+
+
 def _escaped(cell: str) -> str:
-    return cell.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&").replace("#", r"\#")
+    r"""A cell for LaTeX, whatever a method is called.
+
+    >>> print(_escaped(r"slm_fp ~2^n {a\b} $5"), _escaped("suff ↓"))
+    slm\_fp \textasciitilde{}2\textasciicircum{}n \{a\textbackslash{}b\} \$5 suff $\downarrow$
+    """
+    return cell.translate(_LATEX)

@@ -16,18 +16,28 @@ def read_mapping(content: Any, where: str, known: Sequence[str]) -> dict[str, An
     return content
 
 
-def read_settings(content: Any, where: str) -> dict[str, Any]:
-    """Nested or dotted keys, as dotted ones."""
+def read_settings(content: Any, where: str, within: str = "") -> dict[str, Any]:
+    """Nested or dotted keys, as dotted ones.
+
+    Args:
+        content: of the file.
+        where: as errors name it.
+        within: the key that the content stands under, with a dot.
+
+    >>> read_settings({"data": {"limit": 8, "rename_labels": {"U.S.": "us"}}, "train.lr": 1e-4}, "set")
+    {'data.limit': 8, 'data.rename_labels': {'U.S.': 'us'}, 'train.lr': 0.0001}
+    """
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise ValueError(f"{where} holds {type(content).__name__}, expected keys and values")
     flat: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict) and key != "data.rename_labels":
-            flat |= {f"{key}.{name}": inner for name, inner in read_settings(value, where).items()}
+    for name, value in content.items():
+        key = f"{within}{name}"
+        if isinstance(value, dict) and key != "data.rename_labels":  # whose keys are classes
+            flat |= read_settings(value, where, f"{key}.")
         else:
-            flat[str(key)] = value
+            flat[key] = value
     return flat
 
 
