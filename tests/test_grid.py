@@ -98,6 +98,12 @@ def test_each_model_is_judged_once_by_all_scores(
     assert table.startswith("6 of 6 cells done")
     assert "| scores of | on check | on slm-fp | on aa-ig |" in table
     assert "| random (control) |" in table
+    block = table[table.index("**toy: NAOPC of sufficiency ↓**") :].split("\n")
+    row = next(line.split("|") for line in block if line.startswith("| slm-fp |"))
+    for shown, model in zip(row[2:5], ("check", "slm-fp", "aa-ig"), strict=True):
+        entry = entries[f"toy on {model}", "slm-fp"]
+        value, undefined = entry.metrics["naopc_sufficiency"]
+        assert shown.split() == [f"{value:.3f}", f"({entry.rows - undefined})"]
     assert "**toy on check: slm-fp minus the method of the row**" in table
     assert "NAOPC suff ↓" in table
     block = table[table.index("**toy, each on its own model: slm-fp minus") :].split("\n")

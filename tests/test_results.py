@@ -130,6 +130,30 @@ def test_the_differences_of_the_readme_are_of_the_page() -> None:
             assert values[place - 1].replace("\N{MINUS SIGN}", "-") in brief(found), (data, name)
 
 
+NUMBER = r"[+-]?\d?\.\d{3}"
+DIFFERENCE = re.compile(rf"({NUMBER})\s+\[({NUMBER}),\s+({NUMBER})\]")
+
+
+def differences(text: str) -> dict[tuple[float, float, float], str]:
+    """Value, low and high of each difference with its interval in a text, and how it is written."""
+    found = DIFFERENCE.finditer(text.replace("\N{MINUS SIGN}", "-"))
+    return {(float(one[1]), float(one[2]), float(one[3])): one[0] for one in found}
+
+
+@pytest.mark.parametrize("file", ["README.md", "docs/results.md"])
+def test_what_the_text_says_of_differences_is_in_a_table(file: str) -> None:
+    """Of the page, whose tables the command makes: as there, or the other way round."""
+    outside, inside = [], []
+    for place, part in enumerate(re.split(r"<!-- (?:end of )?suite [\w-]+ -->", PAGE.read_text(encoding="utf-8"))):
+        (inside if place % 2 else outside).append(part)
+    text = "".join(outside) if file.endswith("results.md") else (ROOT / file).read_text(encoding="utf-8")
+    known = differences("".join(inside))
+    known |= {(-value, -high, -low): shown for (value, low, high), shown in known.items()}
+    told = differences(text)
+    assert len(told) >= 9
+    assert [shown for key, shown in told.items() if key not in known] == []
+
+
 def brief(difference: str) -> str:
     """A difference of the page as the README writes it: no 0 before the point, no + within the interval."""
     return difference.replace("0.", ".").replace("[+", "[").replace(", +", ", ")

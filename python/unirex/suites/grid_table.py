@@ -21,8 +21,9 @@ _SHOWN = {
     "normalised_sufficiency[soft]": "Soft-NS ↑",
 }
 _NOTE = (
-    "Rows: whose scores; columns: whose model, the same seed of both. Means over the test rows where a metric is "
-    "defined (in brackets how many are not). A column compares words on one model, a row models by one method's words."
+    "Rows: whose scores; columns: whose model, the same seed of both. Means over the instances that define a metric, "
+    "in round brackets how many, where that is not all. A column compares words on one model, a row models by one "
+    "method's words."
 )
 
 
@@ -38,8 +39,7 @@ def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
             if any(metric in found for found in cells.values()):
                 names = dict.fromkeys(name for name, _ in cells)
                 rows = [
-                    [name, *(_shown(cells.get((name, model), {}).get(metric)) for model in grid.models)]
-                    for name in names
+                    [name, *(cells.get((name, model), {}).get(metric, "—") for model in grid.models)] for name in names
                 ]
                 table = markdown_table(["scores of", *(f"on {model}" for model in grid.models)], rows)
                 blocks.append(f"**{label}: {title}**\n\n{table}")
@@ -51,25 +51,27 @@ def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
     return "\n\n".join([*blocks, _NOTE, *differences(suite, ledger, {**own, **entries})]) if blocks else ""
 
 
-def _cells(grid: Grid, label: str, entries: Entries) -> dict[tuple[str, str], Mapping[str, Sequence[Any]]]:
-    """(whose scores, whose model) -> metrics, of the first seed that has an entry; control scores last."""
+def _cells(grid: Grid, label: str, entries: Entries) -> dict[tuple[str, str], dict[str, str]]:
+    """(whose scores, whose model) -> metric -> as shown, of the first seed that has an entry; control scores last."""
     first: dict[tuple[str, str], Entry] = {}
     for model in grid.models:
         for name in grid.scores:
             seeds = [entry for key, entry in entries.items() if key[:2] == (on(label, model), name)]
             if seeds:
                 first[name, model] = min(seeds, key=lambda entry: entry.seed)
-    found = {key: entry.metrics for key, entry in first.items()}
+    found = {key: _shown(entry.metrics, entry.rows) for key, entry in first.items()}
     for control in CONTROLS:
         found |= {
-            (f"{control} (control)", model): entry.references[control]
+            (f"{control} (control)", model): _shown(entry.references[control], entry.rows)
             for (name, model), entry in first.items()
             if name == grid.scores[0] and control in entry.references
         }
     return found
 
 
-def _shown(metric: Sequence[Any] | None) -> str:
-    if metric is None or metric[0] is None:
-        return "—"
-    return f"{metric[0]:.3f}" + (f" ({metric[1]})" if metric[1] else "")
+def _shown(metrics: Mapping[str, Sequence[Any]], rows: int) -> dict[str, str]:
+    """Each metric of an entry of so many rows, and how many define it where that is not all."""
+    return {
+        name: "—" if value is None else f"{value:.3f}" + (f" ({rows - undefined})" if undefined else "")
+        for name, (value, undefined) in metrics.items()
+    }
