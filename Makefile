@@ -1,7 +1,7 @@
 # The same targets serve a developer, .ci/run and GitHub Actions.
 .DEFAULT_GOAL := help
 .PHONY: help install build wheel format lint lint-python lint-rust layers lengths pins typecheck types stub \
-	test test-rust mutants sanitize test-two test-oldest bench docs site deny licences lock clean ci
+	test test-rust mutants sanitize test-two test-oldest bench results docs site deny licences lock clean ci
 
 RUN ?= uv run
 MUTATED = topk lanes buckets score ranking plausibility faithfulness complexity relative_gain sums bootstrap align word_scores ragged pool
@@ -75,6 +75,11 @@ test-oldest:  ## the Python tests with the oldest versions of what pyproject.tom
 bench:  ## every benchmark
 	cargo bench --locked
 	for file in $(filter-out benches/predictions.py,$(wildcard benches/*.py)); do $(RUN) python $$file || exit 1; done
+
+results:  ## all tables of docs/results.md, from the ledgers in results/
+	for suite in $$(sed -n 's/^<!-- suite \(.*\) -->$$/\1/p' docs/results.md); do \
+		$(RUN) python -m unirex.suite recipes/suites/$$suite.yaml --table-only --page docs/results.md || exit; \
+	done
 
 docs:  ## the core's documentation, with warnings as errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
