@@ -186,6 +186,7 @@ def test_one_process_on_the_cpu_needs_no_launcher(monkeypatch: pytest.MonkeyPatc
         (["train", "--output={file}/x"], "output is '{file}/x', expected a folder: {file} is a file"),
         (["explain", "--text=a"], "--model missing, expected with a value"),
         (["explain", "--model=x"], "--input and --text: neither is given, expected one of them"),
+        (["explain", "--model=x", "--text=a", "--steps=9"], "steps is 9, expected --attribution ig or gate_ig with it"),
         (["explain", "--model=./nowhere", "--text=a"], "model is './nowhere', expected a folder that is there"),
         (["score", "a", "--repl=3"], "unknown option --repl (did you mean --replicates?)"),
         (["score", "a", "--replicates=x"], "replicates is x, expected a whole number"),

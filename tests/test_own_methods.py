@@ -52,6 +52,11 @@ def read(*arguments: str) -> Any:
     return parse(list(arguments), prog="t", description="d")
 
 
+def test_extractors_are_several_even_where_they_are_one() -> None:
+    with pytest.raises(ValueError, match=r"^Own: extractors is 'shared', expected a tuple, \('shared',\)$"):
+        type("Own", (Joint,), {"extractors": "shared"})
+
+
 def test_own_defaults_hold_against_inherited_presets() -> None:
     add_method(Mine)
     found = read("--method.name=mine").method

@@ -129,7 +129,7 @@ def _parser() -> ArgumentParser:
     add("--id-column", type=str | None, default=None, help="names the row; default: its number from 0")
     add("--label-column", type=str | None, default=None, help="the true class, to be scored against")
     add("--attribution", type=str | None, default=None, help="scores by attribution instead of an extractor")
-    add("--steps", type=int, default=50, help="of integrated gradients")
+    add("--steps", type=int | None, default=None, help="of integrated gradients (ig, gate_ig); default: 50")
     add(
         "--words", type=Words | None, default=None, help="a word: as in a text, or between spaces; default: the model's"
     )
@@ -164,6 +164,8 @@ def _answers(found: Any) -> Answers:
         raise ValueError(f"limit is {found.limit}, expected at least 1")
     if found.how != "attention" and not found.faithfulness:
         raise ValueError(f"how is {found.how!r}, expected --faithfulness with it")
+    if found.steps is not None and found.attribution not in ("ig", "gate_ig"):
+        raise ValueError(f"steps is {found.steps}, expected --attribution ig or gate_ig with it")
     if bool(found.input) == bool(found.text):
         given = "both are" if found.input else "neither is"
         raise ValueError(f"--input and --text: {given} given, expected one of them")
@@ -209,8 +211,10 @@ def _check_model(name: str) -> None:
 
 def _request(found: Any, answers: Answers) -> Request:
     from unirex.explainer import Columns, ExplainConfig
+    from unirex.judging.saved import STEPS
 
     output = expand(found.output, "output")
+    loading = {name: found[name] for name in ("attribution", "device", "words", "max_length")}
     return Request(
         model=expand(found.model, "model"),
         texts=tuple(found.text),
@@ -220,7 +224,7 @@ def _request(found: Any, answers: Answers) -> Request:
         settings=ExplainConfig(
             **{name: found[name] for name in ("fraction", "threshold", "faithfulness", "how", "batch_size")}
         ),
-        loading={name: found[name] for name in ("attribution", "steps", "device", "words", "max_length")},
+        loading={**loading, "steps": STEPS if found.steps is None else found.steps},
         limit=found.limit,
         overwrite=found.overwrite if found.input and _is_folder(output) else None,
     )

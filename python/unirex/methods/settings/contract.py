@@ -91,6 +91,12 @@ class MethodFacts:
     presets: ClassVar[Presets] = {}
     preset_heads: ClassVar[Presets] = {}
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if isinstance(cls.extractors, str):
+            found = repr(cls.extractors)
+            raise ValueError(f"{cls.__name__}: extractors is {found}, expected a tuple, ({found},)")
+
 
 def check_ascending(fractions: tuple[float, ...]) -> None:
     """Refuses no fractions, and fractions that do not ascend."""
