@@ -14,7 +14,9 @@ from typing import NamedTuple
 import pytest
 
 from unirex.cli import COMMANDS, Command
+from unirex.disk.run_folder import CONTROLS
 from unirex.metrics.commands.cli import COMMANDS as SCORING
+from unirex.suites.recipe import read_suite
 
 ROOT = Path(__file__).parents[1]
 FOLLOWED = {"tutorial", "report", "walk", *(path.stem for path in (ROOT / "docs" / "howto").glob("*.md"))}
@@ -26,6 +28,7 @@ STARTS = re.compile(
 )
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 INCOMPLETE = re.compile(r"missing, expected with a value|has no value, expected one")
+RUN = re.compile(r"(?P<output>runs/[\w-]+)/runs/(?P<data>[^/]+)/(?P<method>[^/]+)/")
 FILES = re.compile(r"[\w./-]+\.(?:yaml|csv|jsonl|parquet|html|py)$")
 
 
@@ -143,6 +146,23 @@ def test_the_program_takes_every_command(
         said = str(error)
     assert not said or (not command.whole and INCOMPLETE.search(said)), said
     assert "is called" not in said + capsys.readouterr().err  # a name of before
+
+
+def test_runs_of_a_suite_are_called_as_the_suite_calls_them() -> None:
+    suites = [read_suite(str(path)) for path in sorted((ROOT / "recipes" / "suites").glob("*.yaml"))]
+    seen = 0
+    for command in EVERY:
+        words = shlex.split(command.rest, comments=True)
+        for found in filter(None, map(RUN.match, words)):
+            made = [one for one in suites if str(one.output) == found["output"]]
+            assert made, command
+            methods = {"{method}", *(name for one in made for name in one.methods)}
+            assert found["data"] in {"{data}", *(name for one in made for name in one.data)}, command
+            assert found["method"] in methods, command
+            controls = words[words.index("--controls") + 1 :] if "--controls" in words else []
+            assert set(controls) <= {*methods, *CONTROLS}, command
+            seen += 1
+    assert seen >= 5
 
 
 def test_pages_show_many_commands() -> None:
