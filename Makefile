@@ -72,9 +72,9 @@ test-oldest:  ## the Python tests with the oldest versions of what pyproject.tom
 		--editable '.[train,report,ray]' --group dev
 	target/oldest/bin/python -m pytest
 
-bench:  ## every benchmark
+bench:  ## every benchmark that needs nothing named
 	cargo bench --locked
-	for file in $(filter-out benches/predictions.py,$(wildcard benches/*.py)); do $(RUN) python $$file || exit 1; done
+	for file in $(filter-out benches/beside.py benches/predictions.py benches/select_then_predict.py,$(wildcard benches/*.py)); do $(RUN) python $$file || exit 1; done
 
 results:  ## all tables of docs/results.md, from the ledgers in results/
 	for suite in $$(sed -n 's/^<!-- suite \(.*\) -->$$/\1/p' docs/results.md); do \

@@ -1,8 +1,9 @@
-"""The tools of the clone that nothing else runs: licences and bills of materials."""
+"""The tools of the clone that nothing else runs: licences, bills of materials and the list of benchmarks."""
 
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +156,11 @@ def test_the_crate_has_no_circle(tmp_path: Path) -> None:
     command = [sys.executable, "tools/rust_circles.py", str(tmp_path)]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     assert (found.returncode, found.stdout) == (1, b"a circle: a.rs -> b.rs -> a.rs\n")
+
+
+def test_make_runs_every_benchmark_that_asks_for_nothing() -> None:
+    made = (ROOT / "Makefile").read_text(encoding="utf-8")
+    left_out = re.findall(r"filter-out (.*),\$\(wildcard benches/\*\.py\)", made)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "benches").glob("*.py"))}
+    asking = [f"benches/{name}" for name, text in texts.items() if re.search(r'add_argument\("\w', text)]
+    assert left_out == [" ".join(asking)]
