@@ -71,6 +71,10 @@ def test_bills_are_the_same_each_time_and_hashed() -> None:
     assert built.items() <= every.items()
     assert all(purl.startswith("pkg:cargo/") for purl in built)
     assert not any(purl.startswith("pkg:cargo/criterion@") for purl in built)  # for development only
+    page = " ".join((ROOT / "docs" / "reliability.md").read_text(encoding="utf-8").split())
+    rust = sum(purl.startswith("pkg:cargo/") for purl in every)
+    assert f"{len(every)} components ({rust} crates, {len(every) - rust} packages)" in page
+    assert f"lists the {len(built)} crates" in page
 
 
 @pytest.mark.parametrize("name", ["sbom", "licences", "pin"])
