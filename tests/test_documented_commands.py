@@ -7,6 +7,8 @@ point where it would start.
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +28,7 @@ STARTS = re.compile(
     r"(?:accelerate launch (?:--\S+ )*-m unirex\.|(?:python )?-m unirex\.|unirex-|unirex )"
     rf"(?P<name>{'|'.join([*COMMANDS, 'metrics'])})(?P<rest>(?: .*)?)"
 )
+SCRIPT = re.compile(r"python (tests/reliability/\w+\.py)")
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 INCOMPLETE = re.compile(r"missing, expected with a value|has no value, expected one")
 RUN = re.compile(r"(?P<output>runs/[\w-]+)/runs/(?P<data>[^/]+)/(?P<method>[^/]+)/")
@@ -163,6 +166,19 @@ def test_runs_of_a_suite_are_called_as_the_suite_calls_them() -> None:
             assert set(controls) <= {*methods, *CONTROLS}, command
             seen += 1
     assert seen >= 5
+
+
+SCRIPTS = sorted({name for page in PAGES for name in SCRIPT.findall(page.read_text(encoding="utf-8"))})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="they fork, and send signals")
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_finds_what_it_imports(script: str) -> None:
+    """In a process of its own, which knows nothing of where pytest looks for modules."""
+    path = ROOT / script
+    code = f"import runpy, sys; sys.path[0] = {str(path.parent)!r}; runpy.run_path({str(path)!r}, run_name='loaded')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_pages_show_many_commands() -> None:
