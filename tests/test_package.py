@@ -214,6 +214,38 @@ print(sys.modules["module"].during, gc.isenabled(), gc.get_freeze_count() > 1000
     assert run.stdout.strip() == expected
 
 
+@pytest.mark.parametrize(
+    ("torch", "processes", "expected"),
+    [
+        ("there", None, "said thread registered"),
+        ("there", "1", "said thread registered"),
+        ("there", "2", "said thread registered taken-apart"),
+        ("absent", None, "said thread registered taken-apart"),
+    ],
+)
+def test_a_command_with_torch_ends_without_taking_it_apart(torch: str, processes: str | None, expected: str) -> None:
+    program = f"""
+import atexit, sys, threading, time
+if {torch == "there"}:
+    sys.modules["torch"] = sys
+class Left:
+    def __del__(self):
+        print("taken-apart")
+left = Left()
+atexit.register(print, "registered", end=" ")
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread", end=" "))).start()
+print("said", end=" ")
+from unirex.config.loading import leave
+leave(3)
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "WORLD_SIZE"}
+    environment |= {} if processes is None else {"WORLD_SIZE": processes}
+    run = subprocess.run(
+        [sys.executable, "-c", program], check=False, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert (run.returncode, run.stdout.strip()) == (3, expected)
+
+
 @pytest.mark.parametrize(("said", "expected"), [({}, "10000"), ({"GOMP_SPINCOUNT": "77"}, "77")])
 def test_threads_of_a_command_spin_briefly_unless_told_otherwise(said: dict[str, str], expected: str) -> None:
     if sys.platform != "linux":

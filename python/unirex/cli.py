@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
+from unirex.config.loading import leave
 from unirex.extras import missing
 from unirex.interrupts import heard
 from unirex.text import line, say, suggest
@@ -65,6 +67,11 @@ GROUPS: dict[str, dict[str, Command]] = {
 }
 
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
+
+
+def program(*first: str) -> NoReturn:
+    """Runs the arguments of this process, behind those given, and ends it."""
+    leave(main([*first, *sys.argv[1:]]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,15 +1,13 @@
 """`python -m unirex.evaluate --model DIR …`: judges a saved model, or explanations made elsewhere, on any data."""
 
 if __name__ == "__main__":  # Ctrl-C during the imports below is quiet in the command unirex
-    import sys
     from importlib import import_module
 
-    sys.exit(import_module("unirex.cli").main(["evaluate", *sys.argv[1:]]))
+    import_module("unirex.cli").program("evaluate")
 
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace

@@ -1,10 +1,9 @@
 """`unirex explain --model DIR --input FILE --output FILE`: explains every row of a file, or files, or `--text "…"`."""
 
 if __name__ == "__main__":  # Ctrl-C during the imports below is quiet in the command unirex
-    import sys
     from importlib import import_module
 
-    sys.exit(import_module("unirex.cli").main(["explain", *sys.argv[1:]]))
+    import_module("unirex.cli").program("explain")
 
 import os
 import sys

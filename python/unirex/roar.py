@@ -1,12 +1,10 @@
 """`python -m unirex.roar`: which words remove-and-retrain hides next, from the scores of a model (docs/suites.md)."""
 
 if __name__ == "__main__":  # Ctrl-C during the imports below is quiet in the command unirex
-    import sys
     from importlib import import_module
 
-    sys.exit(import_module("unirex.cli").main(["roar", *sys.argv[1:]]))
+    import_module("unirex.cli").program("roar")
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,12 +1,10 @@
 """`python -m unirex.suite X.yaml`: runs methods on data sets with seeds, skips what is done, and writes the table."""
 
 if __name__ == "__main__":  # Ctrl-C during the imports below is quiet in the command unirex
-    import sys
     from importlib import import_module
 
-    sys.exit(import_module("unirex.cli").main(["suite", *sys.argv[1:]]))
+    import_module("unirex.cli").program("suite")
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

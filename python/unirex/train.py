@@ -52,4 +52,4 @@ class _Callable(ModuleType):
 sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
-    sys.exit(main())
+    import_module("unirex.config.loading").leave(main())
