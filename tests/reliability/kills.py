@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy_runs import TINY, result, same, sound, start, wait, whole
 
