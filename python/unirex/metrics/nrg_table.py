@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from unirex.metrics.families import FAMILIES
 from unirex.metrics.report import aligned
 from unirex.metrics.shown import Shown
@@ -18,6 +20,8 @@ COMPOSITES = ("FNRG", "PNRG", "TNRG", "CNRG")
 
 LOWER = frozenset(family.name for family in FAMILIES if family.direction == "lower")
 """Metrics that are better when lower."""
+
+FRONT = "front: no other method is as high in all of FNRG, PNRG and TNRG and higher in one"
 
 Rows = list[list[str]]
 Columns = Mapping[str, Mapping[tuple[str, str], float]]
@@ -147,6 +151,20 @@ class GainTable(Shown):
         compared = [method for method in rows if method not in self.controls] or list(rows)
         return max(compared, key=lambda method: rows[method].composites["CNRG"])
 
+    def front(self, data: str | None) -> list[str]:
+        """The methods that no other one dominates on a data set, or in the means; controls where there is no other.
+
+        A method dominates another where it is as high in all of FNRG, PNRG and TNRG, as far as the data set has them,
+        and higher in one. What is undefined is below everything else.
+        """
+        rows = self.means if data is None else {m: cell for (d, m), cell in self.cells.items() if d == data}
+        compared = [method for method in rows if method not in self.controls] or list(rows)
+        parts = [name for name in COMPOSITES[:-1] if any(name in rows[method].composites for method in compared)]
+        found = np.array([[rows[method].composites.get(name, np.nan) for name in parts] for method in compared])
+        points = np.where(np.isnan(found), -np.inf, found)
+        dominated = [bool(((points >= own).all(1) & (points > own).any(1)).any()) for own in points]
+        return [method for method, beaten in zip(compared, dominated, strict=True) if not beaten]
+
     def records(self) -> list[dict[str, Any]]:
         """One dictionary for each data set and method; None = not available."""
         found = []
@@ -173,12 +191,12 @@ def to_text(table: GainTable, columns: Columns | None = None, against: str | Non
     """
     made = blocks_of(table, columns or {}, against)
     # The second column is empty: `aligned` keeps it for arrows.
-    blocks = [f"{title}\n" + "\n".join(aligned([[name, "", *row] for name, *row in rows])) for title, rows in made]
+    blocks = ["\n".join([title, *aligned([[name, "", *row] for name, *row in rows]), end]) for title, rows, end in made]
     return "\n\n".join([*blocks, "\n".join([note_of(table), *table.notes])])
 
 
-def blocks_of(table: GainTable, columns: Columns, against: str | None) -> list[tuple[str, Rows]]:
-    """Title and rows of each block: first the head, then a row per method."""
+def blocks_of(table: GainTable, columns: Columns, against: str | None) -> list[tuple[str, Rows, str]]:
+    """Title and rows of each block, first the head, then a row per method; and the line below it."""
     blocks = []
     for data in table.data:
         reference = reference_of(table, data, against)
@@ -199,14 +217,14 @@ def blocks_of(table: GainTable, columns: Columns, against: str | None) -> list[t
                 more = [_rounded(values.get((d, method))) for values in columns.values()]
                 over = _over(table, data, method, reference)
                 rows.append([table.label(method), *raw, *_shown(cell, composites), over, *more])
-        blocks.append((data, rows))
+        blocks.append((data, rows, front_of(table, data)))
     if len(table.averaged) > 1 and table.means:
         composites = [c for c in COMPOSITES if any(c in mean.composites for mean in table.means.values())]
         reference = reference_of(table, None, against)
         rows = [["method", *composites, f"CNRG over {reference}"]]
         for method, mean in table.means.items():
             rows.append([table.label(method), *_shown(mean, composites), _over(table, None, method, reference)])
-        blocks.append((f"mean over {len(table.averaged)} data sets", rows))
+        blocks.append((f"mean over {len(table.averaged)} data sets", rows, front_of(table, None)))
     return blocks
 
 
@@ -263,4 +281,9 @@ def note_of(table: GainTable) -> str:
     several = any(len(cell.seeds) > 1 for cell in table.cells.values())
     behind = "test rows and seeds" if several else "test rows"
     spread = f"± standard deviation over seeds; intervals: of {behind}, the ends of the scale as they are"
-    return f"convention {table.convention}; {whose}; {spread}; CNRG over: paired difference"
+    return f"convention {table.convention}; {whose}; {spread}; CNRG over: paired difference; {FRONT}"
+
+
+def front_of(table: GainTable, data: str | None) -> str:
+    """The line that names the front of a data set, or of the means."""
+    return f"front: {', '.join(table.front(data))}"

@@ -30,8 +30,8 @@ from unirex.text import current
 def to_markdown(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
     """Markdown tables; the arguments are those of `to_text`."""
     blocks = []
-    for title, (head, *rows) in blocks_of(table, columns or {}, against):
-        blocks.append(f"**{title}**\n\n{markdown_table(head, rows)}")
+    for title, (head, *rows), end in blocks_of(table, columns or {}, against):
+        blocks.append(f"**{title}**\n\n{markdown_table(head, rows)}\n\n{end}")
     return "\n\n".join([*blocks, note_of(table), *table.notes])
 
 
@@ -49,15 +49,12 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def to_latex(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
     """LaTeX `tabular`s, with booktabs rules; the arguments are those of `to_text`."""
     blocks = []
-    for title, (head, *rows) in blocks_of(table, columns or {}, against):
+    for title, (head, *rows), end in blocks_of(table, columns or {}, against):
         lines = [" & ".join(map(_escaped, row)) + r" \\" for row in (head, *rows)]
         body = [lines[0], r"\midrule", *lines[1:]]
         places = "l" + "r" * (len(head) - 1)
-        blocks.append(
-            "\n".join(
-                [f"% {title}", rf"\begin{{tabular}}{{{places}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]
-            )
-        )
+        table_of = [rf"\begin{{tabular}}{{{places}}}", r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]
+        blocks.append("\n".join([f"% {title}; {end}", *table_of]))
     return "\n\n".join([*blocks, *(f"% {note}" for note in (note_of(table), *table.notes))])
 
 
@@ -100,11 +97,13 @@ def to_json(table: GainTable, columns: Columns | None = None, against: str | Non
             {
                 "data": data,
                 "task_metric": table.headlines[data],
+                "front": table.front(data),
                 "methods": [{"method": m, **asdict(c), **more(d, m)} for d, m, c in cells_of(table) if d == data],
             }
             for data in table.data
         ],
         "mean": [{"method": method, **asdict(mean)} for method, mean in table.means.items()],
+        "mean_front": table.front(None),
         "differences": [asdict(gain) for gain in table.differences],
         "n_partly": table.n_partly,
         "notes": table.notes,

@@ -9,7 +9,7 @@ from unirex.config.identity import trained_alike
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import CONTROLS
 from unirex.metrics import Resampling, Run, row_values
-from unirex.metrics.nrg_table import COMPOSITES, LOWER, TASK, Cell, Columns, GainTable, Mean
+from unirex.metrics.nrg_table import COMPOSITES, FRONT, LOWER, TASK, Cell, Columns, GainTable, Mean, front_of
 from unirex.metrics.nrg_text import markdown_table
 from unirex.suites.cells import Wanted, counted, done_of, wanted
 from unirex.suites.claim import claim, finding
@@ -135,11 +135,11 @@ def _to_markdown(cells: Wanted, entries: Entries, table: GainTable | None, colum
         return blocks[0]
     for data in begun:
         done = _progress({data: cells[data]}, entries)
-        blocks.append(f"**{data}** ({done})\n\n{_block(data, cells[data], table, columns)}")
+        blocks.append(f"**{data}** ({done})\n\n{_block(data, cells[data], table, columns)}\n\n{front_of(table, data)}")
     if len(table.averaged) > 1 and table.means:
         means = [[table.label(method), *_composites(table.means.get(method))] for method in table.methods]
         title = f"**mean over {len(table.averaged)} data sets, of methods run on all of them**"
-        blocks.append(f"{title}\n\n{markdown_table(['method', *COMPOSITES], means)}")
+        blocks.append(f"{title}\n\n{markdown_table(['method', *COMPOSITES], means)}\n\n{front_of(table, None)}")
     split = " and ".join(sorted({_SPLITS.get(entry.split, entry.split) for entry in entries.values()}))
     return "\n\n".join([*blocks, _ends(table, split), _NOTE, *table.notes])
 
@@ -181,7 +181,7 @@ def _ends(table: GainTable, split: str) -> str:
     behind = f"{split} rows and seeds" if several else f"{split} rows"
     return (
         f"convention {table.convention}; per data set 0 and 1 are the worst and best of those run on it among: "
-        f"{methods}; ± standard deviation over seeds; intervals: of {behind}"
+        f"{methods}; ± standard deviation over seeds; intervals: of {behind}; {FRONT}"
     )
 
 
