@@ -314,6 +314,34 @@ def test_the_same_run_under_another_name_is_not_run_again(world: World) -> None:
     assert [e.method for e in world.ledger.entries()] == ["slm", "extractor"]
 
 
+def test_what_a_ledger_beside_it_has_is_not_run_again(world: World) -> None:
+    """Else the row values of the second run, which may differ, would take the place of those of the first."""
+    assert world.run("--only", "one", "slm", "--seeds", "0") == 0
+    world.calls()
+    (entry,) = world.ledger.entries()
+    rows = world.ledger.rows(entry).read_bytes()
+    world.ledger.path.with_name("notes.jsonl").write_text("{}\n")  # no ledger
+    world.path.with_name("other.yaml").write_text(world.path.read_text().replace("slm", "extractor"))
+    world.path = world.path.with_name("other.yaml")
+    again = ["--only", "one", "extractor", "--seeds", "0", "--output", str(world.folder / "elsewhere")]
+    content = yaml.safe_load(world.path.read_text())
+    other = world.ledger.path.with_name("other.jsonl")
+    world.path.write_text(yaml.safe_dump({**content, "ledger": str(other)}, sort_keys=False))
+    assert world.run(*again) == 0
+    assert world.calls() == []
+    (adopted,) = Ledger(path=other).entries()
+    assert (adopted.suite, adopted.method, adopted.digest) == ("other", "extractor", entry.digest)
+    assert adopted.metrics == entry.metrics
+    assert world.ledger.rows(entry).read_bytes() == rows
+    # Of another convention its row values are not those that this suite would take, which is refused.
+    other.unlink()
+    content["table"] = {**content.get("table", {}), "convention": "paper"}
+    world.path.write_text(yaml.safe_dump({**content, "ledger": str(other)}, sort_keys=False))
+    assert world.run(*again) == 1
+    assert world.calls() == ["one/extractor/0"]
+    assert world.ledger.rows(entry).read_bytes() == rows
+
+
 def test_a_dry_run_writes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert world.run("--only", "one", "slm", "--seeds", "0") == 0
     world.path.write_text(world.path.read_text().replace("slm", "extractor"))

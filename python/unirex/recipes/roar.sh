@@ -19,6 +19,11 @@ for level in "${levels[@]}"; do
         marker=$method
         if grep -qE "^ *words-$method:" "$suite"; then marker=words-$method; fi
         run=$folder/runs/$name-$before/$marker/0
+        # A run that only the ledger has, of another machine or suite, has left no model here.
+        if [ ! -e "$run/model" ]; then
+            planned=$(python -m unirex.suite "$suite" --only "$name-$before" "$marker" --dry-run)
+            eval "$(grep '^  python -m unirex.train ' <<< "$planned")"
+        fi
         scores=()
         for split in train val test; do
             scores+=("$run/words/$split/predictions.parquet")

@@ -120,6 +120,14 @@ class Ledger:
             os.fsync(file.fileno())
         return True
 
+    def beside(self) -> list[Entry]:
+        """The entries of the other ledgers of the folder, whose row values lie where those of this one do."""
+        found: list[Entry] = []
+        for path in sorted(self.path.parent.glob("*.jsonl")):
+            with suppress(ValueError):  # another file, or a ledger with a fault that its own suite tells
+                found += Ledger(path=path).entries() if path.name != self.path.name else []
+        return found
+
     def rows(self, entry: Entry, source: str = "") -> Path:
         """The file of an entry's row values, or of those of control scores on its model."""
         return self.path.parent / "rows" / f"{entry.digest[:16]}{source and f'-{source}'}.parquet"

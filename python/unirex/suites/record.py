@@ -40,11 +40,26 @@ def record(suite: Suite, ledger: Ledger, run: Planned) -> None:
                 str(path),
                 convention=suite.table.convention,
                 perturbation=suite.table.perturbation,
-                groups=None if "transfer" in judged.config else suite.data[run.data].groups,
+                groups=groups_of(suite, run, judged),
             )
             _check_alike(rows, ledger.rows(entry, source))
             row_values.write(rows, ledger.rows(entry, source))
         ledger.add(entry)
+
+
+def groups_of(suite: Suite, run: Planned, judged: Judged) -> str | None:
+    """What draws rows together where a run is judged."""
+    return None if "transfer" in judged.config else suite.data[run.data].groups
+
+
+def fits(suite: Suite, run: Planned, judged: Judged, path: Path) -> bool:
+    """Whether a file has row values of the convention, perturbation and groups with which the suite takes a run's."""
+    if not path.is_file():
+        return False
+    rows, table = row_values.read(str(path)), suite.table
+    names = [name for name, _ in rows.layout.perturbations]
+    alike = rows.layout.convention == table.convention and rows.grouped_by == groups_of(suite, run, judged)
+    return alike and table.perturbation in (None, *names)
 
 
 def _check_alike(rows: row_values.RowValues, path: Path) -> None:

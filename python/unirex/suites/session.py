@@ -19,7 +19,7 @@ from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.override import Override
 from unirex.suites.plan import Judged, Planned, completed_digest, make_plan, told_difference
 from unirex.suites.recipe import Suite
-from unirex.suites.record import record
+from unirex.suites.record import fits, record
 from unirex.suites.results import write_results
 from unirex.suites.table import COST_NOTE, write_page, write_table
 from unirex.text import say, suggest
@@ -131,16 +131,23 @@ class Recorded:
 
     Attributes:
         suite: whose.
-        adopts: whether an entry of the same settings under another name is added under the suite's.
+        adopts: whether an entry of the same settings under another name, or in another ledger of the folder, is added
+            under the suite's.
     """
 
     suite: Suite
     adopts: bool = True
     _ledger: Ledger | None = field(init=False)
+    _beside: dict[str, Entry] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Opens the ledger."""
+        """Opens the ledger, and looks into those beside it, with which it shares the folder of row values."""
         self._ledger = None if self.suite.ledger is None else Ledger(path=self.suite.ledger)
+        self._beside = {}
+        for entry in () if self._ledger is None else self._ledger.beside():
+            self._beside[entry.digest] = entry
+            with suppress(ValueError, KeyError):  # of a method that this installation lacks
+                self._beside.setdefault(completed_digest(entry.config), entry)
 
     def __call__(self, run: Planned) -> bool:
         """Whether everything that the run is judged on has an entry."""
@@ -180,13 +187,16 @@ class Recorded:
     def _has(self, ledger: Ledger, entries: Sequence[Entry], run: Planned, judged: Judged) -> bool:
         """Whether the entry of this name has these settings; a setting added since then had its default.
 
-        An entry of the same settings that does not count, or under another name, is added again if `adopts`.
+        An entry of the same settings that does not count, under another name or in a ledger beside this one is added
+        again if `adopts`: its row values are here, and a second run's would take their place.
         """
         suite, wanted = self.suite.path.stem, judged.digest
         own = newest(entries, suite).get((judged.label, judged.method, run.seed))
         if own is not None:
             return wanted in (own.digest, completed_digest(own.config))
         other = next((entry for entry in entries if wanted == entry.digest), None)
+        if other is None and (found := self._beside.get(wanted)) is not None:
+            other = found if fits(self.suite, run, judged, ledger.rows(found)) else None
         if other is not None and self.adopts:
             ledger.add(replace(other, suite=suite, data=judged.label, method=judged.method, seed=run.seed))
         return other is not None
