@@ -1,6 +1,7 @@
 """ROAR: which words are masked next, that no run sees them, and a level of it from training to training."""
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import predictions
-from unirex import evaluate, roar, train
+from unirex import evaluate, roar, suite, train
 from unirex.config.identity import determining
 from unirex.data import DataConfig, load_split
 from unirex.data.masks import Masks, read_masks, with_top, write_masks
@@ -229,9 +230,21 @@ def test_words_at_random_depend_on_the_seed_alone(tmp_path: Path) -> None:
 def test_the_script_finds_in_the_suite_what_it_asks_for() -> None:
     script = ROOT / "recipes" / "roar.sh"
     assert subprocess.run(["bash", "-n", script], check=False, capture_output=True).stderr == b""
-    suite = read_suite(str(ROOT / "recipes" / "suites" / "evidence-roar.yaml"))
-    assert list(suite.data) == ["sst-0", "sst-20", "sst-40", "sst-60"]
-    for label, part in suite.data.items():
+    made = read_suite(str(ROOT / "recipes" / "suites" / "evidence-roar.yaml"))
+    assert list(made.data) == ["sst-0", "sst-20", "sst-40", "sst-60"]
+    for label, part in made.data.items():
         assert float(part.settings.get("data.masked_share", 0)) == int(label.removeprefix("sst-")) / 100
-    for name, part in suite.methods.items():
-        assert part.settings["data.masked"] == f"{suite.output}/masks/{name.removeprefix('words-')}"
+    for name, part in made.methods.items():
+        assert part.settings["data.masked"] == f"{made.output}/masks/{name.removeprefix('words-')}"
+
+
+def test_the_script_finds_the_command_of_a_run_that_only_the_ledger_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It trains the model of such a run by the line that `--dry-run` prints."""
+    monkeypatch.setenv("UNIREX_DATA", "/data")
+    path = str(ROOT / "recipes" / "suites" / "evidence-roar.yaml")
+    assert suite.main([path, "--only", "sst-0", "words-slm-fp-led", "--dry-run"]) == 0
+    (command,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  python -m unirex.train ")]
+    assert "grep '^  python -m unirex.train '" in (ROOT / "recipes" / "roar.sh").read_text(encoding="utf-8")
+    assert "--output=runs/roar/runs/sst-0/words-slm-fp-led/0" in shlex.split(command)
