@@ -56,24 +56,25 @@ def fits(suite: Suite, run: Planned, judged: Judged, path: Path) -> bool:
     """Whether a file has row values of the convention, perturbation and groups with which the suite takes a run's."""
     if not path.is_file():
         return False
-    rows, table = row_values.read(str(path)), suite.table
-    names = [name for name, _ in rows.layout.perturbations]
-    alike = rows.layout.convention == table.convention and rows.grouped_by == groups_of(suite, run, judged)
-    return alike and table.perturbation in (None, *names)
+    found = _taken(row_values.read(str(path)))
+    alike = found["convention"] == suite.table.convention and found["groups"] == groups_of(suite, run, judged)
+    return alike and suite.table.perturbation in (None, *found["perturbation"])
 
 
 def _check_alike(rows: row_values.RowValues, path: Path) -> None:
     """Refuses to replace row values that another ledger of the folder has of the same run, taken in another way."""
     if not path.exists():
         return
-    ours, theirs = rows, row_values.read(str(path))
-    for what, one, other in (
-        ("convention", ours.layout.convention, theirs.layout.convention),
-        ("perturbation", *([name for name, _ in each.layout.perturbations] for each in (ours, theirs))),
-        ("groups", ours.grouped_by, theirs.grouped_by),
-    ):
-        if one != other:
-            raise ValueError(f"{path}: {what} is {other!r}, expected {one!r}, or a ledger in another folder")
+    theirs = _taken(row_values.read(str(path)))
+    for what, ours in _taken(rows).items():
+        if ours != theirs[what]:
+            raise ValueError(f"{path}: {what} is {theirs[what]!r}, expected {ours!r}, or a ledger in another folder")
+
+
+def _taken(rows: row_values.RowValues) -> dict[str, Any]:
+    """How row values were taken."""
+    names = [name for name, _ in rows.layout.perturbations]
+    return {"convention": rows.layout.convention, "perturbation": names, "groups": rows.grouped_by}
 
 
 def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:

@@ -138,16 +138,11 @@ class Recorded:
     suite: Suite
     adopts: bool = True
     _ledger: Ledger | None = field(init=False)
-    _beside: dict[str, Entry] = field(init=False)
+    _beside: dict[str, Entry] | None = None
 
     def __post_init__(self) -> None:
-        """Opens the ledger, and looks into those beside it, with which it shares the folder of row values."""
+        """Opens the ledger."""
         self._ledger = None if self.suite.ledger is None else Ledger(path=self.suite.ledger)
-        self._beside = {}
-        for entry in () if self._ledger is None else self._ledger.beside():
-            self._beside[entry.digest] = entry
-            with suppress(ValueError, KeyError):  # of a method that this installation lacks
-                self._beside.setdefault(completed_digest(entry.config), entry)
 
     def __call__(self, run: Planned) -> bool:
         """Whether everything that the run is judged on has an entry."""
@@ -162,6 +157,7 @@ class Recorded:
 
     def add(self, run: Planned) -> None:
         """Adds what a finished run has left, and deletes its checkpoints, which are of no more use."""
+        self._beside = None  # another suite may have added the same run meanwhile
         if self._ledger is not None and not self(run):
             record(self.suite, self._ledger, run)
             RunFolder(run.folder).drop_checkpoints()
@@ -195,11 +191,21 @@ class Recorded:
         if own is not None:
             return wanted in (own.digest, completed_digest(own.config))
         other = next((entry for entry in entries if wanted == entry.digest), None)
-        if other is None and (found := self._beside.get(wanted)) is not None:
+        if other is None and (found := self._elsewhere(ledger).get(wanted)) is not None:
             other = found if fits(self.suite, run, judged, ledger.rows(found)) else None
         if other is not None and self.adopts:
             ledger.add(replace(other, suite=suite, data=judged.label, method=judged.method, seed=run.seed))
         return other is not None
+
+    def _elsewhere(self, ledger: Ledger) -> dict[str, Entry]:
+        """Digest of settings, as written then and as today -> an entry of a ledger beside this one."""
+        if self._beside is None:
+            self._beside = {}
+            for entry in ledger.beside():
+                self._beside[entry.digest] = entry
+                with suppress(ValueError, KeyError):  # of a method that this installation lacks
+                    self._beside.setdefault(completed_digest(entry.config), entry)
+        return self._beside
 
 
 def _launch(options: Any) -> LaunchConfig:
