@@ -3,9 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import ge
 from typing import Any
-
-import numpy as np
 
 from unirex.metrics.families import FAMILIES
 from unirex.metrics.report import aligned
@@ -160,10 +159,12 @@ class GainTable(Shown):
         rows = self.means if data is None else {m: cell for (d, m), cell in self.cells.items() if d == data}
         compared = [method for method in rows if method not in self.controls] or list(rows)
         parts = [name for name in COMPOSITES[:-1] if any(name in rows[method].composites for method in compared)]
-        found = np.array([[rows[method].composites.get(name, np.nan) for name in parts] for method in compared])
-        points = np.where(np.isnan(found), -np.inf, found)
-        dominated = [bool(((points >= own).all(1) & (points > own).any(1)).any()) for own in points]
-        return [method for method, beaten in zip(compared, dominated, strict=True) if not beaten]
+        points = {method: [_or_lowest(rows[method].composites.get(name)) for name in parts] for method in compared}
+        return [
+            method
+            for method, own in points.items()
+            if not any(point != own and all(map(ge, point, own)) for point in points.values())
+        ]
 
     def records(self) -> list[dict[str, Any]]:
         """One dictionary for each data set and method; None = not available."""
@@ -179,6 +180,10 @@ class GainTable(Shown):
     def to_text(self) -> str:
         """A block for each data set, and one for the means."""
         return to_text(self)
+
+
+def _or_lowest(value: float | None) -> float:
+    return -math.inf if value is None or math.isnan(value) else value
 
 
 def to_text(table: GainTable, columns: Columns | None = None, against: str | None = None) -> str:
