@@ -20,9 +20,9 @@ for level in "${levels[@]}"; do
         if grep -qE "^ *words-$method:" "$suite"; then marker=words-$method; fi
         run=$folder/runs/$name-$before/$marker/0
         # A run that only the ledger has, of another machine or suite, has left no model here.
-        if [ ! -e "$run/model" ]; then
+        if [ ! -e "$run/metrics.json" ]; then
             planned=$(python -m unirex.suite "$suite" --only "$name-$before" "$marker" --dry-run)
-            eval "$(grep '^  python -m unirex.train ' <<< "$planned")"
+            eval "$(grep '^  python -m unirex.train ' <<< "$planned") --resume true"
         fi
         scores=()
         for split in train val test; do
