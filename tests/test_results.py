@@ -1,5 +1,6 @@
 """The committed results: every entry of a ledger belongs to its suite, has a cost, and the page shows the ledger."""
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -93,6 +94,27 @@ def test_the_page_shows_what_the_command_prints(made: Suite, tmp_path: Path, mon
     assert page.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8"), (
         f"run: python -m unirex.suite {made.path.relative_to(ROOT)} --table-only --page docs/results.md"
     )
+    if made.grid is None:
+        shows_the_gains(page.read_text(encoding="utf-8"), made, tmp_path / "out" / f"{made.path.stem}.json")
+
+
+def shows_the_gains(page: str, made: Suite, table: Path) -> None:
+    """The last column of the differences is those of the composites in the table's JSON."""
+    page = page.partition(f"<!-- suite {made.path.stem} -->")[2].partition("<!-- end of suite")[0]
+    gains = {(g["data"], g["method"], g["other"]): g for g in json.loads(table.read_text())["differences"]}
+    blocks = re.findall(r"\*\*(.+): (.+) minus the method of the row\*\*\n\n((?:\|.*\n)+)", page)
+    assert blocks or not any(entry.method in made.table.against for entry in entries(made))
+    for data, ours, block in blocks:
+        head, _, *rows = cells(block)
+        assert head[-1] == "CNRG ↑"
+        for method, *_, found in rows:
+            gain = gains.get((data, ours, method))
+            turned = gain is None
+            gain = gain or gains[data, method, ours]
+            value, *ends = (gain[name] for name in ("difference", *(("high", "low") if turned else ("low", "high"))))
+            sign = -1 if turned else 1
+            told = "—" if None in ends else f"{sign * value:+.3f} [{sign * ends[0]:+.3f}, {sign * ends[1]:+.3f}]"
+            assert found == told, (data, method)
 
 
 def cells(text: str) -> list[list[str]]:

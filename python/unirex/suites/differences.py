@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from unirex.config.identity import trained_alike
 from unirex.metrics import Resampling, row_values
-from unirex.metrics.nrg_table import Gain
+from unirex.metrics.nrg_table import Gain, GainTable
 from unirex.metrics.nrg_text import markdown_table
 from unirex.metrics.paired import Paired, paired
 from unirex.suites.ledger import Entries, Entry, Ledger
@@ -21,35 +21,42 @@ HEADS = {
 }
 
 
-def differences(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
-    """A Markdown block for each data set on which a method of the suite's `table.against` has run."""
+def differences(suite: Suite, ledger: Ledger, entries: Entries, table: GainTable | None = None) -> list[str]:
+    """A Markdown block for each data set on which a method of the suite's `table.against` has run.
+
+    Its last column compares the composites of `table`, where there is one.
+    """
     blocks = [
         block
         for data in dict.fromkeys(data for data, _, _ in entries)
         for ours in suite.table.against
-        if (block := _block(suite, ledger, entries, data, ours))
+        if (block := _block(suite, ledger, entries, table, (data, ours)))
     ]
     if blocks:
+        composite = "" if table is None else " CNRG: over all seeds that each of the two has."
         blocks.append(
             "Differences of the means over the seeds that both have, in square brackets the interval of 95 % over "
             "instances and, where there are several, seeds, paired where each is one model in both. Each metric: over "
             "the instances for which all these runs define it; in round brackets how many, where that is not all."
+            f"{composite}"
         )
     return blocks
 
 
-def _block(suite: Suite, ledger: Ledger, entries: Entries, data: str, ours: str) -> str | None:
+def _block(suite: Suite, ledger: Ledger, entries: Entries, table: GainTable | None, of: tuple[str, str]) -> str | None:
+    data, ours = of
     known = {seed: entry for (d, m, seed), entry in entries.items() if (d, m) == (data, ours)}
     if not known:
         return None
     layout = row_values.read(str(ledger.rows(next(iter(known.values()))))).layout
     names = [str(layout.headline), *(name for name in HEADS if name in {d.name for d in layout.definitions})]
     rows = [
-        row
+        [*row, *([] if table is None else [shown(table.over(data, ours, method))])]
         for method in suite.methods
         if method != ours and (row := _row(suite, ledger, entries, (data, method), known, names))
     ]
-    titles = ["method", "seeds", *(HEADS.get(name, f"{name} ↑") for name in names)]
+    composite = [] if table is None else ["CNRG ↑"]
+    titles = ["method", "seeds", *(HEADS.get(name, f"{name} ↑") for name in names), *composite]
     return f"**{data}: {ours} minus the method of the row**\n\n{markdown_table(titles, rows)}" if rows else None
 
 

@@ -49,7 +49,11 @@ def write_results(suite: Suite, page: Path | None = None) -> int:
     }
 
     def markdown(table: GainTable | None, columns: Columns) -> str:
-        more = [*claim(suite, ledger, entries), *finding(suite, table, entries), *differences(suite, ledger, entries)]
+        more = [
+            *claim(suite, ledger, entries),
+            *finding(suite, table, entries),
+            *differences(suite, ledger, entries, table),
+        ]
         note = [*_grouped(suite, ledger, entries), *([] if suite.table.note is None else [suite.table.note])]
         return "\n\n".join([_to_markdown(cells, entries, table, columns), *note, *more])
 
