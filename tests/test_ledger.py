@@ -17,10 +17,11 @@ from reference import predictions
 from unirex import suite, train
 from unirex.config.identity import determining, digest, trained_alike, training_part
 from unirex.config.run import parse, to_yaml
+from unirex.disk.made import weights_digest
 from unirex.metrics import score
 from unirex.suites import record
 from unirex.suites.launch import Launcher, groups
-from unirex.suites.ledger import Entry, Ledger, newest
+from unirex.suites.ledger import Entry, Ledger, newest, one_model
 from unirex.suites.plan import completed_digest, make_plan
 from unirex.suites.recipe import read_suite
 from unirex.suites.session import share
@@ -139,6 +140,16 @@ def test_entries_of_one_model_are_known_whenever_they_were_made_and_whatever_it_
     assert not trained_alike(*by_scores)
 
 
+def test_entries_are_of_one_model_by_its_weights_and_without_them_by_the_settings() -> None:
+    one, other = (entry(config=determining(settings("--model.extractor=shared", f"--seed={n}"))) for n in (0, 1))
+    assert one_model(one, one)
+    assert not one_model(one, other)
+    assert one_model(replace(one, weights="a"), replace(other, weights="a"))
+    for first, second in (("a", "a"), ("a", "b"), (None, "a"), ("a", None)):
+        expected = first == second or None in (first, second)  # the settings are the same
+        assert one_model(replace(one, weights=first), replace(one, weights=second)) is expected
+
+
 def test_a_setting_that_a_preset_has_since_was_off_before() -> None:
     now, off = (determining(settings(*more)) for more in ([], ["--method.gradient_weight=0"]))
     before = {**now, "method": {k: v for k, v in now["method"].items() if k != "gradient_weight"}}
@@ -195,6 +206,7 @@ with open(here / "calls", "a") as calls:
     calls.write(f"{'/'.join(folder.parts[-3:])} {'/'.join(pathlib.Path(trained).parts[-3:])}".strip() + "\\n")
 shutil.copy(here / "configs" / f"{'_'.join(folder.parts[-3:])}.yaml", folder / "config.yaml")
 (folder / "model").mkdir(exist_ok=True)
+(folder / "model" / "model.safetensors").write_text(named.get("trained", str(folder)))
 end = {"event": "end", "train_seconds": 60.0, "judge_seconds": 30.0, "step_seconds": 6.0, "step_instances": 3,
     "explain_seconds": 1.0, "explain_instances": 4, "threads": 1}
 (folder / "log.jsonl").write_text(json.dumps(end) + "\\n")
@@ -272,6 +284,8 @@ def test_what_is_in_the_ledger_is_not_run_again(world: World, capsys: pytest.Cap
         assert found.cost["columns"] == {"train_seconds": 2.0, "explain_seconds": 0.25, "run_minutes": 1.5}
         assert len(json.dumps(found.__dict__)) < 8000
     assert entries[0].trained == entries[1].trained != entries[2].trained
+    assert entries[0].weights == entries[1].weights != entries[2].weights
+    assert None not in {found.weights for found in entries}
     # Another machine has the ledger alone.
     assert world.run("--output", str(world.folder / "elsewhere")) == 0
     assert [call.split()[0] for call in world.calls()] == ["two/grad/0", "two/ig/0", "two/slm/0", "two/slm/1"]
@@ -435,8 +449,9 @@ def test_a_shared_model_gives_the_numbers_of_one_trained_anew(
         assert train.main(small(shared, attribution, f"--trained={tmp_path / 'grad'}")) == 0
         tables = [pq.read_table(folder / "predictions.parquet").drop_columns("model") for folder in (alone, shared)]
         assert tables[0].equals(tables[1])
-        weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (alone, shared)]
-        assert weights[0] == weights[1]
+        weights = {weights_digest(folder / "model") for folder in (alone, shared, tmp_path / "grad")}
+        assert len(weights) == 1
+        assert weights != {None}
         log = [json.loads(line) for line in (shared / "log.jsonl").read_text().splitlines()]
         log = [entry for entry in log if entry["event"] != "warning"]  # a small split may answer one class
         own = [json.loads(line) for line in (tmp_path / "grad" / "log.jsonl").read_text().splitlines()]

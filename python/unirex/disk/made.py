@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from unirex.disk.atomic import atomic_write
 from unirex.disk.untrusted import read_json
 
-_OF_MODEL = (".json", ".safetensors", ".txt", ".model")
+_WEIGHTS = (".safetensors",)
+_OF_MODEL = (".json", *_WEIGHTS, ".txt", ".model")
 
 
 def write_record(record: Path, made: Mapping[str, Any]) -> None:
@@ -55,7 +56,15 @@ def file_digest(path: str | Path) -> str:
 
 def model_digest(folder: str | Path) -> str:
     """Digest of a saved model: weights, configuration and tokenizers, by whatever path; its card does not count."""
-    place = Path(folder)
-    files = sorted(path for path in place.rglob("*") if path.suffix in _OF_MODEL and path.is_file())
-    listed = [f"{path.relative_to(place).as_posix()} {file_digest(path)}" for path in files]
-    return hashlib.sha256("\n".join(listed).encode()).hexdigest()[:16]
+    return _joint_digest(Path(folder), _OF_MODEL) or ""
+
+
+def weights_digest(folder: str | Path) -> str | None:
+    """Digest of a saved model's weights alone, None where there are none."""
+    return _joint_digest(Path(folder), _WEIGHTS)
+
+
+def _joint_digest(folder: Path, suffixes: Collection[str]) -> str | None:
+    files = sorted(path for path in folder.rglob("*") if path.suffix in suffixes and path.is_file())
+    listed = [f"{path.relative_to(folder).as_posix()} {file_digest(path)}" for path in files]
+    return hashlib.sha256("\n".join(listed).encode()).hexdigest()[:16] if files else None

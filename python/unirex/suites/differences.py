@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from unirex.config.identity import trained_alike
 from unirex.metrics import Resampling, row_values
 from unirex.metrics.nrg_table import Gain, GainTable
 from unirex.metrics.nrg_text import markdown_table
 from unirex.metrics.paired import Paired, paired
-from unirex.suites.ledger import Entries, Entry, Ledger
+from unirex.suites.ledger import Entries, Entry, Ledger, one_model
 from unirex.suites.recipe import Suite
 
 HEADS = {
@@ -82,7 +81,7 @@ def between(
 ) -> dict[str, Paired]:
     """Differences of the seeds of two methods, by metric; seeds are paired where both have one model for each."""
     ours, theirs = ([row_values.read(str(ledger.rows(entry))) for entry in side] for side in (first, other))
-    shared = all(trained_alike(one.config, two.config) for one, two in zip(first, other, strict=True))
+    shared = all(one_model(one, two) for one, two in zip(first, other, strict=True))
     return {one.metric: one for one in paired(ours, theirs, resampling, shared=shared)}
 
 

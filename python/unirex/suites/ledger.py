@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from unirex.config.identity import digest
+from unirex.config.identity import digest, trained_alike
 from unirex.disk.untrusted import read_json
 from unirex.text import say
 
@@ -44,6 +44,7 @@ class Entry:
         trained: digest of the part of the settings that training depends on: runs of one have one model.
         commit: of the code, None outside a clone.
         date: when it was added, UTC.
+        weights: digest of the model's weights; lines from before 28 November 2026 lack it.
     """
 
     suite: str
@@ -60,6 +61,7 @@ class Entry:
     trained: str
     commit: str | None
     date: str
+    weights: str | None = None
 
     @property
     def name(self) -> Name:
@@ -141,6 +143,16 @@ def newest(entries: Sequence[Entry], suite: str) -> Entries:
         if entry.suite == suite and (key not in found or found[key].date <= entry.date):
             found[key] = entry
     return found
+
+
+def one_model(first: Entry, other: Entry) -> bool:
+    """Whether two entries judged one model: by its weights, or by the settings of its training where a line lacks them.
+
+    The same settings train other weights on another processor, which rounds otherwise.
+    """
+    if first.weights is not None and other.weights is not None:
+        return first.weights == other.weights
+    return trained_alike(first.config, other.config)
 
 
 def _entry(line: str, where: str) -> Entry:

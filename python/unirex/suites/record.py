@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from unirex.disk.made import weights_digest
 from unirex.disk.run_folder import CONTROLS, RunFolder
 from unirex.disk.untrusted import read_json
 from unirex.metrics import row_values
@@ -101,6 +102,7 @@ def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
         trained=run.training,
         commit=_commit(suite.path.parent),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
+        weights=weights_digest(RunFolder(run.folder).model),
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from unirex.config.identity import trained_alike
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import CONTROLS
 from unirex.metrics import Resampling, Run, row_values
@@ -16,7 +15,7 @@ from unirex.suites.claim import claim, finding
 from unirex.suites.differences import differences
 from unirex.suites.grid_claim import grid_claim
 from unirex.suites.grid_table import grid_markdown
-from unirex.suites.ledger import Entries, Entry, Ledger, newest
+from unirex.suites.ledger import Entries, Entry, Ledger, newest, one_model
 from unirex.suites.recipe import Suite
 from unirex.suites.table import Finished, table_path, write_page, write_table
 from unirex.text import say
@@ -108,7 +107,7 @@ def _from_ledger(suite: Suite, ledger: Ledger, entries: Entries) -> Finished:
 
     def run(entry: Entry, method: str, source: str = "") -> Run:
         key = entry.data, entry.seed
-        alike = (n for n, m in enumerate(models) if (m.data, m.seed) == key and trained_alike(m.config, entry.config))
+        alike = (n for n, m in enumerate(models) if (m.data, m.seed) == key and one_model(m, entry))
         number = next(alike, len(models))
         if number == len(models):
             models.append(entry)
