@@ -146,8 +146,7 @@ def test_entries_are_of_one_model_by_its_weights_and_without_them_by_the_setting
     assert not one_model(one, other)
     assert one_model(replace(one, weights="a"), replace(other, weights="a"))
     for first, second in (("a", "a"), ("a", "b"), (None, "a"), ("a", None)):
-        expected = first == second or None in (first, second)  # the settings are the same
-        assert one_model(replace(one, weights=first), replace(one, weights=second)) is expected
+        assert one_model(replace(one, weights=first), replace(one, weights=second)) is (first == second)
 
 
 def test_a_setting_that_a_preset_has_since_was_off_before() -> None:

@@ -12,7 +12,7 @@ from unirex import suite
 from unirex.metrics import Resampling, row_values
 from unirex.suites import table
 from unirex.suites.grid import cross
-from unirex.suites.ledger import Entry, Ledger, newest
+from unirex.suites.ledger import Entry, Ledger, newest, one_model
 from unirex.suites.plan import Planned, completed_digest, make_plan
 from unirex.suites.recipe import Suite, read_suite
 
@@ -82,6 +82,15 @@ def test_one_model_scores_words_alike_on_dev_and_on_test() -> None:
             bound = 0.12 if entry.data.startswith("cose") else 0.08
             assert one == pytest.approx(two, abs=bound), (entry.name, entry.split, other.split)
     assert compared >= 30
+
+
+@pytest.mark.parametrize("made", [made for made in SUITES if made.grid], ids=lambda made: made.path.stem)
+def test_a_column_of_a_grid_is_of_one_model(made: Suite) -> None:
+    """A model trained again is another one: the old cells of its column are taken out before new ones are judged."""
+    first: dict[tuple[str, int], Entry] = {}
+    for (data, _, seed), entry in newest(entries(made), made.path.stem).items():
+        assert one_model(first.setdefault((data, seed), entry), entry), entry.name
+    assert first
 
 
 @pytest.mark.parametrize("made", SUITES, ids=lambda made: made.path.stem)

@@ -146,13 +146,13 @@ def newest(entries: Sequence[Entry], suite: str) -> Entries:
 
 
 def one_model(first: Entry, other: Entry) -> bool:
-    """Whether two entries judged one model: by its weights, or by the settings of its training where a line lacks them.
+    """Whether two entries judged one model: by its weights, or by the settings of its training where both lack them.
 
     The same settings train other weights on another processor, which rounds otherwise.
     """
-    if first.weights is not None and other.weights is not None:
-        return first.weights == other.weights
-    return trained_alike(first.config, other.config)
+    if first.weights is None and other.weights is None:
+        return trained_alike(first.config, other.config)
+    return first.weights == other.weights
 
 
 def _entry(line: str, where: str) -> Entry:
