@@ -35,7 +35,7 @@ from unirex.text import say
 if TYPE_CHECKING:
     import torch
 
-    from unirex.judging.parts import Judged
+    from unirex.judging.parts import Judgment
     from unirex.judging.predict import Judging
     from unirex.judging.saved import Saved
 
@@ -193,7 +193,7 @@ def run(request: Request) -> None:
         ),
     )
 
-    def judged(judging: Judging) -> "Judged":
+    def judged(judging: Judging) -> "Judgment":
         clock, started = Clock(), time.perf_counter()
         data = saved.tools.over(request.data).encode(examples, labels)
         method = saved.method.to(accelerator.device)

@@ -96,7 +96,7 @@ Perturbation = Literal["attention", "delete", "mask_token", "pad_token"]
 
 PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
 
-Judged = Literal[Perturbation, "soft"]
+Hiding = Literal[Perturbation, "soft"]
 """How rationales are judged: by hiding tokens, or `soft`, by taking from every token as much as its score says
 (`unirex.judging.soft`)."""
 

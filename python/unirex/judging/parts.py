@@ -18,7 +18,7 @@ from unirex.judging.gather import PLACE, from_main, write_cost
 from unirex.judging.predict import Clock
 from unirex.text import say
 
-Judged = tuple[dict[str, pa.Table], Clock]
+Judgment = tuple[dict[str, pa.Table], Clock]
 """Tables by source, and what explaining cost."""
 
 
@@ -56,7 +56,7 @@ class Parts:
         write_cost(part.cost, clock)
         write_record(_record(part), self.made)
 
-    def join(self, sources: Sequence[str], n: int) -> Judged:
+    def join(self, sources: Sequence[str], n: int) -> Judgment:
         """What one process would have judged: all rows in the order of the data set.
 
         Args:
@@ -95,7 +95,7 @@ class Parts:
         return RunFolder(self.run.part(number, self.of))
 
 
-def judge_part(accelerator: Accelerator, parts: Parts, judge: Callable[[], Judged]) -> bool:
+def judge_part(accelerator: Accelerator, parts: Parts, judge: Callable[[], Judgment]) -> bool:
     """Judges a shard unless its part is there; whether all parts are now, the same in every process.
 
     Raises:

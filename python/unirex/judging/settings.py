@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from unirex.disk.run_folder import CONTROLS
 from unirex.ranges import Count, Fraction, Range, check_ranges
-from unirex.schema import FRACTIONS, Judged, Perturbation
+from unirex.schema import FRACTIONS, Hiding, Perturbation
 
 RESERVED = (*CONTROLS, "extractor", "select_then_predict")
 """Score sources that have a meaning of their own."""
@@ -50,7 +50,7 @@ class EvalConfig:
     """
 
     fractions: tuple[Fraction, ...] = FRACTIONS
-    how: tuple[Judged, ...] = ("attention",)
+    how: tuple[Hiding, ...] = ("attention",)
     rationale_fraction: Fraction | None = None
     references: tuple[Literal["random", "gold", "inverse"], ...] = ("random", "gold", "inverse")
     max_tokens: Count = 16384
