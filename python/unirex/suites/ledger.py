@@ -41,7 +41,7 @@ class Entry:
         metrics: metric -> value (None = undefined in every row) and number of rows where it is undefined.
         references: control scores -> the same.
         cost: seconds, memory, device, threads, versions.
-        trained: digest of the part of the settings that training depends on: runs of one have one model.
+        trained: digest of the part of the settings that training depends on: runs of one share a model on one machine.
         commit: of the code, None outside a clone.
         date: when it was added, UTC.
         weights: digest of the model's weights; lines from before 28 November 2026 lack it.
