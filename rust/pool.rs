@@ -18,7 +18,7 @@ const MOST_THREADS: usize = 1024;
 static OWNER: AtomicU32 = AtomicU32::new(0);
 static POOL: OnceLock<Result<ThreadPool>> = OnceLock::new();
 
-/// Runs `op`, so that rayon's parallel iterators in it use `threads` threads (none = one a core).
+/// Runs `op`, so that rayon's parallel iterators in it use `threads` threads (none = the usual number).
 ///
 /// In a process forked from one that has used the pool, `op` runs on one thread. In a thread of a pool, whosever, `op`
 /// stays there if no number is asked for.
@@ -28,7 +28,7 @@ pub fn run<T: Send>(threads: Option<usize>, op: impl FnOnce() -> Result<T> + Sen
         Some(n) => build(n)?.install(op),
         None if rayon::current_thread_index().is_some() => op(),
         None if forked() => build(1)?.install(op),
-        None => match POOL.get_or_init(|| build(0)) {
+        None => match POOL.get_or_init(|| build(usual(|name| std::env::var(name).ok()))) {
             Ok(pool) => pool.install(op),
             Err(error) => Err(error.clone()),
         },
@@ -55,6 +55,17 @@ pub fn map<T: Send, R: Send>(
 /// [`map`] for tasks that write where they were told to and return nothing.
 pub fn each<T: Send>(threads: Option<usize>, tasks: Vec<T>, op: impl Fn(T) -> Result<()> + Sync + Send) -> Result<()> {
     map(threads, tasks, op).map(drop)
+}
+
+/// The threads of the pool, 0 = what rayon makes of `RAYON_NUM_THREADS` and the cores: those of `OMP_NUM_THREADS`, which
+/// torch obeys too and suites set where runs share a machine. Of a list, for nested loops, the first counts.
+fn usual(variable: impl Fn(&str) -> Option<String>) -> usize {
+    if variable("RAYON_NUM_THREADS").is_some() {
+        return 0;
+    }
+    let given = variable("OMP_NUM_THREADS").unwrap_or_default();
+    let first = given.split(',').next().unwrap_or_default().trim();
+    first.parse().map_or(0, |threads: usize| threads.min(MOST_THREADS))
 }
 
 fn check(threads: Option<usize>) -> Result<()> {
@@ -120,15 +131,30 @@ mod tests {
     }
 
     #[test]
-    fn one_pool_has_a_thread_a_core_and_work_in_a_pool_stays_there() -> Result<()> {
+    fn one_pool_has_the_usual_threads_and_work_in_a_pool_stays_there() -> Result<()> {
         assert!(!forked());
-        assert_eq!(run(None, || Ok(rayon::current_num_threads()))?, build(0)?.current_num_threads());
+        assert_eq!(
+            run(None, || Ok(rayon::current_num_threads()))?,
+            build(usual(|name| std::env::var(name).ok()))?.current_num_threads()
+        );
         assert!(run(None, || Ok(name()))?.is_some_and(|name| name.starts_with("unirex-")));
         assert_eq!(run(Some(3), || run(None, || Ok(rayon::current_num_threads()))), Ok(3));
         Ok(())
     }
 
     const NAMES: [&str; 15] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14"];
+
+    #[test]
+    fn the_usual_number_is_that_of_openmp_unless_rayon_has_its_own() {
+        let given = |omp: Option<&str>, rayon: Option<&str>| {
+            usual(|name| if name == "OMP_NUM_THREADS" { omp } else { rayon }.map(str::to_owned))
+        };
+        for (omp, threads) in [("3", 3), (" 2,1", 2), ("", 0), ("all", 0), ("-1", 0), ("0", 0), ("99999", MOST_THREADS)]
+        {
+            assert_eq!((given(Some(omp), None), given(Some(omp), Some("5"))), (threads, 0));
+        }
+        assert_eq!(given(None, None), 0);
+    }
 
     #[test]
     fn refuses_impossible_thread_counts() {

@@ -326,3 +326,18 @@ def test_given_scores_cost_no_attribution_and_change_no_answer(case: str, monkey
         np.testing.assert_array_equal(row.scores, other.scores)
         for name, values in row.perturbed.items():
             np.testing.assert_array_equal(values, other.perturbed[name])
+
+
+def test_words_without_given_scores_count_and_are_no_rationale() -> None:
+    """As many words are marked as the same fraction keeps, where as many have a score."""
+    world = data()
+    rows = {example.id: np.full(example.n_words, -np.inf, np.float32) for example in world.examples}
+    for scores in rows.values():
+        scores[:2] = np.arange(1, 1 + len(scores[:2]))
+    found = predict(method_of("slm_fp").eval(), world, judging(sources=("some",), given={"some": rows}))["some"]
+    for _, row in found:
+        n, scored = len(row.words), min(2, len(row.words))
+        kept = int(select(torch.zeros(1, n), torch.arange(n)[None], (1 / 3,), "word", "max").sum())
+        assert np.flatnonzero(row.rationale).tolist() == list(range(scored))[-kept:]
+        assert np.isnan(row.scores).tolist() == [place >= scored for place in range(n)]
+    assert {int(row.rationale.sum()) for _, row in found} == {1, 2}

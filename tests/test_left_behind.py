@@ -66,6 +66,14 @@ def test_a_model_of_other_rows_is_not_taken(tmp_path: Path, capsys: pytest.Captu
     assert f"--trained {tmp_path / 'a'}: its training or dev rows differ, expected" in capsys.readouterr().err
 
 
+def test_a_borrowed_model_of_several_stages_is_that_of_the_last(tmp_path: Path) -> None:
+    words = [*TINY, "--method.name=fresh", "--model.extractor=support", "--eval.references=[]"]
+    assert train.main([*words, f"--output={tmp_path / 'a'}"]) == 0
+    assert train.main([*words, f"--output={tmp_path / 'b'}", f"--trained={tmp_path / 'a'}"]) == 0
+    own, borrowed = (json.loads((tmp_path / run / "model" / "config.json").read_text())["run"] for run in "ab")
+    assert own["stage"] == borrowed["stage"] == "predictor"
+
+
 def test_a_ledger_says_which_rows_were_judged_and_how_they_are_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,6 @@
 """Selections that carry gradient: exact forward, and backward against brute force, autograd and closed forms."""
 
 import itertools
-import typing
 
 import pytest
 import torch
@@ -13,9 +12,10 @@ from reference.simplex import capped_simplex, expected_gradient
 from unirex.rationale.adaptive_step import AdaptiveStep
 from unirex.rationale.relaxation import _SoftTopK, relax, subset_marginals, top
 from unirex.rationale.selection import relaxed_masks, top_k_masks, top_k_word_masks
-from unirex.rationale.settings import Estimator, Relaxation
+from unirex.rationale.settings import ESTIMATORS as REGISTERED
+from unirex.rationale.settings import Relaxation
 
-ESTIMATORS = typing.get_args(Estimator)
+ESTIMATORS = [*REGISTERED.built_in]
 NOISELESS = [name for name in ESTIMATORS if name != "gumbel"]
 
 

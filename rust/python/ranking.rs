@@ -3,7 +3,7 @@
 use numpy::{Ix1, PyArray1, ToPyArray};
 use pyo3::prelude::*;
 
-use super::arrays::array;
+use super::arrays::{array, marks};
 use crate::ragged::Ragged;
 use crate::ranking;
 
@@ -19,11 +19,12 @@ pub(super) fn rank_rows<'py>(
     gold_offsets: &Bound<'py, PyAny>,
     threads: Option<usize>,
 ) -> PyResult<Columns<'py>> {
-    let (py, scores, gold) = (scores.py(), array::<f64, Ix1>("scores", scores)?, array::<bool, Ix1>("gold", gold)?);
+    let (py, scores, gold) = (scores.py(), array::<f64, Ix1>("scores", scores)?, marks::<Ix1>("gold", gold)?);
     let (offsets, gold_offsets) =
         (array::<i64, Ix1>("offsets", offsets)?, array::<i64, Ix1>("gold_offsets", gold_offsets)?);
     let scores = Ragged::new("scores", scores.as_slice()?, offsets.as_slice()?)?;
-    let gold = Ragged::new("gold", gold.as_slice()?, gold_offsets.as_slice()?)?;
+    let gold: Vec<bool> = gold.as_slice()?.iter().map(|&mark| mark != 0).collect();
+    let gold = Ragged::new("gold", &gold, gold_offsets.as_slice()?)?;
     let found = py.detach(|| ranking::rank_rows(&scores, &gold, threads))?;
     Ok((found.auprc.to_pyarray(py), found.average_precision.to_pyarray(py), found.roc_auc.to_pyarray(py)))
 }

@@ -43,6 +43,15 @@ def padded_slice(column: list[list[Any]], inner: pa.DataType) -> pa.Array:
     return pa.array(junk + column + junk, pa.list_(inner)).slice(1, len(column))
 
 
+def test_marks_are_read_as_marks_whatever_their_bytes() -> None:
+    """A bool array may hold any byte, as a view of another array does."""
+    scores, gold, offsets = np.array([0.9, 0.1, 0.8, 0.3, 0.2, 0.7]), np.array([1, 0, 0, 1, 0, 0], np.uint8), [0, 6]
+    expected = [float(metric[0]) for metric in metrics.rank_rows((scores, offsets), (gold.astype(bool), offsets))]
+    for byte in (2, 128, 255):
+        found = metrics.rank_rows((scores, offsets), ((gold * byte).view(bool), offsets))
+        assert [float(metric[0]) for metric in found] == expected
+
+
 FORMS: dict[str, Callable[[list[list[Any]], type, pa.DataType], Any]] = {
     "values and offsets": lambda column, dtype, _: pair(column, dtype),
     "arrow": lambda column, _, inner: pa.array(column, pa.large_list(inner)),

@@ -37,6 +37,35 @@ def test_merged_states_equal_one_state(seed: int, parts: list[int], backwards: b
     assert same(finish(made, whole), expected)
 
 
+def test_many_rows_at_once_and_what_is_refused_leave_what_single_rows_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = predictions.table(0, 60)
+    batch = table.combine_chunks().to_batches()[0]
+    made = plan(table, resampling=Resampling(replicates=50))
+    whole, cut, again = (made.state() for _ in range(3))
+    whole.update(batch)
+    monkeypatch.setattr("unirex.metrics.state._AT_ONCE", 7)
+    cut.update(batch)
+    assert cut.to_bytes() == whole.to_bytes()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_rust, "weighted_sums", refuse)
+        with pytest.raises(ValueError, match="refused"):
+            again.update(batch)
+    again.update(batch)
+    assert again.to_bytes() == whole.to_bytes()
+
+
+def test_a_batch_may_have_more_rows_than_one_call_resamples() -> None:
+    rows = 2**18 + 1
+    table = pa.table({"id": [*map(str, range(rows))], "label": ["a"] * rows, "prediction": ["a"] * rows})
+    state = plan(table, resampling=Resampling(replicates=2)).state()
+    state.update(table.combine_chunks().to_batches()[0])
+    assert (state.n_rows, state.compute()["accuracy"].n) == (rows, rows)
+
+
 def test_a_state_of_other_replicates_does_not_merge_from_bytes() -> None:
     table = predictions.table(0, 10)
     few, many = (plan(table, resampling=Resampling(replicates=n)).state() for n in (5, 6))

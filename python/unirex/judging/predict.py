@@ -343,10 +343,10 @@ def _rows(
     np.put_along_axis(seen_IW, words_IL.cpu().numpy(), True, axis=1)  # -1, no word, marks the spare last column
     inside_IW = np.arange(width) < lengths[:, None]
     flat, seen = pooled_IW[inside_IW], seen_IW[:, :width][inside_IW]
-    seen = seen & (flat > -np.inf)  # a word that given scores lack is as one that was not seen
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     chosen = _rust.ragged_rationales(flat, offsets, seen, [judging.rationale_fraction])[0]
-    flat = np.where(seen, flat, np.float32(np.nan))
+    scored = seen & (flat > -np.inf)  # what given scores lack counts as a word, and is not one of the rationale
+    chosen, flat = chosen & scored, np.where(scored, flat, np.float32(np.nan))
     slices = [slice(start, end) for start, end in pairwise(offsets.tolist())]
     return [
         Prediction(

@@ -23,6 +23,8 @@ from unirex.metrics.rows import row_values
 from unirex.text import brief
 
 MAX_REPLICATES = 100_000
+_AT_ONCE = 2**18
+"""Most rows that are resampled in one call."""
 _VERSION = 2
 """Of the bytes of a state."""
 
@@ -105,28 +107,32 @@ class State:
 
         Rows of one group, also uint64 [N, 2], are drawn together: they are not independent of each other.
         """
-        flat = np.ascontiguousarray(values).reshape(-1)
-        sums, counts = _rust.column_sums(flat, len(values))
+        sums, counts = _rust.column_sums(np.ascontiguousarray(values).reshape(-1), len(values))
+        if self.resampling.replicates:  # before anything is kept: what is refused leaves no trace
+            self._resampled += self._resample(hashes if groups is None else groups, values)
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)]
         self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
-        if self.resampling.replicates:
-            self._resampled += self._resample(hashes if groups is None else groups, flat)
         self._hashes.append(hashes)
         if groups is not None:
             self._groups.append((groups, ~np.isnan(values)))
         self.n_rows += len(hashes)
 
-    def _resample(self, hashes: NDArray[np.uint64], flat: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _resample(self, hashes: NDArray[np.uint64], values: NDArray[np.float64]) -> NDArray[np.int64]:
         resampling = self.resampling
-        found = _rust.weighted_sums(
-            np.ascontiguousarray(hashes).reshape(-1),
-            flat,
-            np.array([column.step for column in self.layout.columns]),
-            replicates=resampling.replicates,
-            seed=resampling.seed,
-            swap=resampling.swap,
-        )
-        return np.stack(found).reshape(2, -1, resampling.replicates)
+        steps = np.array([column.step for column in self.layout.columns])
+        total = np.zeros_like(self._resampled)
+        for start in range(0, len(hashes), _AT_ONCE):
+            rows = slice(start, start + _AT_ONCE)
+            found = _rust.weighted_sums(
+                np.ascontiguousarray(hashes[rows]).reshape(-1),
+                np.ascontiguousarray(values[:, rows]).reshape(-1),
+                steps,
+                replicates=resampling.replicates,
+                seed=resampling.seed,
+                swap=resampling.swap,
+            )
+            total += np.stack(found).reshape(total.shape)
+        return total
 
     def settings(self) -> dict[str, Any]:
         """All that two states must share to be merged, as plain JSON content: how rows are read and resampled."""

@@ -8,8 +8,6 @@ from unirex.plugins import Registry
 from unirex.ranges import Count, NotNegative, Positive, check_ranges
 
 Rounding = Literal["half_even", "floor", "ceil"]
-Estimator = Literal["hard", "logistic", "laplace", "gumbel", "perturbed", "imle", "aimle", "subset", "capped_simplex"]
-"""Those of this package; see `unirex.rationale.relaxation.relax`."""
 
 _BUILT_IN = {
     "hard": "unirex.rationale.relaxation:hard",

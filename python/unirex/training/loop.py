@@ -25,7 +25,7 @@ from unirex.training.ahead import Ahead
 from unirex.training.display import TrainingBar
 from unirex.training.hooks import Event, Hooks, Kind
 from unirex.training.memory import checkpoint_layers, memory_ran_out
-from unirex.training.optimizer import adamw, learning_rate, uncorrected
+from unirex.training.optimizer import adamw, learning_rate, uncorrected, updates
 from unirex.training.schedule import FEWEST, MOST, STEPS, epoch_batches, epochs_for
 from unirex.training.stopping import CAUSES, Stop, StoppedError
 from unirex.training.stopwatch import Stopwatch, costs
@@ -327,10 +327,9 @@ class Training:
 
     def _set_lr(self) -> float:
         lr = learning_rate(self.progress.step, self.total_steps, self.config)
+        done = updates(self.optimizer)
         for group, decay in zip(self.optimizer.param_groups, (self.config.weight_decay, 0.0), strict=True):
-            group.update(
-                {"lr": lr} if self.config.bias_correction else uncorrected(lr, decay, self.progress.step, self.config)
-            )
+            group.update({"lr": lr} if self.config.bias_correction else uncorrected(lr, decay, done, self.config))
         return lr
 
     def _log_interval(self, lr: float) -> None:

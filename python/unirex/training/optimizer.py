@@ -28,12 +28,17 @@ def learning_rate(step: int, total: int, config: TrainConfig) -> float:
     return config.lr * (total - step) / max(1, total - warm)
 
 
-def uncorrected(lr: float, weight_decay: float, step: int, config: TrainConfig) -> dict[str, float]:
-    """AdamW's settings for a step (from 0) with which its bias correction cancels out.
+def updates(optimizer: torch.optim.Optimizer) -> int:
+    """How many updates AdamW has made: fewer than there were steps where the scaler of float16 has left some out."""
+    return next((int(state["step"]) for state in optimizer.state.values() if "step" in state), 0)
+
+
+def uncorrected(lr: float, weight_decay: float, done: int, config: TrainConfig) -> dict[str, float]:
+    """AdamW's settings for the update after those `done` with which its bias correction cancels out.
 
     The corrected update is lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps); the uncorrected one, which BERT was
     trained with, is lr * m / (sqrt(v) + eps).
     """
-    first, second = (1 - beta ** (step + 1) for beta in config.betas)
+    first, second = (1 - beta ** (done + 1) for beta in config.betas)
     scale = first / math.sqrt(second)
     return {"lr": lr * scale, "eps": config.eps / math.sqrt(second), "weight_decay": weight_decay / scale}

@@ -25,7 +25,7 @@ from unirex.disk.weights import quiet
 from unirex.judging.gather import dev_metrics, judge, print_tables, write_all
 from unirex.judging.predict import OWN, About, Clock, Judging, sources
 from unirex.judging.warnings import data_warnings, result_warnings, tell, write_warnings
-from unirex.methods.method import Stage
+from unirex.methods.method import Method, Stage
 from unirex.modeling import UnirexModel, load_model
 from unirex.ranges import seconds_of
 from unirex.text import line, say
@@ -179,8 +179,7 @@ def _fit(run: Run) -> tuple[Progress, float]:
     for stage in stages:
         folder = run.folder if stage is stages[-1] else run.folder.stage(stage.name)
         if len(stages) > 1:
-            method.enter(stage.name)
-            method.model.config.run = {**(method.model.config.run or {}), "stage": stage.name}  # whose model is saved
+            _enter(method, stage)
             if run.main:
                 folder.path.mkdir(parents=True, exist_ok=True)
                 say(f"stage {stage.name}")
@@ -191,6 +190,11 @@ def _fit(run: Run) -> tuple[Progress, float]:
             cost = {"step_seconds": progress.seconds, "step_instances": progress.instances}
             append_log(run.folder.path, {"event": "stage", "stage": stage.name, **cost})
     return progress, seconds
+
+
+def _enter(method: Method, stage: Stage) -> None:
+    method.enter(stage.name)
+    method.model.config.run = {**(method.model.config.run or {}), "stage": stage.name}  # whose model is saved
 
 
 def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Progress:
@@ -302,6 +306,8 @@ def _borrow(run: Run) -> tuple[Progress, float]:
     if data is not None and data != [*_digests(run.config, run.parts).values()]:
         raise ValueError(f"--trained {source}: its training or dev rows differ, expected a run with the same")
     method = run.parts.method
+    if len(method.stages) > 1:
+        _enter(method, method.stages[-1])
     method.model.load_state_dict(load_model(source.model).state_dict())
     method.to(run.accelerator.device)
     if run.main:

@@ -27,7 +27,8 @@ class Settings(TypedDict, total=False):
     Attributes:
         iou_thresholds: a predicted span matches from this intersection over union on; (0.5,) by default.
         aopc_thresholds: which entries of `thresholded_scores` to average over; `AOPC_THRESHOLDS` by default.
-        threads: how many; None, the default, is one per core. Scores do not depend on it.
+        threads: how many; None, the default, is that of `OMP_NUM_THREADS`, else one per core. Scores do not depend on
+            it.
     """
 
     iou_thresholds: Sequence[float]
