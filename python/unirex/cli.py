@@ -13,7 +13,7 @@ from typing import NoReturn
 from unirex.config.loading import leave
 from unirex.extras import missing
 from unirex.interrupts import heard
-from unirex.text import line, say, suggest
+from unirex.text import line, ready_streams, say, suggest
 
 PROGRAM = "unirex"
 
@@ -77,6 +77,7 @@ def program(*first: str) -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: that of the subcommand; 2 where there is none of this name, or its extra is not installed."""
     given = list(sys.argv[1:] if argv is None else argv)
+    ready_streams()
     try:
         with heard():
             return _run(given)

@@ -1,5 +1,6 @@
 """Untrusted text: made safe to show, shortened, and compared with known names."""
 
+import io
 import json
 import os
 import re
@@ -64,6 +65,16 @@ def brief(error: Exception) -> str:
     'no such field'
     """
     return " ".join(str(error).split())[:200]
+
+
+def ready_streams() -> None:
+    r"""Lets standard output and error take all text: a closed one nowhere, one of an old encoding as `\u2191`."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 (until the process ends)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str, *, error: bool = False) -> None:

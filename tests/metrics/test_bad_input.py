@@ -48,7 +48,7 @@ CASES: dict[str, tuple[Change, str]] = {
     ),
     "perturbed probability below 0": (
         put(5, "keep.attention.self", -0.25, 2, 1),
-        "row id 'r5': keep.attention.self[7] is -0.25, expected a probability in [0, 1]",
+        "row id 'r5': keep.attention.self[2][1] is -0.25, expected a probability in [0, 1]",
     ),
     "classes missing": (
         put(0, "probabilities", [0.5, 0.5]),
@@ -79,8 +79,8 @@ CASES: dict[str, tuple[Change, str]] = {
     "unknown label": (put(2, "label", "meh"), "row id 'r2': label is 'meh', expected one of"),
     "no scores": (put(8, "scores", None), "row id 'r8': scores is null, expected a list"),
     "null rationale": (put(8, "rationale", None), "row id 'r8': rationale is null, expected a list"),
-    "null in a rationale": (put(8, "rationale", None, 2), "row id 'r8': rationale[2] is"),
-    "null in gold": (put(8, "gold", None, 2), "row id 'r8': gold[2] is nan, expected a number in [0, 1]"),
+    "null in rationale": (put(8, "rationale", None, 2), "row id 'r8': rationale[2] is null, expected true or false"),
+    "null in gold": (put(8, "gold", None, 2), "row id 'r8': gold[2] is null, expected a number in [0, 1]"),
     "gold above 1": (put(8, "gold", 2.0, 2), "row id 'r8': gold[2] is 2.0, expected a number in [0, 1]"),
     "negative count": (put(8, "words_cut", -1), "row id 'r8': words_cut is -1, expected a count of 0 or more"),
     "more cut than there is": (put(8, "words_cut", 7), "row id 'r8': words_cut is 7, expected at most 6 (words)"),

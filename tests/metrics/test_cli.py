@@ -172,3 +172,24 @@ def test_progress_is_for_terminals_only(file: Path) -> None:
     os.close(controller)
     assert "30 of 30 rows" in shown
     assert shown.endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_closed_stream_takes_what_it_is_told(closed: str, file: Path) -> None:
+    """No traceback, and the exit code of the work: 0, and 2 of bad input."""
+    number = {"stdout": 1, "stderr": 2}[closed]
+    for name, code in ((file, 0), (file.with_name("none.parquet"), 2)):
+        command = [sys.executable, "-m", "unirex.metrics.commands.cli", "score", str(name), "--replicates", "0"]
+        found = subprocess.run(
+            ["sh", "-c", f'exec "$@" {number}>&-', "sh", *command], capture_output=True, text=True, check=False
+        )
+        assert found.returncode == code
+        assert "Traceback" not in found.stdout + found.stderr
+
+
+def test_an_old_encoding_of_the_output_shows_what_it_lacks_escaped(file: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "unirex.metrics.commands.cli", "score", str(file), "--replicates", "0"],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True, check=True,
+    )  # fmt: skip
+    assert b"\\u2191" in found.stdout

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -215,3 +216,14 @@ def test_where_no_gold_exists_plausibility_is_no_part_of_a_composite(convention:
         assert cell.composites.keys() == {"FNRG", "TNRG", "CNRG"}
         assert cell.composites["CNRG"] == pytest.approx((cell.composites["FNRG"] + cell.composites["TNRG"]) / 2)
     assert table.ends["d"].keys() == {"comprehensiveness", "sufficiency", "task"}
+
+
+def test_a_composite_of_the_task_score_alone_says_so(tmp_path: Path) -> None:
+    for name, right in (("a", 10), ("b", 15)):
+        answers = ["x"] * right + ["y"] * (20 - right)
+        table = pa.table({"id": [*map(str, range(20))], "label": ["x"] * 19 + ["y"], "prediction": answers})
+        (tmp_path / name).mkdir()
+        pq.write_table(table, tmp_path / name / "d.parquet")
+    found = gain_table(read_runs(f"{tmp_path}/{{method}}/{{data}}.parquet"), resampling=Resampling(replicates=0))
+    assert found.cells["d", "a"].composites.keys() == {"TNRG", "CNRG"}
+    assert "note: d: CNRG is the mean of TNRG alone" in found.notes

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,15 @@ def test_classes_that_are_spelled_otherwise() -> None:
         ValueError, match=r"predictions are \['0', '1'\] and labels \['neg', 'pos'\], expected classes in"
     ):
         score(task(["neg", "pos"], ["0", "1"]))
+    for labels, found in {
+        ("Pos", "pos"): "label 'pos' and label 'Pos'",
+        ("pos", "pos "): "label 'pos ' and label 'pos'",
+        ("caf\u00e9", "tea"): "prediction 'cafe\\u0301' and label 'caf\\xe9'",
+    }.items():
+        with pytest.raises(ValueError, match=re.escape(f"table: {found}, expected one spelling")):
+            score(task([*labels], ["cafe\u0301" if labels[1] == "tea" else "pos", labels[1]]))
+    with pytest.raises(ValueError, match=re.escape("table: labels are ['pos', 'pos'], expected each once")):
+        score(task(["pos", "pos"], ["pos", "pos"]), labels=["pos", "pos"])
     assert score(task(["neg", "pos"], ["neu", "pos"]))["accuracy"].value == 0.5
     # Who names the classes means them.
     assert score(task(["NEG", "POS"], ["neg", "pos"]), labels=["neg", "pos", "NEG", "POS"])["accuracy"].value == 0.0

@@ -4,10 +4,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from reference import predictions
@@ -315,3 +317,17 @@ def test_gold_that_is_unknown_everywhere_may_have_no_type() -> None:
     table = predictions.as_table(rows)
     bare = table.set_column(table.schema.names.index("gold"), "gold", pa.nulls(20))
     assert repr(score(bare, resampling=NONE).metrics) == repr(score(table, resampling=NONE).metrics)
+
+
+def test_text_views_and_fractions_in_single_precision_are_what_they_stand_for(tmp_path: Path) -> None:
+    table = predictions.table(0, 20)
+    place = table.column_names.index("fractions")
+    single = table["fractions"].cast(pa.list_(pa.float32()))
+    table = table.set_column(place, table.schema.field(place).with_type(single.type), single)
+    ids = table["id"].cast(pa.string()).cast(pa.string_view())
+    table = table.set_column(0, table.schema.field(0).with_type(ids.type), ids)
+    assert table.column_names[0] == "id"
+    pq.write_table(table, tmp_path / "p.parquet")
+    found = score(tmp_path / "p.parquet")
+    assert [*found.fractions] == predictions.FRACTIONS
+    assert repr(found.metrics) == repr(score(predictions.table(0, 20)).metrics)

@@ -32,7 +32,7 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "wb") 
     if target.exists() and not target.is_file():
         if target.is_dir():
             raise IsADirectoryError(f"{path} is a directory, expected a file name")
-        with target.open(mode, **text) as file:  # type: ignore[call-overload]
+        with named(path), target.open(mode, **text) as file:  # type: ignore[call-overload]
             yield file
         return
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")

@@ -314,6 +314,10 @@ def _notes(table: GainTable, resampling: Resampling) -> list[str]:
     found = few_rows(rows, resampling.confidence if resampling.replicates else None)
     found += few_seeds([len(cell.seeds) for _, _, cell in cells] or [1]) if resampling.replicates else []
     lost = [f"{n} of {data} for {name}" for data, each in table.n_partly.items() for name, n in each.items()]
+    had = {data: [part for part in COMPOSITES[:-1] if part in cell.composites] for data, _, cell in cells}
+    for data, parts in had.items():
+        if not {"FNRG", "TNRG"} <= {*parts}:
+            found.append(f"note: {data}: CNRG is the mean of {' and '.join(parts)} alone")
     for data, ends in table.ends.items():
         equal = [name for name, (low, high) in ends.items() if low == high]
         if equal:

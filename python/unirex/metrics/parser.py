@@ -21,6 +21,8 @@ from unirex.metrics.ragged import (
 from unirex.schema import ORDERS, perturbed_column
 from unirex.text import brief, shown
 
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+
 
 class ColumnError(ValueError):
     """A column holds another type than ours, so that none of its rows can be read."""
@@ -166,7 +168,7 @@ class _Rows:
 
     def _text(self, name: str, array: pa.Array) -> pa.Array:
         kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind):
+        if any(is_text(kind) for is_text in _TEXTS) or pa.types.is_integer(kind):
             return array.cast(kind).cast(pa.large_string())
         raise self._wrong_type(name, "text")
 
@@ -281,13 +283,24 @@ class _Rows:
         )
         return values, Ragged(plain, list_offsets(array)), valid(array)
 
-    def _first(self, ragged: Ragged, bad: NDArray[np.bool_], name: str, expected: str) -> None:
-        """Fails on the first value marked bad."""
+    def _first(
+        self,
+        ragged: Ragged,
+        bad: NDArray[np.bool_],
+        name: str,
+        expected: str,
+        *,
+        null: NDArray[np.bool_] | None = None,
+        blocks: int = 1,
+    ) -> None:
+        """Fails on the first value marked bad; each row is `blocks` lists of one length, joined."""
         if bad.any():
             at = int(np.argmax(bad))
             row = int(np.searchsorted(ragged.offsets, at, side="right")) - 1
-            place = f"{name}[{at - ragged.offsets[row]}]"
-            raise self.fail(row, f"{place} is {ragged.values[at]}, expected {expected}")
+            within, size = at - ragged.offsets[row], ragged.lengths[row] // blocks
+            place = f"{name}[{within}]" if blocks == 1 else f"{name}[{within // size}][{within % size}]"
+            found = "null" if null is not None and null[at] else ragged.values[at]
+            raise self.fail(row, f"{place} is {found}, expected {expected}")
 
     def scores(self) -> Ragged:
         """Scores, minus infinity where null."""
@@ -305,7 +318,8 @@ class _Rows:
         """A list of true and false in every row."""
         values, ragged, known = self._ragged("rationale", flags=True)
         self.all_known("rationale", known)
-        self._first(ragged, ~valid(values), "rationale", "true or false, not null")
+        null = ~valid(values)
+        self._first(ragged, null, "rationale", "true or false", null=null)
         if ragged.values.dtype != np.bool_:
             self._first(ragged, (ragged.values != 0) & (ragged.values != 1), "rationale", "0 or 1")
             ragged = Ragged(ragged.values == 1, ragged.offsets)
@@ -313,8 +327,9 @@ class _Rows:
 
     def gold(self) -> Known:
         """The human rationale where one is known."""
-        _, ragged, known = self._ragged("gold", flags=True)
-        self._first(ragged, ~((ragged.values >= 0) & (ragged.values <= 1)), "gold", "a number in [0, 1]")
+        values, ragged, known = self._ragged("gold", flags=True)
+        bad = ~((ragged.values >= 0) & (ragged.values <= 1))
+        self._first(ragged, bad, "gold", "a number in [0, 1]", null=~valid(values))
         return Known(rows=ragged, known=known)
 
     def probabilities(self, name: str, *, depth: int, blocks: int = 1) -> Known:
@@ -342,7 +357,8 @@ class _Rows:
         ragged = Ragged(float_values(values), offsets)
         bad = ~((ragged.values >= 0) & (ragged.values <= 1))
         percent = ", not percent" if bad.any() and ragged.values[bad][0] > 1 else ""
-        self._first(ragged, bad, name, f"a probability in [0, 1]{percent}")
+        expected = f"a probability in [0, 1]{percent}"
+        self._first(ragged, bad, name, expected, null=~valid(values), blocks=blocks if depth == 2 else 1)
         return Known(rows=ragged, known=known)
 
     def orders(self, name: str) -> Known:
@@ -368,7 +384,8 @@ class _Rows:
         self.all_known("fractions", known)
         same = ragged.lengths == len(expected)
         if same.all():
-            same = (ragged.values.reshape(-1, len(expected)) == np.array(expected)).all(axis=1)
+            rows, single = ragged.values.reshape(-1, len(expected)), np.array(expected, dtype=np.float32)
+            same = ((rows == np.array(expected)) | (rows == single)).all(axis=1)
         self.require(
             same,
             lambda i: (

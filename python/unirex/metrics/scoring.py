@@ -267,7 +267,17 @@ def _fractions(source: Source) -> tuple[float, ...]:
     numbers = isinstance(found, list) and all(isinstance(f, int | float) for f in found)
     if not numbers or not found or not all(0 < f <= 1 for f in found) or sorted(set(found)) != found:
         raise ValueError(f"{source.name}: fractions are {found!r}, expected ascending numbers in (0, 1]")
-    return tuple(float(f) for f in found)
+    return tuple(_shortest(float(f)) for f in found)
+
+
+def _shortest(number: float) -> float:
+    """The number that a value in single precision was written as.
+
+    >>> _shortest(0.10000000149011612), _shortest(0.1), _shortest(0.25)
+    (0.1, 0.1, 0.25)
+    """
+    single = np.float32(number)
+    return float(str(single)) if float(single) == number else number
 
 
 def _constants(source: Source) -> dict[str, str | None]:

@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import unicodedata
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -295,6 +296,8 @@ def _foreign(source: Source, labels: Sequence[str] | None) -> Source:
     """A source without our header: the classes are given, or those found if no order is needed."""
     if not source.has("id"):
         raise ValueError(missing_column(source, "id"))
+    if labels is not None and len({*labels}) < len(labels):
+        raise ValueError(f"{source.name}: labels are {shown(list(labels))}, expected each once")
     if labels is None:
         if source.has("probabilities"):
             message = "has probabilities but no header that names the classes, expected labels in their order"
@@ -312,12 +315,18 @@ def _foreign(source: Source, labels: Sequence[str] | None) -> Source:
 
 
 def _same_classes(name: str, labels: set[str], predictions: set[str]) -> None:
-    """Fails where predictions can hit no label because they are spelled otherwise."""
-    spelled = {label.strip().casefold(): label for label in labels}
-    for prediction in sorted(predictions - labels):
-        label = spelled.get(prediction.strip().casefold())
-        if label is not None:
-            raise ValueError(f"{name}: prediction {shown(prediction)} and label {shown(label)}, expected one spelling")
+    """Fails where a class is spelled in two ways, so that predictions miss its label."""
+    spelled: dict[str, str] = {}
+    for label in (*sorted(labels), *sorted(predictions - labels)):
+        composed = unicodedata.normalize("NFC", label)
+        other = spelled.setdefault(composed.strip().casefold(), label)
+        if other != label:
+            alike = composed == unicodedata.normalize("NFC", other)  # two forms of one accent
+            pair = [
+                f"{'label' if one in labels else 'prediction'} {ascii(one) if alike else shown(one)}"
+                for one in (label, other)
+            ]
+            raise ValueError(f"{name}: {' and '.join(pair)}, expected one spelling")
     if min(len(labels), len(predictions)) > 1 and not labels & predictions:
         found = f"predictions are {shown(sorted(predictions))} and labels {shown(sorted(labels))}"
         raise ValueError(f"{name}: {found}, expected classes in common")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from unirex.interrupts import heard
-from unirex.text import current_option, line, reason
+from unirex.text import current_option, line, ready_streams, reason
 
 COMMANDS = {
     "score": "metrics of one system, or of several side by side",
@@ -33,6 +33,7 @@ def guarded(program: str, run: Callable[[], int]) -> int:
 
     141 where nobody reads the output any more, in silence as of any command in a pipe; 130 on Ctrl-C.
     """
+    ready_streams()
     try:
         try:
             with heard():
