@@ -43,6 +43,11 @@ def padded_slice(column: list[list[Any]], inner: pa.DataType) -> pa.Array:
     return pa.array(junk + column + junk, pa.list_(inner)).slice(1, len(column))
 
 
+def test_no_rows_have_no_values() -> None:
+    for found in (metrics.auprc([], []), metrics.token_f1([], []), metrics.complexity([]), *metrics.rank_rows([], [])):
+        assert found.tolist() == []
+
+
 def test_marks_are_read_as_marks_whatever_their_bytes() -> None:
     """A bool array may hold any byte, as a view of another array does."""
     scores, gold, offsets = np.array([0.9, 0.1, 0.8, 0.3, 0.2, 0.7]), np.array([1, 0, 0, 1, 0, 0], np.uint8), [0, 6]

@@ -168,6 +168,12 @@ def test_a_label_that_is_not_scored_may_be_anything_with_a_text() -> None:
         assert score(pa.table({**columns, "label": [label]}), resampling=Resampling(replicates=0))["auprc"].value == 1
 
 
+@pytest.mark.parametrize("system", [b"a.parquet", [3]])
+def test_what_is_no_path_and_no_table_is_said(system: Any) -> None:
+    with pytest.raises(ValueError, match=r"a system is .*, expected a path, several, or a table"):
+        score(system)
+
+
 @pytest.mark.parametrize("column", ["id", "prediction", "probabilities", "scores", "rationale", "fractions"])
 def test_missing_columns(column: str) -> None:
     table = predictions.as_table(good_rows(), hows=("attention",)).drop_columns([column])

@@ -145,7 +145,9 @@ def bool_values(values: pa.Array) -> NDArray[np.bool_]:
 def _numbers(values: pa.Array, dtype: type[Any]) -> NDArray[Any]:
     """The data buffer of a primitive array."""
     data = values.buffers()[1]
-    return np.zeros(0, dtype) if data is None else np.frombuffer(data, dtype)[values.offset :][: len(values)]
+    if data is None or not len(values):  # the buffer of an empty cast may be of any size
+        return np.zeros(0, dtype)
+    return np.frombuffer(data, dtype)[values.offset :][: len(values)]
 
 
 def _bits(bitmap: pa.Buffer | None, array: pa.Array) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -213,6 +213,8 @@ def files_of(system: PathLike | Sequence[PathLike]) -> list[Path | Remote]:
         FileNotFoundError: there are none.
     """
     if not isinstance(system, str | os.PathLike):
+        if isinstance(system, bytes) or not isinstance(system, Iterable):
+            raise ValueError(f"a system is {shown(system)}, expected a path, several, or a table")
         paths = [path for part in system for path in files_of(part)]
         if not paths:
             raise ValueError("no prediction file given")
