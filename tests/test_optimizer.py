@@ -11,6 +11,7 @@ from reference.loop import fit
 from test_training import make, train
 from unirex.disk.checkpoint import seed_step
 from unirex.training.loop import Training
+from unirex.training.optimizer import uncorrected
 
 FEW = ["--data.toy.n_train=4", "--train.batch_size=4", "--train.epochs=6"]
 
@@ -38,6 +39,20 @@ def test_every_update_goes_by_the_learning_rate_of_its_step(tmp_path: Path) -> N
     fit(training, lambda _: {"best": 0.0})
     expected = [0.005, 0.01, 0.01, 0.0075, 0.005, 0.0025]
     assert [entry["lr"] for entry in seen] == [pytest.approx([lr, lr]) for lr in expected]
+
+
+def test_what_is_uncorrected_counts_updates_and_not_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that the scaler of float16 leaves out is none; where nothing is undone, no step asks the optimizer."""
+    training = make(tmp_path, *FEW, "--train.warmup=0", "--train.bias_correction=false")
+    training.progress.step = 3
+    lr = training._set_lr()
+    assert training.optimizer.param_groups[1]["lr"] == uncorrected(lr, 0.0, 0, training.config)["lr"]
+
+    def refuse(_: torch.optim.Optimizer) -> int:
+        raise AssertionError("the optimizer's state was read")
+
+    monkeypatch.setattr("unirex.training.loop.updates", refuse)
+    train(make(tmp_path / "usual", *FEW), 1)
 
 
 def test_gradients_are_clipped_to_the_norm_that_is_asked_for(tmp_path: Path) -> None:

@@ -283,24 +283,17 @@ class _Rows:
         )
         return values, Ragged(plain, list_offsets(array)), valid(array)
 
-    def _first(
-        self,
-        ragged: Ragged,
-        bad: NDArray[np.bool_],
-        name: str,
-        expected: str,
-        *,
-        null: NDArray[np.bool_] | None = None,
-        blocks: int = 1,
-    ) -> None:
-        """Fails on the first value marked bad; each row is `blocks` lists of one length, joined."""
+    def _first(self, ragged: Ragged, bad: NDArray[np.bool_], name: str, expected: str) -> None:
+        """Fails on the first value marked bad."""
         if bad.any():
             at = int(np.argmax(bad))
             row = int(np.searchsorted(ragged.offsets, at, side="right")) - 1
-            within, size = at - ragged.offsets[row], ragged.lengths[row] // blocks
-            place = f"{name}[{within}]" if blocks == 1 else f"{name}[{within // size}][{within % size}]"
-            found = "null" if null is not None and null[at] else ragged.values[at]
-            raise self.fail(row, f"{place} is {found}, expected {expected}")
+            within, place, found = at - int(ragged.offsets[row]), name, self.batch.column(name)[row].as_py()
+            if isinstance(found[0], list):  # one for each fraction, all of one length
+                part, within = divmod(within, len(found[0]))
+                place, found = f"{name}[{part}]", found[part]
+            value = "null" if found[within] is None else found[within]
+            raise self.fail(row, f"{place}[{within}] is {value}, expected {expected}")
 
     def scores(self) -> Ragged:
         """Scores, minus infinity where null."""
@@ -318,8 +311,7 @@ class _Rows:
         """A list of true and false in every row."""
         values, ragged, known = self._ragged("rationale", flags=True)
         self.all_known("rationale", known)
-        null = ~valid(values)
-        self._first(ragged, null, "rationale", "true or false", null=null)
+        self._first(ragged, ~valid(values), "rationale", "true or false")
         if ragged.values.dtype != np.bool_:
             self._first(ragged, (ragged.values != 0) & (ragged.values != 1), "rationale", "0 or 1")
             ragged = Ragged(ragged.values == 1, ragged.offsets)
@@ -327,9 +319,8 @@ class _Rows:
 
     def gold(self) -> Known:
         """The human rationale where one is known."""
-        values, ragged, known = self._ragged("gold", flags=True)
-        bad = ~((ragged.values >= 0) & (ragged.values <= 1))
-        self._first(ragged, bad, "gold", "a number in [0, 1]", null=~valid(values))
+        _, ragged, known = self._ragged("gold", flags=True)
+        self._first(ragged, ~((ragged.values >= 0) & (ragged.values <= 1)), "gold", "a number in [0, 1]")
         return Known(rows=ragged, known=known)
 
     def probabilities(self, name: str, *, depth: int, blocks: int = 1) -> Known:
@@ -357,8 +348,7 @@ class _Rows:
         ragged = Ragged(float_values(values), offsets)
         bad = ~((ragged.values >= 0) & (ragged.values <= 1))
         percent = ", not percent" if bad.any() and ragged.values[bad][0] > 1 else ""
-        expected = f"a probability in [0, 1]{percent}"
-        self._first(ragged, bad, name, expected, null=~valid(values), blocks=blocks if depth == 2 else 1)
+        self._first(ragged, bad, name, f"a probability in [0, 1]{percent}")
         return Known(rows=ragged, known=known)
 
     def orders(self, name: str) -> Known:

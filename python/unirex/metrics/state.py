@@ -107,7 +107,8 @@ class State:
 
         Rows of one group, also uint64 [N, 2], are drawn together: they are not independent of each other.
         """
-        sums, counts = _rust.column_sums(np.ascontiguousarray(values).reshape(-1), len(values))
+        values = np.ascontiguousarray(values)
+        sums, counts = _rust.column_sums(values.reshape(-1), len(values))
         if self.resampling.replicates:  # before anything is kept: what is refused leaves no trace
             self._resampled += self._resample(hashes if groups is None else groups, values)
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)]

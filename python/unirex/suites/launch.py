@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,10 +87,8 @@ class Launcher:
         for group in groups(plan):
             waiting.put(group)
         ended: SimpleQueue[Result] = SimpleQueue()
-        slots = [threading.Thread(target=self._slot, args=(i, waiting, ended)) for i in range(self.config.jobs)]
-        with terminable():
-            for slot in slots:
-                slot.start()
+        with terminable(), ThreadPoolExecutor(self.config.jobs) as pool:
+            slots = [pool.submit(self._slot, i, waiting, ended) for i in range(self.config.jobs)]
             try:
                 self._collect(slots, ended)
             except KeyboardInterrupt:
@@ -107,14 +106,14 @@ class Launcher:
         """Whether Ctrl-C ended it."""
         return self._stop.is_set()
 
-    def _collect(self, slots: Sequence[threading.Thread], ended: "SimpleQueue[Result]") -> None:
-        while True:
-            alive = any(slot.is_alive() for slot in slots)
+    def _collect(self, slots: Sequence[Future[None]], ended: "SimpleQueue[Result]") -> None:
+        alive = True
+        while alive:
+            alive = bool(wait(slots, timeout=0.05).not_done)
             while not ended.empty():
                 self.report(ended.get())
-            if not alive:
-                return
-            time.sleep(0.05)
+        for slot in slots:
+            slot.result()  # raises what no run accounts for
 
     def _slot(self, number: int, waiting: "SimpleQueue[tuple[Planned, ...]]", ended: "SimpleQueue[Result]") -> None:
         """One worker: takes runs until there are none."""

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -139,6 +140,7 @@ class Recorded:
     adopts: bool = True
     _ledger: Ledger | None = field(init=False)
     _beside: dict[str, Entry] | None = None
+    _guard: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
         """Opens the ledger."""
@@ -152,12 +154,14 @@ class Recorded:
         """What of a run has no entry."""
         if self._ledger is None:
             return list(run.judged)
-        entries = self._ledger.entries()
-        return [judged for judged in run.judged if not self._has(self._ledger, entries, run, judged)]
+        with self._guard:  # workers ask while results are added
+            entries = self._ledger.entries()
+            return [judged for judged in run.judged if not self._has(self._ledger, entries, run, judged)]
 
     def add(self, run: Planned) -> None:
         """Adds what a finished run has left, and deletes its checkpoints, which are of no more use."""
-        self._beside = None  # another suite may have added the same run meanwhile
+        with self._guard:
+            self._beside = None  # another suite may have added the same run meanwhile
         if self._ledger is not None and not self(run):
             record(self.suite, self._ledger, run)
             RunFolder(run.folder).drop_checkpoints()

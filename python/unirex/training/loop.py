@@ -327,9 +327,9 @@ class Training:
 
     def _set_lr(self) -> float:
         lr = learning_rate(self.progress.step, self.total_steps, self.config)
-        done = updates(self.optimizer)
+        done = None if self.config.bias_correction else updates(self.optimizer)  # on a GPU it waits for the last one
         for group, decay in zip(self.optimizer.param_groups, (self.config.weight_decay, 0.0), strict=True):
-            group.update({"lr": lr} if self.config.bias_correction else uncorrected(lr, decay, done, self.config))
+            group.update({"lr": lr} if done is None else uncorrected(lr, decay, done, self.config))
         return lr
 
     def _log_interval(self, lr: float) -> None:
