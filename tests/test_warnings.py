@@ -12,9 +12,9 @@ import pytest
 
 from unirex import evaluate, train
 from unirex.disk.run_folder import RunFolder
-from unirex.judging.warnings import data_warnings, result_warnings
+from unirex.judging.warnings import data_warnings, repeated, result_warnings
 from unirex.report import build
-from unirex.schema import Example
+from unirex.schema import Example, Segment
 from unirex.training.run import _warn
 
 
@@ -49,6 +49,23 @@ class TestData:
         """The answer may well stand at the same place in all questions of a split."""
         asked = [replace(row, choices=("x", "y"), choice_labels=("a", "b")) for row in rows("aaa", [1])]
         assert data_warnings({"train": rows("ab", [1]), "val": asked}, "ab") == []
+
+
+def texts(*rows: str) -> list[Example]:
+    return [Example(id=row, segments=(Segment.from_words(row.split(" / ")),), label=None) for row in rows]
+
+
+def test_rows_of_other_splits_whose_text_is_trained_on_are_counted() -> None:
+    train = texts("a / film", "the / plot")
+    other = [f"{n} / film" for n in range(98)]
+    lines = repeated(train, {"val": texts(*other, "the / plot", "a / film"), "test": texts(*other), "none": []})
+    (line,) = lines
+    assert line.startswith("val: 2 of 100 rows have the text of a row that is trained on")
+    assert repeated(train, {"val": texts(*other, *other, "a / film")}) == []
+    asked = Segment.from_words(["a", "film"]), Segment.from_words(["why?"])
+    assert repeated(train, {"val": [Example(id="q", segments=asked, label=None)]}) == []
+    (chosen,) = texts("a / film")
+    assert repeated(train, {"val": [replace(chosen, choices=("x", "y"), choice_labels=("a", "b"))]}) == []
 
 
 def test_one_answer_for_all_rows_is_named() -> None:

@@ -26,7 +26,6 @@ from unirex.data.source import DataConfig, load_split, load_splits
 from unirex.data.splitting import HELD_OUT
 from unirex.disk.made import file_digest, model_digest
 from unirex.disk.run_folder import RunFolder
-from unirex.disk.untrusted import read_yaml
 from unirex.judging.settings import EvalConfig, check_source
 from unirex.parsing import rephrased
 from unirex.schema import Example
@@ -161,7 +160,7 @@ def run(request: Request) -> None:
     from unirex.judging.parts import Parts, judge_part
     from unirex.judging.predict import About, Clock, Judging, sources
     from unirex.judging.saved import find_model, load_saved
-    from unirex.judging.warnings import data_warnings, result_warnings, tell, write_warnings
+    from unirex.judging.warnings import result_warnings, tell, write_warnings
     from unirex.training.launched import check_launch, forget_precision
 
     folder, shard = _output(request), request.shard
@@ -216,13 +215,28 @@ def run(request: Request) -> None:
         folder.metrics.unlink(missing_ok=True)  # until those of the new rows are there
         path = write_all(tables, folder)[0]
         write_cost(folder.cost, clock)
-        report, split = print_tables(tables, folder)[0], request.eval.split
-        of_data = data_warnings({split: examples}, labels)
-        write_warnings(folder, tell([*of_data, *result_warnings(tables[judging.sources[0]], report)], split))
+        of_result = result_warnings(tables[judging.sources[0]], print_tables(tables, folder)[0])
+        told = [*tell(_of_data(request, examples, labels), "data"), *tell(of_result, request.eval.split)]
+        write_warnings(folder, told)
         unknown = sum(example.label is None for example in examples)
         if unknown:
             say(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}")
         say(f"\npredictions  {path}")
+
+
+def _of_data(request: Request, examples: Sequence[Example], labels: Sequence[str]) -> list[str]:
+    """What is wrong with the rows that are judged, those among them that the model was trained on first."""
+    from unirex.judging.warnings import data_warnings, repeated
+    from unirex.training.seen import splits_seen
+
+    split: dict[str, Sequence[Example]] = {request.eval.split: examples}
+    seen = splits_seen(_run_of(request.model))
+    return [*([] if seen is None else repeated(seen.train, split)), *data_warnings(split, labels)]
+
+
+def _run_of(model: str) -> RunFolder:
+    """The run that a model's folder lies in, if it does."""
+    return RunFolder(Path(model).parent)
 
 
 def _output(request: Request) -> RunFolder:
@@ -270,12 +284,13 @@ def _drawn_as_trained(data: DataConfig, model: str) -> bool:
     """Whether the data are those that the model was trained on, as far as its run is there to tell.
 
     Raises:
-        ValueError: they are, and a setting would draw rows for judging that were trained on.
+        ValueError: they are, and a setting, or what has become of them since, would draw rows that were trained on.
     """
-    config = RunFolder(Path(model).parent).config
-    stored = read_yaml(config) if config.is_file() else None
-    trained = stored.get("data") if isinstance(stored, dict) else None
-    if not isinstance(trained, dict) or not data.path or not isinstance(trained.get("path"), str):
+    from unirex.training.seen import digests_of, settings_of, splits_seen
+
+    run = _run_of(model)
+    trained = settings_of(run)
+    if trained is None or not data.path or not isinstance(trained.get("path"), str):
         return False
     where = [Path(os.path.expandvars(path)).expanduser().resolve() for path in (data.path, trained["path"])]
     if where[0] != where[1]:
@@ -290,8 +305,16 @@ def _drawn_as_trained(data: DataConfig, model: str) -> bool:
     found = difference({"data": then}, {"data": now})
     if found is not None:
         raise ValueError(
-            f"{found[0]} is {found[2]!r}, expected {found[1]!r} as in {config}: the rows to judge are drawn, and other "
-            "settings draw some that were trained on"
+            f"{found[0]} is {found[2]!r}, expected {found[1]!r} as in {run.config}: the rows to judge are drawn, and "
+            "other settings draw some that were trained on"
+        )
+    if digests_of(run) is None:
+        return False
+    if splits_seen(run) is None:
+        raise ValueError(
+            f"{data.path}: its rows are not those that {run} was trained on, expected the same: the rows to judge are "
+            "drawn, and of other rows some would be drawn that were trained on (data.hub.splits '{test: train}' judges "
+            "all rows of a file)"
         )
     return True
 

@@ -361,12 +361,17 @@ class TestSplits:
             ("train[-2:]", 8, 10),
             ("train[:-30%]", 0, 7),
             ("train[:]", 0, 10),
-            ("train[:99]", 0, 10),
+            ("train[:10]", 0, 10),
         ],
     )
     def test_parts(self, path: Path, spec: str, first: int, last: int) -> None:
         examples = read(path, split="val", splits={"val": spec})
         assert [example.words[0] for example in examples] == [f"w{n}" for n in range(first, last)]
+
+    @pytest.mark.parametrize("part", ["[:99]", "[2:11]", "[-11:]", "[12:20]", "[-3:11]"])
+    def test_a_part_ends_where_the_rows_do(self, path: Path, part: str) -> None:
+        with pytest.raises(DataError, match=rf"the part train{re.escape(part)} is asked for, expected rows up to 10$"):
+            read(path, split="val", splits={"val": f"train{part}"})
 
     def test_a_lone_file_is_the_training_split(self, path: Path) -> None:
         assert len(read(path)) == 10
@@ -379,10 +384,12 @@ class TestSplits:
         with pytest.raises(DataError, match=r": there is no split train$"):
             read(tmp_path)
 
-    def test_an_empty_file_is_an_empty_split_except_in_training(self, tmp_path: Path) -> None:
+    def test_an_empty_file_is_no_split(self, tmp_path: Path) -> None:
         for name in ("train", "val"):
             write(tmp_path / f"{name}.jsonl", [])
-        assert read(tmp_path, split="val") == []
+        with pytest.raises(DataError, match=r": the val split has no rows, expected at least one, or no such split$"):
+            read(tmp_path, split="val")
+        assert read(tmp_path, split="test") == []
         with pytest.raises(DataError, match=r": the training split is empty, expected at least one instance$"):
             read(tmp_path)
 

@@ -63,6 +63,10 @@ class Columns:
             return [None if value is None else _text(value) for value in values.to_pylist()]
         return [[_text(value) for value in row] for row in values.to_pylist()]
 
+    def keys_of(self, name: str) -> list[tuple[bytes, ...]]:
+        """The texts of each row of a column of lists, as they lie in memory: to be compared."""
+        return [tuple(row) for row in self.batch[name].to_pylist()]
+
     def flat_texts(self, name: str) -> list[str]:
         """The texts of a column of lists, those of all rows one after another."""
         return [_text(value) for value in self.batch[name].flatten().to_pylist()]

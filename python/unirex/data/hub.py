@@ -23,7 +23,7 @@ def read_hub(path: str, split: str, *, query: QueryUse, config: HubConfig) -> It
         if asked or split == "train":
             raise DataError(f"{path}: there is no split {' or '.join(names)}")
         return
-    first, last = _bounds(start, end, table)
+    first, last = _bounds(path, (name, start, end), table)
     index = 0
     beginning = next(table.blocks(), None)
     if beginning is not None:
@@ -35,6 +35,10 @@ def read_hub(path: str, split: str, *, query: QueryUse, config: HubConfig) -> It
             one_by_one=partial(_one_by_one, block, name_rows, table, query, config),
         )
         index += len(block)
+    if last is not None and index < last - first:
+        raise _beyond(path, (name, start, end), first + index if index else len(table))
+    if not index and split != "train":  # of which the caller tells
+        raise DataError(f"{path}: the {split} split has no rows, expected at least one, or no such split")
 
 
 def check_apart(path: str, config: HubConfig) -> None:
@@ -51,10 +55,10 @@ def check_apart(path: str, config: HubConfig) -> None:
             there = next((name for name in usual if read((name,)) is not None), None)
             parts |= {} if there is None else {split: (there, "", "")}
     for one, other in combinations((split for split in USUAL_NAMES if split in parts), 2):
-        (name, start, end), (its_name, its_start, its_end) = parts[one], parts[other]
-        if name != its_name or (table := read((name,))) is None:
+        name = parts[one][0]
+        if name != parts[other][0] or (table := read((name,))) is None:
             continue
-        (first, last), (its_first, its_last) = _bounds(start, end, table), _bounds(its_start, its_end, table)
+        (first, last), (its_first, its_last) = (_bounds(path, part, table) for part in (parts[one], parts[other]))
         ends = (end for end in (last, its_last) if end is not None)
         if max(first, its_first) < min(ends, default=inf):
             wrong, right = (other, one) if other in config.splits else (one, other)
@@ -76,11 +80,19 @@ def _one_by_one(
         )
 
 
-def _bounds(start: str, end: str, table: Table) -> tuple[int, int | None]:
+def _beyond(path: str, part: tuple[str, str, str], n_rows: int) -> DataError:
+    name, start, end = part
+    return DataError(f"{path}: the part {name}[{start}:{end}] is asked for, expected rows up to {n_rows}")
+
+
+def _bounds(path: str, part: tuple[str, str, str], table: Table) -> tuple[int, int | None]:
     """The first row and the one behind the last; rows are counted only where a bound depends on their number."""
+    _, start, end = part
     if not any(bound.startswith("-") or bound.endswith("%") for bound in (start, end)):
         return int(start or 0), int(end) if end else None
     n_rows = len(table)
+    if any(bound and not bound.endswith("%") and abs(int(bound)) > n_rows for bound in (start, end)):
+        raise _beyond(path, part, n_rows)
     first, last = (
         (round(int(bound[:-1]) * n_rows / 100) if bound.endswith("%") else int(bound)) if bound else None
         for bound in (start, end)

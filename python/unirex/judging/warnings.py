@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from unirex.data.example_columns import offsets_of
 from unirex.data.store import windows
@@ -18,6 +19,9 @@ from unirex.text import line, say
 
 _ENOUGH = 10
 """Rows from which one answer for all of them says something."""
+
+_REPEATED = 0.01
+"""Share of the rows of a split whose text is trained on, from which its score says less than it seems to."""
 
 _EMPTY = 0.5
 """Share of the rows with gold, all of it zeros, from which zeros look like rows that nobody has annotated."""
@@ -53,6 +57,35 @@ def data_warnings(splits: Mapping[str, Sequence[Example]], labels: Sequence[str]
                 "them is a reason; if nobody annotated them, their gold must be null (an empty cell of its own column)"
             )
     return found
+
+
+def repeated(train: Sequence[Example], splits: Mapping[str, Sequence[Example]]) -> list[str]:
+    """One line for each split of which 1 % or more have the text (and the query and the choices) of a training row.
+
+    A score there says how well the model remembers, not how well it answers.
+
+    >>> from unirex.schema import Segment
+    >>> one, other = (Example(id=name, segments=(Segment.from_words([name]),), label=None) for name in "ab")
+    >>> repeated([one], {"test": [one, other], "val": [other]})[0].partition(":")[0]
+    'test'
+    """
+    seen = _texts(train)
+    found = []
+    for name, split in splits.items():
+        again = int(np.isin(_texts(split), seen).sum())
+        if again and again >= _REPEATED * len(split):
+            found.append(
+                f"{name}: {again} of {len(split)} rows have the text of a row that is trained on, which says little "
+                "about new text: take them out, or name a part apart from it (data.hub.splits)"
+            )
+    return found
+
+
+def _texts(split: Sequence[Example]) -> NDArray[np.int64]:
+    """A number for the whole text of each row, equal where the texts are."""
+    columns = ("text", "choice")
+    found = [hash(row) for part in windows(split) for row in zip(*map(part.keys_of, columns), strict=True)]
+    return np.array(found, np.int64)
 
 
 def _gold(split: Sequence[Example]) -> tuple[int, int]:

@@ -20,11 +20,10 @@ from unirex.data.source import sample
 from unirex.disk import checkpoint
 from unirex.disk.log import append_log
 from unirex.disk.run_folder import RunFolder
-from unirex.disk.untrusted import read_json
 from unirex.disk.weights import quiet
 from unirex.judging.gather import dev_metrics, judge, print_tables, write_all
 from unirex.judging.predict import OWN, About, Clock, Judging, sources
-from unirex.judging.warnings import data_warnings, result_warnings, tell, write_warnings
+from unirex.judging.warnings import data_warnings, repeated, result_warnings, tell, write_warnings
 from unirex.methods.method import Method, Stage
 from unirex.modeling import UnirexModel, load_model
 from unirex.ranges import seconds_of
@@ -44,6 +43,7 @@ from unirex.training.launched import (
 from unirex.training.loop import Progress, Training
 from unirex.training.memory import keeping_pages, memory_ran_out
 from unirex.training.opening import alone, open_run, stored_config
+from unirex.training.seen import log_of
 from unirex.training.stopping import Stop, StoppedError
 from unirex.training.trackers import check_trackers, start_trackers, track
 
@@ -266,7 +266,8 @@ def _on_dev(run: Run, method: nn.Module, dev: EncodedSet, epoch: int) -> dict[st
 
 def _of_data(run: Run) -> list[str]:
     splits = run.parts.splits
-    return data_warnings({"train": splits.train, "val": splits.val, "test": splits.test}, splits.labels)
+    others = {"val": splits.val, "test": splits.test}
+    return [*data_warnings({"train": splits.train, **others}, splits.labels), *repeated(splits.train, others)]
 
 
 def _warn(run: Run, warnings: Sequence[str], about: str, *, epoch: int | None) -> list[str]:
@@ -298,7 +299,7 @@ def _borrow(run: Run) -> tuple[Progress, float]:
     for key in sorted({*ours, *theirs}):
         if ours.get(key) != theirs.get(key):
             raise ValueError(f"--trained {source}: its {key} settings differ, expected a run with the same")
-    events = [read_json(line) for line in source.log.read_text(encoding="utf-8").splitlines()]
+    events = log_of(source)
     ends = [event for event in events if event.get("event") == "end"]
     if not ends:
         raise ValueError(f"--trained {source}: its log has no end, expected a finished run")

@@ -1,0 +1,56 @@
+"""The rows that a saved model was trained on, as far as the run beside it still tells."""
+
+import glob
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from unirex.data.cache import digest_of
+from unirex.data.source import DataConfig, load_splits
+from unirex.data.splitting import Splits
+from unirex.disk.run_folder import RunFolder
+from unirex.disk.untrusted import read_json, read_yaml
+from unirex.parsing import rephrased
+
+
+def settings_of(run: RunFolder) -> dict[str, Any] | None:
+    """The settings `data` that a run has written, None where there are none."""
+    stored = read_yaml(run.config) if run.config.is_file() else None
+    data = stored.get("data") if isinstance(stored, dict) else None
+    return data if isinstance(data, dict) else None
+
+
+def log_of(run: RunFolder) -> list[dict[str, Any]]:
+    """The events of a run's log."""
+    lines = run.log.read_text(encoding="utf-8").splitlines() if run.log.is_file() else []
+    return [read_json(line) for line in lines]
+
+
+def digests_of(run: RunFolder) -> list[str] | None:
+    """The digests of the training and dev rows of a finished run; None where its log does not tell."""
+    ends = [event for event in log_of(run) if event.get("event") == "end"]
+    return ends[-1]["data"][:2] if ends and "data" in ends[-1] else None
+
+
+def splits_seen(run: RunFolder) -> Splits | None:
+    """The splits that a run was trained and chosen on, read again.
+
+    None where the run does not tell, its data are no files of this machine, or they have changed since.
+    """
+    digests, settings = digests_of(run), settings_of(run)
+    if digests is None or settings is None or not _local(settings.get("path")):
+        return None
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(DataConfig, "data")
+    try:
+        with rephrased(parser):
+            data: DataConfig = parser.instantiate(parser.parse_object({"data": settings})).data
+        splits = load_splits(data)
+    except (ValueError, OSError):
+        return None
+    return splits if [digest_of(splits.train), digest_of(splits.val)] == digests else None
+
+
+def _local(path: Any) -> bool:
+    """Whether files are there; what the network would bring is not asked for."""
+    return isinstance(path, str) and any(glob.iglob(path.replace("{split}", "*"), recursive=True))  # noqa: PTH207
