@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from test_backbone import SMALL, backbone
 from test_modeling import model_of
-from unirex import evaluate
+from unirex import evaluate, train
+from unirex.data.tokenization import build_tokenizer
 from unirex.explainer import Explainer
 from unirex.judging.saved import _load_foreign
 from unirex.modeling import UnirexConfig, UnirexModel, load_backbone, load_model
@@ -98,6 +99,37 @@ def test_a_backbone_of_another_shape_is_refused(tmp_path: Path) -> None:
     changed(tmp_path, lambda w: w.update({"embeddings.word_embeddings.weight": torch.zeros(61, 32)}))
     with pytest.raises(ValueError, match=r"word_embeddings\.weight has the shape \[61, 32\], expected \[60, 32\]"):
         load_backbone(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (None, r": there is no tokenizer, expected its files \(tokenizer\.json\) beside the model"),
+        (
+            " ".join(map(str, range(100, 400))),
+            r"the tokenizer has \d+ tokens, expected at most 60 for this (model|backbone)",
+        ),
+    ],
+)
+def test_a_tokenizer_is_there_and_the_models(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str | None, said: str
+) -> None:
+    """The library makes up a tokenizer that knows no word; ids that the model lacks would end in an IndexError."""
+    foreign, plain, ours = tmp_path / "classifier", tmp_path / "backbone", tmp_path / "ours"
+    AutoModelForSequenceClassification.from_config(BertConfig(**SMALL)).save_pretrained(foreign)
+    backbone("bert").save_pretrained(plain)
+    shutil.copytree(GOLDEN / "v1" / "model", ours)
+    for file in ours.glob("*token*"):
+        file.unlink()
+    for folder in (foreign, plain, ours) if words else ():
+        build_tokenizer([str(words)], size=1000).save_pretrained(folder)
+    for folder in (foreign, ours):
+        with pytest.raises(ValueError, match=said.replace(" 60 ", r" \d+ ")):
+            Explainer.from_pretrained(folder)
+    capsys.readouterr()
+    assert train.main([f"--model.backbone={plain}", f"--output={tmp_path / 'run'}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(said, line)
 
 
 def test_a_pretraining_checkpoint_is_no_classifier(tmp_path: Path) -> None:

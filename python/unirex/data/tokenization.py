@@ -1,5 +1,6 @@
 """Tokenizers: loaded with a pretrained backbone, or built from the words of the training set."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from importlib.resources import as_file, files
@@ -10,6 +11,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from unirex.disk.untrusted import naming
 
 PACKAGE_PREFIX = "package:"
+_VOCABULARY = re.compile(r"tokenizer\.\w+|vocab.*|.*\.model|.*\.txt|.*\.tiktoken")
+"""Files that a tokenizer can be made of."""
 
 
 def resolve_path(path: str) -> str:
@@ -34,11 +37,20 @@ def resolve_path(path: str) -> str:
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerFast:
-    """The fast tokenizer of a pretrained model (offsets need a fast one)."""
+    """The fast tokenizer of a pretrained model (offsets need a fast one).
+
+    Raises:
+        ValueError: there is none; the library makes up one without words where its files are missing.
+    """
+    none = f"{path}: there is no tokenizer, expected its files (tokenizer.json) beside the model"
+    if Path(path).is_dir() and not any(_VOCABULARY.fullmatch(file.name) for file in Path(path).iterdir()):
+        raise ValueError(none)
     with naming(path):
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ValueError(f"{path}: the tokenizer is {type(tokenizer).__name__}, expected a fast one (tokenizer.json)")
+    if len(tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens}) < 2:
+        raise ValueError(none)
     return tokenizer
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoModel, AutoModelForTextEncoding, PretrainedConfig
+from transformers import AutoModel, AutoModelForTextEncoding, PretrainedConfig, PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from unirex.data.collate import Rows
@@ -133,6 +133,18 @@ def longest_row(config: PretrainedConfig) -> int | None:
     """Most tokens that the backbone's positions allow; None = any number."""
     positions: int | None = getattr(config, "max_position_embeddings", None)
     return None if not positions or positions < 0 else positions - (first_position(config) or 0)
+
+
+def check_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast, name: str) -> None:
+    """Refuses a tokenizer with tokens that the model has no embedding of.
+
+    Raises:
+        ValueError: such a tokenizer; `name` is the model's in the message.
+    """
+    has: int | None = getattr(config.get_text_config(), "vocab_size", None)
+    needs = max(tokenizer.get_vocab().values(), default=-1) + 1
+    if has is not None and needs > has:
+        raise ValueError(f"the tokenizer has {needs} tokens, expected at most {has} for {name}")
 
 
 def is_causal(config: PretrainedConfig) -> bool:

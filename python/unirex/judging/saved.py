@@ -21,7 +21,7 @@ from unirex.data.tools import Tools, own_tokenizer
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import naming
 from unirex.disk.weights import refuse_parts
-from unirex.encoder.families import LONGEST, longest_row, turns_to_full_attention
+from unirex.encoder.families import LONGEST, check_tokens, longest_row, turns_to_full_attention
 from unirex.encoder.probe import check_hiding, check_model
 from unirex.extractors.settings import Attribution, AttributionConfig
 from unirex.judging.classifier import Classifier, classify
@@ -219,8 +219,12 @@ def _ours(
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"config.json: run holds no settings of a method known here ({reason})") from None
     check_model(model)
-    for part in (model.config.backbone, model.config.extractor_backbone):
-        longest = None if part is None else longest_row(AutoConfig.for_model(**part))
+    for part, reader in ((model.config.backbone, tokenizer), (model.config.extractor_backbone, own or tokenizer)):
+        if part is None:
+            continue
+        config = AutoConfig.for_model(**part)
+        check_tokens(config, reader, "this model")
+        longest = longest_row(config)
         if longest is not None and tools.max_length > longest:
             raise ValueError(f"max_length is {tools.max_length}, expected at most {longest} for this model")
     method = kind(model, method_config, tools.fill)
@@ -265,6 +269,7 @@ def _foreign(
             f"the model has {len(config.id2label)} outputs and problem_type {config.problem_type!r}, "
             "expected a classifier with one answer out of two or more"
         )
+    check_tokens(config, tokenizer, "this model")
     if turns_to_full_attention(config):
         base: Any = model.base_model
         base.set_attention_type("original_full")

@@ -15,7 +15,7 @@ from unirex.data.splitting import Splits
 from unirex.data.store import has_choices, windows
 from unirex.data.tokenization import build_tokenizer, load_tokenizer
 from unirex.data.tools import Tools
-from unirex.encoder.families import LONGEST, check_family, longest_row, shape_of, usual_pooling
+from unirex.encoder.families import LONGEST, check_family, check_tokens, longest_row, shape_of, usual_pooling
 from unirex.encoder.probe import check_model
 from unirex.judging.saved import find_model
 from unirex.methods import find_method
@@ -119,8 +119,16 @@ def make_model(config: RunConfig, tools: Tools, splits: Splits, rationale_fracti
     for part in (backbone, own or {}):
         if model.backbone_dropout is not None:
             part.update({key: model.backbone_dropout for key in part if "dropout" in key})
-    for part, name in ((backbone, "this backbone"), (own, "the extractor's backbone")):
-        longest = None if part is None else longest_row(AutoConfig.for_model(**part))
+    second = tools.extractor_tokenizer or tools.tokenizer
+    for part, tokenizer, name in (
+        (backbone, tools.tokenizer, "this backbone"),
+        (own, second, "the extractor's backbone"),
+    ):
+        if part is None:
+            continue
+        known = AutoConfig.for_model(**part)
+        check_tokens(known, tokenizer, name)
+        longest = longest_row(known)
         if longest is not None and tools.max_length > longest:
             raise ValueError(f"model.max_length is {tools.max_length}, expected at most {longest} for {name}")
     choice = has_choices(splits.train)
