@@ -52,6 +52,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> unirex.Trained:
     return unirex.train(splits, output=tmp_path_factory.mktemp("runs") / "own", **SMALL)
 
 
+def test_labels_are_found_under_another_usual_name(model: unirex.Trained) -> None:
+    table = pd.DataFrame(rows(12, seed=1)).rename(columns={"label": "Class"})
+    assert model.evaluate(table)["accuracy"].n == 12
+
+
 def test_importing_loads_nothing_heavy() -> None:
     assert loaded_by("import unirex; unirex.train, unirex.score, unirex.compare, unirex.Trained") == set()
     with pytest.raises(AttributeError, match="module 'unirex' has no attribute 'trian'"):
@@ -288,6 +293,9 @@ def test_recipes_files_and_own_methods_are_taken(tmp_path: Path, monkeypatch: py
     assert own.explain("a film").label in own.explainer.labels
     pd.DataFrame([{**row, "rationale": str(row["rationale"])} for row in rows(9) if row["rationale"]]).to_csv("a.csv")
     assert given("a.csv").settings(tmp_path, {}, {})["hub"]["gold_format"] == "mask"
+    spans = ["[]", "[]", "[[0, 4]]"]  # the first rows, in which nobody marked a word, do not tell how others are
+    pd.DataFrame({"text": ["some text"] * 3, "label": [0, 1, 0], "gold": spans}).to_csv("b.csv", index=False)
+    assert given("b.csv").settings(tmp_path, {}, {})["hub"]["gold_format"] == "char_spans"
 
 
 def test_every_name_is_there() -> None:

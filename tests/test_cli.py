@@ -172,6 +172,8 @@ def test_one_process_on_the_cpu_needs_no_launcher(monkeypatch: pytest.MonkeyPatc
     ("arguments", "said"),
     [
         (["train", "--train.lr=abc"], "train.lr is abc, expected a number"),
+        (["train", "--train.epochs="], "train.epochs is '', expected a whole number or null"),
+        (["train", "--train.lr="], "train.lr is '', expected a number"),
         (["train", "--train.patience=2.5"], "train.patience is 2.5, expected a whole number or null"),
         (
             ["train", "--train.precision=fp8"],

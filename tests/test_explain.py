@@ -155,9 +155,12 @@ def test_texts_on_the_command_line_and_a_page(run: Path, tmp_path: Path, capsys:
     assert [path.name for path in tmp_path.iterdir()] == ["x.html"]
 
 
-def test_limit_and_an_empty_file(run: Path, tmp_path: Path) -> None:
+def test_limit_and_an_empty_file(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write(tmp_path / "in.jsonl", ROWS)
+    assert call(run, source, tmp_path / "one.jsonl", "--limit=1") == 0
+    assert "without a word" not in capsys.readouterr().err
     assert call(run, source, tmp_path / "two.jsonl", "--limit=2") == 0
+    assert f"note: 1 without a word, the first {source}:2: no word explains" in capsys.readouterr().err
     assert [json.loads(line)["id"] for line in (tmp_path / "two.jsonl").read_text().splitlines()] == ["0", "1"]
     (tmp_path / "none.jsonl").write_text("\n")
     for output in ("parquet", "jsonl", "csv"):
@@ -174,7 +177,7 @@ def test_limit_and_an_empty_file(run: Path, tmp_path: Path) -> None:
         ("in.csv", "text,y\nfine,x\nbad\n", [], "in.csv: row 2: 1 cells, expected 2 as in the header"),
         ("in.csv", 'text\nfine\n"open\n', [], "in.csv: row 2: unexpected end of data"),
         ("in.csv", "text,text\na,b\n", [], "the header has the column 'text' twice, expected it once"),
-        ("in.csv", b"text\nfine\n\xff\n", [], "byte 0xff, expected UTF-8"),
+        ("in.csv", b"text\nfine\n\xff\n", [], r"in.csv: line 3: byte 0 is b'\xff', expected UTF-8 text"),
         (
             "in.csv",
             "text,y\nfine,awful\n",
@@ -305,8 +308,9 @@ def test_answers_made_otherwise_are_refused_or_replaced(
         capsys.readouterr()
         assert call(run, source, out, "--format=csv", *more) == code
         caught = capsys.readouterr()
-        assert caught.err.count("\n") == (1 if code else 0)
-        return caught.out + caught.err
+        errors = [line for line in caught.err.splitlines() if not line.startswith("note: 1 without a word, the first ")]
+        assert len(errors) == (1 if code else 0)
+        return caught.out + "".join(errors)
 
     assert "explained 2 rows" in said(0)
     first = contents(out)

@@ -69,6 +69,14 @@ def test_a_row_without_words_has_no_occlusion(tmp_path: Path) -> None:
     assert second.words == ()
 
 
+def test_classes_of_one_name_are_refused() -> None:
+    tokenizer = build_tokenizer(["a truly wonderful film"], size=100)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = BertConfig(vocab_size=len(tokenizer), id2label={0: "good", 1: "bad", 2: "good"}, **size)
+    with pytest.raises(ValueError, match=r"config\.json: id2label names .*, expected each class once"):
+        saved_from(BertForSequenceClassification(config), tokenizer)
+
+
 @pytest.mark.parametrize("names", [["input_ids", "attention_mask"], ["input_ids", "token_type_ids", "attention_mask"]])
 def test_a_foreign_model_is_told_the_texts_apart_as_its_tokenizer_tells_them(names: list[str]) -> None:
     torch.manual_seed(0)

@@ -17,6 +17,7 @@ from unirex.data.errors import DataError
 from unirex.data.gold import unmark
 from unirex.data.mapping import HubConfig
 from unirex.data.source import DataConfig, load_splits
+from unirex.data.toy import ToyConfig
 from unirex.explainer import Explainer
 from unirex.metrics import Resampling, compare, score
 from unirex.metrics.commands.cli import main
@@ -103,8 +104,33 @@ def table_of(path: Path, labels: list[str], **splits: str) -> DataConfig:
 
 
 def test_one_class_written_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"the training labels have 'Neg' and 'neg ', expected one spelling"):
-        load_splits(table_of(tmp_path / "t.jsonl", ["Neg", "pos", "neg "] * 20))
+    for labels, said in (
+        (["Neg", "pos", "neg "] * 20, r"'Neg' and 'neg ', expected one spelling"),
+        # The rare one is renamed, not the usual one.
+        (["Neg", "pos", *["neg"] * 20], r"'neg' and 'Neg', expected .* '\{\"Neg\": \"neg\"\}'"),
+        (["caf\u00e9", "bar", *["cafe\u0301"] * 20], r"'cafe\\u0301' and 'caf\\xe9', expected one spelling"),
+    ):
+        with pytest.raises(DataError, match=f"the training labels have {said}"):
+            load_splits(table_of(tmp_path / "t.jsonl", labels))
+
+
+def test_too_few_rows_to_draw_a_split_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table_of(tmp_path / "t.jsonl", ["neg", "pos"] * 2)
+    given = ["--data.source=hub", f"--data.path={tmp_path / 't.jsonl'}", f"--output={tmp_path / 'run'}"]
+    assert train.main(given) == 2
+    message = "error: data t: no val split can be drawn from 4 rows, expected three or more of a class\n"
+    assert capsys.readouterr().err == message
+
+
+def test_a_class_that_is_renamed_is_there(tmp_path: Path) -> None:
+    config = table_of(tmp_path / "t.jsonl", ["NEG", "pos"] * 20)
+    assert load_splits(replace(config, rename_labels={"NEG": "neg"})).labels == ("neg", "pos")
+    with pytest.raises(
+        DataError, match=r"jsonl: data\.rename_labels has 'POS', expected a label that is there \(\['neg', 'pos'\]\)$"
+    ):
+        load_splits(replace(config, rename_labels={"NEG": "neg", "POS": "positive"}))
+    toy = DataConfig(toy=ToyConfig(n_train=20, n_val=5, n_test=5))
+    assert load_splits(replace(toy, rename_labels={"negative": "bad"})).labels == ("bad", "positive")
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,21 @@ def test_what_is_wrong_with_an_own_method_is_one_line(
     assert message in capsys.readouterr().err
 
 
+class Forgotten(Headed):
+    @property
+    def weights(self) -> dict[str, float]:
+        return {**super().weights, "extra": 0.5, "off": 0.0}
+
+
+def test_a_weight_of_a_term_that_never_comes_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_method(Forgotten)
+    longer = ["--train.epochs=2", "--method.name=headed", f"--output={tmp_path / 'run'}"]
+    assert train.main([*SMALL, *longer]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "counts for nothing" in line]
+    which = "Forgotten.weights has 'extra', which `forward` has not returned so far"
+    assert told == [f"warning: method: {which}: it counts for nothing"]
+
+
 def test_a_weight_beside_the_model_may_serve_the_losses(tmp_path: Path) -> None:
     add_method(Headed)
     assert train.main([*SMALL, "--method.name=headed", f"--output={tmp_path / 'run'}"]) == 0

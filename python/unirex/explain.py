@@ -323,16 +323,21 @@ def _examples(
 ) -> Iterator[Example]:
     """The examples of the rows, which wait to be written with the answers."""
     seen: dict[str, str] = {}
+    blank: list[str] = []
     for number, (where, row) in enumerate(islice(rows, request.limit)):
         if number == 0:
             _tell_unread(where, row, request.columns)
         example = reader.example(row, number, where)
+        if not example.words:
+            blank.append(where)
         if request.columns.id is not None:
             if example.id in seen:
                 raise DataError(f"{where}: id {example.id!r} is a duplicate, expected it once ({seen[example.id]})")
             seen[example.id] = where
         waiting.append({} if request.texts else row)
         yield example
+    if blank:
+        say(line(f"note: {len(blank)} without a word, the first {blank[0]}: no word explains the answer"), error=True)
 
 
 def _tell_unread(where: str, row: Mapping[str, Any], columns: "Columns") -> None:

@@ -86,15 +86,15 @@ def _option(name: str, parser: ArgumentParser) -> str:
 
 def _wrong_value(key: str, text: str) -> str:
     """`KEY is VALUE, expected KIND`, from what the parser says about a value."""
-    value = re.search(r"(?:Got value|Given value): (.*?)(?: Given value type: .*)?$", text)
+    value = re.search(r"(?:Got value|Given value): ?(.*?)(?: Given value type: .*)?$", text)
     if value is None:
         return f"{key}: {text}"
-    found = value[1]
+    found = value[1] or "''"
     choices = [name.strip("'\" ") for part in re.findall(r"Literal\[(.+?)\]", text) for name in part.split(",")]
     choices = list(dict.fromkeys(choices))
     if choices:
         null = ["null"] if "NoneType" in text else []
-        return f"{key} is {found!r}, expected {' or '.join([*choices, *null])}{suggest(found, choices)}"
+        return f"{key} is {value[1]!r}, expected {' or '.join([*choices, *null])}{suggest(found, choices)}"
     if length := re.search(r"Expected a tuple with (\d+) elements", text):
         return f"{key} is {found}, expected a list of {length[1]} values"
     kinds = re.findall(r"Expected an? (?:List of )?<class '(\w+)'>", text)

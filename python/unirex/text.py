@@ -173,6 +173,30 @@ def current_option(arguments: Sequence[str], option: str) -> list[str]:
     return found
 
 
+def one_spelling(name: str) -> str:
+    r"""A name as all its spellings have it: they differ in capitals, blanks at the ends, or forms of one accent.
+
+    >>> one_spelling(" Cafe\u0301") == one_spelling("caf\u00e9")
+    True
+    """
+    from unicodedata import normalize
+
+    return normalize("NFC", name).strip().casefold()
+
+
+def told_apart(one: str, other: str) -> tuple[str, str]:
+    r"""Two names as a message shows them; two forms of one accent, which look alike, by their numbers.
+
+    >>> told_apart("caf\u00e9", "cafe\u0301")
+    ("'caf\\xe9'", "'cafe\\u0301'")
+    """
+    from unicodedata import normalize
+
+    if normalize("NFC", one) == normalize("NFC", other):
+        return ascii(one), ascii(other)
+    return shown(one), shown(other)
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """A hint at the nearest known name, or nothing.
 

@@ -243,7 +243,9 @@ class TestErrors:
         ("name", "content", "message"),
         [
             ("a.csv", "text,label\nx\n", ": row 1: 1 cells, expected 2 as in the header"),
-            ("a.csv", b"text\n\xff\n", ": after row 0: byte 0xff, expected UTF-8"),
+            ("a.csv", b"text\n\xff\n", r": line 2: byte 0 is b'\xff', expected UTF-8 text"),
+            ("a.tsv", b"text\n" * 3000 + b"a\xe9\n", r": line 3001: byte 1 is b'\xe9', expected UTF-8 text"),
+            ("a.csv", b"t\xe9xt\na\n", r": line 1: byte 1 is b'\xe9', expected UTF-8 text"),
             ("a.jsonl", '{"a": 1}\n{"a"\n', ":2: bad JSON at character 5 (Expecting ':' delimiter)"),
             ("a.jsonl", "[1]\n", ":1: the line is [1], expected a JSON object"),
             (

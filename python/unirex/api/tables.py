@@ -24,6 +24,9 @@ from unirex.text import shown
 _LOOKED_AT = 1000
 """Rows that the first cell of a column is looked for in."""
 
+_EMPTY: tuple[Any, ...] = (None, "", [], "[]")
+"""Cells that do not tell how a column is written."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
@@ -101,7 +104,7 @@ def _named(name: str) -> Given:
         table = read_table(name, splits, subset=None, revision=None)
         rows = (block.row(index) for block in (() if table is None else table.blocks()) for index in range(len(block)))
         for _, row in islice(rows, _LOOKED_AT):
-            cells |= {column: cell for column, cell in row.items() if cells.get(column) in (None, "", [])}
+            cells |= {column: cell for column, cell in row.items() if cells.get(column) in _EMPTY}
     return Given(path=name, cells=cells)
 
 
@@ -121,8 +124,7 @@ def _cells(table: pa.Table) -> dict[str, Any]:
     """Each column and its first cell that holds something."""
     rows = table.slice(0, _LOOKED_AT)
     return {
-        name: next((cell for cell in rows[name].to_pylist() if cell not in (None, "", [])), None)
-        for name in rows.column_names
+        name: next((cell for cell in rows[name].to_pylist() if cell not in _EMPTY), None) for name in rows.column_names
     }
 
 

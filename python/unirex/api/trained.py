@@ -104,8 +104,8 @@ class Trained:
         hub: dict[str, Any] = {k: v for k, v in stored["hub"].items() if k not in ("subset", "revision", "splits")}
         for key in ("gold", "gold_pair"):
             hub[key] = [column for column in hub[key] if column in there]
-        if hub["label"] not in there:
-            hub["label"] = None
+        if hub["label"] not in there:  # perhaps under another usual name
+            del hub["label"]
         return kept, hub
 
     def _stored(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from string import ascii_uppercase
 from typing import Literal
 
@@ -97,13 +97,24 @@ def join_segments(segments: Sequence[Segment]) -> Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Labeling:
-    """What a configuration says about queries, choices and classes; see `DataConfig`."""
+    """What a configuration says about queries, choices and classes; see `DataConfig`.
+
+    Attributes:
+        renamed: the keys of `rename` that were met so far.
+    """
 
     query: QueryUse
     separator: str | None
     labels: Sequence[str] | None
     rename: Mapping[str, str]
     others: OtherLabels
+    renamed: set[str] = field(default_factory=set)
+
+    def name(self, label: str) -> str:
+        """A class by the name that the configuration gives it."""
+        if label in self.rename:
+            self.renamed.add(label)
+        return self.rename.get(label, label)
 
     def example(self, one: Record | Example) -> Example:
         """The example of a record, or a ready example with its class as the configuration names it."""
@@ -111,13 +122,13 @@ class Labeling:
             return to_example(one, self)
         if one.choices or one.label is None:
             return one
-        label = self.rename.get(one.label, one.label)
+        label = self.name(one.label)
         return replace(one, label=known_label(one.id, label, self.labels, self.others))
 
     def batch(self, batch: pa.RecordBatch) -> pa.RecordBatch | None:
         """The examples with their classes as the configuration names them; None = one has none that it names."""
         found = Columns(batch).texts_of("label")
-        names = {label: self.rename.get(label, label) for label in set(found) if label is not None}
+        names = {label: self.name(label) for label in set(found) if label is not None}
         if not all(name.strip() for name in names.values()):
             return None
         try:
@@ -136,7 +147,7 @@ def to_example(record: Record, using: Labeling) -> Example:
     With choices (fields of their own, or the query cut at `separator`) the documents are the one segment. Without a
     query two documents are a pair; more, or documents together with a query, are joined by one space.
     """
-    label = record.label if record.label is None else using.rename.get(record.label, record.label)
+    label = None if record.label is None else using.name(record.label)
     if label is not None and not label.strip():
         raise wrong(record.where, "the label", label, "text, or null where it is unknown")
     choices = record.choices

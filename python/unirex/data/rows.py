@@ -247,8 +247,19 @@ def _first_line(path: Path, lines: Iterable[str]) -> str:
     """The first line that is not blank."""
     try:
         return next((line for line in lines if line.strip()), "")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: after row 0: byte {error.object[error.start]:#04x}, expected UTF-8") from None
+    except UnicodeDecodeError:
+        raise _find_fault(path) from None
+
+
+def _find_fault(path: Path) -> DataError:
+    """The error for a file that is no UTF-8: it was met many lines ahead of the rows that are read."""
+    try:
+        with reading(path), path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                decode(f"{path}: line {number}", line)
+    except DataError as error:
+        return error
+    return DataError(f"{path}: changed while it was read")
 
 
 def _numbered(path: Path, rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
@@ -262,9 +273,8 @@ def _numbered(path: Path, rows: Iterator[list[str]]) -> Iterator[tuple[int, list
             yield number, cells
     except csv.Error as error:
         raise DataError(f"{path}: row {number + 1}: {error}") from None
-    except UnicodeDecodeError as error:
-        row = max(0, number)
-        raise DataError(f"{path}: after row {row}: byte {error.object[error.start]:#04x}, expected UTF-8") from None
+    except UnicodeDecodeError:
+        raise _find_fault(path) from None
 
 
 def _parquet(path: Path) -> Iterator[Block]:

@@ -1,6 +1,7 @@
 """Where instances come from: the configuration of a data set, and its splits as examples."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from unirex.data.toy import ToyConfig, toy_examples
 from unirex.plugins import Registry
 from unirex.ranges import Count, Fraction, Natural, check_ranges
 from unirex.schema import Example
+from unirex.text import one_spelling, shown, told_apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,10 +147,15 @@ def load_splits(config: DataConfig) -> Splits:
     with counted_once():
         if config.source == "hub" and config.path is not None:
             check_apart(config.path, config.hub)
-        train = _read(config, "train")
+        renamed: set[str] = set()
+        train = _read(config, "train", renamed)
         labels = label_names(config, train)
         known = config if has_choices(train) else replace(config, labels=labels)
-        found: dict[Split, ExampleStore] = {"train": train, "val": _read(known, "val"), "test": _read(known, "test")}
+        found: dict[Split, ExampleStore] = {"train": train}
+        found |= {split: _read(known, split, renamed) for split in HELD_OUT}
+    for name in sorted(config.rename_labels.keys() - renamed):
+        there = f"expected a label that is there ({shown([*labels])})"
+        raise DataError(f"{config.path or config.source}: data.rename_labels has {name!r}, {there}")
     lacking: list[Split] = [] if found["val"] else [split for split in HELD_OUT if not found[split]]
     if lacking:
         found |= split_examples(train, {split: HELD_OUT[split] for split in lacking}, seed=config.seed)
@@ -161,7 +168,8 @@ def load_splits(config: DataConfig) -> Splits:
     )
 
 
-def _read(config: DataConfig, split: Split) -> ExampleStore:
+def _read(config: DataConfig, split: Split, renamed: set[str] | None = None) -> ExampleStore:
+    """The examples of a split; the keys of `rename_labels` that it has are added to `renamed`."""
     reader = READERS.find(config.source)
     labeling = Labeling(
         query=config.query,
@@ -169,6 +177,7 @@ def _read(config: DataConfig, split: Split) -> ExampleStore:
         labels=config.labels,
         rename=config.rename_labels,
         others=config.other_labels,
+        renamed=set() if renamed is None else renamed,
     )
     examples = read_examples(lambda: reader(config, split), labeling, config.source, cache_folder(config.cache))
     if split == "train" and not examples:
@@ -199,12 +208,12 @@ def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]
     names = config.labels
     if names is None:
         longest: Sequence[str] = ()
-        found: set[str | None] = set()
+        found: Counter[str | None] = Counter()
         for part in windows(train):
             longest = max([longest, *part.texts_of("choice_label")], key=len)
             found.update(part.texts_of("label"))
         names = tuple(longest or sorted(name for name in found if name is not None))
-        _check_spelling(config, names)
+        _check_spelling(config, sorted(names, key=lambda name: -found[name]))
     where = config.path or config.source
     if len(names) < 2:
         raise DataError(f"{where}: the training labels are {list(names)}, expected two or more classes")
@@ -215,13 +224,14 @@ def label_names(config: DataConfig, train: Sequence[Example]) -> tuple[str, ...]
 
 
 def _check_spelling(config: DataConfig, names: Sequence[str]) -> None:
-    """Refuses classes that nothing but capitals or blanks at the ends tells apart: they are one, written twice."""
+    """Refuses two classes that are one, written in two ways; the names are given the most common first."""
     spelled: dict[str, str] = {}
     for name in names:
-        other = spelled.setdefault(name.strip().casefold(), name)
+        other = spelled.setdefault(one_spelling(name), name)
         if other != name:
+            usual, rare = told_apart(other, name)
             raise DataError(
-                f"{config.path or config.source}: the training labels have {other!r} and {name!r}, expected one "
+                f"{config.path or config.source}: the training labels have {usual} and {rare}, expected one "
                 f"spelling (data.rename_labels '{{{json.dumps(name)}: {json.dumps(other)}}}', or data.labels with both)"
             )
 

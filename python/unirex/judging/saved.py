@@ -29,6 +29,7 @@ from unirex.methods import METHODS, find_method
 from unirex.methods.method import Explainable, Explanation, Method, saved_config
 from unirex.modeling import UnirexModel, load_pretrained
 from unirex.schema import WordScore
+from unirex.text import shown
 
 STEPS = 50
 """Points on the way from the baseline, for integrated gradients."""
@@ -295,4 +296,7 @@ def _foreign(
 
 
 def _labels(config: Any) -> tuple[str, ...]:
-    return tuple(str(config.id2label[i]) for i in sorted(config.id2label))
+    names = tuple(str(config.id2label[i]) for i in sorted(config.id2label))
+    if len({*names}) < len(names):
+        raise ValueError(f"config.json: id2label names {shown([*names])}, expected each class once")
+    return names

@@ -3,7 +3,6 @@
 import glob
 import os
 import re
-import unicodedata
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from unirex.metrics.gold_spans import refuse_in_file
 from unirex.metrics.remote import Remote, opened
 from unirex.metrics.spool import STANDARD_INPUT, is_stream, spool
 from unirex.metrics.tables import NAME, ArrowStream, as_table
-from unirex.text import brief, shown, suggest
+from unirex.text import brief, one_spelling, shown, suggest, told_apart
 
 BATCH_ROWS = 2048
 """Rows held at a time."""
@@ -320,14 +319,10 @@ def _same_classes(name: str, labels: set[str], predictions: set[str]) -> None:
     """Fails where a class is spelled in two ways, so that predictions miss its label."""
     spelled: dict[str, str] = {}
     for label in (*sorted(labels), *sorted(predictions - labels)):
-        composed = unicodedata.normalize("NFC", label)
-        other = spelled.setdefault(composed.strip().casefold(), label)
+        other = spelled.setdefault(one_spelling(label), label)
         if other != label:
-            alike = composed == unicodedata.normalize("NFC", other)  # two forms of one accent
-            pair = [
-                f"{'label' if one in labels else 'prediction'} {ascii(one) if alike else shown(one)}"
-                for one in (label, other)
-            ]
+            kinds = ["label" if one in labels else "prediction" for one in (label, other)]
+            pair = [f"{kind} {one}" for kind, one in zip(kinds, told_apart(label, other), strict=True)]
             raise ValueError(f"{name}: {' and '.join(pair)}, expected one spelling")
     if min(len(labels), len(predictions)) > 1 and not labels & predictions:
         found = f"predictions are {shown(sorted(predictions))} and labels {shown(sorted(labels))}"

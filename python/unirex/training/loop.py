@@ -112,6 +112,7 @@ class Training:
         self._trained = 0.0  # when the last epoch's steps ended
         self._saved = time.perf_counter()  # when the time up to now was last counted
         self._weights: dict[str, float] = {}  # of the running step
+        self._returned: set[str] = set()  # the terms of all steps
         self._stop = Stop()
         self._ahead: Ahead[list[Batch]] | None = None
         self._last = np.array([], dtype=np.int64)
@@ -268,6 +269,7 @@ class Training:
                     # Data-parallel training averages gradients over processes; the terms are shares of one mean.
                     with part("backward"):
                         accelerator.backward(loss * (0 if idle else accelerator.num_processes))
+                self._returned |= terms.keys()
                 for name, term in terms.items():
                     sums[name] = sums.get(name, 0) + term.detach() * (0 if idle else 1)
         except (RuntimeError, MemoryError) as error:
@@ -275,6 +277,15 @@ class Training:
                 raise
             return None  # so that what the traceback holds is free before the next attempt
         return sums
+
+    def warnings(self) -> list[str]:
+        """One line for each weight that has counted for nothing, of a method of the user's own."""
+        own = type(self.bare_method)
+        lost = [name for name, weight in self._weights.items() if weight and name not in self._returned]
+        return [
+            f"{own.__name__}.weights has {name!r}, which `forward` has not returned so far: it counts for nothing"
+            for name in ([] if own.__module__.startswith("unirex.") else lost)
+        ]
 
     def _weighted(self, name: str, term: Tensor) -> Tensor:
         """A term times its weight; refuses what a method of the user's own must not return."""

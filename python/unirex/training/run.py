@@ -167,9 +167,10 @@ def _fit(run: Run) -> tuple[Progress, float]:
     splits, tools, method = run.parts.splits, run.parts.tools, run.parts.method
     train = tools.encode(splits.train, splits.labels)
     if not splits.val:
-        raise ValueError(
-            f"data {run.config.data.short_name}: the val split is empty, expected instances to choose the model by"
-        )
+        found = "the val split is empty, expected instances to choose the model by"
+        if "val" in splits.drawn:
+            found = f"no val split can be drawn from {len(splits.train)} rows, expected three or more of a class"
+        raise ValueError(f"data {run.config.data.short_name}: {found}")
     dev = tools.encode(sample(splits.val, run.config.train.dev_limit, seed=run.config.data.seed), splits.labels)
     if run.main:
         describe(run.parts, train, dev, run.accelerator.num_processes)
@@ -216,6 +217,8 @@ def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Pr
         for epoch in training.epochs():
             with training.explaining():
                 metrics = _on_dev(run, training.method, dev, epoch)
+            if run.main:
+                _warn(run, training.warnings(), "method", epoch=epoch)
             if training.improves(metrics, or_equals=stage.latest) and run.main:
                 _save_model(run, training.bare_method.model)
             training.end_epoch(metrics)
