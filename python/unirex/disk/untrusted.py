@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -75,6 +75,19 @@ def naming(path: str) -> Iterator[None]:
             raise
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise ValueError(f"{path}: {kind}{error}") from error
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """The objects of JSON lines; a line that a kill or a full disk has cut off is left out.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    found = []
+    for line in path.read_bytes().splitlines():
+        with suppress(ValueError):
+            found.append(read_json(line))
+    return [event for event in found if isinstance(event, dict)]
 
 
 def read_yaml(path: Path) -> Any:

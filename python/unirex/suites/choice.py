@@ -67,6 +67,7 @@ def choose(suite: Suite, ledger: Ledger) -> Choice:
             resampling=Resampling(replicates=0),
             convention=suite.table.convention,
             perturbation=suite.table.perturbation,
+            controls=[f"{m}@{p}" for m in methods if suite.methods[m].control for p in points],
         )
         gains = {m: [table.cells[data, f"{m}@{p}"].composites["CNRG"] for p in points] for m in methods}
         values[data] = {m: points[each.index(max(each))] for m, each in gains.items()}

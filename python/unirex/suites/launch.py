@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,6 +25,7 @@ from unirex.suites.plan import Planned, Transfer
 from unirex.text import plain, say
 
 P = TypeVar("P", bound=Planned)
+REPEATED_SECONDS = 1.0
 Outcome = Literal["done", "skipped", "failed", "stopped"]
 
 
@@ -90,16 +91,36 @@ class Launcher:
         with terminable(), ThreadPoolExecutor(self.config.jobs) as pool:
             slots = [pool.submit(self._slot, i, waiting, ended) for i in range(self.config.jobs)]
             try:
-                self._collect(slots, ended)
-            except KeyboardInterrupt:
+                self._see_to(slots, ended)
+            except BaseException:  # no run may outlive it
                 self._stop.set()
-                say("stopping: active runs save their state; press Ctrl-C again to kill them")
-                self._signal(signal.SIGINT)
-                try:
-                    self._collect(slots, ended)
-                except KeyboardInterrupt:
-                    self._signal(signal.SIGKILL)
-                    self._collect(slots, ended)
+                self._signal(self._ask)
+                raise
+
+    def _see_to(self, slots: Sequence[Future[None]], ended: "SimpleQueue[Result]") -> None:
+        """Collects all results; a signal may come at any moment."""
+        asked: float | None = None  # when the first one came
+        number: signal.Signals | None = None  # for the runs
+        while True:
+            try:
+                if number is not None:
+                    self._stop.set()
+                    if number is self._ask:
+                        say("stopping: active runs save their state; press Ctrl-C again to kill them")
+                    self._signal(number)
+                    number = None
+                self._collect(slots, ended)
+                return
+            except KeyboardInterrupt:
+                if asked is None:
+                    asked, number = time.monotonic(), self._ask
+                elif time.monotonic() - asked > REPEATED_SECONDS:  # a launcher repeats what the terminal sends
+                    number = signal.SIGKILL
+
+    @property
+    def _ask(self) -> signal.Signals:
+        """The signal that asks a run to stop: of a suite in the background of a script, runs inherit a deaf SIGINT."""
+        return signal.SIGTERM if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else signal.SIGINT
 
     @property
     def stopped(self) -> bool:
@@ -216,7 +237,8 @@ class Launcher:
         with self._guard:
             for child in self._children.values():
                 if child.poll() is None:
-                    os.killpg(child.pid, number)
+                    with suppress(ProcessLookupError):  # it has just ended
+                        os.killpg(child.pid, number)
 
 
 def groups(plan: Sequence[P]) -> list[tuple[P, ...]]:

@@ -91,11 +91,11 @@ class Ledger:
             ValueError: a line that is no entry, or whose digest is not that of its settings.
         """
         try:
-            text = self.path.read_text(encoding="utf-8")
+            content = self.path.read_bytes()
         except FileNotFoundError:
             return []
         found: dict[tuple[Name, str], Entry] = {}
-        lines = text.split("\n")
+        lines = content.split(b"\n")  # the last may be torn inside a character
         if lines[-1] and len(lines) not in self._told:
             self._told.add(len(lines))
             say(f"{self.path}: line {len(lines)} is cut off, and left out")
@@ -155,7 +155,7 @@ def one_model(first: Entry, other: Entry) -> bool:
     return first.weights == other.weights
 
 
-def _entry(line: str, where: str) -> Entry:
+def _entry(line: bytes, where: str) -> Entry:
     try:
         content = read_json(line)
         found = Entry(**content)

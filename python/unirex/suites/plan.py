@@ -14,6 +14,7 @@ from unirex.config.identity import determining, difference, digest, filled, rena
 from unirex.config.run import RunConfig, bare, completed, parse, plain
 from unirex.disk.run_folder import RunFolder
 from unirex.suites.choice import Choice, read_choice
+from unirex.suites.ledger import Entry
 from unirex.suites.override import Override
 from unirex.suites.recipe import Recipe, Suite, labelled
 from unirex.text import suggest
@@ -42,8 +43,11 @@ class Transfer:
         return self.folder / "evaluate.yaml"
 
     def done(self) -> bool:
-        """Whether metrics are there that were made by this configuration."""
-        return _read_yaml(self.recipe) == self.content and complete(self.folder)
+        """Whether metrics are there that were made by this configuration, and no later model."""
+        if _read_yaml(self.recipe) != self.content or not complete(self.folder):
+            return False
+        model, metrics = Path(self.content["model"]) / "config.json", RunFolder(self.folder).metrics
+        return not model.is_file() or model.stat().st_mtime_ns <= metrics.stat().st_mtime_ns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +212,15 @@ def told_difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | 
     return None if found is None else f"{found[0]} is {found[1]!r} there, {found[2]!r} here"
 
 
+def same_settings(entry: Entry, wanted: str) -> bool:
+    """Whether an entry has the settings of a digest, as it was written or as it would be today."""
+    if entry.digest == wanted:
+        return True
+    with suppress(ValueError, KeyError):  # of a method that this installation lacks
+        return completed_digest(entry.config) == wanted
+    return False
+
+
 def completed_digest(config: Mapping[str, Any]) -> str:
     """The digest of an entry's settings with today's defaults for those that came since it was made."""
     config = renamed(config)
@@ -290,7 +303,7 @@ def _planned(
                 folder=folder,
                 arguments=(*arguments, f"--seed={seed}", f"--output={folder}"),
                 config={**content, "seed": seed},
-                transfers=tuple(_transfer(suite, *other, folder, own, overrides) for other in others),
+                transfers=tuple(_transfer(suite, *other, folder, content["eval"], overrides) for other in others),
                 trial=None if trials is None else trials / str(seed),
             )
         )
@@ -321,12 +334,19 @@ def parsed(suite: Suite, what: str, arguments: Sequence[str]) -> RunConfig:
 
 
 def _transfer(
-    suite: Suite, name: str, recipe: Recipe, run: Path, settings: Mapping[str, Any], overrides: Sequence[Override]
+    suite: Suite, name: str, recipe: Recipe, run: Path, judged: Mapping[str, Any], overrides: Sequence[Override]
 ) -> Transfer:
-    """How a run's model is judged on another data set: that set's own recipe, with the run's `eval` settings."""
-    judged = {key: value for key, value in settings.items() if key.startswith("eval.")}
-    judged |= {o.key: o.value for o in overrides if o.key in ("data.limit", "data.seed") and o.holds_for(name)}
-    config = parsed(suite, f"transfer.{name}", as_arguments(recipe.configs, {**judged, **recipe.settings}))
+    """How a run's model is judged on another data set: that set's own recipe, with the run's `eval` settings.
+
+    The recipe's own come before these, and the command line's before all.
+    """
+    settings = {**{f"eval.{key}": value for key, value in judged.items()}, **recipe.settings}
+    settings |= {
+        o.key: o.value
+        for o in overrides
+        if (o.key in ("data.limit", "data.seed") or o.key.startswith("eval.")) and o.holds_for(name)
+    }
+    config = parsed(suite, f"transfer.{name}", as_arguments(recipe.configs, settings))
     folder = run / "transfer" / name
     sections = {"data": asdict(config.data), "eval": asdict(config.eval)}
     content = {"model": str(RunFolder(run).model), "output": str(folder), **json.loads(json.dumps(sections))}

@@ -1,6 +1,5 @@
 """What a finished run adds to the ledger, read from its folder."""
 
-import json
 import re
 import subprocess
 from collections.abc import Mapping
@@ -11,10 +10,10 @@ from typing import Any
 
 from unirex.disk.made import weights_digest
 from unirex.disk.run_folder import CONTROLS, RunFolder
-from unirex.disk.untrusted import read_json
+from unirex.disk.untrusted import read_events, read_json
 from unirex.metrics import row_values
 from unirex.suites.ledger import Entry, Ledger, newest
-from unirex.suites.plan import Judged, Planned
+from unirex.suites.plan import Judged, Planned, same_settings
 from unirex.suites.recipe import Suite
 from unirex.suites.table import read_costs
 
@@ -30,7 +29,7 @@ def record(suite: Suite, ledger: Ledger, run: Planned) -> None:
     known = newest(ledger.entries(), suite.path.stem)
     for judged in run.judged:
         entry = _entry(suite, run, judged)
-        if (there := known.get(entry.name[1:])) is not None and there.digest == entry.digest:
+        if (there := known.get(entry.name[1:])) is not None and same_settings(there, entry.digest):
             continue  # its row values are those of its line
         left = RunFolder(judged.folder)
         files = {"": left.reference(judged.source) if judged.source else left.predictions}
@@ -88,7 +87,7 @@ def _entry(suite: Suite, run: Planned, judged: Judged) -> Entry:
         data=judged.label,
         method=judged.method,
         seed=run.seed,
-        split=str(_last_event(judged.folder).get("split", run.config["eval"]["split"])),
+        split=str(_last_event(judged.folder).get("split", judged.config.get("transfer", run.config)["eval"]["split"])),
         digest=judged.digest,
         config=judged.config,
         rows=own["rows"],
@@ -133,8 +132,8 @@ def _cost(folder: Path, entries: int) -> dict[str, Any]:
 def _last_event(folder: Path) -> dict[str, Any]:
     """What the log says at the end of the run, or the cost of a judgment."""
     for path in (RunFolder(folder).log, RunFolder(folder).cost):
-        with suppress(OSError):
-            events = [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        with suppress(OSError, IndexError):
+            events = read_events(path)
             # Warnings about the result stand behind the end of a run.
             return next((one for one in reversed(events) if one.get("event") == "end"), events[-1])
     return {}

@@ -118,7 +118,8 @@ def _from_ledger(suite: Suite, ledger: Ledger, entries: Entries) -> Finished:
             for entry in (entries[key] for seed in seeds if (key := (data, method, seed)) in entries):
                 found.add(run(entry, method), entry.cost["columns"])
                 for control in CONTROLS if method == suite.references else ():
-                    if control in entry.references and control not in suite.methods:
+                    there = control in entry.references and control not in suite.methods
+                    if there and ledger.rows(entry, control).is_file():  # not of what was no reference then
                         found.add_control(run(entry, control, control))
     shares = {data: done_of(suite, data, entries) for data in wanted(suite)}
     return replace(found.ordered(), averaged=[data for data, (done, of) in shares.items() if done == of])

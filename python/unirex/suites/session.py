@@ -4,7 +4,7 @@ import os
 import shlex
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from unirex.suites.grid import Crossed, cross
 from unirex.suites.launch import LaunchConfig, Launcher, Result, groups
 from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.override import Override
-from unirex.suites.plan import Judged, Planned, completed_digest, make_plan, told_difference
+from unirex.suites.plan import Judged, Planned, completed_digest, make_plan, same_settings, told_difference
 from unirex.suites.recipe import Suite
 from unirex.suites.record import fits, record
 from unirex.suites.results import write_results
@@ -53,12 +53,15 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     launcher = Launcher(config=_launch(options), report=progress.report, known=recorded, lenders=lenders)
     if not options.table_only:
         launcher.run_all(plan)
-    if suite.ledger is not None:
-        write_state(suite, plan, progress.failures)
-        write_results(suite, page)
-    else:
-        progress.show(page)
-    return _close(progress.failures, stopped=launcher.stopped)
+
+    def show() -> None:
+        if suite.ledger is not None:
+            write_state(suite, plan, progress.failures)
+            write_results(suite, page)
+        else:
+            progress.show(page)
+
+    return _close(show, progress.failures, stopped=launcher.stopped)
 
 
 def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: Path | None) -> int:
@@ -106,8 +109,7 @@ def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     else:
         for run in filter(Planned.finished, needed):
             RunFolder(run.folder).drop_checkpoints()
-    write_results(suite, page)
-    return _close(failures, stopped=launcher.stopped)
+    return _close(lambda: write_results(suite, page), failures, stopped=launcher.stopped)
 
 
 def _lenders(suite: Suite, overrides: Sequence[Override], only: Sequence[str]) -> list[Planned]:
@@ -177,7 +179,7 @@ class Recorded:
         counting = newest(self._ledger.entries(), self.suite.path.stem)
         for run, judged in ((one, judged) for one in runs for judged in one.judged):
             entry = counting.get((judged.label, judged.method, run.seed))
-            if entry is not None and judged.digest not in (entry.digest, completed_digest(entry.config)):
+            if entry is not None and not same_settings(entry, judged.digest):
                 other = told_difference(entry.config, judged.config)
                 raise ValueError(
                     f"{self._ledger.path} has a result of other settings for {'/'.join(map(str, entry.name[1:]))} "
@@ -193,10 +195,12 @@ class Recorded:
         suite, wanted = self.suite.path.stem, judged.digest
         own = newest(entries, suite).get((judged.label, judged.method, run.seed))
         if own is not None:
-            return wanted in (own.digest, completed_digest(own.config))
+            return same_settings(own, wanted)
         other = next((entry for entry in entries if wanted == entry.digest), None)
-        if other is None and (found := self._elsewhere(ledger).get(wanted)) is not None:
-            other = found if fits(self.suite, run, judged, ledger.rows(found)) else None
+        if other is None:
+            other = self._elsewhere(ledger).get(wanted)
+        if other is not None and not fits(self.suite, run, judged, ledger.rows(other)):
+            return False
         if other is not None and self.adopts:
             ledger.add(replace(other, suite=suite, data=judged.label, method=judged.method, seed=run.seed))
         return other is not None
@@ -255,7 +259,7 @@ class _Progress:
         if self.suite.ledger is None and result.outcome == "done" and cheap:
             try:
                 self.write()
-            except ValueError as error:  # raised again at the end
+            except (ValueError, OSError) as error:  # raised again at the end
                 say(f"no table yet: {error}")
 
     def write(self) -> tuple[list[Path], str]:
@@ -298,10 +302,13 @@ def _list(plan: Sequence[Planned], recorded: Recorded, options: Any) -> int:
     return 0
 
 
-def _close(failures: Mapping[str, str], *, stopped: bool) -> int:
-    """Reports what failed; the exit code."""
-    for name, message in failures.items():
-        say(f"failed: {name}: {message}", error=True)
+def _close(show: Callable[[], object], failures: Mapping[str, str], *, stopped: bool) -> int:
+    """Shows the results, and reports what failed also where they cannot be shown; the exit code."""
+    try:
+        show()
+    finally:
+        for name, message in failures.items():
+            say(f"failed: {name}: {message}", error=True)
     if stopped:
         say("stopped; the same command continues from there", error=True)
         return 130

@@ -9,7 +9,7 @@ from unirex.data.cache import digest_of
 from unirex.data.source import DataConfig, load_splits
 from unirex.data.splitting import Splits
 from unirex.disk.run_folder import RunFolder
-from unirex.disk.untrusted import read_json, read_yaml
+from unirex.disk.untrusted import read_events, read_yaml
 from unirex.parsing import rephrased
 
 
@@ -22,8 +22,7 @@ def settings_of(run: RunFolder) -> dict[str, Any] | None:
 
 def log_of(run: RunFolder) -> list[dict[str, Any]]:
     """The events of a run's log."""
-    lines = run.log.read_text(encoding="utf-8").splitlines() if run.log.is_file() else []
-    return [read_json(line) for line in lines]
+    return read_events(run.log) if run.log.is_file() else []
 
 
 def digests_of(run: RunFolder) -> list[str] | None:
