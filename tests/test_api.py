@@ -57,6 +57,17 @@ def test_labels_are_found_under_another_usual_name(model: unirex.Trained) -> Non
     assert model.evaluate(table)["accuracy"].n == 12
 
 
+def test_data_that_are_one_split_are_judged_whole(model: unirex.Trained, tmp_path: Path) -> None:
+    datasets.Dataset.from_list(rows(11, seed=1)).with_format("numpy").save_to_disk(str(tmp_path / "saved"))
+    for part in (1, 2):
+        written(tmp_path / f"part{part}.jsonl", 6, seed=part)
+    for data, count in ((tmp_path / "saved", 11), (tmp_path / "part*.jsonl", 12)):
+        assert model.evaluate(data, columns={"gold": "rationale"}).n_rows == count
+    named = [{**row, "ID": f"r{n}"} for n, row in enumerate(rows(60))]
+    own = unirex.train(pd.DataFrame(named), output=tmp_path / "run", **SMALL)
+    assert own.evaluate(pd.DataFrame(rows(9, seed=1))).n_rows == 9
+
+
 def test_importing_loads_nothing_heavy() -> None:
     assert loaded_by("import unirex; unirex.train, unirex.score, unirex.compare, unirex.Trained") == set()
     with pytest.raises(AttributeError, match="module 'unirex' has no attribute 'trian'"):

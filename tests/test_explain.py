@@ -109,6 +109,17 @@ def test_the_output_is_a_prediction_file_and_scores_for_evaluate(run: Path, tmp_
         assert score(judged / "predictions.parquet")["auprc"].value == pytest.approx(theirs["auprc"].value, abs=1e-6)
 
 
+def test_what_an_earlier_model_measured_is_not_kept(run: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", ROWS[:1])
+    assert call(run, source, tmp_path / "first.jsonl", "--faithfulness=true") == 0
+    table = pa.Table.from_pylist([{**json.loads((tmp_path / "first.jsonl").read_text()), "price": float("nan")}])
+    pq.write_table(table, tmp_path / "first.parquet")
+    assert call(run, tmp_path / "first.parquet", tmp_path / "second.jsonl", "--attribution=occlusion") == 0
+    again = json.loads((tmp_path / "second.jsonl").read_text(), parse_constant=pytest.fail)
+    assert again["price"] is None
+    assert not {"comprehensiveness", "sufficiency"} & again.keys()
+
+
 def test_explain_and_evaluate_measure_the_same(run: Path, tmp_path: Path) -> None:
     """Words of several tokens, scored by attribution: hidden whole in both, by the same scores."""
     loud = shutil.copytree(run / "model", tmp_path / "loud")

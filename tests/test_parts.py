@@ -5,11 +5,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from reference.processes import end, start_two
 from unirex import evaluate, train
+from unirex.data.masks import write_masks
 
 TOY = ["--data.toy.n_train=48", "--data.toy.n_val=12", "--data.toy.n_test=17"]
 TINY = [*TOY, "--model.random.hidden_size=16", "--model.random.num_attention_heads=2", "--train.epochs=1"]
@@ -83,6 +85,10 @@ def test_a_part_counts_once_it_is_whole_and_made_alike(
     out = tmp_path / "out"
     half = out / "parts" / "2-of-2"
     half.mkdir(parents=True)
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    judged = pq.read_table(whole / "predictions.parquet", columns=["id", "words"]).to_pylist()
+    write_masks(masks / "0.2.parquet", {row["id"]: np.zeros(len(row["words"]), np.bool_) for row in judged})
     (half / "extractor.parquet").write_text("half")  # killed before it was recorded
     assert judge(model, out, "1/2") == 0
     assert "part 1 of 2 written, missing: 2" in capsys.readouterr().out
@@ -91,6 +97,7 @@ def test_a_part_counts_once_it_is_whole_and_made_alike(
         (["--data.toy.n_test=16"], "data.rows '"),
         ([f"--scores={whole / 'predictions.parquet'}"], "scores.file None, expected '"),
         ([f"--checks={{other: {model}}}"], "checks.other None, expected '"),
+        ([f"--data.masked={masks}", "--data.masked_share=0.2"], "data.masks None, expected '"),
     ]:
         assert judge(model, out, "2/2", *more) == 2
         error = capsys.readouterr().err

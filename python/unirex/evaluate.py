@@ -323,12 +323,18 @@ def _made(request: Request, judging: "Judging", rows: str, processes: int) -> di
     """What the rows of a shard depend on, and which of them it has: it is a share of the batches of each process."""
     from unirex.judging.saved import find_model
 
+    masks = request.data.mask_file
     return {
         "model": model_digest(request.model),
         "scores": {name: file_digest(file) for name, file in request.scores.items()},
         "checks": {name: model_digest(find_model(folder)) for name, folder in request.checks.items()},
         "unit": judging.unit,
-        "data": {"rows": rows, "name": judging.about.data, "headline": judging.about.headline},
+        "data": {
+            "rows": rows,
+            "masks": None if masks is None else file_digest(masks),
+            "name": judging.about.data,
+            "headline": judging.about.headline,
+        },
         "eval": asdict(judging.config),
         "processes": processes,
     }

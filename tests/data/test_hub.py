@@ -373,6 +373,12 @@ class TestSplits:
         with pytest.raises(DataError, match=rf"the part train{re.escape(part)} is asked for, expected rows up to 10$"):
             read(path, split="val", splits={"val": f"train{part}"})
 
+    def test_every_file_of_a_table_has_its_columns(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_text("text,label\none,x\n")
+        (tmp_path / "b.csv").write_text("text,Label\ntwo,y\n")
+        with pytest.raises(DataError, match=r"b\.csv: there is no column label, found text, Label$"):
+            read(tmp_path / "*.csv")
+
     def test_a_lone_file_is_the_training_split(self, path: Path) -> None:
         assert len(read(path)) == 10
         assert read(path, split="val") == []

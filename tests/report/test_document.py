@@ -19,7 +19,7 @@ from unirex.metrics.state import Resampling
 from unirex.report import Limits, RunReport, build
 from unirex.report import tables as report_tables
 from unirex.report.figures import curves, distributions, trade_off
-from unirex.report.found import different_ends, read_folders
+from unirex.report.found import _shown, different_ends, read_folders
 from unirex.report.reading import SHOWN
 
 FAST = Resampling(replicates=20)
@@ -257,6 +257,10 @@ def test_a_log_that_is_being_written(make_run: Make, tmp_path: Path) -> None:
 def test_names_of_runs() -> None:
     assert different_ends(["r/a", "r/b/"]) == ["a", "b"]
     assert different_ends(["r/a/0", "r/b/0"]) == ["a/0", "b/0"]
+    long = [f"{'x' * 85}{n}" for n in range(3)]
+    shown = _shown([*long, "b"])
+    assert len({*shown}) == 4  # a run is known by its name
+    assert shown[1].endswith("(2)")
     assert different_ends(["x/predictions.parquet"]) == ["x"]
     for given, names, message in (
         ([], None, "no run given"),

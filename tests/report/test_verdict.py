@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,18 @@ def test_the_verdict_is_computed(tmp_path: Path) -> None:
     assert last == ("Its marked words matter for “hate”, hardly matter for “none”, speak against its answer for “odd”.")
     assert first in report.to_html()
     assert last in report.to_text()
+
+
+def test_a_class_in_a_task_score_is_the_datas(tmp_path: Path) -> None:
+    header = replace(HEADER, labels=("hate", "none", "not_ODD\x1b[31m"), headline="f1:not_ODD\x1b[31m")
+    found = [
+        replace(row, label=header.labels[i % 3], prediction=header.labels[i % 3]) for i, row in enumerate(made(30))
+    ]
+    pq.write_table(to_table(found, header, fractions=FRACTIONS, model="m", data="made"), tmp_path / "a.parquet")
+    report = build(tmp_path / "a.parquet", resampling=SOME)
+    for text in (report.to_text(color=False), report.to_html()):
+        assert "1:not_ODD" in text
+        assert "\x1b" not in text
 
 
 @pytest.mark.parametrize(

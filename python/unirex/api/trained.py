@@ -1,5 +1,6 @@
 """A trained model with what its run has left: asked, judged on other data, and reported."""
 
+import glob
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +17,14 @@ from unirex.metrics import Report, score
 if TYPE_CHECKING:
     from unirex.explainer import ExplainedText, Explainer
     from unirex.report import RunReport
+
+
+def _alone(path: str) -> bool:
+    """Whether data are one split: a file, files by a pattern, or a folder of `save_to_disk` without splits."""
+    if "{split}" in path:
+        return False
+    place = Path(path)
+    return place.is_file() or (place / "state.json").is_file() or (not place.exists() and glob.has_magic(path))
 
 
 class Trained:
@@ -80,8 +89,8 @@ class Trained:
         place = RunFolder(output or self.folder / "evaluation")
         found = replace(given(data, alone="test"), needed=("text",))
         inherited, hub = self._inherited(found)
-        if found.path is not None and Path(found.path).is_file() and not self._trained_on(found.path):
-            hub["splits"] = {"test": "train"}  # a file by itself is the split train
+        if found.path is not None and _alone(found.path) and not self._trained_on(found.path):
+            hub["splits"] = {"test": "train"}  # by itself it is the split train
         content: dict[str, Any] = dict(sections)
         more = {**inherited, **sections.get("data", {})}
         content["data"] = found.settings(place.tables, {**hub, **(columns or {})}, more)
@@ -104,8 +113,9 @@ class Trained:
         hub: dict[str, Any] = {k: v for k, v in stored["hub"].items() if k not in ("subset", "revision", "splits")}
         for key in ("gold", "gold_pair"):
             hub[key] = [column for column in hub[key] if column in there]
-        if hub["label"] not in there:  # perhaps under another usual name
-            del hub["label"]
+        for column in ("label", "id"):
+            if hub[column] not in there:  # perhaps under another usual name
+                del hub[column]
         return kept, hub
 
     def _stored(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The splits of a table, whatever holds it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from itertools import combinations
 from math import inf
@@ -28,7 +28,11 @@ def read_hub(path: str, split: str, *, query: QueryUse, config: HubConfig) -> It
     beginning = next(table.blocks(), None)
     if beginning is not None:
         _check_columns(path, beginning, table, config)
+    files: set[str] = set()
     for block in table.between(first, last):
+        if block.columns is not None and block.prefix not in files:  # each has a header of its own
+            files.add(block.prefix)
+            _check_header(block.prefix.removesuffix(": row "), [*block.columns], config)
         name_rows = f"{split}-", index
         yield Records(
             batch=read_at_once(block, name_rows, table.class_names, query, config),
@@ -105,9 +109,12 @@ def _check_columns(path: str, block: Block, table: Table, config: HubConfig) -> 
     """Looks at one block, and at all of them only where it lacks a column."""
     if not _missing(set(block.names), config):
         return
-    columns = table.columns
+    _check_header(path, table.columns, config)
+
+
+def _check_header(where: str, columns: Collection[str], config: HubConfig) -> None:
     if missing := _missing(set(columns), config):
-        raise DataError(f"{path}: there is no column {missing[0]}, found {', '.join(columns)}")
+        raise DataError(f"{where}: there is no column {missing[0]}, found {', '.join(columns)}")
 
 
 def _missing(there: set[str], config: HubConfig) -> list[str]:

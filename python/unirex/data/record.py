@@ -200,9 +200,11 @@ def _choice_labels(record: Record, choices: Sequence[str], labels: Sequence[str]
 
 
 def name_of(where: str, field: str, label: str | None, names: Sequence[str]) -> str | None:
-    """The name of a class or choice; a number counts them from 0 unless it is a name itself."""
+    """The name of a class or choice; a number counts them from 0 unless it is a name itself; -1 = unknown."""
     if label is None or label in names:
         return label
+    if label == "-1":
+        return None
     if label.isdecimal() and int(label) < len(names):
         return names[int(label)]
     raise wrong(where, field, label, f"one of {', '.join(names)}, or their number from 0")

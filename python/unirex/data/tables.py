@@ -228,6 +228,7 @@ def _datasets(path: str) -> Any:
 
 
 def _from_datasets(where: str, dataset: "datasets.Dataset | datasets.IterableDataset") -> Table:
+    dataset = dataset.with_format(None)  # plain values, whatever it was saved for
     features = dataset.features or {}  # a stream may not know them
     class_names = {name: tuple(f.names) for name, f in features.items() if hasattr(f, "int2str")}
 

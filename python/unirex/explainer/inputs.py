@@ -153,6 +153,8 @@ def _choices(where: str, row: Mapping[str, Any], field: str) -> tuple[str, ...]:
 
 def _label(where: str, row: Mapping[str, Any], field: str, names: Sequence[str]) -> str | None:
     value = _field(where, row, field)
+    if isinstance(value, float) and value.is_integer():  # of a column of whole numbers with nulls
+        value = int(value)
     return name_of(where, field, None if value is None or value == "" else str(value), names)
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,15 @@ def _page(path: Path, table_of: Callable[[list[Prediction]], pa.Table]) -> Itera
 
 def _others(kept: Kept, ours: Collection[str]) -> dict[str, Any]:
     """Columns of the input that have no name of ours, in use here or not: a reader would take them for ours."""
-    return {name: value for name, value in kept.items() if name not in ours and not is_known(name)}
+    return {
+        name: None if isinstance(value, float) and not isfinite(value) else value  # JSON has no other
+        for name, value in kept.items()
+        if name not in ours and name not in _OURS and not is_known(name)
+    }
+
+
+_OURS = frozenset({"labels", "texts", "spans", "tokens_cut", "comprehensiveness", "sufficiency", "rationale_text"})
+"""What a file of explanations has beside the columns of prediction files."""
 
 
 def _types(kept: Sequence[Kept]) -> dict[str, pa.DataType]:

@@ -8,6 +8,7 @@ from unirex.metrics.report import ARROWS, Report
 from unirex.report.document import Part
 from unirex.report.figure import NEUTRAL, Figure, Series, linear_axis, percent, ticked_axis
 from unirex.report.histogram import Histogram
+from unirex.report.tables import task_name
 
 MOST_BINS = 24
 _LOOKS = {
@@ -110,7 +111,7 @@ def trade_off(parts: Sequence[Part]) -> tuple[Figure, ...]:
         systems = [one for one in _systems(parts) if controls or one.control is None]
         points = tuple(point for one in systems if (point := _point(metric, one)) is not None)
         name = parts[0].report[metric].name
-        label = {"auprc": "AUPRC", "token_f1": "token F1"}.get(name, name.replace("_", " "))
+        label = {"auprc": "AUPRC", "token_f1": "token F1"}.get(name, task_name(name))
         across = [value for one in points for value in (*one.x, one.x_low, one.x_high) if value is not None]
         along = [value for one in points for value in (*one.y, *one.low, *one.high)]
         found.append(

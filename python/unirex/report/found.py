@@ -60,8 +60,17 @@ def read_folders(runs: Sequence[str | os.PathLike[str]], names: Sequence[str] | 
         raise ValueError(f"names has {len(names)} values, expected {len(paths)} (as runs)")
     if names is not None and len(set(names)) != len(names):
         raise ValueError(f"names is {list(names)}, expected different names")
-    found = names or different_ends(paths)
-    return [_read(path, plain(name, longest=80, lines=False)) for path, name in zip(paths, found, strict=True)]
+    found = _shown(names or different_ends(paths))
+    return [_read(path, name) for path, name in zip(paths, found, strict=True)]
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    """The names as a report shows them; those that are alike then are numbered, since a run is known by its name."""
+    shown = [plain(name, longest=80, lines=False) for name in names]
+    return [
+        name if shown.count(name) == 1 else f"{name} ({1 + shown[:place].count(name)})"
+        for place, name in enumerate(shown)
+    ]
 
 
 def _expanded(path: str) -> list[str]:

@@ -119,10 +119,16 @@ def headline(report: Document) -> TextTable:
     return TextTable(heads=tuple(head for _, head in metrics), rows=rows)
 
 
+def task_name(name: str) -> str:
+    """A task score as a report shows it; the class in it, which is the data's, as it is but for control characters."""
+    kind, colon, of_class = name.partition(":")
+    return f"{kind.replace('_', ' ')}{colon}{plain(of_class, longest=80, lines=False)}"
+
+
 def _headline_metrics(parts: Sequence[Part]) -> Iterator[tuple[str, Head]]:
     names = list(dict.fromkeys(part.report.headline for part in parts if part.report.headline))
     for name in names:
-        yield name, Head(text=name.replace("_", " "), direction="higher", about="the task score of this data set")
+        yield name, Head(text=task_name(name), direction="higher", about="the task score of this data set")
     for family in families():
         of_family = (m for p in parts for m in p.report.metrics if m.name.partition("@")[0] == family.name)
         metric = next(of_family, None) if family.heading else None
@@ -340,8 +346,9 @@ def _control_notes(part: Part) -> Iterator[str]:
         better = own.low > other.value if name == "comprehensiveness" else own.high < other.value
         if not better:
             yield (
-                f"{part.name}: {what} the words with the highest scores does no more than {what} random ones "
-                f"({name} {number(own.value)}, random {number(other.value)}): the scores are not shown to be faithful."
+                f"{part.name}: {what} the words with the highest scores is not shown to do more than {what} random "
+                f"ones ({name} {number(own.value)}, random {number(other.value)}): the scores are not shown "
+                "to be faithful."
             )
 
 
@@ -383,8 +390,8 @@ def summary(part: Part) -> list[str]:
     found = []
     if task := of("headline", part.report):
         main, rows = part.report["headline"], part.report.n_rows
-        name, among = main.name.replace("_", " ").capitalize(), f" of {rows}" if main.n < rows else ""
-        found.append(f"{name} {task} on {main.n}{among} instances.")
+        name, among = task_name(main.name), f" of {rows}" if main.n < rows else ""
+        found.append(f"{name[:1].upper()}{name[1:]} {task} on {main.n}{among} instances.")
     for metric, sentence, comparison in (
         (
             "comprehensiveness",
