@@ -41,7 +41,7 @@ class _Document:
 
 
 def read_eraser(path: str, split: str, *, query: QueryUse, config: EraserConfig) -> Iterator[Record]:
-    """Records of one split, in file order. A split other than train may have no file, or an empty one, and is then empty."""
+    """Records of one split, in file order. One other than train may have no file or an empty one, and is empty then."""
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder, expected one with {split}.jsonl and docs.jsonl or docs/")
