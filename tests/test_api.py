@@ -53,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> unirex.Trained:
 
 
 def test_labels_are_found_under_another_usual_name(model: unirex.Trained) -> None:
-    table = pd.DataFrame(rows(12, seed=1)).rename(columns={"label": "Class"})
+    table = pd.DataFrame(rows(12, seed=1)).rename(columns={"label": "Class"}).assign(id="no id, as in training")
     assert model.evaluate(table)["accuracy"].n == 12
 
 

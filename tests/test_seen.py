@@ -61,6 +61,13 @@ def test_rows_that_were_trained_on_are_counted(made: unirex.Trained) -> None:
     assert told(made) == []
 
 
+def test_a_name_may_look_like_a_pattern(made: unirex.Trained) -> None:
+    there = Path("mine.jsonl").resolve()
+    other = there.rename(there.with_name("mine[1].jsonl"))
+    made.files.config.write_text(made.files.config.read_text().replace(str(there), str(other)))
+    assert splits_seen(made.files) is not None
+
+
 @pytest.mark.parametrize("lost", ["data", "path", "log", "digests", "config"])
 def test_a_run_that_cannot_tell_says_nothing(made: unirex.Trained, lost: str, capsys: Any) -> None:
     assert splits_seen(made.files) is not None

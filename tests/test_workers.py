@@ -1,6 +1,7 @@
 """The workers of a suite: they share the ledger's state, and an error that no run accounts for ends the command."""
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -92,10 +93,12 @@ def test_a_model_trained_anew_is_judged_elsewhere_anew(tmp_path: Path) -> None:
     assert not transfer.done()
 
 
-def test_other_controls_than_before_leave_a_table(world: World) -> None:
+def test_other_controls_than_before_leave_a_table(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert world.run() == 0
     world.path.write_text(world.path.read_text().replace("references: slm", "references: grad"))
+    capsys.readouterr()
     assert world.run("--table-only") == 0
+    assert re.search(r"no random control of one: .*\.parquet is not there", capsys.readouterr().err)
     assert (world.folder / "out" / "s.md").is_file()
 
 

@@ -114,7 +114,7 @@ class Trained:
         for key in ("gold", "gold_pair"):
             hub[key] = [column for column in hub[key] if column in there]
         for column in ("label", "id"):
-            if hub[column] not in there:  # perhaps under another usual name
+            if hub[column] is not None and hub[column] not in there:  # perhaps under another usual name
                 del hub[column]
         return kept, hub
 

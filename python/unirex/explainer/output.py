@@ -106,7 +106,11 @@ def _jsonl(path: Path) -> Iterator[Write]:
 
         def write(answer: ExplainedText, kept: Kept) -> None:
             fields = _fields(answer)
-            file.write(json.dumps(fields | _others(kept, fields), ensure_ascii=False, default=str) + "\n")
+            others = {
+                name: None if isinstance(value, float) and not isfinite(value) else value  # JSON has no other
+                for name, value in _others(kept, fields).items()
+            }
+            file.write(json.dumps(fields | others, ensure_ascii=False, default=str) + "\n")
 
         yield write
 
@@ -191,11 +195,8 @@ def _page(path: Path, table_of: Callable[[list[Prediction]], pa.Table]) -> Itera
 
 def _others(kept: Kept, ours: Collection[str]) -> dict[str, Any]:
     """Columns of the input that have no name of ours, in use here or not: a reader would take them for ours."""
-    return {
-        name: None if isinstance(value, float) and not isfinite(value) else value  # JSON has no other
-        for name, value in kept.items()
-        if name not in ours and name not in _OURS and not is_known(name)
-    }
+    known = {*ours, *_OURS}
+    return {name: value for name, value in kept.items() if name not in known and not is_known(name)}
 
 
 _OURS = frozenset({"labels", "texts", "spans", "tokens_cut", "comprehensiveness", "sufficiency", "rationale_text"})

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from unirex.text import plain
+
 Kind = Literal["line", "point", "step"]
 OWN_DASH, RANDOM_DASH, GOLD_DASH = range(3)
 NEUTRAL = -1
@@ -113,6 +115,12 @@ class Figure:
                 pairs = (f"{named.get(x, _place(x))}: {number(y)}" for x, y in zip(one.x, one.y, strict=True))
                 parts.append(f"{one.label}: {', '.join(pairs)}.")
         return " ".join(parts)
+
+
+def task_name(name: str) -> str:
+    """A task score as a report shows it; the class in it, which is the data's, as it is but for control characters."""
+    kind, colon, of_class = name.partition(":")
+    return f"{kind.replace('_', ' ')}{colon}{plain(of_class, longest=80, lines=False)}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

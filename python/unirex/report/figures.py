@@ -6,9 +6,8 @@ from typing import Any
 
 from unirex.metrics.report import ARROWS, Report
 from unirex.report.document import Part
-from unirex.report.figure import NEUTRAL, Figure, Series, linear_axis, percent, ticked_axis
+from unirex.report.figure import NEUTRAL, Figure, Series, linear_axis, percent, task_name, ticked_axis
 from unirex.report.histogram import Histogram
-from unirex.report.tables import task_name
 
 MOST_BINS = 24
 _LOOKS = {

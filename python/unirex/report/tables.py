@@ -12,7 +12,7 @@ from unirex.metrics.nrg_table import Cell as GainCell
 from unirex.metrics.paired import Paired
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.report.document import Document, Part, defined
-from unirex.report.figure import number
+from unirex.report.figure import number, task_name
 from unirex.report.training_log import finite
 from unirex.report.verdict import against
 from unirex.text import plain
@@ -117,12 +117,6 @@ def headline(report: Document) -> TextTable:
         for number, name, system, control in systems
     )
     return TextTable(heads=tuple(head for _, head in metrics), rows=rows)
-
-
-def task_name(name: str) -> str:
-    """A task score as a report shows it; the class in it, which is the data's, as it is but for control characters."""
-    kind, colon, of_class = name.partition(":")
-    return f"{kind.replace('_', ' ')}{colon}{plain(of_class, longest=80, lines=False)}"
 
 
 def _headline_metrics(parts: Sequence[Part]) -> Iterator[tuple[str, Head]]:

@@ -118,9 +118,12 @@ def _from_ledger(suite: Suite, ledger: Ledger, entries: Entries) -> Finished:
             for entry in (entries[key] for seed in seeds if (key := (data, method, seed)) in entries):
                 found.add(run(entry, method), entry.cost["columns"])
                 for control in CONTROLS if method == suite.references else ():
-                    there = control in entry.references and control not in suite.methods
-                    if there and ledger.rows(entry, control).is_file():  # not of what was no reference then
+                    if control not in entry.references or control in suite.methods:
+                        continue
+                    if ledger.rows(entry, control).is_file():
                         found.add_control(run(entry, control, control))
+                    else:  # it was recorded when another method was the reference
+                        say(f"no {control} control of {data}: {ledger.rows(entry, control)} is not there", error=True)
     shares = {data: done_of(suite, data, entries) for data in wanted(suite)}
     return replace(found.ordered(), averaged=[data for data, (done, of) in shares.items() if done == of])
 

@@ -1,6 +1,7 @@
 """The rows that a saved model was trained on, as far as the run beside it still tells."""
 
 import glob
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -52,4 +53,6 @@ def splits_seen(run: RunFolder) -> Splits | None:
 
 def _local(path: Any) -> bool:
     """Whether files are there; what the network would bring is not asked for."""
-    return isinstance(path, str) and any(glob.iglob(path.replace("{split}", "*"), recursive=True))  # noqa: PTH207
+    if not isinstance(path, str):
+        return False
+    return Path(path).exists() or any(glob.iglob(path.replace("{split}", "*"), recursive=True))  # noqa: PTH207
