@@ -51,6 +51,15 @@ def test_entries_come_back_and_the_first_of_a_name_and_digest_counts(tmp_path: P
     assert len(ledger.entries()) == 2
 
 
+def test_a_line_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(path=tmp_path / "s.jsonl")
+    monkeypatch.setattr("unirex.suites.ledger.read_json", lambda line: read.append(line) or json.loads(line))
+    read: list[bytes] = []
+    for seed in range(3):  # a suite of many runs asks before each
+        ledger.add(entry(seed=seed, config={"seed": seed}))
+        assert (len(ledger.entries()), len(ledger.entries()), len(set(read))) == (seed + 1, seed + 1, len(read))
+
+
 def test_a_cut_off_last_line_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ledger = Ledger(path=tmp_path / "s.jsonl")
     ledger.add(entry())

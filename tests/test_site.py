@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from reference.forks import stand_in
 from reference.processes import end, run_in, start
 from unirex.metrics import score
 from unirex.metrics.state import Resampling
@@ -67,6 +68,7 @@ def environment(folder: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "ACCELERATE_USE_CPU": "true",
+        "PYTHON_EXEC": stand_in(folder / "forked"),
     }
 
 

@@ -1,6 +1,7 @@
 """Processes forked from a copy of this one as it was when the tests were collected: all is imported, nothing used.
 
-As a script it stands in for `python -m unirex...` in the PATH of a shell: the path of the socket, then the arguments.
+As a script it stands in for `python -m unirex...` in the PATH of a shell, or where a launcher starts its processes: the
+path of the socket, then the arguments.
 """
 
 import faulthandler
@@ -8,6 +9,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import shlex
 import shutil
 import signal
 import socket
@@ -144,8 +146,16 @@ def command(module: str, arguments: list[str]) -> int:
     return int(import_module(module).main(arguments) or 0)
 
 
+def stand_in(path: Path) -> str:
+    """Writes a script in place of `python`, whose processes are forks: for the PATH, or `PYTHON_EXEC` of a launcher."""
+    call = shlex.join([sys.executable, "-I", "-S", __file__, server()])
+    path.write_text(f'#!/bin/sh\nexec {call} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
 if __name__ == "__main__":
-    at, dash_m, module, *words = sys.argv[1:]
+    at, dash_m, module, *words = (word for word in sys.argv[1:] if word != "-u")
     assert dash_m == "-m"
     process = Fork(at, "reference.forks", "command", module, words, outputs=(1, 2), env=os.environ)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):

@@ -1,7 +1,6 @@
 """The script for one run under SLURM, played by an `srun` and an `scontrol` of our own in PATH."""
 
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reference import forks
+from reference.forks import stand_in
 from reliability.test_stopped import TINY, losses
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="SLURM needs POSIX")
@@ -59,9 +58,7 @@ def test_a_job_that_runs_out_of_time_is_put_back_and_ends(cluster: dict[str, str
     run, log = tmp_path / "run", tmp_path / "log"
     arguments = [*TINY, "--train.epochs=10", "--train.lr=0.001", f"--output={run}"]
     cluster["SLURM_NTASKS"] = "2"
-    call = shlex.join([sys.executable, "-I", "-S", str(forks.__file__), forks.server()])
-    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {call} "$@"\n')
-    (tmp_path / "python").chmod(0o755)
+    stand_in(tmp_path / "python")
     first = job(cluster, log, *arguments)
     deadline = time.monotonic() + 200
     while len(losses(run)) < 3:

@@ -91,6 +91,8 @@ def toy_examples(split: str, *, config: ToyConfig, seed: int) -> list[Example]:
             if text not in seen:
                 seen.add(text)
                 made[name].append(example)
+        if name == split:
+            break
     return made[split]
 
 

@@ -208,11 +208,12 @@ def t_quantile(confidence: float, freedom: float) -> float:
     if freedom >= _MANY:
         terms = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
         return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _beyond(middle, freedom) > 1 - confidence else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
+    # Newton's way on the tail, which falls ever less steeply with the angle: each step ends before the root.
+    angle, step, constant = 0.0, 1.0, _steepest(freedom)
+    while step > 1e-15:
+        step = (_beyond(angle, freedom) - (1 - confidence)) / (constant * math.cos(angle) ** (freedom - 1))
+        angle += step
+    return math.sqrt(freedom) * math.tan(angle)
 
 
 def t_tail(t: float, freedom: float) -> float:
@@ -235,4 +236,9 @@ def _beyond(angle: float, freedom: float) -> float:
     """P(|T| > tan(angle) · √freedom): the integral of cos^(freedom - 1) from the angle to a right angle, normalised."""
     half = (math.pi / 2 - angle) / 2
     area = half * float(_WEIGHTS @ np.cos(angle + half * (1 + _NODES)) ** (freedom - 1))
-    return 2 * area * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
+    return area * _steepest(freedom)
+
+
+def _steepest(freedom: float) -> float:
+    """How fast `_beyond` falls at the angle 0."""
+    return 2 * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any
 
@@ -66,10 +66,8 @@ class Layout:
 
     def __post_init__(self) -> None:
         """Lists the metrics once."""
-        known = tuple(family for family in families() if self.offers(family))
-        object.__setattr__(self, "families", known)
-        wanted = tuple(d for d in _definitions(self) if self.only is None or d.name in self.only)
-        object.__setattr__(self, "definitions", wanted)
+        object.__setattr__(self, "families", _offered(self, families()))
+        object.__setattr__(self, "definitions", _wanted(self, self.families))
 
     def __reduce__(self) -> tuple[Callable[[], "Layout"], tuple[()]]:
         """Pickles what was given; the definitions hold functions and are listed again."""
@@ -86,9 +84,9 @@ class Layout:
 
     def offers(self, family: Family, kinds: frozenset[str] | None = None) -> bool:
         """Whether a family's columns exist, of `kinds` of perturbed inputs; None: those of some perturbation."""
-        has = {name for name in NEEDS if getattr(self, f"has_{name}")}
         if family.per in OF_PERTURBED and kinds is None:
             return any(self.offers(family, found) for _, found in self.perturbations)
+        has = {name for name in NEEDS if getattr(self, f"has_{name}")}
         return family.needs <= has | (kinds or frozenset())
 
     def name(self, family: str, perturbation: str, fraction: float | None = None) -> str:
@@ -102,6 +100,17 @@ class Layout:
         if per == "class":
             return [f"{name}:{label}" for label in self.labels]
         return [f"{name}@{t:g}" for t in self.iou_thresholds] if per == "threshold" else [name]
+
+
+# The files of a table have few layouts between them, and are many.
+@lru_cache(maxsize=256)
+def _offered(layout: Layout, known: tuple[Family, ...]) -> tuple[Family, ...]:
+    return tuple(family for family in known if layout.offers(family))
+
+
+@lru_cache(maxsize=256)
+def _wanted(layout: Layout, _: tuple[Family, ...]) -> tuple[Definition, ...]:
+    return tuple(d for d in _definitions(layout) if layout.only is None or d.name in layout.only)
 
 
 def _definitions(layout: Layout) -> Iterator[Definition]:

@@ -168,7 +168,8 @@ def read(path: str) -> RowValues:
         ValueError: the file holds none, or columns that its own header does not explain.
     """
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # half the time of a data set of one file
+            table = file.read()
         about = read_json((table.schema.metadata or {})[KEY])
         layout, grouped_by = _layout(about), about.get("groups")
         names = [column.name for column in layout.columns]
