@@ -164,6 +164,30 @@ def test_a_weight_without_an_extractor_would_train_nothing(name: str) -> None:
         read("--model.extractor=none", f"--method.{name}=2")
 
 
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        ("sgt comp_criterion=prior", "method.name sgt"),
+        ("sgt comp_margin=3", "method.name sgt"),
+        ("sgt detach_full=true", "method.name sgt"),
+        ("a2r fraction=.3 fractions=[.1,.2]", "method.fractions"),
+        ("l2e attribution=attention attribution_settings.ig_steps=9", "method.attribution attention"),
+        ("fresh attribution=grad attribution_settings.surrogate_samples=9", "method.attribution grad"),
+        ("sgt attribution=grad attribution_settings.ig_steps=9", "method.attribution grad"),
+    ],
+)
+def test_settings_that_a_method_does_not_read(settings: str, cause: str) -> None:
+    name, *given = settings.split()
+    with pytest.raises(ValueError, match=f"which nothing reads with {re.escape(cause)}; expected it left out"):
+        read(f"--method.name={name}", *(f"--method.{one}" for one in given))
+
+
+def test_no_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("train:\n  precision: no\n")
+    with pytest.raises(ValueError, match=r"train\.precision is .False., expected no in quotes or bf16 or fp16 or auto"):
+        read(f"--config={tmp_path / 'run.yaml'}")
+
+
 def test_a_rationale_head_leaves_the_attribution_of_fresh_unread() -> None:
     with pytest.raises(
         ValueError, match=r"method\.attribution is 'grad', which nothing reads with method.plaus_weight"

@@ -114,6 +114,35 @@ def test_an_error_in_a_callback_ends_the_run_with_one_line(tmp_path: Path) -> No
     assert isinstance(caught.value.__cause__, KeyError)
 
 
+@pytest.mark.parametrize("kind", [ValueError, KeyError])
+def test_an_error_of_an_own_loss_is_told_as_it_is(kind: type[Exception], tmp_path: Path) -> None:
+    """Not as a number of the model that is not finite, though it speaks of one."""
+
+    def budget(*_: Any) -> Tensor:
+        raise kind("budget is None, expected a finite number")
+
+    config = config_of(tmp_path / "a")
+    with pytest.raises(ValueError, match=f"^loss budget failed: {kind.__name__}: .*budget is None, expected a finite"):
+        run(replace(config, train=replace(config.train, loss="budget")), Stop(), Hooks(loss=budget))
+    assert not (tmp_path / "a" / "log.jsonl").exists()  # where numbers that are not finite are written
+
+
+def test_a_term_of_the_method_needs_a_weight_beside_an_own_loss_too() -> None:
+    plain = method_of("slm_fp").train()
+
+    class Mistyped(type(plain)):  # type: ignore[misc]
+        def forward(self, *given: Any) -> dict[str, Tensor]:
+            terms: dict[str, Tensor] = super().forward(*given)
+            return {**terms, "plas": terms["plaus"]}
+
+    method = Hooks(loss=confidence).with_loss(Mistyped)(plain.model, plain.config, plain.fill).train()
+    weights, batch = method.weights, data().collate(np.arange(6))
+    method(batch, counts_of(batch), 3)
+    assert weights["confidence"] == 1
+    with pytest.raises(KeyError, match="plas"):
+        weights["plas"]
+
+
 def test_the_configuration_names_the_loss_and_is_refused_without_it(tmp_path: Path) -> None:
     config = config_of(tmp_path / "a", "--train.epochs=1")
     with pytest.raises(ValueError, match=r"^train.loss is None, expected 'confidence'"):

@@ -163,7 +163,7 @@ def run(request: Request) -> None:
     from unirex.judging.warnings import result_warnings, tell, write_warnings
     from unirex.training.launched import check_launch, forget_precision
 
-    folder, shard = _output(request), request.shard
+    folder, shard = check_output(request), request.shard
     request = replace(request, model=find_model(request.model))
     forget_precision()
     accelerator = Accelerator()
@@ -239,8 +239,12 @@ def _run_of(model: str) -> RunFolder:
     return RunFolder(Path(model).parent)
 
 
-def _output(request: Request) -> RunFolder:
-    """The folder of the results, which are not those of a training run."""
+def check_output(request: Request) -> RunFolder:
+    """The folder of the results, which are not those of a training run.
+
+    Raises:
+        ValueError: they are.
+    """
     folder = RunFolder(Path(request.output))
     if folder.begun():
         raise ValueError(f"output is {folder}, a training run with results of its own, expected another folder")

@@ -78,7 +78,7 @@ class UnirexOutput(ModelOutput):
         logits: float [instances, C].
         scores: float [B, L], importance of each token by the extractor alone (what a gradient adds is the method's:
             `unirex.explainer`), higher = more important; None where the extractor gives none by itself (attribution,
-            several numbers a token): `unirex.explainer` explains those.
+            several numbers a token, tokens of its own): `unirex.explainer` explains those.
     """
 
     loss: Tensor | None = None
@@ -208,7 +208,10 @@ class UnirexModel(RowClassifier, PreTrainedModel):
             n_choices=n_choices,
             index_I=torch.arange(len(none) // n_choices),
         )
-        logits, scores_BL = self.full(batch)
+        if (self.config.run or {}).get("own_extractor_tokenizer"):  # and its tokens are not here
+            logits, scores_BL = self.perturbed(batch.rows, n_choices), None
+        else:
+            logits, scores_BL = self.full(batch)
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
         return UnirexOutput(loss=loss, logits=logits, scores=scores_BL)
 

@@ -94,6 +94,8 @@ def _wrong_value(key: str, text: str) -> str:
     choices = list(dict.fromkeys(choices))
     if choices:
         null = ["null"] if "NoneType" in text else []
+        if found == "False":  # as a YAML file's no is read
+            choices = ["no in quotes" if choice == "no" else choice for choice in choices]
         return f"{key} is {value[1]!r}, expected {' or '.join([*choices, *null])}{suggest(found, choices)}"
     if length := re.search(r"Expected a tuple with (\d+) elements", text):
         return f"{key} is {found}, expected a list of {length[1]} values"

@@ -12,9 +12,10 @@ from sklearn.metrics.pairwise import cosine_distances
 from torch import Tensor
 
 from extractors.test_attribution import last_row, target, words
+from reference.method_worlds import data, method_of
 from unirex.data.collate import text_seeds
 from unirex.extractors.attribution import attribute
-from unirex.extractors.settings import AttributionConfig
+from unirex.extractors.settings import Attribution, AttributionConfig
 from unirex.extractors.surrogate import _coalitions, _neighbours, _shapley
 from unirex.extractors.target import Target
 from unirex.rationale.perturb import perturb
@@ -33,6 +34,21 @@ def logit(of: Target, row: int, seen: set[int]) -> float:
     rows = of.rows.take(torch.tensor([row]))
     with torch.no_grad():
         return of.logit_of_rows(replace(rows, visible_BL=rows.visible_BL & ~hidden_L), torch.tensor([row])).item()
+
+
+@pytest.mark.parametrize("attribution", ["occlusion", "kernel_shap", "ig", "deeplift"])
+def test_what_trains_a_classifier_explains_it_without_dropout(attribution: Attribution) -> None:
+    """Else each pass of one explanation would hide other parts of the model."""
+    method = method_of("sgt").train()
+    method.model.dropout.p = 0.5
+    batch, config = data().collate(np.arange(6)), AttributionConfig(surrogate_samples=20)
+    found = [
+        method.model.attributed(batch, batch.labels_I, attribution, config, method.fill, train_scores=False)
+        for _ in range(2)
+    ]
+    assert method.model.dropout.training
+    assert not torch.equal(found[0][0], found[1][0])  # the answers are those of training
+    assert torch.equal(found[0][1], found[1][1])
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])

@@ -20,6 +20,7 @@ from unirex.data import DataConfig, load_split
 from unirex.data.tokenization import build_tokenizer
 from unirex.data.toy import ToyConfig
 from unirex.judging.saved import load_saved
+from unirex.modeling import load_model
 from unirex.training import loop as training
 
 TOY = ["--data.toy.n_train=48", "--data.toy.n_val=12", "--data.toy.n_test=9"]
@@ -214,6 +215,9 @@ def test_an_extractor_with_another_backbone_and_tokenizer(method: list[str], tmp
     check_run(run, TOY, 9)
     scores = [s for row in pq.read_table(run / "predictions.parquet")["scores"].to_pylist() for s in row]
     assert len(set(scores)) > 9
+    found = load_model(run / "model")(torch.full((2, 4), 70))  # ids of the task model, which the extractor's are not
+    assert found.logits.shape == (2, 2)
+    assert found.scores is None
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,7 +19,6 @@ from unirex.data.errors import DataError
 from unirex.data.mapping import USUAL_NAMES
 from unirex.data.rows import FORMATS
 from unirex.data.tables import read_table
-from unirex.disk.atomic import atomic_write
 from unirex.metrics.tables import as_table
 from unirex.text import shown
 
@@ -59,16 +60,46 @@ class Given:
         hub = usual_columns(self.cells, columns, self.needed) if named else dict(columns)
         return {**found, "hub": hub} if hub else found
 
-    def write(self, folder: Path) -> None:
-        """Writes the tables, from the main process of a run."""
-        if not self.tables or os.environ.get("RANK", "0") != "0":
+    def write(self, folder: Path, *, resumed: bool = False) -> None:
+        """Writes the tables into a folder; those there have their place no longer, except where a run is resumed.
+
+        Raises:
+            ValueError: the folder is that of a run which is resumed, and holds other rows.
+        """
+        if not self.tables:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        for split in USUAL_NAMES:  # of a run that is replaced
-            (folder / f"{split}.parquet").unlink(missing_ok=True)
+        new = folder.with_name(f"{folder.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
         for split, table in self.tables.items():
-            with atomic_write(folder / f"{split}.parquet") as file:
-                pq.write_table(table, file)
+            pq.write_table(table, new / f"{split}.parquet")
+        if resumed and folder.is_dir():
+            there, same = (sorted(path.name for path in place.glob("*.parquet")) for place in (folder, new))
+            same = [name for name in same if name in there and _same_rows(folder / name, new / name)]
+            shutil.rmtree(new)
+            if there != same:
+                raise ValueError(f"--resume: data are not those in {folder}, expected the same rows")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            new.rename(folder)
+
+    @contextmanager
+    def written(self, staged: Path, folder: Path) -> Iterator[None]:
+        """Has the tables in one folder, which takes the other's place at the end, or is gone after an error.
+
+        Of several processes, the first writes.
+        """
+        first = bool(self.tables) and os.environ.get("RANK", "0") == "0"
+        try:
+            if first:
+                self.write(staged)
+            yield
+            if first:
+                shutil.rmtree(folder, ignore_errors=True)
+                staged.rename(folder)
+        finally:
+            if first:
+                shutil.rmtree(staged, ignore_errors=True)
 
 
 def given(data: Any, *, alone: str = "train") -> Given:
@@ -120,6 +151,11 @@ def _table(data: Any, what: str) -> pa.Table:
     return table
 
 
+def _same_rows(one: Path, two: Path) -> bool:
+    first, other = (pq.ParquetFile(path).read() for path in (one, two))
+    return bool(first.equals(other))
+
+
 def _cells(table: pa.Table) -> dict[str, Any]:
     """Each column and its first cell that holds something."""
     rows = table.slice(0, _LOOKED_AT)
@@ -137,11 +173,30 @@ def check_sections(settings: Mapping[str, Any]) -> None:
 
 
 def as_yaml(settings: Mapping[str, Any], path: Path) -> str:
-    """Writes settings into a file that `--config` reads (JSON is YAML too); returns its path."""
-    path.write_text(json.dumps(settings, default=_plain), encoding="utf-8")
+    """Writes settings into a file that `--config` reads; returns its path.
+
+    Raises:
+        ValueError: a value that no file of settings can hold.
+    """
+    # JSON is YAML too, but for characters that it writes as pairs of surrogates.
+    path.write_text(_PAIR.sub(_as_one, json.dumps(settings, default=_plain)), encoding="utf-8")
     return str(path)
+
+
+_PAIR = re.compile(r"\\(?:u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|.)")
+
+
+def _as_one(escape: re.Match[str]) -> str:
+    if escape[1] is None:
+        return escape[0]
+    high, low = (int(part, 16) & 0x3FF for part in escape.groups())
+    return f"\\U{0x10000 + (high << 10) + low:08x}"
 
 
 def _plain(value: Any) -> Any:
     """A value of another library, or a path, as JSON has it."""
-    return value.tolist() if hasattr(value, "tolist") else os.fspath(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise ValueError(f"settings: found {shown(value)}, expected what a YAML file can hold")

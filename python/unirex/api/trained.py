@@ -83,7 +83,7 @@ class Trained:
         Raises:
             ValueError: bad input or settings, in one line.
         """
-        from unirex.evaluate import parse, run
+        from unirex.evaluate import check_output, parse, run
 
         check_sections({**sections, "columns": columns})
         place = RunFolder(output or self.folder / "evaluation")
@@ -93,14 +93,16 @@ class Trained:
             hub["splits"] = {"test": "train"}  # by itself it is the split train
         content: dict[str, Any] = dict(sections)
         more = {**inherited, **sections.get("data", {})}
-        content["data"] = found.settings(place.tables, {**hub, **(columns or {})}, more)
+        staged = place.tables.with_name("tables.judged")
+        content["data"] = found.settings(staged, {**hub, **(columns or {})}, more)
         with TemporaryDirectory() as temporary:
             own = as_yaml(content, Path(temporary) / "settings.yaml")
             files = [*([] if found.config is None else [found.config]), own]
             words = [f"--model={self.folder}", f"--output={place}", *(f"--config={file}" for file in files)]
             request = parse(words)
-        found.write(place.tables)
-        run(request)
+        check_output(request)
+        with found.written(staged, place.tables):
+            run(request)
         return score(place.predictions)
 
     def _inherited(self, found: Given) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,6 +10,7 @@ from unirex.api.trained import Trained
 from unirex.config.command_line import expand
 from unirex.config.threads import spin_briefly
 from unirex.disk.run_folder import RunFolder
+from unirex.text import shown
 
 if TYPE_CHECKING:
     from unirex.methods.method import Method
@@ -46,9 +47,9 @@ def train(
     /,
     *,
     columns: Mapping[str, Any] | None = None,
-    config: str | Path | Sequence[str | Path] = (),
+    config: str | Path | Sequence[str | Path] | None = None,
     output: str | Path | None = None,
-    callbacks: "Sequence[Callback]" = (),
+    callbacks: "Callback | Sequence[Callback]" = (),
     loss: "Loss | None" = None,
     **settings: Unpack[Settings],
 ) -> Trained:
@@ -62,13 +63,14 @@ def train(
             notebook.md).
         config: names of recipes or YAML files below the settings.
         output: folder of the run; default: what a recipe says, `runs/table` for a table or a file.
-        callbacks: called with an `unirex.Event` as the run goes on.
+        callbacks: one or several, called with an `unirex.Event` as the run goes on.
         loss: a function from `unirex.training.hooks.Outputs` and the batch to a tensor, or tensors by name: a mean, or
             one number for each instance. They are added to the method's terms.
         **settings: sections of the YAML by keyword, such as `train={"epochs": 3}`.
 
     Raises:
         ValueError: bad input or settings, in one line.
+        unirex.training.stopping.StoppedError: `train.max_time` is over; the state is saved.
     """
     spin_briefly()
     found = given(data)  # refuses before torch is imported
@@ -76,25 +78,37 @@ def train(
     from unirex.config.run import parse
     from unirex.training.hooks import Hooks, name_of
     from unirex.training.run import run
-    from unirex.training.stopping import Stop
+    from unirex.training.stopping import TIME_IS_OVER, Stop, StoppedError
 
     content = _sections(settings)
     check_sections({**content, "columns": columns})
+    if callable(callbacks):
+        callbacks = (callbacks,)
     hooks = Hooks(callbacks=tuple(callbacks), loss=loss)
     if output is not None or found.config is None:
         content["output"] = expand(str(DEFAULT_OUTPUT if output is None else output), "output")
     folder = RunFolder(content.get("output", "")).tables
-    content["data"] = found.settings(folder, columns or {}, content.get("data", {}))
+    more = content.get("data", {})
+    if found.tables and "path" in more:
+        raise ValueError(f"data.path is {shown(more['path'])}, expected it left out beside a table")
+    content["data"] = found.settings(folder, columns or {}, more)
     if loss is not None:
         content["train"] = {**content.get("train", {}), "loss": name_of(loss)}
-    recipes = [config] if isinstance(config, str | Path) else config
+    recipes = [config] if isinstance(config, str | Path) else config or ()
+    if not isinstance(recipes, Sequence) or not all(isinstance(one, str | Path) for one in recipes):
+        raise ValueError(f"config is {shown(config)}, expected names of recipes or files")
     with TemporaryDirectory() as temporary:
         own = as_yaml(content, Path(temporary) / "settings.yaml")
         files = [*([] if found.config is None else [found.config]), *recipes, own]
         made = parse([f"--config={file}" for file in files], prog="unirex.train", description="")
     check_output(made)
-    found.write(folder)
-    run(made, Stop(), hooks)
+    stop = Stop()
+    try:
+        run(made, stop, hooks, lambda resumed: found.write(folder, resumed=resumed))
+    except (StoppedError, KeyboardInterrupt) as error:
+        if stop.code != TIME_IS_OVER:
+            raise
+        raise StoppedError(f"stopped ({stop.cause}); the same call with resume=True goes on from there") from error
     return Trained(made.output)
 
 

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
+from unirex.disk.run_folder import RunFolder
 from unirex.text import NOW, with_current_keys
 
 FREE = ("output", "resume", "overwrite", "trained")
@@ -55,6 +57,19 @@ def digest(content: Any) -> str:
     """
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def with_own_tables(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration whose data, where they are tables that Python gave, are named without the run's folder.
+
+    What is in them is compared by digests.
+
+    >>> with_own_tables({"output": "runs/a/", "data": {"path": "runs/a/tables/{split}.parquet"}})["data"]
+    {'path': 'tables/{split}.parquet'}
+    """
+    data, folder = config["data"], RunFolder(config["output"])
+    own = data["path"] is not None and Path(data["path"]).parent == folder.tables
+    return {**config, "data": {**data, "path": f"tables/{Path(data['path']).name}"}} if own else dict(config)
 
 
 def training_part(config: Mapping[str, Any]) -> dict[str, Any]:

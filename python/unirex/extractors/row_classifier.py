@@ -1,5 +1,8 @@
 """Classifiers of rows that attribution can explain: the task model, and FRESH's support classifier."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -10,6 +13,18 @@ from unirex.extractors.attribution import attribute, with_logits
 from unirex.extractors.settings import IN_TRAINING, Attribution, AttributionConfig
 from unirex.extractors.target import Target
 from unirex.timing import part
+
+
+@contextmanager
+def _without_dropout(model: "RowClassifier") -> Iterator[None]:
+    was = model.backbone.training, model.dropout.training
+    model.backbone.eval()
+    model.dropout.eval()
+    try:
+        yield
+    finally:
+        model.backbone.train(was[0])
+        model.dropout.train(was[1])
 
 
 class RowClassifier:
@@ -115,7 +130,9 @@ class RowClassifier:
         target = self.target(batch, class_I, config.max_tokens, fill)
         if not train_scores and attribution not in IN_TRAINING:
             logits_IC = self.perturbed(batch.rows, batch.n_choices)
-            return logits_IC, attribute(target, batch.words_BL, attribution, config, self.vector_head)[0]
+            with _without_dropout(self):  # each of its passes would hide other parts
+                scores_BL, _ = attribute(target, batch.words_BL, attribution, config, self.vector_head)
+            return logits_IC, scores_BL
         logits_BC, scores_BL = with_logits(
             target, attribution, config.pooling_of(attribution), self.vector_head, train_scores=train_scores
         )

@@ -31,6 +31,19 @@ VectorPooling = Literal["auto", "sum", "norm", "abs_sum"]
 IN_TRAINING: tuple[Attribution, ...] = ("grad", "input_x_grad")
 """Attributions that a training step can differentiate."""
 
+_HIDING: tuple[Attribution, ...] = ("occlusion", "kernel_shap", "lime")
+
+READ_BY: dict[str, tuple[Attribution, ...]] = {
+    "pooling": ("grad", "input_x_grad", "ig", "deeplift", "gradient_shap"),
+    "grad_pooling": ("grad",),
+    **dict.fromkeys(("ig_steps", "ig_rule"), ("ig", "gate_ig")),
+    **dict.fromkeys(("shap_samples", "shap_stdev", "shap_seed"), ("gradient_shap",)),
+    "attention": ("attention",),
+    **dict.fromkeys(("occlusion_unit", "occlusion_how"), _HIDING),
+    **dict.fromkeys(("surrogate_samples", "surrogate_seed"), ("kernel_shap", "lime")),
+}
+"""Setting of `AttributionConfig` -> the attributions that read it; what is not here is read by all."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionConfig:

@@ -1,6 +1,5 @@
 """Hooks of a run: functions that are told how it goes, and one that adds terms to the method's loss."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -48,6 +47,10 @@ class Outputs:
 
 Callback = Callable[[Event], object]
 Loss = Callable[[Outputs, Batch], Tensor | Mapping[str, Tensor]]
+
+
+class OwnCodeError(ValueError):
+    """A user's own function failed, whatever its message says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,31 +110,50 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
+class _Weights(dict[str, float]):
+    """Weights of a method's terms, and 1 of those that a loss has added by the time that they are asked for."""
+
+    def __init__(self, known: Mapping[str, float], added: set[str]) -> None:
+        super().__init__(known)
+        self._added = added
+
+    def __missing__(self, name: str) -> float:
+        if name not in self._added:
+            raise KeyError(name)
+        return 1.0
+
+
 def _with_terms(kind: type[Method], loss: Loss) -> type[Method]:
     """A subclass whose `forward` has the terms of `loss` too, for one more pass of the full inputs."""
 
     class WithTerms(kind):  # type: ignore[misc, valid-type]
         def __init__(self, *parts: Any) -> None:
             super().__init__(*parts)
+            self.added: set[str] = set()
             self.model.hold_score_bias(held=False)  # the loss may read how high the scores are
 
         @property
         def weights(self) -> dict[str, float]:
-            return defaultdict(lambda: 1.0, super().weights)
+            return _Weights(super().weights, self.added)
 
         def forward(self, batch: Batch, counts: Counts, seed: int) -> dict[str, Tensor]:
             terms: dict[str, Tensor] = super().forward(batch, counts, seed)
             logits_IC, scores_BL = self.answering.full(batch)
-            for name, term in _named(loss(Outputs(logits_IC=logits_IC, scores_BL=scores_BL), batch), loss).items():
+            for name, term in _terms_of(loss, Outputs(logits_IC=logits_IC, scores_BL=scores_BL), batch).items():
                 if name in terms:
                     raise ValueError(f"loss {name_of(loss)} names a term {name!r}, expected one that the method lacks")
+                self.added.add(name)
                 terms[name] = _share(term, len(batch.labels_I), counts, f"loss {name_of(loss)}: term {name!r}")
             return terms
 
     return WithTerms
 
 
-def _named(found: Tensor | Mapping[str, Tensor], loss: Loss) -> Mapping[str, Tensor]:
+def _terms_of(loss: Loss, outputs: Outputs, batch: Batch) -> Mapping[str, Tensor]:
+    try:
+        found = loss(outputs, batch)
+    except (ValueError, TypeError, LookupError) as error:
+        raise OwnCodeError(line(f"loss {name_of(loss)} failed: {type(error).__name__}: {error}")) from error
     return found if isinstance(found, Mapping) else {name_of(loss): found}
 
 

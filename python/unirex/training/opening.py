@@ -1,6 +1,6 @@
 """Opens the folder of a run: for one run at a time, and never for two runs mixed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from accelerate import Accelerator
 
 from unirex.config.checks import unread
 from unirex.config.files import check_output
-from unirex.config.identity import RESUMABLE, difference
+from unirex.config.identity import RESUMABLE, difference, with_own_tables
 from unirex.config.run import RunConfig, completed, plain, to_yaml
 from unirex.disk import checkpoint
 from unirex.disk.atomic import atomic_write
@@ -36,8 +36,10 @@ def alone(accelerator: Accelerator, folder: RunFolder) -> Iterator[None]:
         yield
 
 
-def open_run(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> None:
-    """Makes the run's folder and writes the configuration; refuses to mix two runs in one folder."""
+def open_run(
+    accelerator: Accelerator, config: RunConfig, folder: RunFolder, write_data: Callable[[bool], None]
+) -> None:
+    """Makes the run's folder, writes the configuration and the data; refuses to mix two runs in one folder."""
     stored = folder.config
     goes_on = folder.begun() and config.resume
     before = stored_config(stored) if goes_on else None
@@ -45,17 +47,20 @@ def open_run(accelerator: Accelerator, config: RunConfig, folder: RunFolder) -> 
         _check_same(before, config, stored)
     check_output(config)
     accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
+
+    def write() -> None:
         if config.overwrite and not config.resume:
             folder.clear()
         folder.path.mkdir(parents=True, exist_ok=True)
+        write_data(goes_on)
         for place in folder.stages():
             checkpoint.recover(place.path)
         if before is not None and difference(before, plain(config)) is not None:
             folder.drop_results()  # which would be taken for those of these settings
         with atomic_write(stored, "w") as file:
             file.write(to_yaml(config))
-    accelerator.wait_for_everyone()
+
+    from_main(accelerator, write)
 
 
 def stored_config(path: Path) -> dict[str, Any]:
@@ -70,7 +75,8 @@ def _check_same(before: Mapping[str, Any], config: RunConfig, stored: Path) -> N
     """Refuses a resumption with other settings that something reads."""
     # What auto was is in the checkpoint.
     resolved = {"train.precision"} if before["train"]["precision"] == "auto" else set()
-    found = difference(before, plain(config), {*RESUMABLE, *resolved, *unread(config)})
+    now = with_own_tables(plain(config))
+    found = difference(with_own_tables(before), now, {*RESUMABLE, *resolved, *unread(config)})
     if found is not None:
         key, old, new = found
         raise ValueError(f"--resume: {key} is {new!r}, expected {old!r} as in {stored}")

@@ -3,7 +3,7 @@
 import hashlib
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from accelerate import Accelerator
@@ -12,7 +12,7 @@ from torch import nn
 
 from unirex.config.checks import of_task
 from unirex.config.command_line import complain, fail
-from unirex.config.identity import training_part
+from unirex.config.identity import training_part, with_own_tables
 from unirex.config.run import RunConfig, plain, to_yaml
 from unirex.data.cache import digest_of
 from unirex.data.collate import EncodedSet
@@ -59,7 +59,6 @@ def main(config: RunConfig) -> int:
     end_with_launcher()
     stop = Stop()
     try:
-        stop.limit(seconds_of(config.train.max_time))
         run(config, stop)
     except (ValueError, OSError, ImportError) as error:
         return fail(error)
@@ -111,8 +110,18 @@ class Run:
         return bool(self.accelerator.is_main_process)
 
 
-def run(config: RunConfig, stop: Stop, hooks: Hooks | None = None) -> None:
-    """Trains, keeps the best model by the dev metric, and judges it on the chosen split."""
+def run(
+    config: RunConfig, stop: Stop, hooks: Hooks | None = None, write_data: Callable[[bool], None] = lambda _: None
+) -> None:
+    """Trains, keeps the best model by the dev metric, and judges it on the chosen split.
+
+    Args:
+        config: the settings.
+        stop: what ends the run early; `train.max_time` counts from here.
+        hooks: what the user adds.
+        write_data: called in the main process once the folder is this run's, with whether it goes on with one there.
+    """
+    stop.limit(seconds_of(config.train.max_time))
     hooks = hooks or Hooks()
     hooks.check(config.train.loss)
     folder = RunFolder(config.output)
@@ -128,7 +137,7 @@ def run(config: RunConfig, stop: Stop, hooks: Hooks | None = None) -> None:
     with stop, keeping_pages(), alone(accelerator, folder):
         stop.know(accelerator)
         check_one_precision(accelerator)
-        open_run(accelerator, config, folder)
+        open_run(accelerator, config, folder, write_data)
         made = _assemble(accelerator, config, folder, stop, hooks)
         start_trackers(accelerator, config.train.trackers, to_yaml(config))
         progress, seconds = _fit(made) if config.trained is None else _borrow(made)
@@ -230,7 +239,7 @@ def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Pr
 
 def _digests(config: RunConfig, parts: Assembly) -> dict[str, str]:
     """Digests of the training and dev data, and of their masks; a resumed run must find the same."""
-    where = config.data.path or config.data.source
+    where = with_own_tables(plain(config))["data"]["path"] or config.data.source
     splits = {"train": parts.splits.train, "val": parts.splits.val}
     found = {f"the {name} split of {where}": digest_of(examples) for name, examples in splits.items()}
     masks = config.data.mask_file
@@ -298,7 +307,7 @@ def _borrow(run: Run) -> tuple[Progress, float]:
         ValueError: that run is not finished, or its training settings differ.
     """
     source = RunFolder(str(run.config.trained))
-    ours, theirs = training_part(plain(run.config)), training_part(stored_config(source.config))
+    ours, theirs = (training_part(with_own_tables(one)) for one in (plain(run.config), stored_config(source.config)))
     for key in sorted({*ours, *theirs}):
         if ours.get(key) != theirs.get(key):
             raise ValueError(f"--trained {source}: its {key} settings differ, expected a run with the same")

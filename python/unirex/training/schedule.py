@@ -50,12 +50,16 @@ def epoch_batches(
 
 
 def _half_with_gold(has_gold: NDArray[np.bool_], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Batches with as many instances with gold as without: each without gold once, those with gold again and again."""
+    """Batches with as many instances with gold as without: each without gold once, those with gold again and again.
+
+    Of an odd number one more has gold; batches of one take turns.
+    """
     without, gold = rng.permutation(np.flatnonzero(~has_gold)), np.flatnonzero(has_gold)
     halves = np.array_split(without, max(1, math.ceil(len(without) / max(1, batch_size // 2))))
-    rounds = [rng.permutation(gold) for _ in range(math.ceil(len(without) / len(gold)))]
-    repeated = np.concatenate(rounds)[: len(without)]
-    ends = np.cumsum([len(half) for half in halves])
-    return [
-        np.concatenate([half, repeated[end - len(half) : end]]) for half, end in zip(halves, ends.tolist(), strict=True)
-    ]
+    more = batch_size % 2 if batch_size > 1 else 0
+    ends = np.cumsum([len(half) + more for half in halves]).tolist()
+    rounds = [rng.permutation(gold) for _ in range(math.ceil(ends[-1] / len(gold)))]
+    with_gold = np.split(np.concatenate(rounds)[: ends[-1]], ends[:-1])
+    if batch_size == 1:
+        return [one for pair in zip(halves, with_gold, strict=True) for one in pair]
+    return [np.concatenate(pair) for pair in zip(halves, with_gold, strict=True)]

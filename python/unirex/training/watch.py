@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unirex.disk.log import append_log
 from unirex.schema import Example
+from unirex.training.hooks import OwnCodeError
 
 SHOWN = 8
 """Most ids of a batch in the message; the log gets all."""
@@ -97,7 +98,7 @@ class Watch:
             yield
         except (ValueError, RuntimeError) as error:
             self.check(alone=True)
-            if _NO_NUMBER.search(str(error)):
+            if not isinstance(error, OwnCodeError) and _NO_NUMBER.search(str(error)):
                 raise self._fault(step, "what the model computes", str(error), index) from error
             raise
 

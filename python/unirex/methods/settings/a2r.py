@@ -50,6 +50,10 @@ class A2rConfig(MethodConfig):
         if self.soft_weight == 0 and self.gap_weight == 0:
             raise ValueError("method.soft_weight and method.gap_weight are 0, expected one of them to train the scores")
 
+    def unread(self, extractor: str | None) -> dict[str, str]:
+        """One share beside several."""
+        return {} if self.fractions is None else {"method.fraction": "method.fractions"}
+
 
 class A2rFacts(MethodFacts):
     """Two predictors: one sees the hard rationale, one pools its hidden states by a softmax over the same scores."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-from unirex.extractors.settings import Attribution, AttributionConfig
+from unirex.extractors.settings import READ_BY, Attribution, AttributionConfig
 from unirex.ranges import check_ranges
 from unirex.schema import WordScore
 
@@ -71,6 +71,11 @@ class AttributingConfig(MethodConfig):
 
     attribution: Attribution
     attribution_settings: AttributionConfig = field(default_factory=AttributionConfig)
+
+    def unread(self, extractor: str | None) -> dict[str, str]:
+        """What the attribution does not read of its settings."""
+        names = sorted(name for name, by in READ_BY.items() if self.attribution not in by)
+        return {f"method.attribution_settings.{name}": f"method.attribution {self.attribution}" for name in names}
 
 
 class MethodFacts:

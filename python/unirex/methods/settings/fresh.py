@@ -45,9 +45,9 @@ class FreshConfig(AttributingConfig):
     plaus_criterion: PlausCriterion = "bce"
 
     def unread(self, extractor: str | None) -> dict[str, str]:
-        """Where a score head explains, nothing reads the attribution."""
+        """The attribution, where a score head explains, else what it does not read."""
         if self.plaus_weight == 0:
-            return {}
+            return super().unread(extractor)
         return without_attribution("method.plaus_weight above 0, whose score head explains,")
 
 

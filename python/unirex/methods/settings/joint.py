@@ -120,8 +120,9 @@ class JointConfig(Relaxation, AttributingConfig):
         if extractor == "none":  # nothing scores while it trains; 0 says so
             weights = ("comp_weight", "suff_weight", "plaus_weight")
             found |= {f"method.{name}": cause for name in weights if getattr(self, name) > 0}
-        learned = extractor in ("shared", "dual")
-        return found | (without_attribution(cause) if learned else {"method.gradient_weight": cause})
+        if extractor in ("shared", "dual"):
+            return found | without_attribution(cause)
+        return found | super().unread(extractor) | {"method.gradient_weight": cause}
 
     @property
     def forbids_recomputing(self) -> str | None:

@@ -30,6 +30,14 @@ class SgtConfig(JointConfig):
         if self.comp_weight != 0:
             raise ValueError(f"method.comp_weight is {self.comp_weight}, expected 0 for sgt (joint has the term)")
 
+    def unread(self, extractor: str | None) -> dict[str, str]:
+        """Besides, what comprehensiveness alone would read."""
+        found = super().unread(extractor)
+        names = ["comp_criterion", "comp_margin", "comp_target", "comp_trains"]
+        if self.suff_criterion == "kl":
+            names.append("detach_full")
+        return found | {f"method.{name}": "method.name sgt" for name in names}
+
 
 class SgtFacts(JointFacts):
     """The task model is taught to answer alike when the tokens of low attribution are hidden."""
