@@ -25,7 +25,7 @@ pub fn class_probability(
             expected: probabilities.len(),
         });
     }
-    let mut picked = Vec::with_capacity(classes.len() * n_fractions);
+    let mut picked = Vec::with_capacity(probabilities.room(n_fractions));
     for (row, &class) in classes.iter().enumerate() {
         let values = probabilities.row(row);
         check_probabilities(name, row, values)?;
@@ -73,7 +73,7 @@ pub fn decision_flip(prediction: &[i64], perturbed: &Ragged<'_, f64>, n_fraction
         let (found, expected) = (prediction.len(), perturbed.len());
         return Err(Error::LengthMismatch { name: "prediction", found, other: name, expected });
     }
-    let mut out = Vec::with_capacity(prediction.len() * n_fractions);
+    let mut out = Vec::with_capacity(perturbed.room(n_fractions));
     for (row, &class) in prediction.iter().enumerate() {
         let values = perturbed.row(row);
         check_probabilities(name, row, values)?;
@@ -210,14 +210,14 @@ fn per_distribution(
     f: impl Fn(&[f64], &[f64]) -> f64,
 ) -> Result<Vec<f64>> {
     perturbed.as_many_rows("perturbed", full.len(), "full")?;
-    let mut out = Vec::with_capacity(full.len() * n_fractions);
+    let mut out = Vec::with_capacity(perturbed.room(n_fractions));
     for row in 0..full.len() {
         let (p, blocks) = (full.row(row), perturbed.row(row));
         check_probabilities("full", row, p)?;
         check_probabilities("perturbed", row, blocks)?;
         let width = block_width("perturbed", row, blocks.len(), n_fractions)?;
         if width != p.len() {
-            let (found, expected) = (blocks.len(), p.len() * n_fractions);
+            let (found, expected) = (blocks.len(), p.len().saturating_mul(n_fractions));
             return Err(Error::RowLengthMismatch { row, name: "perturbed", found, other: "full", expected });
         }
         out.extend(blocks.chunks_exact(width).map(|q| f(p, q)));

@@ -45,6 +45,12 @@ impl<'a, T> Ragged<'a, T> {
         self.len() == 0
     }
 
+    /// Room for `per_row` results of every row, each of values of its own, whatever somebody asks for.
+    #[must_use]
+    pub fn room(&self, per_row: usize) -> usize {
+        self.len().saturating_mul(per_row).min(self.values.len())
+    }
+
     /// The values of row `i`.
     #[must_use]
     pub fn row(&self, i: usize) -> &'a [T] {

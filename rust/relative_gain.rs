@@ -31,6 +31,13 @@ pub fn relative_gain(values: &[f64], low: &[f64], high: &[f64], lower_is_better:
         return Err(Error::LengthMismatch { name: "high", found: high.len(), other: "low", expected: low.len() });
     }
     n_rows(values, low.len())?;
+    for (column, (&low, &high)) in low.iter().zip(high).enumerate() {
+        let reversed = low - high > EQUAL * low.abs().max(high.abs());
+        if reversed || low.is_infinite() || high.is_infinite() {
+            let found = format!("{low} to {high} in column {column}");
+            return Err(Error::BadParameter { name: "low and high", found, expected: "finite ends, the lower first" });
+        }
+    }
     let gain = |(&z, (&low, &high)): (&f64, (&f64, &f64))| {
         let range = high - low;
         // Means of equal values over different numbers of seeds may differ in the last bit.
@@ -65,6 +72,10 @@ mod tests {
         assert!(extremes(&[], &[])?.0.is_empty() && relative_gain(&[], &[], &[], false)?.is_empty());
         assert!(extremes(&values, &[1; 4]).is_err());
         assert!(relative_gain(&values, &low, &high[..1], true).is_err());
+        for (low, high) in [(1.0, 0.0), (0.0, f64::INFINITY), (f64::NEG_INFINITY, 0.0)] {
+            assert!(relative_gain(&[0.5], &[low], &[high], false).is_err());
+        }
+        assert!(relative_gain(&[0.5], &[f64::NAN], &[f64::NAN], false)?[0].is_nan());
         Ok(())
     }
 

@@ -25,6 +25,10 @@ pub struct ColumnSum {
 pub fn column_sums(values: &[f64], n_columns: usize) -> Result<Vec<ColumnSum>> {
     let rows = n_rows(values, n_columns)?;
     check_rows(rows)?;
+    if rows == 0 && n_columns > MOST_ROWS {
+        let expected = "at most 2^30 without rows";
+        return Err(Error::BadParameter { name: "n_columns", found: n_columns.to_string(), expected });
+    }
     let mut sums = Vec::with_capacity(n_columns);
     for column in 0..n_columns {
         let mut sum = ColumnSum::default();

@@ -22,6 +22,9 @@ use crate::error::Result;
 use crate::pool;
 use crate::problem::{Fault, Outcome, Problem, Problems};
 
+/// What a later instance must have of a field that the first lacks.
+const NONE: &str = "none as in the first instance";
+
 type Found<T> = std::result::Result<T, Problem>;
 
 /// What every row has.
@@ -237,6 +240,9 @@ impl Join {
             let position = self.position(class).map_err(|fault| fault.within(CLASS))?;
             rows.wholes["prediction"].push(position);
         }
+        if !self.shape.scores && instance.scores.given().is_some() {
+            return Err(Fault::new("class scores", NONE).within(FULL));
+        }
         if self.shape.scores || instance.scores.has_key() {
             self.distribution(&instance.scores, FULL, &mut rows.floats["probabilities"])?;
         }
@@ -349,10 +355,11 @@ impl Join {
     fn predictions(&self, rationale: &Rationale<'_>, lengths: Lengths, rows: &mut Rows) -> Outcome<()> {
         rows.floats["scores"].extend(rationale.soft.given().into_iter().flatten());
         rows.floats["sentence_scores"].extend(rationale.sentences.given().into_iter().flatten());
-        match rationale.hard.given() {
-            _ if !self.shape.hard => Ok(()),
-            Some(spans) => mark(&mut rows.flags["rationale"], lengths.tokens, spans),
-            None => Err(Fault::new("none", "a list of spans as in the first instance")),
+        match (rationale.hard.given(), self.shape.hard) {
+            (None, false) => Ok(()),
+            (Some(spans), true) => mark(&mut rows.flags["rationale"], lengths.tokens, spans),
+            (None, true) => Err(Fault::new("none", "a list of spans as in the first instance")),
+            (Some(_), false) => Err(Fault::new("a list of spans", NONE)),
         }
         .map_err(|fault| fault.within(HARD))
     }
@@ -402,7 +409,10 @@ fn thresholds_of(all: &[Threshold<'_>]) -> Vec<f64> {
 
 /// The thresholds to read, ascending.
 fn thresholds(first: &Instance<'_>, wanted: Option<&[f64]>) -> Outcome<Vec<f64>> {
-    let Some(given) = first.thresholded.given() else { return Ok(Vec::new()) };
+    let Some(given) = first.thresholded.given() else {
+        let lacks = |wanted| Err(Fault::new("none", format!("the thresholds {wanted:?}, which are asked for")));
+        return wanted.map_or_else(|| Ok(Vec::new()), lacks);
+    };
     let all = thresholds_of(given);
     let mut found = wanted.map_or_else(|| all.clone(), <[f64]>::to_vec);
     found.sort_by(f64::total_cmp);

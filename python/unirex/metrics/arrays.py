@@ -332,7 +332,12 @@ def _ragged(name: str, rows: Rows, *, flags: bool) -> tuple[Ragged, NDArray[np.b
     if arrow is not None:
         return _from_arrow(name, arrow, flags=flags)
     if isinstance(rows, tuple):
-        values, offsets = np.asarray(as_numpy(rows[0])), np.ascontiguousarray(as_numpy(rows[1]), dtype=np.int64)
+        if len(rows) != 2:
+            raise TypeError(f"{name} is a tuple of {len(rows)}, expected a pair (values, offsets), or a list of rows")
+        values, offsets = np.asarray(as_numpy(rows[0])), np.asarray(as_numpy(rows[1]))
+        if offsets.size and offsets.dtype.kind not in "iu":
+            raise TypeError(f"{name}: offsets are {offsets.dtype}, expected integers")
+        offsets = np.ascontiguousarray(offsets, dtype=np.int64)
         if values.ndim != 1 or offsets.ndim != 1:
             dimensions = f"{values.ndim} and {offsets.ndim}"
             raise TypeError(f"{name} is a pair of arrays of {dimensions} dimensions, expected 1 and 1")

@@ -78,8 +78,11 @@ def header_of(name: str, schema: pa.Schema) -> Header | None:
         raise ValueError(f"{name}: header field 'labels' is {labels!r}, expected a list of class names")
     if len(set(labels)) != len(labels):
         raise ValueError(f"{name}: header field 'labels' names a class twice: {labels!r}")
+    choice = fields.get("choice", False)
+    if not isinstance(choice, bool):
+        raise ValueError(f"{name}: header field 'choice' is {choice!r}, expected true or false")
     text = {key: None if fields.get(key) is None else str(fields[key]) for key in _TEXT_FIELDS}
-    return Header(labels=tuple(labels), choice=bool(fields.get("choice", False)), **text)
+    return Header(labels=tuple(labels), choice=choice, **text)
 
 
 _TEXT_FIELDS = ("headline", "unit", "scores_from", "rationale_rule")

@@ -179,6 +179,8 @@ def _narrow(groups: Sequence[_Group], metrics: Sequence[str] | None) -> None:
     if metrics is None:
         wanted = {headline, *FAMILY} & set(shared_names)
     else:
+        if "headline" in metrics and plans[0].layout.headline is None:
+            raise ValueError("metrics has 'headline', expected others: these files have no task score")
         wanted = {headline if name == "headline" else name for name in metrics}
         for name in sorted(wanted - set(shared_names)):
             raise ValueError(

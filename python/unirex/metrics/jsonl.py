@@ -91,7 +91,7 @@ def late_fields(known: Collection[str], ours: Iterable[str], kinds: Iterable[str
     for kind in kinds:
         there = "|".join(re.escape(name.removeprefix(f"{kind}.")) for name in known if name.startswith(f"{kind}."))
         rest = f'(?!(?:{there})")' if there else ""
-        either.append(rf"{kind}\.{rest}[\w.:@-]+")
+        either.append(rf'{kind}\.{rest}[^"\\]+')
     return re.compile(rf'"({"|".join(either)})"\s*:'.encode())
 
 

@@ -192,6 +192,12 @@ def read_frozen(path: str, convention: str) -> Frozen:
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{path}: not a file of frozen ends ({reason})") from error
+    for data, metrics in ends.items():
+        for name, (low, high) in metrics.items():
+            if not -math.inf < low <= high < math.inf:
+                raise ValueError(
+                    f"{path}: ends.{data}.{name} is {low:g} to {high:g}, expected finite numbers, the lower first"
+                )
     if frozen_for != convention:
         raise ValueError(f"{path}: ends of convention {frozen_for!r}, expected {convention!r}")
     return Frozen(path=path, ends=ends, settings=settings, methods=methods)

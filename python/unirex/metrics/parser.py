@@ -92,12 +92,19 @@ class Parser:
             borders=rows.borders(rationale) if layout.has_documents and rationale is not None else None,
             odd=rows.odd,
         )
+        if own is not None and parsed.label is not None:
+            rows.within("label", parsed.label, own.lengths, layout.labels)
         _check_lengths(rows, parsed)
         if parsed.scores is not None:
             rows.odd |= oddities.of_scores(parsed.scores)
         if parsed.words_cut is not None and parsed.gold_cut is not None and parsed.scores is not None:
             rows.at_most("words_cut", parsed.words_cut, "words", parsed.scores.lengths)
             rows.at_most("gold_cut", parsed.gold_cut, "words_cut", parsed.words_cut)
+            if parsed.gold is not None:
+                words = parsed.gold.rows
+                marked = oddities.sums(Ragged((words.values > 0).astype(np.float64), words.offsets)).astype(np.int64)
+                limit = np.where(parsed.gold.known, marked, parsed.gold_cut)
+                rows.at_most("gold_cut", parsed.gold_cut, "words that gold marks", limit)
         return parsed
 
     def _probabilities(self, rows: "_Rows", name: str) -> Ragged:
@@ -148,6 +155,16 @@ def _check_lengths(rows: "_Rows", batch: Batch) -> None:
         )
 
 
+def _known_type(array: pa.Array, depth: int) -> pa.Array:
+    """A column of lists that pandas or Arrow had no type for, since all in it is null, as lists of numbers."""
+    kinds = [array.type]
+    while (inner := value_type(kinds[-1])) is not None:
+        kinds.append(inner)
+    if not pa.types.is_null(kinds[-1]) or len(kinds) > depth + 1:
+        return array
+    return array.cast(pa.list_(pa.float64()) if depth == 1 else pa.list_(pa.list_(pa.float64())))
+
+
 class _Rows:
     """Checked access to the columns of one record batch."""
 
@@ -162,11 +179,13 @@ class _Rows:
             batch.validate(full=True)
         except pa.ArrowInvalid as error:
             raise ValueError(f"{where}: broken content ({brief(error)})") from error
+        self.ids = self._text("id", ids)
         if ids.null_count:
             raise ValueError(f"{where}: column 'id' is null in {ids.null_count} rows, expected an id in every row")
-        self.ids = self._text("id", ids)
 
     def _text(self, name: str, array: pa.Array) -> pa.Array:
+        if pa.types.is_null(array.type):
+            array = array.cast(pa.string())
         kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
         if any(is_text(kind) for is_text in _TEXTS) or pa.types.is_integer(kind):
             return array.cast(kind).cast(pa.large_string())
@@ -211,10 +230,7 @@ class _Rows:
 
     def preferred(self, prediction: NDArray[np.int64], rows: Ragged, labels: tuple[str, ...]) -> None:
         """Doubts rows whose prediction is not the class with the highest probability, or one that shares it."""
-        sizes = rows.lengths
-        self.require(
-            prediction < sizes, lambda i: f"prediction is {labels[prediction[i]]!r}, expected one of {sizes[i]} choices"
-        )
+        self.within("prediction", prediction, rows.lengths, labels)
         given = rows.values[rows.offsets[:-1] + prediction]
         highest = oddities.highest(rows)
 
@@ -225,6 +241,12 @@ class _Rows:
             return f"{found}, expected {best} with {highest[row]:.4g}, or labels in the order of the probabilities"
 
         self.doubt("prediction", given >= highest - oddities.ROUNDING, message)
+
+    def within(self, name: str, classes: NDArray[np.int64], sizes: NDArray[np.int64], labels: tuple[str, ...]) -> None:
+        """Fails on the first row whose class is none of its choices."""
+        self.require(
+            classes < sizes, lambda i: f"{name} is {shown(labels[classes[i]])}, expected one of {sizes[i]} choices"
+        )
 
     def words(self) -> Ragged:
         """The number of words in each row; there are no values."""
@@ -271,9 +293,7 @@ class _Rows:
 
     def _ragged(self, name: str, *, flags: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:
         """A list column: its values in Arrow and numpy, and which rows are known."""
-        array = self.batch.column(name)
-        if pa.types.is_null(array.type):  # what pandas makes of a column that is unknown in all rows
-            array = array.cast(pa.list_(pa.float64()))
+        array = _known_type(self.batch.column(name), depth=1)
         inner = value_type(array.type)
         if not (is_number(inner) or (flags and inner is not None and pa.types.is_boolean(inner))):
             raise self._wrong_type(name, "lists of numbers" + (" or of true and false" if flags else ""))
@@ -325,7 +345,7 @@ class _Rows:
 
     def probabilities(self, name: str, *, depth: int, blocks: int = 1) -> Known:
         """Lists (depth 1) or lists of `blocks` lists (depth 2) of probabilities, the lists of a row joined."""
-        array = self.batch.column(name)
+        array = _known_type(self.batch.column(name), depth)
         kind = value_type(array.type)
         if depth == 2 and kind is not None:
             kind = value_type(kind)

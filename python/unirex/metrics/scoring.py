@@ -224,21 +224,30 @@ def finish(made: Plan, state: State) -> Report:
     return replace(state.compute(), about=about)
 
 
+def scorers(source: Source) -> list[str]:
+    """The check models whose answers to perturbed inputs a source has."""
+    return sorted({by for _, _, by in _perturbed(source)} - {"self"})
+
+
+def _perturbed(source: Source) -> Iterator[tuple[str, str, str]]:
+    """Kind, way and scorer of each column of perturbed inputs."""
+    for column in source.names():
+        kind, _, rest = column.partition(".")
+        name, _, by = rest.partition(".")
+        if kind in PERTURBED and name and by:
+            yield kind, name, by
+
+
 def _perturbations(
     source: Source, wanted: str | Sequence[str] | None, scorer: str
 ) -> tuple[tuple[str, frozenset[str]], ...]:
     """The perturbations to report and the kinds of columns each has, the default one first."""
     found: dict[str, set[str]] = {}
-    scorers: set[str] = set()
-    for column in source.names():
-        kind, _, rest = column.partition(".")
-        name, _, by = rest.partition(".")
-        if kind in PERTURBED and name and by:
-            scorers.add(by)
-            if by == scorer:
-                found.setdefault(name, set()).add(kind)
-    if scorer not in {"self", *scorers}:
-        raise ValueError(f"{source.name}: no columns of scorer {scorer!r}, expected one of {sorted(scorers)}")
+    for kind, name, by in _perturbed(source):
+        if by == scorer:
+            found.setdefault(name, set()).add(kind)
+    if scorer != "self" and scorer not in (known := scorers(source)):
+        raise ValueError(f"{source.name}: no columns of scorer {scorer!r}, expected one of {known}")
     names = sorted((name for name in found if found[name] & {"keep", "remove"}), key=lambda name: name != "attention")
     asked = names if wanted is None else [wanted] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
     for name in asked:

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -65,6 +66,8 @@ def _report(options: Mapping[str, Any]) -> int:
 
     output, terminal, plots = options["output"], options["terminal"], options["plots"]
     check_page_name(output or DEFAULT)
+    if options["json"] is not None:
+        _check_json(options["json"], options["runs"], output or DEFAULT)
     report = build(
         *options["runs"],
         names=options["names"],
@@ -86,6 +89,22 @@ def _report(options: Mapping[str, Any]) -> int:
         report.save(output or DEFAULT)
         print(output or DEFAULT, file=sys.stderr)  # noqa: T201
     return 0
+
+
+def _check_json(path: str, runs: Sequence[str], page: str) -> None:
+    """Refuses a file of JSON in the place of what is read, or of the page.
+
+    Raises:
+        ValueError: it would be lost.
+    """
+    from unirex.disk.run_folder import RunFolder
+
+    read = [Path(page), *map(Path, runs)]
+    for folder in map(RunFolder, runs):
+        others = [*folder.found_references().values(), *folder.found_others().values()]
+        read += [folder.config, folder.log, folder.metrics, folder.predictions, folder.warnings, folder.cost, *others]
+    if Path(path).resolve() in (file.resolve() for file in read):
+        raise ValueError(f"json is {path!r}, expected another file than those that are read, and than the page")
 
 
 if __name__ == "__main__":

@@ -74,9 +74,9 @@ def _parser() -> _Parser:
         *iou, type=float, nargs="+", action="extend", help=f"for span F1; default: {' '.join(map(str, IOU_THRESHOLDS))}"
     )
     add(*aopc, type=float, nargs="+", action="extend", help="which of thresholded_scores to average over")
-    add("--replicates", type=int, default=1000, help="bootstrap replicates; 0 = no intervals")
-    add("--seed", type=int, default=0, help="of the resampling")
-    add("--confidence", type=float, default=0.95, help="how often an interval shall hold the truth")
+    add("--replicates", type=int, help="bootstrap replicates; 0 = no intervals; default: 1000")
+    add("--seed", type=int, help="of the resampling; default: 0")
+    add("--confidence", type=float, help="how often an interval shall hold the truth; default: 0.95")
     add("--engine", choices=("local", "ray"), default="local", help="ray: score the files on a Ray cluster")
     add("--all", action="store_true", help="also single thresholds, classes and pooled counts in the table")
     add("--json", action="store_true", help="print JSON instead of a table")
@@ -92,6 +92,9 @@ def _as_the_benchmark(options: argparse.Namespace) -> tuple[str, str]:
         raise ValueError(
             f"convention eraser scores one system, found {len(options.systems)} (quote a pattern of shards)"
         )
+    for name in ("replicates", "seed", "confidence"):
+        if getattr(options, name) is not None:
+            sys.stderr.write(f"note: --{name} is not read: convention eraser has no intervals\n")
     with progress(options.systems[0]) as show, warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", UserWarning)
         scores = score_eraser(
@@ -106,11 +109,15 @@ def _as_the_benchmark(options: argparse.Namespace) -> tuple[str, str]:
     for warning in found:
         sys.stderr.write(f"note: {line(str(warning.message))}\n")
     if options.strict and "classification_scores" not in scores:
-        raise ValueError(f"{options.systems[0]}: classification: found none, expected a class, as --strict is given")
+        raise _without_classes(options.systems[0])
     lines = list(_lines(scores))
     width = max((len(name) for name, _ in lines), default=0)
     table = "\n".join(f"{name.ljust(width)}  {value}" for name, value in lines)
     return json.dumps(scores, indent=4, sort_keys=True), table
+
+
+def _without_classes(system: str) -> ValueError:
+    return ValueError(f"{system}: classification: found none, expected a class, as --strict is given")
 
 
 def _lines(scores: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -132,7 +139,8 @@ def _as_predictions(options: argparse.Namespace) -> tuple[str, str]:
     from unirex.metrics.report import to_json, to_text
     from unirex.metrics.state import Resampling
 
-    resampling = Resampling(replicates=options.replicates, seed=options.seed, confidence=options.confidence)
+    given = {name: getattr(options, name) for name in ("replicates", "seed", "confidence")}
+    resampling = Resampling(**{name: value for name, value in given.items() if value is not None})
     reports = []
     for system in options.systems:
         with progress(system) as show:
@@ -149,4 +157,6 @@ def _as_predictions(options: argparse.Namespace) -> tuple[str, str]:
                     engine=options.engine,
                 )
             )
+        if options.strict and "accuracy" not in reports[-1]:
+            raise _without_classes(system)
     return to_json(reports), to_text(reports, all_metrics=options.all)

@@ -1,6 +1,7 @@
 """`unirex-metrics nrg`: many methods on many data sets, raw and as normalized relative gain."""
 
 import sys
+from pathlib import Path
 from typing import Literal
 
 from jsonargparse import ArgumentParser
@@ -49,6 +50,8 @@ def run(options: Options) -> int:
     read = [options["runs"], *(run.path for run in runs)]
     refuse_inputs(options["output"], read if path is None else [*read, path])
     refuse_inputs(options["freeze"], read)
+    if options["freeze"] is not None and Path(options["freeze"]).resolve() == Path(options["output"] or "").resolve():
+        raise ValueError(f"freeze is {options['freeze']!r}, expected another file than output")
     with progress("nrg", "runs") as show:
         table = gain_table(
             runs,

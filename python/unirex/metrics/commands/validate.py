@@ -15,7 +15,7 @@ from unirex.metrics.batch import Batch, hash_ids
 from unirex.metrics.commands.options import Options, add_columns
 from unirex.metrics.eraser.benchmark import files as results_of
 from unirex.metrics.parser import ColumnError
-from unirex.metrics.scoring import plan
+from unirex.metrics.scoring import plan, scorers
 from unirex.metrics.source import System
 from unirex.text import line, shown
 
@@ -25,7 +25,7 @@ def arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("files", nargs="*", type=str, help="prediction files, or with --data-dir results; may be none then")
     add("--data_dir", "--data-dir", type=str | None, help="ERASER folder with SPLIT.jsonl and docs.jsonl or docs/")
-    add("--split", type=str, default="test", help="the annotations in that folder")
+    add("--split", type=str | None, help="the annotations in that folder; default: test")
     add(
         "--aopc_thresholds",
         "--aopc-thresholds",
@@ -52,10 +52,12 @@ def run(options: Options) -> int:
         raise ValueError("no file given, expected prediction files, or --data-dir with or without results")
     if data_dir is not None and (columns or labels):
         raise ValueError("columns and labels are for prediction files, found --data-dir, expected one or the other")
+    if data_dir is None and (options["split"] is not None or options["aopc_thresholds"] is not None):
+        raise ValueError("split and aopc_thresholds are for results, expected them with --data-dir")
     noted: list[str] = []
     if data_dir is not None:
         found = eraser_problems(
-            list(files), data_dir, options["split"], limit=limit, aopc_thresholds=options["aopc_thresholds"]
+            list(files), data_dir, options["split"] or "test", limit=limit, aopc_thresholds=options["aopc_thresholds"]
         )
     else:
         found = []
@@ -125,12 +127,21 @@ def prediction_problems(
     """
     seen: set[bytes] = set()
     sound = Counter() if sound is None else sound
+    told: set[str] = set()
     try:
         made = plan(system, columns=columns, labels=labels)
         parser = made.parser()
         for where, batch in made.source.batches(parser.columns()):
-            yield from _row_problems(parser.parse, where, batch, sound)
+            for problem in _row_problems(parser.parse, where, batch, sound):
+                told.add(problem)
+                yield problem
             yield from _duplicates(where, batch, seen)
+        for scorer in scorers(made.source):
+            parser = plan(system, columns=columns, labels=labels, scorer=scorer).parser()
+            for where, batch in made.source.batches(parser.columns()):
+                for problem in _row_problems(parser.parse, where, batch, Counter()):
+                    if problem not in told:
+                        yield problem
     except (ValueError, OSError) as error:
         yield str(error)
 
