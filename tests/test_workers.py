@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import test_suite
-from test_ledger import World, world
+from test_ledger import World, entry, world
 from unirex.suites.launch import LaunchConfig, Launcher, Result
 from unirex.suites.ledger import Entry, Ledger
 from unirex.suites.override import read_override
@@ -150,3 +150,17 @@ def test_a_repeated_signal_kills_after_a_second_only(
     launcher._see_to([], None)  # type: ignore[arg-type]
     assert launcher.stopped
     assert sent == [signal.SIGINT, signal.SIGKILL][: 2 if again else 1]
+
+
+def test_row_values_are_those_of_the_line(tmp_path: Path) -> None:
+    """Of two machines that finish the same run, one adds the line and the rows, and the other neither."""
+    ledger, written = Ledger(path=tmp_path / "s.jsonl"), []
+    added = [ledger.add(entry(), lambda name=name: written.append(name)) for name in "ab"]  # type: ignore[misc]
+    assert (added, written) == ([True, False], ["a"])
+    with pytest.raises(OSError, match="full"):
+        ledger.add(entry(seed=1, config={"seed": 1}), fails)
+    assert [one.seed for one in ledger.entries()] == [0]
+
+
+def fails() -> None:
+    raise OSError("full")

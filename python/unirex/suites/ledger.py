@@ -6,7 +6,7 @@ A line holds the run's configuration and its digest, its metrics, its cost and i
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -110,13 +110,18 @@ class Ledger:
                     found[key] = entry
         return list(found.values())
 
-    def add(self, entry: Entry) -> bool:
-        """Appends an entry, whole or not at all, unless it counts already; returns whether it was added."""
+    def add(self, entry: Entry, write_rows: Callable[[], None] = lambda: None) -> bool:
+        """Appends an entry, whole or not at all, unless it counts already; returns whether it was added.
+
+        Its row values are written before, while no other process can add: else those of one machine's model could
+        stand under the line of another's.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(self.path) as file:
             counts = newest(self.entries(), entry.suite).get(entry.name[1:])
             if counts is not None and counts.digest == entry.digest:
                 return False
+            write_rows()
             end = _cut_torn(file)
             line = json.dumps(asdict(entry), ensure_ascii=False, separators=(",", ":"))
             file.seek(end)

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,23 @@ def record(suite: Suite, ledger: Ledger, run: Planned) -> None:
         entry = _entry(suite, run, judged)
         if (there := known.get(entry.name[1:])) is not None and same_settings(there, entry.digest):
             continue  # its row values are those of its line
-        left = RunFolder(judged.folder)
-        files = {"": left.reference(judged.source) if judged.source else left.predictions}
-        if judged.method == suite.references:
-            files |= {name: left.reference(name) for name in entry.references}
-        for source, path in files.items():
-            rows = row_values.from_predictions(
-                str(path),
-                convention=suite.table.convention,
-                perturbation=suite.table.perturbation,
-                groups=groups_of(suite, run, judged),
-            )
-            _check_alike(rows, ledger.rows(entry, source))
-            row_values.write(rows, ledger.rows(entry, source))
-        ledger.add(entry)
+        ledger.add(entry, partial(_write_rows, suite, ledger, run, judged, entry))
+
+
+def _write_rows(suite: Suite, ledger: Ledger, run: Planned, judged: Judged, entry: Entry) -> None:
+    left = RunFolder(judged.folder)
+    files = {"": left.reference(judged.source) if judged.source else left.predictions}
+    if judged.method == suite.references:
+        files |= {name: left.reference(name) for name in entry.references}
+    for source, path in files.items():
+        rows = row_values.from_predictions(
+            str(path),
+            convention=suite.table.convention,
+            perturbation=suite.table.perturbation,
+            groups=groups_of(suite, run, judged),
+        )
+        _check_alike(rows, ledger.rows(entry, source))
+        row_values.write(rows, ledger.rows(entry, source))
 
 
 def groups_of(suite: Suite, run: Planned, judged: Judged) -> str | None:
