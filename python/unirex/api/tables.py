@@ -48,8 +48,14 @@ class Given:
     needed: Sequence[str] = ("text", "label")
 
     def settings(self, folder: Path, columns: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-        """The section `data` of the configuration of a run whose data lie in a folder."""
+        """The section `data` of the configuration of a run whose data lie in a folder.
+
+        Raises:
+            ValueError: a path beside a table.
+        """
         found: dict[str, Any] = dict(more)
+        if self.tables and "path" in found:
+            raise ValueError(f"data.path is {shown(found['path'])}, expected it left out beside a table")
         if self.tables:
             found = {"name": "table", **found, "path": str(folder / "{split}.parquet")}
         elif self.path is not None:

@@ -88,10 +88,7 @@ def train(
     if output is not None or found.config is None:
         content["output"] = expand(str(DEFAULT_OUTPUT if output is None else output), "output")
     folder = RunFolder(content.get("output", "")).tables
-    more = content.get("data", {})
-    if found.tables and "path" in more:
-        raise ValueError(f"data.path is {shown(more['path'])}, expected it left out beside a table")
-    content["data"] = found.settings(folder, columns or {}, more)
+    content["data"] = found.settings(folder, columns or {}, content.get("data", {}))
     if loss is not None:
         content["train"] = {**content.get("train", {}), "loss": name_of(loss)}
     recipes = [config] if isinstance(config, str | Path) else config or ()
