@@ -37,7 +37,10 @@ def alone(accelerator: Accelerator, folder: RunFolder) -> Iterator[None]:
 
 
 def open_run(
-    accelerator: Accelerator, config: RunConfig, folder: RunFolder, write_data: Callable[[bool], None]
+    accelerator: Accelerator,
+    config: RunConfig,
+    folder: RunFolder,
+    write_data: Callable[[bool], None] = lambda _: None,
 ) -> None:
     """Makes the run's folder, writes the configuration and the data; refuses to mix two runs in one folder."""
     stored = folder.config
