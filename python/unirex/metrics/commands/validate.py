@@ -12,9 +12,9 @@ from jsonargparse import ArgumentParser
 from unirex import _rust
 from unirex.metrics import oddities
 from unirex.metrics.batch import Batch, hash_ids
+from unirex.metrics.checked_rows import ColumnError
 from unirex.metrics.commands.options import Options, add_columns
 from unirex.metrics.eraser.benchmark import files as results_of
-from unirex.metrics.parser import ColumnError
 from unirex.metrics.scoring import plan, scorers
 from unirex.metrics.source import System
 from unirex.text import line, shown
