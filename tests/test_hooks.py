@@ -114,7 +114,7 @@ def test_an_error_in_a_callback_ends_the_run_with_one_line(tmp_path: Path) -> No
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-@pytest.mark.parametrize("kind", [ValueError, KeyError])
+@pytest.mark.parametrize("kind", [ValueError, KeyError, RuntimeError])
 def test_an_error_of_an_own_loss_is_told_as_it_is(kind: type[Exception], tmp_path: Path) -> None:
     """Not as a number of the model that is not finite, though it speaks of one."""
 

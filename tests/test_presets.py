@@ -172,14 +172,6 @@ def test_half_of_each_batch_has_gold_where_little_has() -> None:
             assert np.array_equal(one, two)
 
 
-@pytest.mark.parametrize(("size", "gold"), [(1, 0.5), (2, 1), (3, 2), (5, 3)])
-def test_batches_of_an_odd_size_have_that_size(size: int, gold: float) -> None:
-    has_gold = np.arange(60) % 6 == 0
-    batches = epoch_batches(np.full(60, 5), TrainConfig(batch_size=size, gold_half=True), 0, 0, has_gold)
-    assert {len(batch) for batch in batches} == {size}
-    assert np.mean([has_gold[batch].sum() for batch in batches]) == gold
-
-
 class TestDefault:
     def test_is_our_recipe_with_one_fraction_a_step(self) -> None:
         ours = read("--config=slm-fp-guided")

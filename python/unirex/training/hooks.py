@@ -9,6 +9,7 @@ from torch import Tensor
 from unirex.data.collate import Batch
 from unirex.methods.method import Counts, Method
 from unirex.text import line, shown
+from unirex.training.memory import memory_ran_out
 
 Kind = Literal["step", "epoch", "judged", "end"]
 
@@ -152,7 +153,9 @@ def _with_terms(kind: type[Method], loss: Loss) -> type[Method]:
 def _terms_of(loss: Loss, outputs: Outputs, batch: Batch) -> Mapping[str, Tensor]:
     try:
         found = loss(outputs, batch)
-    except (ValueError, TypeError, LookupError) as error:
+    except Exception as error:  # whatever own code does
+        if memory_ran_out(error):  # a smaller batch may fit
+            raise
         raise OwnCodeError(line(f"loss {name_of(loss)} failed: {type(error).__name__}: {error}")) from error
     return found if isinstance(found, Mapping) else {name_of(loss): found}
 
