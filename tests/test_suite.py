@@ -210,6 +210,8 @@ with open(here / "calls", "a") as calls:
 behaviour = (folder / "behaviour").read_text() if (folder / "behaviour").exists() else ""
 if behaviour == "fail":
     sys.exit("error: the data\\x1b[31m are bad")
+if behaviour == "die":
+    os._exit(7)
 folder.mkdir(parents=True, exist_ok=True)
 if module == "unirex.train":
     shutil.copy(here / "configs" / f"{'_'.join(folder.parts[-3:])}.yaml", folder / "config.yaml")
@@ -313,9 +315,12 @@ def test_a_failed_run_is_reported_and_the_others_go_on(fake: Path, capsys: pytes
         f"{e['data']}/{e['method']}": e["state"] for e in json.loads((world.folder / "out/runs.json").read_text())
     }
     assert states == {"one/slm": "done", "one/aa": "failed", "two/slm": "done", "two/aa": "done"}
+    world.set(world.plan[1], "die")  # the log has the error of the first attempt, which is not this one's
+    assert world.run() == 1
+    assert "failed: one/aa/0: exit code 7: no output" in capsys.readouterr().err
     world.set(world.plan[1], "")
     assert world.run() == 0
-    assert [call[1] for call in world.calls()] == ["runs/one/aa/0"]
+    assert [call[1] for call in world.calls()] == ["runs/one/aa/0"] * 2
 
 
 def test_a_run_that_ends_without_metrics_failed(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,6 +144,14 @@ def test_plot_text_is_no_formula(make_run: Make, tmp_path: Path) -> None:
     assert "$x^$" in "".join(ET.parse(path).getroot().itertext())
 
 
+def test_a_legend_has_every_run_whatever_its_name(make_run: Make, tmp_path: Path) -> None:
+    runs = [str(make_run("a")), str(make_run("b", seed=1))]
+    report = build(*runs, names=["_left", "right"], resampling=Resampling(replicates=20))
+    for path in report.save_plots(tmp_path, ["svg"]):
+        if not path.stem.startswith("scores-"):  # which are of one run's words
+            assert {"_left", "right"} <= set(ET.parse(path).getroot().itertext()), path.stem
+
+
 def test_needs_no_deep_learning_library(make_run: Make, tmp_path: Path) -> None:
     code = (
         "import sys; from unirex.report.cli import main; "

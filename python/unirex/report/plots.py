@@ -15,6 +15,7 @@ from unirex.report.figure import Axis, Figure, Series
 from unirex.report.training_figures import training
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 FORMATS = ("png", "svg", "pdf")
@@ -78,16 +79,12 @@ def save_figure(
     paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
     with mpl.rc_context(_SETTINGS):
         canvas = Canvas(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+        handles: dict[str, Artist] = {}  # matplotlib's own list leaves out names that begin with an underscore
         for axes, panel in zip_longest(canvas.subplots(rows, columns, squeeze=False).flat, panels):
             if panel is None:
                 axes.set_visible(False)
             else:
-                _draw(axes, panel)
-        handles = {
-            label: handle
-            for axes in canvas.axes
-            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-        }
+                handles |= _draw(axes, panel)
         if len(handles) > 1:
             canvas.legend(
                 handles.values(),
@@ -103,7 +100,8 @@ def save_figure(
     return paths
 
 
-def _draw(axes: "Axes", figure: Figure) -> None:
+def _draw(axes: "Axes", figure: Figure) -> dict[str, "Artist"]:
+    """Draws one panel; returns the entries of its legend."""
     axes.set_title(figure.title, loc="left", fontweight="bold", fontsize=11)
     axes.set_xscale("log" if figure.x.log else "linear")
     axes.set_xlim(*_room(figure.x))
@@ -116,8 +114,8 @@ def _draw(axes: "Axes", figure: Figure) -> None:
     axes.grid(axis="y", color=palette["grid"], linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    for series in figure.series:
-        _DRAW[series.kind](axes, series, palette[series.hue])
+    drawn = [(series, _DRAW[series.kind](axes, series, palette[series.hue])) for series in figure.series]
+    return {series.label: artist for series, artist in drawn if series.label and series.in_legend}
 
 
 def _palette() -> dict[str, str]:
@@ -136,28 +134,28 @@ def _style(series: Series, color: str) -> dict[str, Any]:
     """How lines and points look; the markers x and + have no face."""
     marker = _MARKERS[series.marker % len(_MARKERS)]
     face = "white" if series.hollow and marker not in "x+" else color
-    label = series.label if series.in_legend else "_"  # matplotlib leaves it out
-    return {"color": color, "marker": marker, "markerfacecolor": face, "label": label}
+    return {"color": color, "marker": marker, "markerfacecolor": face}
 
 
-def _line(axes: "Axes", series: Series, color: str) -> None:
+def _line(axes: "Axes", series: Series, color: str) -> "Artist":
     if series.low:
         axes.fill_between(series.x, series.low, series.high, color=color, alpha=0.15, linewidth=0)
-    axes.plot(series.x, series.y, linestyle=_DASHES[series.dash % 4], markevery=series.marked, **_style(series, color))
+    dash = _DASHES[series.dash % 4]
+    return axes.plot(series.x, series.y, linestyle=dash, markevery=series.marked, **_style(series, color))[0]
 
 
-def _step(axes: "Axes", series: Series, color: str) -> None:
+def _step(axes: "Axes", series: Series, color: str) -> "Artist":
     axes.stairs(series.y, series.x, color=color, alpha=0.15, fill=True)
-    axes.stairs(series.y, series.x, color=color, linestyle=_DASHES[series.dash % 4], linewidth=1.6, label=series.label)
+    return axes.stairs(series.y, series.x, color=color, linestyle=_DASHES[series.dash % 4], linewidth=1.6)
 
 
-def _point(axes: "Axes", series: Series, color: str) -> None:
+def _point(axes: "Axes", series: Series, color: str) -> "Artist":
     x, y = series.x[0], series.y[0]
     across = None if series.x_low is None or series.x_high is None else (x - series.x_low, series.x_high - x)
     along = (y - series.low[0], series.high[0] - y) if series.low else None
     xerr, yerr = ([[max(0.0, side)] for side in sides] if sides else None for sides in (across, along))
     axes.errorbar(x, y, xerr=xerr, yerr=yerr, fmt="none", ecolor=color, elinewidth=1)
-    axes.plot(x, y, linestyle="none", **_style(series, color))
+    return axes.plot(x, y, linestyle="none", **_style(series, color))[0]
 
 
 _DRAW = {"line": _line, "step": _step, "point": _point}

@@ -47,6 +47,12 @@ class Crossed(Planned):
         return _crossed(suite, self, [run for run in self.scores if run.method in names], overrides)
 
     @property
+    def recordable(self) -> Sequence[Judged]:
+        """All entries of a judgment that is done."""
+        (cell,) = self.transfers
+        return self.judged if cell.done() else []
+
+    @property
     def judged(self) -> Sequence[Judged]:
         """An entry for each method's scores."""
         (cell,) = self.transfers

@@ -210,6 +210,7 @@ class Launcher:
         with log.open("ab") as out:
             out.write(f"$ {' '.join(command)}\n".encode())
             out.flush()
+            said = out.tell()
             child = subprocess.Popen(  # noqa: S603 (our own module)
                 command,
                 stdin=subprocess.DEVNULL,
@@ -226,7 +227,7 @@ class Launcher:
             code = child.wait()
             with self._guard:
                 del self._children[child.pid]
-        return code, "" if code == 0 else f"exit code {code}: {_complaint(log)}"
+        return code, "" if code == 0 else f"exit code {code}: {_complaint(log, said)}"
 
     def _command(self, module: str, own: Sequence[str]) -> list[str]:
         n = self.config.processes
@@ -269,9 +270,10 @@ def _prepare(transfer: Transfer) -> None:
         yaml.safe_dump(dict(transfer.content), file, sort_keys=False, allow_unicode=True)
 
 
-def _complaint(log: Path) -> str:
-    """The last line that says `error:`, else the last line."""
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+def _complaint(log: Path, start: int) -> str:
+    """The last line from a byte of the log on that says `error:`, else the last line."""
+    text = log.read_bytes()[start:].decode("utf-8", errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "error:" in line.lower()]
     last = (errors or lines or ["no output"])[-1]
     return plain(last.split("\r")[-1].strip(), lines=False, longest=400)

@@ -124,6 +124,13 @@ class Planned:
         )
         return Judged(label=self.label, method=self.method, folder=self.folder, config=own), *far
 
+    @property
+    def recordable(self) -> Sequence[Judged]:
+        """Those of `judged` whose results are there: of a run that failed on one data set, the others."""
+        own, *far = self.judged
+        there = (self.finished(), *(transfer.done() for transfer in self.transfers))
+        return [judged for judged, done in zip((own, *far), there, strict=True) if done]
+
     def state(self, *, overwrite: bool = False) -> State:
         """Whether the run is done, can go on from a checkpoint, or starts from the beginning.
 

@@ -26,9 +26,9 @@ _KEPT = (
 
 
 def record(suite: Suite, ledger: Ledger, run: Planned) -> None:
-    """Adds what a finished run and its transfers have left to the ledger, and what it has already stays."""
+    """Adds what a run and its transfers have left to the ledger, as far as they are done; what it has already stays."""
     known = newest(ledger.entries(), suite.path.stem)
-    for judged in run.judged:
+    for judged in run.recordable:
         entry = _entry(suite, run, judged)
         if (there := known.get(entry.name[1:])) is not None and same_settings(there, entry.digest):
             continue  # its row values are those of its line

@@ -161,12 +161,13 @@ class Recorded:
             return [judged for judged in run.judged if not self._has(self._ledger, entries, run, judged)]
 
     def add(self, run: Planned) -> None:
-        """Adds what a finished run has left, and deletes its checkpoints, which are of no more use."""
+        """Adds what a run has left, and deletes the checkpoints of a finished one, which are of no more use."""
         with self._guard:
             self._beside = None  # another suite may have added the same run meanwhile
         if self._ledger is not None and not self(run):
             record(self.suite, self._ledger, run)
-            RunFolder(run.folder).drop_checkpoints()
+            if run.finished():
+                RunFolder(run.folder).drop_checkpoints()
 
     def allow(self, runs: Sequence[Planned], *, overwrite: bool) -> None:
         """Refuses runs whose results stand in the ledger with other settings, of which they would take the place.
@@ -245,11 +246,12 @@ class _Progress:
     def report(self, result: Result) -> None:
         """Prints one line, and writes the table if that takes less than a tenth of the time since it was written."""
         self.ended += 1
-        if result.outcome in ("done", "skipped"):
-            try:
-                self.recorded.add(result.run)
-            except (ValueError, OSError) as error:
-                result = replace(result, outcome="failed", message=f"not added to the ledger: {error}")
+        try:
+            self.recorded.add(result.run)  # of a run that failed or was stopped, what is done
+        except (ValueError, OSError) as error:
+            told = f"not added to the ledger: {error}"
+            message = "; ".join(filter(None, [result.message, told]))
+            result = replace(result, outcome="failed", message=message)
         if result.outcome == "failed":
             self.failures[result.run.name] = result.message
         detail = f": {result.message} (full output in {result.run.folder / 'output.log'})" if result.message else ""
