@@ -33,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
         "data": {"one": toy, "two": toy},
         "methods": {name: {"set": {"method.name": "joint"}} for name in METHODS},
     }
+    common["set"] = {"train.precision": "no"}
     trials = {**common, "ledger": "dev.jsonl", "sweep": {"key": "train.lr", "values": list(RATES)}}
     (tmp_path / "dev.yaml").write_text(yaml.safe_dump(trials))
     (tmp_path / "test.yaml").write_text(yaml.safe_dump({**common, "chosen": "chosen.json"}))
@@ -216,7 +217,11 @@ def test_a_method_may_be_left_out_on_a_data_set_and_come_later(folder: Path) -> 
     assert choose(folder) == 0
     after = read_choice(folder / "chosen.json")
     assert set(after.values["one"]) == set(METHODS)
-    assert {m: after.trials["one"][m] for m in "abc"} == before.trials["one"]
+    assert {m: after.values["one"][m] for m in "abc"} == before.values["one"]
+    expected = cnrg(paths)  # of one scale: the ends are those of all trials
+    assert {(m, str(r)) for m, r in expected} == {(m, r) for m, each in after.trials["one"].items() for r in each}
+    for (method, rate), value in expected.items():
+        assert after.trials["one"][method][str(rate)] == pytest.approx(value, abs=1e-6)
     assert "d" in {run.method for run in make_plan(read_suite(str(folder / "test.yaml")), [])}
 
 

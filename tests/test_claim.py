@@ -89,7 +89,9 @@ def folder(tmp_path: Path) -> Path:
     toy = str(ROOT / "recipes" / "data" / "toy.yaml")
     content = {
         "base": str(ROOT / "recipes" / "backbones" / "tiny.yaml"),
-        "data": {"one": toy, "two": toy, "three": toy},
+        "data": {
+            name: {"config": toy, "set": {"data.toy.n_test": 20 + n}} for n, name in enumerate(("one", "two", "three"))
+        },
         "methods": {name: {"set": {"method.name": "joint"}} for name in ("ours", "weak", "strong")},
         "ledger": "s.jsonl",
         "chosen": "chosen.json",
@@ -197,7 +199,7 @@ def test_without_gold_plausibility_is_not_judged(folder: Path) -> None:
     ledger = Ledger(path=folder / "s.jsonl")
     table, sentence = claim(read_suite(str(folder / "s.yaml")), ledger, newest(ledger.entries(), "s"))
     assert table.splitlines()[-1].split(" | ")[4] == "— not shown"
-    assert "AUPRC not shown lower on any: 0 of 1; " in sentence
+    assert "AUPRC not shown lower on any: 0 of 0, unknown on 1; " in sentence
 
 
 def test_nothing_is_said_without_rivals_runs_or_a_choice(folder: Path) -> None:
@@ -274,6 +276,10 @@ def test_both_sides_are_picked_by_their_mean_on_dev() -> None:
         ({"against": 3}, r"table.against is 3, expected a list of methods"),
         ({"shaped": ["on"]}, r"table.shaped is 'on', expected a data set.*one"),
         ({"shaped": "one"}, r"table.shaped is 'one', expected a list of data sets"),
+        (
+            {"against": "ours", "rivals": ["ours", "weak"]},
+            r"table.rivals has 'ours', expected others than table.against",
+        ),
         ({"convention": "eraser"}, r"table.convention is 'eraser', expected strict or paper with a ledger"),
         ({"against": "ours", "margin": 2}, r"table.margin is 2, expected a number between 0 and 1"),
     ],

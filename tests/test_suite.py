@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import yaml
 
 from reference import predictions
 from reference.processes import fork_runs
+from reference.suites import write
 from unirex import suite
 from unirex.suites import table
 from unirex.suites.launch import Launcher
@@ -26,101 +28,6 @@ from unirex.suites.override import read_override
 from unirex.suites.plan import Planned, make_plan
 from unirex.suites.recipe import read_suite
 from unirex.suites.table import read_costs, write_page
-
-SMALL = {"data": {"toy": {"n_train": 24, "n_val": 8, "n_test": 8}}, "model": {"random": {"hidden_size": 32}}}
-
-
-def write(folder: Path, **changes: Any) -> Path:
-    """A suite of two methods on two toy data sets, in `folder`, with some of its keys changed."""
-    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
-    (folder / "pair.yaml").write_text(yaml.safe_dump({"data": {"toy": {"kind": "pair"}}}))
-    (folder / "none.yaml").write_text(yaml.safe_dump({"model": {"extractor": "none"}}))
-    content = {
-        "output": str(folder / "out"),
-        "base": ["small.yaml"],
-        "data": {"one": [], "two": "pair.yaml"},
-        "methods": {"slm": {"set": {"model": {"extractor": "shared"}}}, "aa": "none.yaml"},
-        "set": {"train.epochs": 1},
-    }
-    path = folder / "s.yaml"
-    path.write_text(yaml.safe_dump({k: v for k, v in (content | changes).items() if v != "absent"}, sort_keys=False))
-    return path
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"metods": {}}, "unknown key 'metods' (did you mean methods?)"),
-        ({"data": "absent"}, "data is None, expected one name or more"),
-        ({"methods": {"a/b": []}}, "name 'a/b', expected one without"),
-        ({"methods": {"a": {"confg": "x"}}}, "methods.a: unknown key 'confg' (did you mean config?)"),
-        ({"methods": {"a": "lost.yaml"}}, "methods.a: "),
-        ({"methods": {"a": {"control": 3}}}, "methods.a.control is 3, expected true or false"),
-        ({"base": 3}, "base is 3, expected a file or a list of files"),
-        ({"seeds": [0, 0]}, "seeds is [0, 0], expected different whole numbers"),
-        ({"seeds": [True]}, "seeds is [True], expected different whole numbers"),
-        ({"sweep": {"key": "data.gold_share", "values": []}}, "sweep.values is [], expected a list"),
-        ({"sweep": {"values": [1]}}, "sweep.key is None, expected a setting"),
-        ({"data": {"one": {"sweep": [1]}}}, "data.one.sweep has 1, expected values of the suite's sweep"),
-        ({"data": {"one": {"sweep": []}}}, "data.one.sweep is [], expected a list of different values"),
-        ({"methods": {"a": {"sweep": [1]}}}, "methods.a: unknown key 'sweep'"),
-        ({"data": {"one": {"seeds": [1]}}}, "data.one.seeds is [1], expected methods with their seeds"),
-        ({"data": {"one": {"seeds": {"slm": 1}}}}, "data.one.seeds.slm: seeds is 1, expected different whole numbers"),
-        ({"data": {"one": {"seeds": {"sml": [1]}}}}, "names 'sml', expected methods (did you mean slm?)"),
-        ({"data": {"one": {"groups": "["}}}, "data.one.groups is '[', expected a regular expression"),
-        ({"data": {"one": {"groups": "[^:]+"}}}, "data.one.groups is '[^:]+', expected none without a ledger"),
-        ({"transfer": {"far": {"seeds": {}}}}, "transfer.far: unknown key 'seeds'"),
-        ({"transfer": {"far": {"control": True}}}, "transfer.far: unknown key 'control'"),
-        ({"data": {"one": {"control": True}}}, "data.one: unknown key 'control'"),
-        ({"references": "sml"}, "references is 'sml', expected a method or null (did you mean slm?)"),
-        ({"table": {"convention": "loose"}}, "table.convention is 'loose', expected one of strict"),
-        ({"table": {"replicates": -1}}, "table.replicates is -1, expected 0 to 100000"),
-        ({"table": {"plot": ["f1"]}}, "table.plot is ['f1'], expected some of auprc"),
-        ({"set": {"train.epcohs": 1}}, "data.one with methods.slm: unknown configuration key 'train.epcohs'"),
-        ({"set": {"train.epochs": 0}}, "train.epochs is 0, expected at least 1"),
-        ({"methods": {"a": {"set": {"method.name": "jont"}}}}, "did you mean joint?"),
-        ({"set": {"train.precision": "auto"}, "ledger": "ran.jsonl"}, "train.precision is auto, expected no, bf16 or"),
-        ({"output": "$NOT_SET/x"}, "the environment variable NOT_SET is not set"),
-        ({"transfer": {"far": {"set": {"data.other_labels": "ignore"}}}}, "transfer.far: "),
-    ],
-)
-def test_a_bad_suite_is_one_line_and_exit_2(
-    changes: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert suite.main([str(write(tmp_path, **changes))]) == 2
-    error = capsys.readouterr().err.strip()
-    assert error.startswith("error: ")
-    assert "\n" not in error
-    assert message in error
-    assert not (tmp_path / "out").exists()
-
-
-def test_equal_keys_in_a_suite_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path)
-    path.write_text(path.read_text() + "seeds: [3]\nseeds: [4]\n")
-    assert suite.main([str(path), "--dry-run"]) == 2
-    assert "key 'seeds' again, expected it once (line " in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--only", "slmm"], "--only slmm: expected data sets or methods"),
-        (["--set", "train.epochs"], "expected KEY=VALUE"),
-        (["--set", "smm:train.epochs=2"], "--set smm:train.epochs: no such method or data set (did you mean slm?)"),
-        (["--set", ":train.epochs=2"], "expected KEY=VALUE or NAME:KEY=VALUE"),
-        (["--set", "train.epohcs=2"], "did you mean train.epochs?"),
-        (["--jobs", "0"], "--jobs is 0, expected at least 1"),
-        (["--jbos", "2"], "did you mean --jobs?"),
-    ],
-)
-def test_bad_arguments_are_one_line_and_exit_2(
-    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert suite.main([str(write(tmp_path)), *arguments]) == 2
-    error = capsys.readouterr().err.strip()
-    assert "\n" not in error
-    assert message in error
 
 
 def test_later_settings_win_and_every_run_is_planned(tmp_path: Path) -> None:
@@ -321,6 +228,20 @@ def test_a_failed_run_is_reported_and_the_others_go_on(fake: Path, capsys: pytes
     world.set(world.plan[1], "")
     assert world.run() == 0
     assert [call[1] for call in world.calls()] == ["runs/one/aa/0"] * 2
+
+
+def test_the_table_has_what_other_commands_ran(fake: Path) -> None:
+    world = World(fake)
+    assert world.run() == 0
+    rows, states = rows_of(world), json.loads((world.folder / "out/runs.json").read_text())
+    assert len(states) == 4
+    for part in (["--only", "one", "slm"], ["--shard", "2/3"], ["--shard", "9/9"]):
+        assert world.run(*part) == 0
+        assert rows_of(world) == rows
+        assert json.loads((world.folder / "out/runs.json").read_text()) == states
+    shutil.rmtree(world.plan[0].folder)
+    assert world.run("--only", "two", "--table-only") == 0
+    assert "- one/slm/0: not finished" in (world.folder / "out" / "table.md").read_text()
 
 
 def test_a_run_that_ends_without_metrics_failed(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:

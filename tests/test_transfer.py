@@ -8,15 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from reference import predictions
 from unirex import evaluate, train
-from unirex.metrics import score
-from unirex.suites.ledger import Ledger
-from unirex.suites.plan import make_plan
-from unirex.suites.recipe import read_suite
-from unirex.suites.session import Recorded
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 TINY = [
@@ -139,46 +132,3 @@ def test_long_texts_are_read_to_their_end_or_truncation_is_told(
         assert f"truncation at 128 tokens takes {6 * cut} words from 6 training instances, 6 of them marked" in said
     else:
         assert "truncation" not in said
-
-
-def test_what_is_done_of_a_run_that_failed_elsewhere_is_in_the_ledger(tmp_path: Path) -> None:
-    far = {name: {"set": {"data.toy.kind": "pair", "data.toy.n_test": n}} for n, name in enumerate(("near", "far"), 8)}
-    content = {
-        "output": str(tmp_path / "out"),
-        "ledger": "results/s.jsonl",
-        "data": {"one": []},
-        "methods": {"slm": {"set": {"model.extractor": "shared"}}},
-        "transfer": far,
-    }
-    path = tmp_path / "s.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    suite = read_suite(str(path))
-    [run] = make_plan(suite, [])
-
-    def leave(folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = predictions.as_table(predictions.rows(7, 6, hows=("attention",)), hows=("attention",))
-        pq.write_table(rows, folder / "predictions.parquet")
-        own = score(str(folder / "predictions.parquet")).as_dict()
-        (folder / "metrics.json").write_text(json.dumps({"systems": [own]}))
-        (folder / "log.jsonl").write_text(json.dumps({"event": "end", "train_seconds": 6.0, "judge_seconds": 3.0}))
-
-    ledger = Ledger(path=tmp_path / "results" / "s.jsonl")
-    checkpoint = run.folder / "checkpoints" / "step-1"
-    checkpoint.mkdir(parents=True)
-    Recorded(suite=suite).add(run)  # it has left nothing yet
-    assert ledger.entries() == []
-    assert checkpoint.is_dir()
-    leave(run.folder)
-    (run.folder / "config.yaml").write_text(yaml.safe_dump(run.config))
-    near, last = run.transfers
-    leave(near.folder)
-    near.recipe.write_text(yaml.safe_dump(dict(near.content)))
-    last.folder.mkdir(parents=True)
-    Recorded(suite=suite).add(run)
-    assert [entry.data for entry in ledger.entries()] == ["one", "one to near"]
-    leave(last.folder)
-    last.recipe.write_text(yaml.safe_dump(dict(last.content)))
-    Recorded(suite=suite).add(run)
-    assert [entry.data for entry in ledger.entries()] == ["one", "one to near", "one to far"]
-    assert not checkpoint.is_dir()

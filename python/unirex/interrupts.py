@@ -4,6 +4,7 @@ import _thread
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -18,23 +19,31 @@ def heard() -> Iterator[None]:
     That is code of `__del__` and of weak references, which every import has. There it is raised again a moment later.
     """
     usual = sys.unraisablehook
-    again: list[threading.Timer] = []
+    now = {"in hook": False, "over": False}
+
+    def again() -> None:
+        time.sleep(_AGAIN_SECONDS)
+        while now["in hook"]:  # where it would be lost like the first
+            time.sleep(_AGAIN_SECONDS)
+        if not now["over"]:
+            _thread.interrupt_main()
 
     def hook(found: Any) -> None:
-        if found.exc_type is KeyboardInterrupt:
-            again.append(threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main))
-            again[-1].daemon = True
-            again[-1].start()
-        else:
+        if found.exc_type is not KeyboardInterrupt:
             usual(found)
+            return
+        now["in hook"] = True
+        try:
+            threading.Thread(target=again, daemon=True).start()
+        finally:
+            now["in hook"] = False  # behind it Python looks for no signal before it is out
 
     sys.unraisablehook = hook
     try:
         yield
     finally:
         sys.unraisablehook = usual
-        for timer in again:
-            timer.cancel()
+        now["over"] = True
 
 
 @contextmanager

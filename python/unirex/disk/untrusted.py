@@ -110,9 +110,16 @@ def parse_yaml(text: str) -> Any:
             counted as what they stand for.
     """
     try:
-        return deepcopy(_parsed(text))
+        value = deepcopy(_parsed(text))
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair, expected whole characters") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from None
+    except (KeyError, AttributeError, TypeError) as error:  # of PyYAML
+        raise ValueError(f"a value that is not of the kind that its tag names ({error})") from None
+    return value
 
 
 @lru_cache(maxsize=32)  # a command reads a file for the options that decide about others, and again for all
@@ -132,6 +139,18 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and lines.setdefault(key.value, line) != line:
                 raise ValueError(f"line {line}: key {key.value!r} again, expected it once (line {lines[key.value]})")
         return super().construct_mapping(node, deep=deep)
+
+
+# What JSON lacks: a date stays text, and other kinds are refused.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in kinds if not tag.endswith(":timestamp")]
+    for first, kinds in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.yaml_constructors = {
+    tag: how
+    for tag, how in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.rpartition(":")[2] not in {"timestamp", "binary", "set", "omap", "pairs"}
+}
 
 
 def _bounded(text: str) -> None:

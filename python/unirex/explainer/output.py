@@ -106,11 +106,7 @@ def _jsonl(path: Path) -> Iterator[Write]:
 
         def write(answer: ExplainedText, kept: Kept) -> None:
             fields = _fields(answer)
-            others = {
-                name: None if isinstance(value, float) and not isfinite(value) else value  # JSON has no other
-                for name, value in _others(kept, fields).items()
-            }
-            file.write(json.dumps(fields | others, ensure_ascii=False, default=str) + "\n")
+            file.write(_as_text(fields | _others(kept, fields)) + "\n")
 
         yield write
 
@@ -234,4 +230,17 @@ def _column(name: str, kind: pa.DataType, ids: Sequence[str], kept: Sequence[Kep
 
 
 def _as_text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(_finite(value), ensure_ascii=False, default=str)
+
+
+def _finite(value: object) -> object:
+    """The same with null for numbers that JSON lacks, however deep.
+
+    >>> _finite({"a": [1.5, float("nan")], "b": float("inf")})
+    {'a': [1.5, None], 'b': None}
+    """
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from unirex.disk.atomic import atomic_write
 from unirex.disk.untrusted import read_json
@@ -13,7 +13,6 @@ from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.recipe import Suite
 from unirex.text import say
 
-T = TypeVar("T")
 Trials = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
@@ -97,6 +96,7 @@ def write_choice(suite: Suite, path: Path) -> int:
     """Writes what the ledger of a suite decides as JSON; returns the exit code, 1 where that is nothing.
 
     What was decided before stays as it is, since runs have followed it: only methods new to a data set are added there.
+    With them the CNRGs of all its trials are new, since their ends are the worst and best of all.
 
     Raises:
         ValueError: a suite without ledger or sweep, or a file that holds the choice of another one.
@@ -110,7 +110,9 @@ def write_choice(suite: Suite, path: Path) -> int:
             raise ValueError(
                 f"{path}: holds {before.key} chosen by suite {before.suite}, expected {found.key} by {found.suite}"
             )
-        found = replace(found, values=_with(before.values, found.values), trials=_with(before.trials, found.trials))
+        values = {d: {**found.values.get(d, {}), **before.values.get(d, {})} for d in [*before.values, *found.values]}
+        new = {d: t for d, t in found.trials.items() if not t.keys() <= before.trials.get(d, {}).keys()}
+        found = replace(found, values=values, trials={**before.trials, **new})
     missing = [data for data in suite.data if data not in found.trials]
     if not found.values:
         say(f"nothing is chosen: every data set lacks trials ({', '.join(missing)})", error=True)
@@ -123,11 +125,6 @@ def write_choice(suite: Suite, path: Path) -> int:
     return 0
 
 
-def _with(before: Mapping[str, Mapping[str, T]], now: Mapping[str, Mapping[str, T]]) -> dict[str, dict[str, T]]:
-    """Both, by data set and method; what was there before stays as it is."""
-    return {data: {**now.get(data, {}), **before.get(data, {})} for data in dict.fromkeys([*before, *now])}
-
-
 def read_choice(path: Path) -> Choice:
     """What was chosen; nothing where there is no such file.
 
@@ -138,8 +135,11 @@ def read_choice(path: Path) -> Choice:
         return Choice(suite="", key="")
     try:
         found = Choice(**read_json(path.read_text(encoding="utf-8")))
-        for methods in found.values.values():
+        for methods in (*found.values.values(), *found.trials.values()):
             methods.items()
+        for name in (found.suite, found.key):
+            if not isinstance(name, str):
+                raise TypeError(f"{name!r}, expected the names of a suite and a setting")
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not a choice of `unirex.suite --choose` ({' '.join(str(error).split())})") from None
     return found

@@ -238,9 +238,10 @@ def _told(suite: Suite, lines: Sequence[Line], which: str) -> list[str]:
     task = sum(of_task(line.task, line.near, margin) in ("better", "equivalent") for line in lines)
     known = [one for line in lines if (one := line.others.get("auprc")) is not None and one.low is not None]
     plausible = sum(verdict(one) != "worse" for one in known)
+    unknown = f", unknown on {n - len(known)}" if len(known) < n else ""
     return [
         f"task score equivalent or better on each: {task} of {n}",
-        f"AUPRC not shown lower on any: {plausible} of {n}",
+        f"AUPRC not shown lower on any: {plausible} of {len(known)}{unknown}",
         *(better_on([x.others.get(name) for x in lines], HEADS[name].removesuffix(" ↑"), which) for name in BETTER),
     ]
 

@@ -1,7 +1,7 @@
 """The finished runs of a plan, read from their folders."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from unirex.disk.atomic import atomic_write
@@ -29,22 +29,31 @@ def collect(suite: Suite, plan: Sequence[Planned]) -> Finished:
 def missing(plan: Sequence[Planned], failures: Mapping[str, str]) -> list[str]:
     """The runs that the table lacks, in whole or in part, as a paragraph; nothing if there are none."""
     lines = [f"- {run.name}: failed: {inline(failures[run.name])}" for run in plan if run.name in failures]
+    left: dict[str, list[str]] = {}
     for run in plan:
         judged = run.finished() and all(complete(transfer.folder) for transfer in run.transfers)
         if run.name not in failures and not judged:
-            lines.append(f"- {run.name}: not finished")
+            left.setdefault(f"{run.label}/{run.method}", []).append(str(run.seed))
+    lines += [f"- {name}/{', '.join(seeds)}: not finished" for name, seeds in left.items()]
     return ["Not in the table, or in part:\n\n" + "\n".join(lines)] if lines else []
 
 
-def write_state(suite: Suite, plan: Sequence[Planned], failures: Mapping[str, str]) -> None:
-    """Writes `runs.json`, with a ledger `NAME-runs.json`: each run's folder and its state, and why it failed."""
+def write_state(suite: Suite, plan: Sequence[Planned], failures: Mapping[str, str], done: Collection[str]) -> None:
+    """Writes `runs.json`, with a ledger `NAME-runs.json`: each run's folder and its state, and why it failed.
+
+    Args:
+        suite: whose.
+        plan: all its runs.
+        failures: name of a run -> why it failed.
+        done: names of those that are.
+    """
     entries = [
         {
             "data": run.label,
             "method": run.method,
             "seed": run.seed,
             "folder": str(run.folder),
-            "state": "failed" if run.name in failures else "done" if run.finished() else "missing",
+            "state": "failed" if run.name in failures else "done" if run.name in done else "missing",
             "error": failures.get(run.name),
         }
         for run in plan

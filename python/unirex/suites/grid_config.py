@@ -89,6 +89,6 @@ def _grid_of(entries: Mapping[str, Any], methods: Sequence[str], where: str) -> 
     if neutral is not None and neutral not in found["models"]:
         raise ValueError(f"{where}.neutral is {neutral!r}, expected one of its models or null")
     own = entries.get("own") or {}
-    if not isinstance(own, dict) or not set(own) <= set(methods) or not set(own.values()) <= set(found["models"]):
+    if not isinstance(own, dict) or not set(own) <= set(methods) or any(m not in found["models"] for m in own.values()):
         raise ValueError(f"{where}.own is {own!r}, expected methods with one of its models each")
     return Grid(models=found["models"], scores=found["scores"], settings=settings, neutral=neutral, own=own)

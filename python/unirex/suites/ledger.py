@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -110,17 +110,19 @@ class Ledger:
                     found[key] = entry
         return list(found.values())
 
-    def add(self, entry: Entry, write_rows: Callable[[], None] = lambda: None) -> bool:
+    def add(self, entry: Entry, write_rows: Callable[[], None] = lambda: None, *, anew: bool = False) -> bool:
         """Appends an entry, whole or not at all, unless it counts already; returns whether it was added.
 
         Its row values are written before, while no other process can add: else those of one machine's model could
-        stand under the line of another's.
+        stand under the line of another's. With `anew` one that counts is appended again, for row values that are lost.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(self.path) as file:
             counts = newest(self.entries(), entry.suite).get(entry.name[1:])
-            if counts is not None and counts.digest == entry.digest:
+            if counts is not None and counts.digest == entry.digest and not anew:
                 return False
+            if counts is not None and counts.date > entry.date:  # another machine's clock is ahead
+                entry = replace(entry, date=counts.date)
             write_rows()
             end = _cut_torn(file)
             line = json.dumps(asdict(entry), ensure_ascii=False, separators=(",", ":"))
@@ -140,7 +142,11 @@ class Ledger:
 
     def rows(self, entry: Entry, source: str = "") -> Path:
         """The file of an entry's row values, or of those of control scores on its model."""
-        return self.path.parent / "rows" / f"{entry.digest[:16]}{source and f'-{source}'}.parquet"
+        return self.rows_at(entry.digest, source)
+
+    def rows_at(self, digest: str, source: str = "") -> Path:
+        """The same for what has the settings of a digest."""
+        return self.path.parent / "rows" / f"{digest[:16]}{source and f'-{source}'}.parquet"
 
 
 def newest(entries: Sequence[Entry], suite: str) -> Entries:
@@ -165,8 +171,10 @@ def one_model(first: Entry, other: Entry) -> bool:
 
 def _entry(line: bytes, where: str) -> Entry:
     try:
-        content = read_json(line)
-        found = Entry(**content)
+        found = Entry(**read_json(line))
+        for name, kind in (("suite", str), ("data", str), ("method", str), ("seed", int), ("date", str)):
+            if not isinstance(value := getattr(found, name), kind):
+                raise TypeError(f"{name} is {value!r}, expected {'text' if kind is str else 'a whole number'}")
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: not an entry of a ledger ({' '.join(str(error).split())})") from None
     if found.digest != digest(found.config):

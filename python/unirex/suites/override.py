@@ -1,10 +1,15 @@
 """Settings from the command line of a suite, for all its runs or for some."""
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from unirex.disk.untrusted import parse_yaml
+from unirex.suites.reading import check_key
+
+_SETTING = re.compile(r"(?:(.*?\S.*?):)?\s*([A-Za-z_][\w.-]*)\s*=(.*)", re.DOTALL)
+"""A name and a colon, or neither; then KEY=VALUE, whose value may have colons too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +37,15 @@ def read_override(text: str) -> Override:
     >>> override = read_override("slm-*:train.epochs=1")
     >>> override.key, override.value, override.holds_for("sst", "slm-fp"), override.holds_for("sst", "sgt")
     ('train.epochs', 1, True, False)
+    >>> read_override("slm-fp K=0.5:train.lr=0.1").who
+    'slm-fp K=0.5'
     """
-    left, equals, value = text.partition("=")
-    who, colon, key = left.rpartition(":")
-    if not equals or not key.strip() or (colon and not who.strip()):
+    found = _SETTING.fullmatch(text)
+    if found is None:
         raise ValueError(f"--set {text}: expected KEY=VALUE or NAME:KEY=VALUE, such as train.epochs=1")
+    who, key, value = found.groups()
+    check_key(key, f"--set {text}:")
     try:
-        return Override(who=who.strip() or "*", key=key.strip(), value=parse_yaml(value))
+        return Override(who="*" if who is None else who.strip(), key=key, value=parse_yaml(value))
     except ValueError:
         raise ValueError(f"--set {text}: the value is not YAML, expected one such as in train.epochs=1") from None

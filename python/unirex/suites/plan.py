@@ -127,9 +127,10 @@ class Planned:
     @property
     def recordable(self) -> Sequence[Judged]:
         """Those of `judged` whose results are there: of a run that failed on one data set, the others."""
+        if not self.finished():  # a transfer may be of another run's model
+            return []
         own, *far = self.judged
-        there = (self.finished(), *(transfer.done() for transfer in self.transfers))
-        return [judged for judged, done in zip((own, *far), there, strict=True) if done]
+        return [own, *(one for one, transfer in zip(far, self.transfers, strict=True) if transfer.done())]
 
     def state(self, *, overwrite: bool = False) -> State:
         """Whether the run is done, can go on from a checkpoint, or starts from the beginning.
@@ -192,10 +193,6 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
     for name in only:
         if name not in known:
             raise ValueError(f"--only {name}: expected data sets or methods of {suite.path}{suggest(name, known)}")
-    for override in overrides:
-        if not override.holds_for(*known):
-            who = override.who
-            raise ValueError(f"--set {who}:{override.key}: no such method or data set{suggest(who, known)}")
     data = [name for name in suite.data if name in only] or list(suite.data)
     methods = [name for name in suite.methods if name in only] or list(suite.methods)
     choice = None if suite.chosen is None else _chosen(suite, suite.chosen, data, methods, only)
@@ -206,6 +203,15 @@ def make_plan(suite: Suite, overrides: Sequence[Override], only: Sequence[str] =
         for method in methods
         for run in _planned(suite, name, method, point, overrides, choice)
     ]
+
+
+def check_overrides(suite: Suite, overrides: Sequence[Override]) -> None:
+    """Refuses settings of the command line that are for no method or data set of the suite."""
+    known = [*suite.data, *suite.methods, *suite.transfer]
+    for override in overrides:
+        if not override.holds_for(*known):
+            who = override.who
+            raise ValueError(f"--set {who}:{override.key}: no such method or data set{suggest(who, known)}")
 
 
 def runs_of(output: Path) -> Path:
@@ -294,10 +300,15 @@ def _planned(
         own = {k: v.replace("{seed}", str(seed)) if isinstance(v, str) else v for k, v in settings.items()}
         arguments = as_arguments(configs, own)
         content = plain(parsed(suite, f"data.{data} with methods.{method}", [*arguments, "--seed=0"]))
-        if suite.ledger is not None and content["train"]["precision"] == "auto":
+        where = f"{suite.path}: data.{data} with methods.{method}"
+        if suite.ledger is not None and (precision := content["train"]["precision"]) in ("auto", None):
             raise ValueError(
-                f"{suite.path}: data.{data} with methods.{method}: train.precision is auto, expected no, bf16 or fp16 "
-                "in a suite with a ledger, whose runs are of many machines"
+                f"{where}: train.precision is {precision}, expected no, bf16 or fp16 in a suite with a ledger, whose "
+                "runs are of many machines"
+            )
+        if (how := suite.table.perturbation) not in (None, *content["eval"]["how"]) and suite.grid is None:
+            raise ValueError(
+                f"{where}: table.perturbation is {how!r}, expected one of eval.how, {content['eval']['how']}"
             )
         folder = runs_of(suite.output) / label / method / str(seed)
         others = [(name, recipe) for name, recipe in suite.transfer.items() if name != data]

@@ -11,7 +11,7 @@ from unirex.config.command_line import expand
 from unirex.config.recipes import PACKAGED, SUITES, find_recipe
 from unirex.disk.untrusted import read_yaml
 from unirex.suites.grid_config import Grid, read_grid
-from unirex.suites.reading import read_different, read_mapping, read_settings
+from unirex.suites.reading import check_key, read_different, read_mapping, read_settings
 from unirex.suites.table_config import TABLE_KEYS, TableConfig, read_table
 from unirex.text import suggest
 
@@ -39,6 +39,17 @@ class Recipe:
     points: tuple[Any, ...] | None = None
     seeds_here: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     groups: str | None = None
+
+    def rows(self) -> dict[str, str]:
+        """The settings, of files and its own, that say which rows a data set has, and not only how they are used."""
+        found: dict[str, Any] = {}
+        for config in self.configs:
+            found |= read_settings(read_yaml(config), str(config))
+        found |= self.settings
+        return {key: str(value) for key, value in found.items() if key.startswith(_NAMES_ROWS)}
+
+
+_NAMES_ROWS = ("data.source", "data.path", "data.name", "data.hub", "data.toy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +114,7 @@ class Suite:
     @property
     def independent(self) -> bool:
         """Whether a mean over the data sets has an interval: none shares its test rows or its models with another."""
-        rows = {
-            (one.configs, tuple((k, str(v)) for k, v in one.settings.items() if _names_rows(k)))
-            for one in self.data.values()
-        }
+        rows = {frozenset(one.rows().items()) for one in self.data.values()}
         return self.sweep is None and not self.transfer and len(rows) == len(self.data)
 
     def points_of(self, data: str) -> tuple[Any, ...]:
@@ -114,7 +122,7 @@ class Suite:
         if self.sweep is None:
             return (None,)
         own = self.data[data].points
-        return self.sweep.values if own is None else own
+        return self.sweep.values if own is None else tuple(value for value in self.sweep.values if value in own)
 
     def label(self, data: str, point: Any) -> str:
         """The name in the table of a data set at a value of the sweep."""
@@ -126,7 +134,12 @@ class Suite:
         return self.seeds if own is None else own
 
     def with_seeds(self, seeds: Sequence[int]) -> "Suite":
-        """The same with other seeds; a method with seeds of its own keeps those among them. Nothing is claimed then."""
+        """The same with other seeds; a method with seeds of its own keeps those among them. Nothing is claimed then.
+
+        Raises:
+            ValueError: seeds that are none.
+        """
+        chosen = _seeds(list(dict.fromkeys(seeds)), "--seeds")
 
         def kept(own: tuple[int, ...]) -> tuple[int, ...]:
             return tuple(seed for seed in own if seed in seeds)
@@ -140,12 +153,7 @@ class Suite:
             for name, part in self.data.items()
         }
         table = replace(self.table, rivals=(), variants=())
-        return replace(self, seeds=tuple(dict.fromkeys(seeds)), methods=methods, data=data, table=table)
-
-
-def _names_rows(key: str) -> bool:
-    """Whether a setting says which rows a data set has, and not only how they are used."""
-    return key.startswith(("data.source", "data.path", "data.name", "data.hub", "data.toy"))
+        return replace(self, seeds=chosen, methods=methods, data=data, table=table)
 
 
 def labelled(data: str, key: str, value: Any) -> str:
@@ -203,10 +211,10 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
     for key in ("data", "methods"):
         if not entries.get(key):
             raise ValueError(f"{where}: {key} is {entries.get(key)!r}, expected one name or more")
-    methods = _recipes(entries["methods"], file, "methods")
+    data, methods = (_recipes(entries[key], file, key) for key in ("data", "methods"))
     references = entries.get("references", next((name for name, one in methods.items() if not one.control), None))
     table = read_table(read_mapping(entries.get("table") or {}, f"{where}: table", TABLE_KEYS), where)
-    grid = read_grid(entries.get("grid"), list(methods), list(entries["data"]), where)
+    grid = read_grid(entries.get("grid"), list(methods), list(data), where)
     for key, wanted in (("transfer", False), ("ledger", True)):
         if grid is not None and bool(entries.get(key)) != wanted:
             raise ValueError(
@@ -217,30 +225,16 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
             raise ValueError(
                 f"{where}: methods.{method}.chosen is {part.chosen!r}, expected none without a file `chosen`"
             )
-    if entries.get("ledger") is not None and table.convention == "eraser":
-        raise ValueError(f"{where}: table.convention is 'eraser', expected strict or paper with a ledger")
-    against = [("table.against", name) for name in table.against]
-    rivals = [("table.rivals", name) for name in table.rivals]
-    if rivals and (len(against) != 1 or entries.get("chosen") is None):
-        raise ValueError(f"{where}: table.rivals is set, expected one table.against and a file `chosen` with it")
-    # The rivals of a grid may be among the trials alone: which of them dev picks decides what it must hold.
-    for key, name in (("references", references), *against, *([] if grid else rivals)):
-        if name is not None and name not in methods:
-            raise ValueError(f"{where}: {key} is {name!r}, expected a method or null{suggest(str(name), methods)}")
-    data = _recipes(entries["data"], file, "data")
-    for name in table.shaped:
-        if name not in data:
-            raise ValueError(f"{where}: table.shaped is {name!r}, expected a data set{suggest(name, data)}")
     sweep = _sweep(entries.get("sweep"), where)
     _check_data(data, sweep, methods, entries.get("ledger"), where)
-    return Suite(
+    suite = Suite(
         path=path,
-        output=Path(expand(str(entries.get("output", f"runs/{path.stem}")), f"{where}: output")),
+        output=_output(entries.get("output"), path, where),
         base=_files(entries.get("base", []), file, "base"),
         data=data,
         methods=methods,
         seeds=_seeds(entries.get("seeds", [0]), where),
-        settings=read_settings(entries.get("set"), f"{where}: set"),
+        settings=read_settings(entries.get("set"), f"{where}: set", of_runs=True),
         sweep=sweep,
         transfer=_recipes(entries.get("transfer") or {}, file, "transfer"),
         grid=grid,
@@ -249,6 +243,40 @@ def read_suite(where: str, folders: Sequence[str] = ()) -> Suite:
         ledger=_file(entries.get("ledger"), file, "ledger", ".jsonl"),
         chosen=_file(entries.get("chosen"), file, "chosen", ".json"),
     )
+    _check_table(suite, where)
+    return suite
+
+
+def _check_table(suite: Suite, where: str) -> None:
+    """Refuses a table of what the suite does not have."""
+    table, methods = suite.table, suite.methods
+    if suite.ledger is not None and table.convention == "eraser":
+        raise ValueError(f"{where}: table.convention is 'eraser', expected strict or paper with a ledger")
+    against = [("table.against", name) for name in table.against]
+    rivals = [("table.rivals", name) for name in table.rivals]
+    if rivals and (len(against) != 1 or suite.chosen is None):
+        raise ValueError(f"{where}: table.rivals is set, expected one table.against and a file `chosen` with it")
+    if set(table.against) & set(table.rivals):
+        raise ValueError(f"{where}: table.rivals has {table.against[0]!r}, expected others than table.against")
+    # The rivals of a grid may be among the trials alone: which of them dev picks decides what it must hold.
+    for key, name in (("references", suite.references), *against, *([] if suite.grid else rivals)):
+        if name is not None and (not isinstance(name, str) or name not in methods):
+            raise ValueError(f"{where}: {key} is {name!r}, expected a method or null{suggest(str(name), methods)}")
+    for name in table.shaped:
+        if name not in suite.data:
+            raise ValueError(f"{where}: table.shaped is {name!r}, expected a data set{suggest(name, suite.data)}")
+    if rivals and not suite.independent:
+        raise ValueError(
+            f"{where}: table.rivals is set, expected data sets of different rows, without sweep or transfer: what is "
+            "said of their mean takes them for independent"
+        )
+
+
+def _output(content: Any, path: Path, where: str) -> Path:
+    given = f"runs/{path.stem}" if content is None else content
+    if not isinstance(given, str) or not given.strip():
+        raise ValueError(f"{where}: output is {given!r}, expected the name of a folder")
+    return Path(expand(given, f"{where}: output"))
 
 
 def _check_data(
@@ -280,8 +308,10 @@ def _recipes(content: Any, file: _File, key: str) -> dict[str, Recipe]:
 def _name(name: Any, where: str) -> str:
     """A name that can also be a folder's."""
     text = str(name)
-    if not text or text.startswith(".") or any(c in '/\\{}:@"' or not c.isprintable() for c in text):
-        raise ValueError(f"{where}: name {text!r}, expected one without / \\ {{ }} : @ and no dot in front")
+    if not text or text.startswith(".") or any(c in '/\\{}:@"$' or not c.isprintable() for c in text):
+        raise ValueError(f'{where}: name {text!r}, expected one without / \\ {{ }} : @ " $ and no dot in front')
+    if " to " in text or " on " in text:  # a transfer and a cell of a grid are called so
+        raise ValueError(f"{where}: name {text!r}, expected one without the words 'to' and 'on' between spaces")
     return text
 
 
@@ -301,7 +331,7 @@ def _recipe(entry: Any, file: _File, key: str) -> Recipe:
         raise ValueError(f"{where}.seeds is {here!r}, expected methods with their seeds")
     return Recipe(
         configs=_files(entries.get("config", []), file, f"{key}.config"),
-        settings=read_settings(entries.get("set"), f"{where}.set"),
+        settings=read_settings(entries.get("set"), f"{where}.set", of_runs=True),
         control=control,
         seeds=None if of_data or seeds is None else _seeds(seeds, where),
         chosen=None if entries.get("chosen") is None else str(entries["chosen"]),
@@ -326,9 +356,9 @@ def _files(entry: Any, file: _File, key: str) -> tuple[Path, ...]:
 
 
 def _seeds(content: Any, where: str) -> tuple[int, ...]:
-    good = isinstance(content, list) and content and all(type(seed) is int and seed >= 0 for seed in content)
+    good = isinstance(content, list) and content and all(type(seed) is int and 0 <= seed < 2**32 for seed in content)
     if not good or len(set(content)) != len(content):
-        raise ValueError(f"{where}: seeds is {content!r}, expected different whole numbers of at least 0")
+        raise ValueError(f"{where}: seeds is {content!r}, expected different whole numbers from 0 to {2**32 - 1}")
     return tuple(content)
 
 
@@ -347,4 +377,5 @@ def _sweep(content: Any, where: str) -> Sweep | None:
     key, values = entries.get("key"), entries.get("values")
     if not isinstance(key, str):
         raise ValueError(f"{where}: sweep.key is {key!r}, expected a setting, such as data.gold_share")
+    check_key(key, f"{where}: sweep.key")
     return Sweep(key=key, values=read_different(values, f"{where}: sweep.values"))

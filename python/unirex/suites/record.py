@@ -30,9 +30,11 @@ def record(suite: Suite, ledger: Ledger, run: Planned) -> None:
     known = newest(ledger.entries(), suite.path.stem)
     for judged in run.recordable:
         entry = _entry(suite, run, judged)
-        if (there := known.get(entry.name[1:])) is not None and same_settings(there, entry.digest):
+        there = known.get(entry.name[1:])
+        lost = there is not None and not ledger.rows(there).is_file()
+        if there is not None and same_settings(there, entry.digest) and not lost:
             continue  # its row values are those of its line
-        ledger.add(entry, partial(_write_rows, suite, ledger, run, judged, entry))
+        ledger.add(entry, partial(_write_rows, suite, ledger, run, judged, entry), anew=lost)
 
 
 def _write_rows(suite: Suite, ledger: Ledger, run: Planned, judged: Judged, entry: Entry) -> None:
@@ -65,14 +67,33 @@ def fits(suite: Suite, run: Planned, judged: Judged, path: Path) -> bool:
     return alike and suite.table.perturbation in (None, *found["perturbation"])
 
 
+def check_rows(suite: Suite, run: Planned, judged: Judged, ledger: Ledger) -> None:
+    """Refuses a run whose row values another ledger of the folder has, taken in another way, before it is started.
+
+    Raises:
+        ValueError: one line.
+    """
+    path = ledger.rows_at(judged.digest)
+    if not path.is_file():
+        return
+    found, wanted = _taken(row_values.read(str(path))), suite.table.perturbation
+    ours = {"convention": suite.table.convention, "groups": groups_of(suite, run, judged)}
+    if wanted not in (None, *found["perturbation"]):
+        ours["perturbation"] = wanted
+    _refuse_other(found, ours, path)
+
+
 def _check_alike(rows: row_values.RowValues, path: Path) -> None:
     """Refuses to replace row values that another ledger of the folder has of the same run, taken in another way."""
     if not path.exists():
         return
-    theirs = _taken(row_values.read(str(path)))
-    for what, ours in _taken(rows).items():
-        if ours != theirs[what]:
-            raise ValueError(f"{path}: {what} is {theirs[what]!r}, expected {ours!r}, or a ledger in another folder")
+    _refuse_other(_taken(row_values.read(str(path))), _taken(rows), path)
+
+
+def _refuse_other(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path) -> None:
+    for what, wanted in ours.items():
+        if wanted != theirs[what]:
+            raise ValueError(f"{path}: {what} is {theirs[what]!r}, expected {wanted!r}, or a ledger in another folder")
 
 
 def _taken(rows: row_values.RowValues) -> dict[str, Any]:

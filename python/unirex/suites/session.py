@@ -1,5 +1,6 @@
 """Runs a suite, reports the outcome of each run, and keeps ledger and table up to date."""
 
+import itertools
 import os
 import shlex
 import threading
@@ -18,11 +19,19 @@ from unirex.suites.grid import Crossed, cross
 from unirex.suites.launch import LaunchConfig, Launcher, Result, groups
 from unirex.suites.ledger import Entry, Ledger, newest
 from unirex.suites.override import Override
-from unirex.suites.plan import Judged, Planned, completed_digest, make_plan, same_settings, told_difference
+from unirex.suites.plan import (
+    Judged,
+    Planned,
+    check_overrides,
+    completed_digest,
+    make_plan,
+    same_settings,
+    told_difference,
+)
 from unirex.suites.recipe import Suite
-from unirex.suites.record import fits, record
+from unirex.suites.record import check_rows, fits, record
 from unirex.suites.results import write_results
-from unirex.suites.table import COST_NOTE, write_page, write_table
+from unirex.suites.table import COST_NOTE, check_page, write_page, write_table
 from unirex.text import say, suggest
 
 P = TypeVar("P", bound=Planned)
@@ -37,6 +46,9 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
         options: the command line.
         page: Markdown page that the table is put into.
     """
+    check_overrides(suite, overrides)
+    if page is not None:
+        check_page(page, suite)
     if suite.grid is not None:
         return _run_grid(suite, overrides, options, page)
     plan = share(make_plan(suite, overrides, options.only), options.shard)
@@ -48,15 +60,15 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
             recorded.allow([planned], overwrite=options.overwrite)
             planned.state(overwrite=options.overwrite)
     suite.output.mkdir(parents=True, exist_ok=True)
-    progress = _Progress(suite=suite, plan=plan, recorded=recorded)
-    lenders = [] if options.table_only else _lenders(suite, overrides, options.only)
-    launcher = Launcher(config=_launch(options), report=progress.report, known=recorded, lenders=lenders)
+    whole = _whole(suite, overrides) if options.only or options.shard else plan
+    progress = _Progress(suite=suite, plan=plan, whole=whole, recorded=recorded)
+    launcher = Launcher(config=_launch(options), report=progress.report, known=recorded, lenders=whole)
     if not options.table_only:
         launcher.run_all(plan)
 
     def show() -> None:
         if suite.ledger is not None:
-            write_state(suite, plan, progress.failures)
+            progress.write_state()
             write_results(suite, page)
         else:
             progress.show(page)
@@ -101,7 +113,7 @@ def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: P
                 failures[run.name] = f"not judged without {', '.join(lacks)}"
             else:
                 ready.append(run)
-        progress = _Progress(suite=suite, plan=ready, recorded=known, failures=failures)
+        progress = _Progress(suite=suite, plan=ready, whole=ready, recorded=known, failures=failures)
         launcher = Launcher(config=_launch(options), report=progress.report, known=known)
         launcher.run_all(ready)
         if launcher.stopped:
@@ -112,13 +124,16 @@ def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     return _close(lambda: write_results(suite, page), failures, stopped=launcher.stopped)
 
 
-def _lenders(suite: Suite, overrides: Sequence[Override], only: Sequence[str]) -> list[Planned]:
-    """The runs of the methods that `--only` leaves out, on its data sets; a method that cannot run has none."""
+def _whole(suite: Suite, overrides: Sequence[Override]) -> list[Planned]:
+    """All runs of a suite of which a command starts some; what cannot run is left out."""
+    with suppress(ValueError):
+        return make_plan(suite, overrides)
     found: list[Planned] = []
-    for method in suite.methods if any(name in suite.methods for name in only) else ():
+    for name in itertools.product(suite.data, suite.methods):
         with suppress(ValueError):
-            found += make_plan(suite, overrides, [*(name for name in only if name in suite.data), method])
-    return found
+            found += make_plan(suite, overrides, name)
+    labels, methods = [suite.label(*point) for point in suite.points], list(suite.methods)
+    return sorted(found, key=lambda run: (labels.index(run.label), methods.index(run.method)))
 
 
 def share(plan: Sequence[P], which: str | None) -> list[P]:
@@ -180,7 +195,9 @@ class Recorded:
         counting = newest(self._ledger.entries(), self.suite.path.stem)
         for run, judged in ((one, judged) for one in runs for judged in one.judged):
             entry = counting.get((judged.label, judged.method, run.seed))
-            if entry is not None and not same_settings(entry, judged.digest):
+            if entry is None:
+                check_rows(self.suite, run, judged, self._ledger)
+            elif not same_settings(entry, judged.digest):
                 other = told_difference(entry.config, judged.config)
                 raise ValueError(
                     f"{self._ledger.path} has a result of other settings for {'/'.join(map(str, entry.name[1:]))} "
@@ -196,7 +213,7 @@ class Recorded:
         suite, wanted = self.suite.path.stem, judged.digest
         own = newest(entries, suite).get((judged.label, judged.method, run.seed))
         if own is not None:
-            return same_settings(own, wanted)
+            return same_settings(own, wanted) and ledger.rows(own).is_file()
         other = next((entry for entry in entries if wanted == entry.digest), None)
         if other is None:
             other = self._elsewhere(ledger).get(wanted)
@@ -233,10 +250,20 @@ def _launch(options: Any) -> LaunchConfig:
 
 @dataclass(kw_only=True)
 class _Progress:
-    """Reports results as they come, and keeps the ledger up to date, and the table if that is quick."""
+    """Reports results as they come, and keeps the ledger up to date, and the table if that is quick.
+
+    Attributes:
+        suite: whose.
+        plan: the runs that are reported.
+        whole: those that the table may have: of earlier commands too.
+        recorded: whether the ledger has them.
+        failures: name of a run -> why it failed.
+        ended: how many of the plan.
+    """
 
     suite: Suite
-    plan: list[Planned]
+    plan: Sequence[Planned]
+    whole: Sequence[Planned]
     recorded: Recorded
     failures: dict[str, str] = field(default_factory=dict)
     ended: int = 0
@@ -264,12 +291,18 @@ class _Progress:
             except (ValueError, OSError) as error:  # raised again at the end
                 say(f"no table yet: {error}")
 
+    def write_state(self) -> None:
+        """Writes what became of all runs of the suite."""
+        there = Recorded(suite=self.suite, adopts=False)
+        done = {run.name for run in self.whole if there(run) or run.finished()}
+        write_state(self.suite, self.whole, self.failures, done)
+
     def write(self) -> tuple[list[Path], str]:
         """Writes the table of the folders of the runs, and their state; paths and Markdown."""
         started = time.monotonic()
-        write_state(self.suite, self.plan, self.failures)
-        notes = [*filter(None, [self.suite.table.note]), COST_NOTE, *missing(self.plan, self.failures)]
-        found = collect(self.suite, self.plan)
+        self.write_state()
+        notes = [*filter(None, [self.suite.table.note]), COST_NOTE, *missing(self.whole, self.failures)]
+        found = collect(self.suite, self.whole)
         written = write_table(
             self.suite, found, lambda table, columns: "\n\n".join([to_markdown(table, columns), *notes])
         )
@@ -290,6 +323,7 @@ class _Progress:
 
 
 def _list(plan: Sequence[Planned], recorded: Recorded, options: Any) -> int:
+    refused = False
     for run in plan:
         try:
             states = {"done": "done", "resume": "to be resumed", "new": "to be run"}
@@ -297,11 +331,13 @@ def _list(plan: Sequence[Planned], recorded: Recorded, options: Any) -> int:
             recorded.allow([run], overwrite=options.overwrite)
             state = "in the ledger" if there else states[run.state(overwrite=options.overwrite)]
         except ValueError as error:
-            state = f"refused: {error}"
+            state, refused = f"refused: {error}", True
         more = "".join(f"\n  then {t.name}: {'done' if t.done() else 'to be judged'}" for t in run.transfers)
-        say(f"{run.name}: {state}\n  python -m unirex.train {shlex.join([*options.imports, *run.arguments])}{more}")
+        command = shlex.join([*options.imports, *run.arguments])
+        told = "" if isinstance(run, Crossed) else f"\n  python -m unirex.train {command}"
+        say(f"{run.name}: {state}{told}{more}")
     say(f"{len(plan)} runs of {len(groups(plan))} models")
-    return 0
+    return 2 if refused else 0
 
 
 def _close(show: Callable[[], object], failures: Mapping[str, str], *, stopped: bool) -> int:

@@ -114,15 +114,23 @@ def write_page(page: Path, suite: Suite, text: str) -> None:
     Raises:
         ValueError: the page has not exactly one such pair of marks.
     """
-    name = suite.path.stem
-    first, last = f"<!-- suite {name} -->", f"<!-- end of suite {name} -->"
     with in_turn(page.parent):  # a suite may write its part of the page meanwhile
-        content = page.read_text(encoding="utf-8")
-        if content.count(first) != 1 or content.count(last) != 1 or content.index(first) > content.index(last):
-            raise ValueError(f"{page}: expected one line {first} and one {last} after it")
-        before, after = content[: content.index(first)], content[content.index(last) :]
+        before, after = check_page(page, suite)
         with atomic_write(page, "w") as file:
-            file.write(f"{before}{first}\n\n{text.strip()}\n\n{after}")
+            file.write(f"{before}\n\n{text.strip()}\n\n{after}")
+
+
+def check_page(page: Path, suite: Suite) -> tuple[str, str]:
+    """What stands before and after a suite's table in a page, its marks with it.
+
+    Raises:
+        ValueError: the page has not exactly one pair of them.
+    """
+    first, last = f"<!-- suite {suite.path.stem} -->", f"<!-- end of suite {suite.path.stem} -->"
+    content = page.read_text(encoding="utf-8")
+    if content.count(first) != 1 or content.count(last) != 1 or content.index(first) > content.index(last):
+        raise ValueError(f"{page}: expected one line {first} and one {last} after it")
+    return content[: content.index(first) + len(first)], content[content.index(last) :]
 
 
 def read_costs(folder: Path) -> dict[str, float]:

@@ -1,0 +1,25 @@
+"""A small suite, written to a folder."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SMALL = {"data": {"toy": {"n_train": 24, "n_val": 8, "n_test": 8}}, "model": {"random": {"hidden_size": 32}}}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    """A suite of two methods on two toy data sets, in `folder`, with some of its keys changed."""
+    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    (folder / "pair.yaml").write_text(yaml.safe_dump({"data": {"toy": {"kind": "pair"}}}))
+    (folder / "none.yaml").write_text(yaml.safe_dump({"model": {"extractor": "none"}}))
+    content = {
+        "output": str(folder / "out"),
+        "base": ["small.yaml"],
+        "data": {"one": [], "two": "pair.yaml"},
+        "methods": {"slm": {"set": {"model": {"extractor": "shared"}}}, "aa": "none.yaml"},
+        "set": {"train.epochs": 1},
+    }
+    path = folder / "s.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in (content | changes).items() if v != "absent"}, sort_keys=False))
+    return path
