@@ -14,6 +14,12 @@ class _Left:
         raise KeyboardInterrupt
 
 
+def _wait(seconds: float) -> None:
+    """An interrupt from a thread ends no sleep."""
+    for _ in range(round(seconds / 0.01)):
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_an_interrupt_that_python_would_only_print_is_raised_again(
     busy: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -22,20 +28,17 @@ def test_an_interrupt_that_python_would_only_print_is_raised_again(
 
     def slow(self: Any) -> None:  # the thread has done its work before this one goes on
         start(self)
-        for _ in range(20):
-            time.sleep(interrupts._AGAIN_SECONDS)
+        _wait(0.2)
 
     if busy:
         monkeypatch.setattr(threading.Thread, "start", slow)
     with pytest.raises(KeyboardInterrupt), interrupts.heard():
         _Left()
-        for _ in range(500):
-            time.sleep(0.01)
+        _wait(5)
     assert capsys.readouterr().err == ""
 
 
 def test_nothing_is_raised_behind_the_block() -> None:
     with interrupts.heard():
         _Left()
-    for _ in range(10):
-        time.sleep(interrupts._AGAIN_SECONDS)
+    _wait(0.1)
