@@ -20,6 +20,12 @@ def _wait(seconds: float) -> None:
         time.sleep(0.01)
 
 
+def _leave_and_wait() -> None:
+    with interrupts.heard():
+        _Left()
+        _wait(5)
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_an_interrupt_that_python_would_only_print_is_raised_again(
     busy: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -32,9 +38,8 @@ def test_an_interrupt_that_python_would_only_print_is_raised_again(
 
     if busy:
         monkeypatch.setattr(threading.Thread, "start", slow)
-    with pytest.raises(KeyboardInterrupt), interrupts.heard():
-        _Left()
-        _wait(5)
+    with pytest.raises(KeyboardInterrupt):
+        _leave_and_wait()
     assert capsys.readouterr().err == ""
 
 
