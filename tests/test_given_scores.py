@@ -38,7 +38,7 @@ def test_spans_count_characters_of_a_text(tmp_path: Path) -> None:
     pair = example("one two", "three four")
     found = scores(tmp_path, {"spans": [[1, 6, 10], {"part": 0, "start": 0, "end": 3}], "scores": [5, 7]}, pair)
     assert found == [7, -np.inf, -np.inf, 5]
-    turned = {"end": 3, "start": 0, "part": 0}  # whatever the order of its keys
+    turned = {"end": 3.0, "start": 0, "part": 0}  # whatever the order of its keys, and a table's whole floats
     assert scores(tmp_path, {"spans": [[1, 6, 10], turned], "scores": [5, 7]}, pair) == found
 
 
@@ -59,6 +59,14 @@ def test_spans_count_characters_of_a_text(tmp_path: Path) -> None:
             "entry 0 is [0, 28], expected [start, end] with 0 <= start <= end <= 27",
         ),
         ({"spans": [[1, 0, 2]], "scores": [1]}, "spans: entry 0 is [1, 0, 2], expected"),
+        ({"spans": [["x", 0, 2]], "scores": [1]}, "spans: entry 0 is ['x', 0, 2], expected"),
+        ({"spans": [[0, 2, None]], "scores": [1]}, "spans: entry 0 is [0, 2, None], expected"),
+        ({"spans": [[0, 2.5]], "scores": [1]}, "spans: entry 0 is [0, 2.5], expected"),
+        ({"spans": [{"part": 0, "end": 3}], "scores": [1]}, "spans: entry 0 is {'part': 0, 'end': 3}, expected"),
+        (
+            {"spans": [{"part": 1.0, "start": 0, "end": 3}], "scores": [1]},
+            "'part': 1.0, 'start': 0, 'end': 3}, expected",
+        ),
         ({"scores": [1, 2]}, "scores has 2 values, expected 5, one per word (scores of other units need their words"),
         ({"scores": [1, "x"]}, "scores: entry 1 is 'x', expected a finite number or null"),
         ({}, "scores: null, expected a list"),

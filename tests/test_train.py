@@ -198,6 +198,22 @@ def test_check_models_are_asked_about_the_same_rationales(
     assert "comprehensiveness" in capsys.readouterr().out
     assert evaluate.main([*judged, f"--checks={{self: {plain / 'model'}}}"]) == 2
     assert "checks has the name 'self'" in capsys.readouterr().err
+    short = tmp_path / "short"
+    assert train.main([*TINY, *masked, "--train.epochs=1", "--model.max_length=8", f"--output={short}"]) == 0
+    assert evaluate.main([*judged, f"--checks={{short: {short / 'model'}}}"]) == 2
+    assert "its rows have at most 16 tokens, expected " in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_judged(
+    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for output in ("file", "file/deeper/out"):
+        assert evaluate.main([f"--model={plain / 'model'}", f"--output={tmp_path / output}"]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        expected = f"expected a folder that can be written ({tmp_path / 'file'} is a file)"
+        assert shown.err.strip() == f"error: output is {tmp_path / output}, {expected}"
 
 
 @pytest.mark.parametrize("estimator", ["logistic", "aimle"])

@@ -49,8 +49,9 @@ def metrics(output: Path) -> dict[str, float | None]:
 def test_classes_of_other_names_are_mapped(model: Path, tmp_path: Path) -> None:
     data = write(tmp_path / "test.jsonl", ["good", "bad", "good", None])
     names = ["--data.labels=[bad, good]", "--data.rename_labels={bad: negative, good: positive}"]
-    code, output = judged(model, data, *names)
+    code, output = judged(model, data, *names, "--data.headline=f1:good")
     assert code == 0
+    assert json.loads((output / "metrics.json").read_text())["systems"][0]["headline"] == "f1:positive"
     table = pq.read_table(output / "predictions.parquet")
     assert table["label"].to_pylist() == ["positive", "negative", "positive", None]
     expected = np.mean(

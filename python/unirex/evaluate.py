@@ -9,13 +9,14 @@ import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser
 
+from unirex._rust import __version__
 from unirex.config.command_line import add_config, config_first, expand, guarded, of_data
 from unirex.config.identity import difference
 from unirex.config.loading import load
@@ -24,6 +25,7 @@ from unirex.config.shards import Shard, read_shard
 from unirex.config.threads import spin_briefly
 from unirex.data.source import DataConfig, load_split, load_splits
 from unirex.data.splitting import HELD_OUT
+from unirex.disk.lock import in_turn
 from unirex.disk.made import file_digest, model_digest
 from unirex.disk.run_folder import RunFolder
 from unirex.judging.settings import EvalConfig, check_source
@@ -34,6 +36,7 @@ from unirex.text import say
 if TYPE_CHECKING:
     import torch
 
+    from unirex.data.collate import EncodedSet
     from unirex.judging.parts import Judgment
     from unirex.judging.predict import Judging
     from unirex.judging.saved import Saved
@@ -155,12 +158,11 @@ def run(request: Request) -> None:
 
     from unirex.data.cache import digest_of
     from unirex.data.store import has_choices
-    from unirex.judging.gather import from_main, judge, print_tables, write_all, write_cost
+    from unirex.judging.gather import from_main, judge
     from unirex.judging.given_scores import read_scores
     from unirex.judging.parts import Parts, judge_part
     from unirex.judging.predict import About, Clock, Judging, sources
     from unirex.judging.saved import find_model, load_saved
-    from unirex.judging.warnings import result_warnings, tell, write_warnings
     from unirex.training.launched import check_launch, forget_precision
 
     folder, shard = check_output(request), request.shard
@@ -174,6 +176,7 @@ def run(request: Request) -> None:
     labels = saved.labels
     known = request.data if request.data.choices else for_model(request.data, labels)
     examples = _split(known, request, choice=saved.choice, tells=accelerator.is_main_process)
+    checks = _load_checks(request, saved, accelerator.device)
     judging = Judging(
         config=request.eval,
         unit=request.unit or ("word" if request.scores else saved.unit),
@@ -183,7 +186,7 @@ def run(request: Request) -> None:
         labels=labels,
         sources=(*request.scores, *request.eval.references) if request.scores else sources(saved.method, request.eval),
         given={name: read_scores(file, examples) for name, file in request.scores.items()},
-        checks=_load_checks(request, saved, accelerator.device),
+        checks={name: check.method for name, check in checks.items()},
         about=About(
             model=request.model,
             data=request.data.short_name,
@@ -195,6 +198,7 @@ def run(request: Request) -> None:
     def judged(judging: Judging) -> "Judgment":
         clock, started = Clock(), time.perf_counter()
         data = saved.tools.over(request.data).encode(examples, labels)
+        _check_lengths(request, checks, data)
         method = saved.method.to(accelerator.device)
         tables = judge(accelerator, method, data, judging, title=request.eval.split, clock=clock)
         if request.scores:  # what the model's own would have cost is not asked
@@ -212,16 +216,30 @@ def run(request: Request) -> None:
             return
         tables, clock = parts.join(judging.sources, len(examples))
     if accelerator.is_main_process:
+        _write(request, folder, judging, (tables, clock), examples)
+
+
+def _write(
+    request: Request, folder: RunFolder, judging: "Judging", judged: "Judgment", examples: Sequence[Example]
+) -> None:
+    """Writes a judgment and says what it found."""
+    from unirex.judging.gather import print_tables, write_all, write_cost
+    from unirex.judging.warnings import result_warnings, tell, write_warnings
+
+    tables, clock = judged
+    own, labels = judging.sources[0], judging.labels
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with in_turn(folder.path):  # all that lies in it is of one judgment
         folder.metrics.unlink(missing_ok=True)  # until those of the new rows are there
         path = write_all(tables, folder)[0]
         write_cost(folder.cost, clock)
-        of_result = result_warnings(tables[judging.sources[0]], print_tables(tables, folder)[0])
+        of_result = result_warnings(tables[own], print_tables(tables, folder)[0])
         told = [*tell(_of_data(request, examples, labels), "data"), *tell(of_result, request.eval.split)]
         write_warnings(folder, told)
-        unknown = sum(example.label is None for example in examples)
-        if unknown:
-            say(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}")
-        say(f"\npredictions  {path}")
+    unknown = sum(example.label is None for example in examples)
+    if unknown:
+        say(f"{unknown} of {len(examples)} instances have no label among {', '.join(labels)}")
+    say(f"\npredictions  {path}")
 
 
 def _of_data(request: Request, examples: Sequence[Example], labels: Sequence[str]) -> list[str]:
@@ -243,9 +261,13 @@ def check_output(request: Request) -> RunFolder:
     """The folder of the results, which are not those of a training run.
 
     Raises:
-        ValueError: they are.
+        ValueError: they are, or it cannot be written.
     """
     folder = RunFolder(Path(request.output))
+    there = next(place for place in (folder.path, *folder.path.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        fault = "cannot be written" if there.is_dir() else "is a file"
+        raise ValueError(f"output is {folder}, expected a folder that can be written ({there} {fault})")
     if folder.begun():
         raise ValueError(f"output is {folder}, a training run with results of its own, expected another folder")
     return folder
@@ -329,6 +351,7 @@ def _made(request: Request, judging: "Judging", rows: str, processes: int) -> di
 
     masks = request.data.mask_file
     return {
+        "version": __version__,
         "model": model_digest(request.model),
         "scores": {name: file_digest(file) for name, file in request.scores.items()},
         "checks": {name: model_digest(find_model(folder)) for name, folder in request.checks.items()},
@@ -350,23 +373,26 @@ def for_model(data: DataConfig, labels: tuple[str, ...]) -> DataConfig:
     Raises:
         ValueError: the data name a class that the model lacks, and do not say that such labels are missing.
     """
+    kind, _, of_class = data.headline.partition(":")
+    renamed = data.rename_labels.get(of_class, of_class)
+    headline = f"{kind}:{renamed}" if of_class else data.headline
     if data.other_labels == "missing":
-        lacks = data.headline.startswith("f1:") and data.headline.removeprefix("f1:") not in labels
-        return replace(data, labels=labels, headline="accuracy" if lacks else data.headline)
-    for name in (*(data.labels or ()), *([data.headline[3:]] if data.headline.startswith("f1:") else [])):
+        lacks = bool(of_class) and renamed not in labels
+        return replace(data, labels=labels, headline="accuracy" if lacks else headline)
+    for name in (*(data.labels or ()), *([of_class] if of_class else [])):
         if data.rename_labels.get(name, name) not in labels:
             raise ValueError(
                 f"data {data.short_name}: class {name!r} is none of the model's ({', '.join(labels)}), expected "
                 "data.rename_labels to map it, or data.other_labels missing for data of another task"
             )
-    return replace(data, labels=labels)
+    return replace(data, labels=labels, headline=headline)
 
 
-def _load_checks(request: Request, saved: "Saved", device: "torch.device") -> dict[str, Any]:
+def _load_checks(request: Request, saved: "Saved", device: "torch.device") -> dict[str, "Saved"]:
     """The check models by name, each over the same tokens and classes as the model that is judged."""
     from unirex.judging.saved import find_model, load_saved
 
-    checks: dict[str, Any] = {}
+    checks: dict[str, Saved] = {}
     for name, folder in request.checks.items():
         if not isinstance(name, str) or not re.fullmatch(r"\w+", name) or name == "self":
             raise ValueError(f"checks has the name {name!r}, expected letters, digits and _, and not self")
@@ -376,5 +402,16 @@ def _load_checks(request: Request, saved: "Saved", device: "torch.device") -> di
             raise ValueError(f"{folder}: its classes are {found}, expected {expected}")
         if check.tools.tokenizer.backend_tokenizer.to_str() != saved.tools.tokenizer.backend_tokenizer.to_str():
             raise ValueError(f"{folder}: its tokenizer differs, expected that of {request.model}")
-        checks[name] = check.method.to(device).eval()
+        check.method.to(device).eval()
+        checks[name] = check
     return checks
+
+
+def _check_lengths(request: Request, checks: Mapping[str, "Saved"], data: "EncodedSet") -> None:
+    """Refuses rows that a check model cannot take."""
+    most = int(data.lengths.max(initial=0))
+    for name, check in checks.items():
+        if check.longest is not None and check.longest < most:
+            raise ValueError(
+                f"{request.checks[name]}: its rows have at most {check.longest} tokens, expected {most} as here"
+            )

@@ -2,6 +2,8 @@ import contextlib
 import os
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from reference import align as slow
 from reference.families import BUILD, tokenizer
 from unirex import _rust
 from unirex._rust import words_to_tokens
-from unirex.data import align
+from unirex.data import align, collate
 from unirex.data.align import encode, link
 from unirex.schema import Example, Segment
 
@@ -398,3 +400,14 @@ def test_real_documents(family):
         word_of, _ = slow.align(segment.text, tokens, words)
         row = slice(found.row_offsets[i], found.row_offsets[i + 1])
         assert found.token_words[row].tolist() == word_of
+
+
+def test_a_row_without_tokens_behind_the_last_is_gathered_like_any_other() -> None:
+    """Of a tokenizer that adds none of its own, where its normalization leaves nothing of a text."""
+    ids, types = np.array([5, 6, 7], dtype=np.int32), np.zeros(3, dtype=np.int8)
+    encoded: Any = SimpleNamespace(row_offsets=np.array([0, 2, 3, 3]), input_ids=ids, token_types=types)
+    for order in ([0, 1, 2], [2, 0, 1], [2]):
+        place, inside = collate._places(encoded, np.array(order), 1)
+        rows = collate._gather(encoded, place, inside, pad_id=9)
+        found = [row[seen].tolist() for row, seen in zip(rows.input_ids_BL, rows.visible_BL, strict=True)]
+        assert found == [[[5, 6], [7], []][row] for row in order]

@@ -104,6 +104,12 @@ class TestText:
     def test_missing_columns(self, tmp_path: Path, column: str) -> None:
         text = message(tmp_path, ROW, **{column: "body"})
         assert text == "train.jsonl: there is no column body, found text, label"
+        inside = {"text": "a fine film", "a": {"label": "pos", "gold": [0, 1, 0]}}
+        text = message(tmp_path, inside, label="a.lable")
+        assert text == "train.jsonl: there is no column a.lable, found text, a"
+        text = message(tmp_path, inside, label="a.label", gold=("a.gould",))
+        assert text == "train.jsonl: there is no column a.gould, found text, a"
+        assert gold(one(tmp_path, inside, label="a.label", gold=("a.gould", "a.gold"))) == [0, 1, 0]
 
     def test_missing_gold_columns(self, tmp_path: Path) -> None:
         assert (

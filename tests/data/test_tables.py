@@ -280,3 +280,26 @@ class TestErrors:
         with pytest.raises(DataError) as error:
             placed(read(path))
         assert str(error.value) == f"{path}: no such file or folder"
+
+
+class TestParquetColumns:
+    def test_only_what_is_read_is_decoded(self, tmp_path: Path) -> None:
+        beyond = pa.array([2**31 - 1, 0], pa.int32()).cast(pa.date32())  # a database's infinity
+        broken = pa.array([b"\xff", b"a"]).cast(pa.binary()).view(pa.string())
+        table = pa.table({"text": ["a fine film", "dull"], "when": beyond, "by": broken})
+        pq.write_table(table, tmp_path / "a.parquet")
+        found = read(tmp_path / "a.parquet")
+        assert len(found) == 2
+        (block,) = found.blocks()
+        assert block.cells("text") == ["a fine film", "dull"]
+        assert block.row(1)[1]["text"] == "dull"
+        assert list(block.part(1, 2).cells("text")) == ["dull"]
+        for column in ("when", "by"):
+            with pytest.raises(DataError, match=rf"a.parquet: column {column} cannot be read \(.+\)$"):
+                block.cells(column)
+
+    def test_a_column_that_is_there_twice_is_refused(self, tmp_path: Path) -> None:
+        twice = pa.Table.from_arrays([pa.array(["x"]), pa.array(["y"])], ["text", "text"])
+        pq.write_table(twice, tmp_path / "a.parquet")
+        with pytest.raises(DataError, match=r"a\.parquet: the column 'text' is there twice, expected it once"):
+            list(read(tmp_path / "a.parquet").blocks())

@@ -338,7 +338,7 @@ def _places(
     longest = int((ends - starts).max())
     place_BL = starts[:, None] + np.arange(-(-longest // multiple) * multiple)
     inside_BL = place_BL < ends[:, None]
-    return np.where(inside_BL, place_BL, starts[:, None]), inside_BL
+    return np.where(inside_BL, place_BL, 0), inside_BL  # a row without tokens may begin behind the last
 
 
 def _gather(encoded: Encoded, place_BL: NDArray[np.int64], inside_BL: NDArray[np.bool_], pad_id: int) -> Rows:

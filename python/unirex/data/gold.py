@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -126,13 +127,23 @@ def cell_list(cell: object) -> list[object]:
                 raise DataError(f"{shown(text)} is {error}, expected a list") from None
         else:
             parts = [] if text == "{}" else re.split(r"[,\s]+", text)
-            try:
-                return [float(part) if "." in part else int(part) for part in parts]
-            except ValueError:
-                raise DataError(f"{shown(text)}, expected a list") from None
+            values = [_number(part) for part in parts]
+            if None in values:
+                part = parts[values.index(None)]
+                what = "" if set(values) == {None} else f": {shown(part)} is no number"
+                raise DataError(f"{shown(text)}{what}, expected a list")
+            return [*values]
     if not isinstance(cell, list):
         raise DataError(f"{shown(cell)}, expected a list")
     return cell
+
+
+def _number(text: str) -> int | float | None:
+    """A number as it is written (1e-05 too), None for what is none."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return None
 
 
 def keep_gold_share(examples: ExampleStore, share: float, *, seed: int) -> ExampleStore:
@@ -168,7 +179,7 @@ def _mask(values: Sequence[object], n_words: int) -> NDArray[np.float32]:
 def _indices(values: Iterable[object], n_words: int) -> NDArray[np.float32]:
     gold = np.zeros(n_words, dtype=np.float32)
     for value in values:
-        index = _whole(value)
+        index = whole(value)
         if index is None or not 0 <= index < n_words:
             raise DataError(f"word number {shown(value)}, expected 0 to {n_words - 1}")
         gold[index] = 1
@@ -179,7 +190,7 @@ def _char_spans(values: Iterable[object], length: int) -> list[tuple[int, int]]:
     spans = []
     for value in values:
         pair = value if isinstance(value, list) and len(value) == 2 else [None, None]
-        start, end = map(_whole, pair)
+        start, end = map(whole, pair)
         if start is None or end is None or not 0 <= start <= end <= length:
             expected = f"[start, end] with 0 <= start <= end <= {length} (characters)"
             raise DataError(f"span {shown(value)}, expected {expected}")
@@ -187,7 +198,7 @@ def _char_spans(values: Iterable[object], length: int) -> list[tuple[int, int]]:
     return spans
 
 
-def _whole(value: object) -> int | None:
+def whole(value: object) -> int | None:
     """The whole number in a cell (a float in a column with nulls), or None."""
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         return int(value)

@@ -1,9 +1,10 @@
 """The splits of a table, whatever holds it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from math import inf
+from typing import Any
 
 from unirex.data.at_once import read_at_once
 from unirex.data.errors import DataError
@@ -106,24 +107,41 @@ def _bounds(path: str, part: tuple[str, str, str], table: Table) -> tuple[int, i
 
 
 def _check_columns(path: str, block: Block, table: Table, config: HubConfig) -> None:
-    """Looks at one block, and at all of them only where it lacks a column."""
-    if not _missing(set(block.names), config):
+    """Looks at one block, and at all of them only where it lacks a column, or a field inside one."""
+    if not _missing(partial(_in_block, block), config):
         return
-    _check_header(path, table.columns, config)
+    if missing := _missing(lambda column: any(_in_block(one, column) for one in table.blocks()), config):
+        raise _absent(path, missing, table.columns)
 
 
 def _check_header(where: str, columns: Collection[str], config: HubConfig) -> None:
-    if missing := _missing(set(columns), config):
-        raise DataError(f"{where}: there is no column {missing[0]}, found {', '.join(columns)}")
+    if missing := _missing(lambda column: column in columns or column.partition(".")[0] in columns, config):
+        raise _absent(where, missing, columns)
 
 
-def _missing(there: set[str], config: HubConfig) -> list[str]:
+def _absent(where: str, missing: Sequence[str], columns: Collection[str]) -> DataError:
+    return DataError(f"{where}: there is no column {missing[0]}, found {', '.join(columns)}")
+
+
+def _missing(has: Callable[[str], bool], config: HubConfig) -> list[str]:
     single = [config.id, config.text, config.text_pair, config.query, config.label, *config.choices]
-    missing = [column for column in single if column and not _has(there, column)]
+    missing = [column for column in single if column and not has(column)]
     # Annotators differ between splits (e-SNLI trains on one and tests on three), so one of them will do.
-    sides = [side for side in (config.gold, config.gold_pair) if not any(_has(there, column) for column in side)]
+    sides = [side for side in (config.gold, config.gold_pair) if not any(map(has, side))]
     return missing + [" or ".join(side) for side in sides if side]
 
 
-def _has(columns: set[str], column: str) -> bool:
-    return column in columns or column.partition(".")[0] in columns
+def _in_block(block: Block, column: str) -> bool:
+    """Whether any row has a column, or the field inside one that its name is."""
+    if block.columns is None:
+        return any(_inside(row, column) for row in block.rows)
+    head, _, rest = column.partition(".")
+    inside = bool(rest) and head in block.columns and any(_inside(one, rest) for one in block.columns[head])
+    return column in block.columns or inside
+
+
+def _inside(value: Any, name: str) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    head, _, rest = name.partition(".")
+    return name in value or (bool(rest) and _inside(value.get(head), rest))

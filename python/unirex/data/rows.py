@@ -52,7 +52,7 @@ class Block:
 
     def row(self, index: int) -> Row:
         """The place and the fields of a row."""
-        cells = self.rows[index] if self.columns is None else {name: c[index] for name, c in self.columns.items()}
+        cells = self.rows[index] if self.columns is None else _Of(self.columns, lambda cells: cells[index])
         return f"{self.prefix}{self.numbers[index]}", cells
 
     def cells(self, name: str) -> Sequence[Any]:
@@ -63,8 +63,47 @@ class Block:
 
     def part(self, first: int, last: int) -> "Block":
         """The rows from `first` to before `last`."""
-        columns = None if self.columns is None else {name: cells[first:last] for name, cells in self.columns.items()}
+        columns = None if self.columns is None else _Of[Sequence[Any]](self.columns, lambda cells: cells[first:last])
         return Block(self.prefix, self.numbers[first:last], columns, self.rows[first:last])
+
+
+class _Of(Mapping[str, _T]):
+    """What is taken of each column when it is asked for: a column that nobody reads may hold what cannot be read."""
+
+    def __init__(self, columns: Mapping[str, Any], take: Callable[[Any], _T]) -> None:
+        self._columns, self._take = columns, take
+
+    def __getitem__(self, name: str) -> _T:
+        return self._take(self._columns[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+class _Decoded(Mapping[str, Sequence[Any]]):
+    """The columns of a record batch as values, each decoded when it is first asked for."""
+
+    def __init__(self, path: Path, batch: pa.RecordBatch) -> None:
+        self._path, self._batch = path, batch
+        self._known: dict[str, list[Any]] = {}
+
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        if name not in self._known:
+            column = self._batch.column(name)  # a KeyError where there is none
+            try:
+                self._known[name] = column.to_pylist()
+            except (pa.ArrowException, ValueError, OverflowError) as error:
+                raise DataError(f"{self._path}: column {name} cannot be read ({brief(error)})") from None
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._batch.schema.names)
+
+    def __len__(self) -> int:
+        return len(self._batch.schema.names)
 
 
 def cell(row: Mapping[str, Any], column: str) -> Any:
@@ -281,11 +320,12 @@ def _parquet(path: Path) -> Iterator[Block]:
     number = 1
     try:
         with reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+            names = file.schema_arrow.names
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise DataError(f"{path}: the column {twice[0]!r} is there twice, expected it once")
             for batch in file.iter_batches(batch_size=BLOCK_ROWS):
-                columns = {
-                    name: column.to_pylist() for name, column in zip(batch.schema.names, batch.columns, strict=True)
-                }
-                yield Block(f"{path}: row ", range(number, number + batch.num_rows), columns)
+                numbers = range(number, number + batch.num_rows)
+                yield Block(f"{path}: row ", numbers, _Decoded(path, batch))
                 number += batch.num_rows
     except pa.ArrowException as error:
         raise damaged(path, error) from None

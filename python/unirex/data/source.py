@@ -90,6 +90,8 @@ class DataConfig:
             raise ValueError(f"data.query is {self.query!r}, expected 'fixed' where data.choices cuts it into choices")
         if self.choices is not None and self.hub.choices:
             raise ValueError(f"data.choices is {self.choices!r}, expected none together with data.hub.choices")
+        if self.choices is not None and (self.source == "toy" or (self.source == "hub" and self.hub.query is None)):
+            raise ValueError(f"data.choices is {self.choices!r}, expected a query that it cuts (data.hub.query)")
         if self.labels is not None and (len(set(self.labels)) < max(2, len(self.labels))):
             raise ValueError(f"data.labels is {list(self.labels)}, expected two or more different names")
         kind, _, name = self.headline.partition(":")

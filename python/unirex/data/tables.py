@@ -102,6 +102,11 @@ def _rows_of(path: Path) -> int:
 
 
 def _count(path: Path) -> int:
+    if path.suffix.lower() == ".parquet":
+        try:
+            return int(pq.read_metadata(path).num_rows)
+        except pa.ArrowException as error:
+            raise damaged(path, error) from None
     return sum(map(len, stream_blocks(path)))
 
 

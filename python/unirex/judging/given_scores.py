@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unirex import _rust
 from unirex.data.errors import DataError, located, shown
-from unirex.data.gold import cell_list
+from unirex.data.gold import cell_list, whole
 from unirex.data.rows import Row, stream_rows, take
 from unirex.schema import Example
 
@@ -151,14 +151,14 @@ def _given_spans(entries: Sequence[object], text: _Text) -> Spans:
     """Spans as they are in the joined text; without a part they are in the first text."""
     spans = []
     for at, entry in enumerate(entries):
-        if isinstance(entry, dict):
-            numbers: object = [entry[name] for name in ("part", "start", "end") if name in entry]
-        else:
-            numbers = entry
-        given = [number for number in numbers if type(number) is int] if isinstance(numbers, list) else []
+        numbers: object = entry
+        if isinstance(entry, dict):  # in a table every entry has a part, or null
+            part_of_it = [] if entry.get("part") is None else [entry["part"]]
+            numbers = [*part_of_it, entry.get("start"), entry.get("end")]
+        given = [whole(number) for number in numbers] if isinstance(numbers, list) else []
         if len(given) == 2:
             given = [next(iter(text.begins)), *given]
-        part, start, end = given if len(given) == 3 else (-1, -1, -1)
+        part, start, end = (-1, -1, -1) if len(given) != 3 else (-1 if number is None else number for number in given)
         size = _length(text, part)
         if not 0 <= start <= end <= size:
             raise DataError(

@@ -63,6 +63,7 @@ class Saved:
         rationale_fraction: share of the words in a hard rationale.
         scores_from: `extractor`, the name of an attribution method, or None where the model has no scores.
         words: what a word of raw text is: for a model of this package as in the data it was trained on.
+        longest: tokens of the longest row that its encoder takes; None = any.
     """
 
     method: Explainable
@@ -74,6 +75,7 @@ class Saved:
     rationale_fraction: float
     scores_from: str | None
     words: Words = "text"
+    longest: int | None = None
 
 
 def check_attribution(attribution: str | None, steps: int) -> None:
@@ -220,6 +222,7 @@ def _ours(
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"config.json: run holds no settings of a method known here ({reason})") from None
     check_model(model)
+    most: int | None = None
     for part, reader in ((model.config.backbone, tokenizer), (model.config.extractor_backbone, own or tokenizer)):
         if part is None:
             continue
@@ -228,6 +231,8 @@ def _ours(
         longest = longest_row(config)
         if longest is not None and tools.max_length > longest:
             raise ValueError(f"max_length is {tools.max_length}, expected at most {longest} for this model")
+        if part is model.config.backbone:
+            most = longest
     method = kind(model, method_config, tools.fill)
     if "stage" in settings:
         method.enter(settings["stage"])
@@ -241,6 +246,7 @@ def _ours(
         rationale_fraction=fraction,
         scores_from=attribution or method.scores_from,
         words=settings.get("words", "space"),
+        longest=most,
     )
 
 
@@ -292,6 +298,7 @@ def _foreign(
         word_score="max",
         rationale_fraction=0.2,
         scores_from=attribution,
+        longest=most,
     )
 
 
