@@ -1,6 +1,7 @@
 """`python -m unirex.explain`: files in, files out, what is wrong with them, and nothing half-written."""
 
 import csv
+import datetime as dt
 import json
 import os
 import shutil
@@ -118,6 +119,36 @@ def test_what_an_earlier_model_measured_is_not_kept(run: Path, tmp_path: Path) -
     again = json.loads((tmp_path / "second.jsonl").read_text(), parse_constant=pytest.fail)
     assert again["price"] is None
     assert not {"comprehensiveness", "sufficiency"} & again.keys()
+
+
+def test_kept_columns_hold_what_their_file_can(run: Path, tmp_path: Path) -> None:
+    rows = [{"text": "a fine film", "nested": {"price": [float("nan")]}, "n": 2**70, "day": "2020-01-01"}]
+    source = tmp_path / "odd.jsonl"
+    source.write_text(json.dumps(rows[0]) + "\n")
+    assert call(run, source, tmp_path / "odd.out.jsonl") == 0
+    assert json.loads((tmp_path / "odd.out.jsonl").read_text(), parse_constant=pytest.fail)["nested"] == {
+        "price": [None]
+    }
+    assert call(run, source, tmp_path / "odd.parquet") == 0
+    assert pq.read_table(tmp_path / "odd.parquet")["n"].to_pylist() == [str(2**70)]
+    days = pa.table({"text": ["a fine film"], "day": pa.array([dt.date(2020, 1, 1)])})
+    pq.write_table(days, tmp_path / "days.parquet")
+    assert call(run, tmp_path / "days.parquet", tmp_path / "days.out.parquet") == 0
+    assert pq.read_table(tmp_path / "days.out.parquet")["day"].to_pylist() == ["2020-01-01"]
+
+
+def test_a_file_without_rows_does_not_keep_pages_from_others(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, rows in (("a", ROWS[:1]), ("b", []), ("c", ROWS[:1])):
+        write(tmp_path / f"{name}.jsonl", rows)
+    inputs = [str(tmp_path / f"{name}.jsonl") for name in "abc"]
+    command = [f"--model={run / 'model'}", "--input", *inputs, f"--output={tmp_path / 'out'}"]
+    assert explain.main([*command, "--format=html"]) == 2
+    assert {path.name for path in (tmp_path / "out").glob("*.html")} == {"a.html", "c.html"}
+    shown = capsys.readouterr()
+    assert f"error: {inputs[1]}: {tmp_path / 'out' / 'b.html'}: no rows" in shown.err
+    assert "2 explained, 1 faulty of 3 files" in shown.out
 
 
 def test_explain_and_evaluate_measure_the_same(run: Path, tmp_path: Path) -> None:

@@ -308,12 +308,17 @@ def _explain(request: Request, explainer: "Explainer", source: Path | None, outp
     opened = explanation_file(output, header, fractions=request.settings.fractions, model=request.model, data=name)
     output.parent.mkdir(parents=True, exist_ok=True)
     done = 0
-    with progress("explained") as show, opened as write:
-        for answer in answers:
-            write(answer, waiting.popleft())
-            done += 1
-            if show is not None:
-                show(done, request.limit or 0)
+    try:
+        with progress("explained") as show, opened as write:
+            for answer in answers:
+                write(answer, waiting.popleft())
+                done += 1
+                if show is not None:
+                    show(done, request.limit or 0)
+    except DataError as error:
+        if source is None or str(source) in str(error):
+            raise
+        raise DataError(f"{source}: {error}") from None
     seconds = time.perf_counter() - started
     say(f"explained {done:,} rows in {seconds:.1f} s ({done / seconds:,.0f} a second): {output}")
 

@@ -147,7 +147,7 @@ def test_a_report_does_not_take_the_place_of_what_it_reads(file: Path, capsys: p
     page = file.with_name("x.html")
     for path in (file, page):
         assert report.main([str(file), "-o", str(page), "--json", str(path)]) == 2
-        assert "expected another file than those that are read, and than the page" in capsys.readouterr().err
+        assert "expected another file than " in capsys.readouterr().err
     assert file.read_bytes() == before
     assert not page.exists()
     run = file.with_name("run")
@@ -289,3 +289,55 @@ def test_what_the_benchmark_does_not_read_is_noted(
     for name in ("confidence", "seed"):
         assert f"note: --{name} is not read: convention eraser has no intervals" in found
     assert "--replicates" not in found
+
+
+def test_the_annotations_that_are_read_are_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "results.jsonl"
+    results.write_text("{}\n")
+    (tmp_path / "docs").mkdir()
+    for name in ("test.jsonl", "docs.jsonl", "docs/one", "docs/deeper/one"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}\n")
+        for packed in ("", ".gz", ".zst") if name == "docs.jsonl" else ("",):
+            path = tmp_path / f"{name}{packed}"
+            path.write_text("{}\n")
+            told = said(capsys, "score", results, "--data-dir", tmp_path, "--output", path)
+            assert "expected another " in told
+            assert path.read_text() == "{}\n"
+
+
+def test_thresholds_are_numbers_under_every_convention(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "results.jsonl").write_text("{}\n")
+    words = ["score", tmp_path / "results.jsonl", "--data-dir", tmp_path, "--convention", "eraser"]
+    assert "iou_thresholds has nan, expected numbers" in said(capsys, *words, "--iou-thresholds", "nan")
+
+
+@pytest.mark.parametrize("field", ["method", "data", "seed"])
+def test_names_that_act_on_a_table_are_refused(field: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [{"method": m, "data": "d", "seed": "0", "path": file.name} for m in ("a", "b")]
+    runs[1][field] = "d\n\\input{x}"
+    (file.parent / "runs.json").write_text(json.dumps(runs))
+    told = said(capsys, "nrg", file.parent / "runs.json")
+    assert f"{field} is 'd\\n" in told
+    assert told.count("\n") == 1
+
+
+def test_a_class_that_acts_on_a_terminal_stands_in_its_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = json.loads(pq.read_schema(file).metadata[b"unirex"])["labels"][0]
+    name = "a\nb\x1b[2J"
+
+    def rename(columns: dict[str, list[Any]], head: dict[str, Any]) -> None:
+        head["labels"] = [name if label == old else label for label in head["labels"]]
+        for column in ("label", "prediction"):
+            columns[column] = [name if label == old else label for label in columns[column]]
+
+    told = said(capsys, "score", changed(file, rename), "--all", "--replicates", "0", code=0)
+    assert "\x1b" not in told
+    (line,) = [line for line in told.splitlines() if line.strip().startswith("precision:a")]
+    assert "↑" in line
+
+
+def test_a_span_that_touches_no_word_is_refused() -> None:
+    table = pa.table({"id": ["a"], "text": ["good  film"], "scores": [[1.0, 0.0]], "gold_char_spans": [[[4, 6]]]})
+    with pytest.raises(ValueError, match=r"gold_char_spans\[0\] is \[4, 6\], expected a span that touches a word"):
+        metrics.score(table)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,6 +139,28 @@ def test_rows_may_have_other_numbers_of_choices(suffix: str, tmp_path: Path) -> 
     report = build(path, resampling=FAST)
     assert report.parts[0].report["accuracy"].value == 0.5
     assert [view.confidence for one in report.instances for view in one.views if view] == pytest.approx([0.85, 0.8] * 3)
+
+
+def test_a_table_has_the_choices_that_its_header_names(tmp_path: Path) -> None:
+    header = replace(HEADER, labels=("A", "B"), choice=True)
+    (row,) = rows(1)
+    for suffix in ("parquet", "html", "jsonl"):
+        path = tmp_path / f"x.{suffix}"
+        fits = suffix == "jsonl"
+        answer = ExplainedText(
+            example(row),
+            replace(row, probabilities=np.array([0.2, 0.3, 0.5]), prediction="C"),
+            ("A", "B", "C"),
+            rule="2",
+        )
+        told = (
+            nullcontext()
+            if fits
+            else pytest.raises(ValueError, match="row id 'row-0': has 3 choices, expected at most 2 as")
+        )
+        with told, explanation_file(path, header, fractions=(0.1, 0.5), model="m", data="d") as write:
+            write(answer, {})
+        assert path.exists() == fits
 
 
 def broken(path: Path, change: Callable[[list[str]], Sequence[str]]) -> Path:

@@ -58,7 +58,17 @@ def explanation_file(
     else:
         opened = _jsonl(path) if path.suffix == ".jsonl" else _csv(path)
     with opened as write:
-        yield write
+        yield write if path.suffix in {".jsonl", ".csv"} else partial(_within, write, header)
+
+
+def _within(write: Write, header: Header, answer: ExplainedText, kept: Kept) -> None:
+    """Writes a row whose classes the header of a table names."""
+    if len(answer.probabilities) > len(header.labels):
+        raise DataError(
+            f"row id {answer.row.id!r}: has {len(answer.probabilities)} choices, expected at most {len(header.labels)} "
+            "as the model was trained on (JSONL and CSV take any number)"
+        )
+    write(answer, kept)
 
 
 def _fields(answer: ExplainedText) -> dict[str, Any]:
@@ -186,7 +196,10 @@ def _page(path: Path, table_of: Callable[[list[Prediction]], pa.Table]) -> Itera
         rows = Path(folder) / f"{path.stem}.parquet"
         with _parquet(rows, table_of) as write:
             yield write
-        build(rows, names=[path.stem]).save(path)
+        try:
+            build(rows, names=[path.stem]).save(path)
+        except ValueError as error:
+            raise DataError(str(error).replace(str(rows), str(path))) from None
 
 
 def _others(kept: Kept, ours: Collection[str]) -> dict[str, Any]:
@@ -203,8 +216,11 @@ def _types(kept: Sequence[Kept]) -> dict[str, pa.DataType]:
     """By column of the first row: numbers where the first rows hold nothing else, else text."""
     kinds: dict[str, pa.DataType] = {}
     for name in kept[0] if kept else ():
-        found = {type(row.get(name)) for row in kept} - {type(None)}
-        kinds[name] = next((kind for types, kind in _NUMBERS if found and found <= types), pa.string())
+        values = [value for row in kept if (value := row.get(name)) is not None]
+        found = {type(value) for value in values}
+        kind = next((kind for types, kind in _NUMBERS if found and found <= types), pa.string())
+        too_large = kind == pa.int64() and not all(-(2**63) <= value < 2**63 for value in values)
+        kinds[name] = pa.string() if too_large else kind
     return kinds
 
 
@@ -214,7 +230,7 @@ _NUMBERS = (({bool}, pa.bool_()), ({int}, pa.int64()), ({int, float}, pa.float64
 def _column(name: str, kind: pa.DataType, ids: Sequence[str], kept: Sequence[Kept]) -> pa.Array:
     values = [row.get(name) for row in kept]
     if kind == pa.string():
-        values = [value if value is None or isinstance(value, str) else _as_text(value) for value in values]
+        values = [value if value is None or isinstance(value, str) else _cell(value) for value in values]
     wrong = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)
     with suppress(*wrong):
         return pa.array(values, kind)
@@ -227,6 +243,11 @@ def _column(name: str, kind: pa.DataType, ids: Sequence[str], kept: Sequence[Kep
                 "take any value)"
             ) from None
     return pa.array(values, kind)
+
+
+def _cell(value: object) -> str:
+    """A value as text: dates and decimals as they are, what JSON has as JSON."""
+    return _as_text(value) if isinstance(value, list | dict | bool | int | float) else str(value)
 
 
 def _as_text(value: object) -> str:

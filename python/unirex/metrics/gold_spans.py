@@ -73,8 +73,11 @@ def _marks(row: dict[str, Any], column: str, measure: str) -> list[bool]:
         if not 0 <= start <= end <= length:
             expected = f"0 <= start <= end <= {length} ({unit})"
             raise ValueError(f"{column}[{i}] is [{start}, {end}], expected {expected}")
-        for word, (first, last) in enumerate(places):
-            marks[word] |= start < end and first < end and start < last
+        touched = [word for word, (first, last) in enumerate(places) if start < end and first < end and start < last]
+        if start < end and not touched:
+            raise ValueError(f"{column}[{i}] is [{start}, {end}], expected a span that touches a word")
+        for word in touched:
+            marks[word] = True
     return marks
 
 

@@ -8,7 +8,7 @@ from unirex.metrics.definitions import GROUPS, Convention, Direction, Group
 from unirex.metrics.families import FAMILIES, family_of
 from unirex.metrics.intervals import few_rows
 from unirex.metrics.shown import Shown, as_json, finite
-from unirex.text import suggest
+from unirex.text import plain, suggest
 
 ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "none": ""}
 
@@ -234,7 +234,8 @@ def _cells(name: str, reports: Sequence[Report]) -> list[str]:
 
 
 def aligned(table: list[list[str]]) -> list[str]:
-    """The rows as lines: two columns to the left, the others to the right."""
+    """The rows as lines: two columns to the left, the others to the right; names of the data act on no terminal."""
+    table = [[plain(cell, lines=False) for cell in row] for row in table]
     width = max(len(row) for row in table)
     widths = [max((len(row[i]) for row in table if i < len(row)), default=0) for i in range(width)]
     lines = []

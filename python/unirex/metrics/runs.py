@@ -11,7 +11,7 @@ from typing import Any
 
 from unirex.disk.untrusted import parse_yaml, read_json
 from unirex.metrics.remote import is_url
-from unirex.text import brief, shown
+from unirex.text import brief, plain, shown
 
 FIELDS = ("method", "data", "seed", "path")
 
@@ -57,6 +57,11 @@ def read_runs(where: str) -> list[Run]:
                 f"{where}: method, data, seed {key} belong to {known[key]} and to {run.path}, expected one"
             )
         known[key] = run.path
+        for field, name in zip(FIELDS, key, strict=False):
+            if plain(name, lines=False) != name:
+                raise ValueError(
+                    f"{where}: {field} is {shown(name)}, expected a name without line breaks or signs that act"
+                )
     return runs
 
 

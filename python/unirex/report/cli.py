@@ -31,7 +31,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--terminal", action="store_true", help="print the report; in color where the output is a terminal")
     add("--json", type=str | None, help="also write verdict and metrics by predicted class as JSON into this file")
     add("--plots", type=str | None, help="also write every figure into this folder")
-    add("--formats", type=str, nargs="+", default=["png", "svg"], help="of the plots: png, svg, pdf")
+    add("--formats", type=str, nargs="+", help="of the plots: png, svg, pdf; default: png svg")
     add(
         "--names",
         type=str,
@@ -65,9 +65,10 @@ def _report(options: Mapping[str, Any]) -> int:
     from unirex.report.run_report import build, check_page_name
 
     output, terminal, plots = options["output"], options["terminal"], options["plots"]
+    if plots is None and options["formats"] is not None:
+        raise ValueError(f"formats is {options['formats']}, expected --plots FOLDER with it")
     check_page_name(output or DEFAULT)
-    if options["json"] is not None:
-        _check_json(options["json"], options["runs"], output or DEFAULT)
+    _check_outputs(options)
     report = build(
         *options["runs"],
         names=options["names"],
@@ -80,7 +81,7 @@ def _report(options: Mapping[str, Any]) -> int:
         width = shutil.get_terminal_size().columns
         sys.stdout.write(report.to_text(color=color, width=width) + "\n")
     if plots is not None:
-        paths = report.save_plots(plots, options["formats"])
+        paths = report.save_plots(plots, options["formats"] or ("png", "svg"))
         print(f"{len(paths)} plots in {plots}", file=sys.stderr)  # noqa: T201
     if options["json"] is not None:
         report.save_json(options["json"])
@@ -91,20 +92,30 @@ def _report(options: Mapping[str, Any]) -> int:
     return 0
 
 
-def _check_json(path: str, runs: Sequence[str], page: str) -> None:
-    """Refuses a file of JSON in the place of what is read, or of the page.
+def _check_outputs(options: Mapping[str, Any]) -> None:
+    """Refuses a page or a file of JSON in the place of what is read, and JSON in that of the page.
 
     Raises:
         ValueError: it would be lost.
     """
     from unirex.disk.run_folder import RunFolder
+    from unirex.metrics.commands.output import refuse_inputs
+    from unirex.report.found import read_folders
 
-    read = [Path(page), *map(Path, runs)]
-    for folder in map(RunFolder, runs):
-        others = [*folder.found_references().values(), *folder.found_others().values()]
-        read += [folder.config, folder.log, folder.metrics, folder.predictions, folder.warnings, folder.cost, *others]
-    if Path(path).resolve() in (file.resolve() for file in read):
-        raise ValueError(f"json is {path!r}, expected another file than those that are read, and than the page")
+    page, as_json = options["output"], options["json"]
+    if page is None and as_json is None:
+        return
+    read: list[str] = []
+    for one in read_folders(options["runs"], options["names"]):
+        folder = RunFolder(one.where)
+        read += [one.where, one.predictions or one.where, *one.references.values(), *one.others]
+        read += map(str, (folder.config, folder.log, folder.metrics, folder.warnings, folder.cost))
+    for option, path in (("output", page), ("json", as_json)):
+        refuse_inputs(path, read, option)
+        if path is not None and Path(path).resolve() in (Path(file).resolve() for file in read):  # there or not
+            raise ValueError(f"{option} is {path!r}, expected another file than those that are read")
+    if as_json is not None and Path(as_json).resolve() == Path(page or DEFAULT).resolve():
+        raise ValueError(f"json is {as_json!r}, expected another file than the page")
 
 
 if __name__ == "__main__":

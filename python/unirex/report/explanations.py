@@ -30,6 +30,7 @@ _TYPES: dict[str, pa.DataType] = {
     "words_cut": pa.int64(),
     **dict.fromkeys(MEASURED, pa.float64()),
 }
+_WHOLE = (pa.int64(), pa.list_(pa.int64()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,9 @@ def _read(path: str) -> Rows:
         if not batches and not waiting:
             schema = pa.schema([(name, kind) for name, kind in _TYPES.items() if name in row])
             labels = _labels(where, row)
+        for name in _TYPES:
+            if row.get(name) is not None and name not in schema.names:
+                raise wrong(where, name, row[name], "none, as in the first row")
         waiting.append(
             {name: _value(where, row, name, kind) for name, kind in zip(schema.names, schema.types, strict=True)}
         )
@@ -89,6 +93,8 @@ def _read(path: str) -> Rows:
         if len(waiting) == AT_ONCE:
             batches.append(pa.RecordBatch.from_pylist(waiting, schema))
             waiting.clear()
+    if not batches and not waiting:
+        raise ValueError(f"{path}: no rows")
     batches.append(pa.RecordBatch.from_pylist(waiting, schema))
     return Rows(path=path, system=pa.Table.from_batches(batches), labels=labels, choice=choice, explained=True)
 
@@ -108,7 +114,9 @@ def _value(where: str, row: Mapping[str, Any], name: str, kind: pa.DataType) -> 
     elif value == "" and name == "label":
         value = None
     try:
-        pa.array([value], kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        made = pa.array([value], kind).to_pylist()[0]
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         raise wrong(where, name, value, str(kind)) from None
+    if kind in _WHOLE and made != value:  # Arrow cuts what is behind the point
+        raise wrong(where, name, value, str(kind))
     return value

@@ -8,7 +8,7 @@ from typing import Literal
 from unirex.text import plain
 
 Kind = Literal["line", "point", "step"]
-OWN_DASH, RANDOM_DASH, GOLD_DASH = range(3)
+OWN_DASH = 0
 NEUTRAL = -1
 """The color of a series that belongs to no run."""
 N_COLORS = 8
@@ -105,7 +105,7 @@ class Figure:
         for one in self.series:
             if one.kind == "step":
                 top = max(range(len(one.y)), key=lambda i: one.y[i])
-                parts.append(f"{one.label}: most between {number(one.x[top])} and {number(one.x[top + 1])}.")
+                parts.append(f"{one.label}: most between {_place(one.x[top])} and {_place(one.x[top + 1])}.")
             elif len(one.x) > FEW_POINTS:
                 ends = {"first": 0, "lowest": one.y.index(min(one.y)), "highest": one.y.index(max(one.y)), "last": -1}
                 told = (f"{name} {number(one.y[i])} at {self.x.label} {_place(one.x[i])}" for name, i in ends.items())
@@ -136,7 +136,9 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def _place(x: float) -> str:
-    """Where a point lies: whole numbers, as of steps, without digits."""
+    """Where a point lies: whole numbers, as of steps, without digits, small ones with two that count."""
+    if 0 < abs(x) < 0.01:
+        return f"{x:.2g}".replace("-", "−")
     return number(x, 0 if x == round(x) and abs(x) >= 1 else 3)
 
 
@@ -174,7 +176,7 @@ def linear_axis(
     """
     known = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(known), max(known)
-    if high - low < 1e-9:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
         low, high = low - 0.05, high + 0.05
     room = margin * (high - low)
     low, high = min(low, max(low - room, floor)), max(high, min(high + room, ceiling))

@@ -109,7 +109,8 @@ def trade_off(parts: Sequence[Part]) -> tuple[Figure, ...]:
             continue
         systems = [one for one in _systems(parts) if controls or one.control is None]
         points = tuple(point for one in systems if (point := _point(metric, one)) is not None)
-        name = parts[0].report[metric].name
+        names = {part.report[metric].name for part in parts}
+        name = names.pop() if len(names) == 1 else "task score"  # of several kinds
         label = {"auprc": "AUPRC", "token_f1": "token F1"}.get(name, task_name(name))
         across = [value for one in points for value in (*one.x, one.x_low, one.x_high) if value is not None]
         along = [value for one in points for value in (*one.y, *one.low, *one.high)]

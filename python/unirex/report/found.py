@@ -53,15 +53,22 @@ def read_folders(runs: Sequence[str | os.PathLike[str]], names: Sequence[str] | 
     paths = [path for run in runs for path in _expanded(os.fspath(run))]
     if not paths:
         raise ValueError("no run given, expected a run's folder or a prediction file")
-    twice = next((path for path in paths if paths.count(path) > 1), None)
+    places = [_place(path) for path in paths]
+    twice = next((path for path, place in zip(paths, places, strict=True) if places.count(place) > 1), None)
     if twice is not None:
         raise ValueError(f"{twice}: given twice, expected different runs")
     if names is not None and len(names) != len(paths):
         raise ValueError(f"names has {len(names)} values, expected {len(paths)} (as runs)")
-    if names is not None and len(set(names)) != len(names):
-        raise ValueError(f"names is {list(names)}, expected different names")
+    if names is not None and (len(set(names)) != len(names) or not all(name.strip() for name in names)):
+        raise ValueError(f"names is {list(names)}, expected different names, none of them empty")
     found = _shown(names or different_ends(paths))
     return [_read(path, name) for path, name in zip(paths, found, strict=True)]
+
+
+def _place(path: str) -> Path:
+    """A run's folder, or the file, however it is spelled."""
+    place = Path(path).resolve()
+    return place.parent if place == RunFolder(place.parent).predictions else place
 
 
 def _shown(names: Sequence[str]) -> list[str]:
@@ -78,10 +85,10 @@ def _expanded(path: str) -> list[str]:
     folder = Path(path)
     if not folder.is_dir() or RunFolder(folder).predictions.is_file():
         return [path]
-    if any(folder.glob("*.parquet")) or any(folder.glob("*.jsonl")):
-        return [path]
     name = RunFolder(Path()).predictions.name
     found = sorted({str(file.parent) for depth in ("*", "*/*", "*/*/*") for file in folder.glob(f"{depth}/{name}")})
+    if any(folder.glob("*.parquet")) or (any(folder.glob("*.jsonl")) and not found):
+        return [path]
     if len(found) > MOST_RUNS:
         listed = ", ".join(plain(one, lines=False) for one in found[:40])
         raise ValueError(f"{path}: holds {len(found)} runs, expected at most {MOST_RUNS}; name some of {listed}")

@@ -30,6 +30,7 @@ class View:
         more: words left out after them.
         context: what the model also saw.
         values: metric -> the row's value, NaN where it is undefined.
+        wrong: whether the prediction is known to be wrong, by the whole names.
     """
 
     label: str | None
@@ -39,11 +40,7 @@ class View:
     more: int
     context: str | None
     values: Mapping[str, float]
-
-    @property
-    def wrong(self) -> bool:
-        """Whether the prediction is known to be wrong."""
-        return self.label is not None and self.prediction is not None and self.label != self.prediction
+    wrong: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +63,7 @@ class Instance:
     @property
     def label(self) -> str | None:
         """The true class."""
-        return next((view.label for view in self.views if view is not None), None)
+        return next((view.label for view in self.views if view is not None and view.label is not None), None)
 
     @property
     def wrong(self) -> bool:
@@ -136,6 +133,7 @@ def views(
                 more=len(words[i]) - len(shown),
                 context=None if (text := context[i]) is None else plain(text, longest=LONGEST_CONTEXT),
                 values={name: float(column[i]) for name, column in values.items()},
+                wrong=label[i] is not None and prediction[i] is not None and label[i] != prediction[i],
             ),
         )
     return found

@@ -79,7 +79,7 @@ def save_figure(
     paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
     with mpl.rc_context(_SETTINGS):
         canvas = Canvas(figsize=(columns * size[0], rows * size[1]), layout="constrained")
-        handles: dict[str, Artist] = {}  # matplotlib's own list leaves out names that begin with an underscore
+        handles: dict[_Entry, Artist] = {}  # matplotlib's own list leaves out names that begin with an underscore
         for axes, panel in zip_longest(canvas.subplots(rows, columns, squeeze=False).flat, panels):
             if panel is None:
                 axes.set_visible(False)
@@ -88,7 +88,7 @@ def save_figure(
         if len(handles) > 1:
             canvas.legend(
                 handles.values(),
-                handles.keys(),
+                [label for label, _ in handles],
                 loc="outside lower center",
                 ncols=2 + columns,
                 frameon=False,
@@ -100,7 +100,11 @@ def save_figure(
     return paths
 
 
-def _draw(axes: "Axes", figure: Figure) -> dict[str, "Artist"]:
+_Entry = tuple[str, tuple[object, ...]]
+"""Of a legend: the name of a series, and what it looks like."""
+
+
+def _draw(axes: "Axes", figure: Figure) -> "dict[_Entry, Artist]":
     """Draws one panel; returns the entries of its legend."""
     axes.set_title(figure.title, loc="left", fontweight="bold", fontsize=11)
     axes.set_xscale("log" if figure.x.log else "linear")
@@ -115,7 +119,11 @@ def _draw(axes: "Axes", figure: Figure) -> dict[str, "Artist"]:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     drawn = [(series, _DRAW[series.kind](axes, series, palette[series.hue])) for series in figure.series]
-    return {series.label: artist for series, artist in drawn if series.label and series.in_legend}
+    return {
+        (one.label, (one.hue, one.dash, one.marker, one.hollow)): artist
+        for one, artist in drawn
+        if one.label and one.in_legend
+    }
 
 
 def _palette() -> dict[str, str]:

@@ -202,7 +202,12 @@ def read_again(
         words.add(batch)
         mask = np.isin(as_keys(batch.hashes), keys)
         if mask.any():
-            found |= _shown(parser, reading, part.filter(_as_arrow(mask)), where, most_words)
+            try:
+                chosen = part.filter(_as_arrow(mask))
+            except pa.ArrowNotImplementedError:  # of views and the like
+                kinds = ", ".join(f"{field.name} {field.type}" for field in part.schema if field.name in further)
+                raise ValueError(f"{where}: columns are {kinds}, expected text and lists of text") from None
+            found |= _shown(parser, reading, chosen, where, most_words)
     return words, found
 
 

@@ -129,8 +129,8 @@ def build(
     if others := _other_texts(rows_of):
         gap, compared = None, []
     instances, left_out = _instances(choice, rows_of, most_words, gap, apart=others)
-    seeds = group(folders, readings)
-    gains, missing = _gains(parts, seeds, resampling, reading)
+    seeds = () if others else group(folders, readings)
+    gains, missing = (None, None) if others else _gains(parts, seeds, resampling, reading)
     return RunReport(
         parts=parts,
         trained=trained,

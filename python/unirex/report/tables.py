@@ -263,7 +263,7 @@ def epochs(part: Part) -> TextTable | None:
     ]
     if not names:
         return None
-    task = Head(text=part.report.headline or "task", direction="higher", about="")
+    task = Head(text=task_name(part.report.headline or "task"), direction="higher", about="")
     heads = tuple(
         task if (family := family_of(name)) is None else Head(text=family.heading, direction=family.direction, about="")
         for name in names

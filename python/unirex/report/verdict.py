@@ -56,17 +56,27 @@ def _marks(part: Part) -> Iterator[str]:
     groups: dict[Standing, list[str]] = {}
     for name, standing in standings(part).items():
         groups.setdefault(standing, []).append(name)
-    if not groups:
+    told_apart = bool(groups)
+    if not told_apart:  # too many classes
         groups[standing_of(part.report, part.references.get("random"))] = []
     single = len(groups) == 1
     phrases = [
-        phrase.format(("any answer" if kind == "hardly" else "every answer") if single else _quoted(groups[kind]))
+        phrase.format(_answers(kind, told_apart=told_apart) if single else _quoted(groups[kind]))
         for kind, phrase in _PHRASES.items()
         if kind in groups
     ]
     marked = "rationale_share" not in part.report or part.report["rationale_share"].value != 0
     subject = "Its marked words" if marked else "It marks no word. Those with the highest scores"
-    yield f"{subject} {', '.join(phrases)}.".replace("against its answer for every answer", "against its answers")
+    told = f"{subject} {', '.join(phrases)}."
+    for answers in ("every answer", "its answers"):
+        told = told.replace(f"against its answer for {answers}", "against its answers")
+    yield told
+
+
+def _answers(kind: Standing, *, told_apart: bool) -> str:
+    if not told_apart:
+        return "its answers on average"
+    return "any answer" if kind == "hardly" else "every answer"
 
 
 def standings(part: Part) -> dict[str, Standing]:

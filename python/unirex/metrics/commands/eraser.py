@@ -10,6 +10,8 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
+from math import isfinite
+from pathlib import Path
 from typing import Any, NoReturn
 
 from unirex.metrics.eraser.benchmark import AOPC_THRESHOLDS, IOU_THRESHOLDS, score_eraser
@@ -44,8 +46,11 @@ def run(argv: Sequence[str]) -> int:
     if options.output is not None:
         from unirex.metrics.commands.output import refuse_inputs
 
-        files = (f"{options.data_dir}/{name}.jsonl" for name in (options.split, "docs"))
-        refuse_inputs(options.output, [*options.systems, *files])
+        names = (f"{name}.jsonl{packed}" for name in (options.split, "docs") for packed in ("", ".gz", ".zst"))
+        folder = Path(options.data_dir)
+        refuse_inputs(options.output, [*options.systems, *(str(folder / name) for name in names)])
+        if (folder / "docs").resolve() in Path(options.output).resolve().parents:
+            raise ValueError(f"output is {options.output!r}, expected another place than the documents, which are read")
     if options.convention == "eraser":
         text, table = _as_the_benchmark(options)
     else:
@@ -95,6 +100,10 @@ def _as_the_benchmark(options: argparse.Namespace) -> tuple[str, str]:
     for name in ("replicates", "seed", "confidence"):
         if getattr(options, name) is not None:
             sys.stderr.write(f"note: --{name} is not read: convention eraser has no intervals\n")
+    for name in ("iou_thresholds", "aopc_thresholds"):
+        for threshold in getattr(options, name) or ():
+            if not isfinite(threshold):
+                raise ValueError(f"{name} has {threshold}, expected numbers")
     with progress(options.systems[0]) as show, warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", UserWarning)
         scores = score_eraser(

@@ -7,12 +7,13 @@ from pathlib import Path
 from unirex.disk.atomic import atomic_write
 
 
-def refuse_inputs(output: str | None, systems: Sequence[str]) -> None:
+def refuse_inputs(output: str | None, systems: Sequence[str], option: str = "output") -> None:
     """Refuses an output that is one of the files to be read, which would be lost.
 
     Args:
         output: the file to be written; None = none is.
         systems: files, folders and patterns of files.
+        option: that names it.
 
     Raises:
         ValueError: it is.
@@ -28,7 +29,7 @@ def refuse_inputs(output: str | None, systems: Sequence[str]) -> None:
         except (OSError, ValueError):  # told where it is read
             continue
         if any(isinstance(file, Path) and file.resolve() == place for file in files):
-            raise ValueError(f"output is {output!r}, expected another file than those that are read")
+            raise ValueError(f"{option} is {output!r}, expected another file than those that are read")
 
 
 def save(output: str | None, text: str) -> None:
