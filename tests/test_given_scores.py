@@ -68,6 +68,7 @@ def test_spans_count_characters_of_a_text(tmp_path: Path) -> None:
             "'part': 1.0, 'start': 0, 'end': 3}, expected",
         ),
         ({"scores": [1, 2]}, "scores has 2 values, expected 5, one per word (scores of other units need their words"),
+        ({"scores": [1, 1e39]}, "scores: entry 1 is 1e+39, expected a finite number or null"),
         ({"scores": [1, "x"]}, "scores: entry 1 is 'x', expected a finite number or null"),
         ({}, "scores: null, expected a list"),
     ],

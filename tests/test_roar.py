@@ -215,6 +215,14 @@ def test_wrong_arguments_are_one_line(
     assert not (tmp_path / "0.2.parquet").exists()
 
 
+def test_a_file_without_scores_masks_nothing_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "s.jsonl").touch()
+    arguments = ["--scores", str(tmp_path / "s.jsonl"), "--share=0.2", f"--output={tmp_path / 'masks'}"]
+    assert roar.main(arguments) == 2
+    assert "s.jsonl: no rows, expected the scores of a text in each" in capsys.readouterr().err
+    assert not (tmp_path / "masks").exists()
+
+
 def test_words_at_random_depend_on_the_seed_alone(tmp_path: Path) -> None:
     file = tmp_path / "p.parquet"
     pq.write_table(predictions.table(1, 40), file)

@@ -57,13 +57,16 @@ def run(options: Any) -> int:
     rng = None if options.random is None else np.random.default_rng(options.random)
     masks: dict[str, NDArray[np.bool_]] = {}
     for path in options.scores:
-        for name, scores in word_scores(path).items():
+        found = word_scores(path)
+        if not found:
+            raise ValueError(f"{path}: no rows, expected the scores of a text in each")
+        for name, scores in found.items():
             if name in masks:
                 raise ValueError(f"{path}: id {name!r} is also in an earlier file, expected it once in all")
             known = np.zeros(len(scores), np.bool_) if before is None else before.by_id.get(name)
             if known is None or len(known) != len(scores):
-                found = "no row" if known is None else f"{len(known)} words"
-                raise ValueError(f"{before.path if before else ''}: id {name!r}: {found}, expected {len(scores)} words")
+                there = "no row" if known is None else f"{len(known)} words"
+                raise ValueError(f"{before.path if before else ''}: id {name!r}: {there}, expected {len(scores)} words")
             drawn = scores if rng is None else rng.random(len(scores))
             masks[name] = with_top(drawn, known, options.share)
     target = file_of(folder, options.share)

@@ -36,6 +36,7 @@ def example(row: Prediction) -> Example:
 
 def explain(path: Path, *, labels: Callable[[int], bool], n: int = N, extra: tuple[str, ...] = ()) -> Path:
     """A file of explanations; `labels` says which rows have one."""
+    path.parent.mkdir(exist_ok=True)
     with explanation_file(path, HEADER, fractions=(0.1, 0.5), model="m", data="new.jsonl") as write:
         for i, row in enumerate(rows(n, extra=extra)):
             object.__setattr__(row, "gold", None)
@@ -139,6 +140,11 @@ def test_rows_may_have_other_numbers_of_choices(suffix: str, tmp_path: Path) -> 
     report = build(path, resampling=FAST)
     assert report.parts[0].report["accuracy"].value == 0.5
     assert [view.confidence for one in report.instances for view in one.views if view] == pytest.approx([0.85, 0.8] * 3)
+
+
+def test_a_page_is_the_same_each_time(tmp_path: Path) -> None:
+    first, again = (explain(tmp_path / name / "x.html", labels=every, n=3) for name in ("a", "b"))
+    assert first.read_bytes() == again.read_bytes()
 
 
 def test_a_table_has_the_choices_that_its_header_names(tmp_path: Path) -> None:

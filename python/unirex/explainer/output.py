@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -197,7 +198,10 @@ def _page(path: Path, table_of: Callable[[list[Prediction]], pa.Table]) -> Itera
         with _parquet(rows, table_of) as write:
             yield write
         try:
-            build(rows, names=[path.stem]).save(path)
+            report = build(rows, names=[path.stem])
+            # The rows lie nowhere by now.
+            parts = (replace(part, folder=replace(part.folder, predictions=path.name)) for part in report.parts)
+            replace(report, parts=tuple(parts)).save(path)
         except ValueError as error:
             raise DataError(str(error).replace(str(rows), str(path))) from None
 

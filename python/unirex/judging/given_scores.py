@@ -18,6 +18,7 @@ from unirex.schema import Example
 Spans = NDArray[np.int64]
 """Starts and ends, [2, n]."""
 
+_LARGEST = float(np.finfo(np.float32).max)
 _COLUMNS = ("id", "scores", "words", "spans")
 
 
@@ -84,7 +85,7 @@ def _rows(path: str) -> Iterable[Row]:
 def _numbers(values: Sequence[object]) -> NDArray[np.float32]:
     """Scores, minus infinity for null."""
     for at, value in enumerate(values):
-        if value is not None and not (isinstance(value, int | float) and np.isfinite(value)):
+        if value is not None and not (isinstance(value, int | float) and abs(value) <= _LARGEST):
             raise DataError(f"entry {at} is {shown(value)}, expected a finite number or null")
     return np.array([-np.inf if value is None else value for value in values], dtype=np.float32)
 
