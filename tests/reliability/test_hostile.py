@@ -58,6 +58,8 @@ def test_bad_lines_of_predictions(
 def test_json_that_python_chokes_on_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(nested|a whole number|half)"):
         read_json(text)
+    with pytest.raises(ValueError, match=r"^the key 'digits' twice in an object$"):
+        read_json('[{"digits": 1, "a": {}, "digits": 1}]')
     assert read_json('"\\ud83d\\ude00 \\\\ud800"') == "\U0001f600 \\ud800"
 
 

@@ -23,7 +23,8 @@ def read_json(text: str | bytes) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ValueError: no JSON (`json.JSONDecodeError`), nested too deeply, a number too long, or half a character.
+        ValueError: no JSON (`json.JSONDecodeError`), nested too deeply, a number too long, half a character, or a key
+            twice in an object.
 
     >>> read_json('["a", NaN]')
     ['a', nan]
@@ -32,19 +33,31 @@ def read_json(text: str | bytes) -> Any:
     ValueError: nested more deeply than can be read
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once)
         if _HALF.search(text if isinstance(text, str) else text.decode("utf-8", "replace")):
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested more deeply than can be read") from None
     except UnicodeEncodeError:
         raise ValueError("half of a surrogate pair, expected whole characters") from None
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, _TwiceError):
         raise
     except ValueError as error:
         reason = "a whole number of thousands of digits" if "digits" in str(error) else " ".join(str(error).split())
         raise ValueError(reason) from None
     return value
+
+
+class _TwiceError(ValueError):
+    """A key of an object is there twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(f"the key {next(name for name in names if names.count(name) > 1)!r} twice in an object")
+    return found
 
 
 _IMPLEMENTATIONS = re.compile(r"_?(attn|experts)_implementation|use_kernels")
