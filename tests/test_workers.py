@@ -125,9 +125,14 @@ def test_half_a_line_of_a_log_is_passed_over(world: World) -> None:
 
 
 def test_a_failure_is_told_where_there_is_no_table_too(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    (world.folder / "fake.py").write_text("import sys; sys.exit('error: broken')")
-    assert world.run("--only", "one", "grad", "--page", str(world.folder / "lost.md")) == 2
-    assert "failed: one/grad/0: exit code 1: error: broken" in capsys.readouterr().err
+    page = world.folder / "lost.md"
+    page.write_text("<!-- suite s -->\n<!-- end of suite s -->\n")
+    lost = f"import os, sys; os.path.exists({str(page)!r}) and os.unlink({str(page)!r}); sys.exit('error: broken')"
+    (world.folder / "fake.py").write_text(lost)
+    assert world.run("--only", "one", "grad", "--page", str(page)) == 2
+    error = capsys.readouterr().err
+    assert "failed: one/grad/0: exit code 1: error: broken" in error
+    assert f"{page}: no such file" in error
 
 
 @pytest.mark.parametrize("again", [0.0, 1.5])
