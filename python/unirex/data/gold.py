@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -127,23 +126,13 @@ def cell_list(cell: object) -> list[object]:
                 raise DataError(f"{shown(text)} is {error}, expected a list") from None
         else:
             parts = [] if text == "{}" else re.split(r"[,\s]+", text)
-            values = [_number(part) for part in parts]
-            if None in values:
-                part = parts[values.index(None)]
-                what = "" if set(values) == {None} else f": {shown(part)} is no number"
-                raise DataError(f"{shown(text)}{what}, expected a list")
-            return [*values]
+            try:  # 1e-05 has no point, and is none of the whole numbers
+                return [int(part) if part.lstrip("+-").isdecimal() else float(part) for part in parts]
+            except ValueError:
+                raise DataError(f"{shown(text)}, expected a list") from None
     if not isinstance(cell, list):
         raise DataError(f"{shown(cell)}, expected a list")
     return cell
-
-
-def _number(text: str) -> int | float | None:
-    """A number as it is written (1e-05 too), None for what is none."""
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return None
 
 
 def keep_gold_share(examples: ExampleStore, share: float, *, seed: int) -> ExampleStore:

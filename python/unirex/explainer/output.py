@@ -117,7 +117,8 @@ def _jsonl(path: Path) -> Iterator[Write]:
 
         def write(answer: ExplainedText, kept: Kept) -> None:
             fields = _fields(answer)
-            file.write(_as_text(fields | _others(kept, fields)) + "\n")
+            others = {name: _finite(value) for name, value in _others(kept, fields).items()}
+            file.write(json.dumps(fields | others, ensure_ascii=False, default=str) + "\n")
 
         yield write
 

@@ -8,8 +8,9 @@ from typing import Any
 from unirex.disk.untrusted import parse_yaml
 from unirex.suites.reading import check_key
 
-_SETTING = re.compile(r"(?:(.*?\S.*?):)?\s*([A-Za-z_][\w.-]*)\s*=(.*)", re.DOTALL)
-"""A name and a colon, or neither; then KEY=VALUE, whose value may have colons too."""
+_KEY = r"\s*(?P<key>[A-Za-z_][\w.-]*)\s*=(?P<value>.*)"
+_SETTING, _FOR_SOME = (re.compile(pattern, re.DOTALL) for pattern in (_KEY, rf"(?P<who>.*?\S.*?):{_KEY}"))
+"""KEY=VALUE, and the same behind a name, which may have an equals sign too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +40,13 @@ def read_override(text: str) -> Override:
     ('train.epochs', 1, True, False)
     >>> read_override("slm-fp K=0.5:train.lr=0.1").who
     'slm-fp K=0.5'
+    >>> read_override("data.name=a:b=c").value
+    'a:b=c'
     """
-    found = _SETTING.fullmatch(text)
+    found = _SETTING.fullmatch(text) or _FOR_SOME.fullmatch(text)  # a value may hold what looks like a setting
     if found is None:
         raise ValueError(f"--set {text}: expected KEY=VALUE or NAME:KEY=VALUE, such as train.epochs=1")
-    who, key, value = found.groups()
+    key, value, who = found["key"], found["value"], found.groupdict().get("who")
     check_key(key, f"--set {text}:")
     try:
         return Override(who="*" if who is None else who.strip(), key=key, value=parse_yaml(value))
