@@ -7,9 +7,8 @@ if __name__ == "__main__":  # Ctrl-C during the imports below is quiet in the co
 
 import json
 import os
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,12 +33,8 @@ from unirex.schema import Example
 from unirex.text import say
 
 if TYPE_CHECKING:
-    import torch
-
-    from unirex.data.collate import EncodedSet
     from unirex.judging.parts import Judgment
     from unirex.judging.predict import Judging
-    from unirex.judging.saved import Saved
 
 FROM_FILE = "file"
 
@@ -158,6 +153,7 @@ def run(request: Request) -> None:
 
     from unirex.data.cache import digest_of
     from unirex.data.store import has_choices
+    from unirex.judging.check_models import check_lengths, load_checks
     from unirex.judging.gather import from_main, judge
     from unirex.judging.given_scores import read_scores
     from unirex.judging.parts import Parts, judge_part
@@ -176,7 +172,7 @@ def run(request: Request) -> None:
     labels = saved.labels
     known = request.data if request.data.choices else for_model(request.data, labels)
     examples = _split(known, request, choice=saved.choice, tells=accelerator.is_main_process)
-    checks = _load_checks(request, saved, accelerator.device)
+    checks = load_checks(request.checks, saved, request.model, accelerator.device)
     judging = Judging(
         config=request.eval,
         unit=request.unit or ("word" if request.scores else saved.unit),
@@ -198,7 +194,7 @@ def run(request: Request) -> None:
     def judged(judging: Judging) -> "Judgment":
         clock, started = Clock(), time.perf_counter()
         data = saved.tools.over(request.data).encode(examples, labels)
-        _check_lengths(request, checks, data)
+        check_lengths(checks, data, request.checks)
         method = saved.method.to(accelerator.device)
         tables = judge(accelerator, method, data, judging, title=request.eval.split, clock=clock)
         if request.scores:  # what the model's own would have cost is not asked
@@ -386,32 +382,3 @@ def for_model(data: DataConfig, labels: tuple[str, ...]) -> DataConfig:
                 "data.rename_labels to map it, or data.other_labels missing for data of another task"
             )
     return replace(data, labels=labels, headline=headline)
-
-
-def _load_checks(request: Request, saved: "Saved", device: "torch.device") -> dict[str, "Saved"]:
-    """The check models by name, each over the same tokens and classes as the model that is judged."""
-    from unirex.judging.saved import find_model, load_saved
-
-    checks: dict[str, Saved] = {}
-    for name, folder in request.checks.items():
-        if not isinstance(name, str) or not re.fullmatch(r"\w+", name) or name == "self":
-            raise ValueError(f"checks has the name {name!r}, expected letters, digits and _, and not self")
-        check = load_saved(find_model(folder))
-        if check.labels != saved.labels:
-            found, expected = ", ".join(check.labels), ", ".join(saved.labels)
-            raise ValueError(f"{folder}: its classes are {found}, expected {expected}")
-        if check.tools.tokenizer.backend_tokenizer.to_str() != saved.tools.tokenizer.backend_tokenizer.to_str():
-            raise ValueError(f"{folder}: its tokenizer differs, expected that of {request.model}")
-        check.method.to(device).eval()
-        checks[name] = check
-    return checks
-
-
-def _check_lengths(request: Request, checks: Mapping[str, "Saved"], data: "EncodedSet") -> None:
-    """Refuses rows that a check model cannot take."""
-    most = int(data.lengths.max(initial=0))
-    for name, check in checks.items():
-        if check.longest is not None and check.longest < most:
-            raise ValueError(
-                f"{request.checks[name]}: its rows have at most {check.longest} tokens, expected {most} as here"
-            )
