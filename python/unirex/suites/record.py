@@ -62,9 +62,8 @@ def fits(suite: Suite, run: Planned, judged: Judged, path: Path) -> bool:
     """Whether a file has row values of the convention, perturbation and groups with which the suite takes a run's."""
     if not path.is_file():
         return False
-    found = _taken(row_values.read(str(path)))
-    alike = found["convention"] == suite.table.convention and found["groups"] == groups_of(suite, run, judged)
-    return alike and suite.table.perturbation in (None, *found["perturbation"])
+    theirs, ours = _both(suite, run, judged, path)
+    return all(theirs[what] == wanted for what, wanted in ours.items())
 
 
 def check_rows(suite: Suite, run: Planned, judged: Judged, ledger: Ledger) -> None:
@@ -76,11 +75,16 @@ def check_rows(suite: Suite, run: Planned, judged: Judged, ledger: Ledger) -> No
     path = ledger.rows_at(judged.digest)
     if not path.is_file():
         return
+    _refuse_other(*_both(suite, run, judged, path), path)
+
+
+def _both(suite: Suite, run: Planned, judged: Judged, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How the row values of a file were taken, and how the suite takes a run's, as far as it says."""
     found, wanted = _taken(row_values.read(str(path))), suite.table.perturbation
-    ours = {"convention": suite.table.convention, "groups": groups_of(suite, run, judged)}
+    ours: dict[str, Any] = {"convention": suite.table.convention, "groups": groups_of(suite, run, judged)}
     if wanted not in (None, *found["perturbation"]):
         ours["perturbation"] = wanted
-    _refuse_other(found, ours, path)
+    return found, ours
 
 
 def _check_alike(rows: row_values.RowValues, path: Path) -> None:
