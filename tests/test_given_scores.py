@@ -80,6 +80,12 @@ def test_what_does_not_fit_is_refused_in_one_line(row: dict[str, object], messag
     assert "\n" not in str(caught.value)
 
 
+def test_ids_that_do_not_meet_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text(json.dumps({"id": 0, "scores": [1, 2]}))
+    with pytest.raises(ValueError, match=r"no scores for instance 'a', .* \(the file's first id is '0'\)$"):
+        read_scores(str(tmp_path / "s.jsonl"), [example()])
+
+
 def test_an_id_has_scores_once(tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text(json.dumps({"id": "a", "scores": [1, 2, 3, 4, 5]}) + "\n" + '{"id": "a"}\n')
     with pytest.raises(ValueError, match=r"s\.jsonl:2: id 'a' is a duplicate, expected it once"):

@@ -30,6 +30,20 @@ def test_every_recipe_has_a_name_and_short_names_mean_one_file() -> None:
         assert all(find_recipe(stem, inside=inside).stem == stem for stem in stems)
 
 
+@pytest.mark.parametrize("part", ["transfer", "grid"])
+def test_the_file_that_the_page_about_suites_shows_is_one(part: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
+    (block,) = (block.partition("```")[0] for block in page.split("```yaml\n")[1:] if block.startswith("output:"))
+    if part == "grid":  # which stands there as a comment, since there may be one of the two
+        block = block.replace("transfer:", "# transfer:").replace("  yelp:", "# yelp:").replace("# grid:", "grid:")
+    for folder in ("data", "methods", "backbones"):
+        (tmp_path / folder).symlink_to(PACKAGED / folder)
+    mine = read_suite(str(write(tmp_path / "suites" / "mine.yaml", block)))
+    assert bool(mine.transfer) == (part == "transfer")
+    assert bool(mine.grid) == (part == "grid")
+    assert len(mine.methods) >= 7
+
+
 def test_a_path_that_exists_wins_then_own_folders_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     mine, yours = (write(tmp_path / name / "data" / "sst.yaml", "seed: 1") for name in ("mine", "yours"))

@@ -10,8 +10,10 @@ import pytest
 
 import unirex
 from test_api import SMALL, rows, written
+from unirex import evaluate
+from unirex.data.source import DataConfig
 from unirex.disk.run_folder import RunFolder
-from unirex.training.seen import splits_seen
+from unirex.training.seen import check_named, splits_seen
 
 
 def told(made: unirex.Trained) -> list[str]:
@@ -85,3 +87,23 @@ def test_a_run_that_cannot_tell_says_nothing(made: unirex.Trained, lost: str, ca
     if lost in ("log", "digests", "config"):
         made.evaluate("mine.jsonl")
         assert "drawn as for training" not in capsys.readouterr().out
+
+
+def test_the_toy_corpus_is_not_meant_for_a_model_of_other_data(
+    made: unirex.Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--model", "run/model", "--output", "judged"]
+    assert evaluate.main(asked) == 2
+    assert capsys.readouterr().err == (
+        "error: data.source is toy, as where no data are named, and run/config.yaml has 'hub'; "
+        "expected data, such as --config run/config.yaml\n"
+    )
+    assert evaluate.main([*asked, "--config", "run/config.yaml"]) == 0
+
+
+def test_nor_for_a_model_of_other_classes(tmp_path: Path) -> None:
+    run, classes = RunFolder(tmp_path), ("negative", "positive")
+    check_named(DataConfig(), "test", run, classes)
+    check_named(DataConfig(other_labels="missing"), "test", run, ("pos",))
+    with pytest.raises(ValueError, match=r"with classes that the model lacks \(positive\); expected data, such as"):
+        check_named(DataConfig(), "test", run, ("negative", "mixed"))

@@ -19,7 +19,7 @@ def table(families: Sequence[Family] = FAMILIES) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for family in families:
         cells = (
-            f"`{family.name}{_MEMBERS[family.per]}`",
+            f"`{family.name}{_MEMBERS[family.per]}`{'' if family.main else ' †'}",
             ARROWS[family.direction],
             _range(family.range),
             ", ".join(sorted(family.needs)),

@@ -160,6 +160,7 @@ def run(request: Request) -> None:
     from unirex.judging.predict import About, Clock, Judging, sources
     from unirex.judging.saved import find_model, load_saved
     from unirex.training.launched import check_launch, forget_precision
+    from unirex.training.seen import check_named
 
     folder, shard = check_output(request), request.shard
     request = replace(request, model=find_model(request.model))
@@ -170,6 +171,7 @@ def run(request: Request) -> None:
     if not request.scores and saved.scores_from is None:
         raise ValueError(f"{request.model}: this classifier has no scores of its own, expected --scores FILE")
     labels = saved.labels
+    check_named(request.data, request.eval.split, _run_of(request.model), labels)
     known = request.data if request.data.choices else for_model(request.data, labels)
     examples = _split(known, request, choice=saved.choice, tells=accelerator.is_main_process)
     checks = load_checks(request.checks, saved, request.model, accelerator.device)

@@ -34,7 +34,7 @@ def put(row: int, field: str, value: object, *path: int) -> Change:
 
 
 CASES: dict[str, tuple[Change, str]] = {
-    "scores too short": (put(3, "scores", [1.0]), "row id 'r3': rationale has 6 values, expected 1 (as scores)"),
+    "scores too short": (put(3, "scores", [1.0]), "row id 'r3': scores has 1 values, expected 6 (as rationale)"),
     "gold too long": (put(2, "gold", [1.0] * 9), "row id 'r2': gold has 9 values, expected 6 (as scores)"),
     "NaN score": (put(1, "scores", float("nan"), 4), "row id 'r1': scores[4] is nan, expected a finite number"),
     "infinite score": (put(1, "scores", float("-inf"), 0), "row id 'r1': scores[0] is -inf, expected a finite number"),

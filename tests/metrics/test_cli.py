@@ -193,3 +193,27 @@ def test_an_old_encoding_of_the_output_shows_what_it_lacks_escaped(file: Path) -
         env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True, check=True,
     )  # fmt: skip
     assert b"\\u2191" in found.stdout
+
+
+@pytest.mark.parametrize("words", [["--convention", "eraser"], ["--convention=eraser"]])
+def test_the_convention_of_eraser_says_what_it_needs(
+    words: list[str], file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", str(file), *words]) == 2
+    assert "convention is 'eraser' without --data-dir, expected both" in capsys.readouterr().err
+
+
+def test_a_file_without_check_models_says_so(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(file), "--scorer", "judge"]) == 2
+    assert "no columns of scorer 'judge', expected none (the file has no check model)" in capsys.readouterr().err
+
+
+def test_a_column_that_means_something_else_is_no_hint(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pq.write_table(pq.read_table(file).drop_columns(["fractions"]), file)
+    assert main(["score", str(file)]) == 2
+    assert capsys.readouterr().err.endswith("column 'fractions' is missing\n")
+    other = predictions.table(0, 30)
+    renamed = other.rename_columns({"prediction": "predictions"}).replace_schema_metadata(other.schema.metadata)
+    pq.write_table(renamed, file)
+    assert main(["score", str(file)]) == 2
+    assert "column 'prediction' is missing (did you mean predictions?)" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,3 +75,10 @@ def test_every_format_for_readers_has_it(made: GainTable) -> None:
     assert [each["front"] for each in found["data"]] == [made.front("sst"), made.front("stf")]
     assert found["mean_front"] == made.front(None)
     assert json.loads(FORMATS["json"](made.without_means()))["mean_front"] == []
+
+
+def test_a_table_is_made_of_a_pattern_as_of_its_runs(tmp_path: Path) -> None:
+    for method in ("aa", "slm"):
+        write_run(tmp_path / method / "sst.parquet", 0, len(method))
+    pattern = f"{tmp_path}/{{method}}/{{data}}.parquet"
+    assert repr(gain_table(pattern, resampling=QUICK)) == repr(gain_table(read_runs(pattern), resampling=QUICK))

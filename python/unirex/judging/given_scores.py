@@ -39,8 +39,9 @@ def read_scores(path: str, examples: Sequence[Example]) -> dict[str, NDArray[np.
         found[key] = scores if key not in by_id else _on_words(place, row, scores, by_id[key])
     for example in examples:
         if example.id not in found:
+            first = f" (the file's first id is {shown(next(iter(found)))})" if found else ""
             raise DataError(
-                f"{path}: no scores for instance {example.id!r}, expected one row for each of {len(examples)}"
+                f"{path}: no scores for instance {example.id!r}, expected one row for each of {len(examples)}{first}"
             )
     return found
 

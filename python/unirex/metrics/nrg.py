@@ -34,7 +34,7 @@ from unirex.metrics.nrg_table import (
     Mean,
 )
 from unirex.metrics.report import model_of
-from unirex.metrics.runs import Run
+from unirex.metrics.runs import Run, read_runs
 from unirex.metrics.scoring import Progress
 from unirex.metrics.seeds import Draws, draws_of, metric_interval, one_for_each
 from unirex.metrics.state import Resampling
@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 
 
 def gain_table(  # noqa: PLR0913 (what a table is made of, and how)
-    runs: Sequence[Run],
+    runs: Sequence[Run] | str,
     *,
     controls: Sequence[str] = (),
     frozen: Ends | None = None,
@@ -57,7 +57,7 @@ def gain_table(  # noqa: PLR0913 (what a table is made of, and how)
     """Raw metrics and relative gains of many runs.
 
     Args:
-        runs: prediction files by method, data set and seed.
+        runs: prediction files by method, data set and seed, or the pattern or listing that `read_runs` finds them by.
         controls: methods (random, gold, inverse) that are shown but never enter minimum or maximum.
         frozen: the ends of an earlier table, used instead of those of these runs.
         resampling: of the intervals; a replicate draws the same instances for every method and seed of a data set.
@@ -70,6 +70,7 @@ def gain_table(  # noqa: PLR0913 (what a table is made of, and how)
         ValueError: an unknown control, runs of a data set that differ in ids, task metric, fractions or columns, an
             instance whose label, gold or number of words differs, or a data set that the frozen ends lack.
     """
+    runs = read_runs(runs) if isinstance(runs, str) else runs
     resampling = resampling or Resampling()
     methods = tuple(dict.fromkeys(run.method for run in runs))
     _check_controls(methods, controls, frozen)

@@ -1,5 +1,8 @@
 """Rows of a prediction file read and checked: every fault is named by file, row id and field."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
@@ -123,16 +126,29 @@ class Parser:
 def _check_lengths(rows: CheckedRows, batch: Batch) -> None:
     """Scores, rationale and gold of a row have one length."""
     present = [(name, r) for name, r in (("scores", batch.scores), ("rationale", batch.rationale)) if r is not None]
-    if batch.gold is not None:
-        present.append(("gold", batch.gold.rows))
     if "words" in rows.names:
         present.append(("words", rows.words()))
+    if batch.gold is not None:
+        present.append(("gold", batch.gold.rows))
     for name, ragged in present[1:]:
-        first, other = present[0][0], present[0][1].lengths
-        found = ragged.lengths
-        fits = found == other
+        fits = ragged.lengths == present[0][1].lengths
         if name == "gold" and batch.gold is not None:
             fits |= ~batch.gold.known
-        rows.require(
-            fits, lambda i, n=name, a=found, o=other, f=first: f"{n} has {a[i]} values, expected {o[i]} (as {f})"
-        )
+        rows.require(fits, lambda i: _odd_one({n: int(r.lengths[i]) for n, r in present if _told(batch, n, i)}))
+
+
+def _told(batch: Batch, name: str, row: int) -> bool:
+    """Whether a row has this list: gold may be unknown."""
+    return name != "gold" or batch.gold is None or bool(batch.gold.known[row])
+
+
+def _odd_one(lengths: Mapping[str, int]) -> str:
+    """Of lists that should be of one length the first that is not as most are.
+
+    >>> _odd_one({"scores": 1, "rationale": 13, "gold": 13})
+    'scores has 1 values, expected 13 (as rationale)'
+    """
+    (usual, _), *_ = Counter(lengths.values()).most_common(1)
+    odd = next(name for name, length in lengths.items() if length != usual)
+    like = next(name for name, length in lengths.items() if length == usual)
+    return f"{odd} has {lengths[odd]} values, expected {usual} (as {like})"

@@ -247,7 +247,8 @@ def _perturbations(
         if by == scorer:
             found.setdefault(name, set()).add(kind)
     if scorer != "self" and scorer not in (known := scorers(source)):
-        raise ValueError(f"{source.name}: no columns of scorer {scorer!r}, expected one of {known}")
+        expected = f"one of {known}" if known else "none (the file has no check model)"
+        raise ValueError(f"{source.name}: no columns of scorer {scorer!r}, expected {expected}")
     names = sorted((name for name in found if found[name] & {"keep", "remove"}), key=lambda name: name != "attention")
     asked = names if wanted is None else [wanted] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
     for name in asked:

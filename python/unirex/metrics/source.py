@@ -201,8 +201,9 @@ def _differing(one: Header | None, other: Header | None) -> str:
 
 
 def missing_column(source: Source, column: str) -> str:
-    """The message for a column that is not there, with a near name if there is one."""
-    return f"{source.name}: column {column!r} is missing{suggest(column, source.schema.names)}"
+    """The message for a column that is not there, with a near name if there is one that means nothing else."""
+    others = [name for name in source.schema.names if not is_known(name)]
+    return f"{source.name}: column {column!r} is missing{suggest(column, others)}"
 
 
 def files_of(system: PathLike | Sequence[PathLike]) -> list[Path | Remote]:

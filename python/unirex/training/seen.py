@@ -1,17 +1,19 @@
 """The rows that a saved model was trained on, as far as the run beside it still tells."""
 
 import glob
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from unirex.data.cache import digest_of
-from unirex.data.source import DataConfig, load_splits
-from unirex.data.splitting import Splits
+from unirex.data.source import DataConfig, load_split, load_splits
+from unirex.data.splitting import Split, Splits
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_events, read_yaml
 from unirex.parsing import rephrased
+from unirex.text import shown
 
 
 def settings_of(run: RunFolder) -> dict[str, Any] | None:
@@ -19,6 +21,34 @@ def settings_of(run: RunFolder) -> dict[str, Any] | None:
     stored = read_yaml(run.config) if run.config.is_file() else None
     data = stored.get("data") if isinstance(stored, dict) else None
     return data if isinstance(data, dict) else None
+
+
+def check_named(data: DataConfig, split: Split, run: RunFolder, labels: Collection[str]) -> None:
+    """Fails where the toy corpus, which is meant where no data are named, is not what a model is about.
+
+    Args:
+        data: what is to be judged.
+        split: and of it.
+        run: the folder in which a run of the model would lie.
+        labels: the model's classes.
+
+    Raises:
+        ValueError: the model's run has other data, or the toy corpus has classes that the model lacks.
+    """
+    if data.source != "toy" or data.other_labels == "missing":
+        return
+    trained = (settings_of(run) or {}).get("source", "toy")
+    if trained != "toy":
+        raise ValueError(
+            f"data.source is toy, as where no data are named, and {run.config} has {shown(trained)}; "
+            f"expected data, such as --config {run.config}"
+        )
+    others = sorted({str(example.label) for example in load_split(data, split)} - set(labels))
+    if others:
+        raise ValueError(
+            f"data.source is toy, as where no data are named, with classes that the model lacks ({', '.join(others)}); "
+            "expected data, such as --config FILE"
+        )
 
 
 def log_of(run: RunFolder) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import pairwise
 
 from unirex.interrupts import heard
 from unirex.text import current_option, line, ready_streams, reason
@@ -80,6 +81,10 @@ def _run(arguments: list[str]) -> int:
         from unirex.metrics.commands import eraser as eraser_command
 
         return eraser_command.run(rest)
+    if name == "score" and ("--convention=eraser" in rest or ("--convention", "eraser") in pairwise(rest)):
+        return _fail(
+            PROGRAM, "convention is 'eraser' without --data-dir, expected both, or strict or paper (docs/eraser.md)"
+        )
     from unirex.metrics.commands.options import parse
 
     module = importlib.import_module(f"unirex.metrics.commands.{name}")

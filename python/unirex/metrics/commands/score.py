@@ -19,7 +19,8 @@ def arguments(parser: ArgumentParser) -> None:
     help_systems = "a file, or a directory or quoted glob pattern of shards: each is one system, one column"
     add("systems", nargs="+", type=str, help=help_systems)
     add_reading(parser)
-    add("--all", action="store_true", help="also single fractions, classes and pooled counts in the table")
+    help_all = "in the table also single fractions, classes and secondary metrics (log-odds, entropy, KL, flips, …)"
+    add("--all", action="store_true", help=help_all)
     add("--engine", type=Literal["local", "ray"], default="local", help="ray: score the row groups on a Ray cluster")
     add_output(parser)
 
