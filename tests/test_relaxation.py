@@ -245,6 +245,21 @@ def test_adaptive_imle_by_hand() -> None:
     assert (step.moved.item(), step.size.item()) == (pytest.approx(1.1), 1.25)
 
 
+def test_equal_scores_have_no_gradient_by_adaptive_imle() -> None:
+    """A share of their spread is no step, and dividing by next to nothing would let such a row outweigh all others."""
+    scores = torch.tensor([[2.0, 2.0, 2.0, 2.0], [1.0, 3.0, 2.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    step = AdaptiveStep(target=1.0, rate=0.25)
+    step.size.fill_(1.5)
+    how = Relaxation(estimator="aimle", noise=0.0, samples=1)
+    marks = relax(scores, torch.ones(2, 4).bool(), torch.tensor([[2, 2]]), how, step)
+    (gradient,) = torch.autograd.grad((marks * torch.tensor([0.0, 2.0, 0.0, 0.0])).sum(), scores)
+    assert gradient[0].tolist() == [0, 0, 0, 0]
+    assert gradient[1].norm() > 0.1
+    moved = (gradient[1] != 0).sum().item()
+    step.update(lambda tally: tally)
+    assert step.moved.item() == pytest.approx(0.9 * 1 + 0.1 * moved)  # of the other row alone
+
+
 def test_the_adaptive_step_shrinks_where_enough_is_moved_and_never_below_nothing() -> None:
     step, sizes = AdaptiveStep(target=1.0, rate=0.3), []
     for _ in range(3):

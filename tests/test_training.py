@@ -137,6 +137,27 @@ def test_one_instance_too_large_for_memory_is_an_error(tmp_path: Path, monkeypat
         train(training)
 
 
+def test_one_text_too_long_for_memory_is_an_error_beside_short_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = make(tmp_path)
+    method = type(training.method)
+    forward = method.forward
+    longest = max(
+        batch.words_BL.shape[1]
+        for batch in training._collate(epoch_batches(training.data.lengths, training.config, 0, 0)[0])
+    )
+
+    def short_of_memory(self: Any, batch: Any, counts: Any, seed: int) -> Any:
+        if batch.words_BL.shape[1] == longest:
+            raise torch.OutOfMemoryError
+        return forward(self, batch, counts, seed)
+
+    monkeypatch.setattr(method, "forward", short_of_memory)
+    with pytest.raises(ValueError, match=rf"step 1: no memory for one instance of {longest} tokens"):
+        train(training)
+
+
 def test_checkpointed_layers_give_the_same_step(plain: list[dict[str, float]], tmp_path: Path) -> None:
     training = make(tmp_path, "--train.gradient_checkpointing=true")
     layers = [m for m in training.method.modules() if isinstance(m, GradientCheckpointingLayer)]

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import get_args
 
 import numpy as np
@@ -42,6 +42,10 @@ def test_importance_classes_by_hand() -> None:
     assert importance_classes(scores, selectable).tolist() == [[4, 3, 3, 2, 1, 0, 2]]
     # Equal magnitudes are not above their mean.
     assert importance_classes(torch.tensor([[2.0, 2.0]]), torch.ones(1, 2, dtype=torch.bool)).tolist() == [[3, 3]]
+    # Whatever their sum is rounded to.
+    for number, value in product(range(1, 40), (0.1, 0.3, 0.7, -0.3)):
+        same = torch.full((1, number), value)
+        assert importance_classes(same, torch.ones_like(same).bool()).unique().tolist() == [3 if value > 0 else 1]
 
 
 def test_expected_class_by_hand() -> None:

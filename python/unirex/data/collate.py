@@ -205,13 +205,13 @@ class EncodedSet:
         row_index = (self.encoded.example_rows[index][:, None] + np.arange(n_choices)).reshape(-1)
         place_BL, inside_BL = _places(self.encoded, row_index, multiple)
         extractor = self._extractor_view(row_index, place_BL.shape[1], multiple)
-        words_BL = np.where(inside_BL, self.encoded.token_words[place_BL], -1).astype(np.int64)
+        words_BL = _taken(self.encoded.token_words, place_BL, inside_BL, -1).astype(np.int64)
         if extractor is not None:
             words_BL = _linked_words(words_BL, extractor.target.numpy())
         return Batch(
             rows=_gather(self.encoded, place_BL, inside_BL, self.pad_id),
             words_BL=torch.from_numpy(words_BL),
-            gold_BL=torch.from_numpy(np.where(inside_BL, self.token_gold[place_BL], np.float32(0))),
+            gold_BL=torch.from_numpy(_taken(self.token_gold, place_BL, inside_BL, np.float32(0))),
             has_gold_B=torch.from_numpy(np.repeat(self.has_gold[index], n_choices)),
             labels_I=torch.from_numpy(self.label_ids[index]),
             n_choices=n_choices,
@@ -333,17 +333,22 @@ def _lent(links: Links, encoded: Encoded) -> Links:
 def _places(
     encoded: Encoded, row_index: NDArray[np.int64], multiple: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where the tokens of the rows are in the columns, [B, L], and which of these are tokens and not padding."""
+    """Where the tokens of the rows are in the columns, [B, L], and which of these are tokens, not padding; L >= 1."""
     starts, ends = encoded.row_offsets[row_index], encoded.row_offsets[row_index + 1]
-    longest = int((ends - starts).max())
+    longest = max(1, int((ends - starts).max()))
     place_BL = starts[:, None] + np.arange(-(-longest // multiple) * multiple)
     inside_BL = place_BL < ends[:, None]
     return np.where(inside_BL, place_BL, 0), inside_BL  # a row without tokens may begin behind the last
 
 
+def _taken(values: NDArray[Any], place_BL: NDArray[np.int64], inside_BL: NDArray[np.bool_], fill: Any) -> NDArray[Any]:
+    """The values at the places, `fill` where there is no token; there may be none in the whole data set."""
+    return np.where(inside_BL, values[place_BL] if len(values) else fill, fill)
+
+
 def _gather(encoded: Encoded, place_BL: NDArray[np.int64], inside_BL: NDArray[np.bool_], pad_id: int) -> Rows:
     return Rows(
-        input_ids_BL=torch.from_numpy(np.where(inside_BL, encoded.input_ids[place_BL], pad_id).astype(np.int64)),
+        input_ids_BL=torch.from_numpy(_taken(encoded.input_ids, place_BL, inside_BL, pad_id).astype(np.int64)),
         visible_BL=torch.from_numpy(inside_BL),
-        token_types_BL=torch.from_numpy(np.where(inside_BL, encoded.token_types[place_BL], 0).astype(np.int64)),
+        token_types_BL=torch.from_numpy(_taken(encoded.token_types, place_BL, inside_BL, 0).astype(np.int64)),
     )

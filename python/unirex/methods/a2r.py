@@ -87,14 +87,17 @@ class A2r(A2rFacts, Method):
 def attention(scores_BL: Tensor, selectable_BL: Tensor, visible_BL: Tensor) -> Tensor:
     """The share of each token in what the soft predictor reads, float [B, L], summing to 1 in each row, with gradient.
 
-    The softmax of the scores of the selectable tokens; in a row without any, all visible tokens have equal shares.
+    The softmax of the scores of the selectable tokens; in a row without any, all visible tokens have equal shares, and
+    in one without any of those (an empty text whose tokenizer adds nothing) all are 0.
 
     >>> scores, selectable = torch.tensor([[9.0, 0.0, 0.0]]), torch.tensor([[False, True, True]])
     >>> attention(scores, selectable, torch.ones(1, 3).bool()).tolist()
     [[0.0, 0.5, 0.5]]
+    >>> attention(scores, torch.zeros(1, 3).bool(), torch.zeros(1, 3).bool()).tolist()
+    [[0.0, 0.0, 0.0]]
     """
     some_B1 = selectable_BL.any(1, keepdim=True)
     inside_BL = torch.where(some_B1, selectable_BL, visible_BL)
     # Filled before the softmax: scores of other tokens must not reach a gradient.
-    scores_BL = torch.where(selectable_BL, scores_BL, 0.0).masked_fill(~inside_BL, -torch.inf)
-    return scores_BL.softmax(1)
+    none_BL = ~inside_BL & inside_BL.any(1, keepdim=True)
+    return torch.where(selectable_BL, scores_BL, 0.0).masked_fill(none_BL, -torch.inf).softmax(1) * inside_BL

@@ -35,9 +35,10 @@ def importance_classes(scores_BL: Tensor, selectable_BL: Tensor) -> Tensor:
     classes_BL = torch.full(scores_BL.shape, 2, dtype=torch.int64, device=scores_BL.device)
     for sign in (1, -1):
         inside_BL = selectable_BL & (scores_BL * sign > 0)
-        total_B1 = (scores_BL * sign).masked_fill(~inside_BL, 0.0).sum(1, keepdim=True)
+        total_B1 = (scores_BL * sign).masked_fill(~inside_BL, 0.0).double().sum(1, keepdim=True)
         mean_B1 = total_B1 / inside_BL.sum(1, keepdim=True).clamp(min=1)
-        strong_BL = inside_BL & (scores_BL * sign > mean_B1)
+        # Equal scores are their own mean, which rounding must not put below them.
+        strong_BL = inside_BL & (scores_BL * sign > mean_B1 * (1 + 1e-6))
         classes_BL += sign * (inside_BL.long() + strong_BL.long())
     return classes_BL
 

@@ -68,13 +68,18 @@ def complement_loss(
         criterion: see above.
         target: for `prior` and `probability`, in (0, 1).
 
+    Raises:
+        ValueError: no such criterion, or a single class.
+
     >>> even, label = torch.zeros(1, 1, 2), torch.tensor([1])
     >>> complement_loss(even, label, "prior").item(), round(complement_loss(even, label, "unlikelihood").item(), 4)
     (0.0, 0.6931)
     """
     logits_KBC = logits_remove_KBC.float()
+    n_classes = logits_KBC.shape[-1]
+    if n_classes == 1:
+        raise ValueError("logits_remove_KBC has one class, expected two or more")
     if criterion == "prior":
-        n_classes = logits_KBC.shape[-1]
         own = 1 / n_classes if target is None else target
         rest = (1 - own) / (n_classes - 1)
         log_probs_KBC = torch.log_softmax(logits_KBC, -1)

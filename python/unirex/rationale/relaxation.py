@@ -226,7 +226,7 @@ class _Imle(torch.autograd.Function):
     """The top units; backward (selection now - selection after a step against the gradient) / step.
 
     The step is a length in the space of scores, so that the gradient keeps its own length: one for all rows, or with
-    an `AdaptiveStep` a share of each row's scores.
+    an `AdaptiveStep` a share of each row's scores. A row of equal scores has none then, and no gradient.
     """
 
     @staticmethod
@@ -252,7 +252,9 @@ class _Imle(torch.autograd.Function):
         direction_KBU = grad_KBU / length_KB1.clamp(min=1e-30)
         step_B1 = torch.full_like(scores_BU[:, :1], relaxation.imle_step)
         if ctx.step is not None:
-            step_B1 = ctx.step.size.double() * _spread(scores_BU, valid_BU)
+            spread_B1 = _spread(scores_BU, valid_BU)
+            step_B1 = ctx.step.size.double() * spread_B1
+            length_KB1 = length_KB1 * (spread_B1 >= _SHORTEST)
         step_B1 = step_B1.clamp(min=_SHORTEST)
         # Rows without a choice or without a gradient do not count for the step.
         asked_KB = _free(valid_BU, count_KB) & (length_KB1[..., 0] > 0)

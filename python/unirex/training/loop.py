@@ -298,14 +298,15 @@ class Training:
             raise ValueError(f"term {name!r} has no weight, expected one of {', '.join(self._weights)}") from None
 
     def _back_off(self, micro: list[Batch]) -> None:
-        """Halves the micro-batches after memory ran out.
+        """Halves the longest micro-batches that can be cut after memory ran out.
 
         Raises:
             ValueError: there is nothing left to halve, or other processes wait for this one's gradients.
         """
-        tokens = max(batch.words_BL.numel() for batch in micro)
+        several = [batch for batch in micro if len(batch.labels_I) > 1]
+        tokens = max(batch.words_BL.numel() for batch in several or micro)
         advice = "expected train.gradient_checkpointing true or a smaller model.max_length"
-        if all(len(batch.labels_I) == 1 for batch in micro):
+        if not several:
             raise ValueError(f"step {self.progress.step + 1}: no memory for one instance of {tokens} tokens; {advice}")
         if self.accelerator.num_processes > 1:
             raise ValueError(
