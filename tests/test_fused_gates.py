@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from reference.gates import gated_attention
 from test_backbone import backbone, random_rows
 from test_families import EXCHANGED, build, rows_of
 from unirex.encoder import backbone as passes
@@ -14,7 +15,6 @@ from unirex.encoder import fused_gates, gates
 from unirex.encoder.backbone import encode_pooled
 from unirex.encoder.families import usual_pooling
 from unirex.encoder.fused_gates import Kernels, fused_gated_attention, visible
-from unirex.encoder.gates import gated_attention
 from unirex.encoder.visible_linear import VisibleLinear
 
 

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from reference.gates import gated_attention
 from test_backbone import backbone, random_rows
 from unirex.data.collate import Batch, FillTokens
 from unirex.encoder.backbone import encode, encode_pooled, pool
-from unirex.encoder.gates import Gate, attention, gated_attention, take_gates
+from unirex.encoder.gates import Gate, attention, take_gates
 from unirex.rationale.perturb import perturbed_logits
 from unirex.rationale.selection import relaxed_masks, top_k_masks
 from unirex.rationale.settings import Relaxation

@@ -11,7 +11,7 @@ from unirex import metrics, text
 from unirex.config.run import parse
 from unirex.methods.joint import JointConfig
 from unirex.metrics.commands import cli
-from unirex.text import current_option
+from unirex.text import current_convention
 
 NOTE = "note: convention 'unirex' is called 'paper' now\n"
 
@@ -47,4 +47,4 @@ def test_the_old_name_of_the_convention(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_only_the_value_of_the_option_is_renamed() -> None:
-    assert current_option(["unirex", "--other", "unirex"], "--convention") == ["unirex", "--other", "unirex"]
+    assert current_convention(["unirex", "--other", "unirex"]) == ["unirex", "--other", "unirex"]

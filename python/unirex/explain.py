@@ -19,7 +19,6 @@ from jsonargparse import ArgumentParser
 
 from unirex.config.command_line import add_import, expand, fail
 from unirex.config.corpus import Corpus, answers_of, check_format, find_files
-from unirex.config.files import is_path
 from unirex.config.loading import load
 from unirex.config.own_code import import_own
 from unirex.config.shards import read_shard
@@ -33,7 +32,7 @@ from unirex.interrupts import terminable
 from unirex.metrics.commands.progress import progress
 from unirex.parsing import rephrased
 from unirex.schema import Example, Perturbation
-from unirex.text import line, say
+from unirex.text import is_path, line, say
 
 if TYPE_CHECKING:
     from unirex.explainer import Columns, ExplainConfig, Explainer

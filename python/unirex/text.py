@@ -145,11 +145,10 @@ def current_setting(key: str, *, tell: bool = False) -> str:
     return key
 
 
-def with_current_keys(section: str, settings: Mapping[str, T], *, tell: bool = False) -> dict[str, T]:
-    """The settings of a section under the names that they have now."""
+def with_current_keys(method: Mapping[str, T], *, tell: bool = False) -> dict[str, T]:
+    """The settings of a method under the names that they have now."""
     return {
-        current_setting(f"{section}.{name}", tell=tell).removeprefix(f"{section}."): value
-        for name, value in settings.items()
+        current_setting(f"method.{name}", tell=tell).removeprefix("method."): value for name, value in method.items()
     }
 
 
@@ -158,19 +157,28 @@ def _tell(note: str) -> None:
     say(note, error=True)
 
 
-def current_option(arguments: Sequence[str], option: str) -> list[str]:
-    """The arguments of a command with the current word as the value of `option`.
+def current_convention(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command with the current word as the value of `--convention`.
 
-    >>> current_option(["a", "--convention", "paper", "--convention=strict"], "--convention")
+    >>> current_convention(["a", "--convention", "paper", "--convention=strict"])
     ['a', '--convention', 'paper', '--convention=strict']
     """
-    key, found = option.lstrip("-"), list(arguments)
+    found = list(arguments)
     for i, argument in enumerate(found):
-        if argument.startswith(f"{option}="):
-            found[i] = f"{option}={current(key, argument.partition('=')[2])}"
-        elif i and found[i - 1] == option:
-            found[i] = current(key, argument)
+        if argument.startswith("--convention="):
+            found[i] = f"--convention={current('convention', argument.partition('=')[2])}"
+        elif i and found[i - 1] == "--convention":
+            found[i] = current("convention", argument)
     return found
+
+
+def is_path(name: str) -> bool:
+    """Whether a model's name can only be a path: a repository on the Hub is `name` or `owner/name`.
+
+    >>> is_path("google/bert_uncased"), is_path("runs/a/model"), is_path("./bert"), is_path("package:x/y/z")
+    (False, True, True, False)
+    """
+    return not name.startswith("package:") and (name.startswith(("/", ".", "~")) or name.count("/") > 1)
 
 
 def one_spelling(name: str) -> str:

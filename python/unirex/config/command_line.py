@@ -131,9 +131,9 @@ _OF_TRAINING = {"method", "train", "preset", "seed", "resume", "overwrite", "tra
 def _current_content(path: str) -> str:
     content = read_yaml(Path(path))
     method = content.get("method") if isinstance(content, dict) else None
-    if not isinstance(method, dict) or with_current_keys("method", method) == method:
+    if not isinstance(method, dict) or with_current_keys(method) == method:
         return path
-    return yaml.safe_dump({**content, "method": with_current_keys("method", method, tell=True)}, sort_keys=False)
+    return yaml.safe_dump({**content, "method": with_current_keys(method, tell=True)}, sort_keys=False)
 
 
 def fail(error: Exception, code: int = 2) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unirex.config.run import RunConfig
 from unirex.disk.run_folder import RunFolder
+from unirex.text import is_path
 
 
 def check_files(config: RunConfig) -> None:
@@ -26,15 +27,6 @@ def check_files(config: RunConfig) -> None:
     if config.trained is not None and not Path(config.trained).is_dir():
         raise ValueError(f"trained is {config.trained!r}, expected the folder of a run")
     check_output(config)
-
-
-def is_path(name: str) -> bool:
-    """Whether a model's name can only be a path: a repository on the Hub is `name` or `owner/name`.
-
-    >>> is_path("google/bert_uncased"), is_path("runs/a/model"), is_path("./bert"), is_path("package:x/y/z")
-    (False, True, True, False)
-    """
-    return not name.startswith("package:") and (name.startswith(("/", ".", "~")) or name.count("/") > 1)
 
 
 def check_output(config: RunConfig) -> None:

@@ -130,7 +130,7 @@ def renamed(config: Mapping[str, Any]) -> dict[str, Any]:
     method = config.get("method")
     if not isinstance(method, Mapping):
         return dict(config)
-    now = with_current_keys("method", method)
+    now = with_current_keys(method)
     name = now.get("name")
     return {**config, "method": {**now, "name": NOW.get(("method.name", str(name)), name)}}
 

@@ -76,8 +76,14 @@ def in_turn(folder: Path) -> Iterator[None]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # a file system without locks lets every process in
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        wait_for(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def wait_for(descriptor: int) -> None:
+    """Holds an open file until it is closed, after whoever else holds it."""
+    if fcntl is not None:
+        with suppress(OSError):  # a file system without locks lets every process in
+            fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -145,15 +145,7 @@ class _GatedAttention(torch.autograd.Function):
         )
 
 
-def gated_attention(  # noqa: PLR0913 (the arguments of torch's own attention)
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    gate_BL: Tensor,
-    mask: Tensor | None = None,
-    scale: float = 1.0,
-    dropout: float = 0.0,
-) -> Tensor:
+def gated_attention(query: Tensor, key: Tensor, value: Tensor, seen: Seen, scale: float, dropout: float) -> Tensor:
     """Attention whose weights are multiplied by the gate of the token attended to, then normalised; [B, H, L, D].
 
     A gate of 0 hides a token exactly: the output is that of attention without it. Its gate still gets a gradient: the
@@ -163,8 +155,7 @@ def gated_attention(  # noqa: PLR0913 (the arguments of torch's own attention)
         query: [B, H, L, D].
         key: [B, H, L, D].
         value: [B, H, L, D].
-        gate_BL: float, at least 0.
-        mask: bool, broadcasting to [B, H, L, L]; false = never attended to, whatever the gate.
+        seen: the gates and the mask.
         scale: of the scores.
         dropout: probability with which a weight is dropped.
 
@@ -173,13 +164,10 @@ def gated_attention(  # noqa: PLR0913 (the arguments of torch's own attention)
 
     >>> query = key = torch.zeros(1, 1, 2, 1)
     >>> value = torch.tensor([[[[1.0], [3.0]]]])
-    >>> gated_attention(query, key, value, torch.tensor([[1.0, 0.0]])).flatten().tolist()
+    >>> seen = Gate(torch.tensor([[1.0, 0.0]])).seen_through(None)
+    >>> gated_attention(query, key, value, seen, 1.0, 0.0).flatten().tolist()
     [1.0, 1.0]
     """
-    return _gated(query, key, value, Gate(gate_BL).seen_through(mask), scale, dropout)
-
-
-def _gated(query: Tensor, key: Tensor, value: Tensor, seen: Seen, scale: float, dropout: float) -> Tensor:
     device = query.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query.dtype
     states = query.to(dtype), key.to(dtype), value.to(dtype)
@@ -241,7 +229,7 @@ def attention(
     if attention_mask is None and (getattr(module, "is_causal", False) if causal is None else causal):
         attention_mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
     scale = settings.get("scaling") or query.shape[-1] ** -0.5
-    output = _gated(query, key, value, gate.seen_through(attention_mask), scale, settings.get("dropout", 0.0))
+    output = gated_attention(query, key, value, gate.seen_through(attention_mask), scale, settings.get("dropout", 0.0))
     return output.transpose(1, 2).contiguous(), None
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from unirex.disk.atomic import atomic_write
 from unirex.disk.predictions import Header, Prediction, nullable, to_table
 from unirex.explainer.answer import ExplainedText
 from unirex.metrics.columns import is_known
+from unirex.metrics.shown import finite
 
 AT_ONCE = 1024
 """Rows of a Parquet file written together."""
@@ -117,7 +117,7 @@ def _jsonl(path: Path) -> Iterator[Write]:
 
         def write(answer: ExplainedText, kept: Kept) -> None:
             fields = _fields(answer)
-            others = {name: _finite(value) for name, value in _others(kept, fields).items()}
+            others = {name: finite(value) for name, value in _others(kept, fields).items()}
             file.write(json.dumps(fields | others, ensure_ascii=False, default=str) + "\n")
 
         yield write
@@ -256,17 +256,4 @@ def _cell(value: object) -> str:
 
 
 def _as_text(value: object) -> str:
-    return json.dumps(_finite(value), ensure_ascii=False, default=str)
-
-
-def _finite(value: object) -> object:
-    """The same with null for numbers that JSON lacks, however deep.
-
-    >>> _finite({"a": [1.5, float("nan")], "b": float("inf")})
-    {'a': [1.5, None], 'b': None}
-    """
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
+    return json.dumps(finite(value), ensure_ascii=False, default=str)

@@ -13,6 +13,8 @@ from unirex.extractors.target import Target
 
 _LEAST = 1e-9
 """What a smaller opening is raised to: at 0 a gate's gradient is no derivative."""
+_ONE_STEP = 0.125
+"""Where the rule of `integrated_gates` with one step has its point."""
 
 
 def gate_gradient(value: Callable[[Rows], Tensor], rows: Rows, selectable_BL: Tensor, opening_B: Tensor) -> Tensor:
@@ -34,16 +36,15 @@ def gate_gradient(value: Callable[[Rows], Tensor], rows: Rows, selectable_BL: Te
     return gradient_BL * selectable_BL
 
 
-def gate_gradients(target: Target, opening: float = 0.125) -> Tensor:
+def gate_gradients(target: Target) -> Tensor:
     """The gradient of the explained logit by each token's gate, float32 [B, L], where all are equally open.
 
-    One point of `integrated_gates`, by default that of its rule with one step; it needs no token besides the
-    selectable ones.
+    The point of `integrated_gates` with one step; it needs no token besides the selectable ones.
     """
     scores_BL = torch.zeros(target.selectable_BL.shape, device=target.selectable_BL.device)
     # What the way back needs is kept: rows in quarters, which takes a tenth of the memory and no more time.
     for _, row_P in target.chunks(1, tokens_each=4 * scores_BL.shape[1]):
-        scores_BL[row_P] = _gradient_of_rows(target, row_P, torch.full(row_P.shape, opening, device=scores_BL.device))
+        scores_BL[row_P] = _gradient_of_rows(target, row_P, torch.full(row_P.shape, _ONE_STEP, device=scores_BL.device))
     return scores_BL
 
 

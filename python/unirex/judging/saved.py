@@ -29,7 +29,7 @@ from unirex.methods import METHODS, find_method
 from unirex.methods.method import Explainable, Explanation, Method, saved_config
 from unirex.modeling import UnirexModel, load_pretrained
 from unirex.schema import WordScore
-from unirex.text import shown
+from unirex.text import is_path, shown
 
 STEPS = 50
 """Points on the way from the baseline, for integrated gradients."""
@@ -129,7 +129,7 @@ def find_model(path: str, revision: str | None = None) -> str:
         ValueError: no such folder, and nothing of that name on the Hub.
     """
     folder = Path(resolve_path(path))
-    if not folder.exists() and (path.startswith(("/", ".", "~")) or path.count("/") > 1):
+    if not folder.exists() and is_path(path):
         raise ValueError(f"{path}: no such folder, expected that of a model or a run")
     if folder.is_dir():
         inner = RunFolder(folder).model
@@ -245,7 +245,7 @@ def _ours(
         word_score=method_config.word_score,
         rationale_fraction=fraction,
         scores_from=attribution or method.scores_from,
-        words=settings.get("words", "space"),
+        words="space",  # as the readers of training data cut texts (`unirex.data.record.split_words`)
         longest=most,
     )
 

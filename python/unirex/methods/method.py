@@ -285,4 +285,4 @@ def saved_config(kind: type[C], settings: Mapping[str, Any]) -> C:
             return saved_config(hints[name], value)
         return tuple(value) if isinstance(value, list) else value
 
-    return kind(**{name: read(name, value) for name, value in with_current_keys("method", settings).items()})
+    return kind(**{name: read(name, value) for name, value in with_current_keys(settings).items()})

@@ -32,7 +32,7 @@ def spool(path: str | os.PathLike[str]) -> Path:
     name = os.fspath(path)
     with ExitStack() as stack:
         stream = sys.stdin.buffer if name == STANDARD_INPUT else stack.enter_context(Path(name).open("rb"))
-        start = _read(stream, 4)
+        start = _first_four(stream)
         ending = next((ending for first, ending in _ENDINGS if start.startswith(first)), ".jsonl")
         handle, copy = tempfile.mkstemp(prefix="unirex-", suffix=ending)
         try:
@@ -45,9 +45,9 @@ def spool(path: str | os.PathLike[str]) -> Path:
     return Path(copy)
 
 
-def _read(stream: BinaryIO, count: int) -> bytes:
-    """So many bytes, fewer only at the end."""
+def _first_four(stream: BinaryIO) -> bytes:
+    """Fewer bytes only at the end."""
     found = b""
-    while len(found) < count and (more := stream.read(count - len(found))):
+    while len(found) < 4 and (more := stream.read(4 - len(found))):
         found += more
     return found

@@ -48,7 +48,7 @@ def top_k_masks(
         return torch.from_numpy(marks).to(scores_BL.device)
     _same_shape("selectable", selectable_BL, scores_BL)
     scores_BL, selectable_BL = scores_BL.detach().float(), selectable_BL.bool()
-    _refuse_first(scores_BL, scores_BL.isnan() & selectable_BL)
+    _refuse_first(scores_BL.isnan() & selectable_BL)
     return _rank(scores_BL, selectable_BL) < _counts(selectable_BL.sum(1), fractions)[:, :, None]
 
 
@@ -82,11 +82,11 @@ def top_k_word_masks(
         return torch.from_numpy(marks).to(scores_BL.device)
     _same_shape("words", words_BL, scores_BL)
     scores_BL, inside_BL = scores_BL.detach().float(), words_BL >= 0
-    _refuse_first(scores_BL, scores_BL.isnan() & inside_BL)
+    _refuse_first(scores_BL.isnan() & inside_BL)
     dense_BL = _dense_words(words_BL)
     scores_BW = pool_words(scores_BL, dense_BL, scores_BL.shape[1], pooling)
     word_BW = torch.arange(scores_BL.shape[1], device=scores_BL.device) < _n_words(dense_BL)
-    _refuse_first(scores_BL, _of_tokens((scores_BW.isnan() & word_BW)[None], dense_BL)[0])
+    _refuse_first(_of_tokens((scores_BW.isnan() & word_BW)[None], dense_BL)[0])
     return _of_tokens(top_k_masks(scores_BW, word_BW, fractions, backend="torch"), dense_BL)
 
 
@@ -141,7 +141,7 @@ def rationale_masks(
     if rounding == "half_even" and shape == "top_k":
         return select(scores_BL, words_BL, (fraction,), unit, pooling)[0]
     scores_BL, inside_BL = scores_BL.detach().float(), words_BL >= 0
-    _refuse_first(scores_BL, scores_BL.isnan() & inside_BL)
+    _refuse_first(scores_BL.isnan() & inside_BL)
     dense_BL = _dense_words(words_BL) if unit == "word" else torch.where(inside_BL, inside_BL.cumsum(1) - 1, -1)
     scores_BU = pool_words(scores_BL, dense_BL, scores_BL.shape[1], pooling)
     n_B1 = _n_words(dense_BL)
@@ -186,7 +186,7 @@ def relaxed_masks(
     """
     unit, pooling = units.get("unit", "token"), units.get("pooling", "max")
     inside_BL = words_BL >= 0
-    _refuse_first(scores_BL, scores_BL.isnan() & inside_BL)
+    _refuse_first(scores_BL.isnan() & inside_BL)
     if unit == "token":
         count_KB = _counts(inside_BL.sum(1), fractions)
         return relax(torch.where(inside_BL, scores_BL.float(), 0.0), inside_BL, count_KB, relaxation, step)
@@ -285,7 +285,7 @@ def _of_tokens(marks_KBW: Tensor, dense_BL: Tensor) -> Tensor:
     return marks_KBW.gather(2, column_KBL) * (dense_BL >= 0)
 
 
-def _refuse_first(scores_BL: Tensor, bad_BL: Tensor) -> None:
+def _refuse_first(bad_BL: Tensor) -> None:
     if bool(bad_BL.any()):
         row, index = bad_BL.nonzero()[0].tolist()
         raise ValueError(f"row {row}: scores[{index}] is NaN, expected a number")

@@ -90,11 +90,11 @@ def to_html(report: Document) -> str:
     return text
 
 
-def to_frame(report: Document, *, height: int = 640) -> str:
+def to_frame(report: Document) -> str:
     """The page in a frame, as a notebook shows it: its styles and script touch nothing outside."""
     page = html.escape(to_html(report), quote=True)
     return (
-        f'<iframe title="unirex report" sandbox="allow-scripts" srcdoc="{page}" width="100%" height="{height}" '
+        f'<iframe title="unirex report" sandbox="allow-scripts" srcdoc="{page}" width="100%" height="640" '
         'style="border:0"></iframe>'
     )
 

@@ -13,13 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from unirex.config.identity import digest, trained_alike
+from unirex.disk.lock import wait_for
 from unirex.disk.untrusted import read_json
 from unirex.text import say
-
-try:
-    import fcntl
-except ImportError:  # Windows: two suites on one ledger do not see each other there
-    fcntl = None  # type: ignore[assignment]
 
 Name = tuple[str, str, str, int]
 """Suite, data set as the table calls it, method, seed."""
@@ -197,7 +193,5 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
     """The file, open for reading and writing, to which no other process can add."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     with os.fdopen(descriptor, "r+b") as file:
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks lets every process in, as in `unirex.disk.lock`
-                fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        wait_for(file.fileno())
         yield file

@@ -9,6 +9,7 @@ from pathlib import Path
 from unirex.disk.atomic import atomic_write
 from unirex.disk.lock import in_turn
 from unirex.disk.run_folder import RunFolder
+from unirex.disk.untrusted import read_events
 from unirex.metrics import Resampling, Run, gain_table
 from unirex.metrics.nrg_table import Columns, GainTable
 from unirex.metrics.nrg_text import FORMATS
@@ -142,8 +143,7 @@ def read_costs(folder: Path) -> dict[str, float]:
     with suppress(OSError, ValueError):
         stages["end"] = json.loads(RunFolder(folder).cost.read_text(encoding="utf-8"))
     with suppress(OSError, ValueError):
-        for line in RunFolder(folder).log.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
+        for entry in read_events(RunFolder(folder).log):
             if entry.get("event") in ("stage", "end"):
                 stages[entry.get("stage", "end")] = entry
     found = {}

@@ -155,7 +155,6 @@ def _run_settings(config: RunConfig, tools: Tools, rationale_fraction: float) ->
     return {
         "method": asdict(config.method),
         "data": config.data.short_name,
-        "words": "space",  # how the readers cut texts (`unirex.data.record.split_words`)
         "headline": config.data.headline,
         "rationale_fraction": rationale_fraction,
         "max_length": tools.max_length,

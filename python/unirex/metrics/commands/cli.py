@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import pairwise
 
 from unirex.interrupts import heard
-from unirex.text import current_option, line, ready_streams, reason
+from unirex.text import current_convention, line, ready_streams, reason
 
 COMMANDS = {
     "score": "metrics of one system, or of several side by side",
@@ -76,7 +76,7 @@ def _run(arguments: list[str]) -> int:
         from unirex.text import suggest
 
         return _fail(PROGRAM, f"no command {name!r}, expected one of {', '.join(COMMANDS)}{suggest(name, COMMANDS)}")
-    rest = current_option(rest, "--convention")
+    rest = current_convention(rest)
     if name == "score" and any(word.partition("=")[0] in {"--data-dir", "--data_dir"} for word in rest):
         from unirex.metrics.commands import eraser as eraser_command
 
