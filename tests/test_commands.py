@@ -18,6 +18,8 @@ from unirex import evaluate, train
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.random.hidden_size=32",
     "--train.lr=0.001", "--train.batch_size=24", "--train.log_every=1", "--train.epochs=1",
+    "--model.random.num_hidden_layers=1", "--model.random.num_attention_heads=2",
+    "--model.random.intermediate_size=32",
 ]  # fmt: skip
 
 

@@ -14,13 +14,14 @@ import pytest
 import yaml
 
 from reference import predictions
+from reference.suites import stand_in
 from unirex import suite, train
 from unirex.config.identity import determining, digest, trained_alike, training_part
 from unirex.config.run import parse, to_yaml
 from unirex.disk.made import weights_digest
 from unirex.metrics import score
 from unirex.suites import record
-from unirex.suites.launch import Launcher, groups
+from unirex.suites.launch import groups
 from unirex.suites.ledger import Entry, Ledger, newest, one_model
 from unirex.suites.plan import completed_digest, make_plan
 from unirex.suites.recipe import read_suite
@@ -277,8 +278,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    fake = str(tmp_path / "fake.py")
-    monkeypatch.setattr(Launcher, "_command", lambda self, module, own: [sys.executable, fake, module, *own])
+    stand_in(monkeypatch, tmp_path / "fake.py")
     return World(tmp_path)
 
 

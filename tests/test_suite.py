@@ -20,10 +20,9 @@ import yaml
 
 from reference import predictions
 from reference.processes import fork_runs
-from reference.suites import write
+from reference.suites import stand_in, write
 from unirex import suite
-from unirex.suites import table
-from unirex.suites.launch import Launcher
+from unirex.suites import launch, table
 from unirex.suites.override import read_override
 from unirex.suites.plan import Planned, make_plan
 from unirex.suites.recipe import read_suite
@@ -168,8 +167,7 @@ class World:
 
 @pytest.fixture
 def plotted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    fake = str(tmp_path / "fake.py")
-    monkeypatch.setattr(Launcher, "_command", lambda self, module, own: [sys.executable, fake, module, *own])
+    stand_in(monkeypatch, tmp_path / "fake.py")
     return tmp_path
 
 
@@ -366,7 +364,9 @@ def wait_for(path: Path, seconds: float = 200) -> None:
     assert path.exists()
 
 
-def test_what_a_killed_suite_left_behind_is_waited_for(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_killed_suite_left_behind_is_waited_for(
+    fake: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World(fake)
     world.set(world.plan[0], "wait")
     first = subprocess.Popen([sys.executable, "-c", SUITE, str(fake / "fake.py"), str(world.path)])
@@ -375,10 +375,15 @@ def test_what_a_killed_suite_left_behind_is_waited_for(fake: Path, capsys: pytes
     first.wait()
     world.set(world.plan[0], "")
     orphan = int((world.plan[0].folder / "waits").read_text())
-    threading.Timer(1.5, os.kill, (orphan, signal.SIGKILL)).start()
-    started = time.monotonic()
+    say = launch.say
+
+    def say_and_kill(text: str, **how: Any) -> None:
+        say(text, **how)
+        if "waiting for another" in text:
+            threading.Timer(0.2, os.kill, (orphan, signal.SIGKILL)).start()
+
+    monkeypatch.setattr(launch, "say", say_and_kill)
     assert world.run("--only", "one", "slm") == 0
-    assert time.monotonic() - started > 1
     assert "one/slm/0: waiting for another process that writes it" in capsys.readouterr().out
     assert [call[2] for call in world.calls()] == ["--overwrite=true"] * 2
 

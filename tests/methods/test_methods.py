@@ -52,9 +52,10 @@ def test_a_batch_may_be_cut_anyhow_and_no_weight_is_left_out(case: str, choices:
         for name, value in terms.items():
             assert np.isfinite(value)
             assert parts[name] == pytest.approx(value, rel=1e-4, abs=1e-6), (stage, name)
-        assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients.values())
         for name, gradient in gradients.items():
             assert gradient is not None, (stage, name)
+            # A bias of keys, of scores or of the answer among choices shifts what is compared all alike.
+            assert name.endswith("bias") or gradient.abs().max() > 0, (stage, name)
             torch.testing.assert_close(part_gradients[name], gradient, atol=2e-5, rtol=1e-3)
 
 

@@ -83,7 +83,12 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS)
 def test_comparisons_and_tables_of_several_runs(kind: str, tables: dict[str, float]) -> None:
     # Of 40 worlds; a method found by chance too good or bad tells little of the others, so the band is wide.
-    assert 0.87 <= tables[kind] <= 1
+    assert tables[kind] >= 0.87
+
+
+@pytest.mark.slow
+def test_comparisons_and_tables_of_several_runs_are_not_too_wide_either(tables: dict[str, float]) -> None:
+    assert 0.93 <= np.mean([tables[kind] for kind in KINDS]) <= 0.975
 
 
 def test_wilson_is_that_of_scipy() -> None:

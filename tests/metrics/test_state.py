@@ -21,14 +21,14 @@ def same(a: Report, b: Report) -> bool:
     return repr(a) == repr(b)
 
 
-@given(seed=st.integers(0, 1000), parts=st.lists(st.integers(0, 5), min_size=60, max_size=60), backwards=st.booleans())
+@given(seed=st.integers(0, 1000), parts=st.lists(st.integers(0, 5), min_size=24, max_size=24), backwards=st.booleans())
 @settings(max_examples=10, deadline=None)
 def test_merged_states_equal_one_state(seed: int, parts: list[int], backwards: bool) -> None:
-    table = predictions.table(seed, 60)
+    table = predictions.table(seed, 24)
     made = plan(table, resampling=Resampling(replicates=50))
     expected = score(table, resampling=Resampling(replicates=50))
     states = [made.state() for _ in range(6)]
-    order = range(59, -1, -1) if backwards else range(60)
+    order = range(23, -1, -1) if backwards else range(24)
     for row in order:
         states[parts[row]].update(table.slice(row, 1).to_batches()[0])
     whole = states.pop()

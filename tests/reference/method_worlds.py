@@ -1,5 +1,6 @@
 """Small data sets and models for the tests of methods."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 """Every training mode: method, extractor, settings."""
 
 
+@cache
 def data(*, choices: bool = False) -> EncodedSet:
     """Six instances, the second without gold."""
     rng = np.random.default_rng(0)

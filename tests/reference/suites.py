@@ -1,9 +1,14 @@
-"""A small suite, written to a folder."""
+"""A small suite, written to a folder, and stand-ins for its runs."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+
+from unirex.suites import plan
+from unirex.suites.launch import Launcher
 
 SMALL = {"data": {"toy": {"n_train": 24, "n_val": 8, "n_test": 8}}, "model": {"random": {"hidden_size": 32}}}
 
@@ -23,3 +28,17 @@ def write(folder: Path, **changes: Any) -> Path:
     path = folder / "s.yaml"
     path.write_text(yaml.safe_dump({k: v for k, v in (content | changes).items() if v != "absent"}, sort_keys=False))
     return path
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, script: Path) -> None:
+    """Lets a script make the runs of suites, and reads the settings of a run once, whose files no test changes then."""
+    monkeypatch.setattr(Launcher, "_command", lambda self, module, own: [sys.executable, str(script), module, *own])
+    read, known = plan._parse.__wrapped__, {}
+
+    def parse(arguments: tuple[str, ...]) -> Any:
+        if arguments not in known:
+            known[arguments] = read(arguments)
+        return known[arguments]
+
+    parse.cache_clear = lambda: None  # type: ignore[attr-defined]
+    monkeypatch.setattr(plan, "_parse", parse)

@@ -16,6 +16,8 @@ from unirex.training import loop as training
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.random.hidden_size=32",
     "--train.batch_size=24", "--train.log_every=100", "--train.epochs=3", "--train.save_every=2",
+    "--model.random.num_hidden_layers=1", "--model.random.num_attention_heads=2",
+    "--model.random.intermediate_size=32",
 ]  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from unirex.training.loop import Training
 TINY = [
     "--data.toy.n_train=72", "--data.toy.n_val=21", "--data.toy.n_test=17", "--model.random.hidden_size=32",
     "--train.lr=0.001", "--train.batch_size=24", "--train.log_every=1", "--train.epochs=2",
+    "--model.random.num_hidden_layers=1", "--model.random.num_attention_heads=2",
+    "--model.random.intermediate_size=32",
 ]  # fmt: skip
 SAME = ["--train.save_every=2", "--train.log_every=2", "--train.trackers=[tensorboard]", "--train.max_time=1:00:00"]
 
