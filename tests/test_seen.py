@@ -12,6 +12,7 @@ import unirex
 from test_api import SMALL, rows, written
 from unirex import evaluate
 from unirex.data.source import DataConfig
+from unirex.data.toy import ToyConfig
 from unirex.disk.run_folder import RunFolder
 from unirex.training.seen import check_named, splits_seen
 
@@ -105,5 +106,6 @@ def test_nor_for_a_model_of_other_classes(tmp_path: Path) -> None:
     run, classes = RunFolder(tmp_path), ("negative", "positive")
     check_named(DataConfig(), "test", run, classes)
     check_named(DataConfig(other_labels="missing"), "test", run, ("pos",))
+    check_named(DataConfig(toy=ToyConfig(kind="pair")), "test", run, ("pos",))
     with pytest.raises(ValueError, match=r"with classes that the model lacks \(positive\); expected data, such as"):
         check_named(DataConfig(), "test", run, ("negative", "mixed"))

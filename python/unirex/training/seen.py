@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 from unirex.data.cache import digest_of
 from unirex.data.source import DataConfig, load_split, load_splits
 from unirex.data.splitting import Split, Splits
+from unirex.data.toy import ToyConfig
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_events, read_yaml
 from unirex.parsing import rephrased
@@ -35,7 +36,7 @@ def check_named(data: DataConfig, split: Split, run: RunFolder, labels: Collecti
     Raises:
         ValueError: the model's run has other data, or the toy corpus has classes that the model lacks.
     """
-    if data.source != "toy" or data.other_labels == "missing":
+    if data.source != "toy" or data.toy != ToyConfig() or data.other_labels == "missing":  # or somebody means it
         return
     trained = (settings_of(run) or {}).get("source", "toy")
     if trained != "toy":
