@@ -375,15 +375,20 @@ def test_what_a_killed_suite_left_behind_is_waited_for(
     first.wait()
     world.set(world.plan[0], "")
     orphan = int((world.plan[0].folder / "waits").read_text())
-    say = launch.say
+    say, killed = launch.say, []
+
+    def kill() -> None:
+        os.kill(orphan, signal.SIGKILL)
+        killed.append(orphan)
 
     def say_and_kill(text: str, **how: Any) -> None:
         say(text, **how)
         if "waiting for another" in text:
-            threading.Timer(0.2, os.kill, (orphan, signal.SIGKILL)).start()
+            threading.Timer(0.2, kill).start()
 
     monkeypatch.setattr(launch, "say", say_and_kill)
     assert world.run("--only", "one", "slm") == 0
+    assert killed == [orphan]  # and not before
     assert "one/slm/0: waiting for another process that writes it" in capsys.readouterr().out
     assert [call[2] for call in world.calls()] == ["--overwrite=true"] * 2
 

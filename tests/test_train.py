@@ -232,6 +232,7 @@ def test_faithfulness_alone_trains_an_extractor_through_the_selection(
     monkeypatch.setattr(assemble, "make_model", keep)
     method = [f"--method.estimator={estimator}", "--method.plaus_weight=0", "--method.suff_criterion=kl"]
     assert train.main([*TINY, *method, "--train.epochs=1", f"--output={run}"]) == 0
+    assert len(json.loads((run / "metrics.json").read_text())["systems"]) == 4
     last = dict(UnirexModel.from_pretrained(run / "model").named_parameters())
     (head,) = (name for name in first if name.startswith("extractor.") and name.endswith("weight"))
     # AdamW moves a weight by nearly the learning rate whatever its gradient, and by decay alone a hundredth of that.

@@ -52,3 +52,6 @@ def test_a_batch_with_a_row_of_padding_trains_and_explains(case: str, index: lis
         gradients = [weight.grad for weight in method.parameters() if weight.grad is not None]
         assert all(torch.isfinite(gradient).all() for gradient in gradients)
         method.zero_grad()
+    explanation = method.eval().explain(batch)
+    assert torch.isfinite(explanation.logits_IC).all()
+    assert torch.isfinite(explanation.scores_BL).all()

@@ -200,7 +200,7 @@ def test_the_convention_of_eraser_says_what_it_needs(
     words: list[str], file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["score", str(file), *words]) == 2
-    assert "convention is 'eraser' without --data-dir, expected both" in capsys.readouterr().err
+    assert "the following arguments are required: --data-dir" in capsys.readouterr().err
 
 
 def test_a_file_without_check_models_says_so(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,22 +124,16 @@ class Parser:
 
 
 def _check_lengths(rows: CheckedRows, batch: Batch) -> None:
-    """Scores, rationale and gold of a row have one length."""
-    present = [(name, r) for name, r in (("scores", batch.scores), ("rationale", batch.rationale)) if r is not None]
+    """Scores, rationale, words and gold of a row have one length."""
+    found = {name: r.lengths for name, r in (("scores", batch.scores), ("rationale", batch.rationale)) if r is not None}
     if "words" in rows.names:
-        present.append(("words", rows.words()))
+        found["words"] = rows.words().lengths
     if batch.gold is not None:
-        present.append(("gold", batch.gold.rows))
-    for name, ragged in present[1:]:
-        fits = ragged.lengths == present[0][1].lengths
-        if name == "gold" and batch.gold is not None:
-            fits |= ~batch.gold.known
-        rows.require(fits, lambda i: _odd_one({n: int(r.lengths[i]) for n, r in present if _told(batch, n, i)}))
-
-
-def _told(batch: Batch, name: str, row: int) -> bool:
-    """Whether a row has this list: gold may be unknown."""
-    return name != "gold" or batch.gold is None or bool(batch.gold.known[row])
+        lengths = batch.gold.rows.lengths
+        found["gold"] = np.where(batch.gold.known, lengths, next(iter(found.values()), lengths))
+    for lengths in found.values():
+        fits = lengths == next(iter(found.values()))
+        rows.require(fits, lambda i: _odd_one({name: int(of_row[i]) for name, of_row in found.items()}))
 
 
 def _odd_one(lengths: Mapping[str, int]) -> str:

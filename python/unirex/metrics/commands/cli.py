@@ -77,14 +77,11 @@ def _run(arguments: list[str]) -> int:
 
         return _fail(PROGRAM, f"no command {name!r}, expected one of {', '.join(COMMANDS)}{suggest(name, COMMANDS)}")
     rest = current_convention(rest)
-    if name == "score" and any(word.partition("=")[0] in {"--data-dir", "--data_dir"} for word in rest):
+    of_eraser = any(word.partition("=")[0] in {"--data-dir", "--data_dir"} for word in rest)
+    if name == "score" and (of_eraser or "--convention=eraser" in rest or ("--convention", "eraser") in pairwise(rest)):
         from unirex.metrics.commands import eraser as eraser_command
 
         return eraser_command.run(rest)
-    if name == "score" and ("--convention=eraser" in rest or ("--convention", "eraser") in pairwise(rest)):
-        return _fail(
-            PROGRAM, "convention is 'eraser' without --data-dir, expected both, or strict or paper (docs/eraser.md)"
-        )
     from unirex.metrics.commands.options import parse
 
     module = importlib.import_module(f"unirex.metrics.commands.{name}")
