@@ -20,6 +20,7 @@ import yaml
 import unirex
 from test_package import loaded_by
 from unirex.api.tables import given
+from unirex.data.columns import usual_columns
 from unirex.data.toy import ToyConfig, toy_examples
 from unirex.methods import METHODS
 from unirex.methods.joint import Joint, JointConfig
@@ -157,6 +158,39 @@ def test_a_model_answers_and_is_judged_on_other_tables(model: unirex.Trained, ca
     assert compared.differences[0][0].difference == 0
     assert model.report().parts[0].report.n_rows == 8
     assert repr(unirex.Trained(model.folder)) == f"<Trained {str(model.folder)!r}>"
+
+
+def test_gold_of_another_table_is_read_as_it_is_written_there(tmp_path: Path) -> None:
+    words = [row for row in rows(36) if row["rationale"] is not None]
+    for row in words:
+        pieces = zip(row["text"].split(), row["rationale"], strict=True)
+        row["marked"] = " ".join(f"*{word}*" if mark else word for word, mark in pieces)
+    marked = pd.DataFrame([{"text": row["marked"], "label": row["label"]} for row in words])
+    trained = unirex.train(marked, columns={"gold": "text"}, output=tmp_path / "run", **SMALL)
+    plain = pd.DataFrame(words)[["text", "label", "rationale"]]
+
+    def judged(table: Any, **more: Any) -> tuple[int, float | None]:
+        trained.evaluate(table, output=tmp_path / "judged", **more)
+        gold = pq.read_table(tmp_path / "judged" / "predictions.parquet")["gold"].to_pylist()
+        known = [row for row in gold if row is not None]
+        return len(known), sum(map(sum, known))
+
+    everything = sum(sum(row["rationale"]) for row in words)
+    assert judged(marked) == (len(words), everything)
+    assert judged(plain) == (len(words), everything)
+    assert judged(plain, columns={"gold": "rationale"}) == (len(words), everything)
+    assert judged(plain[["text", "label"]]) == (0, 0)
+    file = tmp_path / "plain.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in plain.to_dict("records")))
+    assert judged(file) == (len(words), everything)
+    split = plain.assign(text=[text.split() for text in plain["text"]])
+    assert judged(split) == (len(words), everything)
+
+
+@pytest.mark.parametrize("first", ["[spoiler] a *fine* film [end]", "10 , 9"])
+def test_marks_are_in_the_text_whatever_it_looks_like(first: str) -> None:
+    table = [{"text": first, "label": "pos"}, {"text": "a *poor* one", "label": "neg"}]
+    assert usual_columns(given(table).cells, {"gold": "text"})["gold_format"] == "marked"
 
 
 def columns_of(records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -220,6 +220,7 @@ def test_nothing_in_the_data_reaches_a_terminal_or_a_page(model: Explainer) -> N
         (["fine", {"text": "a", "choices": ["b", "c"]}], "input 1: there are choices, expected none"),
         (["half \ud83d"], "instance 0: its text has '\\ud83d' at character 5, expected whole characters"),
         ([{"text": "a", "text_pair": "b", "query": "c"}], "expected one of them"),
+        ([{"text": "a", "id": True}], "input 0: id is True, expected text or a whole number"),
     ],
 )
 def test_bad_input_is_one_line(model: Explainer, inputs: Any, message: str) -> None:
@@ -249,9 +250,17 @@ def test_bad_settings_are_one_line(settings: dict[str, Any], message: str) -> No
         ExplainConfig(**settings)
 
 
-def test_an_unknown_setting_names_those_there_are(model: Explainer) -> None:
+def test_an_unknown_setting_names_those_there_are(model: Explainer, run: Path) -> None:
     with pytest.raises(TypeError, match=r"'fractoin', expected fraction, threshold"):
         model("a", fractoin=0.1)
+    assert model({"mine": "a fine film"}, columns={"text": "mine"}).texts == ("a fine film",)
+    with pytest.raises(ValueError, match=r"^columns is 'mine', expected a dictionary"):
+        model("a fine film", columns="mine")
+    with pytest.raises(TypeError, match=r"^there is no setting 'attributions', expected attribution, steps, max_len"):
+        Explainer.from_pretrained(run, attributions="ig")  # type: ignore[call-arg]
+    for name, value in (("steps", 2.5), ("steps", 0), ("max_length", "64"), ("max_length", 7)):
+        with pytest.raises(ValueError, match=f"^{name} is {value!r}, expected a whole number of at least "):
+            Explainer.from_pretrained(run, **{name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("how", get_args(Attribution))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -14,6 +15,7 @@ from transformers import (
     GPT2ForSequenceClassification,
 )
 
+from unirex import train
 from unirex.data.collate import Batch, FillTokens, Rows
 from unirex.data.tokenization import build_tokenizer
 from unirex.explainer import Explainer
@@ -209,3 +211,18 @@ def test_each_row_of_a_foreign_model_has_its_own_gap_and_a_row_of_nothing_an_ans
         found = asked.embedded(batch, whole, 4)
         assert max(sizes) <= 4
         torch.testing.assert_close(found, asked.answer(batch), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_a_backbone_saved_in_half_precision_is_trained_in_single(precision: torch.dtype, tmp_path: Path) -> None:
+    tokenizer = build_tokenizer(["a truly wonderful film"], size=100)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    half = BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), **size)).to(precision)
+    half.save_pretrained(tmp_path / "half")
+    tokenizer.save_pretrained(tmp_path / "half")
+    assert str(AutoConfig.from_pretrained(tmp_path / "half").dtype) == str(precision)
+    toy = ["--data.toy.n_train=8", "--data.toy.n_val=4", "--data.toy.n_test=4", "--train.epochs=1"]
+    run = [f"--model.backbone={tmp_path / 'half'}", *toy, "--eval.references=[]", f"--output={tmp_path / 'run'}"]
+    assert train.main(run) == 0
+    weights = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    assert {weight.dtype for weight in weights.values() if weight.is_floating_point()} == {torch.float32}

@@ -81,6 +81,20 @@ def test_one_answer_for_all_rows_is_named() -> None:
     assert result_warnings(same[:9]) == []  # too few rows to say so
 
 
+def test_advice_is_for_what_is_undefined() -> None:
+    table = pa.table({"id": ["a", "b"], "gold": [[1.0, 0.0]] * 2, "prediction": ["x", "y"]})
+
+    def said(**groups: Any) -> list[str]:
+        metrics = [SimpleNamespace(name=name, group=group, main=True, value=np.nan) for name, group in groups.items()]
+        return result_warnings(table, SimpleNamespace(metrics=metrics, n_rows=2))  # type: ignore[arg-type]
+
+    (one,) = said(normalised_sufficiency="faithfulness")
+    assert one == "normalised_sufficiency: undefined in all 2 rows (docs/metrics.md says when each is)"
+    (both,) = said(normalised_sufficiency="faithfulness", auprc="plausibility")
+    assert both.startswith("normalised_sufficiency, auprc: undefined in all 2 rows (")
+    assert both.endswith("; for plausibility, rows must have marked and unmarked words")
+
+
 def test_a_run_warns_in_terminal_log_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file without splits, its first rows alone with gold, one step that teaches nothing."""
     lines = [{"text": f"w{n} x y", "label": "ab"[n % 2], "gold": [0, 0, 0]} for n in range(80)]

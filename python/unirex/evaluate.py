@@ -266,6 +266,8 @@ def check_output(request: Request) -> RunFolder:
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         fault = "cannot be written" if there.is_dir() else "is a file"
         raise ValueError(f"output is {folder}, expected a folder that can be written ({there} {fault})")
+    if foreign := folder.foreign_table():
+        raise ValueError(f"output is {folder}, which holds {foreign.relative_to(folder.path)}, expected another folder")
     if folder.begun():
         raise ValueError(f"output is {folder}, a training run with results of its own, expected another folder")
     return folder
@@ -285,7 +287,7 @@ def _split(data: DataConfig, request: Request, *, choice: bool, tells: bool) -> 
     if not examples and split in (splits := load_splits(data)).drawn:
         examples = getattr(splits, split)
         how = "as for training" if _drawn_as_trained(request.data, request.model) else f"with data.seed {data.seed}"
-        if tells:
+        if tells and examples:
             say(
                 f"{data.short_name} has no {split} split: {HELD_OUT[split]:.0%} of its rows are judged, drawn {how} "
                 "(data.hub.splits names another part)"

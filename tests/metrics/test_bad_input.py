@@ -64,7 +64,20 @@ CASES: dict[str, tuple[Change, str]] = {
     ),
     "uneven lists": (
         put(7, "remove.attention.self", [0.5, 0.5], 1),
-        "row id 'r7': remove.attention.self has lists of different lengths, expected one probability per class in each",
+        "row id 'r7': remove.attention.self[1] has 2 values, expected one probability for each class, as many in each",
+    ),
+    "null among the lists": (
+        put(7, "keep.attention.self", None, 3),
+        "row id 'r7': keep.attention.self[3] is null, expected one probability for each class, as many in each list",
+    ),
+    "percent": (put(4, "probabilities", 99.0, 1), "expected a probability in [0, 1], not percent"),
+    "infinite probability": (
+        put(4, "probabilities", float("inf"), 1),
+        "row id 'r4': probabilities[1] is inf, expected a probability in [0, 1]\n",
+    ),
+    "rationale of what was never seen": (
+        put(3, "scores", None, 5),
+        "row id 'r3': rationale[5] is true, expected false, since scores[5] is null",
     ),
     "other fractions": (
         put(6, "fractions", [0.01, 0.05, 0.1, 0.2, 0.4]),
@@ -75,7 +88,7 @@ CASES: dict[str, tuple[Change, str]] = {
         put(2, "prediction", "meh"),
         "row id 'r2': prediction is 'meh', expected one of ['neg', 'pos', 'neutral']",
     ),
-    "no prediction": (put(2, "prediction", None), "row id 'r2': prediction is None, expected one of"),
+    "no prediction": (put(2, "prediction", None), "row id 'r2': prediction is null, expected one of"),
     "unknown label": (put(2, "label", "meh"), "row id 'r2': label is 'meh', expected one of"),
     "no scores": (put(8, "scores", None), "row id 'r8': scores is null, expected a list"),
     "null rationale": (put(8, "rationale", None), "row id 'r8': rationale is null, expected a list"),
@@ -85,7 +98,8 @@ CASES: dict[str, tuple[Change, str]] = {
     "negative count": (put(8, "words_cut", -1), "row id 'r8': words_cut is -1, expected a count of 0 or more"),
     "more cut than there is": (put(8, "words_cut", 7), "row id 'r8': words_cut is 7, expected at most 6 (words)"),
     "more gold cut than words": (put(8, "gold_cut", 6), "row id 'r8': gold_cut is 6, expected at most 0 (words_cut)"),
-    "id null": (put(8, "id", None), "column 'id' is null in 1 rows, expected an id in every row"),
+    "id null": (put(9, "id", None), "column 'id' is null in the row after id 'r8', expected an id in every row"),
+    "first id null": (put(0, "id", None), "column 'id' is null in the row before id 'r1', expected an id in every row"),
     "id twice": (put(8, "id", "r1"), "row id 'r1' occurs 2 times in"),
 }
 

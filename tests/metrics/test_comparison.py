@@ -122,7 +122,11 @@ def test_a_system_against_itself_differs_in_nothing() -> None:
 def test_a_clearly_better_system_is_called_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = tables(7, 60)
     gold = [g if g is None else [x > 0.5 for x in g] for g in good["gold"].to_pylist()]
-    perfect = [[False] * len(r) if g is None else g for g, r in zip(gold, good["rationale"].to_pylist(), strict=True)]
+    seen = [[score is not None for score in row] for row in good["scores"].to_pylist()]
+    perfect = [
+        [False] * len(row) if marks is None else [mark and there for mark, there in zip(marks, row, strict=True)]
+        for marks, row in zip(gold, seen, strict=True)
+    ]
     column = good.schema.names.index("rationale")
     pq.write_table(good.set_column(column, "rationale", pa.array(perfect)), tmp_path / "good.parquet")
     pq.write_table(bad, tmp_path / "bad.parquet")
@@ -193,7 +197,9 @@ def test_metrics_that_one_system_lacks_are_no_common_ones() -> None:
         [rows] = compare(systems, metrics=["headline", "rationale_share"], resampling=quick).differences
         assert [row.metric for row in rows] == ["accuracy", "rationale_share"]
     [rows] = compare([whole, whole], resampling=quick).differences
-    assert [row.metric for row in rows] == ["accuracy", *FAMILY]
+    assert [row.metric for row in rows] == ["accuracy", *FAMILY, "iou_f1@0.5"]
+    [rows] = compare([whole, whole], resampling=quick, iou_thresholds=[0.25, 0.75]).differences
+    assert [row.metric for row in rows][-2:] == ["iou_f1@0.25", "iou_f1@0.75"]
     plain = whole.replace_schema_metadata(None)
     with pytest.raises(ValueError, match="no metric in common"):
         compare(

@@ -1,5 +1,6 @@
 """The list of metrics that a file gives: names, headings, directions, ranges, columns and their precision."""
 
+import math
 import pickle
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_metrics_of_faithfulness() -> None:
     for name, definition in found.items():
         assert [column.name for column in definition.columns] == [name]
         ends = definition.family.range
-        assert definition.bounds == (None if ends[1] > 2 else ends)
+        assert definition.bounds == (ends if ends[1] <= 2 else (ends[0], math.inf))
 
 
 @pytest.mark.parametrize("missing", ["keep", "remove", "null"])

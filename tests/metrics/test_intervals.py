@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy import stats
 
@@ -158,6 +159,18 @@ def test_rounding_is_small_beside_the_largest_number() -> None:
         assert found.parts[0][0] == 0
     for found in (of_rows(spread - 1e6, 5), of_seeds(spread - 1e6)):
         assert found.total > 1e11
+
+
+def test_an_interval_ends_where_the_metric_does() -> None:
+    wide = Variance(((9.0, 4.0),))
+    half_open = interval(1.0, wide, n=5, confidence=0.95, bounds=(0, math.inf))
+    unbounded = interval(1.0, wide, n=5, confidence=0.95)
+    assert half_open == (0, unbounded.high, "t")
+    assert unbounded.low is not None
+    assert unbounded.low < -7
+    few = pa.table({"id": ["a", "b"], "rationale": [[0, 1, 1, 1], [1, 0]], "scores": [[0.1, 0.9, 0.2, 0], [0.1, 0.3]]})
+    for metric in score(few).metrics:
+        assert metric.low is None or metric.low >= metric.range[0], metric.name
 
 
 def test_freedom_is_satterthwaites() -> None:

@@ -79,6 +79,13 @@ def test_columns_are_mapped_and_integers_are_names(tmp_path: Path) -> None:
         ('{"id": "a", "scores": [NaN], "gold": [1]}\n', "row id 'a': scores[0] is nan"),
         ('{"id": "a", "scores": [1], "gold": [1]}\n{"id": "b", "gold": [1]}\n', "row id 'b': scores is null"),
         ('{"ident": "a", "scores": [1]}\n', "column 'id' is missing"),
+        ('{"id": "a", "scores": [1], "gold": [1]}\n{"scores": [1]}\n', "'id' is null in the row after id 'a'"),
+        ('{"scores": [1]}\n\n{"id": 2}\n', "column 'id' is null in the row before id '2'"),
+        (
+            f'{{"id": 1, "scores": [1], "gold": [1]}}\n\n{{"id": {10**30}, "scores": [1]}}\n',
+            f"line 3: found {10**30}, expected text, or a number of 64 bits",
+        ),
+        (b'{"id": "a", "scores": [1], "gold": [1]}\n\n{"id": "caf\xe9", "scores": [1]}\n', "line 3: not UTF-8"),
         ('{"id": "a"}\n', "nothing to score in columns ['id']"),
         ('{"id": "a", "label": "x"}\n{"id": "b", "label": true}\n', "line 2: label holds boolean, expected string"),
         (
@@ -88,10 +95,10 @@ def test_columns_are_mapped_and_integers_are_names(tmp_path: Path) -> None:
     ],
 )
 def test_faults_are_named_by_line_or_id(
-    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str | bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "p.jsonl"
-    path.write_text(text)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert main(["score", str(path)]) == 2
     err = capsys.readouterr().err
     assert message in err

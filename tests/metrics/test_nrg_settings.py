@@ -146,6 +146,20 @@ def test_frozen_ends_are_those_of_their_settings(frozen: Path, capsys: pytest.Ca
     assert main(["nrg", *later]) == 0
 
 
+def test_of_two_files_both_are_written_or_none(frozen: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["nrg", f"{frozen}/{{method}}/{{data}}.parquet", "--replicates", "0"]
+    for output, freeze in (("table.txt", "nowhere/ends"), ("nowhere/table.txt", "ends")):
+        capsys.readouterr()
+        assert main([*words, "--output", str(frozen / output), "--freeze", str(frozen / freeze)]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.endswith("no such file or directory\n")
+        assert sorted(file.name for file in frozen.iterdir()) == ["ends.json", "m1", "m2", "m3"]
+    read = str(frozen / "m1" / "d.parquet")
+    assert main([*words, "--freeze", read]) == 2
+    assert f"freeze is '{read}', expected another file than those that are read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

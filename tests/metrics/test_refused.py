@@ -57,6 +57,19 @@ def test_more_gold_cut_than_there_is(file: Path, capsys: pytest.CaptureFixture[s
     assert "(words that gold marks)" in found
 
 
+def test_what_has_no_name_is_no_file(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    for command in ("score", "validate"):
+        assert "a system is '', expected a path, several, or a table" in said(capsys, command, "")
+    assert said(capsys, "score", file, "--output", "").endswith("error: output is '', expected a file\n")
+    near = said(capsys, "score", file, "--confidence", "0.9999999999999999")
+    assert "confidence is 0.9999999999999999, expected a number between 0 and 1" in near
+    unknown = said(capsys, "nrg", "{method}/{data}.parquet", "--iou_thresholds", "0.3")
+    assert "unknown option --iou_thresholds" in unknown
+
+
 def test_columns_of_a_check_model_are_validated(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def change(columns: dict[str, list[Any]], _: Any) -> None:
         columns["full.judge"][3] = [0.9, 0.9, 0.0]

@@ -66,6 +66,13 @@ class Given:
         hub = usual_columns(self.cells, columns, self.needed) if named else dict(columns)
         return {**found, "hub": hub} if hub else found
 
+    def contains(self, column: str, sign: str) -> bool:
+        """Whether a text of a column has a sign in it: of all in memory, of the first thousand in a file."""
+        tables = [table for table in self.tables.values() if column in table.column_names]
+        in_memory = (cell for table in tables for cell in table[column].to_pylist())
+        found = (row.get(column) for row in _first_rows(self.path)) if self.path is not None else in_memory
+        return any(isinstance(cell, str) and sign in cell for cell in found)
+
     def write(self, folder: Path, *, resumed: bool = False) -> None:
         """Writes the tables into a folder; those there have their place no longer, except where a run is resumed.
 
@@ -136,13 +143,18 @@ def _named(name: str) -> Given:
     if Path(name).suffix in (".yaml", ".yml") or not (Path(name).exists() or Path(name).suffix in FORMATS):
         return Given(config=name)
     cells: dict[str, Any] = {}
+    for row in _first_rows(name):
+        cells |= {column: cell for column, cell in row.items() if cells.get(column) in _EMPTY}
+    return Given(path=name, cells=cells)
+
+
+def _first_rows(name: str) -> Iterator[Mapping[str, Any]]:
+    """The first rows of files."""
     with suppress(DataError):  # is told where it is read
         splits = [known for names in USUAL_NAMES.values() for known in names]
         table = read_table(name, splits, subset=None, revision=None)
         rows = (block.row(index) for block in (() if table is None else table.blocks()) for index in range(len(block)))
-        for _, row in islice(rows, _LOOKED_AT):
-            cells |= {column: cell for column, cell in row.items() if cells.get(column) in _EMPTY}
-    return Given(path=name, cells=cells)
+        yield from (row for _, row in islice(rows, _LOOKED_AT))
 
 
 def _split(name: Any) -> str | None:

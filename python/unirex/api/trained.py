@@ -88,7 +88,7 @@ class Trained:
         check_sections({**sections, "columns": columns})
         place = RunFolder(output or self.folder / "evaluation")
         found = replace(given(data, alone="test"), needed=("text",))
-        inherited, hub = self._inherited(found)
+        inherited, hub = self._inherited(found, columns or {})
         if found.path is not None and _alone(found.path) and not self._trained_on(found.path):
             hub["splits"] = {"test": "train"}  # by itself it is the split train
         content: dict[str, Any] = dict(sections)
@@ -105,16 +105,28 @@ class Trained:
             run(request)
         return score(place.predictions)
 
-    def _inherited(self, found: Given) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The settings of `data` and `data.hub` in training that hold for another table too."""
+    def _inherited(self, found: Given, columns: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The settings of `data` and `data.hub` in training that hold for another table too.
+
+        Others follow from its own columns: gold, where this table has it elsewhere, or its texts have no marks in them.
+        """
         stored = self._stored()
         if not found.cells or stored.get("source") != "hub":
             return {}, {}
         kept = {key: stored[key] for key in ("query", "choices", "rename_labels", "headline", "seed")}
         there = set(found.cells)
         hub: dict[str, Any] = {k: v for k, v in stored["hub"].items() if k not in ("subset", "revision", "splits")}
-        for key in ("gold", "gold_pair"):
-            hub[key] = [column for column in hub[key] if column in there]
+        hub["gold_pair"] = [column for column in hub["gold_pair"] if column in there]
+        gold = [column for column in hub["gold"] if column in there]
+        in_text = hub["gold_format"] == "marked" and gold == [hub["text"]]
+        unmarked = in_text and not found.contains(hub["text"], hub["marks"][0])
+        if unmarked or "gold" in columns or (hub["gold"] and not gold):
+            del hub["gold"], hub["gold_format"]
+        else:
+            hub["gold"] = gold
+        text = found.cells.get(columns.get("text", hub["text"]))
+        if text is not None and isinstance(text, list) != (hub["words"] == "list"):
+            del hub["words"]
         for column in ("label", "id"):
             if hub[column] is not None and hub[column] not in there:  # perhaps under another usual name
                 del hub[column]

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser
 
 from unirex.config.recipes import find_recipes
 from unirex.config.repeated import take_includes
-from unirex.disk.untrusted import read_yaml
+from unirex.disk.untrusted import check_mappings, read_yaml
 from unirex.extras import missing
 from unirex.text import current_setting, line, reason, with_current_keys
 
@@ -41,6 +41,7 @@ def config_first(arguments: list[str]) -> list[str]:
     >>> [Path(argument).name for argument in config_first(["seed=1", "--config", "sst/slm-fp"])]
     ['sst.yaml', 'slm-fp.yaml', '--seed=1']
     """
+    check_mappings(arguments)
     folders, arguments = take_includes(arguments)
     front: list[Path] = []
     rest: list[str] = []

@@ -30,10 +30,12 @@ def check_files(config: RunConfig) -> None:
 
 
 def check_output(config: RunConfig) -> None:
-    """Refuses a folder that holds a run which is neither resumed nor replaced, and one that cannot be made."""
+    """Refuses a folder that holds a run which is neither resumed nor replaced, files of others, or cannot be made."""
     folder = RunFolder(config.output)
     if folder.begun() and not (config.resume or config.overwrite):
         raise ValueError(f"output {folder} holds a run, expected a new folder, --resume true or --overwrite true")
+    if foreign := folder.foreign():
+        raise ValueError(f"output {folder} holds {foreign.relative_to(folder.path)}, and no run, expected a new folder")
     there = folder.path
     while not there.exists() and there != there.parent:
         there = there.parent

@@ -58,7 +58,8 @@ def usual_columns(
     if isinstance(cells.get(found["text"]), list):
         found.setdefault("words", "list")
     if found.get("gold"):
-        found.setdefault("gold_format", _format(cells.get(found["gold"][0])))
+        column = found["gold"][0]
+        found.setdefault("gold_format", "marked" if column == found["text"] else _format(cells.get(column)))
     return found
 
 

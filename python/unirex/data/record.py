@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from string import ascii_uppercase
 from typing import Literal
 
@@ -69,7 +70,7 @@ def split_words(text: str, *, selectable: bool = True, word: re.Pattern[str] = r
 
 def id_text(where: str, field: str, value: object) -> str:
     """An id, which a file may write as a whole number."""
-    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+    if not isinstance(value, str | Integral) or isinstance(value, bool) or value == "":
         raise wrong(where, field, value, "text or a whole number")
     return str(value)
 
@@ -200,11 +201,12 @@ def _choice_labels(record: Record, choices: Sequence[str], labels: Sequence[str]
 
 
 def name_of(where: str, field: str, label: str | None, names: Sequence[str]) -> str | None:
-    """The name of a class or choice; a number counts them from 0 unless it is a name itself; -1 = unknown."""
+    """The name of a class or choice; -1 = unknown; a number counts names from 0, unless some are numbers themselves."""
     if label is None or label in names:
         return label
     if label == "-1":
         return None
-    if label.isdecimal() and int(label) < len(names):
+    counted = not any(name.removeprefix("-").isdecimal() for name in names)
+    if counted and label.isdecimal() and int(label) < len(names):
         return names[int(label)]
-    raise wrong(where, field, label, f"one of {', '.join(names)}, or their number from 0")
+    raise wrong(where, field, label, f"one of {', '.join(names)}{', or their number from 0' if counted else ''}")

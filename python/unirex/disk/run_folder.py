@@ -8,6 +8,7 @@ from pathlib import Path
 CONTROLS = ("random", "gold", "inverse")
 """The control scores that training and evaluation judge on the same model."""
 
+_TABLES = ("train.parquet", "val.parquet", "test.parquet")
 _STEP = re.compile(r"step-(\d{8,})")
 
 
@@ -87,6 +88,18 @@ class RunFolder:
         """Whether it holds what a run computed: a start that failed before its first step leaves nothing to keep."""
         made = (file for p in self.stages() for file in (p.log, p.model, p.checkpoints, p.predictions, p.metrics))
         return self.config.exists() and any(file.exists() for file in made)
+
+    def foreign(self) -> Path | None:
+        """What a run would replace here though no run has made it: the folder has no configuration of one."""
+        if self.config.exists():
+            return None
+        ours = (self.log, self.model, self.checkpoints, self.path / "stages", self.predictions, self.metrics)
+        more = (self.references, self.warnings)
+        return next((file for file in (*ours, *more) if file.exists()), None) or self.foreign_table()
+
+    def foreign_table(self) -> Path | None:
+        """What else than tables of ours lies in the folder of the tables, which are replaced together."""
+        return next((file for file in sorted(self.tables.glob("*")) if file.name not in _TABLES), None)
 
     def drop_checkpoints(self) -> None:
         """Removes the checkpoints of all stages."""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import lru_cache
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from unirex.text import shown
 
 DEEPEST = 64
 """Levels of YAML, far more than any configuration has."""
@@ -135,6 +137,24 @@ def parse_yaml(text: str) -> Any:
     return value
 
 
+def check_mappings(arguments: Sequence[str]) -> None:
+    """Refuses names and values in an argument that have a name twice, of which the parser would take the last.
+
+    >>> check_mappings(["--columns", "{id: a, id: b}"])
+    Traceback (most recent call last):
+    ValueError: '{id: a, id: b}': line 1: key 'id' again, expected it once (line 1)
+    """
+    for argument in arguments:
+        option, equals, after = argument.partition("=")
+        value = after if equals and option.startswith("--") else argument
+        if value.lstrip().startswith("{"):
+            try:
+                parse_yaml(value)
+            except ValueError as error:
+                if " again, expected it once" in str(error):  # anything else is told by the parser
+                    raise ValueError(f"{shown(value)}: {error}") from None
+
+
 @lru_cache(maxsize=32)  # a command reads a file for the options that decide about others, and again for all
 def _parsed(text: str) -> Any:
     _bounded(text)
@@ -149,8 +169,10 @@ class _Loader(yaml.SafeLoader):
         lines: dict[str, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
-            if isinstance(key, yaml.ScalarNode) and lines.setdefault(key.value, line) != line:
+            if isinstance(key, yaml.ScalarNode) and key.value in lines:
                 raise ValueError(f"line {line}: key {key.value!r} again, expected it once (line {lines[key.value]})")
+            if isinstance(key, yaml.ScalarNode):
+                lines[key.value] = line
         return super().construct_mapping(node, deep=deep)
 
 

@@ -66,11 +66,11 @@ def encode_padded(
 
 
 def bare_backbone(settings: dict[str, Any]) -> PreTrainedModel:
-    """A backbone with new weights from its configuration as a dict; no code from it runs."""
+    """A backbone with new float32 weights from its configuration as a dict; no code from it runs."""
     refuse_code(settings, "backbone")
     config = AutoConfig.for_model(**settings)
     fix_attention(config)
-    model: PreTrainedModel = auto_class(config).from_config(config, trust_remote_code=False)
+    model: PreTrainedModel = auto_class(config).from_config(config, dtype=torch.float32, trust_remote_code=False)
     take_dropout(model)
     return model
 

@@ -1,6 +1,7 @@
 """`Explainer.from_pretrained(folder)(text)`: labels and rationales for texts, pairs, choices and streams of them."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -24,6 +25,12 @@ from unirex.schema import FRACTIONS, PERTURBATIONS, Example, Perturbation
 
 WINDOW = 1024
 """Inputs held at a time while streaming, so that batches can have inputs of similar length."""
+
+
+_OF_MODELS = re.compile(
+    r"(model.*|vocab.*|tokenizer.*|special_tokens_map|added_tokens|merges|.*config)\.(json|safetensors|txt|model)|README\.md"
+)
+"""Files that a saved model may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +149,8 @@ class Explainer:
         Args:
             inputs: see the class.
             **settings: fields of `ExplainConfig` (fraction, threshold, faithfulness, fractions, how, batch_size), and
-                `columns`, a `Columns`, where fields of rows have other names.
+                `columns`, a `Columns` or a dictionary such as `{"text": "review"}`, where fields of rows have other
+                names.
         """
         if isinstance(inputs, str | tuple | Mapping):
             return next(self.stream([inputs], **settings))
@@ -151,7 +159,7 @@ class Explainer:
         return list(found) if isinstance(inputs, list) else found
 
     def stream(
-        self, source: Iterable[Any], *, columns: Columns | None = None, **settings: Any
+        self, source: Iterable[Any], *, columns: Columns | Mapping[str, str] | None = None, **settings: Any
     ) -> Iterator[ExplainedText]:
         """Answers for everything that `source` yields, in its order, in bounded memory."""
         known = [field.name for field in fields(ExplainConfig)]
@@ -163,9 +171,11 @@ class Explainer:
         examples = (reader.example(item, number) for number, item in numbered(source))
         return self.explain(examples, config)
 
-    def reader(self, columns: Columns | None = None) -> InputReader:
+    def reader(self, columns: Columns | Mapping[str, str] | None = None) -> InputReader:
         """A reader that turns inputs into examples."""
-        return InputReader(labels=self.labels, choice=self.saved.choice, words=self.words, columns=columns)
+        return InputReader(
+            labels=self.labels, choice=self.saved.choice, words=self.words, columns=Columns.read(columns)
+        )
 
     def explain(self, examples: Iterable[Example], config: ExplainConfig) -> Iterator[ExplainedText]:
         """Answers for examples, in their order; at most `WINDOW` of them are held."""
@@ -206,8 +216,20 @@ class Explainer:
         return {places[i]: (_thresholded(row, config.threshold), cut[i]) for i, row in rows}
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Saves the model as it was loaded: weights, tokenizers, model card. Writes a complete folder or none."""
-        with atomic_folder(Path(folder)) as temporary:
+        """Saves the model as it was loaded: weights, tokenizers, model card. Writes a complete folder or none.
+
+        Args:
+            folder: a new one, or that of a model, which is replaced.
+
+        Raises:
+            ValueError: it holds something that is no file of a model, which would be lost.
+        """
+        folder = Path(folder)
+        names = {file.relative_to(self.folder) for file in self._files()}
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and file.relative_to(folder) not in names and not _OF_MODELS.fullmatch(file.name):
+                raise ValueError(f"{folder} holds {file.relative_to(folder)}, expected a new folder or that of a model")
+        with atomic_folder(folder) as temporary:
             self._copy(temporary)
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | bool | None = None) -> str:
@@ -232,13 +254,15 @@ class Explainer:
         return str(commit)
 
     def _copy(self, target: Path) -> None:
+        for file in self._files():
+            place = target / file.relative_to(self.folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
+
+    def _files(self) -> list[Path]:
         """The files of the model, without anything that could be code."""
         wanted = {".json", ".safetensors", ".txt", ".model", ".md"}
-        for file in sorted(Path(self.folder).rglob("*")):
-            if file.is_file() and file.suffix in wanted:
-                place = target / file.relative_to(self.folder)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, place)
+        return sorted(file for file in Path(self.folder).rglob("*") if file.is_file() and file.suffix in wanted)
 
     def __repr__(self) -> str:
         return (

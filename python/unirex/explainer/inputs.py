@@ -1,7 +1,7 @@
 """Inputs to be explained (a text, a pair, a question with choices, a row of a table) as examples."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from string import ascii_uppercase
 from typing import Any
 
@@ -32,6 +32,28 @@ class Columns:
     choices: str | None = None
     id: str | None = None
     label: str | None = None
+
+    @classmethod
+    def read(cls, given: "Columns | Mapping[str, str] | None") -> "Columns | None":
+        """The columns that a call names; a dictionary may say `text_pair`, as that of training does, for `pair`.
+
+        Raises:
+            ValueError: one line: no dictionary, or an entry of it that is none of ours.
+
+        >>> Columns.read({"text": "review", "text_pair": "other"}).pair
+        'other'
+        """
+        if given is None or isinstance(given, cls):
+            return given
+        known = [field.name for field in fields(cls)]
+        if not isinstance(given, Mapping):
+            raise ValueError(f"columns is {shown(given)}, expected a dictionary of {', '.join(known)} to columns")
+        named = {"pair" if key == "text_pair" else key: column for key, column in given.items()}
+        for key, column in named.items():
+            if key not in known or not isinstance(column, str | None):
+                what = "a column's name" if key in known else f"one of {', '.join(known)}"
+                raise ValueError(f"columns: {shown(column if key in known else key)}, expected {what}")
+        return cls(**named)
 
 
 _USUAL = Columns(pair="text_pair", query="query", choices="choices", id="id")
@@ -155,7 +177,15 @@ def _label(where: str, row: Mapping[str, Any], field: str, names: Sequence[str])
     value = _field(where, row, field)
     if isinstance(value, float) and value.is_integer():  # of a column of whole numbers with nulls
         value = int(value)
-    return name_of(where, field, None if value is None or value == "" else str(value), names)
+    return name_of(where, field, None if _is_missing(value) else str(value), names)
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell has no value: also the NaN of a row of a data frame, or pandas' NA, which has no truth."""
+    try:
+        return value is None or bool(value == "" or value != value)  # noqa: PLR0124
+    except TypeError:
+        return True
 
 
 def rows_of(items: Any) -> Any:

@@ -82,8 +82,8 @@ def check_attribution(attribution: str | None, steps: int) -> None:
     """Refuses an unknown attribution method, and fewer than one step."""
     if attribution is not None and attribution not in get_args(Attribution):
         raise ValueError(f"attribution is {attribution!r}, expected one of {', '.join(get_args(Attribution))}")
-    if steps < 1:
-        raise ValueError(f"steps is {steps}, expected at least 1")
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps is {steps!r}, expected a whole number of at least 1")
 
 
 class Attributed(Explainable):
@@ -177,9 +177,13 @@ def load_saved(folder: str, **loading: Unpack[Loading]) -> Saved:
     Raises:
         ValueError: one line that names the folder and what is wrong with it.
     """
+    for name in loading:
+        if name not in Loading.__annotations__:
+            raise TypeError(f"there is no setting {name!r}, expected {', '.join(Loading.__annotations__)}")
     check_attribution(loading.get("attribution"), loading.get("steps", STEPS))
-    if (max_length := loading.get("max_length")) is not None and max_length < 8:
-        raise ValueError(f"max_length is {max_length}, expected at least 8")
+    max_length = loading.get("max_length")
+    if max_length is not None and (not isinstance(max_length, int) or max_length < 8):
+        raise ValueError(f"max_length is {max_length!r}, expected a whole number of at least 8")
     config = _read_config(folder)
     with naming(folder):
         if config.model_type == "unirex":

@@ -165,10 +165,12 @@ def _collapsed(sign: str) -> str:
 def _undefined(table: pa.Table, report: Report) -> list[str]:
     if "gold" not in table.column_names or table["gold"].null_count == len(table):
         return []  # said of the data
-    names = [m.name for m in report.metrics if m.main and report.n_rows and np.isnan(m.value)]
-    if not names:
+    found = [m for m in report.metrics if m.main and report.n_rows and np.isnan(m.value)]
+    if not found:
         return []
+    hint = "; for plausibility, rows must have marked and unmarked words"
+    names = ", ".join(metric.name for metric in found)
     return [
-        f"{', '.join(names)}: undefined in all {report.n_rows} rows (docs/metrics.md says when each is); for "
-        "plausibility, rows must have marked and unmarked words"
+        f"{names}: undefined in all {report.n_rows} rows (docs/metrics.md says when each is)"
+        f"{hint if any(metric.group == 'plausibility' for metric in found) else ''}"
     ]

@@ -1,5 +1,7 @@
 """Columns of one record batch, each value checked as it is taken."""
 
+import re
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from unirex.metrics.ragged import (
 from unirex.schema import ORDERS
 from unirex.text import brief, shown
 
+_ALL_PERCENT = 100
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
@@ -37,6 +40,21 @@ def _known_type(array: pa.Array, depth: int) -> pa.Array:
     return array.cast(pa.list_(pa.float64()) if depth == 1 else pa.list_(pa.list_(pa.float64())))
 
 
+def _broken(names: list[str], reason: str) -> tuple[str, str]:
+    """Which column of a batch is broken, and why, from Arrow's reason."""
+    found = re.fullmatch(r"In column (\d+): (?:Invalid: )?(.+)", reason)
+    return ("", reason) if found is None else (f"column {names[int(found[1])]!r}: ", found[2])
+
+
+def _beside_null(ids: pa.Array) -> str:
+    """Where the first null of a column of ids is: it has no name of its own."""
+    row = int(np.argmax(~valid(ids)))
+    if row:
+        return f"after id {shown(ids[row - 1].as_py())}"
+    other = next((name for name in ids.to_pylist() if name is not None), None)
+    return "before all that have one" if other is None else f"before id {shown(other)}"
+
+
 class CheckedRows:
     """Checked access to the columns of one record batch."""
 
@@ -50,10 +68,12 @@ class CheckedRows:
         try:
             batch.validate(full=True)
         except pa.ArrowInvalid as error:
-            raise ValueError(f"{where}: broken content ({brief(error)})") from error
+            column, reason = _broken(self.names, brief(error))
+            raise ValueError(f"{where}: {column}broken content ({reason})") from error
         self.ids = self._text("id", ids)
         if ids.null_count:
-            raise ValueError(f"{where}: column 'id' is null in {ids.null_count} rows, expected an id in every row")
+            place = _beside_null(self.ids)
+            raise ValueError(f"{where}: column 'id' is null in the row {place}, expected an id in every row")
 
     def _text(self, name: str, array: pa.Array) -> pa.Array:
         if pa.types.is_null(array.type):
@@ -157,10 +177,8 @@ class CheckedRows:
         table = np.array([labels.get(text, -2) for text in found] + [-1 if nulls else -2], dtype=np.int64)
         index = integer_values(encoded.indices, null=-1)
         positions = table[index]
-        texts = [*found, None]
-        self.require(
-            positions != -2, lambda i: f"{name} is {shown(texts[index[i]])}, expected one of {shown(list(labels))}"
-        )
+        texts = [*map(shown, found), "null"]
+        self.require(positions != -2, lambda i: f"{name} is {texts[index[i]]}, expected one of {shown(list(labels))}")
         return positions
 
     def _ragged(self, name: str, *, flags: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:
@@ -231,15 +249,22 @@ class CheckedRows:
             )
             within = list_offsets(values)
             sizes = np.diff(within).reshape(-1, blocks)
+            given = valid(values).reshape(-1, blocks)
             even = np.ones(len(known), dtype=bool)
-            even[known] = (sizes == sizes[:, :1]).all(axis=1)
-            self.require(
-                even, lambda _: f"{name} has lists of different lengths, expected one probability per class in each"
-            )
+            even[known] = (given & (sizes == sizes[:, :1])).all(axis=1)
+
+            def message(row: int) -> str:
+                at = int(known[:row].sum())
+                fits = given[at] & (sizes[at] == sizes[at, 0])
+                place = int(np.argmin(fits))
+                found = f"has {sizes[at, place]} values" if given[at, place] else "is null"
+                return f"{name}[{place}] {found}, expected one probability for each class, as many in each list"
+
+            self.require(even, message)
             offsets, values = within[offsets], values.flatten()
         ragged = Ragged(float_values(values), offsets)
         bad = ~((ragged.values >= 0) & (ragged.values <= 1))
-        percent = ", not percent" if bad.any() and ragged.values[bad][0] > 1 else ""
+        percent = ", not percent" if bad.any() and 1 < ragged.values[bad][0] <= _ALL_PERCENT else ""
         self._first(ragged, bad, name, f"a probability in [0, 1]{percent}")
         return Known(rows=ragged, known=known)
 

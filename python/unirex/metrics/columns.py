@@ -41,6 +41,9 @@ def mapping_of(columns: Mapping[str, str], schema: pa.Schema, name: str) -> dict
         if theirs not in schema.names:
             hint = suggest(theirs, schema.names)
             raise ValueError(f"{name}: column {theirs!r} (for {ours!r}) is missing{hint}")
+        first = next(one for one, other in columns.items() if other == theirs)
+        if first != ours:
+            raise ValueError(f"columns has {theirs!r} for {first!r} and for {ours!r}, expected a column for each")
     return dict(columns)
 
 

@@ -46,9 +46,8 @@ FAMILY = (
     "normalised_sufficiency",
     "auprc",
     "token_f1",
-    "iou_f1@0.5",
 )
-"""Compared by default, with the headline metric: few, since every further test costs power."""
+"""Compared by default, with the headline metric and `iou_f1` at each threshold: few, since every test costs power."""
 
 Floats = NDArray[np.float64]
 Seeds = Mapping[str, System]
@@ -69,7 +68,7 @@ def compare(
 
     Args:
         systems: two or more, each as for `score`; of several seeds, seed -> system or a pattern with `{seed}` in it.
-        metrics: which to test; None = the headline metric and those of `FAMILY` that all systems have.
+        metrics: which to test; None = the headline metric, `iou_f1` and those of `FAMILY` that all systems have.
         intersect: compare the ids that all have; otherwise different ids are an error.
         resampling: replicates (also the number of random swaps; 10000 by default), seed, confidence.
         progress: called with the rows done and the rows in all, over all systems and both passes; not by `ray`.
@@ -177,7 +176,7 @@ def _narrow(groups: Sequence[_Group], metrics: Sequence[str] | None) -> None:
     shared_names = [n for n in shared_names if all(any(d.name == n for d in p.layout.definitions) for p in plans[1:])]
     headline = str(plans[0].layout.headline)
     if metrics is None:
-        wanted = {headline, *FAMILY} & set(shared_names)
+        wanted = {n for n in shared_names if n in (headline, *FAMILY) or n.startswith("iou_f1@")}
     else:
         if "headline" in metrics and plans[0].layout.headline is None:
             raise ValueError("metrics has 'headline', expected others: these files have no task score")

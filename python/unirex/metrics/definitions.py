@@ -5,6 +5,7 @@ columns' sums and of the numbers of rows where they are defined. Sums merge, so 
 any order, and under the weights of a bootstrap replicate as under weights of one.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -210,7 +211,7 @@ class Definition:
     from_share: Callable[[float], float] = float
 
     @property
-    def bounds(self) -> tuple[float, float] | None:
-        """The range, if it is that of shares or probabilities and so limits single rows."""
+    def bounds(self) -> tuple[float, float]:
+        """The range, if it is that of shares or probabilities and so limits single rows; else only where it begins."""
         low, high = self.family.range
-        return (low, high) if high - low <= _WIDEST else None
+        return low, high if high - low <= _WIDEST else math.inf

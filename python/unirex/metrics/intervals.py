@@ -5,7 +5,7 @@ Three methods, named with every interval (docs/metrics.md has their measured cov
 - `wilson`: Wilson's (1927) interval of a share, where each row is a hit or none;
 - `wilson_t`: the same formula for any metric between two bounds, with the number of yes-or-no rows that would give the
   estimate the variance it has (the effective sample size of survey statistics), and a quantile of Student's t;
-- `t`: estimate ± t · standard error, for metrics without bounds.
+- `t`: estimate ± t · standard error, for metrics without bounds; it ends at 0 where there is nothing below.
 
 The variance is that of the bootstrap over rows. For a mean over several seeds, the variance between seeds
 is added and the method is called `seeds_wilson_t` or `seeds_t`; the degrees of freedom are Satterthwaite's (1946).
@@ -41,6 +41,7 @@ class Interval(NamedTuple):
 
 
 NONE = Interval(None, None, None)
+UNBOUNDED = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +101,12 @@ def is_rounding(difference: float, size: float) -> bool:
 
 
 def interval(
-    value: float, variance: Variance, *, n: int, confidence: float, bounds: Bounds | None = None, seeds: int = 1
+    value: float, variance: Variance, *, n: int, confidence: float, bounds: Bounds = UNBOUNDED, seeds: int = 1
 ) -> Interval:
-    """The interval of an estimate: `wilson_t` between bounds, `t` without any.
+    """The interval of an estimate: `wilson_t` between bounds, `t` where one of them is infinite.
 
     Where all rows agree the bootstrap sees no variance. Between bounds, what Wilson's formula says about a share of 0
-    among `n` rows is then left for rows like none of those seen, at either bound; without bounds nothing can be said.
+    among `n` rows is then left for rows like none of those seen, at either bound; without both nothing can be said.
 
     Args:
         value: the estimate; NaN has no interval.
@@ -120,12 +121,12 @@ def interval(
     """
     name = "seeds_" if seeds > 1 else ""
     total = variance.total
-    if math.isnan(value) or (bounds is None and total == 0):
+    low, width = bounds[0], bounds[1] - bounds[0]
+    if math.isnan(value) or (math.isinf(width) and total == 0):
         return NONE
     t = t_quantile(confidence, variance.freedom)
-    if bounds is None:
-        return Interval(value - t * math.sqrt(total), value + t * math.sqrt(total), f"{name}t")
-    low, width = bounds[0], bounds[1] - bounds[0]
+    if math.isinf(width):
+        return Interval(max(low, value - t * math.sqrt(total)), value + t * math.sqrt(total), f"{name}t")
     share = min(1.0, max(0.0, (value - low) / width))
     if total == 0:
         unseen = t**2 / (n + t**2)

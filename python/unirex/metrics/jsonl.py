@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -127,6 +128,9 @@ def batches(
             reason = f"{changed[1]} holds {changed[3]}, expected {changed[2]}{changed[4] or ''}"
         row = re.search(r" in row (\d+)$", reason)
         where = f"{name}: line {_line_of(path, done + int(row[1]))}" if row else name
+        if number := re.search(r"Failed to convert JSON to \w+, couldn't parse:(\S+)$", reason):
+            where = f"{name}: line {_line_with(path, number[1])}"
+            raise ValueError(f"{where}: found {number[1]}, expected text, or a number of 64 bits") from error
         if "straddling" in reason:
             raise ValueError(_too_long(f"{name}: after line {done}")) from error
         raise ValueError(f"{where}: {reason[: row.start()] if row else reason}") from error
@@ -147,9 +151,17 @@ class _Watched:
         whole, end, rest = (self._rest + more).rpartition(b"\n") if more else (self._rest, b"", b"")
         for field in {found[1].decode() for found in self._late.finditer(whole)}:
             self._refuse(whole, field)
+        self._check_text(whole)
         self._line += whole.count(b"\n") + len(end)
         self._rest = rest
         return more
+
+    def _check_text(self, lines: bytes) -> None:
+        try:
+            lines.decode()
+        except UnicodeDecodeError as error:
+            number = self._line + lines.count(b"\n", 0, error.start)
+            raise ValueError(f"{self._name}: line {number}: not UTF-8 ({error.reason})") from None
 
     def _refuse(self, lines: bytes, field: str) -> None:
         for number, line in enumerate(lines.split(b"\n"), start=self._line):
@@ -165,16 +177,25 @@ class _Watched:
 
 def _line_of(path: Path | Remote, row: int) -> int:
     """The line of a row, counted from 1; blank lines are none of the rows, which are counted from 0."""
+    filled = (number for number, line in _numbered(path) if line.strip())
+    return next(islice(filled, row, None), row + 1)
+
+
+def _line_with(path: Path | Remote, text: str) -> int:
+    """The first line that has a text, which one has."""
+    return next(number for number, line in _numbered(path) if text.encode() in line)
+
+
+def _numbered(path: Path | Remote) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file and their numbers from 1."""
     number, rest = 0, b""
     with remote.stream(path) as stream:
         while more := stream.read(BLOCK):
             *whole, rest = (rest + more).split(b"\n")
             for line in whole:
                 number += 1
-                row -= bool(line.strip())
-                if row < 0:
-                    return number
-    return number + 1
+                yield number, line
+    yield number + 1, rest
 
 
 def _first_lines(stream: pa.NativeFile, name: str) -> list[bytes]:

@@ -83,6 +83,8 @@ class Parser:
         _check_lengths(rows, parsed)
         if parsed.scores is not None:
             rows.odd |= oddities.of_scores(parsed.scores)
+            if rationale is not None:
+                _check_seen(rows, parsed.scores, rationale)
         if parsed.words_cut is not None and parsed.gold_cut is not None and parsed.scores is not None:
             rows.at_most("words_cut", parsed.words_cut, "words", parsed.scores.lengths)
             rows.at_most("gold_cut", parsed.gold_cut, "words_cut", parsed.words_cut)
@@ -134,6 +136,20 @@ def _check_lengths(rows: CheckedRows, batch: Batch) -> None:
     for lengths in found.values():
         fits = lengths == next(iter(found.values()))
         rows.require(fits, lambda i: _odd_one({name: int(of_row[i]) for name, of_row in found.items()}))
+
+
+def _check_seen(rows: CheckedRows, scores: Ragged, rationale: Ragged) -> None:
+    """No word of a rationale is one that the model never saw, whose score is null where other words have one."""
+    unseen = np.isneginf(scores.values)
+    wrong = unseen & rationale.values
+    if wrong.any():
+        scored = oddities.sums(Ragged((~unseen).astype(np.float64), scores.offsets)) > 0
+        wrong &= np.repeat(scored, scores.lengths)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        row = int(np.searchsorted(scores.offsets, at, side="right")) - 1
+        word = at - int(scores.offsets[row])
+        raise rows.fail(row, f"rationale[{word}] is true, expected false, since scores[{word}] is null")
 
 
 def _odd_one(lengths: Mapping[str, int]) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unirex.metrics.definitions import Definition
-from unirex.metrics.intervals import NONE, Bounds, Interval, Variance, interval, of_rows, of_seeds
+from unirex.metrics.intervals import NONE, UNBOUNDED, Bounds, Interval, Variance, interval, of_rows, of_seeds
 from unirex.metrics.report import Metric, Report
 from unirex.metrics.state import State
 
@@ -41,7 +41,7 @@ class Draws:
         """
         return of_rows(self.replicates.mean(axis=0), self.n) + of_seeds(self.values)
 
-    def interval(self, confidence: float, bounds: Bounds | None = None) -> Interval:
+    def interval(self, confidence: float, bounds: Bounds = UNBOUNDED) -> Interval:
         """Of the mean; none without replicates."""
         seeds = len(self.values)
         if not self.replicates.shape[1]:
@@ -60,12 +60,12 @@ class Draws:
             return self.mean - other.mean, rows + of_seeds(self.values - other.values)
         return self.mean - other.mean, rows + of_seeds(self.values) + of_seeds(other.values)
 
-    def gap(self, other: "Draws", confidence: float, bounds: Bounds | None = None, *, shared: bool = False) -> Interval:
+    def gap(self, other: "Draws", confidence: float, bounds: Bounds = UNBOUNDED, *, shared: bool = False) -> Interval:
         """The interval of the difference of two means on the same rows; `bounds` are those of each."""
         if not self.replicates.shape[1]:
             return NONE
         value, variance = self.minus(other, shared=shared)
-        widest = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
+        widest = bounds[0] - bounds[1], bounds[1] - bounds[0]
         seeds = max(len(self.values), len(other.values))
         n = min(self.n, other.n)
         return interval(value, variance, n=n, confidence=confidence, bounds=widest, seeds=seeds)

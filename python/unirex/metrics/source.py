@@ -66,8 +66,10 @@ class Source:
         return self.parts[0][0] if len(self.parts) == 1 else f"{self.parts[0][0]} and {len(self.parts) - 1} more"
 
     def has(self, column: str) -> bool:
-        """Whether the rows have this column of ours."""
-        return self.columns.get(column, column) in self.schema.names
+        """Whether the rows have this column of ours; one that is said to be another is not what it is called."""
+        theirs = self.columns.get(column, column)
+        taken = column not in self.columns and column in self.columns.values()
+        return theirs in self.schema.names and not taken
 
     def names(self) -> list[str]:
         """The columns by our names."""
@@ -211,7 +213,10 @@ def files_of(system: PathLike | Sequence[PathLike]) -> list[Path | Remote]:
 
     Raises:
         FileNotFoundError: there are none.
+        ValueError: a path of no letters, which would be the current folder.
     """
+    if system == "":
+        raise ValueError("a system is '', expected a path, several, or a table")
     if not isinstance(system, str | os.PathLike):
         if isinstance(system, bytes) or not isinstance(system, Iterable):
             raise ValueError(f"a system is {shown(system)}, expected a path, several, or a table")

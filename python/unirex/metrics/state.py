@@ -51,7 +51,7 @@ class Resampling:
             raise ValueError(f"replicates is {self.replicates}, expected 0, or 2 to {MAX_REPLICATES}")
         if not 0 <= self.seed < 2**64:
             raise ValueError(f"seed is {self.seed}, expected 0 to 2^64 - 1")
-        if not 0 < self.confidence < 1:
+        if not 0 < self.confidence < 1 or (1 + self.confidence) / 2 == 1:  # so near that its quantile is infinite
             raise ValueError(f"confidence is {self.confidence}, expected a number between 0 and 1")
 
 

@@ -40,7 +40,7 @@ def run(options: Options) -> int:
             options["systems"], resampling=resampling(options), progress=show, **settings, **reading(options)
         )
     text = as_json(_as_dict(found))
-    save(options["output"], text)
+    save((options["output"], text))
     sys.stdout.write(plain(text if options["json"] else found.to_text()) + "\n")
     return 0
 

@@ -58,7 +58,7 @@ def run(argv: Sequence[str]) -> int:
     if options.output is not None:
         from unirex.metrics.commands.output import save
 
-        save(options.output, text)
+        save((options.output, text))
     sys.stdout.write(plain(text if options.json else table) + "\n")
     return 0
 

@@ -32,7 +32,7 @@ def arguments(parser: ArgumentParser) -> None:
     add("--frozen", type=str | None, help="take minimum and maximum from this file")
     add("--freeze", type=str | None, help="write minimum and maximum to this file")
     add("--engine", type=Literal["local", "ray"], default="local", help="ray: score every run on a Ray cluster")
-    add_reading(parser)
+    add_reading(parser, spans=False)
     add("--format", type=Literal["text", "markdown", "latex", "csv", "json"], default="text", help="of the table")
     add("--output", type=str | None, help="also write the table to this file")
 
@@ -49,7 +49,7 @@ def run(options: Options) -> int:
     runs = read_runs(options["runs"])
     read = [options["runs"], *(run.path for run in runs)]
     refuse_inputs(options["output"], read if path is None else [*read, path])
-    refuse_inputs(options["freeze"], read)
+    refuse_inputs(options["freeze"], read, "freeze")
     if options["freeze"] is not None and Path(options["freeze"]).resolve() == Path(options["output"] or "").resolve():
         raise ValueError(f"freeze is {options['freeze']!r}, expected another file than output")
     with progress("nrg", "runs") as show:
@@ -68,7 +68,6 @@ def run(options: Options) -> int:
         found = f"{against!r}, expected one of {list(table.methods)}{suggest(against, table.methods)}"
         raise ValueError(f"against is {found}")
     text = FORMATS[options["format"]](table, against=against)
-    save(options["output"], text)
-    save(options["freeze"], ends_to_json(table, frozen))
+    save((options["output"], text), (options["freeze"], ends_to_json(table, frozen)))
     sys.stdout.write(plain(text) + "\n")
     return 0

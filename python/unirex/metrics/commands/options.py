@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import ArgumentParser
 
+from unirex.disk.untrusted import check_mappings
 from unirex.parsing import rephrased
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def parse(program: str, about: str, arguments: Callable[[ArgumentParser], None],
     """
     parser = ArgumentParser(prog=program, description=about, exit_on_error=False, allow_abbrev=False)
     arguments(parser)
+    check_mappings(argv)
     with rephrased(parser):
         return dict(parser.parse_args(list(argv)).as_dict())
 
@@ -43,23 +45,27 @@ def resampling(options: Options) -> "Resampling":
 
 def reading(options: Options) -> dict[str, Any]:
     """How predictions are to be read: the other options of `add_reading`."""
-    return {name: options[name] for name in READING} | {"iou_thresholds": options["iou_thresholds"] or [0.5]}
+    found = {name: options[name] for name in READING if name in options}
+    return {**found, "iou_thresholds": options.get("iou_thresholds") or [0.5]}
 
 
-def add_reading(parser: ArgumentParser, *, replicates: int = 1000, none: str = "; 0 = no intervals") -> None:
-    """Adds the options about how predictions are read and resampled, the same in every command that does."""
+def add_reading(
+    parser: ArgumentParser, *, replicates: int = 1000, none: str = "; 0 = no intervals", spans: bool = True
+) -> None:
+    """Adds the options about how predictions are read and resampled, those about spans where any are scored."""
     add = parser.add_argument
     add("--convention", type=Literal["strict", "paper"], default="strict", help="whose definitions (docs/metrics.md)")
     add("--perturbation", type=str, nargs="+", action="extend", help="which of the file's, the default one first")
     add("--scorer", type=str, default="self", help="whose probabilities: self or a check model of the file")
-    add(
-        "--iou_thresholds",
-        "--iou-thresholds",
-        type=float,
-        nargs="+",
-        action="extend",
-        help="for span F1, in (0, 1]; default: 0.5",
-    )
+    if spans:
+        add(
+            "--iou_thresholds",
+            "--iou-thresholds",
+            type=float,
+            nargs="+",
+            action="extend",
+            help="for span F1, in (0, 1]; default: 0.5",
+        )
     add("--replicates", type=int, default=replicates, help=f"bootstrap replicates of the rows{none}")
     add("--seed", type=int, default=0, help="of the resampling")
     add("--confidence", type=float, default=0.95, help="how often an interval shall hold the truth")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from unirex.disk.atomic import atomic_write
@@ -16,10 +17,12 @@ def refuse_inputs(output: str | None, systems: Sequence[str], option: str = "out
         option: that names it.
 
     Raises:
-        ValueError: it is.
+        ValueError: it is, or has no name.
     """
     if output is None:
         return
+    if not output:
+        raise ValueError(f"{option} is {output!r}, expected a file")
     from unirex.metrics.source import files_of
 
     place = Path(output).resolve()
@@ -32,22 +35,17 @@ def refuse_inputs(output: str | None, systems: Sequence[str], option: str = "out
             raise ValueError(f"{option} is {output!r}, expected another file than those that are read")
 
 
-def save(output: str | None, text: str) -> None:
-    """Writes text and a line end to the file `output`, whole or not at all; nothing for None.
+def save(*results: tuple[str | None, str]) -> None:
+    """Writes each text and a line end to its file, all of them whole or none at all; nothing for None.
 
     Raises:
-        OSError: it cannot be written; the message names `output` itself, not the temporary file.
+        OSError: one cannot be written; the message names the file itself, not the temporary one.
 
-    >>> save("/nowhere/scores.json", "{}")
+    >>> save(("/nowhere/scores.json", "{}"))
     Traceback (most recent call last):
     FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/scores.json'
     """
-    if output is None:
-        return
-    try:
-        with atomic_write(output, "w") as file:
+    with ExitStack() as opened:
+        files = [(opened.enter_context(atomic_write(name, "w")), text) for name, text in results if name is not None]
+        for file, text in files:
             file.write(text + "\n")
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, output) from error

@@ -38,6 +38,6 @@ def run(options: Options) -> int:
             settings = {"resampling": resampling(options), "progress": show, "engine": options["engine"]}
             reports.append(score(system, **settings, **reading(options)))
     text = to_json(reports)
-    save(options["output"], text)
+    save((options["output"], text))
     sys.stdout.write(plain(text if options["json"] else to_text(reports, all_metrics=options["all"])) + "\n")
     return 0
