@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -27,6 +28,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A deadline is a timed test, and fails where the machine is busy.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+os.fsync = int  # type: ignore[assignment]  # no test cuts the power
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -61,6 +64,8 @@ def pytest_collection_finish() -> None:
     """Modules stay: what collects garbage after every run need not look through all of torch each time."""
     gc.collect()
     gc.freeze()
+    if "accelerate.utils.memory" in sys.modules:  # which collects at the end of each run what nobody waits for here
+        sys.modules["accelerate.utils.memory"].gc = SimpleNamespace(collect=int)  # type: ignore[attr-defined]
     if "reference.processes" in sys.modules:
         sys.modules["reference.processes"].server()
 

@@ -1,5 +1,6 @@
 """Numbers over several seeds: what rows and seeds give their variance, and what the report on their means keeps."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from reference import predictions
 from unirex.metrics import Report, Resampling, State, finish, plan
-from unirex.metrics.intervals import NONE, Variance, interval
+from unirex.metrics.intervals import NONE, UNBOUNDED, Variance, interval
 from unirex.metrics.seeds import Draws, draws_of, metric_interval, over_seeds
 
 
@@ -35,14 +36,16 @@ def test_a_difference_is_paired_by_rows_and_not_by_seeds() -> None:
     assert np.array(variance.parts) == pytest.approx(np.array([(GAPS, 2.0), *seeds]))
 
 
-@pytest.mark.parametrize(("bounds", "widest"), [((0.0, 1.0), (-1.0, 1.0)), ((0.2, 1.0), (-0.8, 0.8)), (None, None)])
+@pytest.mark.parametrize(
+    ("bounds", "widest"), [((0.0, 1.0), (-1.0, 1.0)), ((0.2, 1.0), (-0.8, 0.8)), ((0.0, math.inf), UNBOUNDED)]
+)
 def test_a_difference_lies_between_the_furthest_of_its_ends(
-    bounds: tuple[float, float] | None, widest: tuple[float, float] | None
+    bounds: tuple[float, float], widest: tuple[float, float]
 ) -> None:
     value, variance = TWO.minus(THREE)
     expected = interval(value, variance, n=7, confidence=0.9, bounds=widest, seeds=3)
     assert TWO.gap(THREE, 0.9, bounds) == expected
-    assert expected.method == ("seeds_t" if bounds is None else "seeds_wilson_t")
+    assert expected.method == ("seeds_t" if widest is UNBOUNDED else "seeds_wilson_t")
 
 
 def test_the_method_names_seeds_if_either_side_has_several() -> None:

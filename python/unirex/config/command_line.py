@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentParser
 
 from unirex.config.recipes import find_recipes
 from unirex.config.repeated import take_includes
 from unirex.disk.untrusted import check_mappings, read_yaml
+from unirex.disk.yaml_text import yaml_text
 from unirex.extras import missing
 from unirex.text import current_setting, line, reason, with_current_keys
 
@@ -123,7 +123,7 @@ def _of_data(path: str) -> str:
     if not isinstance(content, dict) or not (isinstance(content.get("model"), dict) or {*content} & _OF_TRAINING):
         return path
     kept = {key: value for key, value in content.items() if str(key).split(".")[0] in ("data", "eval")}
-    return yaml.safe_dump(kept, sort_keys=False)
+    return yaml_text(kept)
 
 
 _OF_TRAINING = {"method", "train", "preset", "seed", "resume", "overwrite", "trained"}
@@ -134,7 +134,7 @@ def _current_content(path: str) -> str:
     method = content.get("method") if isinstance(content, dict) else None
     if not isinstance(method, dict) or with_current_keys(method) == method:
         return path
-    return yaml.safe_dump({**content, "method": with_current_keys(method, tell=True)}, sort_keys=False)
+    return yaml_text({**content, "method": with_current_keys(method, tell=True)})
 
 
 def fail(error: Exception, code: int = 2) -> int:

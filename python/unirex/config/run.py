@@ -18,6 +18,7 @@ from unirex.config.own_code import import_own
 from unirex.config.presets import PRESETS, preset_defaults
 from unirex.data.source import DataConfig
 from unirex.disk.untrusted import read_yaml
+from unirex.disk.yaml_text import yaml_text
 from unirex.extractors.settings import ExtractorKind
 from unirex.judging.settings import EvalConfig
 from unirex.methods import METHODS, find_facts
@@ -363,7 +364,7 @@ def _texts(content: Mapping[str, Any], keys: Sequence[str]) -> dict[str, str]:
 
 def to_yaml(config: RunConfig) -> str:
     """The configuration as YAML that `--config` reads back."""
-    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+    return yaml_text(plain(config))
 
 
 def plain(config: RunConfig) -> dict[str, Any]:

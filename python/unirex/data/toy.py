@@ -1,7 +1,8 @@
 """A corpus made in code from a seed: neutral words and planted cues, which decide the label and are its rationale."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from string import ascii_uppercase
 from typing import Literal
 
@@ -78,6 +79,11 @@ def toy_examples(split: str, *, config: ToyConfig, seed: int) -> list[Example]:
     >>> len(toy_examples("val", config=ToyConfig(n_train=10, n_val=5), seed=0))
     5
     """
+    return list(_corpus(config, seed)[split])
+
+
+@lru_cache(maxsize=4)  # what is in a split depends on those before it, and a run reads all of them
+def _corpus(config: ToyConfig, seed: int) -> Mapping[str, Sequence[Example]]:
     make = {"single": _single, "pair": _pair, "choice": _choice}[config.kind]
     rng = np.random.default_rng(seed)
     seen: set[tuple[str, ...]] = set()
@@ -91,9 +97,7 @@ def toy_examples(split: str, *, config: ToyConfig, seed: int) -> list[Example]:
             if text not in seen:
                 seen.add(text)
                 made[name].append(example)
-        if name == split:
-            break
-    return made[split]
+    return made
 
 
 def _single(rng: Generator, name: str, gold_known: bool) -> Example:

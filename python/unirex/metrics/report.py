@@ -1,7 +1,7 @@
 """The result of an evaluation, and how it is shown: table, plain text, JSON."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 from unirex.metrics.definitions import GROUPS, Convention, Direction, Group
@@ -93,9 +93,12 @@ class Report(Shown):
 
     def as_dict(self) -> dict[str, Any]:
         """What `to_json` writes."""
-        left_out = ("convention", "main")
-        metrics = [{name: v for name, v in asdict(m).items() if name not in left_out} for m in self.metrics]
-        content = {
+        return cast("dict[str, Any]", finite(self._content()))
+
+    def _content(self) -> dict[str, Any]:
+        names = [one.name for one in fields(Metric) if one.name not in ("convention", "main")]
+        metrics = [{name: getattr(metric, name) for name in names} for metric in self.metrics]
+        return {
             "about": self.about,
             "convention": self.convention,
             "rows": self.n_rows,
@@ -105,7 +108,6 @@ class Report(Shown):
             "notes": self.notes,
             "metrics": metrics,
         }
-        return cast("dict[str, Any]", finite(content))
 
     def records(self) -> list[dict[str, Any]]:
         """One dictionary a metric."""
@@ -114,7 +116,7 @@ class Report(Shown):
 
     def to_json(self) -> str:
         """The report as JSON text; an undefined value or an infinite bound is null."""
-        return as_json(self.as_dict())
+        return as_json(self._content())
 
     def to_text(self, *, all_metrics: bool = False) -> str:
         """The report as a table."""
@@ -125,7 +127,7 @@ def to_json(reports: Sequence[Report]) -> str:
     """One report as its own JSON text, several as `{"systems": [...]}` in the order given."""
     if len(reports) == 1:
         return reports[0].to_json()
-    return as_json({"systems": [report.as_dict() for report in reports]})
+    return as_json({"systems": [report._content() for report in reports]})
 
 
 def to_text(reports: Sequence[Report], *, all_metrics: bool = False, names: Sequence[str] | None = None) -> str:

@@ -14,12 +14,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal, TypeVar
 
-import yaml
-
 from unirex.config.processes import command as launched
 from unirex.disk import lock
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import RunFolder
+from unirex.disk.yaml_text import yaml_text
 from unirex.interrupts import terminable
 from unirex.suites.plan import Planned, Transfer
 from unirex.text import plain, say
@@ -267,7 +266,7 @@ def _prepare(transfer: Transfer) -> None:
     transfer.folder.mkdir(parents=True, exist_ok=True)
     RunFolder(transfer.folder).metrics.unlink(missing_ok=True)
     with atomic_write(transfer.recipe, "w") as file:
-        yaml.safe_dump(dict(transfer.content), file, sort_keys=False, allow_unicode=True)
+        file.write(yaml_text(transfer.content))
 
 
 def _complaint(log: Path, start: int) -> str:

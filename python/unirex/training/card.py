@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from unirex._rust import __version__
 from unirex.config.identity import FREE
 from unirex.config.run import RunConfig, plain
 from unirex.data.store import count_gold
 from unirex.disk.atomic import atomic_write
+from unirex.disk.yaml_text import yaml_text
 from unirex.metrics.report import ARROWS, Metric, Report
 from unirex.training.assemble import Assembly
 
@@ -38,7 +37,7 @@ def model_card(config: RunConfig, parts: Assembly, reports: Mapping[str, Report]
     name = f"{config.method.name}-{config.data.short_name}"
     own = None if not reports else next(iter(reports.values()))
     asked = '{"text": text, "choices": answers}' if parts.model.config.choice else "text"
-    front = yaml.safe_dump(_front_matter(config, name, own, split), sort_keys=False, allow_unicode=True)
+    front = yaml_text(_front_matter(config, name, own, split))
     sections = [
         f"---\n{front}---\n\n# {name}",
         _about(config, parts),
@@ -147,4 +146,4 @@ def _public_yaml(config: RunConfig) -> str:
             path = content[section].get(key)
             if path and _is_local(path):
                 content[section][key] = Path(path).name
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return yaml_text(content)
