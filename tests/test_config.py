@@ -174,12 +174,73 @@ def test_a_weight_without_an_extractor_would_train_nothing(name: str) -> None:
         ("l2e attribution=attention attribution_settings.ig_steps=9", "method.attribution attention"),
         ("fresh attribution=grad attribution_settings.surrogate_samples=9", "method.attribution grad"),
         ("sgt attribution=grad attribution_settings.ig_steps=9", "method.attribution grad"),
+        ("joint comp_weight=0 comp_criterion=prior", "method.comp_weight 0"),
+        ("joint suff_weight=0 suff_criterion=mse", "method.suff_weight 0"),
+        ("joint plaus_weight=0 plaus_criterion=mse", "method.plaus_weight 0"),
+        ("joint comp_weight=0 suff_weight=0 estimator=gumbel", "method.comp_weight and suff_weight 0"),
+        ("joint comp_weight=0 suff_weight=0 fractions=[.1,.2]", "method.comp_weight and suff_weight 0"),
+        ("joint comp_weight=0 suff_weight=0 estimator=hard how=delete", "method.comp_weight and suff_weight 0"),
+        ("sgt plaus_criterion=mse", "method.plaus_weight 0"),
+        ("fresh plaus_criterion=mse", "method.plaus_weight 0"),
+        ("mcd plaus_criterion=mse", "method.plaus_weight 0"),
+        ("rtp plaus_criterion=mse", "method.plaus_weight 0"),
+        ("a2r gap_weight=0 gap_criterion=jensen_shannon_reversed", "method.gap_weight 0"),
     ],
 )
 def test_settings_that_a_method_does_not_read(settings: str, cause: str) -> None:
     name, *given = settings.split()
     with pytest.raises(ValueError, match=f"which nothing reads with {re.escape(cause)}; expected it left out"):
         read(f"--method.name={name}", *(f"--method.{one}" for one in given))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["fractions=[.1]", "fractions_per_step=1", "how=delete", "comp_criterion=prior", "suff_criterion=kl",
+     "detach_full=true", "plaus_criterion=ranking", "estimator=gumbel"],
+)  # fmt: skip
+def test_nothing_of_the_losses_is_read_without_an_extractor(setting: str) -> None:
+    with pytest.raises(ValueError, match=r"which nothing reads with model\.extractor none; expected it left out$"):
+        read("--model.extractor=none", f"--method.{setting}")
+    if setting.startswith("how"):  # of the words that are hidden by chance
+        assert read("--model.extractor=none", f"--method.{setting}", "--method.mask_weight=1").method.how == "delete"
+
+
+def test_what_a_recipe_takes_back_to_the_default_counts_as_left_out() -> None:
+    assert (
+        read("--config=slm-p", "--method.estimator=hard", "--method.comp_criterion=margin").method.estimator == "hard"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train:\n  # lr: 0.1\n", "train is null, expected settings in it, or the key left out"),
+        ("train: 3\n", "train is 3, expected settings in it, or the key left out"),
+        ("data: {hub: }\n", "data.hub is null, expected settings in it, or the key left out"),
+        ("train.lr: 0.1\ntrain: {epochs: 4}\n", "train.lr stands beside train, expected all of that section in one"),
+        ("train: {epochs: 4}\ntrain.lr: 0.1\n", "train.lr stands beside train, expected all of that section in one"),
+        ("data: {toy.kind: pair, toy: {n_test: 9}}\n", "data.toy.kind stands beside data.toy, expected all of that"),
+    ],
+)
+def test_a_section_of_a_file_is_one_and_not_empty(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "before.yaml").write_text("train: {lr: 0.5}\n")
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path}/run.yaml: {said}")):
+        read(f"--config={tmp_path / 'before.yaml'}", f"--config={tmp_path / 'run.yaml'}", "--train.batch_size=8")
+
+
+def test_names_of_classes_are_no_sections(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("data: {rename_labels: {a: x, a.b: y, train: z, hub: null}}\n")
+    with pytest.raises(ValueError, match=r"^data\.rename_labels"):  # of the null, and nothing else
+        read(f"--config={tmp_path / 'run.yaml'}")
+    (tmp_path / "run.yaml").write_text("data: {rename_labels: {a: x, a.b: y, train: z}}\n")
+    assert read(f"--config={tmp_path / 'run.yaml'}").data.rename_labels == {"a": "x", "a.b": "y", "train": "z"}
+
+
+@pytest.mark.parametrize("arguments", [["--config"], ["--config="], ["--config", ""], ["--config", "--seed=1"]])
+def test_a_config_without_a_name_is_one_line(arguments: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"^--config has no value, expected a file or the name of a recipe$"):
+        read(*arguments)
 
 
 def test_no_of_a_file_is_named(tmp_path: Path) -> None:

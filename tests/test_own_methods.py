@@ -1,5 +1,6 @@
 """What holds of a method of one's own: its defaults, which of its settings count, its weights, its loss."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -55,6 +56,25 @@ def read(*arguments: str) -> Any:
 def test_extractors_are_several_even_where_they_are_one() -> None:
     with pytest.raises(ValueError, match=r"^Own: extractors is 'shared', expected a tuple, \('shared',\)$"):
         type("Own", (Joint,), {"extractors": "shared"})
+    for found in ((), [], None):
+        with pytest.raises(
+            ValueError, match=rf"^Own: extractors is {re.escape(repr(found))}, expected one or more names$"
+        ):
+            type("Own", (Joint,), {"extractors": found})
+
+
+def test_a_method_that_lacks_a_part_says_which() -> None:
+    half = type("Half", (Method,), {"config_class": MineConfig, "__module__": "halves"})
+    module = ModuleType("halves")
+    module.Half = half  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"^method Half lacks \w+( and \w+)*, expected all that a Method needs$"):
+        add_methods(module)
+    with pytest.raises(ValueError, match=r"^method Half lacks .*forward.*weights, expected"):
+        add_method(half)
+    whole = type("Whole", (Joint,), {"config_class": MineConfig, "__module__": "halves"})
+    module.Whole = whole  # type: ignore[attr-defined]
+    add_methods(module)  # a base beside a method is no mistake
+    assert METHODS.find("mine") is whole
 
 
 def test_own_defaults_hold_against_inherited_presets() -> None:
@@ -161,9 +181,28 @@ class Plain(Headed):
         return {**super().forward(batch, counts, seed), "task": 0.0}
 
 
+class NoTerms(Headed):
+    def forward(self, batch: Any, counts: Any, seed: int) -> Any:
+        return None
+
+
+class NoProperty(Headed):
+    def weights(self) -> dict[str, float]:  # type: ignore[override]
+        return {"task": 1.0}
+
+
+class Worded(Headed):
+    @property
+    def weights(self) -> Any:
+        return {"task": "0.5"}
+
+
 @pytest.mark.parametrize(
     ("method", "message"),
     [
+        (NoTerms, "NoTerms.forward gave None, expected terms by name"),
+        (NoProperty, "expected a property that gives a number for each term"),
+        (Worded, "Worded.weights is {'task': '0.5'}, expected a property that gives a number for each term"),
         (ByInstance, "term 'task' has shape [8], expected a tensor of one number"),
         (Plain, "term 'task' is a float, expected a tensor of one number"),
         (

@@ -94,6 +94,16 @@ def test_an_entry_point_that_names_nothing_or_something_else_is_refused(site: Pa
     assert message_of("kind").endswith("holds a type, expected a subclass of unirex.methods.method.Method")
 
 
+def test_a_method_of_a_package_that_lacks_a_part_says_which(site: Path) -> None:
+    code = (
+        "from unirex.methods.joint import Joint\nfrom unirex.methods.method import Method\n"
+        "class Half(Method): pass\nclass Bare(Joint): config_class = None\n"
+    )
+    describe(site, "half-pkg", "[unirex.methods]\nhalf = half_mod:Half\nbare = half_mod:Bare\n", half_mod=code)
+    assert "method Half lacks " in message_of("half")
+    assert message_of("bare").startswith("method Bare: expected config_class with a default for each setting (")
+
+
 def test_a_name_of_ours_cannot_be_taken(site: Path) -> None:
     describe(site, "greedy-pkg", "[unirex.methods]\njoint = greedy_mod:Joint\n", greedy_mod="")
     message = message_of("joint")

@@ -140,12 +140,16 @@ def test_a_claim_is_of_data_sets_with_rows_of_their_own(tmp_path: Path) -> None:
         (["--page", "no.md"], "no.md: no such file"),
         (["--jobs", "0"], "--jobs is 0, expected at least 1"),
         (["--jbos", "2"], "did you mean --jobs?"),
+        (
+            ["--set", "away:data.toy.n_test=4"],
+            "--set away:data.toy.n_test: expected data.limit, data.seed or",
+        ),
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_2(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert suite.main([str(write(tmp_path)), *arguments]) == 2
+    assert suite.main([str(write(tmp_path, transfer={"away": "pair.yaml"})), *arguments]) == 2
     error = capsys.readouterr().err.strip()
     assert "\n" not in error
     assert message in error

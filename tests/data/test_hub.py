@@ -155,6 +155,13 @@ class TestLabels:
     def test_bad_labels(self, tmp_path: Path, value: Any, text: str) -> None:
         assert message(tmp_path, {**ROW, "label": value}, label_names=("neg", "pos")) == f"train.jsonl:1: {text}"
 
+    def test_text_is_no_number_where_names_are_numbers(self, tmp_path: Path) -> None:
+        stars = ("1", "2", "3")
+        for value, expected in ((0, "1"), (2, "3"), ("1", "1"), ("3", "3")):
+            assert one(tmp_path, {**ROW, "label": value}, label_names=stars).label == expected
+        said = message(tmp_path, {**ROW, "label": "0"}, label_names=stars)
+        assert said == "train.jsonl:1: label is '0', expected one of 1, 2, 3, since some of them are numbers"
+
     def test_names_of_the_file(self, tmp_path: Path) -> None:
         datasets = pytest.importorskip("datasets")
         features = datasets.Features(text=datasets.Value("string"), label=datasets.ClassLabel(names=["neg", "pos"]))

@@ -115,6 +115,17 @@ class TestDatasetsLibrary:
         self.dataset().to_parquet(tmp_path / "a.parquet")
         self.check(read(tmp_path / "a.parquet"))
 
+    def test_files_that_number_their_classes_in_two_orders_are_refused(self, tmp_path: Path) -> None:
+        datasets = pytest.importorskip("datasets")
+        self.dataset().to_parquet(tmp_path / "a.parquet")
+        other = datasets.ClassLabel(names=["pos", "neg"])
+        self.dataset().cast_column("label", other).to_parquet(tmp_path / "b.parquet")
+        found = (
+            r"b\.parquet: the classes of label are \['pos', 'neg'\], expected \['neg', 'pos'\] as in the files before"
+        )
+        with pytest.raises(DataError, match=found):
+            read(tmp_path / "*.parquet")
+
     def test_saved(self, tmp_path: Path) -> None:
         self.dataset().save_to_disk(tmp_path / "saved")
         table = read(tmp_path / "saved")

@@ -160,6 +160,9 @@ def test_words_of_a_kind_that_cannot_be_shown_are_named(make_run: Make, tmp_path
 def test_small_scores_are_told_apart_in_words_and_on_the_axis() -> None:
     axis = linear_axis("score", [1e-11, 6e-11])
     assert (axis.low, axis.high) == (pytest.approx(0.75e-11), pytest.approx(6.25e-11))
+    assert [text for _, text in axis.ticks] == ["2e−11", "4e−11", "6e−11"]
+    assert [text for _, text in linear_axis("csd", [-0.0004, 0.0002]).ticks][:3] == ["−0.0004", "−0.0002", "0.0000"]
+    assert [text for _, text in linear_axis("csd", [-5e-6, 5e-6]).ticks] == ["−5e−6", "0", "5e−6"]
     steps = Series(label="words", kind="step", x=(1e-5, 2e-5, 3e-5), y=(0.2, 0.8))
     figure = Figure(key="k", title="t", x=axis, y=Axis(label="share", low=0, high=1, ticks=()), series=(steps,))
     assert "words: most between 2e−05 and 3e−05." in figure.description()

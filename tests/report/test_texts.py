@@ -21,6 +21,18 @@ SOME = Resampling(replicates=50)
 Make = Callable[..., Path]
 
 
+def relabelled(folder: Path, to: Path) -> Path:
+    """The predictions of a run, with other names for its classes."""
+    table = pq.read_table(folder / "predictions.parquet")
+    head = json.loads(table.schema.metadata[b"unirex"])
+    for column in ("label", "prediction"):
+        names = [None if name is None else f"{name}2" for name in table[column].to_pylist()]
+        table = table.set_column(table.column_names.index(column), column, pa.array(names))
+    head |= {"labels": [f"{name}2" for name in head["labels"]], "headline": "accuracy"}
+    pq.write_table(table.replace_schema_metadata({"unirex": json.dumps(head)}), to)
+    return to
+
+
 def renamed(folder: Path, to: Path, words: str) -> Path:
     """The predictions of a run, about other texts under the same ids."""
     table = pq.read_table(folder / "predictions.parquet")
@@ -41,7 +53,20 @@ def test_other_texts_of_one_id_are_not_paired(make_run: Make, tmp_path: Path) ->
     assert any("Rows of one id are different texts in these runs" in note for note in notes(other))
     assert all(sum(view is not None for view in shown.views) == 1 for shown in other.instances)
     assert len(other.instances) > len(same.instances)
-    assert "on the same texts" not in to_html(other)
+    page = to_html(other)
+    assert "on the same texts" not in page
+    assert "not in this run" not in page
+    assert "not paired with this run" in page
+
+
+def test_other_labels_of_one_text_are_said_to_be_that(make_run: Make, tmp_path: Path) -> None:
+    run = make_run("a")
+    report = build(run / "predictions.parquet", relabelled(run, tmp_path / "b.parquet"), resampling=SOME)
+    assert report.apart is None
+    (note,) = (note for note in notes(report) if "Rows of one id" in note)
+    assert note == "Rows of one id are of different labels in these runs, so nothing is paired and no run leads."
+    assert "not paired with this run" in report.to_text()
+    assert "not in this run" not in report.to_text()
 
 
 def test_a_span_ends_with_its_text() -> None:

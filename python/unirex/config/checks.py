@@ -67,7 +67,7 @@ def refuse_unread(config: Any) -> None:
     """Refuses settings that would change nothing, since another setting leaves them unread.
 
     Args:
-        config: of a run; a value equal to the default, or to the preset's, counts as not set.
+        config: of a run; a value equal to the default of the method or of the preset counts as not set.
 
     Raises:
         ValueError: the setting, its value, and which other one leaves it unread.
@@ -76,8 +76,8 @@ def refuse_unread(config: Any) -> None:
     preset = preset_defaults(config.preset, method.name, model.extractor)
     for key, cause in unread(config).items():
         value = _get(config, key)
-        default = preset.get(key, _get({"method": type(method)(), "model": type(model)()}, key))
-        if value != default:
+        bare = _get({"method": type(method)(), "model": type(model)()}, key)
+        if value not in (bare, preset.get(key, bare)):
             raise ValueError(f"{key} is {value!r}, which nothing reads with {cause}; expected it left out")
 
 

@@ -48,18 +48,49 @@ def config_first(arguments: list[str]) -> list[str]:
     iterator = iter(arguments)
     for argument in iterator:
         option, equals, value = argument.partition("=")
-        if option == "--config" and (name := value if equals else next(iterator, "")):
+        if option == "--config":
+            name = value if equals else next(iterator, "")
+            if not name or name.startswith("--"):
+                raise ValueError("--config has no value, expected a file or the name of a recipe")
             front.extend(find_recipes(name, folders))
         elif _SETTING.match(argument) and not _awaits_value(rest):
             rest.append(f"--{argument}")
         else:
             rest.append(argument)
     for path in front:
-        if read_yaml(path) is None:  # which refuses what would keep the parser busy without end
+        content = read_yaml(path)  # which refuses what would keep the parser busy without end
+        if content is None:
             raise ValueError(f"{path}: is empty, expected keys and values")
+        _check_sections(content, str(path))
     return [*(f"--config={path}" for path in front), *rest]
 
 
+def _check_sections(content: Any, where: str, inside: str = "") -> None:
+    """Refuses a section without settings, which would take back those of files before, and one in two places.
+
+    >>> _check_sections({"train": None}, "a.yaml")
+    Traceback (most recent call last):
+    ValueError: a.yaml: train is null, expected settings in it, or the key left out
+    >>> _check_sections({"train.lr": 0.1, "train": {"epochs": 3}}, "a.yaml")
+    Traceback (most recent call last):
+    ValueError: a.yaml: train.lr stands beside train, expected all of that section in one place
+    """
+    for key, value in content.items() if isinstance(content, dict) else ():
+        name = f"{inside}{key}"
+        other = next((f"{inside}{one}" for one in content if str(key).startswith(f"{one}.")), None)
+        if other is not None:
+            raise ValueError(f"{where}: {name} stands beside {other}, expected all of that section in one place")
+        if name in _SECTIONS:
+            if not isinstance(value, dict) and not (name == "model" and isinstance(value, str)):  # of `unirex evaluate`
+                found = "null" if value is None else repr(value)
+                raise ValueError(f"{where}: {name} is {found}, expected settings in it, or the key left out")
+            _check_sections(value, where, f"{name}.")
+
+
+_SECTIONS = {
+    *("data", "model", "method", "train", "eval"),
+    *("data.eraser", "data.hub", "data.toy", "model.random", "method.attribution_settings"),
+}
 _SETTING = re.compile(r"[A-Za-z]\w*(?:\.\w+)*=")
 
 

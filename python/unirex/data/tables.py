@@ -122,7 +122,10 @@ def _files(paths: Sequence[Path]) -> Table:
     class_names: dict[str, tuple[str, ...]] = {}
     for path in paths:
         stream_rows(path)  # refuses what is no file, or of no known format
-        class_names |= _class_names(path) if path.suffix.lower() == ".parquet" else {}
+        for column, names in (_class_names(path) if path.suffix.lower() == ".parquet" else {}).items():
+            if (first := class_names.setdefault(column, names)) != names:
+                told = f"{shown(list(names))}, expected {shown(list(first))} as in the files before it"
+                raise DataError(f"{path}: the classes of {column} are {told}")
     return Table(
         lambda: (block for path in paths for block in _blocks(path)), class_names, lambda: sum(map(_rows_of, paths))
     )

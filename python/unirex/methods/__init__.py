@@ -56,9 +56,13 @@ def find_method(name: str) -> "type[Method]":
     """The method of a name, of this package or of another one that is installed.
 
     Raises:
-        ValueError: one line: no such method, or the package that names it is broken.
+        ValueError: one line: no such method, or the package that names it is broken, or lacks a part of one.
     """
-    return METHODS.find(NOW.get(("method.name", name), name))
+    name = NOW.get(("method.name", name), name)
+    method = METHODS.find(name)
+    if name not in FACTS:
+        _name_of(method)
+    return method
 
 
 def find_facts(name: str) -> type[MethodFacts]:
@@ -81,8 +85,18 @@ def add_method(method: "type[Method]") -> str:
     Raises:
         ValueError: it is no method, it has no name, or a method of this package or an installed one has it.
     """
-    if not _is_method(method) or isabstract(method):
+    if not _is_method(method):
         raise ValueError(f"method is {method!r}, expected a subclass of unirex.methods.method.Method with all it needs")
+    name = _name_of(method)
+    METHODS.add(name, method)
+    return name
+
+
+def _name_of(method: "type[Method]") -> str:
+    """What a method is called; refuses one that lacks a part."""
+    lacking = sorted(getattr(method, "__abstractmethods__", ()))
+    if lacking:
+        raise ValueError(f"method {method.__name__} lacks {' and '.join(lacking)}, expected all that a Method needs")
     try:
         config: Any = method.config_class
         name: str = config().name
@@ -90,7 +104,6 @@ def add_method(method: "type[Method]") -> str:
         raise ValueError(
             f"method {method.__name__}: expected config_class with a default for each setting ({error})"
         ) from None
-    METHODS.add(name, method)
     return name
 
 
@@ -101,8 +114,11 @@ def add_methods(module: ModuleType) -> None:
         ValueError: as `add_method`, or two of them have one name.
     """
     added: dict[str, Any] = {}
-    for found in vars(module).values():
-        if _is_method(found) and not isabstract(found) and f"{found.__module__}.".startswith(f"{module.__name__}."):
+    methods = [found for found in vars(module).values() if _is_method(found)]
+    own = [found for found in methods if f"{found.__module__}.".startswith(f"{module.__name__}.")]
+    bases = [] if all(map(isabstract, own)) else [found for found in own if isabstract(found)]
+    for found in own:
+        if found not in bases:
             other = added.setdefault(name := add_method(found), found)
             if other is not found:
                 raise ValueError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -94,6 +95,10 @@ class Part:
         return self.report.about.get("data") or "data"
 
 
+Others = Literal["texts", "labels"] | None
+"""How rows of one id differ between runs."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Document:
     """Everything that is shown about one or several runs.
@@ -110,7 +115,8 @@ class Document:
         most_words: the limit of words.
         leaders: metric -> the run that is better than each other one by more than chance.
         apart: how far two runs on the same texts are apart.
-        other_texts: whether rows of one id are different texts, so that nothing is paired.
+        other_texts: whether rows of one id are different `texts`, or texts with different `labels`, so that nothing is
+            paired; None if they are the same.
     """
 
     parts: tuple[Part, ...]
@@ -123,12 +129,17 @@ class Document:
     most_words: int = FEW_WORDS
     leaders: Mapping[str, int] = field(default_factory=dict)
     apart: Apart | None = None
-    other_texts: bool = False
+    other_texts: Others = None
 
     @property
     def explained(self) -> bool:
         """Whether all parts are explanations of texts, which the page shows before any number."""
         return bool(self.parts) and all(part.explained for part in self.parts)
+
+    @property
+    def absent(self) -> str:
+        """What is said of a run beside an instance that it does not show."""
+        return "not in this run" if self.other_texts is None else "not paired with this run"
 
 
 def defined(value: float | None) -> bool:

@@ -183,7 +183,21 @@ def linear_axis(
     step = _round_step((high - low) / ticks)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     places = [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
-    return Axis(label=label, low=low, high=high, ticks=tuple((place, number(place, digits)) for place in places))
+    return Axis(label=label, low=low, high=high, ticks=tuple((place, _tick(place, digits)) for place in places))
+
+
+_MOST_DIGITS = 4
+
+
+def _tick(place: float, digits: int) -> str:
+    """A tick's text, in few characters however small the step: the axis has no room for more.
+
+    >>> _tick(-0.05, 2), _tick(-0.000012, 6), _tick(0.0, 6)
+    ('−0.05', '−12e−6', '0')
+    """
+    if digits <= _MOST_DIGITS:
+        return number(place, digits)
+    return f"{number(place * 10**digits, 0)}e−{digits}" if place else "0"
 
 
 def whole_axis(label: str, values: Sequence[float]) -> Axis:

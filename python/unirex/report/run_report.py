@@ -17,7 +17,7 @@ from unirex.metrics.state import Resampling
 from unirex.report import html, plots, terminal
 from unirex.report.apart import Apart, apart, leaders
 from unirex.report.by_class import score_by_class
-from unirex.report.document import Document, Limits, Part
+from unirex.report.document import Document, Limits, Others, Part
 from unirex.report.explanations import open_rows
 from unirex.report.found import MOST_RUNS, RunFiles, read_folders
 from unirex.report.instances import Instance, View
@@ -128,7 +128,7 @@ def build(
     rows_of = [found for _, found in again]
     if others := _other_texts(rows_of):
         gap, compared = None, []
-    instances, left_out = _instances(choice, rows_of, most_words, gap, apart=others)
+    instances, left_out = _instances(choice, rows_of, most_words, gap, apart=others is not None)
     seeds = () if others else group(folders, readings)
     gains, missing = (None, None) if others else _gains(parts, seeds, resampling, reading)
     return RunReport(
@@ -173,15 +173,17 @@ def _part(folder: RunFiles, one: FirstPass, words: WordScores, options: Mapping[
     )
 
 
-def _other_texts(found: Sequence[Mapping[Any, tuple[str, View]]]) -> bool:
+def _other_texts(found: Sequence[Mapping[Any, tuple[str, View]]]) -> Others:
     """Whether a row of one id is another text in another run: ids such as `test-0` name rows of many data sets."""
     keys = [key for one in found for key in one]
+    others: Others = None
     for key in (key for key, times in Counter(keys).items() if times > 1):
         here = [one[key][1] for one in found if key in one]
-        texts = {tuple(word.text for word in view.words) for view in here if view.words}
-        if len(texts) > 1 or len({view.label for view in here if view.label is not None}) > 1:
-            return True
-    return False
+        if len({tuple(word.text for word in view.words) for view in here if view.words}) > 1:
+            return "texts"
+        if len({view.label for view in here if view.label is not None}) > 1:
+            others = "labels"
+    return others
 
 
 def _instances(

@@ -109,7 +109,7 @@ def _instance(report: Document, one: Instance, color: bool, width: int) -> Itera
     for part, view in zip(report.parts, one.views, strict=True):
         prefix = f"  {part.name}: " if len(report.parts) > 1 else "  "
         if view is None:
-            yield f"{prefix}not in this run"
+            yield f"{prefix}{report.absent}"
             continue
         yield prefix + _says(view)
         yield from _wrapped(to_terminal(view.words, color=color), room, view.more)

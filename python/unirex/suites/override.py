@@ -29,7 +29,7 @@ class Override:
 
     def holds_for(self, *names: str) -> bool:
         """Whether one of the names (of a run's data set and method) is meant."""
-        return any(fnmatchcase(name, self.who) for name in names)
+        return self.who in names or any(fnmatchcase(name, self.who) for name in names)
 
 
 def read_override(text: str) -> Override:

@@ -209,9 +209,11 @@ def check_overrides(suite: Suite, overrides: Sequence[Override]) -> None:
     """Refuses settings of the command line that are for no method or data set of the suite."""
     known = [*suite.data, *suite.methods, *suite.transfer]
     for override in overrides:
+        who = override.who
         if not override.holds_for(*known):
-            who = override.who
             raise ValueError(f"--set {who}:{override.key}: no such method or data set{suggest(who, known)}")
+        if not override.holds_for(*suite.data, *suite.methods) and not _of_judging(override.key):
+            raise ValueError(f"--set {who}:{override.key}: expected data.limit, data.seed or eval of a transfer")
 
 
 def runs_of(output: Path) -> Path:
@@ -235,7 +237,12 @@ def same_settings(entry: Entry, wanted: str) -> bool:
 
 
 def completed_digest(config: Mapping[str, Any]) -> str:
-    """The digest of an entry's settings with today's defaults for those that came since it was made."""
+    """The digest of `completed_settings`."""
+    return digest(completed_settings(config))
+
+
+def completed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry's settings with today's defaults for those that came since it was made."""
     config = renamed(config)
     defaults = _defaults(str(config["method"]["name"]))
     more: dict[str, Any] = {"transfer": {name: defaults[name] for name in ("data", "eval")}}
@@ -243,8 +250,7 @@ def completed_digest(config: Mapping[str, Any]) -> str:
         scores = renamed(config["grid"]["scores"])
         config["grid"] = {**config["grid"], "scores": scores}
         more["grid"] = {"scores": _defaults(str(scores["method"]["name"])), "eval": defaults["eval"]}
-    whole = {k: filled(v, more.get(k, defaults.get(k))) for k, v in {**defaults, **config}.items()}
-    return digest(whole)
+    return {k: filled(v, more.get(k, defaults.get(k))) for k, v in {**defaults, **config}.items()}
 
 
 @cache
@@ -359,16 +365,17 @@ def _transfer(
     The recipe's own come before these, and the command line's before all.
     """
     settings = {**{f"eval.{key}": value for key, value in judged.items()}, **recipe.settings}
-    settings |= {
-        o.key: o.value
-        for o in overrides
-        if (o.key in ("data.limit", "data.seed") or o.key.startswith("eval.")) and o.holds_for(name)
-    }
+    settings |= {o.key: o.value for o in overrides if _of_judging(o.key) and o.holds_for(name)}
     config = parsed(suite, f"transfer.{name}", as_arguments(recipe.configs, settings))
     folder = run / "transfer" / name
     sections = {"data": asdict(config.data), "eval": asdict(config.eval)}
     content = {"model": str(RunFolder(run).model), "output": str(folder), **json.loads(json.dumps(sections))}
     return Transfer(name=name, folder=folder, content=content)
+
+
+def _of_judging(key: str) -> bool:
+    """Whether a setting of all runs holds for the data sets too that their models are only judged on."""
+    return key in ("data.limit", "data.seed") or key.startswith("eval.")
 
 
 def _completed(stored: Any) -> dict[str, Any] | None:

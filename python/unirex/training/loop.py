@@ -29,6 +29,7 @@ from unirex.training.optimizer import adamw, learning_rate, uncorrected, updates
 from unirex.training.schedule import FEWEST, MOST, STEPS, epoch_batches, epochs_for
 from unirex.training.stopping import CAUSES, Stop, StoppedError
 from unirex.training.stopwatch import Stopwatch, costs
+from unirex.training.terms import total, weights_of
 from unirex.training.trackers import track
 from unirex.training.watch import Watch
 
@@ -111,7 +112,7 @@ class Training:
         self._tokens = data.tokens
         self._trained = 0.0  # when the last epoch's steps ended
         self._saved = time.perf_counter()  # when the time up to now was last counted
-        self._weights: dict[str, float] = {}  # of the running step
+        self._weights: Mapping[str, float] = {}  # of the running step
         self._returned: set[str] = set()  # the terms of all steps
         self._stop = Stop()
         self._ahead: Ahead[list[Batch]] | None = None
@@ -258,14 +259,14 @@ class Training:
         """Adds up the gradients of all micro-batches; returns the sums of the terms, or None where memory ran out."""
         accelerator, step = self.accelerator, self.progress.step
         checkpoint.seed_step(self.seed, step, accelerator.process_index)
-        self._weights = self.bare_method.weights
+        self._weights = weights_of(self.bare_method)
         sums: dict[str, Tensor] = {}
         try:
             for number, batch in enumerate(micro):
                 last = number == len(micro) - 1
                 with nullcontext() if last else accelerator.no_sync(self.method):
                     terms = self.method(batch.to(accelerator.device), counts, rng_seed(self.seed, step))
-                    loss = torch.stack([self._weighted(name, term) for name, term in terms.items()]).sum()
+                    loss = total(self.bare_method, terms, self._weights)
                     # Data-parallel training averages gradients over processes; the terms are shares of one mean.
                     with part("backward"):
                         accelerator.backward(loss * (0 if idle else accelerator.num_processes))
@@ -286,16 +287,6 @@ class Training:
             f"{own.__name__}.weights has {name!r}, which `forward` has not returned so far: it counts for nothing"
             for name in ([] if own.__module__.startswith("unirex.") else lost)
         ]
-
-    def _weighted(self, name: str, term: Tensor) -> Tensor:
-        """A term times its weight; refuses what a method of the user's own must not return."""
-        if not isinstance(term, Tensor) or term.shape:
-            found = f"has shape {list(term.shape)}" if isinstance(term, Tensor) else f"is a {type(term).__name__}"
-            raise ValueError(f"term {name!r} {found}, expected a tensor of one number: this batch's share of the mean")
-        try:
-            return self._weights[name] * term
-        except KeyError:
-            raise ValueError(f"term {name!r} has no weight, expected one of {', '.join(self._weights)}") from None
 
     def _back_off(self, micro: list[Batch]) -> None:
         """Halves the longest micro-batches that can be cut after memory ran out.

@@ -10,6 +10,7 @@ from unirex.methods.settings.contract import (
     PlausCriterion,
     Presets,
     check_ascending,
+    of_zero_weights,
 )
 from unirex.ranges import Fraction, NotNegative
 from unirex.schema import FRACTIONS, Perturbation
@@ -51,8 +52,8 @@ class A2rConfig(MethodConfig):
             raise ValueError("method.soft_weight and method.gap_weight are 0, expected one of them to train the scores")
 
     def unread(self, extractor: str | None) -> dict[str, str]:
-        """One share beside several."""
-        return {} if self.fractions is None else {"method.fraction": "method.fractions"}
+        """One share beside several, and what losses of weight 0 would read."""
+        return of_zero_weights(self) | ({} if self.fractions is None else {"method.fraction": "method.fractions"})
 
 
 class A2rFacts(MethodFacts):

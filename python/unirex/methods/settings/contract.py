@@ -1,6 +1,6 @@
 """What every method's settings share, and what is known of a method before torch is imported."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
@@ -78,6 +78,17 @@ class AttributingConfig(MethodConfig):
         return {f"method.attribution_settings.{name}": f"method.attribution {self.attribution}" for name in names}
 
 
+def of_zero_weights(config: MethodConfig) -> dict[str, str]:
+    """The criterion, margin and target of each loss whose weight is 0, which nothing reads."""
+    found: dict[str, str] = {}
+    for name, value in vars(config).items():
+        if name.endswith("_weight") and value == 0:
+            stem = name.removesuffix("_weight")
+            keys = (f"{stem}_{what}" for what in ("criterion", "margin", "target"))
+            found |= {f"method.{key}": f"method.{name} 0" for key in keys if hasattr(config, key)}
+    return found
+
+
 class MethodFacts:
     """What the command line asks about a method: class attributes of every `Method`.
 
@@ -101,6 +112,8 @@ class MethodFacts:
         if isinstance(cls.extractors, str):
             found = repr(cls.extractors)
             raise ValueError(f"{cls.__name__}: extractors is {found}, expected a tuple, ({found},)")
+        if not isinstance(cls.extractors, Sequence) or not cls.extractors:
+            raise ValueError(f"{cls.__name__}: extractors is {cls.extractors!r}, expected one or more names")
 
 
 def check_ascending(fractions: tuple[float, ...]) -> None:

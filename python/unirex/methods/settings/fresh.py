@@ -10,6 +10,7 @@ from unirex.methods.settings.contract import (
     MethodFacts,
     PlausCriterion,
     Presets,
+    of_zero_weights,
     without_attribution,
 )
 from unirex.ranges import Count, Fraction, NotNegative
@@ -45,9 +46,9 @@ class FreshConfig(AttributingConfig):
     plaus_criterion: PlausCriterion = "bce"
 
     def unread(self, extractor: str | None) -> dict[str, str]:
-        """The attribution, where a score head explains, else what it does not read."""
+        """The attribution, where a score head explains, else what it and a weight of 0 do not read."""
         if self.plaus_weight == 0:
-            return super().unread(extractor)
+            return of_zero_weights(self) | super().unread(extractor)
         return without_attribution("method.plaus_weight above 0, whose score head explains,")
 
 

@@ -13,6 +13,7 @@ from unirex.methods.settings.contract import (
     Presets,
     SuffCriterion,
     check_ascending,
+    of_zero_weights,
     without_attribution,
 )
 from unirex.ranges import Fraction, NotNegative, Range, Share
@@ -116,10 +117,16 @@ class JointConfig(Relaxation, AttributingConfig):
                 found[f"method.{kind}_margin"] = f"method.{kind}_criterion {criterion}"
         if self.comp_criterion not in ("margin", "diff") and self.suff_criterion == "kl":
             found["method.detach_full"] = f"method.comp_criterion {self.comp_criterion} and suff_criterion kl"
+        found |= of_zero_weights(self)
         cause = f"model.extractor {extractor}"
+        if not self.faithful or extractor == "none":
+            names = {*_OF_FAITHFULNESS, *(() if self.mask_weight else ("how",))}
+            why = cause if extractor == "none" else "method.comp_weight and suff_weight 0"
+            found |= {f"method.{name}": why for name in sorted(names)}
         if extractor == "none":  # nothing scores while it trains; 0 says so
             weights = ("comp_weight", "suff_weight", "plaus_weight")
             found |= {f"method.{name}": cause for name in weights if getattr(self, name) > 0}
+            found |= dict.fromkeys(map("method.{}".format, _OF_ONE_LOSS), cause)
         if extractor in ("shared", "dual"):
             return found | without_attribution(cause)
         return found | super().unread(extractor) | {"method.gradient_weight": cause}
@@ -134,6 +141,17 @@ class JointConfig(Relaxation, AttributingConfig):
         """Whether comprehensiveness or sufficiency is trained."""
         return self.comp_weight > 0 or self.suff_weight > 0
 
+
+_OF_FAITHFULNESS = (
+    *("estimator", *unread_settings("hard")),
+    *("fractions", "fractions_per_step", "detach_full", "ramp"),
+)
+"""Settings that comprehensiveness and sufficiency share."""
+
+_OF_ONE_LOSS = (
+    *("comp_criterion", "comp_margin", "comp_target"),
+    *("suff_criterion", "suff_margin", "plaus_criterion"),
+)
 
 RELAXED = {
     "fractions_per_step": 1,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from unirex.methods.settings.contract import MethodConfig, MethodFacts, PlausCriterion
+from unirex.methods.settings.contract import MethodConfig, MethodFacts, PlausCriterion, of_zero_weights
 from unirex.ranges import Fraction, NotNegative
 
 
@@ -38,6 +38,10 @@ class RtpConfig(MethodConfig):
             raise ValueError(
                 "method.keep_weight and method.remove_weight are 0, expected one of them to train the mask"
             )
+
+    def unread(self, extractor: str | None) -> dict[str, str]:
+        """What losses of weight 0 would read."""
+        return of_zero_weights(self)
 
 
 class RtpFacts(MethodFacts):

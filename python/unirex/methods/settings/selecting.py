@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from unirex.methods.settings.contract import BY_ROW, MethodConfig, PlausCriterion
+from unirex.methods.settings.contract import BY_ROW, MethodConfig, PlausCriterion, of_zero_weights
 from unirex.ranges import Fraction, NotNegative
 from unirex.rationale.settings import Relaxation, unread_settings
 
@@ -35,9 +35,11 @@ class SelectingConfig(Relaxation, MethodConfig):
             raise ValueError("method.estimator is 'hard', expected another one, which trains the extractor")
 
     def unread(self, extractor: str | None) -> dict[str, str]:
-        """What the estimator does not read."""
+        """What the estimator and losses of weight 0 do not read."""
         settings = sorted(unread_settings(self.estimator))
-        return dict.fromkeys((f"method.{name}" for name in settings), f"method.estimator {self.estimator}")
+        return of_zero_weights(self) | dict.fromkeys(
+            (f"method.{name}" for name in settings), f"method.estimator {self.estimator}"
+        )
 
     @property
     def forbids_recomputing(self) -> str | None:
