@@ -66,6 +66,20 @@ def test_a_pipe_is_refused_before_ray_starts(tmp_path: Path) -> None:
         assert done.stderr.decode() == f"unirex-metrics: error: {expected}"
 
 
+def test_a_cluster_that_does_not_start_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+
+    def slow(**_: Any) -> None:
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", slow)
+    pq.write_table(predictions.table(0, 3), tmp_path / "p.parquet")
+    said = r"^engine is 'ray', which does not start \(The current node timed out during startup\.\)$"
+    with pytest.raises(ValueError, match=said):
+        score(tmp_path / "p.parquet", resampling=QUICK, engine="ray")
+
+
 @pytest.fixture(scope="module")
 def cluster() -> object:
     # Otherwise Ray starts its workers by the `uv run` that started pytest, which may build an environment each.

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, Literal, TypeVar, get_args
 
 from unirex.extras import install
+from unirex.text import line
 
 Engine = Literal["local", "ray"]
 """Where scoring runs: in this process, or on a Ray cluster."""
@@ -99,5 +100,8 @@ def _ray() -> Any:
     except ImportError as error:
         raise ValueError(f"engine is 'ray' but Ray is not installed, expected the extra: {install('ray')}") from error
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
+        try:
+            ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
+        except Exception as error:  # of a node that starts too slowly it raises the plain kind
+            raise ValueError(f"engine is 'ray', which does not start ({line(str(error))})") from error
     return ray
