@@ -38,6 +38,7 @@ def _weighted(name: str, term: Any, weights: Mapping[str, float]) -> Tensor:
     if not isinstance(term, Tensor) or term.shape:
         found = f"has shape {list(term.shape)}" if isinstance(term, Tensor) else f"is a {type(term).__name__}"
         raise ValueError(f"term {name!r} {found}, expected a tensor of one number: this batch's share of the mean")
-    if name not in weights:
-        raise ValueError(f"term {name!r} has no weight, expected one of {', '.join(weights)}")
-    return weights[name] * term
+    try:
+        return weights[name] * term
+    except KeyError:  # a mapping may know more than it lists
+        raise ValueError(f"term {name!r} has no weight, expected one of {', '.join(weights)}") from None
