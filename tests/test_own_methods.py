@@ -220,6 +220,40 @@ def test_what_is_wrong_with_an_own_method_is_one_line(
     assert message in capsys.readouterr().err
 
 
+class Tuple(Mine):
+    def explain(self, batch: Any) -> Any:
+        found = super().explain(batch)
+        return found.logits_IC, found.scores_BL
+
+
+class Short(Mine):
+    def explain(self, batch: Any) -> Any:
+        found = super().explain(batch)
+        return replace(found, scores_BL=found.scores_BL[:, 1:])
+
+
+class OneLogit(Mine):
+    def explain(self, batch: Any) -> Any:
+        found = super().explain(batch)
+        return replace(found, logits_IC=found.logits_IC[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (Tuple, "Tuple.explain gave a tuple, expected an Explanation"),
+        (Short, "Short.explain gave scores_BL of shape [8, "),
+        (OneLogit, "OneLogit.explain gave logits_IC of shape [8], expected 8 rows, one for each instance"),
+    ],
+)
+def test_an_explanation_that_is_none_names_the_method(
+    method: type[Method], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_method(method)
+    assert train.main([*SMALL, "--method.name=mine", f"--output={tmp_path / 'run'}"]) == 2
+    assert message in capsys.readouterr().err
+
+
 class Forgotten(Headed):
     @property
     def weights(self) -> dict[str, float]:

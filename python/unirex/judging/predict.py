@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -185,8 +185,23 @@ def predict(
 def _explained(method: Explainable, batch: Batch, judging: Judging) -> Explanation:
     """The method's explanation; where its scores are not asked for, its answer and zeros."""
     if judging.explain and set(judging.sources) & {OWN, BY_CONSTRUCTION}:
-        return method.explain(batch)
+        found: Any = method.explain(batch)
+        _check_explanation(type(method).__name__, found, batch)
+        return cast("Explanation", found)
     return Explanation(logits_IC=method.answer(batch), scores_BL=torch.zeros_like(batch.gold_BL))
+
+
+def _check_explanation(whose: str, found: Any, batch: Batch) -> None:
+    """Refuses what a method of the user's own must not give: no explanation, or one of another shape."""
+    if not isinstance(found, Explanation):
+        raise ValueError(f"{whose}.explain gave a {type(found).__name__}, expected an Explanation")
+    shapes = [*found.scores_BL.shape], [*batch.gold_BL.shape]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"{whose}.explain gave scores_BL of shape {shapes[0]}, expected {shapes[1]} (as the tokens)")
+    n = len(batch.index_I)
+    if found.logits_IC.dim() != 2 or len(found.logits_IC) != n:
+        shape = [*found.logits_IC.shape]
+        raise ValueError(f"{whose}.explain gave logits_IC of shape {shape}, expected {n} rows, one for each instance")
 
 
 def _scores(
