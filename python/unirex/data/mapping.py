@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unirex.data.errors import DataError, located, wrong
 from unirex.data.gold import GoldFormat, Marks, Vote, cell_list, read_gold, unmark, vote
-from unirex.data.record import QueryUse, Record, id_text, query_text, split_words
+from unirex.data.record import QueryUse, Record, counts, id_text, query_text, split_words
 from unirex.data.rows import cell
 from unirex.schema import Segment
 
@@ -158,7 +158,7 @@ def read_label(
     names = config.label_names or class_names.get(column, ())
     if value is None or not names or value in names:
         return None if value is None else str(value)
-    if isinstance(value, str) and any(name.isdecimal() for name in names):  # others of the column may be such names
+    if isinstance(value, str) and not counts(names):  # others of the column may be such names
         raise wrong(where, column, value, f"one of {', '.join(names)}, since some of them are numbers")
     if not re.fullmatch(r"-1|\d+", str(int(value) if isinstance(value, bool) else value)) or int(value) >= len(names):
         raise wrong(where, column, value, f"0 to {len(names) - 1} or one of {', '.join(names)}")

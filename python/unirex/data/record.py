@@ -200,13 +200,22 @@ def _choice_labels(record: Record, choices: Sequence[str], labels: Sequence[str]
     return names[: len(choices)]
 
 
+def counts(names: Sequence[str]) -> bool:
+    """Whether text that is a number counts these names from 0: not where some of them are numbers themselves.
+
+    >>> counts(["neg", "pos"]), counts(["-1", "1"])
+    (True, False)
+    """
+    return not any(name.removeprefix("-").isdecimal() for name in names)
+
+
 def name_of(where: str, field: str, label: str | None, names: Sequence[str]) -> str | None:
     """The name of a class or choice; -1 = unknown; a number counts names from 0, unless some are numbers themselves."""
     if label is None or label in names:
         return label
     if label == "-1":
         return None
-    counted = not any(name.removeprefix("-").isdecimal() for name in names)
+    counted = counts(names)
     if counted and label.isdecimal() and int(label) < len(names):
         return names[int(label)]
     raise wrong(where, field, label, f"one of {', '.join(names)}{', or their number from 0' if counted else ''}")

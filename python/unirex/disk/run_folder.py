@@ -93,9 +93,9 @@ class RunFolder:
         """What a run would replace here though no run has made it: the folder has no configuration of one."""
         if self.config.exists():
             return None
-        ours = (self.log, self.model, self.checkpoints, self.path / "stages", self.predictions, self.metrics)
-        more = (self.references, self.warnings)
-        return next((file for file in (*ours, *more) if file.exists()), None) or self.foreign_table()
+        results = (self.predictions, self.metrics, self.references)
+        made = (self.log, self.model, self.checkpoints, self.path / "stages", *results, self.warnings)
+        return next((file for file in made if file.exists()), None) or self.foreign_table()
 
     def foreign_table(self) -> Path | None:
         """What else than tables of ours lies in the folder of the tables, which are replaced together."""

@@ -168,11 +168,12 @@ class _Loader(yaml.SafeLoader):
         """The mapping of a node; a ValueError names a key that occurs twice, and its lines."""
         lines: dict[str, int] = {}
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             line = key.start_mark.line + 1
-            if isinstance(key, yaml.ScalarNode) and key.value in lines:
+            if key.value in lines:
                 raise ValueError(f"line {line}: key {key.value!r} again, expected it once (line {lines[key.value]})")
-            if isinstance(key, yaml.ScalarNode):
-                lines[key.value] = line
+            lines[key.value] = line
         return super().construct_mapping(node, deep=deep)
 
 

@@ -177,8 +177,12 @@ class CheckedRows:
         table = np.array([labels.get(text, -2) for text in found] + [-1 if nulls else -2], dtype=np.int64)
         index = integer_values(encoded.indices, null=-1)
         positions = table[index]
-        texts = [*map(shown, found), "null"]
-        self.require(positions != -2, lambda i: f"{name} is {texts[index[i]]}, expected one of {shown(list(labels))}")
+
+        def message(row: int) -> str:
+            text = "null" if index[row] < 0 else shown(found[index[row]])
+            return f"{name} is {text}, expected one of {shown(list(labels))}"
+
+        self.require(positions != -2, message)
         return positions
 
     def _ragged(self, name: str, *, flags: bool = False) -> tuple[pa.Array, Ragged, NDArray[np.bool_]]:

@@ -229,20 +229,22 @@ def told_difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | 
 
 def same_settings(entry: Entry, wanted: str) -> bool:
     """Whether an entry has the settings of a digest, as it was written or as it would be today."""
-    if entry.digest == wanted:
-        return True
-    with suppress(ValueError, KeyError):  # of a method that this installation lacks
-        return completed_digest(entry.config) == wanted
-    return False
+    return entry.digest == wanted or digest(settings_now(entry)) == wanted
+
+
+def settings_now(entry: Entry) -> Mapping[str, Any]:
+    """An entry's settings as they would be today; as they are, of a method that this installation lacks."""
+    with suppress(ValueError, KeyError):
+        return _with_defaults(entry.config)
+    return entry.config
 
 
 def completed_digest(config: Mapping[str, Any]) -> str:
-    """The digest of `completed_settings`."""
-    return digest(completed_settings(config))
+    """The digest of an entry's settings with today's defaults for those that came since it was made."""
+    return digest(_with_defaults(config))
 
 
-def completed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry's settings with today's defaults for those that came since it was made."""
+def _with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     config = renamed(config)
     defaults = _defaults(str(config["method"]["name"]))
     more: dict[str, Any] = {"transfer": {name: defaults[name] for name in ("data", "eval")}}

@@ -24,9 +24,9 @@ from unirex.suites.plan import (
     Planned,
     check_overrides,
     completed_digest,
-    completed_settings,
     make_plan,
     same_settings,
+    settings_now,
     told_difference,
 )
 from unirex.suites.recipe import Suite
@@ -199,10 +199,7 @@ class Recorded:
             if entry is None:
                 check_rows(self.suite, run, judged, self._ledger)
             elif not same_settings(entry, judged.digest):
-                stored: Mapping[str, Any] = entry.config
-                with suppress(ValueError, KeyError):  # of a method that this installation lacks
-                    stored = completed_settings(stored)
-                other = told_difference(stored, judged.config)
+                other = told_difference(settings_now(entry), judged.config)
                 raise ValueError(
                     f"{self._ledger.path} has a result of other settings for {'/'.join(map(str, entry.name[1:]))} "
                     f"({other}), expected the same, another suite, or --overwrite true"

@@ -78,15 +78,18 @@ class AttributingConfig(MethodConfig):
         return {f"method.attribution_settings.{name}": f"method.attribution {self.attribution}" for name in names}
 
 
-def of_zero_weights(config: MethodConfig) -> dict[str, str]:
-    """The criterion, margin and target of each loss whose weight is 0, which nothing reads."""
+def of_losses(config: MethodConfig) -> dict[str, str]:
+    """The criterion, margin and target of each loss, as `method.KEY`, and the weight of that loss."""
     found: dict[str, str] = {}
-    for name, value in vars(config).items():
-        if name.endswith("_weight") and value == 0:
-            stem = name.removesuffix("_weight")
-            keys = (f"{stem}_{what}" for what in ("criterion", "margin", "target"))
-            found |= {f"method.{key}": f"method.{name} 0" for key in keys if hasattr(config, key)}
+    for weight in (name for name in vars(config) if name.endswith("_weight")):
+        keys = (f"{weight.removesuffix('_weight')}_{what}" for what in ("criterion", "margin", "target"))
+        found |= {f"method.{key}": weight for key in keys if hasattr(config, key)}
     return found
+
+
+def of_zero_weights(config: MethodConfig) -> dict[str, str]:
+    """Those of losses whose weight is 0, which nothing reads, and the reason."""
+    return {key: f"method.{name} 0" for key, name in of_losses(config).items() if getattr(config, name) == 0}
 
 
 class MethodFacts:

@@ -13,6 +13,7 @@ from unirex.methods.settings.contract import (
     Presets,
     SuffCriterion,
     check_ascending,
+    of_losses,
     of_zero_weights,
     without_attribution,
 )
@@ -126,7 +127,7 @@ class JointConfig(Relaxation, AttributingConfig):
         if extractor == "none":  # nothing scores while it trains; 0 says so
             weights = ("comp_weight", "suff_weight", "plaus_weight")
             found |= {f"method.{name}": cause for name in weights if getattr(self, name) > 0}
-            found |= dict.fromkeys(map("method.{}".format, _OF_ONE_LOSS), cause)
+            found |= dict.fromkeys(of_losses(self), cause)
         if extractor in ("shared", "dual"):
             return found | without_attribution(cause)
         return found | super().unread(extractor) | {"method.gradient_weight": cause}
@@ -147,11 +148,6 @@ _OF_FAITHFULNESS = (
     *("fractions", "fractions_per_step", "detach_full", "ramp"),
 )
 """Settings that comprehensiveness and sufficiency share."""
-
-_OF_ONE_LOSS = (
-    *("comp_criterion", "comp_margin", "comp_target"),
-    *("suff_criterion", "suff_margin", "plaus_criterion"),
-)
 
 RELAXED = {
     "fractions_per_step": 1,
