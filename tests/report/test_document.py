@@ -20,6 +20,7 @@ from unirex.report import Limits, RunReport, build
 from unirex.report import tables as report_tables
 from unirex.report.figures import curves, distributions, trade_off
 from unirex.report.found import _shown, different_ends, read_folders
+from unirex.report.notes import notes as notes_of
 from unirex.report.reading import SHOWN
 
 FAST = Resampling(replicates=20)
@@ -119,7 +120,7 @@ def test_runs_that_differ_in_their_seed_alone_are_put_together(make_run: Make, t
     assert row.cells[0].value == f"{accuracy.value:.3f}"
     [(_, gains)] = report_tables.gains(report)
     assert [row.name for row in gains.rows] == ["mean of a, b", "other"]
-    notes = " ".join(report_tables.notes(report))
+    notes = " ".join(notes_of(report))
     assert "over instances and seeds" in notes
     assert "one seed stands behind" in notes.lower()
     assert "ewer than 100 rows stand behind" in notes
@@ -136,7 +137,7 @@ def test_instances_that_a_run_lacks(make_run: Make, tmp_path: Path) -> None:
     assert sum(one.views[1] is None for one in report.instances) == 20
     assert report.gains is None
     assert "ids differ" in str(report.gains_missing)
-    assert any("different numbers of rows" in note for note in report_tables.notes(report))
+    assert any("different numbers of rows" in note for note in notes_of(report))
     assert "not in this run" in report.to_html()
 
 
@@ -224,10 +225,10 @@ def test_notes_tell_what_does_not_fit(make_run: Make, tmp_path: Path) -> None:
     content = json.loads((folder / "metrics.json").read_text())
     next(m for m in content["systems"][0]["metrics"] if m["name"] == "accuracy")["value"] = 0.123
     (folder / "metrics.json").write_text(json.dumps(content))
-    notes = report_tables.notes(build(folder, resampling=FAST))
+    notes = notes_of(build(folder, resampling=FAST))
     assert any("metrics.json says accuracy 0.123" in note for note in notes)
     assert any("not shown to be faithful" in note for note in notes)  # random scores are as good as random scores
-    assert not any("metrics.json" in note for note in report_tables.notes(build(make_run(), resampling=FAST)))
+    assert not any("metrics.json" in note for note in notes_of(build(make_run(), resampling=FAST)))
 
 
 @pytest.mark.parametrize(

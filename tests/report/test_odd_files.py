@@ -15,6 +15,7 @@ from unirex.metrics.state import Resampling
 from unirex.report import build, tables
 from unirex.report.cli import main
 from unirex.report.explanations import MEASURED
+from unirex.report.notes import notes
 
 FAST = Resampling(replicates=0)
 
@@ -131,7 +132,7 @@ def test_saved_metrics_that_are_none_are_one_line(
 
 def test_saved_metrics_may_be_null_or_nan(tmp_path: Path) -> None:
     run = in_a_run(tmp_path, "metrics.json", '{"metrics": [{"name": "accuracy", "value": NaN}]}')
-    assert not any("metrics.json" in note for note in tables.notes(build(run, resampling=FAST)))
+    assert not any("metrics.json" in note for note in notes(build(run, resampling=FAST)))
 
 
 def test_a_number_of_a_log_that_no_float_holds_is_a_dash(tmp_path: Path) -> None:

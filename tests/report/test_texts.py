@@ -15,7 +15,8 @@ from unirex.report import build
 from unirex.report.html import to_html
 from unirex.report.marks import CLASSES, ShownWord
 from unirex.report.marks import to_html as marked
-from unirex.report.tables import notes, summary
+from unirex.report.notes import notes
+from unirex.report.tables import summary
 
 SOME = Resampling(replicates=50)
 Make = Callable[..., Path]

@@ -16,6 +16,7 @@ from unirex.report.document import Document
 from unirex.report.figure import Figure, Series, number, percent
 from unirex.report.marks import CLASSES, LEVELS, ShownWord
 from unirex.report.marks import to_html as words_to_html
+from unirex.report.notes import notes
 from unirex.report.training_figures import summary, training
 from unirex.text import plain
 
@@ -66,7 +67,7 @@ def to_html(report: Document) -> str:
         every_metric=tables.every_metric(report),
         differences=tables.differences(report),
         epochs=[(part, tables.epochs(part)) for part in report.parts],
-        notes=tables.notes(report),
+        notes=notes(report),
         verdicts=[verdict.verdict(part) for part in report.parts],
         examples=verdict.examples(report),
         place=lambda one: places[id(one)],  # names that are cut short may be alike

@@ -10,6 +10,7 @@ from unirex.report.document import Document
 from unirex.report.figure import number
 from unirex.report.instances import Instance, View
 from unirex.report.marks import RESET, terminal_key, to_terminal
+from unirex.report.notes import notes
 from unirex.report.training_figures import summary, training
 from unirex.report.verdict import verdict
 from unirex.text import plain
@@ -39,9 +40,9 @@ def to_text(report: Document, *, color: bool = False, width: int = 100, instance
         if sentences := summary(run):
             curves = [] if report.parts else [f"  {one.title}: {one.description()}" for one in training([run])]
             blocks.append("\n".join([f"training of {_bold(run.name, color)}: {' '.join(sentences)}", *curves]))
-    notes = tables.notes(report)
-    if notes:
-        blocks.append("\n".join(f"! {note}" for note in notes))
+    told = notes(report)
+    if told:
+        blocks.append("\n".join(f"! {note}" for note in told))
     shown = _worst_first(report)[:instances]
     if shown:
         blocks.append(terminal_key(color=color))
