@@ -86,8 +86,15 @@ def test_means_are_of_independent_data_sets(tmp_path: Path) -> None:
 
 
 def test_a_setting_may_have_the_seed_of_the_run(tmp_path: Path) -> None:
-    path = write(tmp_path, seeds=[0, 3], set={"data.seed": "{seed}", "train.epochs": 1})
-    first, other = make_plan(read_suite(str(path)), [], ["one", "slm"])[:2]
+    path = write(
+        tmp_path, seeds=[0, 3], set={"data.seed": "{seed}", "train.epochs": 1},
+        transfer={"far": {"set": {"data.seed": "{seed}", "eval.seed": 7}}},
+    )  # fmt: skip
+    seeded = read_override('far:eval.seed="{seed}"')
+    first, other = make_plan(read_suite(str(path)), [seeded], ["one", "slm"])[:2]
+    for run in (first, other):
+        far = next(transfer for transfer in run.transfers if transfer.name == "far")
+        assert (far.content["data"]["seed"], far.content["eval"]["seed"]) == (run.seed, run.seed)
     assert [(run.config["seed"], run.config["data"]["seed"]) for run in (first, other)] == [(0, 0), (3, 3)]
     assert "--data.seed=3" in other.arguments
 

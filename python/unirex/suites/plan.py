@@ -16,7 +16,7 @@ from unirex.disk.run_folder import RunFolder
 from unirex.suites.choice import Choice, read_choice
 from unirex.suites.ledger import Entry
 from unirex.suites.override import Override
-from unirex.suites.recipe import Recipe, Suite, labelled
+from unirex.suites.recipe import Suite, labelled
 from unirex.text import suggest
 
 State = Literal["done", "resume", "new"]
@@ -305,8 +305,7 @@ def _planned(
     settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
     label, runs = suite.label(data, point), []
     for seed in suite.seeds_of(method, data):
-        own = {k: v.replace("{seed}", str(seed)) if isinstance(v, str) else v for k, v in settings.items()}
-        arguments = as_arguments(configs, own)
+        arguments = as_arguments(configs, _of_seed(settings, seed))
         content = plain(parsed(suite, f"data.{data} with methods.{method}", [*arguments, "--seed=0"]))
         where = f"{suite.path}: data.{data} with methods.{method}"
         if suite.ledger is not None and (precision := content["train"]["precision"]) in ("auto", None):
@@ -319,7 +318,7 @@ def _planned(
                 f"{where}: table.perturbation is {how!r}, expected one of eval.how, {content['eval']['how']}"
             )
         folder = runs_of(suite.output) / label / method / str(seed)
-        others = [(name, recipe) for name, recipe in suite.transfer.items() if name != data]
+        others = [name for name in suite.transfer if name != data]
         runs.append(
             Planned(
                 data=data,
@@ -329,11 +328,16 @@ def _planned(
                 folder=folder,
                 arguments=(*arguments, f"--seed={seed}", f"--output={folder}"),
                 config={**content, "seed": seed},
-                transfers=tuple(_transfer(suite, *other, folder, content["eval"], overrides) for other in others),
+                transfers=tuple(_transfer(suite, name, folder, content["eval"], overrides, seed) for name in others),
                 trial=None if trials is None else trials / str(seed),
             )
         )
     return runs
+
+
+def _of_seed(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The settings of a run of this seed."""
+    return {k: v.replace("{seed}", str(seed)) if isinstance(v, str) else v for k, v in settings.items()}
 
 
 def as_arguments(configs: Sequence[Path], settings: Mapping[str, Any]) -> list[str]:
@@ -360,15 +364,16 @@ def parsed(suite: Suite, what: str, arguments: Sequence[str]) -> RunConfig:
 
 
 def _transfer(
-    suite: Suite, name: str, recipe: Recipe, run: Path, judged: Mapping[str, Any], overrides: Sequence[Override]
+    suite: Suite, name: str, run: Path, judged: Mapping[str, Any], overrides: Sequence[Override], seed: int
 ) -> Transfer:
     """How a run's model is judged on another data set: that set's own recipe, with the run's `eval` settings.
 
     The recipe's own come before these, and the command line's before all.
     """
+    recipe = suite.transfer[name]
     settings = {**{f"eval.{key}": value for key, value in judged.items()}, **recipe.settings}
     settings |= {o.key: o.value for o in overrides if _of_judging(o.key) and o.holds_for(name)}
-    config = parsed(suite, f"transfer.{name}", as_arguments(recipe.configs, settings))
+    config = parsed(suite, f"transfer.{name}", as_arguments(recipe.configs, _of_seed(settings, seed)))
     folder = run / "transfer" / name
     sections = {"data": asdict(config.data), "eval": asdict(config.eval)}
     content = {"model": str(RunFolder(run).model), "output": str(folder), **json.loads(json.dumps(sections))}
