@@ -128,8 +128,11 @@ def test_each_model_is_judged_once_by_all_scores(
     assert started == []  # the judgment was there, and its entry is added again
     assert len((tmp_path / "cells.jsonl").read_text().splitlines()) == 6
     lines = (tmp_path / "cells.jsonl").read_text().splitlines()
-    (tmp_path / "cells.jsonl").write_text("\n".join(lines[:-1]) + "\n")
     shutil.rmtree(tmp_path / "runs" / "runs" / "toy" / "check" / "0" / "grid")
+    capsys.readouterr()
+    assert suite.main([str(path), "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == ["scores on toy/check/0: in the ledger", "3 runs of 3 models"]
+    (tmp_path / "cells.jsonl").write_text("\n".join(lines[:-1]) + "\n")
     assert suite.main([str(path)]) == 0
     assert started == ["evaluate check"]
     last = Ledger(path=tmp_path / "cells.jsonl").entries()[-1]

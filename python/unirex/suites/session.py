@@ -326,6 +326,7 @@ class _Progress:
 def _list(plan: Sequence[Planned], recorded: Recorded, options: Any) -> int:
     refused = False
     for run in plan:
+        there = False
         try:
             states = {"done": "done", "resume": "to be resumed", "new": "to be run"}
             there = recorded(run)
@@ -333,7 +334,8 @@ def _list(plan: Sequence[Planned], recorded: Recorded, options: Any) -> int:
             state = "in the ledger" if there else states[run.state(overwrite=options.overwrite)]
         except ValueError as error:
             state, refused = f"refused: {error}", True
-        more = "".join(f"\n  then {t.name}: {'done' if t.done() else 'to be judged'}" for t in run.transfers)
+        left = () if there else run.transfers
+        more = "".join(f"\n  then {t.name}: {'done' if t.done() else 'to be judged'}" for t in left)
         command = shlex.join([*options.imports, *run.arguments])
         told = "" if isinstance(run, Crossed) else f"\n  python -m unirex.train {command}"
         say(f"{run.name}: {state}{told}{more}")
