@@ -4,10 +4,15 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from unirex.judging import gather
 from unirex.training.display import TrainingBar
 
 
@@ -65,6 +70,30 @@ def test_where_nobody_watches_a_line_comes_now_and_then(
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" steps")[0] for line in lines] == ["train 7/20", "train 10/20"], "every 33 of 88 seconds"
     assert lines[1].endswith(SHOWN)
+
+
+def test_a_long_judgment_says_where_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+
+    def slow(*_: object, progress: Callable[[int], None], **__: object) -> dict[str, list[object]]:
+        for _ in range(10):
+            clock[0] += 12
+            progress(4)
+        return {}
+
+    monkeypatch.setattr(gather, "predict", slow)
+    accelerator = SimpleNamespace(
+        is_main_process=True, num_processes=1, process_index=0, device="cpu", autocast=nullcontext,
+        unwrap_model=lambda method: method,
+    )  # fmt: skip
+    judging = SimpleNamespace(shard=(2, 3), as_trained=True, sources=())
+    gather.judge(accelerator, torch.nn.Identity(), range(119), judging, title="test")  # type: ignore[arg-type]
+    told = ["test 12/40 instances, 01:24 left", "test 24/40 instances, 00:48 left", "test 36/40 instances, 00:12 left"]
+    assert capsys.readouterr().err.splitlines() == told
+    accelerator.is_main_process = False
+    gather.judge(accelerator, torch.nn.Identity(), range(119), judging, title="test")  # type: ignore[arg-type]
+    assert capsys.readouterr().err == ""
 
 
 def test_other_processes_are_silent(capsys: pytest.CaptureFixture[str]) -> None:

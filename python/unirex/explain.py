@@ -312,8 +312,7 @@ def _explain(request: Request, explainer: "Explainer", source: Path | None, outp
             for answer in answers:
                 write(answer, waiting.popleft())
                 done += 1
-                if show is not None:
-                    show(done, request.limit or 0)
+                show(done, request.limit or 0)
     except DataError as error:
         if source is None or str(source) in str(error):
             raise

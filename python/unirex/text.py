@@ -77,6 +77,10 @@ def ready_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+QUIET = 30.0
+"""Seconds between lines that say how far a thing is, where no terminal shows it, as in the log of a batch system."""
+
+
 def say(text: str, *, error: bool = False) -> None:
     """Prints a text made safe, on standard output or error; a closed pipe (`| head -1`) is no error."""
     stream = sys.stderr if error else sys.stdout

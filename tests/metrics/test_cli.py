@@ -157,14 +157,18 @@ def test_help_and_scoring_load_no_heavy_library(file: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_progress_is_for_terminals_only(file: Path) -> None:
+def test_progress_is_one_line_on_a_terminal_and_a_line_now_and_then_in_a_log(file: Path) -> None:
     code = (
         "import sys, unirex.metrics.commands.progress as p; p.PATIENCE = p.PAUSE = 0.0\n"
+        "if sys.argv[2:]: p.QUIET = 0.0\n"
         "from unirex.metrics.commands.cli import main; main(['score', sys.argv[1], '--replicates', '0'])"
     )
     command = [sys.executable, "-c", code, str(file)]
-    piped = subprocess.run(command, capture_output=True, check=True)
-    assert piped.stderr == b""
+    assert subprocess.run(command, capture_output=True, check=True).stderr == b"", "it is done before the first line"
+    piped = subprocess.run([*command, "often"], capture_output=True, check=True).stderr.decode()
+    assert "30 of 30 rows" in piped
+    assert piped.endswith("a second\n")
+    assert "\x1b" not in piped
     controller, terminal = pty.openpty()
     subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=True)
     os.close(terminal)

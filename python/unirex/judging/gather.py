@@ -13,12 +13,12 @@ import pyarrow as pa
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
-from tqdm import tqdm
 
 from unirex.data.collate import EncodedSet
 from unirex.disk.atomic import atomic_write
 from unirex.disk.predictions import Header, Prediction, to_table, write_table
 from unirex.disk.run_folder import RunFolder
+from unirex.judging.bar import Bar
 from unirex.judging.predict import OWN, Clock, Judging, Place, predict
 from unirex.methods.method import Explainable
 from unirex.metrics.report import Report, to_json, to_text
@@ -50,10 +50,15 @@ def judge(
     unwrapped: Explainable = accelerator.unwrap_model(method)
     was_training = method.training
     method.eval()
-    bar = tqdm(
-        total=len(data), desc=title, unit="instance", leave=False, disable=None if accelerator.is_main_process else True
-    )
-    with bar:
+    main = accelerator.is_main_process
+    _, shards = judging.shard or (1, 1)
+    total = math.ceil(len(data) / shards)
+    with Bar(total=total, main=main, desc=title, unit="instance", leave=False) as bar:
+
+        def progress(n: int) -> None:
+            bar.update(n * accelerator.num_processes)
+            bar.tell(f"{title} {bar.done:.0f}/{total} instances, {bar.told_left}")
+
         found = predict(
             unwrapped,
             data,
@@ -64,14 +69,14 @@ def judge(
                 processes=accelerator.num_processes,
                 autocast=accelerator.autocast if judging.as_trained else nullcontext,
             ),
-            progress=lambda n: bar.update(n * accelerator.num_processes),
+            progress=progress,
             clock=clock,
         )
     method.train(was_training)
     if accelerator.num_processes > 1:
         parts: list[dict[str, list[tuple[int, Prediction]]]] = gather_object([found])
         found = {source: [row for part in parts for row in part[source]] for source in judging.sources}
-    if not accelerator.is_main_process:
+    if not main:
         return {}
     return {source: _table(rows, len(data), source, judging) for source, rows in found.items() if rows}
 

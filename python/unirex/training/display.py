@@ -1,19 +1,15 @@
 """Training as a person watches it: one live line, and a table that grows by a row with each epoch."""
 
 import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from tqdm import tqdm
-
 from unirex.data.collate import EncodedSet
 from unirex.data.store import count_gold
+from unirex.judging.bar import Bar
 from unirex.text import say
 from unirex.training.assemble import Assembly
 
-QUIET = 30.0
-"""Seconds between lines where no bar is shown, as in the log of a batch system."""
 COLUMNS = {
     "accuracy": "accuracy ↑",
     "macro_f1": "macro F1 ↑",
@@ -25,10 +21,8 @@ COLUMNS = {
 """Dev metrics of the table, where a run has them, and their headings."""
 
 
-class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothing
+class TrainingBar(Bar):
     """A bar of steps with speed, the time left, losses, memory and what the time goes into.
-
-    If standard error is not a terminal, a line with the same now and then.
 
     Args:
         total: steps of the whole run.
@@ -38,40 +32,21 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
 
     def __init__(self, *, total: int, initial: int, main: bool) -> None:
         self.speed = ""
-        self.main = main
         self.rows = 0
-        self.steps = total
-        self.done: float = initial
-        self.first = initial
-        self.started = self.spoke = time.monotonic()
         super().__init__(
             total=total,
             initial=initial,
+            main=main,
             desc="train",
             unit="step",
             dynamic_ncols=True,
-            disable=None if main else True,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps, {speed}{left}{postfix}",
         )
-
-    def update(self, n: float | None = 1) -> bool | None:
-        """Counts steps, which tqdm does not do when it shows nothing."""
-        self.done += n or 0
-        return super().update(n)
 
     @property
     def format_dict(self) -> Any:
         """What the line is made of."""
-        return {**super().format_dict, "speed": self.speed, "left": self._left()}
-
-    @property
-    def left(self) -> float:
-        """Seconds until the last step, as far as the steps, evaluations and checkpoints of this start tell."""
-        done = self.done - self.first
-        return (time.monotonic() - self.started) / done * (self.steps - self.done) if done else math.nan
-
-    def _left(self) -> str:
-        return "? left" if math.isnan(self.left) else f"{self.format_interval(self.left)} left"
+        return {**super().format_dict, "speed": self.speed, "left": self.told_left}
 
     def show(self, total: float, terms: Mapping[str, float], costs: Mapping[str, float]) -> None:
         """Shows a line of the log: the total loss, where there are several its terms, and what the steps cost."""
@@ -80,10 +55,7 @@ class TrainingBar(tqdm):  # type: ignore[type-arg] # counts, iterates over nothi
         shown = f"{losses}; {_spent(costs)}"
         self.speed = f"{costs['instances_per_second']:,.0f} instances/s, {costs['tokens_per_second']:,.0f} tokens/s, "
         self.set_postfix_str(shown, refresh=False)
-        now = time.monotonic()
-        if self.main and self.disable and now - self.spoke >= QUIET:
-            self.spoke = now
-            say(f"train {self.done:.0f}/{self.steps} steps, {self.speed}{self._left()}, {shown}", error=True)
+        self.tell(f"train {self.done:.0f}/{self.whole} steps, {self.speed}{self.told_left}, {shown}")
 
     def epoch(self, number: int, metrics: Mapping[str, float], *, best: bool) -> None:
         """Adds a row of dev metrics to the table, the best so far marked by `*`, the first preceded by a heading."""
