@@ -308,6 +308,51 @@ def test_a_metric_is_compared_on_the_rows_that_both_define(capsys: pytest.Captur
     assert "fewer than 100 rows" in out
 
 
+def test_neither_the_order_of_columns_nor_further_ones_change_a_comparison() -> None:
+    """Some rows are undefined in one system's later columns: which ones must not depend on where a column stands."""
+    draw, n = np.random.default_rng(5), 60
+
+    def system(ways: tuple[str, ...], values: dict[str, Any], *, orders: bool = False) -> pa.Table:
+        columns = {"id": [f"r{i}" for i in range(n)], "prediction": ["a"] * n, "probabilities": [[0.9, 0.1]] * n}
+        columns |= {"fractions": [[0.1]] * n}
+        for way in ways:
+            columns |= {f"remove.{way}.self": values[way], f"null.{way}.self": values[f"null {way}"]}
+            columns |= {f"orders.{way}.self": [[0.4, 0.6, 0.3, 0.7]] * n} if orders else {}
+        return pa.table(columns)
+
+    def drawn(*, full: bool) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for way in ("attention", "delete", "mask_token"):
+            rows = [[[p, 1 - p]] for p in draw.uniform(0.1, 0.9, n).tolist()]
+            known = full or way != "mask_token"
+            found[way] = [row if known or i % 2 else None for i, row in enumerate(rows)]
+            flat = way == "delete"  # without all words half of the answers stay: no normalised value
+            found[f"null {way}"] = [[0.95, 0.05] if flat and i % 2 else [0.1, 0.9] for i in range(n)]
+        return found
+
+    one, other, ways = drawn(full=False), drawn(full=True), ("attention", "delete", "mask_token")
+    names = [
+        "decision_flip",
+        *(f"{m}[{w}]" for m in ("comprehensiveness", "normalised_comprehensiveness") for w in ways[1:]),
+    ]
+    first = system(ways, one)
+    seconds = [
+        system(ways, other),
+        system(("attention", "mask_token", "delete"), other),
+        system(ways, other, orders=True),
+    ]
+    found = [
+        compare([first, second], metrics=names, labels=["a", "b"], resampling=Resampling(replicates=50))
+        for second in seconds
+    ]
+    for comparison in found[1:]:
+        assert comparison.differences == found[0].differences
+    counts = {one.metric: (one.n, one.n_partly) for one in found[0].differences[0]}
+    assert counts["comprehensiveness[delete]"] == (60, 0)
+    assert counts["comprehensiveness[mask_token]"] == (30, 30)
+    assert counts["normalised_comprehensiveness[delete]"] == (30, 0)
+
+
 def test_several_seeds_widen_interval_and_p_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, _ = tables(3, 80)
     names = []

@@ -131,7 +131,7 @@ def test_rows_that_all_have_are_shared() -> None:
 
 
 def test_columns_are_left_out_of_rows_where_one_system_lacks_them() -> None:
-    names = ["auprc", "average_precision", "roc_auc", "gold_available"]
+    names = ["auprc", "average_precision", "gold_available", "roc_auc"]
     layout = Layout(has_gold=True, has_scores=True, only=frozenset(names))
     assert [column.name for column in layout.columns] == names
     values = np.array([[0.1, 0.2, NAN, NAN], [0.5, NAN, 0.5, 0.5], [0.3] * 4, [1.0] * 4])
@@ -143,7 +143,7 @@ def test_columns_are_left_out_of_rows_where_one_system_lacks_them() -> None:
     rows = shared([mine, theirs])
     joint = joint_bits(rows)
     assert partly_defined(layout, rows, joint) == {
-        "auprc": 2, "average_precision": 1, "roc_auc": 0, "gold_available": 4
+        "auprc": 2, "average_precision": 1, "gold_available": 0, "roc_auc": 4
     }  # fmt: skip
     first, second = allowed(rows, joint, [4, 5])
     both = np.where(np.isnan(values) | np.isnan(others), NAN, others)

@@ -74,6 +74,19 @@ def test_best_is_said_only_where_the_paired_interval_supports_it(make_run: Make,
     assert "The difference may be chance in" in same.to_html()
 
 
+def test_runs_are_compared_in_what_both_have(make_run: Make, two: RunReport, tmp_path: Path) -> None:
+    """Columns that one run has more than the other say nothing about the others."""
+    assert two.apart is not None
+    table = pq.read_table(make_run("b", seed=1) / "predictions.parquet")
+    for missing in ("null.attention.self", "keep.attention.self"):
+        pq.write_table(table.drop_columns([missing]), tmp_path / "b.parquet")
+        report = build(make_run("a"), tmp_path / "b.parquet", resampling=SOME)
+        assert report.apart is not None
+        assert report.apart.means["comprehensiveness"] == two.apart.means["comprehensiveness"]
+        assert ("sufficiency" in report.apart.means) == (missing == "null.attention.self")
+        assert report.leaders == {name: run for name, run in two.leaders.items() if name in report.apart.means}
+
+
 def test_other_texts_are_not_compared(make_run: Make) -> None:
     report = build(make_run("a"), make_run("d", n=40), resampling=SOME)
     assert report.apart is None

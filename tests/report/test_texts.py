@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from unirex.metrics.state import Resampling
 from unirex.report import build
+from unirex.report.document import Limits
 from unirex.report.html import to_html
 from unirex.report.marks import CLASSES, ShownWord
 from unirex.report.marks import to_html as marked
@@ -68,6 +69,22 @@ def test_other_labels_of_one_text_are_said_to_be_that(make_run: Make, tmp_path: 
     assert note == "Rows of one id are of different labels in these runs, so nothing is paired and no run leads."
     assert "not paired with this run" in report.to_text()
     assert "not in this run" not in report.to_text()
+
+
+def test_other_gold_of_one_text_is_said_to_be_that(make_run: Make, tmp_path: Path) -> None:
+    run = make_run("a") / "predictions.parquet"
+    table = pq.read_table(run)
+    gold = table["gold"].to_pylist()
+    gold[-1][0] = 1 - gold[-1][0]  # of the last row, which no page of one text shows
+    place = table.column_names.index("gold")
+    pq.write_table(
+        table.set_column(place, "gold", pa.array(gold, table.schema.field("gold").type)), tmp_path / "b.parquet"
+    )
+    report = build(run, tmp_path / "b.parquet", resampling=SOME, limits=Limits(instances=1))
+    assert report.apart is None
+    assert not report.leaders
+    (note,) = (note for note in notes(report) if "Rows of one id" in note)
+    assert note == "Rows of one id have different gold in these runs, so nothing is paired and no run leads."
 
 
 def test_a_span_ends_with_its_text() -> None:

@@ -79,8 +79,12 @@ class Layout:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Every column that some metric needs, once."""
-        return tuple({column.name: column for d in self.definitions for column in d.columns}.values())
+        """Every column that some metric needs, once, by name: two systems with the same metrics have the same order.
+
+        The order of the metrics themselves follows that of the perturbations in the files.
+        """
+        needed = {column.name: column for d in self.definitions for column in d.columns}
+        return tuple(needed[name] for name in sorted(needed))
 
     def offers(self, family: Family, kinds: frozenset[str] | None = None) -> bool:
         """Whether a family's columns exist, of `kinds` of perturbed inputs; None: those of some perturbation."""

@@ -24,6 +24,8 @@ Bits = NDArray[np.uint8]
 
 _SOURCES = {"label": ("label",), "number of words": ("scores", "rationale"), "gold": ("gold",)}
 """What is compared -> the columns that it is read from, the first that is there."""
+_UNKNOWN = {"label": np.uint64(2**64 - 1), "number of words": np.uint64(2**64 - 1), "gold": np.uint64(0)}
+"""The number that stands for null."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,7 +87,7 @@ def _facts(batch: Batch) -> dict[str, Hashes]:
         rows = batch.gold.rows
         marks = np.ascontiguousarray(rows.values > 0.5).view(np.uint8)
         halves = _rust.hash_ids(marks, rows.offsets).reshape(-1, 2)
-        found["gold"] = np.where(batch.gold.known, halves[:, 0] ^ halves[:, 1], np.uint64(0))
+        found["gold"] = np.where(batch.gold.known, halves[:, 0] ^ halves[:, 1], _UNKNOWN["gold"])
     words = batch.rationale if batch.scores is None else batch.scores
     if words is not None:
         found["number of words"] = words.lengths.astype(np.uint64)
@@ -126,6 +128,18 @@ def check_same_instances(plans: Sequence[Plan], rows: Sequence[Rows]) -> None:
                     f"{made.source.name}: row id {shown(theirs['id'])}: {_told(name, ours, theirs)} "
                     f"as in {plans[0].source.name}{more}"
                 )
+
+
+def contradicted(first: Rows, other: Rows) -> list[str]:
+    """The facts that two systems tell differently of a row that both have; null contradicts nothing."""
+    one, two = shared([first, other])
+    found = []
+    for name in (name for name in _SOURCES if name in one.facts and name in two.facts):
+        ours, theirs = one.facts[name], two.facts[name]
+        known = (ours != _UNKNOWN[name]) & (theirs != _UNKNOWN[name])
+        if (known & (ours != theirs)).any():
+            found.append(name)
+    return found
 
 
 def _row(made: Plan, position: int, name: str) -> dict[str, Any]:

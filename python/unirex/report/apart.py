@@ -67,14 +67,12 @@ def apart(runs: Sequence[RowValues], resampling: Resampling) -> Apart | None:
 
 
 def comparable(runs: Sequence[RowValues]) -> bool:
-    """Whether all runs hold the same ids, in classes, fractions and ways to hide that do not differ."""
-    first, *others = runs
-    return all(
-        np.array_equal(run.hashes, first.hashes)
-        and all(getattr(run.layout, name) == getattr(first.layout, name) for name in ("labels", "fractions"))
-        and run.layout.perturbations[:1] == first.layout.perturbations[:1]
-        for run in others
-    )
+    """Whether all runs hold the same ids, in classes, fractions and a way to hide that do not differ where they have any."""
+    first = runs[0].hashes
+    settings = ([run.layout.labels, run.layout.fractions, run.layout.perturbations[:1]] for run in runs)
+    labels, fractions, hiding = ({one for one in found if one} for found in zip(*settings, strict=True))
+    ways = {name for ((name, _),) in hiding}
+    return all(np.array_equal(run.hashes, first) for run in runs) and max(map(len, (labels, fractions, ways))) <= 1
 
 
 def _shared(first: RowValues, other: RowValues, resampling: Resampling) -> list[Paired]:

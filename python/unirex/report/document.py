@@ -95,7 +95,7 @@ class Part:
         return self.report.about.get("data") or "data"
 
 
-Others = Literal["texts", "labels"] | None
+Others = Literal["texts", "labels", "gold"] | None
 """How rows of one id differ between runs."""
 
 
@@ -115,8 +115,8 @@ class Document:
         most_words: the limit of words.
         leaders: metric -> the run that is better than each other one by more than chance.
         apart: how far two runs on the same texts are apart.
-        other_texts: whether rows of one id are different `texts`, or texts with different `labels`, so that nothing is
-            paired; None if they are the same.
+        other_texts: whether rows of one id are different `texts`, or texts with different `labels` or `gold`, so that
+            nothing is paired; None if they are the same.
     """
 
     parts: tuple[Part, ...]

@@ -33,8 +33,8 @@ def notes(report: Document) -> list[str]:
         counts = ", ".join(f"{part.name} {part.report.n_rows}" for part in report.parts)
         found.append(f"The runs have different numbers of rows: {counts}.")
     if report.other_texts:
-        what = f"are {'different texts' if report.other_texts == 'texts' else 'of different labels'}"
-        found.append(f"Rows of one id {what} in these runs, so nothing is paired and no run leads.")
+        what = {"texts": "are different texts", "labels": "are of different labels", "gold": "have different gold"}
+        found.append(f"Rows of one id {what[report.other_texts]} in these runs, so nothing is paired and no run leads.")
     if report.gains_missing:
         found.append(f"No relative gains: {report.gains_missing}.")
     return [plain(note, lines=False) for note in found]

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unirex import _rust
+from unirex.metrics import pairing
 from unirex.metrics.batch import Batch, as_keys
 from unirex.metrics.families import family_of
 from unirex.metrics.layout import Layout
@@ -49,6 +50,7 @@ class FirstPass:
         explained: whether the file holds explanations of texts.
         classes: its rows by predicted class.
         values: what the rows say in the metrics of the first table, where runs are to be compared.
+        told: what they say about the instances themselves, where runs are to be compared.
     """
 
     plan: Plan
@@ -60,6 +62,7 @@ class FirstPass:
     explained: bool
     classes: ByClass
     values: RowValues | None = None
+    told: pairing.Rows | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -87,7 +90,7 @@ def read(rows_of: Rows, options: Mapping[str, Any], most: int, *, compared: bool
     ranked = {name: _first(options, names) for name, options in (("f", FAITHFULNESS), ("p", PLAUSIBILITY))}
     ranges = {definition.name: definition.family.range for definition in made.layout.definitions}
     rows = {name: Histogram(np.linspace(*ranges[name], BINS + 1)) for name in (*ranked.values(),) if name is not None}
-    kept = _Kept(made.layout)
+    kept, seen = _Kept(made.layout), pairing.Seen()
     for where, part in made.source.batches(state.parser.columns()):
         batch = state.parser.parse(part, where)
         if not len(batch):
@@ -97,6 +100,7 @@ def read(rows_of: Rows, options: Mapping[str, Any], most: int, *, compared: bool
         classes.add(batch, values)
         if compared:
             kept.add(batch, values)
+            seen.add(batch, values)
         found = dict(zip(names, values, strict=True))
         if batch.scores is not None:
             scores.add(batch.scores.values)
@@ -120,6 +124,7 @@ def read(rows_of: Rows, options: Mapping[str, Any], most: int, *, compared: bool
         explained=rows_of.explained,
         classes=classes,
         values=kept.rows() if compared else None,
+        told=seen.rows() if compared else None,
     )
 
 

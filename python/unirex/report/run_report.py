@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from unirex.disk.atomic import atomic_write
 from unirex.metrics.nrg import gain_table
 from unirex.metrics.nrg_table import GainTable
+from unirex.metrics.pairing import contradicted
 from unirex.metrics.runs import Run
 from unirex.metrics.state import Resampling
 from unirex.report import html, plots, terminal
@@ -126,7 +128,7 @@ def build(
         _part(folder, one, words, options) for folder, one, (words, _) in zip(folders, readings, again, strict=True)
     )
     rows_of = [found for _, found in again]
-    if others := _other_texts(rows_of):
+    if others := _other_texts(rows_of) or _other_rows(readings):
         gap, compared = None, []
     instances, left_out = _instances(choice, rows_of, most_words, gap, apart=others is not None)
     seeds = () if others else group(folders, readings)
@@ -184,6 +186,19 @@ def _other_texts(found: Sequence[Mapping[Any, tuple[str, View]]]) -> Others:
         if len({view.label for view in here if view.label is not None}) > 1:
             others = "labels"
     return others
+
+
+def _other_rows(readings: Sequence[FirstPass]) -> Others:
+    """What two files tell differently of the instance of one id, in any row."""
+    told = [(one.plan.layout.labels, one.told) for one in readings if one.told is not None]
+    for (ours, one), (theirs, other) in combinations(told, 2):
+        for fact in contradicted(one, other):
+            if fact != "label" or ours == theirs:  # else the numbers are of other classes
+                return _FACTS[fact]
+    return None
+
+
+_FACTS: Mapping[str, Others] = {"number of words": "texts", "label": "labels", "gold": "gold"}
 
 
 def _instances(
