@@ -242,6 +242,37 @@ def test_systems_must_be_comparable() -> None:
         compare([table])
     with pytest.raises(ValueError, match=r"labels .* differ from those of"):
         compare([table, predictions.table(0, 5, labels=("neg", "pos"))])
+    other = predictions.table(0, 5, headline="accuracy")
+    for names in (None, ["auprc", "headline"]):
+        with pytest.raises(
+            ValueError, match=r"the task score is accuracy, that of table macro_f1, expected .*--metrics"
+        ):
+            compare([table, other], metrics=names)
+    quick = Resampling(replicates=5)
+    [rows] = compare([table, other], metrics=["auprc", "macro_f1"], resampling=quick).differences
+    assert [(row.metric, row.difference) for row in rows] == [("macro_f1", 0), ("auprc", 0)]
+
+
+def test_seeds_of_one_model_are_paired_in_whatever_order_they_are_listed() -> None:
+    def seeds(start: int, order: list[int]) -> dict[str, pa.Table]:
+        found = {}
+        for i in order:
+            rows = predictions.rows(1, 30)
+            draw = np.random.default_rng(start + i)
+            for row in rows:
+                row |= {"model": f"m{i}", "scores": [None if s is None else draw.random() for s in row["scores"]]}
+            found[str(i)] = predictions.as_table(rows)
+        return found
+
+    def found(order: list[int]) -> Any:
+        systems = [seeds(10, [0, 1, 2]), seeds(20, order)]
+        [[row]] = compare(systems, metrics=["auprc"], resampling=Resampling(replicates=50)).differences
+        assert row.test == "paired t"
+        return row.difference, row.low, row.high, row.p
+
+    first = pytest.approx(found([0, 1, 2]))
+    assert found([2, 0, 1]) == first
+    assert found([1, 0, 2]) == first
 
 
 def edited(table: pa.Table, at: int, **values: Any) -> pa.Table:

@@ -138,3 +138,24 @@ def test_a_field_that_comes_late_is_no_silence(tmp_path: Path, monkeypatch: pyte
     assert score(path, columns={}).n_rows == 1005
     path.write_text(lines([*late, *early]))
     assert score(path)["auprc"].n == 5
+
+
+def test_types_follow_from_the_values_of_each_shard(tmp_path: Path) -> None:
+    """Null in one shard, and an empty list, say nothing of the type in another."""
+    first = [{"id": 1, "label": None, "prediction": 1, "scores": [0.1, 0.2], "gold": None, "rationale": [True, False]}]
+    other = [{**first[0], "id": 2, "label": 1, "gold": [True, False], "rationale": [1, 0]}]
+    for shards in ((first, other), (other, first)):
+        for number, rows in enumerate(shards):
+            (tmp_path / f"{number}.jsonl").write_text(lines(rows))
+        report = score(tmp_path, resampling=QUICK)
+        assert (report["accuracy"].value, report["accuracy"].n) == (1.0, 1)
+        assert (report["auprc"].n, report["token_recall"].value) == (1, 1.0)
+
+
+def test_what_was_null_at_first_is_said_to_have_been(tmp_path: Path) -> None:
+    row = {"id": "", "label": None, "prediction": 1, "scores": [0.5, 0.25], "why": "x" * 2000}
+    path = tmp_path / "p.jsonl"
+    path.write_text(lines([{**row, "id": str(i), "label": 1 if i == 600 else None} for i in range(601)]))
+    expected = r"p\.jsonl: line 601: label holds number, expected null as in all of the first MiB, or string"
+    with pytest.raises(ValueError, match=expected):
+        score(path)

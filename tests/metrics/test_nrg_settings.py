@@ -53,6 +53,8 @@ def test_seeds_that_are_one_model_are_paired(tmp_path: Path) -> None:
     runs = read_runs(f"{tmp_path}/{{method}}/{{data}}/{{seed}}/p.parquet")
     resampling = Resampling(replicates=300)
     (paired,) = gain_table(runs, resampling=resampling).differences
+    (listed,) = gain_table([*runs[:3], *runs[:2:-1]], resampling=resampling).differences
+    assert (listed.low, listed.high) == pytest.approx((paired.low, paired.high))  # the other method's seeds backwards
     apart = [replace(run, model=f"{run.method} {run.seed}") for run in runs]
     (unpaired,) = gain_table(apart, resampling=resampling).differences
     assert paired.difference == pytest.approx(unpaired.difference)
@@ -241,3 +243,13 @@ def test_a_composite_of_the_task_score_alone_says_so(tmp_path: Path) -> None:
     found = gain_table(read_runs(f"{tmp_path}/{{method}}/{{data}}.parquet"), resampling=Resampling(replicates=0))
     assert found.cells["d", "a"].composites.keys() == {"TNRG", "CNRG"}
     assert "note: d: CNRG is the mean of TNRG alone" in found.notes
+
+
+def test_runs_that_define_nothing_are_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table({"id": ["x", "y"], "scores": [[0.1, 0.2]] * 2}), tmp_path / name / "d.parquet")
+    assert main(["nrg", f"{tmp_path}/{{method}}/{{data}}.parquet"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "d: none of comprehensiveness, sufficiency, auprc, token_f1, task is defined in its runs, expected" in err

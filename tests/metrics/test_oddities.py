@@ -64,7 +64,7 @@ def test_a_prediction_that_its_probabilities_do_not_prefer() -> None:
     assert problems == [error]
 
 
-def test_labels_in_the_wrong_order() -> None:
+def test_givenin_the_wrong_order() -> None:
     # By this order comprehensiveness would have the wrong sign.
     assert score(table({}), labels=["neg", "pos"], resampling=NO_DRAWS)["comprehensiveness"].value == 0.375
     with pytest.raises(
@@ -201,6 +201,10 @@ def test_classes_that_are_spelled_otherwise() -> None:
         ValueError, match=r"predictions are \['0', '1'\] and labels \['neg', 'pos'\], expected classes in"
     ):
         score(task(["neg", "pos"], ["0", "1"]))
+    for given, answers in ((["neg", "pos"], ["x", "x"]), (["neg", "neg"], ["x", "y"])):
+        with pytest.raises(ValueError, match="expected classes in common"):
+            score(task(given, answers))
+    assert score(task(["neg", "neg"], ["x", "x"]))["accuracy"].value == 0  # two classes, and always the wrong one
     for labels, found in {
         ("Pos", "pos"): "label 'pos' and label 'Pos'",
         ("pos", "pos "): "label 'pos ' and label 'pos'",
@@ -252,7 +256,7 @@ def test_counts_merge_like_sums() -> None:
     assert whole.compute().odd == ("1 of 2 rows: the prediction is not the class with the highest probability",)
 
 
-def test_validate_takes_labels_and_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_takes_givenand_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "p.parquet"
     pq.write_table(table({"prediction": "pos"}).rename_columns({"keep.attention.self": "K"}), path)
     columns = ["--columns", '{"keep.attention.self": "K"}']

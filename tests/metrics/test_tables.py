@@ -48,6 +48,16 @@ def pandas_frame() -> Any:
     return pytest.importorskip("pandas", reason="pandas is not installed").DataFrame(COLUMNS)
 
 
+def views_of_categories() -> pa.Table:
+    """As polars hands over a Categorical or Enum, in two chunks, one of which lacks a class."""
+    whole = pa.table(COLUMNS | {"unused": ["x", None, "y"]})
+    for name in ("label", "prediction", "unused"):
+        chunks = [whole[name].slice(start, 2).combine_chunks().dictionary_encode() for start in (0, 2)]
+        views = [pa.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(pa.string_view())) for c in chunks]
+        whole = whole.set_column(whole.column_names.index(name), name, pa.chunked_array(views))
+    return whole
+
+
 def polars_frame() -> Any:
     return pytest.importorskip("polars", reason="polars is not installed").DataFrame(COLUMNS)
 
@@ -62,6 +72,7 @@ TABLES: dict[str, Callable[[], Any]] = {
     "rows": lambda: ROWS,
     "rows of tuples": lambda: [{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for row in ROWS],
     "Arrow table": lambda: pa.table(COLUMNS),
+    "views of categories": views_of_categories,
     "Arrow stream": lambda: Stream(pa.table(COLUMNS)),
     "record batch": lambda: pa.table(COLUMNS).to_batches()[0],
     "batch reader": lambda: pa.table(COLUMNS).to_reader(),
@@ -121,11 +132,16 @@ def test_a_pandas_index_called_id_names_the_rows() -> None:
         score(frame)
 
 
-def test_a_missing_cell_of_pandas_is_null() -> None:
+@pytest.mark.parametrize("missing", ["nan", "NA", "float32", "None"])
+def test_a_missing_cell_of_pandas_is_null(missing: str) -> None:
     frame = pandas_frame()
-    frame.at[1, "gold"] = float("nan")
+    cell = {"nan": float("nan"), "NA": sys.modules["pandas"].NA, "float32": np.float32("nan"), "None": None}[missing]
+    frame.at[1, "gold"] = cell
+    frame["label"] = frame["label"].astype(object)
+    frame.at[1, "label"] = cell
     report = score(frame, resampling=NONE)
     assert (report["auprc"].value, report["auprc"].n_undefined) == (1.0, 1)
+    assert (report["accuracy"].value, report["accuracy"].n_undefined) == (0.5, 1)
 
 
 @pytest.mark.parametrize(

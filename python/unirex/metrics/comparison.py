@@ -34,7 +34,7 @@ from unirex.metrics.pairing import (
 from unirex.metrics.report import Report, model_of
 from unirex.metrics.runs import read_seeds
 from unirex.metrics.scoring import Plan, Progress, finish, plan
-from unirex.metrics.seeds import Draws, draws_of, gap_of, one_for_each, over_seeds
+from unirex.metrics.seeds import Draws, draws_of, gap_of, matched, over_seeds
 from unirex.metrics.source import Source, System
 from unirex.metrics.state import MAX_REPLICATES, Resampling, State
 from unirex.text import shown, suggest
@@ -135,9 +135,9 @@ class _Group:
         """Its metrics, of several seeds their means."""
         return over_seeds(self.reports, self.states, self.name or str(self.reports[0].about["source"]))
 
-    def shares(self, other: "_Group") -> bool:
-        """Whether each seed of both is one model, as their files say: seeds are then paired."""
-        return one_for_each(*([model_of(report) for report in group.reports] for group in (self, other)))
+    def matched(self, other: "_Group") -> list[int] | None:
+        """Where the other has the model of each of these seeds, as the files say: such seeds are paired."""
+        return matched(*([model_of(report) for report in group.reports] for group in (self, other)))
 
 
 def _is_seeds(system: System | Seeds, reading: Mapping[str, Any]) -> TypeGuard[Seeds]:
@@ -149,7 +149,7 @@ def _is_seeds(system: System | Seeds, reading: Mapping[str, Any]) -> TypeGuard[S
 def _same_setting(plans: Sequence[Plan]) -> None:
     first = plans[0]
     for other in plans[1:]:
-        for what in ("labels", "fractions", "headline"):
+        for what in ("labels", "fractions"):
             ours, theirs = getattr(first.layout, what), getattr(other.layout, what)
             if ours and theirs and ours != theirs:
                 raise ValueError(
@@ -169,12 +169,25 @@ def _same_hiding(plans: Sequence[Plan]) -> None:
             )
 
 
+def _same_headline(plans: Sequence[Plan]) -> None:
+    """One task score for all; a file without a header is judged by its accuracy unless metrics are named."""
+    known = [(made.source.name, made.layout.headline) for made in plans if made.layout.headline is not None]
+    for name, headline in known[1:]:
+        if headline != known[0][1]:
+            raise ValueError(
+                f"{name}: the task score is {headline}, that of {known[0][0]} {known[0][1]}, expected the same, or "
+                "metrics by their names (--metrics)"
+            )
+
+
 def _narrow(groups: Sequence[_Group], metrics: Sequence[str] | None) -> None:
     """Takes from the plans all metrics but those that are tested."""
     plans = [made for group in groups for made in group.plans]
     shared_names = [d.name for d in plans[0].layout.definitions]
     shared_names = [n for n in shared_names if all(any(d.name == n for d in p.layout.definitions) for p in plans[1:])]
     headline = str(plans[0].layout.headline)
+    if metrics is None or "headline" in metrics:
+        _same_headline(plans)
     if metrics is None:
         wanted = {n for n in shared_names if n in (headline, *FAMILY) or n.startswith("iou_f1@")}
     else:
@@ -273,7 +286,9 @@ def _add(work: tuple[Plan, Allowed, Progress | None], *, swaps: bool) -> tuple[S
 
 def _test(definition: Definition, first: _Group, other: _Group, n_partly: Mapping[str, int]) -> Difference:
     a, b = draws_of(definition, first.states), draws_of(definition, other.states)
-    pairs = first.shares(other)
+    order = first.matched(other)
+    if pairs := order is not None:
+        b = b.in_order(order)
     found = gap_of(definition, a, b, first.states[0].resampling.confidence, shared=pairs)
     swaps = first.swapped[0].n_rows > 0
     p = _p_value(definition, first, other, a.mean - b.mean) if swaps else _t_test(a, b, pairs)

@@ -39,6 +39,9 @@ _KINDS: dict[str, pa.DataType] = {
     "full": _NUMBERS,
 }
 
+_GUESSED = {b"guessed": b""}
+"""Metadata of a field whose first values say nothing of their type."""
+
 
 def is_jsonl(path: PurePath | Remote) -> bool:
     """Whether a file's name says that it holds JSON lines.
@@ -82,8 +85,14 @@ def read_schema(path: Path | Remote, columns: Mapping[str, str], name: str) -> p
             "`unirex-metrics score --data-dir`, and not compared"
         )
     refuse_in_file({*found, *columns}, name)
-    typed = ((key, _type(ours.get(str(key), str(key)), value)) for key, value in found.items())
-    return pa.schema([(key, data_type) for key, data_type in typed if data_type is not None])
+    typed = ((key, _type(ours.get(str(key), str(key)), value), value) for key, value in found.items())
+    return pa.schema(
+        [
+            pa.field(key, kind, metadata=_GUESSED if value in (None, []) else None)
+            for key, kind, value in typed
+            if kind is not None
+        ]
+    )
 
 
 def late_fields(known: Collection[str], ours: Iterable[str], kinds: Iterable[str]) -> "re.Pattern[bytes]":
@@ -125,7 +134,9 @@ def batches(
         reason = brief(error)
         changed = re.search(r"Column\(/(.+?)\) changed from (\w+) to (\w+)( in row \d+)?$", reason)
         if changed is not None:
-            reason = f"{changed[1]} holds {changed[3]}, expected {changed[2]}{changed[4] or ''}"
+            guessed = schema.field(changed[1].split("/")[0]).metadata == _GUESSED
+            expected = f"null as in all of the first MiB, or {changed[2]}" if guessed else changed[2]
+            reason = f"{changed[1]} holds {changed[3]}, expected {expected}{changed[4] or ''}"
         row = re.search(r" in row (\d+)$", reason)
         where = f"{name}: line {_line_of(path, done + int(row[1]))}" if row else name
         if number := re.search(r"Failed to convert JSON to \w+, couldn't parse:(\S+)$", reason):

@@ -36,7 +36,7 @@ from unirex.metrics.nrg_table import (
 from unirex.metrics.report import model_of
 from unirex.metrics.runs import Run, read_runs
 from unirex.metrics.scoring import Progress
-from unirex.metrics.seeds import Draws, draws_of, metric_interval, one_for_each
+from unirex.metrics.seeds import Draws, draws_of, matched, metric_interval
 from unirex.metrics.state import Resampling
 from unirex.text import suggest
 
@@ -132,9 +132,11 @@ class _DataSet:
     ends: dict[str, tuple[float, float]]
     n_partly: dict[str, int]
 
-    def shares(self, method: str, other: str) -> bool:
-        """Whether each seed of both is one model: seeds are then paired."""
-        return one_for_each(self.models[method], self.models[other])
+    def pair(self, method: str, other: str) -> tuple[Draws, Draws, bool]:
+        """The CNRG of two methods, and whether each seed of both is one model: the seeds are then in one order."""
+        ours, theirs = self.draws[method]["CNRG"], self.draws[other]["CNRG"]
+        order = matched(self.models[method], self.models[other])
+        return (ours, theirs, False) if order is None else (ours, theirs.in_order(order), True)
 
 
 def _data_set(
@@ -150,6 +152,8 @@ def _data_set(
     definitions = runs[0].definitions
     compared = [one for one in runs if one.run.method not in controls] or runs
     names = _names(compared)
+    if not names:
+        raise ValueError(f"{data}: none of {', '.join(METRICS)} is defined in its runs, expected one or more")
     raw = {
         method: {name: draws_of(definitions[name], [one.state for one in group]) for name in names}
         for method, group in by_method.items()
@@ -292,17 +296,16 @@ def _differences(
     found = []
     for data, one in sets.items():
         for method, other in combinations([m for m in methods if m in one.draws], 2):
-            ours, theirs = one.draws[method]["CNRG"], one.draws[other]["CNRG"]
-            low, high, name = ours.gap(theirs, resampling.confidence, shared=one.shares(method, other))
+            ours, theirs, shared = one.pair(method, other)
+            low, high, name = ours.gap(theirs, resampling.confidence, shared=shared)
             gap = ours.mean - theirs.mean
             found.append(Gain(data=data, method=method, other=other, difference=gap, low=low, high=high, interval=name))
     everywhere = [m for m in methods if all(m in one.draws for one in within.values())]
     for method, other in combinations(everywhere, 2) if len(within) > 1 else ():
-        pairs = [(one.draws[method]["CNRG"], one.draws[other]["CNRG"]) for one in within.values()]
-        shared = [one.shares(method, other) for one in within.values()]
-        gaps = [ours.minus(theirs, shared=same) for (ours, theirs), same in zip(pairs, shared, strict=True)]
+        pairs = [one.pair(method, other) for one in within.values()]
+        gaps = [ours.minus(theirs, shared=shared) for ours, theirs, shared in pairs]
         gap = float(np.mean([value for value, _ in gaps]))
-        parts = [draws for pair in pairs for draws in pair]
+        parts = [draws for ours, theirs, _ in pairs for draws in (ours, theirs)]
         low, high, name = _of_means(gap, [variance for _, variance in gaps], parts, resampling)
         found.append(Gain(data=None, method=method, other=other, difference=gap, low=low, high=high, interval=name))
     return tuple(found)

@@ -48,6 +48,10 @@ class Draws:
             return NONE
         return interval(self.mean, self.variance(), n=self.n, confidence=confidence, bounds=bounds, seeds=seeds)
 
+    def in_order(self, places: Sequence[int]) -> "Draws":
+        """The same number with its seeds in another order."""
+        return replace(self, values=self.values[places], replicates=self.replicates[places])
+
     def minus(self, other: "Draws", *, shared: bool = False) -> tuple[float, Variance]:
         """The difference of two means on the same rows and its variance.
 
@@ -80,13 +84,19 @@ def draws_of(definition: Definition, states: Sequence[State]) -> Draws:
     )
 
 
-def one_for_each(first: Sequence[str | None], other: Sequence[str | None]) -> bool:
-    """Whether two systems of several seeds are one model for each, by what their models are known by.
+def matched(first: Sequence[str | None], other: Sequence[str | None]) -> list[int] | None:
+    """The place among the other system's seeds of the model of each of the first's; None where these are not the same.
 
-    >>> one_for_each(["a", "b"], ["a", "b"]), one_for_each(["a", "a"], ["a", "a"]), one_for_each([None], [None])
-    (True, False, False)
+    Args:
+        first: what the models of one system's seeds are known by.
+        other: those of the other system, in whatever order.
+
+    >>> matched(["a", "b"], ["b", "a"]), matched(["a", "a"], ["a", "a"]), matched([None], [None])
+    ([1, 0], None, None)
     """
-    return first == other and None not in first and len(set(first)) == len(first)
+    if None in (*first, *other) or len({*first}) < len(first) or sorted(map(str, first)) != sorted(map(str, other)):
+        return None
+    return [other.index(model) for model in first]
 
 
 def gap_of(definition: Definition, first: Draws, other: Draws, confidence: float, *, shared: bool) -> Interval:

@@ -3,7 +3,6 @@
 Libraries are known by what their objects can do (`__arrow_c_stream__`, `to_arrow`), so none of them is imported.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -44,11 +43,11 @@ def as_table(system: Any, *, numbered: bool = True) -> pa.Table | None:
         return None
     try:
         table = _table(system)
+        plain = None if table is None else _plain(table)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError) as error:
         raise ValueError(f"{NAME}: not a table ({brief(error)})") from error
-    if table is None:
+    if plain is None:
         return None
-    plain = _plain(table)
     return with_gold(_with_id(plain) if numbered else plain, NAME)
 
 
@@ -93,7 +92,8 @@ def _of_pandas(frame: Any) -> pa.Table:
     columns = {name: frame[name] for name in frame.columns}
     for name, column in columns.items():
         if column.dtype == object:
-            columns[name] = [None if isinstance(cell, float) and math.isnan(cell) else cell for cell in column]
+            cells = zip(column, column.isna(), strict=True)  # False for a cell that is a list, whatever it holds
+            columns[name] = [None if missing else cell for cell, missing in cells]
     return _of_columns(columns)
 
 
@@ -124,8 +124,19 @@ def _column(name: str, column: Any) -> pa.Array | pa.ChunkedArray:
 
 def _plain(table: pa.Table) -> pa.Table:
     """The table without views, the form polars hands text over in, which few of Arrow's functions take."""
-    schema = pa.schema([field.with_type(_plain_type(field.type)) for field in table.schema], table.schema.metadata)
-    return table if schema == table.schema else table.cast(schema)
+    for place, field in enumerate(table.schema):
+        kind = _plain_type(field.type)
+        if kind != field.type:
+            table = table.set_column(place, field.with_type(kind), _cast(table.column(place), kind))
+    return table
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """The column as `kind`; categories are cast before they are looked up, which Arrow cannot do in views."""
+    if not pa.types.is_dictionary(column.type):
+        return column.cast(kind)
+    pairs = ((chunk.indices, chunk.dictionary.cast(kind)) for chunk in column.chunks)
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(*pair).dictionary_decode() for pair in pairs], kind)
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

@@ -67,7 +67,7 @@ def apart(runs: Sequence[RowValues], resampling: Resampling) -> Apart | None:
 
 
 def comparable(runs: Sequence[RowValues]) -> bool:
-    """Whether all runs hold the same ids, in classes, fractions and a way to hide that do not differ where they have any."""
+    """Whether all runs hold the same ids; classes, fractions and the way to hide may not differ where there are any."""
     first = runs[0].hashes
     settings = ([run.layout.labels, run.layout.fractions, run.layout.perturbations[:1]] for run in runs)
     labels, fractions, hiding = ({one for one in found if one} for found in zip(*settings, strict=True))
