@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -185,6 +186,17 @@ def test_a_column_that_looks_like_an_input_and_is_not_read_is_named(
     assert capsys.readouterr().err.strip() == f"{tmp_path / 'in.jsonl'}:1: {said}"
     assert explain.main([*words, "--pair-column=text_pair"]) == 0
     assert said not in capsys.readouterr().err
+
+
+def test_a_cell_of_csv_that_looks_like_a_list_is_said_to_be_read_as_text(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "column text is read as text, though it looks like a list of words (Parquet and JSON lines hold lists)"
+    for cell, there in (('["a", "film"]', True), ("[1, 2] and so on", False), ('["a" film', False)):
+        pd.DataFrame({"text": [cell]}).to_csv(tmp_path / "in.csv", index=False)
+        words = [f"--model={run}", f"--input={tmp_path / 'in.csv'}", f"--output={tmp_path / 'out.jsonl'}"]
+        assert explain.main(words) == 0
+        assert (said in capsys.readouterr().err) == there
 
 
 def test_texts_on_the_command_line_and_a_page(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

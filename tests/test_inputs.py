@@ -61,3 +61,35 @@ def test_a_number_that_is_no_class_is_not_counted_where_classes_are_numbers() ->
     assert named.example({"text": "a", "y": 1}, 0).label == "pos"
     with pytest.raises(ValueError, match=r"y is '2', expected one of neg, pos, or their number from 0$"):
         named.example({"text": "a", "y": 2}, 0)
+    assert named.example({"text": "a", "y": np.float32(1)}, 0).label == "pos"
+
+
+def test_a_number_means_the_class_of_its_value() -> None:
+    """As names are read from a column of numbers with nulls, where 1 is written 1.0."""
+    for names in (("1.0", "2.0"), ("-1.0", "1.0"), ("0.5", "1.0", "1.5")):
+        halves = reader(names, {"label": "y"})
+        assert [halves.example({"text": "a", "y": n}, 0).label for n in (1, 1.0, "1", "1.0", "+1")] == ["1.0"] * 5
+    assert halves.example({"text": "a", "y": 0.50}, 0).label == "0.5"
+    assert reader(("-1.0", "1.0"), {"label": "y"}).example({"text": "a", "y": -1}, 0).label == "-1.0"
+    with pytest.raises(ValueError, match=r"y is '1', expected one of 1\.0, 1\.00$"):
+        reader(("1.0", "1.00"), {"label": "y"}).example({"text": "a", "y": 1}, 0)
+
+
+def test_ids_of_a_column_with_missing_ones() -> None:
+    frame = pd.DataFrame({"text": ["a", "b"], "id": [7, None]})
+    assert [reader().example(row, n).id for n, row in enumerate(rows_of(frame))] == ["7", "1"]
+    assert [reader().example(row, n).id for n, row in enumerate(frame.to_dict("records"))] == ["7", "1"]
+    with pytest.raises(ValueError, match=r"id is 7\.5, expected text or a whole number"):
+        reader().example({"text": "a", "id": 7.5}, 0)
+
+
+@pytest.mark.parametrize("values", [[1, "x"], [1, pd.NA], [True, "x"], [None, 0.5, "y"][1:]])
+def test_a_column_that_nobody_reads_may_be_mixed(values: list[Any]) -> None:
+    frame = pd.DataFrame({"text": ["a", "b"], "user": pd.Series(values, dtype=object)})
+    assert [reader().example(row, n).words for n, row in enumerate(rows_of(frame))] == [["a"], ["b"]]
+
+
+def test_a_column_that_no_table_holds_is_named() -> None:
+    frame = pd.DataFrame({"text": ["a", "b"], "user": [1j, 2]})
+    with pytest.raises(ValueError, match=r"table: not a table .*'user'"):
+        rows_of(frame)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from unirex.config.own_code import import_own
 from unirex.config.shards import read_shard
 from unirex.config.threads import spin_briefly
 from unirex.data.errors import DataError
+from unirex.data.gold import cell_list
 from unirex.data.raw_text import Words
 from unirex.data.rows import Row, stream_rows
 from unirex.disk.made import model_digest
@@ -344,7 +346,12 @@ def _examples(
 
 
 def _tell_unread(where: str, row: Mapping[str, Any], columns: "Columns") -> None:
-    """Says which columns look like a part of the input and are not read."""
+    """Says which columns look like a part of the input and are not read, or not as what they look like."""
+    text = row.get(columns.text)
+    with suppress(DataError):
+        if isinstance(text, str) and text.startswith('["') and all(isinstance(w, str) for w in cell_list(text)):
+            found = f"column {columns.text} is read as text, though it looks like a list of words"
+            say(line(f"{where}: {found} (Parquet and JSON lines hold lists)"), error=True)
     for kind, name in (("pair", "text_pair"), ("query", "query"), ("choices", "choices")):
         if getattr(columns, kind) is None and row.get(name):
             say(line(f"{where}: column {name} is not read (--{kind}-column {name} would)"), error=True)

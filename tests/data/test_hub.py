@@ -131,6 +131,8 @@ class TestLabels:
             (1, ("neg", "pos"), "pos"),
             ("1", ("neg", "pos"), "pos"),
             (1.0, ("neg", "pos"), "pos"),
+            ("1.0", ("neg", "pos"), "pos"),
+            ("-1.0", ("neg", "pos"), None),
             (False, ("neg", "pos"), "neg"),
             ("pos", ("neg", "pos"), "pos"),
             ("1", ("1", "0"), "1"),
@@ -261,6 +263,12 @@ class TestGold:
                 {"gold_format": "marked"},
                 "why: mark '*' at character 2 in 'a *fine' is not closed, expected '*' after it "
                 "(\\* where it is no mark; other marks: data.hub.marks)",
+            ),
+            (
+                "a <b>fine",
+                {"gold_format": "marked", "marks": ("<b>", "</b>")},
+                "why: mark '<b>' at character 2 in 'a <b>fine' is not closed, expected '</b>' after it "
+                "(\\<b\\> where it is no mark; other marks: data.hub.marks)",
             ),
             ([0, 1, 0], {"annotators": "list"}, "why: 0, expected a list"),
             (5, {}, "why: 5, expected a list"),

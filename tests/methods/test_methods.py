@@ -1,6 +1,7 @@
 """Every training mode: a batch may be cut anyhow, no weight is left out, saved models come back equal."""
 
-from dataclasses import asdict, replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,40 @@ def test_a_batch_may_be_cut_anyhow_and_no_weight_is_left_out(case: str, choices:
             # A bias of keys, of scores or of the answer among choices shifts what is compared all alike.
             assert name.endswith("bias") or gradient.abs().max() > 0, (stage, name)
             torch.testing.assert_close(part_gradients[name], gradient, atol=2e-5, rtol=1e-3)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the settings below."""
+
+    gain: float = 1.0
+    of: "Part | None" = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a method of one's own, of every kind that JSON holds."""
+
+    one: Part | None = None
+    parts: tuple[Part, ...] = ()
+    named: dict[str, Part] | None = None
+    numbers: list[float] = field(default_factory=list)
+    pair: tuple[Part, int] = (Part(), 0)
+    either: str | tuple[str, ...] | None = None
+    free: dict[str, Any] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(),
+        Settings(one=Part(2.0, of=Part()), parts=(Part(3.0), Part()), named={"a": Part(4.0)}, numbers=[1.0]),
+        Settings(pair=(Part(5.0), 1), either=("a", "b"), free={"deep": {"numbers": (1, 2)}}),
+        Settings(either="a"),
+    ],
+)
+def test_settings_come_back_from_json_as_they_were(settings: Settings) -> None:
+    assert saved_config(Settings, json.loads(json.dumps(asdict(settings)))) == settings
 
 
 @pytest.mark.parametrize("case", CASES)

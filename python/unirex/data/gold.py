@@ -106,7 +106,7 @@ def _misplaced(mark: str, text: str, place: int, fault: str) -> DataError:
     """What is wrong with a mark, with the text near it, and how to write what is no mark."""
     first, last = max(0, place - 20), place + 40
     near = f"{'…' if first else ''}{text[first:last]}{'…' if last < len(text) else ''}"
-    escaped = "".join(f"\\{letter}" for letter in mark)
+    escaped = f"\\{mark}" if mark.isalnum() else "".join(sign if sign.isalnum() else f"\\{sign}" for sign in mark)
     return DataError(
         f"mark {mark!r} at character {place} in {near!r}{fault} "
         f"({escaped} where it is no mark; other marks: data.hub.marks)"

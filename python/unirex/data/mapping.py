@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unirex.data.errors import DataError, located, wrong
 from unirex.data.gold import GoldFormat, Marks, Vote, cell_list, read_gold, unmark, vote
-from unirex.data.record import QueryUse, Record, counts, id_text, query_text, split_words
+from unirex.data.record import QueryUse, Record, counts, id_text, query_text, split_words, whole
 from unirex.data.rows import cell
 from unirex.schema import Segment
 
@@ -160,10 +160,10 @@ def read_label(
         return None if value is None else str(value)
     if isinstance(value, str) and not counts(names):  # others of the column may be such names
         raise wrong(where, column, value, f"one of {', '.join(names)}, since some of them are numbers")
-    if not re.fullmatch(r"-1|\d+", str(int(value) if isinstance(value, bool) else value)) or int(value) >= len(names):
+    number = whole(value) if isinstance(value, str) else int(value)
+    if number is None or not -1 <= number < len(names):
         raise wrong(where, column, value, f"0 to {len(names) - 1} or one of {', '.join(names)}")
-    # -1 is how the Hub writes an unknown class.
-    return None if int(value) == -1 else names[int(value)]
+    return None if number == -1 else names[number]  # -1 is how the Hub writes an unknown class
 
 
 def _choices(where: str, row: Mapping[str, Any], columns: Sequence[str]) -> tuple[Any, ...]:

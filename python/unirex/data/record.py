@@ -69,7 +69,9 @@ def split_words(text: str, *, selectable: bool = True, word: re.Pattern[str] = r
 
 
 def id_text(where: str, field: str, value: object) -> str:
-    """An id, which a file may write as a whole number."""
+    """An id, which a file may write as a whole number, and pandas as one with a point beside missing ones."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not isinstance(value, str | Integral) or isinstance(value, bool) or value == "":
         raise wrong(where, field, value, "text or a whole number")
     return str(value)
@@ -203,19 +205,39 @@ def _choice_labels(record: Record, choices: Sequence[str], labels: Sequence[str]
 def counts(names: Sequence[str]) -> bool:
     """Whether text that is a number counts these names from 0: not where some of them are numbers themselves.
 
-    >>> counts(["neg", "pos"]), counts(["-1", "1"])
-    (True, False)
+    >>> counts(["neg", "pos"]), counts(["-1", "1"]), counts(["0.5", "one"])
+    (True, False, False)
     """
-    return not any(name.removeprefix("-").isdecimal() for name in names)
+    return all(_number(name) is None for name in names)
+
+
+def whole(text: str) -> int | None:
+    """The whole number that a text is, also as a column of numbers with nulls is written; None for any other text.
+
+    >>> whole("3"), whole("3.0"), whole("-1"), whole("3.5"), whole("three")
+    (3, 3, -1, None, None)
+    """
+    number = _number(text)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def _number(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", text) else None
 
 
 def name_of(where: str, field: str, label: str | None, names: Sequence[str]) -> str | None:
-    """The name of a class or choice; -1 = unknown; a number counts names from 0, unless some are numbers themselves."""
+    """The name of a class or choice; -1 = unknown; a number counts names from 0.
+
+    Where some names are numbers themselves it does not count, but means the one of its value.
+    """
     if label is None or label in names:
         return label
-    if label == "-1":
+    counted, number = counts(names), whole(label)
+    equal = [] if counted or _number(label) is None else [name for name in names if _number(name) == _number(label)]
+    if len(equal) == 1:
+        return equal[0]
+    if number == -1:
         return None
-    counted = counts(names)
-    if counted and label.isdecimal() and int(label) < len(names):
-        return names[int(label)]
+    if counted and number is not None and 0 <= number < len(names):
+        return names[number]
     raise wrong(where, field, label, f"one of {', '.join(names)}{', or their number from 0' if counted else ''}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import isnan
 from string import ascii_uppercase
 from typing import Any
 
@@ -149,12 +150,10 @@ class InputReader:
 
 def _present(row: Mapping[str, Any]) -> Columns:
     """The columns with usual names that a row has."""
-    found = {
-        kind: name
-        for kind, name in vars(_USUAL).items()
-        if name is not None and row.get(name) is not None and kind != "text"
+    there = {
+        name for name, value in row.items() if value is not None and not (isinstance(value, float) and isnan(value))
     }
-    return Columns(**found)
+    return Columns(**{kind: name for kind, name in vars(_USUAL).items() if name in there and kind != "text"})
 
 
 def _field(where: str, row: Mapping[str, Any], field: str) -> Any:
@@ -175,8 +174,6 @@ def _choices(where: str, row: Mapping[str, Any], field: str) -> tuple[str, ...]:
 
 def _label(where: str, row: Mapping[str, Any], field: str, names: Sequence[str]) -> str | None:
     value = _field(where, row, field)
-    if isinstance(value, float) and value.is_integer():  # of a column of whole numbers with nulls
-        value = int(value)
     return name_of(where, field, None if _is_missing(value) else str(value), names)
 
 

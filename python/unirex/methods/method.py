@@ -1,9 +1,10 @@
 """The contract of a method: what it is given, what it gives, and what holds where it says nothing."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -279,10 +280,29 @@ C = TypeVar("C")
 def saved_config(kind: type[C], settings: Mapping[str, Any]) -> C:
     """A method's configuration from its settings as a saved model holds them (lists for tuples, dicts for parts)."""
     hints = get_type_hints(kind)
+    return kind(**{name: _restored(hints.get(name), v) for name, v in with_current_keys(settings).items()})
 
-    def read(name: str, value: Any) -> Any:
-        if isinstance(value, dict) and is_dataclass(hints.get(name)):
-            return saved_config(hints[name], value)
-        return tuple(value) if isinstance(value, list) else value
 
-    return kind(**{name: read(name, value) for name, value in with_current_keys(settings).items()})
+def _restored(hint: Any, value: Any) -> Any:
+    """A setting as its annotation has it: JSON holds parts as dicts, and tuples as lists."""
+    hint = _fitting(hint, value)
+    inner = get_args(hint)
+    if isinstance(value, dict):
+        if is_dataclass(hint):
+            return saved_config(hint, value)  # type: ignore[arg-type]
+        return {key: _restored(inner[-1] if inner else None, one) for key, one in value.items()}
+    if isinstance(value, list):
+        each = inner if len(inner) == len(value) and ... not in inner else [inner[0] if inner else None] * len(value)
+        items = [_restored(kind, one) for kind, one in zip(each, value, strict=True)]
+        return items if (get_origin(hint) or hint) is list else tuple(items)
+    return value
+
+
+def _fitting(hint: Any, value: Any) -> Any:
+    """The member of a union that a list or dict is of; any other hint as it is."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    kinds = [kind for kind in get_args(hint) if is_dataclass(kind) or (get_origin(kind) or kind) in (dict, Mapping)]
+    if isinstance(value, list):
+        kinds = [kind for kind in get_args(hint) if (get_origin(kind) or kind) in (list, tuple, Sequence)]
+    return kinds[0] if kinds else None

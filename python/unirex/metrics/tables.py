@@ -98,7 +98,12 @@ def _of_pandas(frame: Any) -> pa.Table:
 
 
 def _of_columns(columns: Mapping[Any, Any]) -> pa.Table:
-    found = {str(name): _column(str(name), column) for name, column in columns.items()}
+    found = {}
+    for name, column in columns.items():
+        try:
+            found[str(name)] = _column(str(name), column)
+        except pa.ArrowException as error:
+            raise TypeError(f"column {str(name)!r}: {error}") from error
     lengths = {name: len(column) for name, column in found.items()}
     first = next(iter(lengths), "")
     for name, length in lengths.items():
@@ -119,7 +124,12 @@ def _column(name: str, column: Any) -> pa.Array | pa.ChunkedArray:
         rows = [row if row is None else np.asarray(as_numpy(row)).tolist() for row in rows]
     if any(isinstance(row, list | tuple | np.ndarray) for row in rows):
         return as_lists(name, rows)
-    return pa.array(rows)
+    try:
+        return pa.array(rows)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        if not all(row is None or isinstance(row, str | int | float) for row in rows):
+            raise
+        return pa.array([row if row is None else str(row) for row in rows])  # numbers among text are text
 
 
 def _plain(table: pa.Table) -> pa.Table:
