@@ -9,8 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unirex.data.raw_text import find_words
+from unirex.data.tokenization import build_tokenizer
+from unirex.data.tools import Tools
 from unirex.judging.given_scores import read_scores
-from unirex.schema import Example
+from unirex.judging.predict import EvalConfig, Judging, predict
+from unirex.methods import METHODS
+from unirex.modeling import UnirexConfig, UnirexModel
+from unirex.schema import Example, Segment
 
 TEXT = "A well-made film, and dull."
 
@@ -104,3 +109,47 @@ def test_a_word_has_the_highest_score_of_what_it_shares_letters_with(
         letters = set(range(start, end))
         shared = [value for value, (a, b) in zip(values, spans, strict=True) if letters & set(range(a, b))]
         assert found[word] == max(shared, default=-np.inf)
+
+
+def test_words_that_only_the_extractor_does_not_read_are_words_all_the_same() -> None:
+    """A dual extractor with a tokenizer of its own ends sooner: scores from elsewhere may mark what the model reads."""
+    texts = ["alpha beta gamma delta epsilon zeta eta theta", "theta eta zeta epsilon delta gamma beta alpha"]
+    tokenizer, letters = build_tokenizer(texts), build_tokenizer(["abcdefghijklmnopqrstuvwxyz"], size=60)
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    bert = {"model_type": "bert", "max_position_embeddings": 64, **small}
+    config = UnirexConfig(
+        backbone={**bert, "vocab_size": len(tokenizer)},
+        extractor="dual",
+        extractor_backbone={**bert, "vocab_size": len(letters)},
+        num_labels=2,
+        run={"rationale_fraction": 0.25},
+    )
+    tools = Tools(tokenizer=tokenizer, extractor_tokenizer=letters, max_length=20)
+    method = METHODS["joint"](
+        UnirexModel(config), METHODS["joint"].config_class(gradient_weight=0.0), tools.fill
+    ).eval()
+    gold = np.array([0] * 7 + [1], dtype=np.float32)
+    rows = [
+        Example(id=str(i), segments=(Segment.from_words(text.split()),), label="ab"[i], gold=gold)
+        for i, text in enumerate(texts)
+    ]
+    world = tools.encode(rows, ["a", "b"])
+    batch = world.collate(np.arange(2))
+    read = int(batch.words_BL.max())
+    assert read < 7 == int(batch.judged().words_BL.max())
+    judging = Judging(
+        config=EvalConfig(fractions=(0.125, 1.0)), unit="word", word_score="max", rationale_fraction=0.25,
+        labels=["a", "b"], sources=("extractor", "file", "gold"), given={"file": {row.id: np.arange(8.0) for row in rows}},
+    )  # fmt: skip
+    found = {source: dict(one) for source, one in predict(method, world, judging).items()}
+    for place in (0, 1):
+        own, file, marks = (found[source][place] for source in ("extractor", "file", "gold"))
+        assert np.isnan(own.scores).tolist() == [word > read for word in range(8)]
+        assert not own.rationale[read + 1 :].any()
+        assert file.scores.tolist() == list(range(8))
+        assert file.rationale.tolist() == [False] * 6 + [True] * 2
+        assert marks.rationale[7]
+        assert own.words_cut == 0
+        for one in (own, file, marks):  # all words, whoever scored them
+            assert np.array_equal(one.perturbed["null.attention.self"], file.perturbed["null.attention.self"])
+        assert file.perturbed["remove.attention.self"][1] == pytest.approx(file.perturbed["null.attention.self"])

@@ -166,16 +166,20 @@ def test_a_file_has_the_soft_metrics_beside_the_others(case: str, tmp_path: Path
     assert np.abs(columns["keep.soft.self"] - columns["keep.soft.self"][:, :1]).max() > 1e-4
 
 
-def test_select_then_predict_has_no_soft_side() -> None:
+def test_select_then_predict_has_one_way_to_hide() -> None:
+    """Its answer on the full input is that from the rationale, which is another one under each way; none is soft."""
     method = method_of("fresh").eval()
     judging = Judging(
-        config=SOFTLY, unit="token", word_score="max", rationale_fraction=0.25, labels=("a", "b", "c"),
+        config=replace(SOFTLY, how=("attention", "delete", "soft")), unit="token", word_score="max", rationale_fraction=0.25, labels=("a", "b", "c"),
         sources=(OWN, "select_then_predict"),
     )  # fmt: skip
     tables: dict[str, pa.Table] = judge(ACCELERATOR, method, data(), judging, title="test")
     assert "keep.soft.self" in tables[OWN].column_names
     assert "keep.soft.self" not in tables["select_then_predict"].column_names
-    assert "keep.attention.self" in tables["select_then_predict"].column_names
+    assert "keep.delete.self" in tables[OWN].column_names
+    assert {"keep.attention.self", "remove.attention.self", "null.attention.self"} == {
+        name for name in tables["select_then_predict"].column_names if name.endswith(".self")
+    }
 
 
 def test_soft_is_no_headline() -> None:

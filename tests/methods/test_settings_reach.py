@@ -265,6 +265,23 @@ def test_what_is_remembered_of_a_row_is_its_own() -> None:
         assert row.untyped_storage().nbytes() == row.nbytes
 
 
+@pytest.mark.parametrize("case", ["fresh", "l2e"])
+def test_what_a_frozen_model_says_is_asked_in_single_precision(case: str) -> None:
+    """As it is judged: what a token moves a logit by is mostly less than a step of bfloat16."""
+    method = method_of(case)
+    method.config = replace(method.config, attribution="occlusion")
+    method.enter(method.stages[1].name)
+    batch, asked = data().collate(np.arange(4)), {"fresh": "_of_support", "l2e": "_classes"}[case]
+    expected = getattr(method, asked)(batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        method(batch, counts_of(batch), 0)
+        rounded = getattr(method, asked)(batch)
+        found = method._remembered(batch, lambda: pytest.fail("asked twice"))
+    inside_BL = batch.rows.visible_BL
+    assert torch.equal(found[inside_BL], expected[inside_BL])
+    assert not torch.equal(rounded[inside_BL], expected[inside_BL]), "the test notices nothing"
+
+
 EACH = ["slm_fp", "dlm_fp", "aa_fp", "sgt_p", "fresh_p", "a2r_p", "mcd", "n2r", "rtp_p", "l2e"]
 
 

@@ -101,6 +101,7 @@ class Batch:
         n_choices: rows per instance: 1, or the number of choices.
         index_I: int64 [instances], position in the data set.
         extractor: the same rows for an extractor with another vocabulary.
+        read_BL: `words_BL` with the words that the task model reads and that extractor does not; None where it reads all.
     """
 
     rows: Rows
@@ -111,11 +112,16 @@ class Batch:
     n_choices: int
     index_I: Tensor
     extractor: ExtractorView | None = None
+    read_BL: Tensor | None = None
 
     @property
     def selectable_BL(self) -> Tensor:
         """Bool, the tokens that may enter a rationale."""
         return self.words_BL >= 0
+
+    def judged(self) -> "Batch":
+        """The batch with all words that the task model reads, which scores from elsewhere may mark."""
+        return self if self.read_BL is None else replace(self, words_BL=self.read_BL, read_BL=None)
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device."""
@@ -205,9 +211,9 @@ class EncodedSet:
         row_index = (self.encoded.example_rows[index][:, None] + np.arange(n_choices)).reshape(-1)
         place_BL, inside_BL = _places(self.encoded, row_index, multiple)
         extractor = self._extractor_view(row_index, place_BL.shape[1], multiple)
-        words_BL = _taken(self.encoded.token_words, place_BL, inside_BL, -1).astype(np.int64)
+        read_BL = words_BL = _taken(self.encoded.token_words, place_BL, inside_BL, -1).astype(np.int64)
         if extractor is not None:
-            words_BL = _linked_words(words_BL, extractor.target.numpy())
+            words_BL = _linked_words(read_BL, extractor.target.numpy())
         return Batch(
             rows=_gather(self.encoded, place_BL, inside_BL, self.pad_id),
             words_BL=torch.from_numpy(words_BL),
@@ -217,6 +223,7 @@ class EncodedSet:
             n_choices=n_choices,
             index_I=torch.from_numpy(index.astype(np.int64)),
             extractor=extractor,
+            read_BL=None if np.array_equal(read_BL, words_BL) else torch.from_numpy(read_BL),
         )
 
     def _extractor_view(self, row_index: NDArray[np.int64], width: int, multiple: int) -> ExtractorView | None:

@@ -162,6 +162,7 @@ def predict(
         with place.autocast():
             with clock.measure(len(index), batch.labels_I.device):
                 explanation = _explained(method, batch, judging)
+            batch, explanation = batch.judged(), _of_all_words(explanation, batch)
             orders = {} if asked_N is None else _orders(method, batch, explanation, asked_N[index], judging)
             scores = {source: _scores(source, explanation, batch, data, judging) for source in judging.sources}
             # The order of words within a rationale that is given whole says nothing.
@@ -189,6 +190,14 @@ def _explained(method: Explainable, batch: Batch, judging: Judging) -> Explanati
         _check_explanation(type(method).__name__, found, batch)
         return cast("Explanation", found)
     return Explanation(logits_IC=method.answer(batch), scores_BL=torch.zeros_like(batch.gold_BL))
+
+
+def _of_all_words(explanation: Explanation, batch: Batch) -> Explanation:
+    """The explanation with no score for words that the method's own extractor, with another tokenizer, does not read."""
+    if batch.read_BL is None:
+        return explanation
+    unread_BL = (batch.read_BL >= 0) & ~batch.selectable_BL
+    return replace(explanation, scores_BL=explanation.scores_BL.float().masked_fill(unread_BL, -torch.inf))
 
 
 def _check_explanation(whose: str, found: Any, batch: Batch) -> None:
@@ -314,24 +323,22 @@ def _orders(
 
 
 def _by_construction(method: Explainable, batch: Batch, _: Explanation, scores_BL: Tensor, judging: Judging) -> Answers:
-    """The answers of a predictor that sees the hard rationale only: sufficiency is 0, keep and full being one input."""
-    config = judging.config
+    """The answers of a predictor that sees the hard rationale only: sufficiency is 0, keep and full being one input.
+
+    A file has one answer on the full input, so these are for the first way to hide alone.
+    """
+    config, how = judging.config, judging.config.hiding[0]
     rationale_BL = method.rationale(batch, scores_BL, judging.rationale_fraction)
-    perturbed: dict[str, NDArray[np.float64]] = {}
-    full_IC = None
-    for how in config.hiding:
-        kept_IC, nothing_IC = (
-            _probabilities(
-                method.perturbed(perturb(batch.rows, hidden_BL, how, method.fill), batch.n_choices, config.max_tokens)
-            )
-            for hidden_BL in (hidden_tokens(rationale_BL, batch.selectable_BL, "keep"), batch.selectable_BL)
+    kept_IC, nothing_IC = (
+        _probabilities(
+            method.perturbed(perturb(batch.rows, hidden_BL, how, method.fill), batch.n_choices, config.max_tokens)
         )
-        full_IC = kept_IC if full_IC is None else full_IC
-        for kind, values_IC in (("keep", kept_IC), ("remove", nothing_IC)):
-            perturbed[perturbed_column(kind, how, "self")] = np.repeat(values_IC[:, None], len(config.fractions), 1)
-        perturbed[perturbed_column("null", how, "self")] = nothing_IC
-    assert full_IC is not None
-    return full_IC, perturbed
+        for hidden_BL in (hidden_tokens(rationale_BL, batch.selectable_BL, "keep"), batch.selectable_BL)
+    )
+    perturbed = {perturbed_column("null", how, "self"): nothing_IC}
+    for kind, values_IC in (("keep", kept_IC), ("remove", nothing_IC)):
+        perturbed[perturbed_column(kind, how, "self")] = np.repeat(values_IC[:, None], len(config.fractions), 1)
+    return kept_IC, perturbed
 
 
 def _probabilities(logits: Tensor) -> NDArray[np.float64]:

@@ -11,7 +11,9 @@ from unirex.data.collate import Batch
 class Remembered:
     """Token values of training rows by their place in the data set; one small tensor per row, on the CPU.
 
-    Each process remembers the rows that came its way. Nothing of it is saved: a resumed run asks again.
+    They are computed in the precision of the weights, as they are judged: rounded to bfloat16 most of what a token moves
+    a logit by is equal, and equal scores go by position. Each process remembers the rows that came its way. Nothing of
+    it is saved: a resumed run asks again.
     """
 
     def __init__(self) -> None:
@@ -25,7 +27,8 @@ class Remembered:
             for choice in range(batch.n_choices)
         ]
         if any(key not in self._rows for key in keys):
-            values_BL = ask().cpu()
+            with torch.autocast(batch.words_BL.device.type, enabled=False):
+                values_BL = ask().cpu()
             lengths = batch.rows.visible_BL.sum(1).tolist()
             for key, row, length in zip(keys, values_BL, lengths, strict=True):
                 self._rows.setdefault(key, row[:length].clone())
