@@ -138,9 +138,14 @@ def test_words_that_only_the_extractor_does_not_read_are_words_all_the_same() ->
     read = int(batch.words_BL.max())
     assert read < 7 == int(batch.judged().words_BL.max())
     judging = Judging(
-        config=EvalConfig(fractions=(0.125, 1.0)), unit="word", word_score="max", rationale_fraction=0.25,
-        labels=["a", "b"], sources=("extractor", "file", "gold"), given={"file": {row.id: np.arange(8.0) for row in rows}},
-    )  # fmt: skip
+        config=EvalConfig(fractions=(0.125, 1.0)),
+        unit="word",
+        word_score="max",
+        rationale_fraction=0.25,
+        labels=["a", "b"],
+        sources=("extractor", "file", "gold"),
+        given={"file": {row.id: np.arange(8, dtype=np.float32) for row in rows}},
+    )
     found = {source: dict(one) for source, one in predict(method, world, judging).items()}
     for place in (0, 1):
         own, file, marks = (found[source][place] for source in ("extractor", "file", "gold"))

@@ -170,7 +170,8 @@ def test_select_then_predict_has_one_way_to_hide() -> None:
     """Its answer on the full input is that from the rationale, which is another one under each way; none is soft."""
     method = method_of("fresh").eval()
     judging = Judging(
-        config=replace(SOFTLY, how=("attention", "delete", "soft")), unit="token", word_score="max", rationale_fraction=0.25, labels=("a", "b", "c"),
+        config=replace(SOFTLY, how=("attention", "delete", "soft")),
+        unit="token", word_score="max", rationale_fraction=0.25, labels=("a", "b", "c"),
         sources=(OWN, "select_then_predict"),
     )  # fmt: skip
     tables: dict[str, pa.Table] = judge(ACCELERATOR, method, data(), judging, title="test")

@@ -101,7 +101,7 @@ class Batch:
         n_choices: rows per instance: 1, or the number of choices.
         index_I: int64 [instances], position in the data set.
         extractor: the same rows for an extractor with another vocabulary.
-        read_BL: `words_BL` with the words that the task model reads and that extractor does not; None where it reads all.
+        read_BL: `words_BL` with what the task model reads and that extractor does not; None where it reads all.
     """
 
     rows: Rows

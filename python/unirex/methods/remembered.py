@@ -11,9 +11,9 @@ from unirex.data.collate import Batch
 class Remembered:
     """Token values of training rows by their place in the data set; one small tensor per row, on the CPU.
 
-    They are computed in the precision of the weights, as they are judged: rounded to bfloat16 most of what a token moves
-    a logit by is equal, and equal scores go by position. Each process remembers the rows that came its way. Nothing of
-    it is saved: a resumed run asks again.
+    They are computed in the precision of the weights, as they are judged: rounded to bfloat16 most of what a token
+    moves a logit by is equal, and equal scores go by position. Each process remembers the rows that came its way.
+    Nothing of it is saved: a resumed run asks again.
     """
 
     def __init__(self) -> None:
