@@ -193,7 +193,7 @@ def _explained(method: Explainable, batch: Batch, judging: Judging) -> Explanati
 
 
 def _of_all_words(explanation: Explanation, batch: Batch) -> Explanation:
-    """The explanation without scores of words that the method's own extractor, with another tokenizer, does not read."""
+    """The explanation without scores of words that an extractor with a tokenizer of its own does not read."""
     if batch.read_BL is None:
         return explanation
     unread_BL = (batch.read_BL >= 0) & ~batch.selectable_BL
