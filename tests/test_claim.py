@@ -193,6 +193,25 @@ def test_each_data_set_stands_beside_its_own_rival(folder: Path) -> None:
     assert sentence == "0 of 3 data sets are judged, so nothing is claimed yet."
 
 
+def test_a_rival_that_does_not_run_on_a_data_set_is_none_of_its_rivals(folder: Path) -> None:
+    """Whether or not it has a trial there."""
+    content, chosen = yaml.safe_load((folder / "s.yaml").read_text()), json.loads((folder / "chosen.json").read_text())
+    content["data"]["one"]["seeds"] = {"strong": []}
+    (folder / "s.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    for place, method in enumerate(("ours", "weak")):
+        add(folder, "one", method, 0, 20 + place)
+    ledger = Ledger(path=folder / "s.jsonl")
+    suite, entries = read_suite(str(folder / "s.yaml")), newest(ledger.entries(), "s")
+    for trials in ({"weak": {"0.1": 0.1}, "strong": {"0.1": 0.8}}, {"weak": {"0.1": 0.1}}):
+        (folder / "chosen.json").write_text(json.dumps({**chosen, "trials": {**chosen["trials"], "one": trials}}))
+        table, _ = claim(suite, ledger, entries)
+        assert table.splitlines()[-1].startswith("| one | weak | 1 | ")
+    content["data"]["one"]["seeds"] = {"strong": [], "weak": []}
+    (folder / "s.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    with pytest.raises(ValueError, match=r"s\.yaml: none of weak, strong runs on one, expected one or more"):
+        claim(read_suite(str(folder / "s.yaml")), ledger, entries)
+
+
 def test_without_gold_plausibility_is_not_judged(folder: Path) -> None:
     for method, of in (("ours", 30), ("strong", 31), ("weak", 32)):
         add(folder, "one", method, 0, of, gold=False)

@@ -137,6 +137,8 @@ def read_choice(path: Path) -> Choice:
         found = Choice(**read_json(path.read_text(encoding="utf-8")))
         for methods in (*found.values.values(), *found.trials.values()):
             methods.items()
+        for points in (points for methods in found.trials.values() for points in methods.values()):
+            points.items()
         for name in (found.suite, found.key):
             if not isinstance(name, str):
                 raise TypeError(f"{name!r}, expected the names of a suite and a setting")

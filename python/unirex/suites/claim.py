@@ -60,10 +60,11 @@ def claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
         done, wanted = done_of(suite, data, entries)
         if data not in choice.trials or not done:
             continue
-        rival = best(choice, data, table.rivals)
+        rival = best(choice, data, run_on(suite, [data], table.rivals))
         line = _line(suite, ledger, entries, data, rival) if done == wanted else None
         if line is None:
-            rows.append([data, rival, "", f"{done} of {wanted} runs done", *["—"] * len(names)])
+            why = f"{done} of {wanted} runs done" if done < wanted else "no seed in common"
+            rows.append([data, rival, "", why, *["—"] * len(names)])
             continue
         lines.append(line)
         told = (f"{shown(one, line.of)} {verdict(one)}" for one in map(line.others.get, names))
@@ -80,6 +81,18 @@ def claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
     title = f"**{table.against[0]} minus the best rival on dev, and what is shown**"
     found = markdown_table([*heads, *(HEADS[name] for name in names)], rows)
     return [f"{title}\n\n{found}", _judged(suite, lines) if lines else partly(0, len(suite.data)).strip()]
+
+
+def run_on(suite: Suite, data: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Those of the methods that the suite runs on all of these data sets; of a grid also those that have only trials.
+
+    Raises:
+        ValueError: none is left.
+    """
+    found = [name for name in names if name not in suite.methods or all(suite.seeds_of(name, one) for one in data)]
+    if not found:
+        raise ValueError(f"{suite.path}: none of {', '.join(names)} runs on {' and '.join(data)}, expected one or more")
+    return found
 
 
 def best(choice: Choice, data: str, rivals: Sequence[str]) -> str:
@@ -110,7 +123,8 @@ def finding(suite: Suite, table: GainTable | None, entries: Entries) -> list[str
     judged = [d for d in suite.data if d in choice.trials and len(set(done_of(suite, d, entries))) == 1]
     if not judged:
         return []
-    first, other = (best_in_mean(choice, judged, names) for names in (suite.table.variants, others))
+    both = (run_on(suite, judged, names) for names in (suite.table.variants, others))
+    first, other = (best_in_mean(choice, judged, names) for names in both)
     rows, gains, levels = [], [], []
     for data in judged:
         gain = table.over(data, first, other)

@@ -7,7 +7,7 @@ from pathlib import Path
 from unirex.disk.atomic import atomic_write
 from unirex.disk.run_folder import CONTROLS, RunFolder
 from unirex.metrics import Run
-from unirex.suites.plan import Planned, complete
+from unirex.suites.plan import Planned
 from unirex.suites.recipe import Suite
 from unirex.suites.table import Finished, inline, read_costs
 
@@ -31,8 +31,7 @@ def missing(plan: Sequence[Planned], failures: Mapping[str, str]) -> list[str]:
     lines = [f"- {run.name}: failed: {inline(failures[run.name])}" for run in plan if run.name in failures]
     left: dict[str, list[str]] = {}
     for run in plan:
-        judged = run.finished() and all(complete(transfer.folder) for transfer in run.transfers)
-        if run.name not in failures and not judged:
+        if run.name not in failures and not run.judged_everywhere():
             left.setdefault(f"{run.label}/{run.method}", []).append(str(run.seed))
     lines += [f"- {name}/{', '.join(seeds)}: not finished" for name, seeds in left.items()]
     return ["Not in the table, or in part:\n\n" + "\n".join(lines)] if lines else []

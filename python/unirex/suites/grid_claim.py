@@ -7,7 +7,7 @@ from unirex.metrics.nrg_text import markdown_table
 from unirex.metrics.paired import Paired
 from unirex.suites.cells import done_of, on
 from unirex.suites.choice import read_choice
-from unirex.suites.claim import apart, best, better_on, mean, partly, verdict
+from unirex.suites.claim import apart, best, better_on, mean, partly, run_on, verdict
 from unirex.suites.differences import HEADS, between, shown
 from unirex.suites.ledger import Entries, Ledger
 from unirex.suites.recipe import Suite
@@ -34,7 +34,7 @@ def grid_claim(suite: Suite, ledger: Ledger, entries: Entries) -> list[str]:
     for data, point in suite.points:
         if data not in choice.trials:
             continue
-        rival, label = best(choice, data, table.rivals), suite.label(data, point)
+        rival, label = best(choice, data, run_on(suite, [data], table.rivals)), suite.label(data, point)
         done, wanted = done_of(suite, label, entries)
         own = grid.of(data)
         if rival not in own.scores or (grid.neutral or grid.model_of(rival)) not in own.models:

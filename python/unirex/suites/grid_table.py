@@ -1,6 +1,8 @@
 """The tables of a grid from its ledger: whose scores on whose models."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from unirex.disk.run_folder import CONTROLS
@@ -34,7 +36,7 @@ def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
     own: dict[tuple[str, str, int], Entry] = {}
     for data, point in suite.points:
         label, grid = suite.label(data, point), suite.grid.of(data)
-        cells = _cells(grid, label, entries)
+        cells, several = _cells(grid, label, entries)
         for metric, title in _SHOWN.items():
             if any(metric in found for found in cells.values()):
                 names = dict.fromkeys(name for name, _ in cells)
@@ -42,7 +44,7 @@ def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
                     [name, *(cells.get((name, model), {}).get(metric, "—") for model in grid.models)] for name in names
                 ]
                 table = markdown_table(["scores of", *(f"on {model}" for model in grid.models)], rows)
-                blocks.append(f"**{label}: {title}**\n\n{table}")
+                blocks.append(f"**{label}: {title}**{several}\n\n{table}")
         own |= {
             (f"{label}, each on its own model", method, seed): entry
             for (where, method, seed), entry in entries.items()
@@ -51,27 +53,43 @@ def grid_markdown(suite: Suite, ledger: Ledger, entries: Entries) -> str:
     return "\n\n".join([*blocks, _NOTE, *differences(suite, ledger, {**own, **entries})]) if blocks else ""
 
 
-def _cells(grid: Grid, label: str, entries: Entries) -> dict[tuple[str, str], dict[str, str]]:
-    """(whose scores, whose model) -> metric -> as shown, of the first seed that has an entry; control scores last."""
-    first: dict[tuple[str, str], Entry] = {}
+def _cells(grid: Grid, label: str, entries: Entries) -> tuple[dict[tuple[str, str], dict[str, str]], str]:
+    """(whose scores, whose model) -> metric -> as shown, control scores last; and which seeds, where that is not one.
+
+    Seeds are those that all cells have, else the first of those that most have.
+    """
+    found: dict[tuple[str, str], dict[int, Entry]] = {}
     for model in grid.models:
         for name in grid.scores:
-            seeds = [entry for key, entry in entries.items() if key[:2] == (on(label, model), name)]
-            if seeds:
-                first[name, model] = min(seeds, key=lambda entry: entry.seed)
-    found = {key: _shown(entry.metrics, entry.rows) for key, entry in first.items()}
-    for control in CONTROLS:
-        found |= {
-            (f"{control} (control)", model): _shown(entry.references[control], entry.rows)
-            for (name, model), entry in first.items()
-            if name == grid.scores[0] and control in entry.references
-        }
+            of_cell = {
+                seed: one for (where, who, seed), one in entries.items() if (where, who) == (on(label, model), name)
+            }
+            if of_cell:
+                found[name, model] = of_cell
+    times = Counter(seed for of_cell in found.values() for seed in of_cell)
+    most = max(times.values(), default=0)
+    seeds = sorted(seed for seed, n in times.items() if n == most)[: None if most == len(found) else 1]
+    shown: dict[tuple[str, str], dict[str, str]] = {}
+    controls: dict[tuple[str, str], dict[str, str]] = {}
+    for (name, model), of_cell in found.items():
+        here = [of_cell[seed] for seed in seeds if seed in of_cell]
+        shown[name, model] = _shown([one.metrics for one in here], here[0].rows) if here else {}
+        for control in CONTROLS if name == grid.scores[0] else ():
+            if here and all(control in one.references for one in here):
+                controls[f"{control} (control)", model] = _shown(
+                    [one.references[control] for one in here], here[0].rows
+                )
+    several = len({seed for of_cell in found.values() for seed in of_cell}) > 1
+    told = f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if several else ""
+    return {**shown, **controls}, told
+
+
+def _shown(several: Sequence[Mapping[str, Sequence[Any]]], rows: int) -> dict[str, str]:
+    """Each metric in the mean of entries of so many rows, and how many define it at least, where that is not all."""
+    found = {}
+    for name in several[0]:
+        pairs = [one.get(name, (None, rows)) for one in several]
+        known = all(value is not None for value, _ in pairs)
+        least = rows - max(undefined for _, undefined in pairs)
+        found[name] = f"{fmean(v for v, _ in pairs):.3f}" + (f" ({least})" if least < rows else "") if known else "—"
     return found
-
-
-def _shown(metrics: Mapping[str, Sequence[Any]], rows: int) -> dict[str, str]:
-    """Each metric of an entry of so many rows, and how many define it where that is not all."""
-    return {
-        name: "—" if value is None else f"{value:.3f}" + (f" ({rows - undefined})" if undefined else "")
-        for name, (value, undefined) in metrics.items()
-    }

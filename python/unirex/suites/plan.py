@@ -160,8 +160,12 @@ class Planned:
         return stored is not None and digest(training_part(stored)) == self.training
 
     def finished(self) -> bool:
-        """Whether the run and all its transfers are done; a run of another configuration is not this one."""
+        """Whether the run is done, whatever its transfers are; a run of another configuration is not this one."""
         return complete(self.folder) and self._difference() is None
+
+    def judged_everywhere(self) -> bool:
+        """Whether the run and all its transfers are done."""
+        return self.finished() and all(transfer.done() for transfer in self.transfers)
 
     def _difference(self) -> str | None:
         """How the run in the folder differs from this one, None if it does not."""
@@ -214,11 +218,22 @@ def check_overrides(suite: Suite, overrides: Sequence[Override]) -> None:
             raise ValueError(f"--set {who}:{override.key}: no such method or data set{suggest(who, known)}")
         if not override.holds_for(*suite.data, *suite.methods) and not _of_judging(override.key):
             raise ValueError(f"--set {who}:{override.key}: expected data.limit, data.seed or eval of a transfer")
+        if suite.sweep is not None and override.key == suite.sweep.key:
+            raise ValueError(f"--set {override.key}: expected another setting than that of the suite's sweep")
 
 
 def runs_of(output: Path) -> Path:
     """Where a suite of this output has its runs: in folders of data set, method and seed."""
     return output / "runs"
+
+
+def folder_of(label: str) -> str:
+    """The name of a data set's folder; a value of a sweep may be a path.
+
+    >>> folder_of("sst@masked=../masks/a")
+    'sst@masked=..%2Fmasks%2Fa'
+    """
+    return label.replace("/", "%2F")
 
 
 def told_difference(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
@@ -299,7 +314,7 @@ def _planned(
     if choice is not None:
         other = recipes[1].chosen or method
         value = settings[choice.key] = choice.values[data].get(other)  # None: no seed, and so no run
-        trials = runs_of(suite.output.parent / choice.suite) / labelled(data, choice.key, value) / other
+        trials = runs_of(suite.output.parent / choice.suite) / folder_of(labelled(data, choice.key, value)) / other
     if suite.sweep is not None:
         settings[suite.sweep.key] = point
     settings |= {override.key: override.value for override in overrides if override.holds_for(data, method)}
@@ -317,7 +332,7 @@ def _planned(
             raise ValueError(
                 f"{where}: table.perturbation is {how!r}, expected one of eval.how, {content['eval']['how']}"
             )
-        folder = runs_of(suite.output) / label / method / str(seed)
+        folder = runs_of(suite.output) / folder_of(label) / method / str(seed)
         others = [name for name in suite.transfer if name != data]
         runs.append(
             Planned(

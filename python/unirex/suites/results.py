@@ -1,7 +1,7 @@
 """The table of a suite from its ledger: nothing is trained, and no torch is needed."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from unirex.suites.differences import differences
 from unirex.suites.grid_claim import grid_claim
 from unirex.suites.grid_table import grid_markdown
 from unirex.suites.ledger import Entries, Entry, Ledger, newest, one_model
+from unirex.suites.one_setting import check_one_setting
 from unirex.suites.recipe import Suite
 from unirex.suites.table import Finished, table_path, write_page, write_table
 from unirex.text import say
@@ -32,20 +33,30 @@ _NOTE = (
 )
 
 
-def write_results(suite: Suite, page: Path | None = None) -> int:
+def write_results(suite: Suite, page: Path | None = None, counts: Callable[[Entry], bool] | None = None) -> int:
     """Writes the table of a suite's ledger in every format, and into a page; returns the exit code.
 
+    Args:
+        suite: with a ledger.
+        page: into which the table is put.
+        counts: whether an entry has the settings that the suite has now; None = they are not known.
+
     Raises:
-        ValueError: a ledger that cannot be read, or an entry without its row values.
+        ValueError: a ledger that cannot be read, an entry without its row values, or results of several settings.
     """
     assert suite.ledger is not None
     ledger = Ledger(path=suite.ledger)
     cells = wanted(suite)
-    entries = {
+    found = {
         (data, method, seed): entry
         for (data, method, seed), entry in newest(ledger.entries(), suite.path.stem).items()
         if seed in cells.get(data, {}).get(method, ())
     }
+    if counts is None:
+        check_one_setting(suite, found, suite.ledger)
+    entries = {key: entry for key, entry in found.items() if counts is None or counts(entry)}
+    if lost := ["/".join(map(str, key)) for key in found if key not in entries]:
+        say(f"not in the table, since the ledger has them with other settings: {', '.join(lost)}", error=True)
 
     def markdown(table: GainTable | None, columns: Columns) -> str:
         more = [

@@ -55,7 +55,7 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     plan = share(make_plan(suite, overrides, options.only), options.shard)
     recorded = Recorded(suite=suite, adopts=not options.dry_run)
     if options.dry_run:
-        return _list(plan, recorded, options)
+        return _list([(run, recorded) for run in plan], options)
     for planned in () if options.table_only else plan:
         if not recorded(planned):  # what follows refuses before anything is started
             recorded.allow([planned], overwrite=options.overwrite)
@@ -70,7 +70,7 @@ def run_suite(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     def show() -> None:
         if suite.ledger is not None:
             progress.write_state()
-            write_results(suite, page)
+            write_results(suite, page, counting(whole))
         else:
             progress.show(page)
 
@@ -90,21 +90,20 @@ def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: P
             hint = suggest(name, [*suite.data, *suite.grid.every_model])
             raise ValueError(f"--only {name}: expected data sets or models of the grid{hint}")
     plan = make_plan(suite, of_runs, [name for name in options.only if name in suite.data])
-    of_cells = [one for one in overrides if one.key.startswith("eval.")]
+    of_cells = _of_cells(overrides)
     crossed = share(cross(suite, plan, models, of_cells), options.shard)
     if not crossed and options.shard is None:
         raise ValueError(f"{suite.path}: models and scores of the grid have no seed in common, expected one")
     recorded = Recorded(suite=suite, adopts=not options.dry_run)
     cells = [one.left(lacking, suite, of_cells) for one in crossed if (lacking := recorded.lacks(one))]
     needed = list({name: run for one in cells for name, run in one.needs.items()}.values())
+    nothing = Recorded(suite=replace(suite, ledger=None))  # the runs themselves have no entry in the ledger of a grid
     if options.dry_run:
-        return _list([*needed, *crossed], recorded, options)
+        return _list([*((run, nothing) for run in needed), *((one, recorded) for one in crossed)], options)
     recorded.allow(cells, overwrite=options.overwrite)  # this and what follows refuse before anything is started
     for run in needed:
         run.state(overwrite=options.overwrite)
     suite.output.mkdir(parents=True, exist_ok=True)
-    # The runs themselves have no entry in the ledger of a grid.
-    nothing = Recorded(suite=replace(suite, ledger=None))
     failures: dict[str, str] = {}
     for part, known in ((needed, nothing), (cells, recorded)):
         ready: list[Planned] = []
@@ -122,7 +121,21 @@ def _run_grid(suite: Suite, overrides: Sequence[Override], options: Any, page: P
     else:
         for run in filter(Planned.finished, needed):
             RunFolder(run.folder).drop_checkpoints()
-    return _close(lambda: write_results(suite, page), failures, stopped=launcher.stopped)
+    return _close(lambda: write_results(suite, page, counting(crossed)), failures, stopped=launcher.stopped)
+
+
+def _of_cells(overrides: Sequence[Override]) -> list[Override]:
+    """The settings of the judgment; its split is that of the scores."""
+    found = [one for one in overrides if one.key.startswith("eval.")]
+    if any(one.key == "eval.split" for one in found):
+        raise ValueError("--set eval.split: expected a setting other than the split of a grid, which the scores have")
+    return found
+
+
+def counting(plan: Sequence[Planned]) -> Callable[[Entry], bool]:
+    """Whether an entry is of the settings that the run of its name has in the plan; one that is not in it counts."""
+    now = {(judged.label, judged.method, run.seed): judged.digest for run in plan for judged in run.judged}
+    return lambda entry: entry.name[1:] not in now or same_settings(entry, now[entry.name[1:]])
 
 
 def _whole(suite: Suite, overrides: Sequence[Override]) -> list[Planned]:
@@ -158,6 +171,7 @@ class Recorded:
     adopts: bool = True
     _ledger: Ledger | None = field(init=False)
     _beside: dict[str, Entry] | None = None
+    _todays: dict[str, str] = field(default_factory=dict)
     _guard: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -215,7 +229,7 @@ class Recorded:
         own = newest(entries, suite).get((judged.label, judged.method, run.seed))
         if own is not None:
             return same_settings(own, wanted) and ledger.rows(own).is_file()
-        other = next((entry for entry in entries if wanted == entry.digest), None)
+        other = next((entry for entry in entries if wanted in (entry.digest, self._today(entry))), None)
         if other is None:
             other = self._elsewhere(ledger).get(wanted)
         if other is not None and not fits(self.suite, run, judged, ledger.rows(other)):
@@ -230,9 +244,16 @@ class Recorded:
             self._beside = {}
             for entry in ledger.beside():
                 self._beside[entry.digest] = entry
-                with suppress(ValueError, KeyError):  # of a method that this installation lacks
-                    self._beside.setdefault(completed_digest(entry.config), entry)
+                self._beside.setdefault(self._today(entry), entry)
         return self._beside
+
+    def _today(self, entry: Entry) -> str:
+        """The digest of an entry's settings as they would be written today."""
+        if entry.digest not in self._todays:
+            self._todays[entry.digest] = entry.digest
+            with suppress(ValueError, KeyError):  # of a method that this installation lacks
+                self._todays[entry.digest] = completed_digest(entry.config)
+        return self._todays[entry.digest]
 
 
 def _launch(options: Any) -> LaunchConfig:
@@ -295,7 +316,7 @@ class _Progress:
     def write_state(self) -> None:
         """Writes what became of all runs of the suite."""
         there = Recorded(suite=self.suite, adopts=False)
-        done = {run.name for run in self.whole if there(run) or run.finished()}
+        done = {run.name for run in self.whole if there(run) or run.judged_everywhere()}
         write_state(self.suite, self.whole, self.failures, done)
 
     def write(self) -> tuple[list[Path], str]:
@@ -323,9 +344,9 @@ class _Progress:
         say("written: " + ", ".join(map(str, paths)))
 
 
-def _list(plan: Sequence[Planned], recorded: Recorded, options: Any) -> int:
+def _list(plan: Sequence[tuple[Planned, Recorded]], options: Any) -> int:
     refused = False
-    for run in plan:
+    for run, recorded in plan:
         there = False
         try:
             states = {"done": "done", "resume": "to be resumed", "new": "to be run"}
@@ -339,7 +360,7 @@ def _list(plan: Sequence[Planned], recorded: Recorded, options: Any) -> int:
         command = shlex.join([*options.imports, *run.arguments])
         told = "" if isinstance(run, Crossed) else f"\n  python -m unirex.train {command}"
         say(f"{run.name}: {state}{told}{more}")
-    say(f"{len(plan)} runs of {len(groups(plan))} models")
+    say(f"{len(plan)} runs of {len(groups([run for run, _ in plan]))} models")
     return 2 if refused else 0
 
 
