@@ -156,25 +156,31 @@ def test_check_models_answer_for_the_rationales_of_the_model() -> None:
                 np.testing.assert_allclose(row.perturbed[f"{kind}.attention.{name}"], values[i], atol=1e-6)
 
 
-def test_by_construction_the_rationale_is_all_that_is_seen() -> None:
-    """Of several ways to hide the first is the answer; without its words a text has none."""
+@pytest.mark.parametrize("how", [("attention", "mask_token"), ("mask_token", "attention")])
+def test_by_construction_the_rationale_is_all_that_is_seen(how: tuple[str, str]) -> None:
+    """Hidden in the first of several ways, and in no other, since there is one answer on the full input."""
     method, world, wanted = method_of("fresh").eval(), data(), judging(sources=(BY_CONSTRUCTION,))
-    wanted = replace(wanted, config=replace(wanted.config, how=("attention", "mask_token")))
+    wanted = replace(wanted, config=replace(wanted.config, how=how))
     found = dict(predict(method, world, wanted)[BY_CONSTRUCTION])
     batch = world.collate(np.arange(6))
     kept_BL = method.rationale(batch, method.explain(batch).scores_BL, 0.9)
-    keep, nothing = (answers(method, batch, shown | ~batch.selectable_BL) for shown in (kept_BL, kept_BL & ~kept_BL))
-    masked_BL = batch.selectable_BL & ~kept_BL
-    ids_BL = batch.rows.input_ids_BL.masked_fill(masked_BL, method.fill.mask_id)
-    masked = answers(method, replace(batch, rows=replace(batch.rows, input_ids_BL=ids_BL)), masked_BL | ~masked_BL)
-    assert (keep - masked).abs().max() > 1e-4
+
+    def seen(shown_BL: torch.Tensor) -> torch.Tensor:
+        """The answers where only these words are shown."""
+        if how[0] == "attention":
+            return answers(method, batch, shown_BL | ~batch.selectable_BL)
+        ids_BL = batch.rows.input_ids_BL.masked_fill(batch.selectable_BL & ~shown_BL, method.fill.mask_id)
+        return answers(method, replace(batch, rows=replace(batch.rows, input_ids_BL=ids_BL)), shown_BL | ~shown_BL)
+
+    keep, nothing = seen(kept_BL), seen(kept_BL & ~kept_BL)
+    assert (keep - nothing).abs().max() > 1e-4
     for i, row in found.items():
         np.testing.assert_allclose(row.probabilities, keep[i], atol=1e-6)
+        assert row.perturbed.keys() == {f"{kind}.{how[0]}.self" for kind in ("keep", "remove", "null")}
         for k in range(2):
-            np.testing.assert_allclose(row.perturbed["keep.attention.self"][k], keep[i], atol=1e-6)
-            np.testing.assert_allclose(row.perturbed["keep.mask_token.self"][k], masked[i], atol=1e-6)
-            np.testing.assert_allclose(row.perturbed["remove.attention.self"][k], nothing[i], atol=1e-6)
-        np.testing.assert_allclose(row.perturbed["null.attention.self"], nothing[i], atol=1e-6)
+            np.testing.assert_allclose(row.perturbed[f"keep.{how[0]}.self"][k], keep[i], atol=1e-6)
+            np.testing.assert_allclose(row.perturbed[f"remove.{how[0]}.self"][k], nothing[i], atol=1e-6)
+        np.testing.assert_allclose(row.perturbed[f"null.{how[0]}.self"], nothing[i], atol=1e-6)
 
 
 def test_the_row_of_a_question_is_that_of_its_answer() -> None:
