@@ -156,7 +156,7 @@ def test_check_models_answer_for_the_rationales_of_the_model() -> None:
                 np.testing.assert_allclose(row.perturbed[f"{kind}.attention.{name}"], values[i], atol=1e-6)
 
 
-@pytest.mark.parametrize("how", [("attention", "mask_token"), ("mask_token", "attention")])
+@pytest.mark.parametrize("how", [("attention", "mask_token"), ("mask_token", "pad_token")])
 def test_by_construction_the_rationale_is_all_that_is_seen(how: tuple[str, str]) -> None:
     """Hidden in the first of several ways, and in no other, since there is one answer on the full input."""
     method, world, wanted = method_of("fresh").eval(), data(), judging(sources=(BY_CONSTRUCTION,))
