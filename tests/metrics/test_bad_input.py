@@ -285,6 +285,15 @@ def test_an_empty_file_has_nothing_to_score(tmp_path: Path, capsys: pytest.Captu
         score(tmp_path / "p.parquet")
 
 
+def test_a_name_of_the_model_that_is_no_text_names_the_file(tmp_path: Path) -> None:
+    table = predictions.table(0, 3)
+    broken = pa.array([b"\xff\x80"] * 3).view(pa.string())
+    place = table.column_names.index("model")
+    pq.write_table(table.set_column(place, "model", broken), tmp_path / "p.parquet")
+    with pytest.raises(ValueError, match=r"p\.parquet: broken content \('utf-8' codec can't decode"):
+        score(tmp_path / "p.parquet")
+
+
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_damaged_files_fail_in_one_line_or_score_what_they_say(data: st.DataObject) -> None:

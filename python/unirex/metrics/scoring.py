@@ -267,7 +267,7 @@ def _first(source: Source, columns: list[str]) -> dict[str, Any]:
         try:
             if batch.num_rows:
                 return cast("dict[str, Any]", batch.slice(0, 1).to_pylist()[0])
-        except pa.ArrowException as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise ValueError(f"{where}: broken content ({brief(error)})") from error
     raise ValueError(f"{source.name}: no rows")
 
