@@ -100,7 +100,7 @@ def read(rows_of: Rows, options: Mapping[str, Any], most: int, *, compared: bool
         classes.add(batch, values)
         if compared:
             kept.add(batch, values)
-            seen.add(batch, values)
+            seen.add(batch, values[:0])  # what is defined stands in the values
         found = dict(zip(names, values, strict=True))
         if batch.scores is not None:
             scores.add(batch.scores.values)
