@@ -1,15 +1,20 @@
 """Numbers over several seeds: what rows and seeds give their variance, and what the report on their means keeps."""
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from reference import predictions
-from unirex.metrics import Report, Resampling, State, finish, plan
+from unirex.metrics import Report, Resampling, State, compare, finish, plan, row_values, score
 from unirex.metrics.intervals import NONE, UNBOUNDED, Variance, interval
+from unirex.metrics.layout import Layout
 from unirex.metrics.seeds import Draws, draws_of, metric_interval, over_seeds
 
 
@@ -131,3 +136,74 @@ def test_what_looks_wrong_in_any_seed_is_told() -> None:
     told = over_seeds(reports, states, "both").odd
     assert set(told) == {*reports[0].odd, *reports[1].odd}
     assert len(told) == len(set(told))
+
+
+def of_a_rare_class(found: set[int], *, rare: int = 10) -> Any:
+    """1,000 rows, the first of them `rare`; `found` are predicted to be."""
+    ids = [f"{i % 500}:{i}" for i in range(1000)]
+    label, prediction = ([("rare" if i in of else "other") for i in range(1000)] for of in (range(rare), found))
+    probabilities = [[0.1, 0.9] if one == "rare" else [0.9, 0.1] for one in prediction]
+    own = {"id": ids, "label": label, "prediction": prediction, "probabilities": probabilities}
+    same: dict[str, Any] = {"words": ["a", "b"], "scores": [1.0, 0.0], "rationale": [True, False], "gold": [1.0, 0.0]}
+    same |= {"fractions": [0.5], "words_cut": 0, "gold_cut": 0}
+    header = {"schema_version": 1, "labels": ["other", "rare"], "choice": False, "headline": "f1:rare", "unit": "word"}
+    table = pa.table(own | {name: [value] * 1000 for name, value in same.items()})
+    return table.replace_schema_metadata({"unirex": json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    ("metric", "found", "trials"),
+    [
+        ("f1:rare", set(), 10),
+        ("recall:rare", set(), 10),
+        ("precision:rare", {1, 2, 3}, 3),
+        ("precision:rare", {20, 21, 22}, 3),
+        ("f1:rare", set(range(10)), 10),
+    ],
+)
+def test_only_rows_that_count_stand_behind_a_class(metric: str, found: set[int], trials: int, tmp_path: Path) -> None:
+    table = of_a_rare_class(found)
+    alone = score(table)[metric]
+    expected = pytest.approx((alone.low, alone.high))
+    assert (alone.n, alone.n_undefined, alone.interval) == (trials, 1000 - trials, "wilson")
+
+    compared = compare([{"0": table, "1": table}, {"0": table, "1": table}], metrics=[metric])
+    seeds, gap = compared.reports[0][metric], compared.differences[0][0]
+    assert (seeds.low, seeds.high) == expected
+    assert (seeds.n, seeds.interval, gap.n) == (trials, "seeds_wilson_t", trials)
+    # What none of the rows shows of one system may be so of the other alone.
+    assert (gap.high, gap.low) == pytest.approx((alone.high - alone.low, alone.low - alone.high))
+    assert any(f"{metric} ({trials})" in note for note in compared.notes)
+
+
+@pytest.mark.parametrize("found", [set(), set(range(10))])
+def test_groups_that_count_stand_behind_a_class(found: set[int], tmp_path: Path) -> None:
+    table, path = of_a_rare_class(found), tmp_path / "rows.parquet"
+    pq.write_table(table, path)
+    alone = score(table)["f1:rare"]
+    grouped = row_values.from_predictions(str(path), groups="[^:]+").state(Resampling()).compute()["f1:rare"]
+    # No two of these rows are in one group.
+    assert (grouped.n, grouped.low, grouped.high) == (10, pytest.approx(alone.low), pytest.approx(alone.high))
+    assert grouped.interval == "wilson_t"
+
+
+def test_rows_of_one_group_count_once_for_a_class() -> None:
+    layout = Layout(labels=("other", "rare"), has_label=True, only=frozenset({"f1:rare", "accuracy"}))
+    state = State(layout, Resampling(replicates=50))
+    hit, true, predicted = (np.arange(40) < n for n in (0, 6, 0))
+    columns = {"accuracy": ~true, "#hit:rare": hit, "#true:rare": true, "#predicted:rare": predicted}
+    values = np.array([columns[column.name] for column in layout.columns], dtype=np.float64)
+    hashes = np.array([[i, 0] for i in range(40)], dtype=np.uint64)
+    state.add(hashes, values, hashes // np.uint64(2))
+    f1 = next(one for one in layout.definitions if one.name == "f1:rare")
+    assert (state.n_rows_of(f1), state.n_behind(f1), state.n_groups()) == (6, 3, 20)
+
+
+def test_a_mean_over_classes_leaves_open_what_its_rarest_does() -> None:
+    right = of_a_rare_class({1, 2, 3, 0}, rare=4)
+    found = score(right)
+    lows = [found[name].low or 0 for name in ("f1:other", "f1:rare")]
+    macro = found["macro_f1"]
+    assert macro.value == macro.high == 1
+    assert lows[1] < (macro.low or 0) < lows[0]
+    assert macro.low == pytest.approx(np.mean(lows), abs=0.05)

@@ -193,12 +193,14 @@ class Definition:
     Attributes:
         name: as printed, with the perturbation in brackets unless it is the default one.
         family: the row of the table that it is of.
-        columns: what it is computed from; the rows that count are those where the first is defined.
+        columns: what it is computed from.
         value: the metric from the sums.
         main: whether it belongs into a short table.
         perturbation: how tokens were removed or kept, for faithfulness.
         share: where each row is a hit, a miss or left out: hits and trials from the sums.
         from_share: the metric from that share, rising with it.
+        counted: the rows that count are those where one of these columns is above 0; empty: where the first is defined.
+        members: what it is the mean of, class by class.
     """
 
     name: str
@@ -209,6 +211,8 @@ class Definition:
     perturbation: str | None = None
     share: Callable[[Sums], tuple[float, float]] | None = None
     from_share: Callable[[float], float] = float
+    counted: tuple[str, ...] = ()
+    members: tuple["Definition", ...] = ()
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -101,7 +101,7 @@ def is_rounding(difference: float, size: float) -> bool:
 
 
 def interval(
-    value: float, variance: Variance, *, n: int, confidence: float, bounds: Bounds = UNBOUNDED, seeds: int = 1
+    value: float, variance: Variance, *, n: float, confidence: float, bounds: Bounds = UNBOUNDED, seeds: int = 1
 ) -> Interval:
     """The interval of an estimate: `wilson_t` between bounds, `t` where one of them is infinite.
 
@@ -111,7 +111,7 @@ def interval(
     Args:
         value: the estimate; NaN has no interval.
         variance: of the estimate.
-        n: rows behind it.
+        n: of how many yes-or-no rows it is taken for where all rows agree.
         confidence: how often the interval shall hold the truth.
         bounds: lowest and highest possible value.
         seeds: how many it is the mean of.
@@ -133,7 +133,7 @@ def interval(
         ends = share * (1 - unseen), share + unseen * (1 - share)
     else:
         yes_or_no = share * (1 - share)
-        ends = wilson_ends(share, yes_or_no * width**2 / total if yes_or_no else float(n), t)
+        ends = wilson_ends(share, yes_or_no * width**2 / total if yes_or_no else n, t)
     return Interval(low + width * ends[0], low + width * ends[1], f"{name}wilson_t")
 
 
@@ -148,22 +148,12 @@ def wilson_ends(share: float, n: float, z: float) -> tuple[float, float]:
     return (0.0 if share == 0 else max(0.0, below)), (1.0 if share == 1 else min(1.0, above))
 
 
-def of_metric(
-    definition: Definition, sums: Sums, resampled: Sums, *, n: int, confidence: float, grouped: bool = False
-) -> Interval:
-    """The interval of a metric of one system: `wilson` for a share of rows, else by its bootstrap variance.
-
-    Rows that are drawn in groups, `n` of them, are not independent: a share of them has its interval by the variance.
-    """
-    value = float(definition.value(sums))
-    if math.isnan(value):
-        return NONE
-    if definition.share is not None and not grouped:
-        hits, trials = definition.share(sums)
-        low, high = wilson_ends(hits / trials, trials, NormalDist().inv_cdf((1 + confidence) / 2))
-        return Interval(definition.from_share(low), definition.from_share(high), "wilson")
-    variance = of_rows(definition.value(resampled), n)
-    return interval(value, variance, n=n, confidence=confidence, bounds=definition.bounds)
+def of_share(definition: Definition, sums: Sums, confidence: float) -> Interval:
+    """The interval of a metric that is a share of rows, of one system: `wilson`."""
+    assert definition.share is not None
+    hits, trials = definition.share(sums)
+    low, high = wilson_ends(hits / trials, trials, NormalDist().inv_cdf((1 + confidence) / 2))
+    return Interval(definition.from_share(low), definition.from_share(high), "wilson")
 
 
 def few_rows(metrics: Iterable[tuple[str, int]], confidence: float | None) -> list[str]:

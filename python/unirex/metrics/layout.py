@@ -187,6 +187,7 @@ def _pooled(family: Family, name: str, pooled: Pooled, column: Callable[[Count],
         main=family.main,
         share=share if pooled.rows else None,
         from_share=float if len(bottom) == 1 else _f1_of_jaccard,
+        counted=tuple(bottom),
     )
 
 
@@ -200,7 +201,9 @@ def _mean_of(layout: Layout, family: Family) -> Definition:
         return ratio(np.nansum(values, axis=0), np.sum(~np.isnan(values), axis=0).astype(np.float64))
 
     columns = tuple(column for member in members for column in member.columns)
-    return Definition(name=family.name, family=family, columns=columns, value=value, main=family.main)
+    return Definition(
+        name=family.name, family=family, columns=columns, value=value, main=family.main, members=tuple(members)
+    )
 
 
 def _f1_of_jaccard(share: float) -> float:

@@ -22,11 +22,13 @@ class Draws:
         values: float64 [seeds].
         replicates: float64 [seeds, replicates]; a replicate draws the same rows for every seed.
         n: rows behind it, or groups of them that are drawn together.
+        alike: of how many yes-or-no rows it is taken for where all of them agree; None: of `n`.
     """
 
     values: Floats
     replicates: Floats
     n: int
+    alike: float | None = None
 
     @property
     def mean(self) -> float:
@@ -46,7 +48,7 @@ class Draws:
         seeds = len(self.values)
         if not self.replicates.shape[1]:
             return NONE
-        return interval(self.mean, self.variance(), n=self.n, confidence=confidence, bounds=bounds, seeds=seeds)
+        return interval(self.mean, self.variance(), n=self._alike, confidence=confidence, bounds=bounds, seeds=seeds)
 
     def in_order(self, places: Sequence[int]) -> "Draws":
         """The same number with its seeds in another order."""
@@ -71,16 +73,22 @@ class Draws:
         value, variance = self.minus(other, shared=shared)
         widest = bounds[0] - bounds[1], bounds[1] - bounds[0]
         seeds = max(len(self.values), len(other.values))
-        n = min(self.n, other.n)
+        n = min(self._alike, other._alike)
         return interval(value, variance, n=n, confidence=confidence, bounds=widest, seeds=seeds)
+
+    @property
+    def _alike(self) -> float:
+        return self.n if self.alike is None else self.alike
 
 
 def draws_of(definition: Definition, states: Sequence[State]) -> Draws:
     """A metric in the states of several seeds."""
+    values = np.array([float(definition.value(state.sums())) for state in states])
     return Draws(
-        values=np.array([float(definition.value(state.sums())) for state in states]),
+        values=values,
         replicates=np.stack([definition.value(state.resampled()) for state in states]),
         n=min(state.n_behind(definition) for state in states),
+        alike=min(state.n_alike(definition, value) for state, value in zip(states, values.tolist(), strict=True)),
     )
 
 

@@ -14,7 +14,7 @@ from unirex import _rust
 from unirex.disk.untrusted import read_json
 from unirex.metrics.batch import Batch, order, repeated
 from unirex.metrics.definitions import Definition, Sums
-from unirex.metrics.intervals import NONE, Interval, of_metric
+from unirex.metrics.intervals import NONE, Interval, interval, of_rows, of_share
 from unirex.metrics.layout import Layout
 from unirex.metrics.oddities import NOTES, notes
 from unirex.metrics.parser import Parser
@@ -78,7 +78,9 @@ class State:
         self._counts = [0] * n
         self._resampled = np.zeros((2, n, resampling.replicates), dtype=np.int64)
         self._hashes: list[NDArray[np.uint64]] = []
-        self._groups: list[tuple[NDArray[np.uint64], NDArray[np.bool_]]] = []  # with what is defined, [columns, N]
+        self._place = {column.name: i for i, column in enumerate(layout.columns)}
+        # With what is defined and what is above 0, each [columns, N].
+        self._groups: list[tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.bool_]]] = []
         self.odd = dict.fromkeys(NOTES, 0)
 
     def update(self, rows: Batch | pa.RecordBatch, where: str = "table") -> None:
@@ -115,7 +117,7 @@ class State:
         self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
         self._hashes.append(hashes)
         if groups is not None:
-            self._groups.append((groups, ~np.isnan(values)))
+            self._groups.append((groups, ~np.isnan(values), values > 0))
         self.n_rows += len(hashes)
 
     def _resample(self, hashes: NDArray[np.uint64], values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -230,17 +232,41 @@ class State:
         other.doubt(dict(zip(NOTES, found["odd"].tolist(), strict=True)))
         self.merge(other)
 
-    def n_groups(self, column: int | None = None) -> int | None:
-        """How many groups of rows are drawn, or have a row with a column; None where rows are drawn one by one."""
-        if not self._groups:
-            return None
-        parts = [groups if column is None else groups[defined[column]] for groups, defined in self._groups]
-        return len(np.unique(np.concatenate(parts), axis=0))
+    def n_groups(self) -> int | None:
+        """How many groups of rows are drawn; None where rows are drawn one by one."""
+        return _n_different([groups for groups, _, _ in self._groups]) if self._groups else None
+
+    def n_rows_of(self, definition: Definition) -> int:
+        """How many rows count for a metric; of counts of words or spans, no more rows than there are of those."""
+        first, *others = (self._place[name] for name in (definition.columns[0].name, *definition.counted))
+        if not others:
+            return self._counts[first]
+        # What is in two of the others is in the first: hits.
+        either = sum(self._sums[i] for i in others) - (len(others) - 1) * self._sums[first]
+        return min(self._counts[first], either >> 64)
 
     def n_behind(self, definition: Definition) -> int:
-        """How many rows define a metric, or groups with such a row: what is drawn."""
-        first = [column.name for column in self.layout.columns].index(definition.columns[0].name)
-        return self._counts[first] if (groups := self.n_groups(first)) is None else groups
+        """How many rows count for a metric, or groups with such a row: what is drawn."""
+        if not self._groups:
+            return self.n_rows_of(definition)
+        first, *others = (self._place[name] for name in (definition.columns[0].name, *definition.counted))
+        return _n_different(
+            [groups[above[others].any(axis=0) if others else defined[first]] for groups, defined, above in self._groups]
+        )
+
+    def n_alike(self, definition: Definition, value: float) -> float:
+        """Of how many yes-or-no rows a metric's value is taken for where no row says otherwise: at an end of its range.
+
+        F1 is 2 s / (1 + s) of a share s: it falls half as fast as s from 1, and rises twice as fast from 0. In a mean
+        over classes each leaves its own share open, and the mean of those is that of the harmonic mean of their rows.
+        """
+        if definition.members:
+            found = [n for one in definition.members if (n := self.n_alike(one, value))]
+            return len(found) / sum(1 / n for n in found) if found else 0.0
+        n = float(self.n_behind(definition))
+        if definition.from_share is float:
+            return n
+        return 2 * n if value == definition.family.range[1] else n / 2
 
     def hashes(self) -> NDArray[np.uint64]:
         """The id hashes of all rows, sorted, uint64 [N, 2]."""
@@ -291,11 +317,17 @@ class State:
 
     def interval(self, definition: Definition, sums: Sums, resampled: Sums) -> Interval:
         """The interval of a metric from its sums and those under every replicate."""
-        n, confidence = self.n_behind(definition), self.resampling.confidence
-        return of_metric(definition, sums, resampled, n=n, confidence=confidence, grouped=bool(self._groups))
+        value, confidence = float(definition.value(sums)), self.resampling.confidence
+        if np.isnan(value):
+            return NONE
+        if definition.share is not None and not self._groups:
+            return of_share(definition, sums, confidence)
+        variance = of_rows(definition.value(resampled), self.n_behind(definition))
+        alike = self.n_alike(definition, value)
+        return interval(value, variance, n=alike, confidence=confidence, bounds=definition.bounds)
 
     def _metric(self, definition: Definition, sums: Sums, resampled: Sums | None) -> Metric:
-        n = int(sums.counts[definition.columns[0].name])
+        n = self.n_rows_of(definition)
         found = NONE if resampled is None else self.interval(definition, sums, resampled)
         return Metric(
             name=definition.name,
@@ -312,6 +344,10 @@ class State:
             perturbation=definition.perturbation,
             main=definition.main,
         )
+
+
+def _n_different(groups: list[NDArray[np.uint64]]) -> int:
+    return len(np.unique(np.concatenate(groups), axis=0))
 
 
 def _arrays(content: bytes) -> tuple[dict[str, NDArray[Any]], list[int], object]:
