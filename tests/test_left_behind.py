@@ -1,6 +1,7 @@
 """What an earlier judgment, run or ledger has left is not taken for the result of a later one."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from reference.processes import fork_runs
 from unirex import evaluate, suite, train
+from unirex.disk import checkpoint
 from unirex.suites.ledger import Ledger
 from unirex.training import run as training_run
 
@@ -72,6 +74,60 @@ def test_a_borrowed_model_of_several_stages_is_that_of_the_last(tmp_path: Path) 
     assert train.main([*words, f"--output={tmp_path / 'b'}", f"--trained={tmp_path / 'a'}"]) == 0
     own, borrowed = (json.loads((tmp_path / run / "model" / "config.json").read_text())["run"] for run in "ab")
     assert own["stage"] == borrowed["stage"] == "predictor"
+
+
+def moved(folder: Path, place: Path) -> None:
+    """Moves a folder elsewhere, and leaves a link to it."""
+    folder.rename(place)
+    folder.symlink_to(place)
+
+
+def test_checkpoints_behind_a_link_are_not_those_of_another_run(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, scratch = shutil.copytree(run, tmp_path / "run"), tmp_path / "scratch"
+    moved(own / "checkpoints", scratch)
+    kept = sorted(scratch.iterdir())
+    assert kept
+    words = [*TINY, f"--output={own}", "--seed=7", "--train.lr=0.05"]
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training_run, "_fit_stage", stopped)
+        assert train.main([*words, "--overwrite=true"]) != 0
+    assert sorted(scratch.iterdir()) == kept, "what a link leads to is not the run's"
+    assert train.main([*words, "--resume=true"]) == 0
+    assert train.main([*words[:-3], "--seed=7", "--train.lr=0.05", f"--output={tmp_path / 'other'}"]) == 0
+    weights = [(place / "model" / "model.safetensors").read_bytes() for place in (own, tmp_path / "other")]
+    assert weights[0] == weights[1]
+
+
+def test_a_model_behind_a_link_is_replaced(run: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(run, tmp_path / "run")
+    moved(own / "model", tmp_path / "model")
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    for seed in (1, 2):
+        with checkpoint.atomic_folder(own / "model") as folder:
+            (folder / "seed").write_text(str(seed))
+    assert [path.name for path in (own / "model").iterdir()] == ["seed"]
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+    checkpoint.recover(own)
+    assert not [path.name for path in own.glob(".model*")]
+
+
+@pytest.mark.parametrize("damage", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_resumption_has_the_tokenizer_of_its_run(run: Path, tmp_path: Path, damage: str) -> None:
+    own = shutil.copytree(run, tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in (own / "model").iterdir()}
+    for content in (b"", before[damage][:-20], None):
+        if content is None:
+            (own / "model" / damage).unlink()
+        else:
+            (own / "model" / damage).write_bytes(content)
+        assert train.main([*TINY, f"--output={own}", "--resume=true"]) == 0
+        assert {path.name: path.read_bytes() for path in (own / "model").iterdir()} == before
 
 
 def test_a_ledger_says_which_rows_were_judged_and_how_they_are_drawn(

@@ -111,11 +111,33 @@ def test_a_part_counts_once_it_is_whole_and_made_alike(
     assert "was made with model '" in capsys.readouterr().err
     assert judge(model, out, "2/2") == 0
     assert results(out) == results(whole)
-    shutil.copy(half / "extractor.parquet", half.with_name("1-of-2") / "extractor.parquet")
+    shutil.copytree(half, half.with_name("1-of-2"), dirs_exist_ok=True)
     assert judge(model, out, "1/2") == 2
     assert "rows of extractor, expected 17, each once" in capsys.readouterr().err
     assert judge(model, out, "3/2") == 2
     assert "--shard is '3/2', expected I/N" in capsys.readouterr().err
+
+
+def test_a_part_that_lost_or_damaged_a_file_is_judged_again(
+    model: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "parts" / "1-of-2"
+    assert judge(model, tmp_path, "1/2") == 0
+    for damage in (
+        (other / "random.parquet").unlink,
+        lambda: (other / "gold.parquet").write_bytes((other / "gold.parquet").read_bytes()[:-9]),
+        lambda: (other / "cost.json").write_text('{"explain'),
+        lambda: (other / "files.json").write_text("[1]"),
+    ):
+        damage()
+        capsys.readouterr()
+        assert judge(model, tmp_path, "2/2") == 0
+        assert "missing: 1; the last one joins all" in capsys.readouterr().out
+        assert not (tmp_path / "metrics.json").exists()
+        assert judge(model, tmp_path, "1/2") == 0
+        assert "part 1 of 2 written\n" in capsys.readouterr().out
+        assert results(tmp_path) == results(whole)
+        (tmp_path / "metrics.json").unlink()
 
 
 @pytest.mark.slow

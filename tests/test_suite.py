@@ -213,6 +213,21 @@ def test_done_runs_are_skipped_and_a_new_setting_is_refused(fake: Path, capsys: 
     assert world.calls() == [["unirex.train", "runs/two/slm/0", "--resume=true"]]
 
 
+def test_a_start_that_left_nothing_takes_no_place_and_damaged_rows_are_made_again(fake: Path) -> None:
+    world = World(fake)
+    begun = world.plan[0].folder
+    begun.mkdir(parents=True)
+    (begun / "config.yaml").write_text(yaml.safe_dump({**world.plan[0].config, "seed": 9}))
+    assert world.run() == 0
+    assert len(world.calls()) == 4
+    rows = begun / "predictions.parquet"
+    rows.write_bytes(rows.read_bytes()[:-9])
+    assert world.run("--table-only") == 0
+    assert "- one/slm/0: not finished" in (world.folder / "out" / "table.md").read_text()
+    assert world.run() == 0
+    assert [call[1] for call in world.calls()] == ["runs/one/slm/0"]
+
+
 def test_a_failed_run_is_reported_and_the_others_go_on(fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(fake)
     world.set(world.plan[1], "fail")

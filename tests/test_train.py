@@ -135,6 +135,7 @@ def test_the_best_epoch_of_each_stage_is_saved_and_judged(tmp_path: Path, monkey
         (["--config=missing.yaml"], "missing.yaml: no such file"),
         (["--data.source=eraser", "--data.path=/nowhere"], "/nowhere"),
         (["--data.source=eraser", "--data.path=$NOT_SET/sst"], "the environment variable NOT_SET is not set"),
+        (["--data.source=eraser", "--data.path=~nobody9/x"], "the home folder of ~nobody9 is not known"),
         (["--method.name=jiont"], "did you mean joint?"),
         (["--train.precision=fp8"], "fp8"),
         (["--method.estimator=entmax"], "method.estimator is 'entmax', expected one of hard, logistic, laplace,"),

@@ -22,7 +22,10 @@ def expand(path: str | None, key: str) -> Any:
     """`path` with `$NAME` and `~` replaced; a variable that is not set is an error naming the key."""
     if path is None:
         return None
-    full = os.path.expandvars(Path(path).expanduser()) if path.startswith("~") else os.path.expandvars(path)
+    try:
+        full = os.path.expandvars(Path(path).expanduser() if path.startswith("~") else path)
+    except RuntimeError:
+        raise ValueError(f"{key} is {path!r}: the home folder of {path.split('/')[0]} is not known") from None
     missing = re.search(r"\$\{?(\w+)", full)
     if missing:
         raise ValueError(f"{key} is {path!r}: the environment variable {missing[1]} is not set")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from unirex.data.masks import Masks
 from unirex.data.source import DataConfig
 from unirex.data.store import windows
 from unirex.data.tokenization import load_tokenizer
+from unirex.disk.atomic import atomic_write
 from unirex.schema import Example
 
 OWN_TOKENIZER = "extractor_tokenizer"
@@ -61,6 +63,17 @@ class Tools:
         self.tokenizer.save_pretrained(folder)
         if self.extractor_tokenizer is not None:
             self.extractor_tokenizer.save_pretrained(folder / OWN_TOKENIZER)
+
+    def mend(self, folder: Path) -> None:
+        """Saves the tokenizers of a saved model again where a file of them is missing or another."""
+        with TemporaryDirectory() as place:
+            self.save(Path(place))
+            for made in (path for path in sorted(Path(place).rglob("*")) if path.is_file()):
+                kept = folder / made.relative_to(place)
+                if not kept.is_file() or kept.read_bytes() != made.read_bytes():
+                    kept.parent.mkdir(exist_ok=True)
+                    with atomic_write(kept) as file:
+                        file.write(made.read_bytes())
 
 
 def mask_id(tokenizer: PreTrainedTokenizerFast) -> int:

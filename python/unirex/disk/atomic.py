@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,26 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "wb") 
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove(folder: Path) -> None:
+    """Removes a folder with all that is in it; of a link the link alone, whatever it leads to is not ours.
+
+    Raises:
+        OSError: something in it may not be removed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     there, link = Path(place) / "there", Path(place) / "link"
+    ...     there.mkdir(), link.symlink_to(there), remove(link), remove(link)
+    ...     there.exists(), link.is_symlink()
+    (None, None, None, None)
+    (True, False)
+    """
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 @contextmanager

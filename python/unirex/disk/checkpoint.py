@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from unirex.disk.atomic import named, sync
+from unirex.disk.atomic import named, remove, sync
 from unirex.disk.run_folder import RunFolder
 from unirex.disk.untrusted import read_json
 
@@ -47,12 +47,13 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             yield temporary
             for path in (*temporary.rglob("*"), temporary):
                 sync(path)
-        shutil.rmtree(spare, ignore_errors=True)
+        remove(spare)
         if folder.exists():
             folder.rename(spare)
         temporary.rename(folder)
         sync(folder.parent)
-        shutil.rmtree(spare, ignore_errors=True)
+        with suppress(OSError):  # told before it is in the way
+            remove(spare)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         _put_back(folder)
@@ -77,7 +78,7 @@ def recover(run: Path) -> None:
     for place in (folder.path, folder.checkpoints):
         for spare in place.glob(".*.old"):
             _put_back(spare.with_name(spare.name[1:-4]))
-            shutil.rmtree(spare, ignore_errors=True)
+            remove(spare)
     for place in (folder.path, folder.checkpoints, folder.references):
         for rest in place.glob(".*.tmp"):
             if rest.is_dir():

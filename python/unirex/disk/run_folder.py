@@ -2,8 +2,9 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
+
+from unirex.disk.atomic import remove
 
 CONTROLS = ("random", "gold", "inverse")
 """The control scores that training and evaluation judge on the same model."""
@@ -104,11 +105,11 @@ class RunFolder:
     def drop_checkpoints(self) -> None:
         """Removes the checkpoints of all stages."""
         for place in self.stages():
-            shutil.rmtree(place.checkpoints, ignore_errors=True)
+            remove(place.checkpoints)
 
     def drop_results(self) -> None:
         """Removes what the judgment at the end left."""
-        shutil.rmtree(self.references, ignore_errors=True)
+        remove(self.references)
         for file in (self.metrics, self.predictions):
             file.unlink(missing_ok=True)
 
@@ -116,6 +117,6 @@ class RunFolder:
         """Removes what a run left; configuration and lock stay."""
         self.drop_results()
         for folder in (self.checkpoints, self.model, self.path / "stages"):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
         for file in (self.log, self.warnings):
             file.unlink(missing_ok=True)

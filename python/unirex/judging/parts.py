@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import Accelerator
 
-from unirex.disk.made import unlike, write_record
+from unirex.disk.made import file_digest, unlike, write_record
 from unirex.disk.predictions import write_table
 from unirex.disk.run_folder import RunFolder
+from unirex.disk.untrusted import read_json
 from unirex.judging.gather import PLACE, from_main, write_cost
 from unirex.judging.predict import Clock
 from unirex.text import say
@@ -25,6 +26,8 @@ Judgment = tuple[dict[str, pa.Table], Clock]
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """The parts of a judgment in its folder. A part is there once its record is, which is written last.
+
+    One that has lost or damaged a file since is not there: it is judged again.
 
     Attributes:
         run: the folder.
@@ -54,6 +57,8 @@ class Parts:
         for source, table in tables.items():
             write_table(table, _rows(part, source))
         write_cost(part.cost, clock)
+        files = [part.cost, *(_rows(part, source) for source in tables)]
+        write_record(_files(part), {file.name: file_digest(file) for file in files})
         write_record(_record(part), self.made)
 
     def join(self, sources: Sequence[str], n: int) -> Judgment:
@@ -89,7 +94,7 @@ class Parts:
         otherwise = unlike(_record(part), self.made) if _record(part).exists() else ""
         if otherwise:
             raise ValueError(f"{part} was made {otherwise}: choose another output, or remove {self.run.parts}")
-        return otherwise is None
+        return otherwise is None and _is_whole(part)
 
     def _part(self, number: int) -> RunFolder:
         return RunFolder(self.run.part(number, self.of))
@@ -121,6 +126,19 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
 
 def _rows(part: RunFolder, source: str) -> Path:
     return part.path / f"{source}.parquet"
+
+
+def _is_whole(part: RunFolder) -> bool:
+    """Whether all files of a part are as they were written."""
+    try:
+        files = read_json(_files(part).read_bytes())
+        return bool(files) and all(file_digest(part.path / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _files(part: RunFolder) -> Path:
+    return part.path / "files.json"
 
 
 def _record(part: RunFolder) -> Path:

@@ -222,7 +222,7 @@ class Launcher:
             with self._guard:
                 self._children[child.pid] = child
             if self._stop.is_set():  # Ctrl-C came between the check and the start
-                self._signal(signal.SIGINT)
+                self._signal(self._ask)
             code = child.wait()
             with self._guard:
                 del self._children[child.pid]

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow.parquet as pq
 import yaml
 
 from unirex.config.identity import determining, difference, digest, filled, renamed, training_part
@@ -138,7 +139,7 @@ class Planned:
         Raises:
             ValueError: the folder holds a run of another configuration, which is not to be overwritten.
         """
-        if not isinstance(_read_yaml(RunFolder(self.folder).config), dict):
+        if not RunFolder(self.folder).begun() or not isinstance(_read_yaml(RunFolder(self.folder).config), dict):
             return "new"
         other = self._difference()
         if other is not None:
@@ -276,12 +277,13 @@ def _defaults(method: str) -> dict[str, Any]:
 
 
 def complete(folder: Path) -> bool:
-    """Whether a run or an evaluation has left its metrics, which it writes last."""
+    """Whether a run or an evaluation has left its metrics, which it writes last, and predictions that can be read."""
     try:
         content = json.loads(RunFolder(folder).metrics.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        pq.read_metadata(RunFolder(folder).predictions)
+    except (OSError, ValueError):  # Arrow's errors are among them
         return False
-    return isinstance(content, dict) and RunFolder(folder).predictions.is_file()
+    return isinstance(content, dict)
 
 
 def _chosen(suite: Suite, path: Path, data: Sequence[str], methods: Sequence[str], only: Sequence[str]) -> Choice:

@@ -17,6 +17,7 @@ from unirex.config.run import RunConfig, plain, to_yaml
 from unirex.data.cache import digest_of
 from unirex.data.collate import EncodedSet
 from unirex.data.source import sample
+from unirex.data.tools import Tools
 from unirex.disk import checkpoint
 from unirex.disk.log import append_log
 from unirex.disk.run_folder import RunFolder
@@ -221,7 +222,7 @@ def _fit_stage(run: Run, stage: Stage, train: EncodedSet, dev: EncodedSet) -> Pr
     training.digests = _digests(run.config, run.parts)
     training.hooks = run.hooks
     if run.config.resume:
-        _resume(training)
+        _resume(training, run.parts.tools)
     with training.interruptible(run.stop):
         for epoch in training.epochs():
             with training.explaining():
@@ -246,7 +247,7 @@ def _digests(config: RunConfig, parts: Assembly) -> dict[str, str]:
     return found if masks is None else {**found, str(masks): hashlib.sha256(masks.read_bytes()).hexdigest()}
 
 
-def _resume(training: Training) -> None:
+def _resume(training: Training, tools: Tools) -> None:
     """Goes on from the newest whole checkpoint in the run's folder, where there is one."""
     newest, wrong = checkpoint.latest_whole(training.run)
     if newest is None:
@@ -257,6 +258,8 @@ def _resume(training: Training) -> None:
     training.resume(newest)
     if training.progress.best_epoch:  # refused now, not when training has ended
         checkpoint.check_model(RunFolder(training.run).model)
+        if training.accelerator.is_main_process:
+            tools.mend(RunFolder(training.run).model)
 
 
 def _on_dev(run: Run, method: nn.Module, dev: EncodedSet, epoch: int) -> dict[str, float]:
