@@ -19,6 +19,7 @@ from unirex.data.errors import DataError
 from unirex.data.mapping import USUAL_NAMES
 from unirex.data.rows import FORMATS
 from unirex.data.tables import read_table
+from unirex.disk.atomic import remove
 from unirex.metrics.tables import as_table
 from unirex.text import shown
 
@@ -93,7 +94,7 @@ class Given:
             if there != same:
                 raise ValueError(f"--resume: data are not those in {folder}, expected the same rows")
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
             new.rename(folder)
 
     @contextmanager
@@ -108,7 +109,7 @@ class Given:
                 self.write(staged)
             yield
             if first:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)
                 staged.rename(folder)
         finally:
             if first:
