@@ -22,7 +22,8 @@ from reference import predictions
 from reference.processes import fork_runs
 from reference.suites import stand_in, write
 from unirex import suite
-from unirex.suites import launch, table
+from unirex.disk import lock
+from unirex.suites import launch, session, table
 from unirex.suites.override import read_override
 from unirex.suites.plan import Planned, make_plan
 from unirex.suites.recipe import read_suite
@@ -414,6 +415,34 @@ def test_what_a_killed_suite_left_behind_is_waited_for(
     assert killed == [orphan]  # and not before
     assert "one/slm/0: waiting for another process that writes it" in capsys.readouterr().out
     assert [call[2] for call in world.calls()] == ["--overwrite=true"] * 2
+
+
+def test_what_another_process_writes_comes_last(
+    fake: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(fake)
+    first, second, *_ = world.plan
+    assert world.run("--only", "one", "aa") == 0
+    world.calls()
+    say, held = launch.say, []
+    for run in (first, second):  # one of them is finished, and asks for nothing
+        run.folder.mkdir(parents=True, exist_ok=True)
+        held.append(lock.take(run.folder / ".lock"))
+
+    def say_and_free(text: str, **how: Any) -> None:
+        say(text, **how)
+        if text.startswith("[3/4]"):
+            os.close(held[0] or 0)
+
+    monkeypatch.setattr(session, "say", say_and_free)
+    assert world.run() == 0
+    os.close(held[1] or 0)
+    assert [call[1] for call in world.calls()] == ["runs/two/slm/0", "runs/two/aa/0", "runs/one/slm/0"]
+    said = [line for line in capsys.readouterr().out.splitlines() if "/0: " in line]
+    assert said.count("one/slm/0: waiting for another process that writes it") == 1
+    assert [line.split(":")[0] for line in said[-4:]] == [
+        "[1/4] one/aa/0", "[2/4] two/slm/0", "[3/4] two/aa/0", "[4/4] one/slm/0",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from unirex.config.processes import command as launched
 from unirex.disk import lock
@@ -59,6 +59,10 @@ class Result:
     message: str = ""
 
 
+Waiting: TypeAlias = "SimpleQueue[tuple[tuple[Planned, ...], int]]"
+"""Groups of runs and how many of each have ended."""
+
+
 @dataclass(kw_only=True)
 class Launcher:
     """Runs a plan to its end, past runs that fail.
@@ -75,6 +79,7 @@ class Launcher:
     known: Callable[[Planned], bool]
     lenders: Sequence[Planned] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
+    _told: set[str] = field(default_factory=set)
     _children: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -83,9 +88,9 @@ class Launcher:
 
         Ctrl-C asks running runs to save and stop, and starts no other; a second one kills them.
         """
-        waiting: SimpleQueue[tuple[Planned, ...]] = SimpleQueue()
+        waiting: Waiting = SimpleQueue()
         for group in groups(plan):
-            waiting.put(group)
+            waiting.put((group, 0))
         ended: SimpleQueue[Result] = SimpleQueue()
         with terminable(), ThreadPoolExecutor(self.config.jobs) as pool:
             slots = [pool.submit(self._slot, i, waiting, ended) for i in range(self.config.jobs)]
@@ -135,31 +140,40 @@ class Launcher:
         for slot in slots:
             slot.result()  # raises what no run accounts for
 
-    def _slot(self, number: int, waiting: "SimpleQueue[tuple[Planned, ...]]", ended: "SimpleQueue[Result]") -> None:
-        """One worker: takes runs until there are none."""
+    def _slot(self, number: int, waiting: "Waiting", ended: "SimpleQueue[Result]") -> None:
+        """One worker: takes runs until there are none; those that another process writes come last."""
         while not self._stop.is_set():
             try:
-                group = waiting.get_nowait()
+                group, start = waiting.get_nowait()
             except Empty:
                 return
-            for run in group:
+            for place, run in enumerate(group[start:], start):
                 if self._stop.is_set():
                     return
                 started = time.perf_counter()
                 try:
-                    outcome, message = self._one(number, group, run)
+                    found = self._one(number, group, run)
                 except (OSError, ValueError) as error:
-                    outcome, message = "failed", " ".join(str(error).split())
+                    found = "failed", " ".join(str(error).split())
+                if found is None:
+                    waiting.put((group, place))
+                    self._stop.wait(0.5)
+                    break
+                outcome, message = found
                 ended.put(Result(run=run, outcome=outcome, seconds=time.perf_counter() - started, message=message))
 
-    def _one(self, number: int, group: tuple[Planned, ...], run: Planned) -> tuple[Outcome, str]:
-        if self.known(run):
+    def _one(self, number: int, group: tuple[Planned, ...], run: Planned) -> tuple[Outcome, str] | None:
+        """What came of a run; None while another process writes it."""
+        if self.known(run) or run.judged_everywhere():
             return "skipped", ""
-        with _locked(run, self._stop) as held:
+        with _locked(run) as held:
+            if held is None:
+                if run.name not in self._told:
+                    say(f"{run.name}: waiting for another process that writes it")
+                    self._told.add(run.name)
+                return None
             if self.known(run):  # another process has finished it in the meantime
                 return "skipped", ""
-            if self._stop.is_set():
-                return "stopped", ""
 
             def start(module: str, *arguments: str) -> tuple[int, str]:
                 return self._start(number, held, run.folder / "output.log", module, arguments)
@@ -279,21 +293,17 @@ def _complaint(log: Path, start: int) -> str:
 
 
 @contextmanager
-def _locked(run: Planned, stop: threading.Event) -> Iterator[tuple[int, ...]]:
-    """Holds the lock of a run's folder; yields its descriptor, which a child inherits.
+def _locked(run: Planned) -> Iterator[tuple[int, ...] | None]:
+    """Holds the lock of a run's folder; yields its descriptor, which a child inherits, None where another has it.
 
     So if a killed suite left a child behind, the next suite waits for it and does not start it twice.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    path = run.folder / ".lock"
-    told = False
-    while (descriptor := lock.take(path)) is None and not stop.is_set():
-        if not told:
-            say(f"{run.name}: waiting for another process that writes it")
-            told = True
-        stop.wait(0.5)
+    descriptor = lock.take(run.folder / ".lock")
+    if descriptor is None:
+        yield None
+        return
     try:
-        yield () if descriptor is None or os.name == "nt" else (descriptor,)
+        yield () if os.name == "nt" else (descriptor,)
     finally:
-        if descriptor is not None:
-            os.close(descriptor)
+        os.close(descriptor)
