@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from reference.processes import fork_runs
 from unirex import evaluate, suite, train
 from unirex.disk import checkpoint
+from unirex.disk.atomic import remove
 from unirex.suites.ledger import Ledger
 from unirex.training import run as training_run
 
@@ -115,6 +117,24 @@ def test_a_model_behind_a_link_is_replaced(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
     checkpoint.recover(own)
     assert not [path.name for path in own.glob(".model*")]
+
+
+def test_what_is_put_back_or_removed_is_a_runs_own(tmp_path: Path) -> None:
+    (tmp_path / ".notes.old").write_text("mine")
+    for name in ("model", "checkpoints"):
+        (tmp_path / name).symlink_to(tmp_path / "gone")
+    checkpoint.recover(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".notes.old"]
+
+
+def test_two_processes_may_remove_one_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for _ in range(5):
+        for number in range(300):
+            (folder / str(number)).mkdir(parents=True)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(remove, [folder, folder]))
+        assert not folder.exists()
 
 
 @pytest.mark.parametrize("damage", ["tokenizer.json", "tokenizer_config.json"])

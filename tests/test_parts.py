@@ -128,6 +128,7 @@ def test_a_part_that_lost_or_damaged_a_file_is_judged_again(
         lambda: (other / "gold.parquet").write_bytes((other / "gold.parquet").read_bytes()[:-9]),
         lambda: (other / "cost.json").write_text('{"explain'),
         lambda: (other / "files.json").write_text("[1]"),
+        lambda: (other / "made.json").write_bytes((other / "made.json").read_bytes()[:-4]),
     ):
         damage()
         capsys.readouterr()

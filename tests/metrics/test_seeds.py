@@ -165,7 +165,7 @@ def test_only_rows_that_count_stand_behind_a_class(metric: str, found: set[int],
     table = of_a_rare_class(found)
     alone = score(table)[metric]
     expected = pytest.approx((alone.low, alone.high))
-    assert (alone.n, alone.n_undefined, alone.interval) == (trials, 1000 - trials, "wilson")
+    assert (alone.n, alone.n_undefined, alone.interval) == (trials, 0, "wilson")
 
     compared = compare([{"0": table, "1": table}, {"0": table, "1": table}], metrics=[metric])
     seeds, gap = compared.reports[0][metric], compared.differences[0][0]
@@ -174,6 +174,37 @@ def test_only_rows_that_count_stand_behind_a_class(metric: str, found: set[int],
     # What none of the rows shows of one system may be so of the other alone.
     assert (gap.high, gap.low) == pytest.approx((alone.high - alone.low, alone.low - alone.high))
     assert any(f"{metric} ({trials})" in note for note in compared.notes)
+
+
+def test_the_system_with_fewer_rows_that_count_is_told() -> None:
+    few, many = of_a_rare_class({1, 2, 3}), of_a_rare_class(set(range(200)))
+    for systems in ([few, many], [many, few]):
+        compared = compare(systems, metrics=["precision:rare"])
+        assert compared.differences[0][0].n == 3
+        assert any("precision:rare (3)" in note for note in compared.notes)
+
+
+def test_fewer_rows_that_count_are_never_surer() -> None:
+    rng = np.random.default_rng(0)
+    others = [of_a_rare_class({*rng.choice(80, 60, replace=False).tolist()}, rare=40) for _ in range(2)]
+    against = [of_a_rare_class({*rng.choice(80, 60, replace=False).tolist()}, rare=40) for _ in range(3)]
+    widths, means = [], []
+    for n in (1, 2, 6, 30):
+        seeds = {str(i): table for i, table in enumerate([of_a_rare_class(set(range(n)), rare=40), *others])}
+        found = compare([seeds, {str(i): table for i, table in enumerate(against)}], metrics=["precision:rare"])
+        one, gap = found.reports[0]["precision:rare"], found.differences[0][0]
+        means.append((one.high or 0) - (one.low or 0))
+        widths.append((gap.high or 0) - (gap.low or 0))
+    # The first seed is always right, so that the values are the same: only what is known of them is not.
+    for found_widths in (means, widths):
+        assert max(found_widths) <= 1.02 * min(found_widths)
+
+    whole = []
+    for n in (1, 2, 6, 30):
+        seeds = dict.fromkeys("012", of_a_rare_class(set(range(n)), rare=40))
+        gap = compare([seeds, dict(zip("012", against, strict=True))], metrics=["precision:rare"]).differences[0][0]
+        whole.append((gap.high or 0) - (gap.low or 0))
+    assert whole == sorted(whole, reverse=True)
 
 
 @pytest.mark.parametrize("found", [set(), set(range(10))])

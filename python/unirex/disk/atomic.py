@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -64,9 +64,10 @@ def remove(folder: Path) -> None:
     (True, False)
     """
     if folder.is_symlink():
-        folder.unlink()
-    elif folder.exists():
-        shutil.rmtree(folder)
+        folder.unlink(missing_ok=True)
+    while folder.exists():
+        with suppress(FileNotFoundError):  # another process removes it too
+            shutil.rmtree(folder)
 
 
 @contextmanager

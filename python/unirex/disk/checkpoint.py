@@ -75,10 +75,15 @@ def _put_back(folder: Path) -> None:
 def recover(run: Path) -> None:
     """Puts back or removes what a killed process left in a run's folder; only while no other process writes there."""
     folder = RunFolder(run)
+    for link in (folder.checkpoints, folder.model):
+        if link.is_symlink() and not link.exists():  # what it led to is gone
+            link.unlink()
     for place in (folder.path, folder.checkpoints):
         for spare in place.glob(".*.old"):
-            _put_back(spare.with_name(spare.name[1:-4]))
-            remove(spare)
+            if spare.is_dir():
+                _put_back(spare.with_name(spare.name[1:-4]))
+                with suppress(OSError):  # told where it is in the way
+                    remove(spare)
     for place in (folder.path, folder.checkpoints, folder.references):
         for rest in place.glob(".*.tmp"):
             if rest.is_dir():

@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from unirex.disk.atomic import remove
@@ -103,9 +104,10 @@ class RunFolder:
         return next((file for file in sorted(self.tables.glob("*")) if file.name not in _TABLES), None)
 
     def drop_checkpoints(self) -> None:
-        """Removes the checkpoints of all stages."""
+        """Removes the checkpoints of all stages, which are of no more use; what may not be removed stays."""
         for place in self.stages():
-            remove(place.checkpoints)
+            with suppress(OSError):
+                remove(place.checkpoints)
 
     def drop_results(self) -> None:
         """Removes what the judgment at the end left."""

@@ -25,7 +25,7 @@ Judgment = tuple[dict[str, pa.Table], Clock]
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The parts of a judgment in its folder. A part is there once its record is, which is written last.
+    """The parts of a judgment in its folder. A part is there once the list of its files is, which is written last.
 
     One that has lost or damaged a file since is not there: it is judged again.
 
@@ -57,9 +57,9 @@ class Parts:
         for source, table in tables.items():
             write_table(table, _rows(part, source))
         write_cost(part.cost, clock)
-        files = [part.cost, *(_rows(part, source) for source in tables)]
-        write_record(_files(part), {file.name: file_digest(file) for file in files})
         write_record(_record(part), self.made)
+        files = [part.cost, _record(part), *(_rows(part, source) for source in tables)]
+        write_record(_files(part), {file.name: file_digest(file) for file in files})
 
     def join(self, sources: Sequence[str], n: int) -> Judgment:
         """What one process would have judged: all rows in the order of the data set.
@@ -91,10 +91,12 @@ class Parts:
 
     def _is_made(self, number: int) -> bool:
         part = self._part(number)
-        otherwise = unlike(_record(part), self.made) if _record(part).exists() else ""
+        if not _is_whole(part):
+            return False
+        otherwise = unlike(_record(part), self.made)
         if otherwise:
             raise ValueError(f"{part} was made {otherwise}: choose another output, or remove {self.run.parts}")
-        return otherwise is None and _is_whole(part)
+        return True
 
     def _part(self, number: int) -> RunFolder:
         return RunFolder(self.run.part(number, self.of))

@@ -302,7 +302,7 @@ def _test(definition: Definition, first: _Group, other: _Group, n_partly: Mappin
         high=found.high,
         p=p,
         p_holm=float("nan"),
-        n=a.n,
+        n=min(a.n, b.n),
         n_partly=n_partly[definition.name],
         interval=found.method,
         test="randomization" if swaps else "paired t" if pairs else "t",

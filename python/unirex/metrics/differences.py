@@ -22,7 +22,7 @@ class Difference:
         low, high: its paired interval.
         p: two-sided p-value, NaN if the metric is undefined for one of them.
         p_holm: the same after Holm's correction over all tests of the comparison.
-        n: rows behind it: those where all systems define the metric.
+        n: rows behind it: of those where all systems define the metric the ones that count, for the one with fewer.
         n_partly: rows that only some of the systems define, which are left out.
         interval: the method behind the interval.
         test: the method behind p: `randomization`; in a comparison with several seeds of some system `t`, or `paired t`

@@ -74,7 +74,7 @@ class Variance:
         return Variance(tuple((value * factor, degrees) for value, degrees in self.parts))
 
 
-def of_rows(replicates: Floats, n: int) -> Variance:
+def of_rows(replicates: Floats, n: float) -> Variance:
     """The variance that sampling `n` rows gives, from the bootstrap replicates that are defined.
 
     It is known no better than by as many rows as there are replicates.

@@ -241,6 +241,7 @@ def _averaged(parts: Sequence[Draws]) -> Draws:
         values=np.mean([part.values for part in parts], axis=0),
         replicates=np.mean([part.replicates for part in parts], axis=0),
         n=min(part.n for part in parts),
+        each=tuple(map(min, zip(*(part.n_each for part in parts), strict=True))),
     )
 
 

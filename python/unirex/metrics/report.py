@@ -23,8 +23,8 @@ class Metric:
         direction: which way is better; `none` for a description.
         range: lowest and highest possible value.
         convention: whose definition it follows.
-        n: rows that count.
-        n_undefined: rows left out because the metric is undefined there.
+        n: rows that count; for a class those that are predicted as it or labelled with it, as the metric has them.
+        n_undefined: rows left out because the metric is undefined there, as without a label.
         group: the heading.
         low, high: ends of the interval, None where there is none.
         interval: the method behind it (`unirex.metrics.intervals`).

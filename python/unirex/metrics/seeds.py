@@ -21,14 +21,21 @@ class Draws:
     Attributes:
         values: float64 [seeds].
         replicates: float64 [seeds, replicates]; a replicate draws the same rows for every seed.
-        n: rows behind it, or groups of them that are drawn together.
+        n: rows behind it, or groups of them that are drawn together; of the seed that has the fewest.
+        each: those of each seed; empty: `n` of all.
         alike: of how many yes-or-no rows it is taken for where all of them agree; None: of `n`.
     """
 
     values: Floats
     replicates: Floats
     n: int
+    each: tuple[int, ...] = ()
     alike: float | None = None
+
+    @property
+    def n_each(self) -> tuple[int, ...]:
+        """Rows behind each seed."""
+        return self.each or (self.n,) * len(self.values)
 
     @property
     def mean(self) -> float:
@@ -41,7 +48,7 @@ class Draws:
         The rows' part holds what the seeds share on a row; the rest is in both parts, so the sum is a little too
         large where seeds differ by chance alone, and never too small.
         """
-        return of_rows(self.replicates.mean(axis=0), self.n) + of_seeds(self.values)
+        return of_rows(self.replicates.mean(axis=0), self._n_known) + of_seeds(self.values)
 
     def interval(self, confidence: float, bounds: Bounds = UNBOUNDED) -> Interval:
         """Of the mean; none without replicates."""
@@ -52,7 +59,8 @@ class Draws:
 
     def in_order(self, places: Sequence[int]) -> "Draws":
         """The same number with its seeds in another order."""
-        return replace(self, values=self.values[places], replicates=self.replicates[places])
+        each = tuple(self.n_each[place] for place in places)
+        return replace(self, values=self.values[places], replicates=self.replicates[places], each=each)
 
     def minus(self, other: "Draws", *, shared: bool = False) -> tuple[float, Variance]:
         """The difference of two means on the same rows and its variance.
@@ -61,7 +69,8 @@ class Draws:
         both alike is then no part of their difference.
         """
         gap = self.replicates.mean(axis=0) - other.replicates.mean(axis=0)
-        rows = of_rows(gap, min(self.n, other.n))
+        # What one of them has on a single row does not take the other's variance away.
+        rows = of_rows(gap, max(2, min(self._n_known, other._n_known)))
         if shared:
             return self.mean - other.mean, rows + of_seeds(self.values - other.values)
         return self.mean - other.mean, rows + of_seeds(self.values) + of_seeds(other.values)
@@ -77,6 +86,20 @@ class Draws:
         return interval(value, variance, n=n, confidence=confidence, bounds=widest, seeds=seeds)
 
     @property
+    def _n_known(self) -> float:
+        """By how many rows the variance is known that sampling rows gives the mean.
+
+        Where each seed has rows of its own behind it (those that it predicts as a class), it counts by what it adds to
+        the variance: one that all replicates agree on tells nothing of that.
+        """
+        if min(self.n_each) == max(self.n_each):
+            return self.n
+        spreads = np.array([of_rows(one, 2).total for one in self.replicates])
+        if not spreads.sum():
+            return self.n
+        return float(1 + spreads.sum() / (spreads / np.maximum(1, np.array(self.n_each) - 1)).sum())
+
+    @property
     def _alike(self) -> float:
         return self.n if self.alike is None else self.alike
 
@@ -84,10 +107,12 @@ class Draws:
 def draws_of(definition: Definition, states: Sequence[State]) -> Draws:
     """A metric in the states of several seeds."""
     values = np.array([float(definition.value(state.sums())) for state in states])
+    each = tuple(state.n_behind(definition) for state in states)
     return Draws(
         values=values,
         replicates=np.stack([definition.value(state.resampled()) for state in states]),
-        n=min(state.n_behind(definition) for state in states),
+        n=min(each),
+        each=each,
         alike=min(state.n_alike(definition, value) for state, value in zip(states, values.tolist(), strict=True)),
     )
 

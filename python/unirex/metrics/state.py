@@ -237,13 +237,13 @@ class State:
         return _n_different([groups for groups, _, _ in self._groups]) if self._groups else None
 
     def n_rows_of(self, definition: Definition) -> int:
-        """How many rows count for a metric; of counts of words or spans, no more rows than there are of those."""
+        """How many rows count for a metric; of counts of words, no more rows than there are of those."""
         first, *others = (self._place[name] for name in (definition.columns[0].name, *definition.counted))
         if not others:
             return self._counts[first]
         # What is in two of the others is in the first: hits.
         either = sum(self._sums[i] for i in others) - (len(others) - 1) * self._sums[first]
-        return min(self._counts[first], either >> 64)
+        return min(self._counts[first], max(1, either >> 64) if either > 0 else 0)
 
     def n_behind(self, definition: Definition) -> int:
         """How many rows count for a metric, or groups with such a row: what is drawn."""
@@ -327,7 +327,6 @@ class State:
         return interval(value, variance, n=alike, confidence=confidence, bounds=definition.bounds)
 
     def _metric(self, definition: Definition, sums: Sums, resampled: Sums | None) -> Metric:
-        n = self.n_rows_of(definition)
         found = NONE if resampled is None else self.interval(definition, sums, resampled)
         return Metric(
             name=definition.name,
@@ -335,8 +334,8 @@ class State:
             direction=definition.family.direction,
             range=definition.family.range,
             convention=self.layout.convention,
-            n=n,
-            n_undefined=self.n_rows - n,
+            n=self.n_rows_of(definition),
+            n_undefined=self.n_rows - int(sums.counts[definition.columns[0].name]),
             group=definition.family.group,
             low=found.low,
             high=found.high,

@@ -323,8 +323,8 @@ def summary(part: Part) -> list[str]:
     found = []
     if task := of("headline", part.report):
         main, rows = part.report["headline"], part.report.n_rows
-        name, among = task_name(main.name), f" of {rows}" if main.n < rows else ""
-        found.append(f"{name[:1].upper()}{name[1:]} {task} on {main.n}{among} instances.")
+        name, among = task_name(main.name), f" of {rows}" if main.n_undefined else ""
+        found.append(f"{name[:1].upper()}{name[1:]} {task} on {rows - main.n_undefined}{among} instances.")
     for metric, sentence, comparison in (
         (
             "comprehensiveness",

@@ -142,6 +142,7 @@ class Launcher:
 
     def _slot(self, number: int, waiting: "Waiting", ended: "SimpleQueue[Result]") -> None:
         """One worker: takes runs until there are none; those that another process writes come last."""
+        held = 0  # groups in a row that have to wait
         while not self._stop.is_set():
             try:
                 group, start = waiting.get_nowait()
@@ -157,14 +158,18 @@ class Launcher:
                     found = "failed", " ".join(str(error).split())
                 if found is None:
                     waiting.put((group, place))
-                    self._stop.wait(0.5)
+                    held += 1
+                    if held >= waiting.qsize():
+                        self._stop.wait(0.5)
+                        held = 0
                     break
+                held = 0
                 outcome, message = found
                 ended.put(Result(run=run, outcome=outcome, seconds=time.perf_counter() - started, message=message))
 
     def _one(self, number: int, group: tuple[Planned, ...], run: Planned) -> tuple[Outcome, str] | None:
         """What came of a run; None while another process writes it."""
-        if self.known(run) or run.judged_everywhere():
+        if run.name not in self._told and (self.known(run) or run.judged_everywhere()):
             return "skipped", ""
         with _locked(run) as held:
             if held is None:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
@@ -277,11 +278,11 @@ def _defaults(method: str) -> dict[str, Any]:
 
 
 def complete(folder: Path) -> bool:
-    """Whether a run or an evaluation has left its metrics, which it writes last, and predictions that can be read."""
+    """Whether a run or an evaluation has left its metrics, which it writes last, and predictions that are whole."""
     try:
         content = json.loads(RunFolder(folder).metrics.read_text(encoding="utf-8"))
         pq.read_metadata(RunFolder(folder).predictions)
-    except (OSError, ValueError):  # Arrow's errors are among them
+    except (OSError, ValueError, pa.ArrowException):
         return False
     return isinstance(content, dict)
 
