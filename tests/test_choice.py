@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -155,7 +156,7 @@ def test_the_model_of_the_chosen_trial_is_taken_and_no_other(folder: Path) -> No
     assert not other.trial_is_the_same()
     (folder / "trial" / "model").mkdir(parents=True)
     (folder / "trial" / "metrics.json").write_text("{}")
-    (folder / "trial" / "predictions.parquet").write_bytes(b"")
+    pq.write_table(pa.table({"id": ["a"]}), folder / "trial" / "predictions.parquet")
     stored: dict[str, Any] = {**run.config, "eval": {**run.config["eval"], "split": "val"}}
     # The trial is older than this setting.
     stored["method"] = {k: v for k, v in run.config["method"].items() if k != "mask_weight"}

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -79,8 +81,8 @@ def test_a_model_trained_anew_is_judged_elsewhere_anew(tmp_path: Path) -> None:
     run = make_plan(read_suite(str(test_suite.write(tmp_path, transfer=far))), [])[0]
     (transfer,) = run.transfers
     transfer.folder.mkdir(parents=True)
-    for name in ("metrics.json", "predictions.parquet"):
-        (transfer.folder / name).write_text("{}")
+    (transfer.folder / "metrics.json").write_text("{}")
+    pq.write_table(pa.table({"id": ["a"]}), transfer.folder / "predictions.parquet")
     transfer.recipe.write_text(yaml.safe_dump(dict(transfer.content)))
     assert transfer.done()
     model = Path(transfer.content["model"]) / "config.json"
