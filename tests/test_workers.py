@@ -17,7 +17,7 @@ from test_ledger import World, entry, world
 from unirex.suites.launch import LaunchConfig, Launcher, Result
 from unirex.suites.ledger import Entry, Ledger
 from unirex.suites.override import read_override
-from unirex.suites.plan import make_plan
+from unirex.suites.plan import complete, make_plan
 from unirex.suites.recipe import read_suite
 from unirex.suites.session import Recorded
 
@@ -74,6 +74,24 @@ def test_a_model_is_judged_elsewhere_by_all_settings_of_its_run(tmp_path: Path) 
     assert transfer.content["data"]["limit"] == 200
     (transfer,) = make_plan(suite, [read_override("data.limit=8"), read_override("eval.seed=5")])[0].transfers
     assert (transfer.content["data"]["limit"], transfer.content["eval"]["seed"]) == (8, 5)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(pa.ArrowInvalid, True), (pa.ArrowNotImplementedError, True), (pa.ArrowMemoryError, False)]
+)
+def test_rows_that_cannot_be_read_are_not_done_and_too_little_memory_is_an_error(
+    error: type[Exception], told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(_: object) -> None:
+        raise error("found")
+
+    (tmp_path / "metrics.json").write_text("{}")
+    monkeypatch.setattr(pq, "read_metadata", read)
+    if told:
+        assert not complete(tmp_path)
+    else:
+        with pytest.raises(pa.ArrowMemoryError):
+            complete(tmp_path)
 
 
 def test_a_model_trained_anew_is_judged_elsewhere_anew(tmp_path: Path) -> None:
